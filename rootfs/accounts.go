@@ -1,0 +1,112 @@
+package rootfs
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// User is whom an image runs as. The zero value is root.
+type User struct {
+	Name     string // empty: known by number only
+	UID, GID int
+}
+
+// The accounts that every image has.
+var (
+	root   = User{Name: "root"}
+	nobody = User{Name: "nobody", UID: 65534, GID: 65534} // owns nothing
+)
+
+// ParseUser parses NAME:UID[:GID], UID[:GID], or one of the names root and nobody,
+// which every image knows. Without GID it is the same number as UID.
+func ParseUser(s string) (User, error) {
+	fields := strings.Split(s, ":")
+	var u User
+	if !isNumber(fields[0]) {
+		u.Name = fields[0]
+		if err := checkUserName(u.Name); err != nil {
+			return User{}, fmt.Errorf("user %q: %w", s, err)
+		}
+		fields = fields[1:]
+		if len(fields) == 0 {
+			switch u.Name {
+			case root.Name:
+				return root, nil
+			case nobody.Name:
+				return nobody, nil
+			}
+			return User{}, fmt.Errorf("user %q: has no number, want NAME:UID[:GID]", s)
+		}
+	}
+	if len(fields) > 2 {
+		return User{}, fmt.Errorf("user %q: want NAME:UID[:GID] or UID[:GID]", s)
+	}
+	for i, f := range fields {
+		n, err := strconv.ParseUint(f, 10, 32)
+		if err != nil || n >= math.MaxUint32 { // the last one means "no change" to chown
+			return User{}, fmt.Errorf("user %q: %q is not a number of a user or group", s, f)
+		}
+		if i == 0 {
+			u.UID = int(n)
+		}
+		u.GID = int(n)
+	}
+	for _, known := range []User{root, nobody} {
+		if u.Name == known.Name && u != known {
+			return User{}, fmt.Errorf("user %q: %s is %s", s, known.Name, known.ID())
+		}
+	}
+	return u, nil
+}
+
+// ID is what goes into an image's config: numbers, which need no /etc/passwd.
+func (u User) ID() string { return fmt.Sprintf("%d:%d", u.UID, u.GID) }
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil
+}
+
+// checkUserName allows what useradd does by default.
+func checkUserName(name string) error {
+	for i, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', c == '_', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '-' || c == '.'):
+		default:
+			return fmt.Errorf("illegal character %q in a user's name", c)
+		}
+	}
+	if name == "" || len(name) > 32 {
+		return fmt.Errorf("a user's name has 1 to 32 characters")
+	}
+	return nil
+}
+
+// accounts makes the files that names of users, groups and hosts are looked up in, and the user's home.
+func (b *builder) accounts(u User) {
+	passwd := "root:x:0:0:root:/root:/bin/sh\n" +
+		"nobody:x:65534:65534:nobody:/var/empty:/bin/false\n"
+	group := "root:x:0:\nnobody:x:65534:\n"
+	switch u.Name {
+	case "":
+	case root.Name, nobody.Name:
+	default:
+		home := "home/" + u.Name
+		passwd += fmt.Sprintf("%s:x:%d:%d:%s:/%s:/bin/sh\n", u.Name, u.UID, u.GID, u.Name, home)
+		if u.GID != 0 && u.GID != nobody.GID {
+			group += fmt.Sprintf("%s:x:%d:\n", u.Name, u.GID)
+		}
+		b.dir("home", 0o755)
+		e := Dir(home, 0o755)
+		e.UID, e.GID = u.UID, u.GID
+		b.put(e)
+	}
+	if !b.file("etc/passwd", []byte(passwd)) && u.Name != "" {
+		b.note("user %q is not added: the profile has its own etc/passwd", u.Name)
+	}
+	b.file("etc/group", []byte(group))
+	b.file("etc/nsswitch.conf", []byte("passwd: files\ngroup: files\nhosts: files dns\n"))
+}

@@ -1,0 +1,132 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// Options say which files an image has besides its store.
+type Options struct {
+	// Profiles are the roots of the profiles, "nix/store/<hash>-<name>", at least one.
+	// Where two bring the same file, the first wins.
+	Profiles []string
+	// Bare leaves out everything that the original export-profile script does not make.
+	Bare bool
+	// User, if its name is not empty, gets an account and a home.
+	User User
+	// CAFiles are PEM files whose certificates are trusted besides those of the profile.
+	CAFiles [][]byte
+}
+
+// BaseFiles are the files of an image besides its store, and what a process needs to know to use them.
+type BaseFiles struct {
+	Part
+	Env   []string // NAME=VALUE: PATH, and where certificates are
+	Notes []string // what was left out, overridden or is missing, a line each
+}
+
+// Base makes the files of an image besides its store.
+//
+// With Options.Bare it makes what the script makes, which is the same as
+//
+//	cp -R -Ls P run/profile; cp -R -Ls P/etc etc
+//
+// and links from bin/sh and usr/bin/env to the profile's, where those are executable.
+// Otherwise run/profile is one link to the profile (of several, a merged tree of links),
+// so that a release does not change thousands of them,
+// and there are the directories, accounts and certificates that programs expect.
+// What a profile brings is never overwritten, except its certificates by Options.CAFiles.
+//
+// The part's key is a hash of all that is in it.
+func Base(v *View, o Options) (*BaseFiles, error) {
+	if len(o.Profiles) == 0 {
+		return nil, errors.New("base files: no profile")
+	}
+	b := &builder{
+		view:     v,
+		entries:  make(map[string]Entry),
+		contents: make(map[string][]byte),
+		noted:    make(map[string]bool),
+	}
+	f := &BaseFiles{}
+	if err := b.base(o, f); err != nil {
+		return nil, fmt.Errorf("base files: %w", err)
+	}
+	f.Part = b.part(o.Profiles)
+	f.Notes = b.notes
+	return f, nil
+}
+
+func (b *builder) base(o Options, f *BaseFiles) error {
+	// Every layer has these, so that no unpacker makes up a mode for them.
+	b.dir(storeDir, 0o755)
+
+	if o.Bare || len(o.Profiles) > 1 {
+		for _, p := range o.Profiles {
+			if err := b.linkTree(p, "run/profile"); err != nil {
+				return err
+			}
+		}
+	} else {
+		b.put(Link("run/profile", "/"+o.Profiles[0]))
+	}
+	for _, p := range o.Profiles {
+		if err := b.linkTree(p+"/etc", "etc"); err != nil {
+			return err
+		}
+	}
+	if err := b.linkPrograms(o.Profiles); err != nil {
+		return err
+	}
+	if !o.Bare {
+		b.skeleton()
+		b.accounts(o.User)
+		if err := b.certificates(o.CAFiles); err != nil {
+			return err
+		}
+	}
+
+	path := "PATH=/run/profile/bin"
+	for _, p := range o.Profiles {
+		path += ":/" + p + "/bin" // survives a mount over /run
+	}
+	f.Env = []string{path}
+	if b.has(caBundle) {
+		f.Env = append(f.Env, "NIX_SSL_CERT_FILE=/"+caBundle, "SSL_CERT_FILE=/"+caBundle)
+	} else {
+		b.note("no CA certificates: the profile has no %s", caBundle)
+	}
+	return b.err
+}
+
+// linkPrograms makes the two programs whose places are known to every script.
+func (b *builder) linkPrograms(profiles []string) error {
+	for _, l := range []struct{ place, program string }{
+		{"bin/sh", "bin/sh"},
+		{"usr/bin/env", "bin/env"},
+	} {
+		for _, p := range profiles {
+			e, err := b.view.Stat(p + "/" + l.program)
+			if nothingThere(err) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if e.IsRegular() && e.Mode&0o111 != 0 {
+				b.put(Link(l.place, "/"+p+"/"+l.program))
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// skeleton makes the directories that programs take for granted.
+func (b *builder) skeleton() {
+	b.dir("tmp", fs.ModeSticky|0o777)
+	b.dir("var/tmp", fs.ModeSticky|0o777)
+	b.dir("var/empty", 0o555)
+	b.dir("root", 0o700)
+}

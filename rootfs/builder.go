@@ -1,0 +1,100 @@
+package rootfs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+)
+
+// builder collects the files of a part that are made up, in any order.
+// What is put first stays; see [Base] for what that means.
+type builder struct {
+	view     *View
+	entries  map[string]Entry
+	contents map[string][]byte
+	notes    []string
+	noted    map[string]bool
+	linked   int   // nodes that trees of links have visited
+	err      error // the first entry that could not be put
+}
+
+func (b *builder) note(format string, args ...any) {
+	if n := fmt.Sprintf(format, args...); !b.noted[n] {
+		b.notes = append(b.notes, n)
+		b.noted[n] = true
+	}
+}
+
+func (b *builder) has(path string) bool {
+	_, ok := b.entries[path]
+	return ok
+}
+
+// dir makes a directory and those above it, unless they are there.
+func (b *builder) dir(path string, mode fs.FileMode) {
+	if e, ok := b.entries[path]; ok {
+		if !e.IsDir() && b.err == nil {
+			b.err = fmt.Errorf("directory %q: the profile has a file there: %w", path, fs.ErrExist)
+		}
+		return
+	}
+	if parent := parentOf(path); parent != "" {
+		b.dir(parent, 0o755)
+	}
+	b.entries[path] = Dir(path, mode)
+}
+
+// put makes a file or link and the directories above it, unless something is there.
+func (b *builder) put(e Entry) bool {
+	if b.has(e.Path) {
+		return false
+	}
+	if parent := parentOf(e.Path); parent != "" {
+		b.dir(parent, 0o755)
+	}
+	b.entries[e.Path] = e
+	return true
+}
+
+// file makes a regular file, 0444 as in the store, unless something is there.
+func (b *builder) file(path string, content []byte) bool {
+	ok := b.put(File(path, 0o444, int64(len(content)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}))
+	if ok {
+		b.contents[path] = content
+	}
+	return ok
+}
+
+// part is all that was made.
+func (b *builder) part(refs []string) Part {
+	sorted := make([]Entry, 0, len(b.entries))
+	for _, e := range b.entries {
+		sorted = append(sorted, e)
+	}
+	slices.SortFunc(sorted, func(a, b Entry) int { return ComparePaths(a.Path, b.Path) })
+
+	p := Part{Name: "base", Refs: slices.Clone(refs)}
+	slices.Sort(p.Refs)
+	p.Refs = slices.Compact(p.Refs)
+	h := sha256.New()
+	for _, e := range sorted {
+		fmt.Fprintf(h, "%q %o %d:%d %q %d %x\n",
+			e.Path, uint32(e.Mode), e.UID, e.GID, e.Target, e.Size, sha256.Sum256(b.contents[e.Path]))
+		p.Size += e.Size
+	}
+	p.Key = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	p.Tree = func(yield func(Entry, error) bool) {
+		for _, e := range sorted {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+	return p
+}

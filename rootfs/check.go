@@ -1,0 +1,159 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// ComparePaths orders clean relative paths element by element:
+// a parent comes directly before its children,
+// and siblings are in the order of their bytes.
+func ComparePaths(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] == b[i] {
+			continue
+		}
+		// A slash ends an element, so it sorts before any byte that could continue one.
+		switch {
+		case a[i] == '/':
+			return -1
+		case b[i] == '/':
+			return +1
+		case a[i] < b[i]:
+			return -1
+		}
+		return +1
+	}
+	return len(a) - len(b)
+}
+
+// Within says whether path is root or lies below it.
+// Everything lies within the empty root.
+func Within(root, path string) bool {
+	return root == "" || path == root ||
+		len(path) > len(root) && path[len(root)] == '/' && path[:len(root)] == root
+}
+
+// CheckName reports why a name cannot be one element of a path.
+func CheckName(name string) error {
+	switch {
+	case name == "", name == ".", name == "..":
+		return fmt.Errorf("name %q: not allowed", name)
+	case len(name) > MaxName:
+		return fmt.Errorf("name %.40q…: longer than %d bytes", name, MaxName)
+	case strings.IndexByte(name, '/') >= 0, strings.IndexByte(name, 0) >= 0:
+		return fmt.Errorf("name %q: contains a slash or NUL", name)
+	}
+	return nil
+}
+
+// CheckTarget reports why a target cannot be that of a symbolic link.
+func CheckTarget(target string) error {
+	switch {
+	case target == "":
+		return errors.New("empty link target")
+	case len(target) > MaxTarget:
+		return fmt.Errorf("link target longer than %d bytes", MaxTarget)
+	case strings.IndexByte(target, 0) >= 0:
+		return errors.New("link target contains NUL")
+	}
+	return nil
+}
+
+// checkEntry reports what is wrong with an entry by itself.
+func checkEntry(e Entry) error {
+	depth := 0
+	for name := range strings.SplitSeq(e.Path, "/") {
+		if err := CheckName(name); err != nil {
+			return err
+		}
+		if depth++; depth > MaxDepth+3 { // nix/store/<object>
+			return fmt.Errorf("deeper than %d directories", MaxDepth)
+		}
+	}
+	if extra := e.Mode &^ (fs.ModeType | fs.ModePerm | fs.ModeSticky); extra != 0 {
+		return fmt.Errorf("mode %v is not representable", e.Mode)
+	}
+	switch {
+	case e.IsDir():
+	case e.IsLink():
+		return CheckTarget(e.Target)
+	case !e.IsRegular():
+		return fmt.Errorf("is neither a directory, a regular file nor a symbolic link: %v", e.Mode.Type())
+	case e.Size < 0:
+		return fmt.Errorf("negative size %d", e.Size)
+	case e.Open == nil:
+		return errors.New("regular file without content")
+	}
+	return nil
+}
+
+// orderer checks a sequence of entries against the rules of a tree.
+// The zero value is at the tree's beginning.
+type orderer struct {
+	last string
+	dirs []string // the directories that contain the last entry, and itself if it is one
+}
+
+// next checks the entry that follows. The parent of an entry within root may be missing
+// only if the entry is root itself: what lies above a part is filled in by Join.
+func (o *orderer) next(root string, e Entry) error {
+	if err := checkEntry(e); err != nil {
+		return fmt.Errorf("entry %q: %w", e.Path, err)
+	}
+	if !Within(root, e.Path) {
+		return fmt.Errorf("entry %q: not within %q", e.Path, root)
+	}
+	if o.last != "" {
+		switch c := ComparePaths(o.last, e.Path); {
+		case c == 0:
+			return fmt.Errorf("entry %q: %w", e.Path, fs.ErrExist)
+		case c > 0:
+			return fmt.Errorf("entry %q: after %q, which is out of path order", e.Path, o.last)
+		}
+	}
+	for len(o.dirs) > 0 && !Within(o.dirs[len(o.dirs)-1], e.Path) {
+		o.dirs = o.dirs[:len(o.dirs)-1]
+	}
+	if parent := parentOf(e.Path); parent != "" && e.Path != root &&
+		(len(o.dirs) == 0 || o.dirs[len(o.dirs)-1] != parent) {
+		return fmt.Errorf("entry %q: its parent is not a directory of the tree", e.Path)
+	}
+	if e.IsDir() {
+		o.dirs = append(o.dirs, e.Path)
+	}
+	o.last = e.Path
+	return nil
+}
+
+// Check passes a part's tree on and ends it with an error where it breaks a rule.
+func Check(root string, t Tree) Tree {
+	return func(yield func(Entry, error) bool) {
+		var o orderer
+		for e, err := range t {
+			if err == nil {
+				err = o.next(root, e)
+			}
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if root != "" && o.last == "" {
+			yield(Entry{}, fmt.Errorf("tree of %q: %w", root, fs.ErrNotExist))
+		}
+	}
+}
+
+func parentOf(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return ""
+}

@@ -1,0 +1,78 @@
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// copyStep is how much is copied before a cancelled context is noticed.
+const copyStep = 8 << 20
+
+// file writes a regular file's content. The caller sets mode and time.
+func (w *dirWriter) file(ctx context.Context, e Entry) (err error) {
+	to, err := os.OpenFile(w.place(e.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	from, err := e.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	if f, ok := from.(*os.File); ok && e.Size > 0 && w.clone(to, f) {
+		fi, err := to.Stat()
+		if err == nil && fi.Size() != e.Size {
+			err = fmt.Errorf("read %q: changed while it was read: %d bytes of %d", e.Path, fi.Size(), e.Size)
+		}
+		w.progress(e.Size)
+		return err
+	}
+	// io.CopyN lets the kernel copy between two files (copy_file_range).
+	for left := e.Size; left > 0; {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		n, err := io.CopyN(to, from, min(left, copyStep))
+		w.progress(n)
+		left -= n
+		if err == io.EOF {
+			return fmt.Errorf("read %q: changed while it was read: %d bytes of %d", e.Path, e.Size-left, e.Size)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var one [1]byte
+	n, err := from.Read(one[:])
+	switch {
+	case n > 0:
+		return fmt.Errorf("read %q: changed while it was read: more than %d bytes", e.Path, e.Size)
+	case err == nil || errors.Is(err, io.EOF):
+		return nil
+	}
+	return err
+}
+
+// clone shares the blocks of a file where the file system can (reflink).
+func (w *dirWriter) clone(to, from *os.File) bool {
+	if w.noClone.Load() {
+		return false
+	}
+	if err := unix.IoctlFileClone(int(to.Fd()), int(from.Fd())); err != nil {
+		w.noClone.Store(true)
+		return false
+	}
+	return true
+}
+
+func (w *dirWriter) progress(n int64) {
+	if w.Progress != nil && n > 0 {
+		w.Progress(n)
+	}
+}

@@ -1,0 +1,110 @@
+package rootfs
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// Architecture is the processor that a profile's programs are for, by the name Go and OCI give it:
+// that of the first ELF file behind its bin directory, in path order.
+// It is empty if there is none.
+func (v *View) Architecture(profile string) (string, error) {
+	bin, err := v.Stat(profile + "/bin")
+	if nothingThere(err) || err == nil && !bin.IsDir() {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	names, err := v.Names(bin.Path)
+	if err != nil {
+		return "", err
+	}
+	// Files of one part are read in one walk, parts in the order in which their files come.
+	byRoot := make(map[string][]string)
+	var order []string
+	for _, name := range names {
+		e, err := v.Stat(bin.Path + "/" + name)
+		if nothingThere(err) || err == nil && !e.IsRegular() {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		root, _ := v.rootOf(e.Path)
+		byRoot[root] = append(byRoot[root], e.Path)
+		order = append(order, e.Path)
+	}
+	heads := make(map[string][]byte)
+	for _, path := range order {
+		head, ok := heads[path]
+		if !ok {
+			root, _ := v.rootOf(path)
+			read, err := v.Read(elfHead, byRoot[root]...)
+			if err != nil {
+				return "", err
+			}
+			for p, b := range read {
+				heads[p] = b
+			}
+			head = heads[path]
+		}
+		if bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
+			arch, err := elfArchitecture(head)
+			if err != nil {
+				return "", fmt.Errorf("%q: %w", path, err)
+			}
+			return arch, nil
+		}
+	}
+	return "", nil
+}
+
+// nothingThere says whether a look-up ended where a View has nothing to show.
+func nothingThere(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrOutside)
+}
+
+// elfHead is how much of an ELF file tells its machine: e_ident, e_type, e_machine.
+const elfHead = elf.EI_NIDENT + 4
+
+// elfArchitecture maps an ELF header's machine, class and byte order (System V ABI) to GOARCH.
+func elfArchitecture(head []byte) (string, error) {
+	if len(head) < elfHead {
+		return "", errors.New("ELF header cut short")
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	big := elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB
+	if big {
+		order = binary.BigEndian
+	}
+	machine := elf.Machine(order.Uint16(head[elf.EI_NIDENT+2:]))
+	type key struct {
+		machine elf.Machine
+		class   elf.Class
+		big     bool
+	}
+	arch, ok := map[key]string{
+		{elf.EM_X86_64, elf.ELFCLASS64, false}:    "amd64",
+		{elf.EM_386, elf.ELFCLASS32, false}:       "386",
+		{elf.EM_AARCH64, elf.ELFCLASS64, false}:   "arm64",
+		{elf.EM_ARM, elf.ELFCLASS32, false}:       "arm",
+		{elf.EM_RISCV, elf.ELFCLASS64, false}:     "riscv64",
+		{elf.EM_PPC64, elf.ELFCLASS64, false}:     "ppc64le",
+		{elf.EM_PPC64, elf.ELFCLASS64, true}:      "ppc64",
+		{elf.EM_S390, elf.ELFCLASS64, true}:       "s390x",
+		{elf.EM_MIPS, elf.ELFCLASS64, false}:      "mips64le",
+		{elf.EM_MIPS, elf.ELFCLASS64, true}:       "mips64",
+		{elf.EM_MIPS, elf.ELFCLASS32, false}:      "mipsle",
+		{elf.EM_MIPS, elf.ELFCLASS32, true}:       "mips",
+		{elf.EM_LOONGARCH, elf.ELFCLASS64, false}: "loong64",
+	}[key{machine, elf.Class(head[elf.EI_CLASS]), big}]
+	if !ok {
+		return "", fmt.Errorf("program for an unknown processor: %v, %v", machine, elf.Class(head[elf.EI_CLASS]))
+	}
+	return arch, nil
+}

@@ -1,0 +1,104 @@
+// Package rootfs is the narrow waist of export-profile:
+// a file system as a sequence of entries, before anything is written.
+//
+// A [Tree] is a sequence of [Entry] values, one for each directory, regular file or symbolic link.
+// A [Part] is a tree that changes as a whole:
+// one store object, or the files that an image has besides its store (see [Base]).
+// [Join] puts parts together, [View] looks at their files across all of them,
+// and [WriteDir] makes a directory of them.
+// What reads a Nix store produces parts, what writes an image consumes them,
+// and neither knows the other.
+//
+// The rules of a tree, which [Join] and [Check] enforce and every writer may rely on:
+//
+//   - A path is relative, clean, and separated by slashes; it never leaves its tree.
+//     Its elements are bytes, not necessarily UTF-8, without NUL, at most [MaxName] long.
+//   - Entries come in path order ([ComparePaths]): element by element, parents before children, each path once.
+//     This is the order of a NAR and of a depth-first walk, not the order of strings:
+//     "a", "a/b", "a-b".
+//   - The parent of an entry is a directory of the same tree.
+//   - An entry is a directory, a regular file or a symbolic link, and nothing else.
+//     Hard links do not exist: every file is whole.
+//   - There is no modification time, no extended attribute and no owner's name.
+//     Every writer gives every entry the time [ModTime].
+package rootfs
+
+import (
+	"io"
+	"io/fs"
+	"iter"
+	"time"
+)
+
+// ModTime is the modification time of everything that is written:
+// one second after the epoch, as in a Nix store.
+var ModTime = time.Unix(1, 0).UTC()
+
+// Limits of a tree, whatever its source declares.
+const (
+	MaxName   = 255  // bytes of one path element, as Linux has it
+	MaxTarget = 4095 // bytes of a symbolic link's target, as Linux has it
+	MaxDepth  = 1024 // elements of a path below its part's root
+)
+
+// Entry is one directory, regular file or symbolic link at a place in the file system.
+type Entry struct {
+	Path string // relative to the root of the file system, clean, never empty
+
+	// Mode holds the type (fs.ModeDir, fs.ModeSymlink, or 0 for a regular file),
+	// the permission bits and fs.ModeSticky. A link's permissions are always 0777.
+	Mode     fs.FileMode
+	UID, GID int
+
+	Size   int64  // bytes of a regular file
+	Target string // of a symbolic link, verbatim
+
+	// Open opens a regular file, and is nil for everything else.
+	// It may be called only before the next entry is asked for, so that a stream can be a Tree.
+	// The reader delivers exactly Size bytes or fails;
+	// it is an *os.File where the kernel may copy the file itself.
+	Open func() (io.ReadCloser, error)
+}
+
+// Tree is a sequence of entries by the rules of the package comment.
+// It can be walked again. An error ends it.
+type Tree = iter.Seq2[Entry, error]
+
+// Part is a piece of the file system that changes as a whole.
+type Part struct {
+	// Name is what people call it: the base name of a store path, or "base".
+	Name string
+	// Key promises the content: equal keys, equal trees.
+	// For a store object it is the NAR hash as "sha256:<hex>".
+	// An empty key promises nothing, and such a part is never cached.
+	Key string
+	// Root is the place of the part, "nix/store/<hash>-<name>":
+	// every path of Tree is Root itself or lies below it.
+	// The empty root is the whole file system; only one part of an image has it.
+	Root string
+	// Refs are the Roots of the parts that this one needs, without itself, sorted.
+	Refs []string
+	// Size is about how many bytes it holds: the NAR's size for a store object.
+	Size int64
+	Tree Tree
+}
+
+// IsDir and the like spare callers the bit masks.
+
+func (e Entry) IsDir() bool     { return e.Mode.IsDir() }
+func (e Entry) IsLink() bool    { return e.Mode.Type() == fs.ModeSymlink }
+func (e Entry) IsRegular() bool { return e.Mode.IsRegular() }
+
+// Dir, File and Link make entries as a store has them: owned by root, without surprises.
+
+func Dir(path string, perm fs.FileMode) Entry {
+	return Entry{Path: path, Mode: fs.ModeDir | perm}
+}
+
+func File(path string, perm fs.FileMode, size int64, open func() (io.ReadCloser, error)) Entry {
+	return Entry{Path: path, Mode: perm, Size: size, Open: open}
+}
+
+func Link(path, target string) Entry {
+	return Entry{Path: path, Mode: fs.ModeSymlink | 0o777, Target: target}
+}

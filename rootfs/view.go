@@ -1,0 +1,210 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// storeDir is where store objects lie in a root file system.
+const storeDir = "nix/store"
+
+// View looks at the files of several parts as one file system,
+// following links from one part to another, as a process in the image would.
+// It walks a part's tree when first asked for something in it,
+// and opens no file but those it is asked to read.
+// It is not safe for concurrent use.
+type View struct {
+	parts    map[string]Part // by root
+	above    map[string]bool // directories above the roots
+	listings map[string]*listing
+}
+
+// listing is a part without its contents.
+type listing struct {
+	entries  map[string]Entry // Open is nil: it would not outlive the walk
+	children map[string][]string
+}
+
+// ErrOutside says that a link leads out of the store, to where a View sees nothing.
+var ErrOutside = errors.New("leads out of the store")
+
+// maxLinks is how many links Linux follows in one look-up.
+const maxLinks = 40
+
+// NewView looks at parts that have a root.
+func NewView(parts []Part) *View {
+	v := &View{
+		parts:    make(map[string]Part, len(parts)),
+		above:    make(map[string]bool),
+		listings: make(map[string]*listing),
+	}
+	for _, p := range parts {
+		v.parts[p.Root] = p
+		for dir := parentOf(p.Root); dir != ""; dir = parentOf(dir) {
+			v.above[dir] = true
+		}
+	}
+	return v
+}
+
+// Stat is the entry that a path ends at when all links are followed; Entry.Path says where that is.
+// The error wraps fs.ErrNotExist where the path leads nowhere, in circles, or to an object that is not there,
+// and ErrOutside where it leads out of the store.
+func (v *View) Stat(path string) (Entry, error) {
+	var at Entry // Path "" is the root of the file system
+	todo := path
+	for links := 0; todo != ""; {
+		name, rest, _ := strings.Cut(todo, "/")
+		todo = rest
+		switch {
+		case name == "" || name == ".":
+			continue
+		case name == "..":
+			at = Dir(parentOf(at.Path), 0o755)
+			continue
+		}
+		if at.Path != "" && !at.IsDir() {
+			return Entry{}, fmt.Errorf("%q: %q is no directory: %w", path, at.Path, fs.ErrNotExist)
+		}
+		next, err := v.lookup(strings.TrimPrefix(at.Path+"/"+name, "/"))
+		if err != nil {
+			return Entry{}, fmt.Errorf("%q: %w", path, err)
+		}
+		if !next.IsLink() {
+			at = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return Entry{}, fmt.Errorf("%q: more than %d links: %w", path, maxLinks, fs.ErrNotExist)
+		}
+		if strings.HasPrefix(next.Target, "/") {
+			at = Entry{}
+		}
+		todo = next.Target + "/" + todo
+	}
+	if _, ok := v.rootOf(at.Path); !ok {
+		return Entry{}, fmt.Errorf("%q: %w", path, ErrOutside)
+	}
+	return at, nil
+}
+
+// lookup is the entry at a path whose parents are directories.
+func (v *View) lookup(path string) (Entry, error) {
+	root, ok := v.rootOf(path)
+	switch {
+	case ok:
+		l, err := v.list(root)
+		if err != nil {
+			return Entry{}, err
+		}
+		if e, ok := l.entries[path]; ok {
+			return e, nil
+		}
+		return Entry{}, fs.ErrNotExist
+	case v.above[path]:
+		return Dir(path, 0o755), nil
+	case Within(storeDir, path):
+		return Entry{}, fmt.Errorf("%q is not in the closure: %w", path, fs.ErrNotExist)
+	}
+	return Entry{}, ErrOutside
+}
+
+// rootOf is the root of the part that a path is or lies in.
+func (v *View) rootOf(path string) (string, bool) {
+	for dir := path; dir != ""; dir = parentOf(dir) {
+		if _, ok := v.parts[dir]; ok {
+			return dir, true
+		}
+	}
+	return "", false
+}
+
+// Names are the names in a directory, given by the path that Stat says, in path order.
+func (v *View) Names(dir string) ([]string, error) {
+	root, ok := v.rootOf(dir)
+	if !ok {
+		return nil, fmt.Errorf("%q: %w", dir, ErrOutside)
+	}
+	l, err := v.list(root)
+	if err != nil {
+		return nil, err
+	}
+	return l.children[dir], nil
+}
+
+func (v *View) list(root string) (*listing, error) {
+	if l := v.listings[root]; l != nil {
+		return l, nil
+	}
+	l := &listing{entries: make(map[string]Entry), children: make(map[string][]string)}
+	for e, err := range Check(root, v.parts[root].Tree) {
+		if err != nil {
+			return nil, err
+		}
+		e.Open = nil
+		l.entries[e.Path] = e
+		if parent := parentOf(e.Path); e.Path != root {
+			l.children[parent] = append(l.children[parent], e.Path[len(parent)+1:])
+		}
+	}
+	v.listings[root] = l
+	return l, nil
+}
+
+// Read reads the first limit bytes of regular files, given by the paths that Stat says.
+// It walks each part once, however many of its files are asked for.
+func (v *View) Read(limit int64, paths ...string) (map[string][]byte, error) {
+	wanted := make(map[string]map[string]bool) // root → paths
+	for _, p := range paths {
+		root, ok := v.rootOf(p)
+		if !ok {
+			return nil, fmt.Errorf("read %q: %w", p, ErrOutside)
+		}
+		if wanted[root] == nil {
+			wanted[root] = make(map[string]bool)
+		}
+		wanted[root][p] = true
+	}
+	contents := make(map[string][]byte, len(paths))
+	for root, files := range wanted {
+		for e, err := range v.parts[root].Tree {
+			if err != nil {
+				return nil, err
+			}
+			if !files[e.Path] {
+				continue
+			}
+			b, err := readHead(e, limit)
+			if err != nil {
+				return nil, fmt.Errorf("read %q: %w", e.Path, err)
+			}
+			contents[e.Path] = b
+			if delete(files, e.Path); len(files) == 0 {
+				break
+			}
+		}
+		for p := range files {
+			return nil, fmt.Errorf("read %q: %w", p, fs.ErrNotExist)
+		}
+	}
+	return contents, nil
+}
+
+func readHead(e Entry, limit int64) (_ []byte, err error) {
+	if !e.IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	r, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	b, err := io.ReadAll(io.LimitReader(r, min(limit, e.Size)))
+	if err == nil && int64(len(b)) < min(limit, e.Size) {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
+}

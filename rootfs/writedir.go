@@ -1,0 +1,240 @@
+package rootfs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// DirOptions say how WriteDir writes. The zero value is right.
+type DirOptions struct {
+	// Writable gives directories the owner's write permission, so that their owner can delete them.
+	Writable bool
+	// Workers is how many parts are written at once, by default one for each processor.
+	Workers int
+	// Progress is called with the bytes of content written since the last call, from several goroutines.
+	Progress func(bytes int64)
+}
+
+// WriteDir makes a root filesystem of parts, in a directory that must not exist yet.
+//
+// It writes beside the directory and renames: after an error nothing is left,
+// after a kill only what the next call with the same directory removes.
+// It needs no privilege; without any, everything belongs to the caller.
+// Modes do not depend on the umask.
+func WriteDir(ctx context.Context, dir string, parts []Part, o DirOptions) (err error) {
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	parent, name := filepath.Split(dir)
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("write root filesystem %q: %w", dir, fs.ErrExist)
+	}
+	if err := CleanStaging(parent, name, nil); err != nil {
+		return fmt.Errorf("write root filesystem %q: %w", dir, err)
+	}
+	staging, err := NewStaging(parent, name)
+	if err != nil {
+		return fmt.Errorf("write root filesystem %q: %w", dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, staging.Remove())
+		}
+	}()
+	w := &dirWriter{DirOptions: o, dir: staging.Dir, chown: os.Geteuid() == 0}
+	if err := w.write(ctx, parts); err != nil {
+		return err
+	}
+	if err := w.finish("", Dir("", 0o755)); err != nil {
+		return err
+	}
+	if err := RenameNew(staging.Dir, dir); err != nil {
+		return err
+	}
+	return staging.Unlock()
+}
+
+// dirWriter writes parts below dir. Its methods are safe for concurrent use.
+type dirWriter struct {
+	DirOptions
+	dir   string
+	chown bool
+
+	noClone atomic.Bool // the file system cannot share blocks
+}
+
+func (w *dirWriter) write(ctx context.Context, parts []Part) error {
+	// Largest first, so that the last one to finish is a small one.
+	byRoot := make(map[string]bool)
+	var base []Part
+	var stored []Part
+	for _, p := range parts {
+		switch {
+		case byRoot[p.Root]:
+			return fmt.Errorf("%s: %q: %w", p.Name, p.Root, fs.ErrExist)
+		case p.Root == "":
+			base = append(base, p)
+		default:
+			stored = append(stored, p)
+		}
+		byRoot[p.Root] = true
+	}
+	slices.SortStableFunc(stored, func(a, b Part) int { return cmp.Compare(b.Size, a.Size) })
+
+	above, err := w.makeAbove(stored)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queue := make(chan Part)
+	var workers sync.WaitGroup
+	for range cmp.Or(w.Workers, runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			for p := range queue {
+				if err := w.part(ctx, p, nil); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, p := range stored {
+		select {
+		case queue <- p:
+		case <-ctx.Done():
+		}
+	}
+	close(queue)
+	workers.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+
+	// The base part holds directories above the others, so it goes last:
+	// a directory's time is right only when nothing more is put into it.
+	for _, p := range base {
+		if err := w.part(ctx, p, above); err != nil {
+			return err
+		}
+	}
+	for _, dir := range slices.Backward(above) {
+		if err := w.finish(dir, Dir(dir, 0o755)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeAbove makes the directories above the parts and lists them, parents first.
+func (w *dirWriter) makeAbove(parts []Part) ([]string, error) {
+	var above []string
+	for _, p := range parts {
+		for i, c := range []byte(p.Root) {
+			if c == '/' && !slices.Contains(above, p.Root[:i]) {
+				above = append(above, p.Root[:i])
+				if err := os.Mkdir(w.place(p.Root[:i]), 0o700); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return above, nil
+}
+
+// part writes one part. Directories are made writable and get their modes when they are full:
+// a caller without privilege could not fill a 0555 one.
+func (w *dirWriter) part(ctx context.Context, p Part, exist []string) error {
+	var open []Entry // directories that are being filled
+	leave := func(path string) error {
+		for len(open) > 0 && !Within(open[len(open)-1].Path, path) {
+			last := open[len(open)-1]
+			if err := w.finish(last.Path, last); err != nil {
+				return err
+			}
+			open = open[:len(open)-1]
+		}
+		return nil
+	}
+	for e, err := range Check(p.Root, p.Tree) {
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil {
+			err = leave(e.Path)
+		}
+		if err == nil {
+			switch {
+			case e.IsDir():
+				if !slices.Contains(exist, e.Path) {
+					err = os.Mkdir(w.place(e.Path), 0o700)
+				}
+				open = append(open, e)
+			case e.IsLink():
+				if err = os.Symlink(e.Target, w.place(e.Path)); err == nil {
+					err = w.finish(e.Path, e)
+				}
+			default:
+				if err = w.file(ctx, e); err == nil {
+					err = w.finish(e.Path, e)
+				}
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", p.Name, w.relative(err))
+		}
+	}
+	return leave("/")
+}
+
+// finish gives an entry that is written its owner, mode and time.
+func (w *dirWriter) finish(path string, e Entry) error {
+	place := w.place(path)
+	if w.chown {
+		if err := os.Lchown(place, e.UID, e.GID); err != nil {
+			return w.relative(err)
+		}
+	}
+	if !e.IsLink() {
+		mode := e.Mode & (fs.ModePerm | fs.ModeSticky)
+		if w.Writable && e.IsDir() {
+			mode |= 0o200
+		}
+		if err := os.Chmod(place, mode); err != nil {
+			return w.relative(err)
+		}
+	}
+	t := unix.NsecToTimespec(ModTime.UnixNano())
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, place, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("set time of %q: %w", path, err)
+	}
+	return nil
+}
+
+func (w *dirWriter) place(path string) string { return w.dir + "/" + path }
+
+// relative says an operating system's error with the path in the image
+// instead of the staging directory's, which is gone when it is read.
+func (w *dirWriter) relative(err error) error {
+	var pathErr *fs.PathError
+	var linkErr *os.LinkError
+	switch {
+	case errors.As(err, &pathErr) && strings.HasPrefix(pathErr.Path, w.dir+"/"):
+		return fmt.Errorf("%s %q: %w", pathErr.Op, pathErr.Path[len(w.dir)+1:], pathErr.Err)
+	case errors.As(err, &linkErr) && strings.HasPrefix(linkErr.New, w.dir+"/"):
+		return fmt.Errorf("%s %q: %w", linkErr.Op, linkErr.New[len(w.dir)+1:], linkErr.Err)
+	}
+	return err
+}
