@@ -1,0 +1,111 @@
+package profile
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// StoreDir is the one store directory that is supported.
+const StoreDir = "/nix/store"
+
+// Limits of a store path, as Nix has them (libstore/path.cc).
+const (
+	digestLen  = 32
+	maxNameLen = 211
+)
+
+// Path is a store path: "/nix/store/<32 characters of nix32>-<name>".
+// The zero value is no path.
+type Path string
+
+// ParsePath parses the full store path of an object, not of a file in one.
+func ParsePath(s string) (Path, error) {
+	base, ok := strings.CutPrefix(s, StoreDir+"/")
+	if !ok {
+		if dir, base, ok := cutLast(s, "/"); ok && CheckBase(base) == nil && dir != "" {
+			return "", fmt.Errorf("store path %q: store directory %q is not supported, only %s is", s, dir, StoreDir)
+		}
+		return "", fmt.Errorf("store path %q: not below %s", s, StoreDir)
+	}
+	if err := CheckBase(base); err != nil {
+		return "", fmt.Errorf("store path %q: %w", s, err)
+	}
+	return Path(s), nil
+}
+
+// ParseBase parses the base name of a store path, "<hash>-<name>".
+func ParseBase(base string) (Path, error) {
+	if err := CheckBase(base); err != nil {
+		return "", fmt.Errorf("store path %q: %w", base, err)
+	}
+	return Path(StoreDir + "/" + base), nil
+}
+
+// CheckBase reports why a name is not the base name of a store path.
+func CheckBase(base string) error {
+	if len(base) < digestLen+1 || base[digestLen] != '-' {
+		return errors.New("does not begin with a hash of 32 characters and a dash")
+	}
+	for _, c := range []byte(base[:digestLen]) {
+		if strings.IndexByte(nix32Alphabet, c) < 0 {
+			return fmt.Errorf("illegal character %q in its hash", c)
+		}
+	}
+	name := base[digestLen+1:]
+	first, _, _ := strings.Cut(name, "-")
+	switch {
+	case name == "":
+		return errors.New("name is empty")
+	case len(name) > maxNameLen:
+		return fmt.Errorf("name is longer than %d bytes", maxNameLen)
+	case first == ".", first == "..":
+		return fmt.Errorf("name %q begins with %q", name, first)
+	}
+	for _, c := range []byte(name) {
+		switch {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', strings.IndexByte("+-._?=", c) >= 0:
+		default:
+			return fmt.Errorf("illegal character %q in its name", c)
+		}
+	}
+	return nil
+}
+
+// Base is "<hash>-<name>".
+func (p Path) Base() string { return strings.TrimPrefix(string(p), StoreDir+"/") }
+
+// Name is what people call it, "curl-8.4.0".
+func (p Path) Name() string { return p.Base()[digestLen+1:] }
+
+// Digest is the 32 characters before the name, by which references are found.
+func (p Path) Digest() string { return p.Base()[:digestLen] }
+
+// Root is the path as a place in a root file system: "nix/store/<hash>-<name>".
+func (p Path) Root() string { return string(p[1:]) }
+
+// ObjectOf is the store path that an absolute, clean path is or lies in, and what is below it.
+func ObjectOf(path string) (p Path, rest string, err error) {
+	base, ok := strings.CutPrefix(path, StoreDir+"/")
+	if !ok {
+		return "", "", fmt.Errorf("%q is not below %s", path, StoreDir)
+	}
+	base, rest, _ = strings.Cut(base, "/")
+	p, err = ParseBase(base)
+	return p, rest, err
+}
+
+// sortPaths sorts by base name and drops what is there twice.
+func sortPaths(paths []Path) []Path {
+	slices.SortFunc(paths, func(a, b Path) int { return cmp.Compare(a, b) })
+	return slices.Compact(paths)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}

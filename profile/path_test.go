@@ -1,0 +1,122 @@
+package profile
+
+import (
+	"crypto/sha256"
+	"strings"
+	"testing"
+)
+
+const someDigest = "6821dyl8slsfcylbd6mxghxdqg9f36w9"
+
+func TestParsePath(t *testing.T) {
+	long := strings.Repeat("n", maxNameLen)
+	for _, test := range []struct {
+		in, name string
+		err      string
+	}{
+		{in: "/nix/store/" + someDigest + "-libgreet-2.1", name: "libgreet-2.1"},
+		{in: "/nix/store/" + someDigest + "-a", name: "a"},
+		{in: "/nix/store/" + someDigest + "-A+b-._?=9", name: "A+b-._?=9"},
+		{in: "/nix/store/" + someDigest + "-.hidden", name: ".hidden"},
+		{in: "/nix/store/" + someDigest + "-...", name: "..."},
+		{in: "/nix/store/" + someDigest + "-x.drv", name: "x.drv"},
+		{in: "/nix/store/" + someDigest + "-" + long, name: long},
+		{in: "/nix/store/" + someDigest + "-" + long + "n", err: "longer than 211"},
+		{in: "/nix/store/" + someDigest + "-", err: "name is empty"},
+		{in: "/nix/store/" + someDigest, err: "a hash of 32 characters and a dash"},
+		{in: "/nix/store/" + someDigest + "Xname", err: "a hash of 32 characters and a dash"},
+		{in: "/nix/store/e" + someDigest[1:] + "-x", err: "illegal character 'e' in its hash"},
+		{in: "/nix/store/A" + someDigest[1:] + "-x", err: "illegal character 'A' in its hash"},
+		{in: "/nix/store/" + someDigest + "-.", err: `begins with "."`},
+		{in: "/nix/store/" + someDigest + "-..-x", err: `begins with ".."`},
+		{in: "/nix/store/" + someDigest + "-a/b", err: "illegal character '/'"},
+		{in: "/nix/store/" + someDigest + "-a~b", err: "illegal character '~'"},
+		{in: "/nix/store/" + someDigest + "-a\x00", err: "illegal character"},
+		{in: "/nix/store/" + someDigest + "-ü", err: "illegal character"},
+		{in: "/nix/store//" + someDigest + "-a", err: "a hash of 32 characters"},
+		{in: "/nix/store", err: "not below /nix/store"},
+		{in: "", err: "not below /nix/store"},
+		{in: someDigest + "-a", err: "not below /nix/store"},
+		{in: "/gnu/store/" + someDigest + "-a", err: `store directory "/gnu/store" is not supported`},
+		{in: "/home/a/nix/store/" + someDigest + "-a", err: `store directory "/home/a/nix/store" is not supported`},
+	} {
+		got, err := ParsePath(test.in)
+		if test.err != "" {
+			if got != "" || err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("ParsePath(%q) = %q, %v; want an error with %q", test.in, got, err, test.err)
+			}
+			continue
+		}
+		if err != nil || string(got) != test.in || got.Name() != test.name || got.Digest() != someDigest || "/"+got.Root() != test.in {
+			t.Errorf("ParsePath(%q) = %q, %v; want it with the name %q, <nil>", test.in, got, err, test.name)
+		}
+	}
+}
+
+func FuzzParsePath(f *testing.F) {
+	f.Add("/nix/store/" + someDigest + "-libgreet-2.1")
+	f.Add("/nix/store/" + someDigest + "-..-x")
+	f.Add("/gnu/store/" + someDigest + "-a")
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParsePath(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseBase(p.Base()); err != nil || again != p {
+			t.Errorf("ParseBase(%q) = %q, %v; want %q, <nil>", p.Base(), again, err, p)
+		}
+		if got := StoreDir + "/" + p.Digest() + "-" + p.Name(); got != s {
+			t.Errorf("ParsePath(%q): its pieces make %q", s, got)
+		}
+		if strings.ContainsAny(p.Base(), "/\x00\n ") {
+			t.Errorf("ParsePath(%q) accepted a name that is no file's", s)
+		}
+	})
+}
+
+func TestParseHash(t *testing.T) {
+	want := Hash(sha256.Sum256([]byte("abc")))
+	const (
+		hex    = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+		nix32  = "1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s" // as Nix prints it
+		base64 = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
+	)
+	for _, s := range []string{hex, nix32, base64, "sha256:" + hex, "sha256:" + nix32, "sha256:" + base64, "sha256-" + base64} {
+		if got, err := ParseHash(s); err != nil || got != want {
+			t.Errorf("ParseHash(%q) = %v, %v; want %v, <nil>", s, got, err, want)
+		}
+	}
+	if got := want.String(); got != "sha256:"+nix32 {
+		t.Errorf("String() = %q; want %q", got, "sha256:"+nix32)
+	}
+	if got := want.Hex(); got != hex {
+		t.Errorf("Hex() = %q; want %q", got, hex)
+	}
+	for _, s := range []string{
+		"", "sha256:", "sha1:" + hex, "sha512-" + base64, "sha256-" + hex, hex + "0", hex[1:],
+		"g" + hex[1:], "e" + nix32[1:],
+		"2" + nix32[1:], // its highest digit does not fit into 256 bits
+		base64[:43] + "A", "sha256-" + base64[:42] + "1=",
+	} {
+		if got, err := ParseHash(s); err == nil {
+			t.Errorf("ParseHash(%q) = %v, <nil>; want an error", s, got)
+		}
+	}
+}
+
+func FuzzParseHash(f *testing.F) {
+	f.Add("sha256:1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s")
+	f.Add("sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=")
+	f.Add("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+	f.Fuzz(func(t *testing.T, s string) {
+		h, err := ParseHash(s)
+		if err != nil {
+			return
+		}
+		for _, again := range []string{h.String(), h.Hex()} {
+			if got, err := ParseHash(again); err != nil || got != h {
+				t.Errorf("ParseHash(%q) = %v; ParseHash(%q) = %v, %v", s, h, again, got, err)
+			}
+		}
+	})
+}

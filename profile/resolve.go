@@ -1,0 +1,223 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// Profile is a name that was resolved once:
+// links are swung under one's feet by the next install, store objects are not.
+type Profile struct {
+	Name string // as it was asked for
+	Path Path   // the store object it leads to
+}
+
+// ErrNoLink is what Linker.Readlink wraps where a path is no symbolic link.
+var ErrNoLink = errors.New("not a symbolic link")
+
+// maxLinks is how many links Nix follows to a store object.
+const maxLinks = 1024
+
+// Resolve finds the store object that a name stands for:
+// a store path or a file in one, the base name of a store path, or a link that leads there,
+// like ~/.nix-profile or the result link of a build.
+//
+// Links are followed hop by hop and end at the first store object,
+// even if that is itself a link to another one;
+// what lies below the object in the name or a link is dropped.
+// So it is in Nix (Store::followLinksToStore).
+// Where the store is a [Linker], names below /nix and below the store's root belong to its file system,
+// all others to this machine's.
+//
+// The error wraps fs.ErrNotExist if there is no such name, or if it leads to nothing in the store.
+func Resolve(ctx context.Context, s Store, name string) (*Profile, error) {
+	p, err := findObject(s, name)
+	if err != nil {
+		return nil, fmt.Errorf("profile %q: %w", name, err)
+	}
+	if _, err := s.Info(ctx, p); err != nil {
+		return nil, fmt.Errorf("profile %q: %w", name, err)
+	}
+	return &Profile{Name: name, Path: p}, nil
+}
+
+func findObject(s Store, name string) (Path, error) {
+	if !strings.Contains(name, "/") {
+		if p, err := ParseBase(name); err == nil {
+			return p, nil
+		}
+	}
+	at, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	w := walker{inner: hostLinks{}}
+	if l, ok := s.(Linker); ok {
+		w.inner = l
+	}
+	return w.follow(at)
+}
+
+// walker follows links through two file systems: the store's, and this machine's around it.
+type walker struct {
+	inner  Linker
+	inside bool // the present path belongs to inner
+}
+
+func (w *walker) follow(at string) (Path, error) {
+	seen := at
+	for range maxLinks {
+		at = w.enter(path.Clean(at))
+		if strings.HasPrefix(at, StoreDir+"/") {
+			p, _, err := ObjectOf(at)
+			return p, err
+		}
+		next, err := w.hop(at)
+		if errors.Is(err, fs.ErrNotExist) && at != seen {
+			return "", fmt.Errorf("dangling link: it leads to %q: %w", at, fs.ErrNotExist)
+		}
+		if err != nil {
+			return "", err
+		}
+		if next == "" {
+			return "", fmt.Errorf("leads out of the store: it ends at %q", at)
+		}
+		at = next
+	}
+	return "", fmt.Errorf("more than %d links", maxLinks)
+}
+
+// enter moves into the store's file system where a path belongs to it.
+func (w *walker) enter(at string) string {
+	if rest, ok := w.inner.Inside(at); ok {
+		w.inside = true
+		return rest
+	}
+	if !w.inside && strings.HasPrefix(at, "/nix/") {
+		if _, err := w.inner.Readlink(at); err == nil || errors.Is(err, ErrNoLink) {
+			w.inside = true
+		}
+	}
+	return at
+}
+
+// hop follows the first link on the way down to at, and is empty if there is none.
+func (w *walker) hop(at string) (string, error) {
+	var links Linker = hostLinks{}
+	if w.inside {
+		links = w.inner
+	}
+	for i := 1; i <= len(at); i++ {
+		if i < len(at) && at[i] != '/' {
+			continue
+		}
+		target, err := links.Readlink(at[:i])
+		if errors.Is(err, ErrNoLink) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(at[:i]), target)
+		}
+		return target + at[i:], nil
+	}
+	return "", nil
+}
+
+// hostLinks is the file system of this machine.
+type hostLinks struct{}
+
+func (hostLinks) Inside(name string) (string, bool) { return name, true }
+
+func (hostLinks) Readlink(name string) (string, error) {
+	target, err := os.Readlink(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return target, err
+	}
+	if fi, statErr := os.Lstat(name); statErr != nil {
+		return "", statErr
+	} else if fi.Mode().Type() != fs.ModeSymlink {
+		return "", fmt.Errorf("%q: %w", name, ErrNoLink)
+	}
+	return "", err
+}
+
+// defaultLink is where Nix keeps the profile of all users.
+const defaultLink = "/nix/var/nix/profiles/default"
+
+// Default is the profile of a store that names none:
+// the default profile of the file system around it,
+// else the one object that nothing else refers to.
+// Several of those are an [AmbiguousError].
+func Default(ctx context.Context, s Store) (*Profile, error) {
+	if l, ok := s.(Linker); ok {
+		if _, err := l.Readlink(defaultLink); !errors.Is(err, fs.ErrNotExist) {
+			return Resolve(ctx, s, defaultLink)
+		}
+	}
+	l, ok := s.(Lister)
+	if !ok {
+		return nil, errors.New("find default profile: the store cannot list its objects, so it must be named")
+	}
+	paths, err := l.Paths(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find default profile: %w", err)
+	}
+	needed := make(map[Path]bool)
+	for _, p := range paths {
+		info, err := s.Info(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("find default profile: %w", err)
+		}
+		for _, ref := range info.References {
+			if ref != p {
+				needed[ref] = true
+			}
+		}
+	}
+	var tops []Path
+	for _, p := range paths {
+		if !needed[p] {
+			tops = append(tops, p)
+		}
+	}
+	switch len(tops) {
+	case 0:
+		return nil, fmt.Errorf("find default profile: no object that nothing else refers to among %d: %w", len(paths), fs.ErrNotExist)
+	case 1:
+		return &Profile{Name: tops[0].Base(), Path: tops[0]}, nil
+	}
+	return nil, &AmbiguousError{Candidates: tops}
+}
+
+// AmbiguousError says that several objects could be the profile.
+type AmbiguousError struct {
+	Candidates []Path // sorted
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("find default profile: %d objects that nothing else refers to: %s",
+		len(e.Candidates), listBases(e.Candidates))
+}
+
+// listBases names a few paths on one line.
+func listBases(paths []Path) string {
+	const few = 8
+	names := make([]string, 0, few)
+	for _, p := range paths[:min(few, len(paths))] {
+		names = append(names, p.Base())
+	}
+	list := strings.Join(names, ", ")
+	if more := len(paths) - few; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list
+}
