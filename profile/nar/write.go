@@ -1,0 +1,160 @@
+package nar
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Write writes a store object's tree, whose first entry is at root, as a NAR.
+// The tree must follow the rules of trees; see [rootfs.Check].
+func Write(to io.Writer, t rootfs.Tree, root string) error {
+	w := newWriter(to, root)
+	for e, err := range rootfs.Check(root, t) {
+		if err != nil {
+			return err
+		}
+		w.entry(e)
+		if !e.IsRegular() {
+			continue
+		}
+		if err := w.copyContent(e); err != nil {
+			return fmt.Errorf("%q: %w", e.Path, err)
+		}
+	}
+	w.end()
+	return w.err
+}
+
+// writer writes the entries of a tree as a NAR, in the order in which they come.
+// Small pieces are collected. The first error of the underlying writer stays in err.
+type writer struct {
+	to   io.Writer
+	root string
+	open []string // the directories that contain the next entry
+	buf  []byte
+	err  error
+}
+
+func newWriter(to io.Writer, root string) *writer {
+	w := &writer{to: to, root: root, buf: make([]byte, 0, 8<<10)}
+	w.strings(magic)
+	return w
+}
+
+// entry writes all of an entry but the content of a regular file,
+// which the caller passes to content; then follows endContent.
+func (w *writer) entry(e rootfs.Entry) {
+	w.leave(e.Path)
+	if e.Path != w.root {
+		name := e.Path[strings.LastIndexByte(e.Path, '/')+1:]
+		w.strings("entry", "(", "name", name, "node")
+	}
+	w.strings("(", "type")
+	switch {
+	case e.IsDir():
+		w.strings("directory")
+		w.open = append(w.open, e.Path)
+	case e.IsLink():
+		w.strings("symlink", "target", e.Target)
+		w.close(e.Path)
+	default:
+		w.strings("regular")
+		if executable(e) {
+			w.strings("executable", "")
+		}
+		w.strings("contents")
+		w.number(uint64(e.Size))
+	}
+}
+
+func (w *writer) copyContent(e rootfs.Entry) (err error) {
+	r, err := e.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	w.flush()
+	if w.err != nil {
+		return w.err
+	}
+	switch n, err := io.Copy(w.to, io.LimitReader(r, e.Size)); {
+	case err != nil:
+		return err
+	case n < e.Size:
+		return io.ErrUnexpectedEOF
+	}
+	w.endContent(e)
+	return nil
+}
+
+func (w *writer) content(p []byte) {
+	w.flush()
+	if w.err == nil {
+		_, w.err = w.to.Write(p)
+	}
+}
+
+func (w *writer) endContent(e rootfs.Entry) {
+	w.zeros(int(-e.Size & 7))
+	w.close(e.Path)
+}
+
+// end writes what is open and all that is collected.
+func (w *writer) end() {
+	for len(w.open) > 0 {
+		w.pop()
+	}
+	w.flush()
+}
+
+// leave ends the directories that path is not in.
+func (w *writer) leave(path string) {
+	for len(w.open) > 0 && !rootfs.Within(w.open[len(w.open)-1], path) {
+		w.pop()
+	}
+}
+
+func (w *writer) pop() {
+	last := w.open[len(w.open)-1]
+	w.open = w.open[:len(w.open)-1]
+	w.close(last)
+}
+
+// close ends a node, and the entry that it is in.
+func (w *writer) close(path string) {
+	w.strings(")")
+	if path != w.root {
+		w.strings(")")
+	}
+}
+
+func (w *writer) strings(words ...string) {
+	for _, s := range words {
+		w.number(uint64(len(s)))
+		w.buf = append(w.buf, s...)
+		w.zeros(-len(s) & 7)
+	}
+}
+
+func (w *writer) number(n uint64) {
+	if len(w.buf) > cap(w.buf)/2 {
+		w.flush()
+	}
+	w.buf = binary.LittleEndian.AppendUint64(w.buf, n)
+}
+
+func (w *writer) zeros(n int) {
+	w.buf = append(w.buf, make([]byte, n)...)
+}
+
+func (w *writer) flush() {
+	if w.err == nil && len(w.buf) > 0 {
+		_, w.err = w.to.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+}
