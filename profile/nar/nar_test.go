@@ -315,17 +315,21 @@ func TestVerify(t *testing.T) {
 		}
 		hash := profile.Hash(sha256.Sum256(test.nar))
 		read := func() rootfs.Tree { return Read(NewWire(bytes.NewReader(test.nar)), "o") }
-		if got, err := list(Verify(read(), "o", hash)); err != nil || !cmp.Equal(got, test.want) {
+		if got, err := list(Verify(read(), "o", hash, int64(len(test.nar)))); err != nil || !cmp.Equal(got, test.want) {
 			t.Errorf("Verify(%s) = %q, %v; want %q, <nil>", test.name, got, err, test.want)
 		}
 		var wrong *HashError
-		if _, err := list(Verify(read(), "o", profile.Hash{1})); !errors.As(err, &wrong) || wrong.Got != hash {
+		if _, err := list(Verify(read(), "o", profile.Hash{1}, int64(len(test.nar)))); !errors.As(err, &wrong) || wrong.Got != hash {
 			t.Errorf("Verify(%s) with another hash: %v; want a HashError with %v", test.name, err, hash)
+		}
+		var size *SizeError
+		if _, err := list(Verify(read(), "o", hash, 7)); !errors.As(err, &size) || size.Got != int64(len(test.nar)) {
+			t.Errorf("Verify(%s) with another size: %v; want a SizeError with %d", test.name, err, len(test.nar))
 		}
 		// Where contents are not read, there is nothing to say of them.
 		unread := strings.Contains(strings.Join(test.want, "\n"), `" 1 "`) || strings.HasPrefix(test.want[0], `f`) && test.name != "empty file"
 		var err error
-		for _, err = range Verify(read(), "o", profile.Hash{1}) {
+		for _, err = range Verify(read(), "o", profile.Hash{1}, int64(len(test.nar))) {
 		}
 		if (err == nil) != unread {
 			t.Errorf("Verify(%s) without reading contents: %v; want a verdict: %v", test.name, err, !unread)
@@ -333,7 +337,7 @@ func TestVerify(t *testing.T) {
 	}
 	// Stopping early and reading a part are no verdict either.
 	data := encode(join([]any{magic}, file("hello"))...)
-	for e, err := range Verify(Read(NewWire(bytes.NewReader(data)), "o"), "o", profile.Hash{1}) {
+	for e, err := range Verify(Read(NewWire(bytes.NewReader(data)), "o"), "o", profile.Hash{1}, 5) {
 		if err != nil {
 			t.Fatalf("Verify of a file read in part: %v; want no verdict", err)
 		}

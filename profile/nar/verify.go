@@ -19,6 +19,16 @@ func (e *HashError) Error() string {
 	return fmt.Sprintf("NAR hash of %q is %s, not %s: it was changed or damaged", "/"+e.Root, e.Got, e.Want)
 }
 
+// SizeError says that a store object has the NAR hash it promises but another size.
+type SizeError struct {
+	Root      string
+	Want, Got int64
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("NAR of %q has %d bytes, not %d: what is said of it is wrong", "/"+e.Root, e.Got, e.Want)
+}
+
 // Sum reads all of a store object and is the hash and the length of its NAR.
 func Sum(t rootfs.Tree, root string) (profile.Hash, int64, error) {
 	h := sha256.New()
@@ -42,12 +52,13 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // Verify passes the tree of a store object on and hashes its NAR while its contents are read.
 // A walk in which all contents were read to their ends
-// ends with a [HashError] if the hash is not the one wanted.
+// ends with a [HashError] if the hash is not the one wanted, or a [SizeError] if it has not size bytes.
 // Where a content was not read there is no verdict.
-func Verify(t rootfs.Tree, root string, want profile.Hash) rootfs.Tree {
+func Verify(t rootfs.Tree, root string, want profile.Hash, size int64) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		h := sha256.New()
-		w := newWriter(h, root)
+		n := &counter{w: h}
+		w := newWriter(n, root)
 		all := true
 		for e, err := range rootfs.Check(root, t) {
 			if err != nil {
@@ -94,6 +105,8 @@ func Verify(t rootfs.Tree, root string, want profile.Hash) rootfs.Tree {
 		w.end()
 		if got := profile.Hash(h.Sum(nil)); got != want {
 			yield(rootfs.Entry{}, &HashError{Root: root, Want: want, Got: got})
+		} else if n.n != size {
+			yield(rootfs.Entry{}, &SizeError{Root: root, Want: size, Got: n.n})
 		}
 	}
 }

@@ -42,6 +42,14 @@ func (w *Wire) Peek(n int) []byte {
 	return w.buf[w.r:min(w.r+n, w.w)]
 }
 
+// Err is the error that reading ahead came upon, if it is not just the end.
+func (w *Wire) Err() error {
+	if w.err == io.EOF {
+		return nil
+	}
+	return w.err
+}
+
 // Uint64 reads a number.
 func (w *Wire) Uint64() (uint64, error) {
 	b, err := w.take(8)
