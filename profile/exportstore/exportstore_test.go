@@ -1,0 +1,381 @@
+package exportstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/profile/storetest"
+)
+
+func golden(t testing.TB) []byte {
+	t.Helper()
+	b, err := os.ReadFile(storetest.File(t, "basic.nix-export"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// openBytes opens a stream from a file.
+func openBytes(t testing.TB, stream []byte, o Options) (*Store, error) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "stream")
+	if err := os.WriteFile(name, stream, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), f, o)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, nil
+}
+
+// openPipe opens a stream from a pipe.
+func openPipe(t testing.TB, stream []byte, o Options) (*Store, error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer w.Close()
+		_, _ = w.Write(stream) // fails when the reader has seen enough
+	}()
+	s, err := Open(t.Context(), r, o)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, nil
+}
+
+func TestGolden(t *testing.T) {
+	t.Run("file", func(t *testing.T) {
+		var read atomic.Int64
+		s, err := openBytes(t, golden(t), Options{Progress: func(n int64) { read.Add(n) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read.Load(); got != int64(len(golden(t))) {
+			t.Errorf("Progress reported %d bytes; want %d", got, len(golden(t)))
+		}
+		storetest.Golden(t, s)
+	})
+	t.Run("pipe", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "made/when/needed")
+		s, err := openPipe(t, golden(t), Options{SpoolDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("while a piped stream is open there is %v, %v in the spool directory; want nothing with a name", left, err)
+		}
+		storetest.Golden(t, s)
+	})
+	t.Run("from the middle of a file", func(t *testing.T) {
+		name := filepath.Join(t.TempDir(), "stream")
+		if err := os.WriteFile(name, append([]byte("before"), golden(t)...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Seek(6, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(t.Context(), f, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		storetest.Golden(t, s)
+	})
+	t.Run("deriver", func(t *testing.T) {
+		s, err := openBytes(t, golden(t), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range storetest.GoldenInfos(t) {
+			got, err := s.Info(t.Context(), want.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want, got); d != "" && want.References != nil {
+				t.Errorf("Info(%q) (-want +got):\n%s", want.Path, d)
+			}
+		}
+	})
+}
+
+// TestCut: a stream cut at any byte is an error, and never a smaller store.
+func TestCut(t *testing.T) {
+	small := cat(number(1), fileNAR("a"), trailer(pathA), number(1), fileNAR("b"), trailer(pathB, pathA, pathB), number(0))
+	testCut(t, small, 1)
+	testCut(t, golden(t), 61)
+}
+
+func testCut(t *testing.T, stream []byte, step int) {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(stream); err != nil {
+		t.Fatal(err)
+	}
+	for n := len(stream) - 1; n >= 0; n -= step {
+		if err := f.Truncate(int64(n)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(t.Context(), f, Options{})
+		var format *FormatError
+		if n == 0 && !errors.As(err, &format) || n > 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("Open of %d of %d bytes: %v; want %v", n, len(stream), err, io.ErrUnexpectedEOF)
+		}
+	}
+}
+
+const (
+	pathA = "/nix/store/00000000000000000000000000000000-a"
+	pathB = "/nix/store/11111111111111111111111111111111-b"
+)
+
+func number(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
+
+func str(s string) []byte {
+	return append(append(number(uint64(len(s))), s...), make([]byte, -len(s)&7)...)
+}
+
+func cat(pieces ...[]byte) []byte { return bytes.Join(pieces, nil) }
+
+func fileNAR(content string) []byte {
+	return cat(str("nix-archive-1"), str("("), str("type"), str("regular"), str("contents"), str(content), str(")"))
+}
+
+func trailer(path string, refs ...string) []byte {
+	b := cat(number(trailerMagic), str(path), number(uint64(len(refs))))
+	for _, r := range refs {
+		b = append(b, str(r)...)
+	}
+	return cat(b, str(""), number(0))
+}
+
+type streamCase struct {
+	name   string
+	stream []byte
+	paths  []profile.Path
+	err    string // part of the error
+	format bool   // it is a FormatError
+}
+
+func streams() []streamCase {
+	a := cat(number(1), fileNAR("a"), trailer(pathA))
+	b := cat(number(1), fileNAR("b"), trailer(pathB, pathA, pathB))
+	end := number(0)
+	tar := make([]byte, 1024)
+	copy(tar[257:], "ustar")
+	return []streamCase{
+		{name: "nothing exported", stream: end},
+		{name: "one", stream: cat(a, end), paths: []profile.Path{pathA}},
+		{name: "two", stream: cat(b, a, end), paths: []profile.Path{pathA, pathB}},
+		{name: "the same twice", stream: cat(a, a, end), paths: []profile.Path{pathA}},
+		{name: "signed by Nix 1", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(""), number(1), str("signature"), end), paths: []profile.Path{pathA}},
+		{name: "deriver", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(pathB+".drv"), number(0), end), paths: []profile.Path{pathA}},
+
+		{name: "one path, two contents", stream: cat(a, number(1), fileNAR("b"), trailer(pathA), end), err: "comes twice, with different content"},
+		{name: "one path, other references", stream: cat(a, number(1), fileNAR("a"), trailer(pathA, pathB), end), err: "comes twice, with different content"},
+		{name: "no end", stream: a, err: "unexpected EOF"},
+		{name: "concatenated", stream: cat(a, end, b, end), err: "another export stream begins here"},
+		{name: "concatenated with nothing", stream: cat(a, end, end), err: "another export stream begins here"},
+		{name: "trailing byte", stream: cat(a, end, []byte{7}), err: "something behind the end"},
+		{name: "other number", stream: cat(a, number(2)), err: "number 2 where 1 or 0"},
+		{name: "trailer without its magic", stream: cat(number(1), fileNAR("a"), number(7)), err: "number 0x7 where 0x4558494e"},
+		{name: "no store path", stream: cat(number(1), fileNAR("a"), trailer("/etc/passwd"), end), err: `"/etc/passwd": not below /nix/store`},
+		{name: "another store directory", stream: cat(number(1), fileNAR("a"), trailer(strings.Replace(pathA, "nix", "gnu", 1)), end), err: `store directory "/gnu/store" is not supported`},
+		{name: "reference is no store path", stream: cat(number(1), fileNAR("a"), trailer(pathA, "/nix/store/x"), end), err: `references of "` + pathA + `"`},
+		{name: "more references than bytes", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(1<<62)), err: "unexpected EOF"},
+		{name: "deriver is no store path", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str("x"), number(0), end), err: "deriver of"},
+		{name: "signed in a new way", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(""), number(2), end), err: "number 2 where 1 or 0 says whether"},
+		{name: "long path", stream: cat(number(1), fileNAR("a"), number(trailerMagic), number(1<<40)), err: "string of 1099511627776 bytes"},
+		{name: "bad NAR", stream: cat(number(1), str("nix-archive-1"), str("("), str("type"), str("fifo")), err: `node of type "fifo"`},
+
+		{name: "empty", stream: nil, err: "but empty", format: true},
+		{name: "bare NAR", stream: fileNAR("a"), err: "a bare NAR", format: true},
+		{name: "gzip", stream: []byte("\x1f\x8b\x08\x00"), err: "compressed with gzip", format: true},
+		{name: "zstd", stream: []byte("\x28\xb5\x2f\xfd"), err: "compressed with zstd", format: true},
+		{name: "xz", stream: []byte("\xfd7zXZ\x00"), err: "compressed with xz", format: true},
+		{name: "nario 2", stream: []byte("NARIO2\x00\x00"), err: "a nario stream of version 2", format: true},
+		{name: "tar", stream: tar, err: "a tar archive", format: true},
+		{name: "text", stream: []byte("hello, world"), err: "something unknown", format: true},
+		{name: "store paths", stream: []byte(pathA + "\n"), err: "a list of store paths", format: true},
+		{name: "end and more", stream: cat(end, []byte("x")), err: "something unknown", format: true},
+	}
+}
+
+func TestOpen(t *testing.T) {
+	for _, test := range streams() {
+		for kind, open := range map[string]func(testing.TB, []byte, Options) (*Store, error){"file": openBytes, "pipe": openPipe} {
+			t.Run(test.name+"/"+kind, func(t *testing.T) {
+				spools := t.TempDir()
+				s, err := open(t, test.stream, Options{SpoolDir: spools})
+				if left, _ := os.ReadDir(spools); len(left) > 0 {
+					t.Errorf("Open left %v", left)
+				}
+				if test.err != "" {
+					var format *FormatError
+					if err == nil || !strings.Contains(err.Error(), test.err) || errors.As(err, &format) != test.format {
+						t.Errorf("Open() = %v; want an error with %q, about the format: %v", err, test.err, test.format)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				paths, err := s.Paths(t.Context())
+				if d := cmp.Diff(test.paths, paths); d != "" || err != nil {
+					t.Errorf("Paths(): %v (-want +got):\n%s", err, d)
+				}
+				for _, p := range paths {
+					if lines, err := storetest.List(s.Files(t.Context(), p)); err != nil || len(lines) != 1 {
+						t.Errorf("Files(%q) = %q, %v; want one file", p, lines, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestChanged: a file that changes after it was opened is noticed when it is read.
+func TestChanged(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "stream")
+	stream := cat(number(1), fileNAR("long enough to be changed"), trailer(pathA), number(0))
+	for change, want := range map[string]string{"enough": "was changed or damaged", "regular": "it changed while it was read"} {
+		if err := os.WriteFile(name, stream, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(t.Context(), f, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := os.WriteFile(name, bytes.Replace(stream, []byte(change), []byte(strings.ToUpper(change)), 1), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := storetest.List(s.Files(t.Context(), pathA)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Files after a change of %q: %v; want an error with %q", change, err, want)
+		}
+	}
+}
+
+// TestCancelWaiting: whoever writes into the pipe may never do so.
+func TestCancelWaiting(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, r, Options{SpoolDir: t.TempDir()}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Open of a silent pipe, cancelled: %v; want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestSpoolFails(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openPipe(t, golden(t), Options{SpoolDir: filepath.Join(name, "spool")}); err == nil || !strings.Contains(err.Error(), "make spool") {
+		t.Errorf("Open with a spool below a file: %v; want an error", err)
+	}
+}
+
+// FuzzOpen: what is accepted says of each object what its bytes say.
+func FuzzOpen(f *testing.F) {
+	for _, test := range streams() {
+		f.Add(test.stream)
+	}
+	f.Add(golden(f))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		s, err := openBytes(t, stream, Options{})
+		if err != nil {
+			return
+		}
+		paths, _ := s.Paths(t.Context())
+		var again bytes.Buffer
+		for _, p := range paths {
+			info, err := s.Info(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hash, size, err := nar.Sum(s.Files(t.Context(), p), p.Root())
+			if hash != info.NarHash || size != info.NarSize || err != nil {
+				t.Errorf("Sum(Files(%q)) = %v, %d, %v; want %v, %d", p, hash, size, err, info.NarHash, info.NarSize)
+			}
+			again.Write(number(1))
+			if err := nar.Write(&again, s.Files(t.Context(), p), p.Root()); err != nil {
+				t.Fatal(err)
+			}
+			var refs []string
+			for _, r := range info.References {
+				refs = append(refs, string(r))
+			}
+			again.Write(trailer(string(p), refs...))
+		}
+		again.Write(number(0))
+		s2, err := openBytes(t, again.Bytes(), Options{})
+		if err != nil {
+			t.Fatalf("Open of what was written again: %v", err)
+		}
+		for _, p := range paths {
+			want, _ := s.Info(t.Context(), p)
+			got, err := s2.Info(t.Context(), p)
+			if err != nil || got.NarHash != want.NarHash || !cmp.Equal(got.References, want.References) {
+				t.Errorf("Info(%q) written again = %v, %v; want %v", p, got, err, want)
+			}
+		}
+	})
+}
+
+func TestMissing(t *testing.T) {
+	s, err := openBytes(t, cat(number(1), fileNAR("b"), trailer(pathB, pathA, pathB), number(0)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = profile.FindClosure(t.Context(), s, pathB)
+	var missing *profile.MissingError
+	if !errors.As(err, &missing) || !errors.Is(err, fs.ErrNotExist) || missing.Missing[0].Path != pathA {
+		t.Errorf("FindClosure of a stream without %q: %v; want a MissingError", pathA, err)
+	}
+}

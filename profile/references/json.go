@@ -1,0 +1,167 @@
+package references
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// record is what all versions of the JSON say of an object.
+type record struct {
+	Path       string   `json:"path"`
+	Valid      *bool    `json:"valid"`
+	NarHash    string   `json:"narHash"`
+	NarSize    int64    `json:"narSize"`
+	References []string `json:"references"`
+	Deriver    string   `json:"deriver"`
+}
+
+func parseJSON(r io.Reader) ([]*profile.Info, error) {
+	var top json.RawMessage
+	d := json.NewDecoder(r)
+	if err := d.Decode(&top); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something behind the JSON")
+	}
+	if top[0] == '[' {
+		return parseArray(top)
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(top, &object); err != nil {
+		return nil, err
+	}
+	if info, ok := object["info"]; ok && object["version"] != nil {
+		var dir string
+		if raw, ok := object["storeDir"]; ok {
+			if err := json.Unmarshal(raw, &dir); err != nil {
+				return nil, fmt.Errorf("storeDir: %w", err)
+			}
+		}
+		if dir != "" && dir != profile.StoreDir {
+			return nil, fmt.Errorf("store directory %q is not supported, only %s is", dir, profile.StoreDir)
+		}
+		object = nil
+		if err := json.Unmarshal(info, &object); err != nil {
+			return nil, fmt.Errorf("info: %w", err)
+		}
+		return parseKeyed(object)
+	}
+	if arrays := graphs(object); len(arrays) > 0 {
+		var all []*profile.Info
+		for _, a := range arrays {
+			infos, err := parseArray(a)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, infos...)
+		}
+		return all, nil
+	}
+	return parseKeyed(object)
+}
+
+// graphs are the arrays of records in an .attrs.json, whatever their attributes are called.
+func graphs(attrs map[string]json.RawMessage) []json.RawMessage {
+	var found []json.RawMessage
+	var names []string
+	for name := range attrs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		var rows []struct {
+			Path       *string          `json:"path"`
+			References *json.RawMessage `json:"references"`
+		}
+		if !strings.HasPrefix(name, "/") && json.Unmarshal(attrs[name], &rows) == nil &&
+			len(rows) > 0 && rows[0].Path != nil && rows[0].References != nil {
+			found = append(found, attrs[name])
+		}
+	}
+	return found
+}
+
+func parseArray(raw json.RawMessage) ([]*profile.Info, error) {
+	var rows []record
+	if err := json.Unmarshal(raw, &rows); err != nil {
+		return nil, err
+	}
+	var infos []*profile.Info
+	for i, row := range rows {
+		if row.Path == "" {
+			return nil, fmt.Errorf("entry %d has no path", i)
+		}
+		if row.Valid != nil && !*row.Valid {
+			continue // listed, but not in the store it was asked of
+		}
+		info, err := row.info(row.Path)
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+func parseKeyed(object map[string]json.RawMessage) ([]*profile.Info, error) {
+	var infos []*profile.Info
+	for key, raw := range object {
+		if string(raw) == "null" {
+			continue // listed, but not in the store it was asked of
+		}
+		var row record
+		if err := json.Unmarshal(raw, &row); err != nil {
+			return nil, fmt.Errorf("%q: %w", key, err)
+		}
+		info, err := row.info(key)
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+func (r *record) info(name string) (*profile.Info, error) {
+	p, err := parseName(name)
+	if err != nil {
+		return nil, err
+	}
+	info := &profile.Info{Path: p, NarSize: r.NarSize}
+	if r.NarSize < 0 {
+		return nil, fmt.Errorf("%q: NAR size %d", p, r.NarSize)
+	}
+	if r.NarHash != "" {
+		if info.NarHash, err = profile.ParseHash(r.NarHash); err != nil {
+			return nil, fmt.Errorf("%q: %w", p, err)
+		}
+	}
+	for _, ref := range r.References {
+		q, err := parseName(ref)
+		if err != nil {
+			return nil, fmt.Errorf("references of %q: %w", p, err)
+		}
+		info.References = append(info.References, q)
+	}
+	if r.Deriver != "" {
+		if info.Deriver, err = parseName(r.Deriver); err != nil {
+			return nil, fmt.Errorf("deriver of %q: %w", p, err)
+		}
+	}
+	return info, nil
+}
+
+// parseName parses a path or, as in format 2 and later, a base name.
+func parseName(s string) (profile.Path, error) {
+	if strings.Contains(s, "/") {
+		return profile.ParsePath(s)
+	}
+	return profile.ParseBase(s)
+}

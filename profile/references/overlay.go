@@ -1,0 +1,91 @@
+package references
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Overlay is a store whose objects are those of infos and no others.
+// Their files are the store's, and are checked against the hashes while they are read.
+// Where a hash is not given it is the store's word, or else found by reading the object once.
+//
+// It is a [profile.Lister], and a [profile.Linker] if the store is one.
+func Overlay(s profile.Store, infos []*profile.Info) profile.Store {
+	o := &overlay{Store: s, infos: make(map[profile.Path]*known, len(infos))}
+	for _, info := range infos {
+		o.infos[info.Path] = &known{said: info}
+		o.paths = append(o.paths, info.Path)
+	}
+	if l, ok := s.(profile.Linker); ok {
+		return struct {
+			*overlay
+			profile.Linker
+		}{o, l}
+	}
+	return o
+}
+
+type overlay struct {
+	profile.Store
+	infos map[profile.Path]*known
+	paths []profile.Path
+}
+
+// known is what is said of an object, and made complete when first asked for.
+type known struct {
+	said *profile.Info
+	once sync.Once
+	info *profile.Info
+	err  error
+}
+
+// Paths implements [profile.Lister].
+func (o *overlay) Paths(context.Context) ([]profile.Path, error) { return o.paths, nil }
+
+// Info implements [profile.Store]. It fails where the store knows that the hash is another.
+func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
+	k, ok := o.infos[p]
+	if !ok {
+		return nil, fmt.Errorf("%q is not in the references: %w", p, fs.ErrNotExist)
+	}
+	k.once.Do(func() { k.info, k.err = o.complete(ctx, k.said) })
+	return k.info, k.err
+}
+
+func (o *overlay) complete(ctx context.Context, said *profile.Info) (*profile.Info, error) {
+	info := *said
+	have, err := o.Store.Info(ctx, info.Path)
+	knows := err == nil && have.NarHash.Known()
+	switch {
+	case info.NarHash.Known() && knows && have.NarHash != info.NarHash:
+		return nil, &nar.HashError{Root: info.Path.Root(), Want: info.NarHash, Got: have.NarHash}
+	case info.NarHash.Known() && info.NarSize > 0:
+	case knows:
+		info.NarHash, info.NarSize = have.NarHash, have.NarSize
+	default:
+		hash, size, err := nar.Sum(o.Store.Files(ctx, info.Path), info.Path.Root())
+		if err != nil {
+			return nil, fmt.Errorf("hash %q: %w", info.Path, err)
+		}
+		if info.NarHash.Known() && info.NarHash != hash {
+			return nil, &nar.HashError{Root: info.Path.Root(), Want: info.NarHash, Got: hash}
+		}
+		info.NarHash, info.NarSize = hash, size
+	}
+	return &info, nil
+}
+
+// Files implements [profile.Store].
+func (o *overlay) Files(ctx context.Context, p profile.Path) rootfs.Tree {
+	info, err := o.Info(ctx, p)
+	if err != nil {
+		return func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Entry{}, err) }
+	}
+	return nar.Verify(o.Store.Files(ctx, p), p.Root(), info.NarHash, info.NarSize)
+}

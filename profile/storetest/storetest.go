@@ -1,0 +1,219 @@
+// Package storetest is what every [profile.Store] has to pass.
+// Its test is ten lines: open the golden closure in the store's form, and call [Golden].
+package storetest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/profile/references"
+)
+
+// GoldenProfile is the object of the golden closure that refers to all others.
+const GoldenProfile profile.Path = "/nix/store/81bxdbdx9ndqilgq6wn7y9y0zdfaxli1-user-environment"
+
+// File is the name of a file in the project's testdata.
+func File(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(dir, "testdata", name)
+		}
+		if dir == filepath.Dir(dir) {
+			err = fs.ErrNotExist
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatalf("find testdata: %v", err)
+	return ""
+}
+
+// GoldenInfos is what Nix says of the golden closure, sorted by path.
+func GoldenInfos(t testing.TB) []*profile.Info {
+	t.Helper()
+	f, err := os.Open(File(t, "basic.path-info.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	infos, err := references.Parse(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return infos
+}
+
+// goldenFiles are the lines of basic.tree that are about the store.
+func goldenFiles(t testing.TB) []string {
+	t.Helper()
+	b, err := os.ReadFile(File(t, "basic.tree"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, " nix/store/") && !strings.Contains(strings.SplitN(line, " -> ", 2)[0], "run/profile") {
+			lines = append(lines, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return lines
+}
+
+// Golden tests a store that holds the golden closure, and may hold more.
+func Golden(t *testing.T, s profile.Store) {
+	infos := GoldenInfos(t)
+	t.Run("Info", func(t *testing.T) {
+		for _, want := range infos {
+			got, err := s.Info(t.Context(), want.Path)
+			if err != nil {
+				t.Errorf("Info(%q) = %v", want.Path, err)
+				continue
+			}
+			// Not every form knows the deriver, and no image does.
+			if d := cmp.Diff(want, got, cmpopts.IgnoreFields(profile.Info{}, "Deriver"), cmpopts.EquateEmpty()); d != "" {
+				t.Errorf("Info(%q) (-want +got):\n%s", want.Path, d)
+			}
+		}
+	})
+	t.Run("Files", func(t *testing.T) {
+		var got []string
+		for _, info := range infos {
+			lines, err := List(s.Files(t.Context(), info.Path))
+			if err != nil {
+				t.Errorf("Files(%q): %v", info.Path, err)
+			}
+			got = append(got, lines...)
+		}
+		if d := cmp.Diff(goldenFiles(t), got); d != "" {
+			t.Errorf("Files (-want +got):\n%s", d)
+		}
+	})
+	t.Run("NarHash", func(t *testing.T) {
+		for _, info := range infos {
+			hash, size, err := nar.Sum(s.Files(t.Context(), info.Path), info.Path.Root())
+			if hash != info.NarHash || size != info.NarSize || err != nil {
+				t.Errorf("Sum(Files(%q)) = %v, %d, %v; want %v, %d, <nil>", info.Path, hash, size, err, info.NarHash, info.NarSize)
+			}
+		}
+	})
+	t.Run("walk again, in part, without contents", func(t *testing.T) {
+		tree := s.Files(t.Context(), GoldenProfile)
+		want, err := List(tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range want {
+			i := 0
+			for _, err := range tree {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i++; i > n {
+					break
+				}
+			}
+		}
+		if again, err := List(tree); err != nil || !slices.Equal(again, want) {
+			t.Errorf("Files walked again = %q, %v; want %q", again, err, want)
+		}
+	})
+	t.Run("contents in part", func(t *testing.T) {
+		for _, info := range infos {
+			for e, err := range s.Files(t.Context(), info.Path) {
+				if err != nil {
+					t.Fatalf("Files(%q) read in part: %v", info.Path, err)
+				}
+				if !e.IsRegular() {
+					continue
+				}
+				r, err := e.Open()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(r, make([]byte, 1)); err != nil && e.Size > 0 {
+					t.Errorf("first byte of %q: %v", e.Path, err)
+				}
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	t.Run("in parallel", func(t *testing.T) {
+		var group sync.WaitGroup
+		for range 4 {
+			for _, info := range infos {
+				group.Go(func() {
+					hash, _, err := nar.Sum(s.Files(t.Context(), info.Path), info.Path.Root())
+					if hash != info.NarHash || err != nil {
+						t.Errorf("Sum(Files(%q)) = %v, %v; want %v, <nil>", info.Path, hash, err, info.NarHash)
+					}
+				})
+			}
+		}
+		group.Wait()
+	})
+	t.Run("no such object", func(t *testing.T) {
+		gone := profile.Path("/nix/store/00000000000000000000000000000000-gone")
+		if info, err := s.Info(t.Context(), gone); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Info(%q) = %v, %v; want %v", gone, info, err, fs.ErrNotExist)
+		}
+		if lines, err := List(s.Files(t.Context(), gone)); !errors.Is(err, fs.ErrNotExist) || len(lines) > 0 {
+			t.Errorf("Files(%q) = %q, %v; want %v", gone, lines, err, fs.ErrNotExist)
+		}
+	})
+	t.Run("Paths", func(t *testing.T) {
+		l, ok := s.(profile.Lister)
+		if !ok {
+			t.Skip("the store does not list its objects")
+		}
+		paths, err := l.Paths(t.Context())
+		if err != nil || !slices.IsSorted(paths) {
+			t.Errorf("Paths() = %q, %v; want them sorted", paths, err)
+		}
+		for _, info := range infos {
+			if !slices.Contains(paths, info.Path) {
+				t.Errorf("Paths() lacks %q", info.Path)
+			}
+		}
+	})
+	t.Run("FindClosure", func(t *testing.T) {
+		c, err := profile.FindClosure(t.Context(), s, GoldenProfile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want []profile.Path
+		for _, info := range c.Infos {
+			got = append(got, info.Path)
+		}
+		for _, info := range infos {
+			want = append(want, info.Path)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("FindClosure(%q) (-want +got):\n%s", GoldenProfile, d)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		// A store may be done before it notices, but then it is right.
+		lines, err := List(s.Files(ctx, GoldenProfile))
+		if err == nil && len(lines) == 0 || err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Files, cancelled: %d entries, %v; want %v or all", len(lines), err, context.Canceled)
+		}
+	})
+}

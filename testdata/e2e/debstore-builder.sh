@@ -1,0 +1,87 @@
+# The builder of debstore.py's derivations: makes a store object of one Debian package.
+# Nix gives it $deb, the package, $deps, the store objects of those that it needs, and $out.
+set -euo pipefail
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin
+arch=$(uname -m)-linux-gnu
+
+# Its files, flattened as Nix packages have them.
+unpacked=$(mktemp -d)
+dpkg-deb -x "$deb" "$unpacked"
+mkdir "$out"
+for top in "$unpacked" "$unpacked/usr"; do
+	for dir in bin sbin lib lib64 share etc libexec; do
+		if [ -d "$top/$dir" ]; then
+			mkdir -p "$out/$dir"
+			cp -a "$top/$dir/." "$out/$dir/"
+		fi
+	done
+done
+rm -rf "$unpacked"
+chmod -R u+w "$out"
+if [ -d "$out/lib/$arch" ]; then
+	cp -a "$out/lib/$arch/." "$out/lib/"
+	rm -r "${out:?}/lib/$arch"
+fi
+if [ -d "$out/sbin" ]; then
+	mkdir -p "$out/bin"
+	cp -an "$out/sbin/." "$out/bin/"
+	rm -r "$out/sbin"
+	ln -s bin "$out/sbin"
+fi
+
+# The certificates that Debian bundles when the package is installed.
+if [ -d "$out/share/ca-certificates" ]; then
+	mkdir -p "$out/etc/ssl/certs"
+	find "$out/share/ca-certificates" -name '*.crt' | LC_ALL=C sort | xargs cat >"$out/etc/ssl/certs/ca-bundle.crt"
+fi
+
+# Links into other packages lead to their store objects.
+find "$out" -xtype l | while read -r link; do
+	to=$(readlink "$link")
+	case $to in
+	/usr/*) to=${to#/usr/} ;;
+	/*) to=${to#/} ;;
+	*) to=$(realpath -ms --relative-to="$out" "$(dirname "$link")/$to") ;;
+	esac
+	to=${to/lib\/$arch/lib}
+	for object in "$out" $deps; do
+		if [ -e "$object/$to" ]; then
+			ln -sfn "$object/$to" "$link"
+			break
+		fi
+	done
+done
+
+# Programs and libraries find the dynamic linker and libraries of their dependencies.
+# libc6 itself is left as it is.
+if [ -z "$(find "$out/lib" -maxdepth 1 -name 'ld-linux-*' 2>/dev/null)" ]; then
+	rpath=$out/lib
+	linker=
+	for object in $deps; do
+		rpath=$rpath:$object/lib
+		for file in "$object"/lib/ld-linux-*; do
+			if [ -e "$file" ]; then linker=$file; fi
+		done
+	done
+	find "$out" -type f -size +64c | while read -r file; do
+		if [ "$(head -c4 "$file" | tail -c3)" != ELF ]; then continue; fi
+		if ! patchelf --set-rpath "$rpath" "$file" 2>/dev/null; then continue; fi
+		if patchelf --print-interpreter "$file" >/dev/null 2>&1; then patchelf --set-interpreter "$linker" "$file"; fi
+	done
+fi
+
+# Scripts are run by the interpreters of their dependencies.
+find "$out" -type f -perm /111 | while read -r file; do
+	if [ "$(head -c2 "$file" | tr -d '\0')" != '#!' ]; then continue; fi
+	interpreter=$(head -n1 "$file" | sed 's/^#! *//; s/ .*//')
+	for object in "$out" $deps; do
+		if [ -x "$object/bin/${interpreter##*/}" ]; then
+			sed -i "1s|^#! *$interpreter|#!$object/bin/${interpreter##*/}|" "$file"
+			break
+		fi
+	done
+done
+
+# Nix 2.8 kills a builder as soon as nobody has its output open any more, which on a busy machine
+# is before it has exited, and then the build has failed. So somebody has it open a little longer.
+sleep 0.3 &

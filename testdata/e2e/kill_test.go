@@ -1,0 +1,251 @@
+package e2e
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// kills is how often a run is interrupted, for each of what is run and each signal.
+const kills = 100
+
+// victim is a command that is interrupted again and again.
+type victim struct {
+	person
+	dir      string // all it may change, but for the spool
+	args     []string
+	stdin    string         // a file that is fed through a pipe, or ""
+	duration time.Duration  // of a run that nobody interrupts
+	killed   map[string]int // what the interrupted runs did
+}
+
+// newVictim lets the command run once, twice where it takes less when all is warm, and takes the time.
+func newVictim(t *testing.T, p person, dir, stdin string, again func(), args ...string) *victim {
+	t.Helper()
+	v := &victim{person: p, dir: dir, args: args, stdin: stdin, killed: make(map[string]int)}
+	for range 3 {
+		start := time.Now()
+		do(t, v.start(t))
+		v.duration = time.Since(start)
+		again()
+	}
+	return v
+}
+
+func (v *victim) start(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := v.command(v.dir, lab.program, v.args...)
+	if v.stdin != "" {
+		feed := exec.Command("cat", v.stdin)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		feed.Stdout = w
+		if err := feed.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		go func() { _ = feed.Wait() }() // it dies of a pipe that nobody reads
+		cmd.Stdin = r
+		t.Cleanup(func() { r.Close() })
+	}
+	return cmd
+}
+
+// interrupt runs the command and sends it a signal at a random instant of its life. It says whether the signal hit.
+func (v *victim) interrupt(t *testing.T, random *rand.Rand, s syscall.Signal) bool {
+	t.Helper()
+	cmd := v.start(t)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := cmd.Stdin.(*os.File); ok {
+		r.Close()
+	}
+	time.Sleep(time.Duration(random.Int64N(int64(v.duration) * 11 / 10)))
+	if err := cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	r := result{cmd.Args, "", stderr.String(), cmd.ProcessState}
+	v.killed[r.state.String()]++
+	if r.status() != 0 && r.signal() != s {
+		t.Errorf("after %v: %v\nwant exit status 0, or death by that signal", s, r)
+	}
+	return r.status() != 0
+}
+
+// report says what happened, and fails if a quarter of the runs was over before it could be interrupted.
+func (v *victim) report(t *testing.T) {
+	t.Helper()
+	t.Logf("%q takes %v; %d interrupted runs: %v", v.args, v.duration.Round(time.Millisecond), kills, v.killed)
+	if v.killed["exit status 0"] > kills/4 {
+		t.Errorf("too few of %d runs were interrupted: %v", kills, v.killed)
+	}
+}
+
+// signals are those that a run must survive, or not.
+var signals = []struct {
+	name   string
+	signal syscall.Signal
+	cleans bool // what dies of it cleans up before
+}{
+	{"SIGINT", syscall.SIGINT, true},
+	{"SIGTERM", syscall.SIGTERM, true},
+	{"SIGKILL", syscall.SIGKILL, false},
+}
+
+// dash is a small part of the closure: its runs are short, and so many can be interrupted.
+func dash(t *testing.T) string {
+	t.Helper()
+	i := slices.IndexFunc(lab.closure, func(p string) bool { return strings.Contains(p, "-dash-") })
+	if i < 0 {
+		t.Fatal("no dash in the closure")
+	}
+	return lab.closure[i]
+}
+
+// TestKillImage interrupts runs that add a tag to a layout with another one, and that replace one.
+func TestKillImage(t *testing.T) {
+	p := lab.user
+	export := exportFile(t, dash(t))
+	for _, tt := range []struct {
+		name, stdin string
+		from        []string
+		tag         string // which the run writes; the layout has the tag "old" before
+	}{
+		{"add", "", []string{"--profile", dash(t)}, "new"},
+		{"replace", "", []string{"--profile", dash(t)}, "old"},
+		{"pipe", export, []string{"--from", "-", "--profile", dash(t)}, "new"},
+	} {
+		for _, s := range signals {
+			if s.signal == syscall.SIGTERM && tt.name != "add" {
+				continue // it is handled as SIGINT is
+			}
+			t.Run(tt.name+"/"+s.name, func(t *testing.T) {
+				dir := p.scratch(t)
+				layout := filepath.Join(dir, "layout")
+				golden := goldenExport(t, dir)
+				var old, latest string
+				restore := func() { // so that each run has something to write
+					if err := os.RemoveAll(layout); err != nil {
+						t.Fatal(err)
+					}
+					old = p.export(t, dir, "image", "--from", golden, "oci:layout:old")
+				}
+				restore()
+				args := append(append([]string{"image"}, tt.from...), "oci:layout:"+tt.tag)
+				v := newVictim(t, p, dir, tt.stdin, func() {
+					l, err := readLayout(layout)
+					if err != nil {
+						t.Fatal(err)
+					}
+					latest = l.tags[tt.tag].digest.String()
+					restore()
+				}, args...)
+				before, after := map[string]string{"old": old}, map[string]string{"old": old}
+				after[tt.tag] = latest
+				random := rand.New(rand.NewPCG(1, 2))
+				for range kills {
+					hit := v.interrupt(t, random, s.signal)
+					l, err := readLayout(layout)
+					if err != nil {
+						t.Fatalf("after an interrupted run: %v", err)
+					}
+					// It may have come through at the last instant.
+					got := l.digests()
+					if diff := cmp.Diff(after, got); diff != "" && (!hit || cmp.Diff(before, got) != "") {
+						t.Fatalf("after an interrupted run, the layout has the tags %v; want %v or %v", got, before, after)
+					}
+					if s.cleans {
+						wantLayout(t, layout, got)
+						wantNoLitter(t, p, dir, "layout", "basic.nix-export")
+					}
+					// The next run finds its way, and cleans up.
+					do(t, v.start(t))
+					wantLayout(t, layout, after)
+					wantNoLitter(t, p, dir, "layout", "basic.nix-export")
+					restore()
+					if t.Failed() {
+						break
+					}
+				}
+				v.report(t)
+			})
+		}
+	}
+}
+
+// TestKillRootfs interrupts runs that make a root filesystem: it is there whole, or it is not there.
+func TestKillRootfs(t *testing.T) {
+	p := lab.user
+	for _, s := range signals {
+		t.Run(s.name, func(t *testing.T) {
+			dir := p.scratch(t)
+			root := filepath.Join(dir, "root")
+			var want map[string]string
+			v := newVictim(t, p, dir, "", func() {
+				want = list(t, root)
+				if err := os.RemoveAll(root); err != nil {
+					t.Fatal(err)
+				}
+			}, "rootfs", "--profile", dash(t), "root")
+			random := rand.New(rand.NewPCG(1, 2))
+			for range kills {
+				hit := v.interrupt(t, random, s.signal)
+				if _, err := os.Lstat(root); err == nil {
+					if diff := cmp.Diff(want, list(t, root)); diff != "" {
+						t.Fatalf("an interrupted run left (-whole +got):\n%s", diff)
+					}
+					if err := os.RemoveAll(root); err != nil {
+						t.Fatal(err)
+					}
+				} else if !hit {
+					t.Fatal("a run that was not interrupted made nothing")
+				}
+				if s.cleans {
+					wantNoLitter(t, p, dir)
+				}
+				do(t, v.start(t))
+				if diff := cmp.Diff(want, list(t, root)); diff != "" {
+					t.Fatalf("the run after an interrupted one made (-want +got):\n%s", diff)
+				}
+				wantNoLitter(t, p, dir, "root")
+				if err := os.RemoveAll(root); err != nil {
+					t.Fatal(err)
+				}
+				if t.Failed() {
+					break
+				}
+			}
+			v.report(t)
+		})
+	}
+}
+
+// wantNoLitter says what lies in a directory beside what belongs there, and what is left of spools.
+func wantNoLitter(t *testing.T, p person, dir string, belongs ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !slices.Contains(belongs, e.Name()) {
+			t.Errorf("%q lies beside %q", e.Name(), belongs)
+		}
+	}
+	wantEmptySpool(t, p)
+}

@@ -1,0 +1,201 @@
+package e2e
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// layout is what a whole OCI layout holds. It is read without export-profile's own code or that of its libraries.
+type layout struct {
+	dir   string
+	tags  map[string]image
+	files []string // that the index reaches, relative to dir
+}
+
+type image struct {
+	digest   digest.Digest
+	manifest ispec.Manifest
+	config   ispec.Image
+	size     int64 // of the layers' tars
+}
+
+// readLayout reads a layout and checks all of it that its index reaches:
+// that each blob is what its name and its descriptors say, and each layer's tar what the config says.
+func readLayout(dir string) (*layout, error) {
+	l := &layout{dir: dir, tags: make(map[string]image), files: []string{"blobs", "blobs/sha256", "index.json", "oci-layout"}}
+	var version ispec.ImageLayout
+	if err := l.json("oci-layout", &version); err != nil {
+		return nil, err
+	}
+	if version.Version != ispec.ImageLayoutVersion {
+		return nil, fmt.Errorf("layout version %q", version.Version)
+	}
+	var index ispec.Index
+	if err := l.json("index.json", &index); err != nil {
+		return nil, err
+	}
+	for _, d := range index.Manifests {
+		tag := d.Annotations[ispec.AnnotationRefName]
+		if _, ok := l.tags[tag]; ok || tag == "" {
+			return nil, fmt.Errorf("index.json: tag %q is missing or there twice", tag)
+		}
+		img, err := l.image(d)
+		if err != nil {
+			return nil, fmt.Errorf("tag %q: %w", tag, err)
+		}
+		l.tags[tag] = *img
+	}
+	slices.Sort(l.files)
+	l.files = slices.Compact(l.files)
+	return l, nil
+}
+
+func (l *layout) json(name string, v any) error {
+	b, err := os.ReadFile(filepath.Join(l.dir, name))
+	if err == nil {
+		err = json.Unmarshal(b, v)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (l *layout) image(d ispec.Descriptor) (*image, error) {
+	img := &image{digest: d.Digest}
+	if _, err := l.blob(d, ""); err != nil {
+		return nil, err
+	}
+	if err := l.json(blobName(d), &img.manifest); err != nil {
+		return nil, err
+	}
+	if _, err := l.blob(img.manifest.Config, ""); err != nil {
+		return nil, err
+	}
+	if err := l.json(blobName(img.manifest.Config), &img.config); err != nil {
+		return nil, err
+	}
+	diffIDs := img.config.RootFS.DiffIDs
+	if len(diffIDs) != len(img.manifest.Layers) || len(diffIDs) == 0 {
+		return nil, fmt.Errorf("%d layers, and the config knows %d", len(img.manifest.Layers), len(diffIDs))
+	}
+	for i, layer := range img.manifest.Layers {
+		size, err := l.blob(layer, diffIDs[i])
+		if err != nil {
+			return nil, err
+		}
+		img.size += size
+	}
+	return img, nil
+}
+
+func blobName(d ispec.Descriptor) string { return "blobs/sha256/" + d.Digest.Encoded() }
+
+// blob checks one blob and, if diffID is set, what is in it once decompressed, and returns the size of that.
+func (l *layout) blob(d ispec.Descriptor, diffID digest.Digest) (int64, error) {
+	name := blobName(d)
+	l.files = append(l.files, name)
+	f, err := os.Open(filepath.Join(l.dir, name))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	sum, err := digest.FromReader(f)
+	if err != nil {
+		return 0, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if sum != d.Digest || fi.Size() != d.Size {
+		return 0, fmt.Errorf("%s: %d bytes of digest %s; want %d of %s", name, fi.Size(), sum, d.Size, d.Digest)
+	}
+	if diffID == "" {
+		return fi.Size(), nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	tar, err := decompress(f, d.MediaType)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	digester := digest.SHA256.Digester()
+	size, err := io.Copy(digester.Hash(), tar)
+	if err == nil && digester.Digest() != diffID {
+		err = fmt.Errorf("its tar has digest %s; want %s", digester.Digest(), diffID)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return size, nil
+}
+
+func decompress(r io.Reader, mediaType string) (io.Reader, error) {
+	switch mediaType {
+	case ispec.MediaTypeImageLayer:
+		return r, nil
+	case ispec.MediaTypeImageLayerGzip:
+		return gzip.NewReader(r)
+	case ispec.MediaTypeImageLayerZstd:
+		return zstd.NewReader(r)
+	}
+	return nil, fmt.Errorf("media type %q is no layer's", mediaType)
+}
+
+// litter is what lies in a layout that its index does not reach.
+func (l *layout) litter() ([]string, error) {
+	var litter []string
+	err := filepath.WalkDir(l.dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || path == l.dir {
+			return err
+		}
+		rel := path[len(l.dir)+1:]
+		if _, ok := slices.BinarySearch(l.files, rel); !ok {
+			litter = append(litter, rel)
+		}
+		return nil
+	})
+	return litter, err
+}
+
+// wantLayout reads a layout that must be whole, without litter, and hold exactly these tags with these digests.
+func wantLayout(t *testing.T, dir string, want map[string]string) *layout {
+	t.Helper()
+	l, err := readLayout(dir)
+	if err != nil {
+		t.Fatalf("layout %q: %v", dir, err)
+	}
+	litter, err := l.litter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(litter) > 0 {
+		t.Errorf("layout %q holds %q, which its index does not reach", dir, litter)
+	}
+	if got := l.digests(); !maps.Equal(got, want) {
+		t.Errorf("layout %q has the tags %v; want %v", dir, got, want)
+	}
+	return l
+}
+
+func (l *layout) digests() map[string]string {
+	m := make(map[string]string)
+	for tag, img := range l.tags {
+		m[tag] = img.digest.String()
+	}
+	return m
+}

@@ -1,0 +1,96 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// podman is a command of podman as an ordinary user can run it on a machine without systemd.
+func (p person) podman(dir string, args ...string) *exec.Cmd {
+	return p.command(dir, "podman", append([]string{"--runtime", "runc", "--cgroup-manager=cgroupfs"}, args...)...)
+}
+
+// podmanRun runs a container without a network, which must succeed.
+func podmanRun(t *testing.T, p person, dir string, args ...string) result {
+	t.Helper()
+	args = append([]string{"run", "--network=none", "--rm"}, args...)
+	return do(t, p.podman(dir, args...))
+}
+
+// load makes an image in a layout and loads it into podman as name.
+func load(t *testing.T, p person, dir, name string, args ...string) {
+	t.Helper()
+	layout := dir + "/" + name
+	p.export(t, dir, append(append([]string{"image", "--profile", lab.profile}, args...), "oci:"+layout+":v1")...)
+	do(t, p.podman(dir, "load", "-i", layout))
+	// podman 4.3 calls it after the directory, later ones do not name it at all but print its id.
+	r := do(t, p.podman(dir, "pull", "-q", "oci:"+layout+":v1"))
+	do(t, p.podman(dir, "tag", strings.TrimSpace(r.stdout), name))
+}
+
+func TestPodman(t *testing.T) {
+	for _, p := range []person{lab.user, lab.root} {
+		t.Run(p.name, func(t *testing.T) {
+			dir := p.scratch(t)
+			load(t, p, dir, "curl")
+			if r := podmanRun(t, p, dir, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+				t.Errorf("%v\nwant %q", r, curlVersion(t))
+			}
+			// What is mounted over /run hides /run/profile.
+			for _, mount := range []string{"--volume=/run", "--tmpfs=/run"} {
+				if r := podmanRun(t, p, dir, mount, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+					t.Errorf("%v\nwant %q", r, curlVersion(t))
+				}
+			}
+		})
+	}
+}
+
+func TestPodmanUser(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	load(t, p, dir, "app", "--user", "app:1000", "--env", "GREETING=a, b", "--workdir", "/home/app", "--entrypoint", `["sh", "-c"]`)
+	r := podmanRun(t, p, dir, "app",
+		`echo $PATH; echo $SSL_CERT_FILE; id -un; id -u; touch /tmp/x && touch x && echo written; echo $GREETING; pwd; ls -ld $SSL_CERT_FILE >&2`)
+	want := fmt.Sprintf("/run/profile/bin:%s/bin\n%s\napp\n1000\nwritten\na, b\n/home/app\n", lab.object, "/etc/ssl/certs/ca-bundle.crt")
+	if r.stdout != want {
+		t.Errorf("%v\nwant stdout: %s", r, want)
+	}
+}
+
+func TestPodmanCompressions(t *testing.T) {
+	p := lab.user
+	for _, compression := range []string{"none", "zstd"} {
+		t.Run(compression, func(t *testing.T) {
+			dir := p.scratch(t)
+			load(t, p, dir, "as-"+compression, "--compression", compression)
+			if r := podmanRun(t, p, dir, "as-"+compression, "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+				t.Errorf("%v\nwant %q", r, curlVersion(t))
+			}
+		})
+	}
+}
+
+// The line that export-profile suggests works when it is typed.
+func TestPodmanHint(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	r := do(t, p.command(dir, lab.program, "image", "--profile", lab.profile, "oci:hinted:v2"))
+	var line string
+	for s := bufio.NewScanner(strings.NewReader(r.stderr)); s.Scan(); {
+		if _, after, ok := strings.Cut(s.Text(), "load it with: "); ok {
+			line = after
+		}
+	}
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		t.Fatalf("%v\nwant a line how to load the image", r)
+	}
+	do(t, p.command(dir, "sh", "-c", line))
+	if r := podmanRun(t, p, dir, words[len(words)-1], "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+		t.Errorf("%v\nwant %q", r, curlVersion(t))
+	}
+}
