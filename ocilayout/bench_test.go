@@ -1,0 +1,125 @@
+package ocilayout
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// benchTree makes about 300 MB in a directory, in files and directories as a closure has them,
+// and is the parts of it.
+func benchTree(b *testing.B) []rootfs.Part {
+	b.Helper()
+	dir := b.TempDir()
+	r := rand.New(rand.NewPCG(5, 6))
+	block := text(9, 4<<20)
+	var parts []rootfs.Part
+	for i := range 40 {
+		root := fmt.Sprintf("nix/store/%032d-object", i)
+		entries := []rootfs.Entry{rootfs.Dir(root, 0o555)}
+		var size int64
+		for j := range 200 {
+			if j%20 == 0 {
+				entries = append(entries, rootfs.Dir(fmt.Sprintf("%s/%03d", root, j/20), 0o555))
+			}
+			n := r.IntN(8 << 10)
+			switch {
+			case j%50 == 1:
+				n = 1<<20 + r.IntN(1<<20)
+			case j%5 == 1:
+				n = r.IntN(64 << 10)
+			}
+			path := fmt.Sprintf("%s/%03d/%03d", root, j/20, j)
+			at := r.IntN(len(block) - n)
+			disk := filepath.Join(dir, strings.ReplaceAll(path, "/", "_"))
+			if err := os.WriteFile(disk, []byte(block[at:at+n]), 0o644); err != nil {
+				b.Fatal(err)
+			}
+			entries = append(entries, rootfs.File(path, 0o444, int64(n), func() (io.ReadCloser, error) { return os.Open(disk) }))
+			size += int64(n)
+		}
+		parts = append(parts, rootfs.Part{Name: fmt.Sprintf("%032d-object", i), Root: root, Size: size, Tree: func(yield func(rootfs.Entry, error) bool) {
+			for _, e := range entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}})
+	}
+	return parts
+}
+
+// BenchmarkLayer is one layer in one goroutine: tar, sha256 and compressor. MB/s are of its content.
+func BenchmarkLayer(b *testing.B) {
+	parts := benchTree(b)
+	for _, s := range []string{"none", "gzip:2", "zstd:1", "zstd:3"} {
+		c, err := ParseCompression(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(s, func(b *testing.B) {
+			b.SetBytes(Layer(parts).Size())
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := writeLayer(context.Background(), io.Discard, parts, c, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkImage is a whole image into a new layout.
+func BenchmarkImage(b *testing.B) {
+	parts := benchTree(b)
+	for _, s := range []string{"none", "gzip:2", "zstd:3"} {
+		c, err := ParseCompression(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		layers, err := Plan(parts, PlanOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(s, func(b *testing.B) {
+			b.SetBytes(Layer(parts).Size())
+			for b.Loop() {
+				dir := filepath.Join(b.TempDir(), "layout")
+				_, err := writeErr(context.Background(), dir, Image{Layers: layers, Compression: c}, Options{}, Name{Tag: "v1"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := os.RemoveAll(dir); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTarSmall is the cost of an entry: empty files, directories and links.
+func BenchmarkTarSmall(b *testing.B) {
+	entries := make([]rootfs.Entry, 0, 30001)
+	entries = append(entries, rootfs.Dir("nix", fs.FileMode(0o755)))
+	for i := range 10000 {
+		entries = append(entries,
+			rootfs.Dir(fmt.Sprintf("nix/%05d", i), 0o555),
+			rootfs.Link(fmt.Sprintf("nix/%05d/link", i), "target"),
+			file(fmt.Sprintf("nix/%05d/name", i), ""))
+	}
+	p := rootfs.Part{Tree: treeOf(entries...)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := writeTar(context.Background(), io.Discard, rootfs.Join([]rootfs.Part{p}), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package ocilayout
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/umoci/oci/cas"
+	"github.com/opencontainers/umoci/oci/cas/dir"
+)
+
+// engine is umoci's writer of a layout, without the traps it has in v0.6.0.
+// Each has a test, which says what to take away here when umoci no longer has it:
+//
+//   - StatBlob looks for a blob relative to the working directory.
+//   - The first PutBlobs race when they are called at the same time.
+//   - PutBlob waits until each blob is on the disk, which doubles the time of large layers.
+//   - Files get the mode of a temporary one, 0600, and directories what the umask leaves.
+//   - Close closes twice when it is called twice, and its temporary directory lies in the layout until then.
+//   - Casext's Walk, FromDescriptor and GetVerifiedBlob print to standard error, pass over manifests
+//     of types they do not know, and panic on a manifest that was cut; see reachable, which is in their place.
+//   - UpdateReference reads and writes the index without a lock, and whatever fields umoci does not know
+//     are lost; see mergeIndex.
+type engine struct {
+	cas.Engine
+	dir    string
+	closed bool
+}
+
+// createEngine makes a new layout with an empty index in a directory that does not exist.
+func createEngine(path string) (*engine, error) {
+	if err := dir.Create(path); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{".", ispec.ImageBlobsDir, blobs} {
+		if err := os.Chmod(filepath.Join(path, name), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range []string{ispec.ImageLayoutFile, ispec.ImageIndexFile} {
+		if err := os.Chmod(filepath.Join(path, name), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return openEngine(path)
+}
+
+// openEngine opens a layout that exists. It writes nothing.
+func openEngine(path string) (*engine, error) {
+	e, err := dir.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &engine{Engine: e, dir: path}, nil
+}
+
+// blobs is where a layout has its blobs, all of one algorithm.
+const blobs = ispec.ImageBlobsDir + "/sha256"
+
+func (e *engine) path(d digest.Digest) string {
+	return filepath.Join(e.dir, blobs, d.Encoded())
+}
+
+// PutBlob stores what it reads. It may be called by several goroutines.
+func (e *engine) PutBlob(_ context.Context, r io.Reader) (digest.Digest, int64, error) {
+	return e.put(func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+}
+
+// put stores what write writes.
+func (e *engine) put(write func(io.Writer) error) (_ digest.Digest, _ int64, err error) {
+	f, err := os.CreateTemp(filepath.Join(e.dir, ispec.ImageBlobsDir), ".tmp-")
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	h := sha256.New()
+	w := &countingWriter{w: io.MultiWriter(f, h)}
+	if err := write(w); err != nil {
+		return "", 0, err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return "", 0, err
+	}
+	if err := f.Close(); err != nil {
+		return "", 0, err
+	}
+	d := digest.NewDigest(digest.SHA256, h)
+	return d, w.n, os.Rename(f.Name(), e.path(d))
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// StatBlob says whether the layout has a blob.
+func (e *engine) StatBlob(_ context.Context, d digest.Digest) (bool, error) {
+	if err := checkDigest(d); err != nil {
+		return false, err
+	}
+	_, err := os.Lstat(e.path(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// PutIndex replaces the index of a layout that nobody sees yet, since its mode is right only in the end.
+func (e *engine) PutIndex(ctx context.Context, index ispec.Index) error {
+	index.SchemaVersion = 2
+	if err := e.Engine.PutIndex(ctx, index); err != nil {
+		return err
+	}
+	return os.Chmod(filepath.Join(e.dir, ispec.ImageIndexFile), 0o644)
+}
+
+// Close removes umoci's temporary directory. It may be called again.
+func (e *engine) Close() error {
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	return e.Engine.Close()
+}
+
+// checkDigest refuses what cannot be a blob's name in a layout.
+func checkDigest(d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("digest %q: %w", d, err)
+	}
+	if d.Algorithm() != digest.SHA256 {
+		return fmt.Errorf("digest %q: unsupported algorithm", d)
+	}
+	return nil
+}

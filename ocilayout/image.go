@@ -1,0 +1,76 @@
+package ocilayout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/umoci/oci/casext"
+)
+
+// Image is everything that makes an image what it is.
+type Image struct {
+	Config      ispec.ImageConfig
+	Annotations map[string]string // of the manifest
+	Created     time.Time         // zero: one second after the epoch
+	Compression Compression
+	Platform    ispec.Platform
+	Layers      []Layer // see Plan
+}
+
+// AddImage builds an image's layers, config and manifest.
+// The result describes the manifest. Nothing is visible before it is published,
+// and of several images only the published one ever is.
+// Progress (see Options) is told the bytes of files that have been read.
+func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, error) {
+	if len(image.Layers) > mostLayers {
+		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", len(image.Layers), mostLayers)
+	}
+	created := image.Created.UTC()
+	if image.Created.IsZero() {
+		created = time.Unix(1, 0).UTC()
+	}
+	config := ispec.Image{
+		Created:  &created,
+		Platform: image.Platform,
+		Config:   image.Config,
+		RootFS:   ispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}},
+	}
+	manifest := ispec.Manifest{
+		Versioned:   specs.Versioned{SchemaVersion: 2},
+		MediaType:   ispec.MediaTypeImageManifest,
+		Layers:      []ispec.Descriptor{},
+		Annotations: image.Annotations,
+	}
+	for _, layer := range image.Layers {
+		h, err := layerHistory(layer, created)
+		if err != nil {
+			return ispec.Descriptor{}, fmt.Errorf("add image: %w", err)
+		}
+		config.History = append(config.History, h)
+	}
+	layers, err := l.addLayers(ctx, image.Layers, image.Compression)
+	if err != nil {
+		return ispec.Descriptor{}, err
+	}
+	for _, b := range layers {
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, b.diffID)
+		manifest.Layers = append(manifest.Layers, b.Descriptor)
+	}
+	if manifest.Config, err = l.addJSON(ctx, ispec.MediaTypeImageConfig, config); err != nil {
+		return ispec.Descriptor{}, fmt.Errorf("write image config: %w", err)
+	}
+	desc, err := l.addJSON(ctx, ispec.MediaTypeImageManifest, manifest)
+	if err != nil {
+		return ispec.Descriptor{}, fmt.Errorf("write image manifest: %w", err)
+	}
+	return desc, nil
+}
+
+func (l *Layout) addJSON(ctx context.Context, mediaType string, v any) (ispec.Descriptor, error) {
+	d, n, err := casext.NewEngine(l.engine).PutBlobJSON(ctx, v)
+	return ispec.Descriptor{MediaType: mediaType, Digest: d, Size: n}, err
+}

@@ -1,0 +1,108 @@
+package ocilayout
+
+import (
+	"errors"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestAddImageStops: the first error ends the other layers, also within an endless file, and is the one that is told.
+func TestAddImageStops(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	begun := make(chan bool, 1)
+	endless := rootfs.File("nix/store/endless", 0o444, 1<<40, func() (io.ReadCloser, error) {
+		begun <- true
+		return io.NopCloser(zeroReader{}), nil
+	})
+	broken := errors.New("broken")
+	failing := rootfs.File("nix/store/failing", 0o444, 1, func() (io.ReadCloser, error) {
+		<-begun
+		return nil, broken
+	})
+	a, b := part("nix/store/endless"), part("nix/store/failing")
+	a.Tree, b.Tree = treeOf(endless), treeOf(failing)
+	a.Size = 1 << 40
+
+	dir := filepath.Join(t.TempDir(), "layout")
+	l, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	start := time.Now()
+	_, err = l.AddImage(t.Context(), Image{Layers: []Layer{{a}, {b}}})
+	if want := `write layer of failing: read "nix/store/failing": broken`; !errors.Is(err, broken) || err.Error() != want {
+		t.Errorf("AddImage: %v; want %s", err, want)
+	}
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("AddImage took %v to stop", d)
+	}
+}
+
+// TestAddImageErrors say which object they are about.
+func TestAddImageErrors(t *testing.T) {
+	shrunk := file("nix/store/b-shrunk", "abc")
+	shrunk.Size = 4
+	whiteout := part("nix/store/c-whiteout", rootfs.Dir("nix/store/c-whiteout", 0o555), file("nix/store/c-whiteout/.wh.x", ""))
+	early := part("nix/store/d-late", file("nix/store/c-elsewhere", ""))
+	fine := part("nix/store/a-fine", file("nix/store/a-fine", "content"))
+	odd := fine
+	odd.Name = "not a name"
+	for _, test := range []struct {
+		layer Layer
+		want  string
+	}{
+		{Layer{fine, part("nix/store/b-shrunk", shrunk)}, `write layer of a-fine and 1 more: read "nix/store/b-shrunk": changed while it was read: 3 bytes of 4`},
+		{Layer{whiteout}, `write layer of c-whiteout: write "nix/store/c-whiteout/.wh.x": a name that begins with .wh.`},
+		{Layer{early}, `write layer of d-late: d-late: entry "nix/store/c-elsewhere": not within "nix/store/d-late"`},
+		{Layer{fine, fine}, `write layer of a-fine and 1 more: a-fine: "nix/store/a-fine": file already exists`},
+		{Layer{odd}, `add image: history of "not a name@`},
+	} {
+		dir := filepath.Join(t.TempDir(), "layout")
+		_, err := writeErr(t.Context(), dir, Image{Layers: []Layer{test.layer}}, Options{}, Name{Tag: "v1"})
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("AddImage: %v; want %s", err, test.want)
+		}
+		if got := names(t, filepath.Dir(dir)); len(got) > 0 {
+			t.Errorf("after an error there is %q", got)
+		}
+	}
+	if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "x"), Image{Layers: make([]Layer, 121)}, Options{}, Name{Tag: "v1"}); err == nil {
+		t.Error("AddImage with 121 layers: <nil>; want an error")
+	}
+}
+
+// TestProgress: it adds up to the content of all files, uncompressed.
+func TestProgress(t *testing.T) {
+	image := sampleImage(t, 1)
+	var want int64
+	for _, l := range image.Layers {
+		for e, err := range rootfs.Join(l) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want += e.Size
+		}
+	}
+	for _, s := range []string{"none", "gzip", "zstd"} {
+		var err error
+		if image.Compression, err = ParseCompression(s); err != nil {
+			t.Fatal(err)
+		}
+		var got atomic.Int64
+		o := Options{Progress: func(n int64) { got.Add(n) }}
+		if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "x"), image, o, Name{Tag: "v1"}); err != nil {
+			t.Fatal(err)
+		}
+		if got.Load() != want {
+			t.Errorf("%s: progress is %d bytes, want %d", s, got.Load(), want)
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package ocilayout
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/distribution/reference"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/umoci/oci/casext"
+)
+
+// Name is what an image is called.
+type Name struct {
+	Tag  string // in the layout
+	Full string // where it is loaded: docker.io/library/hello:v1; may be empty
+}
+
+// annotationFull is the annotation that loaders take the name from, where there is one.
+const annotationFull = "io.containerd.image.name"
+
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// ParseTag checks the tag of an image in a layout: one that registries take,
+// and that tools find there as oci:DIR:TAG, which those like "_x", "a..b" and "1.0-" are not.
+func ParseTag(s string) (string, error) {
+	if !tagPattern.MatchString(s) || !casext.IsValidReferenceName(s) {
+		return "", fmt.Errorf("tag %q: want at most 128 letters and digits, with any one of _.- between them", s)
+	}
+	return s, nil
+}
+
+// ParseReference parses a name as people write it: hello, hello:v1, registry.example.com/team/hello:v1.
+// The tag is latest if there is none. A digest is refused: it is not known yet.
+// The tag may be one that ParseTag refuses: loaders find the image by its full name.
+func ParseReference(s string) (Name, error) {
+	named, err := reference.ParseNormalizedNamed(s)
+	if err != nil {
+		return Name{}, fmt.Errorf("image name %q: %w", s, err)
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return Name{}, fmt.Errorf("image name %q: has a digest, which is the result, not a name", s)
+	}
+	tagged := reference.TagNameOnly(named).(reference.Tagged)
+	return Name{Tag: tagged.Tag(), Full: tagged.String()}, nil
+}
+
+// describe makes the descriptors of an image in the index, one for each name.
+// No two have the same reference: where a tag is given for several full names,
+// the second and those after it are found by their full names.
+func describe(image ispec.Descriptor, names []Name) ([]ispec.Descriptor, error) {
+	var all []ispec.Descriptor
+	at := make(map[string]int) // by reference
+	add := func(ref, full string) {
+		d := image
+		d.Platform = nil // loaders might filter it out
+		d.Annotations = map[string]string{ispec.AnnotationRefName: ref}
+		if full != "" {
+			d.Annotations[annotationFull] = full
+		}
+		if i, ok := at[ref]; ok {
+			all[i] = d
+			return
+		}
+		at[ref] = len(all)
+		all = append(all, d)
+	}
+	for _, n := range names {
+		if !tagPattern.MatchString(n.Tag) {
+			return nil, fmt.Errorf("tag %q: is none", n.Tag)
+		}
+		i, taken := at[n.Tag]
+		if !taken || n.Full == "" || all[i].Annotations[annotationFull] == "" {
+			if !taken || n.Full != "" {
+				add(n.Tag, n.Full)
+			}
+			continue
+		}
+		if all[i].Annotations[annotationFull] != n.Full {
+			add(n.Full, n.Full)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("image %s: no name", image.Digest)
+	}
+	return all, nil
+}

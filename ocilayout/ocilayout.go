@@ -1,0 +1,35 @@
+// Package ocilayout makes OCI images of parts of a file system.
+// It does not know where the parts come from; see package rootfs for what they are.
+//
+// [Plan] divides parts into layers. [Open] makes ready to write into an image layout,
+// a directory as the OCI image specification describes it; (*Layout).AddImage builds an image for it,
+// and (*Layout).Publish makes the image visible there under one or more names.
+//
+// # Same input, same bytes
+//
+// Equal parts in equal layers with equal options give equal bytes, on any host,
+// as any user, with any umask, time zone, directory and number of processors:
+//
+//   - A layer is a tar of our own making: USTAR, with a PAX header only where an entry needs one,
+//     never a GNU extension. Names are relative, and a directory's ends with a slash.
+//     Names and targets are bytes, as they are. Users and groups have no names, everything has the time 1,
+//     and nothing is a hard link. Two zero blocks end it.
+//     Files whose names begin with ".wh." cannot be in a layer, where they would delete others.
+//   - Compressed bytes are those of a pinned version of github.com/klauspost/compress,
+//     one goroutine to a stream. A diffID does not depend on them.
+//   - Image.Created touches the config alone, and no program's version is anywhere.
+//
+// # Nothing is visible until it is whole
+//
+// All is built in a staging directory (see rootfs.Staging): beside the layout if that does not exist yet,
+// or else in it. A new layout appears by one rename. In an existing one,
+// blobs are moved to their places first and index.json is replaced by a rename last,
+// while the directory is locked (flock), so that runs can share it.
+// A journal in the staging directory lists the blobs that may become garbage,
+// so that the next Open of the same directory removes what a killed run left.
+//
+// What only a replaced image reached is deleted. Where it is not certain what the other images reach,
+// because one of them is incomplete, damaged or of an unknown type, nothing is.
+//
+// Other programs that write into the same layout at the same time do not know the lock.
+package ocilayout

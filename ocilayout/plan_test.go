@@ -1,0 +1,245 @@
+package ocilayout
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestPlan runs testdata/plan/*.txtar, one case a file.
+// The comment says what the case is about and, in a line "max: N", how many layers there may be.
+// A line of the file "graph" is a part, its size in KiB, and what it refers to; the part "base" is the base part.
+// "layers", or else "error", is the result.
+func TestPlan(t *testing.T) {
+	files, err := filepath.Glob("testdata/plan/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var o PlanOptions
+			for line := range strings.Lines(string(archive.Comment)) {
+				if most, ok := strings.CutPrefix(line, "max: "); ok {
+					if o.MaxLayers, err = strconv.Atoi(strings.TrimSpace(most)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			want := make(map[string]string)
+			for _, f := range archive.Files {
+				want[f.Name] = string(f.Data)
+			}
+			got := map[string]string{"graph": want["graph"]}
+			layers, err := Plan(parseGraph(t, want["graph"]), o)
+			if err != nil {
+				got["error"] = err.Error() + "\n"
+			} else {
+				got["layers"] = formatLayers(layers)
+			}
+			if *update {
+				archive.Files = archive.Files[:1]
+				for _, name := range []string{"layers", "error"} {
+					if data, ok := got[name]; ok {
+						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(data)})
+					}
+				}
+				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("Plan(%+v) (-want +got):\n%s", o, d)
+			}
+		})
+	}
+}
+
+func parseGraph(t *testing.T, graph string) []rootfs.Part {
+	t.Helper()
+	root := func(name string) string {
+		if name == "base" {
+			return ""
+		}
+		return "nix/store/" + name
+	}
+	var parts []rootfs.Part
+	for line := range strings.Lines(graph) {
+		words := strings.Fields(line)
+		kib, err := strconv.ParseInt(words[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := rootfs.Part{Name: words[0], Root: root(words[0]), Size: kib << 10}
+		for _, ref := range words[2:] {
+			p.Refs = append(p.Refs, root(ref))
+		}
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+func formatLayers(layers []Layer) string {
+	var b strings.Builder
+	for _, l := range layers {
+		fmt.Fprintf(&b, "%d", l.Size()>>10)
+		for _, p := range l {
+			fmt.Fprintf(&b, " %s", p.Name)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// randomParts is a graph with n parts, a base part among them if based; also with cycles.
+func randomParts(r *rand.Rand, n int, based bool) []rootfs.Part {
+	parts := make([]rootfs.Part, n)
+	for i := range parts {
+		parts[i].Name = fmt.Sprintf("%08x-%d", r.Uint32(), i)
+		parts[i].Root = "nix/store/" + parts[i].Name
+		parts[i].Size = r.Int64N(1 << (1 + r.IntN(28)))
+		if r.IntN(5) == 0 {
+			parts[i].Size = 0
+		}
+	}
+	for i := range parts {
+		for range r.IntN(4) {
+			ref := r.IntN(n)
+			if r.IntN(10) > 0 {
+				ref = r.IntN(i + 1)
+			}
+			parts[i].Refs = append(parts[i].Refs, parts[ref].Root)
+		}
+	}
+	if based && n > 0 {
+		base := &parts[r.IntN(n)]
+		base.Name, base.Root, base.Refs = "base", "", nil
+		for range 1 + r.IntN(3) {
+			if p := parts[n-1-r.IntN(min(n, 3))]; p.Root != "" {
+				base.Refs = append(base.Refs, p.Root)
+			}
+		}
+	}
+	return parts
+}
+
+// TestPlanProperties holds for any graph: every part is there once, the limit is kept,
+// the input's order does not matter, the base part is last, and a layer is in path order.
+func TestPlanProperties(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 400 {
+		n := r.IntN(200)
+		o := PlanOptions{MaxLayers: []int{0, 1, 2, 3, n - 1, n, n + 1, 120}[r.IntN(8)]}
+		o.MaxLayers = min(max(o.MaxLayers, 0), 120)
+		based := r.IntN(3) > 0
+		parts := randomParts(r, n, based)
+		layers, err := Plan(parts, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit := o.MaxLayers
+		if limit == 0 {
+			limit = 60
+		}
+		if len(layers) > limit {
+			t.Errorf("graph %d: %d layers of %d parts, want at most %d", i, len(layers), n, limit)
+		}
+		seen := make(map[string]int)
+		for _, l := range layers {
+			if len(l) == 0 {
+				t.Errorf("graph %d: an empty layer", i)
+			}
+			if !slices.IsSortedFunc(l, func(a, b rootfs.Part) int { return rootfs.ComparePaths(a.Root, b.Root) }) {
+				t.Errorf("graph %d: a layer is not in path order", i)
+			}
+			for _, p := range l {
+				seen[p.Root]++
+			}
+		}
+		for _, p := range parts {
+			if seen[p.Root] != 1 {
+				t.Errorf("graph %d: %s is in %d layers", i, p.Name, seen[p.Root])
+			}
+		}
+		if len(seen) != n {
+			t.Errorf("graph %d: %d parts in layers, want %d", i, len(seen), n)
+		}
+		if based && n > 0 && layers[len(layers)-1][0].Root != "" {
+			t.Errorf("graph %d: the base part is not in the last layer", i)
+		}
+		want := formatLayers(layers)
+		for range 3 {
+			r.Shuffle(n, func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+			again, err := Plan(parts, o)
+			if got := formatLayers(again); err != nil || got != want {
+				t.Errorf("graph %d: another order of the input gives\n%s, %v; want\n%s", i, got, err, want)
+			}
+		}
+	}
+}
+
+// TestPlanUpdate: what one changed part changes is about that part, also in a closure with many more parts than layers.
+func TestPlanUpdate(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	parts := randomParts(r, 1000, true)
+	layers, err := Plan(parts, PlanOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	for _, p := range parts {
+		total += p.Size
+	}
+	var worst, sum int64
+	for _, l := range layers {
+		var largest int64
+		for _, p := range l {
+			largest = max(largest, p.Size)
+			sum += l.Size() - p.Size // moved in vain when p changes
+		}
+		worst = max(worst, l.Size()-largest)
+	}
+	if mean := sum / int64(len(parts)); worst > total/20 || mean > total/50 {
+		t.Errorf("an update moves %d bytes in vain in the mean, and %d at worst, of %d", mean, worst, total)
+	}
+}
+
+func TestPlanRefuses(t *testing.T) {
+	two := []rootfs.Part{{Name: "a", Root: "nix/store/a"}, {Name: "b", Root: "nix/store/a"}}
+	for _, test := range []struct {
+		parts []rootfs.Part
+		o     PlanOptions
+		want  string
+	}{
+		{nil, PlanOptions{MaxLayers: 121}, "plan layers: at most 121 layers: want 1 to 120"},
+		{nil, PlanOptions{MaxLayers: -1}, "plan layers: at most -1 layers: want 1 to 120"},
+		{two, PlanOptions{}, `plan layers: b: "nix/store/a": file already exists: a is there`},
+	} {
+		if _, err := Plan(test.parts, test.o); err == nil || err.Error() != test.want {
+			t.Errorf("Plan(%d parts, %+v): %v; want %s", len(test.parts), test.o, err, test.want)
+		}
+	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	parts := randomParts(rand.New(rand.NewPCG(3, 4)), 5000, true)
+	for b.Loop() {
+		if _, err := Plan(parts, PlanOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package ocilayout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// journal lists what may be garbage in a layout when its run is killed:
+// blobs of the image that was about to be published, and those of the images that it was to replace.
+// What is garbage indeed is found out later, by the index that is there then.
+type journal struct {
+	// Skeleton says that the directory was empty,
+	// so that everything but an index that came since is of this run.
+	Skeleton bool            `json:"skeleton"`
+	Blobs    []digest.Digest `json:"blobs"`
+}
+
+// write puts the journal into a staging directory, whole or not at all.
+func (j *journal) write(staging string) error {
+	b, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	temp := filepath.Join(staging, journalName+".new")
+	if err := os.WriteFile(temp, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, filepath.Join(staging, journalName))
+}
+
+func readJournal(staging string) (*journal, error) {
+	b, err := os.ReadFile(filepath.Join(staging, journalName))
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{}
+	if err := json.Unmarshal(b, j); err != nil {
+		return nil, fmt.Errorf("parse journal: %w", err)
+	}
+	for _, d := range j.Blobs {
+		if err := checkDigest(d); err != nil {
+			return nil, fmt.Errorf("parse journal: %w", err)
+		}
+	}
+	return j, nil
+}
+
+// clean removes what killed runs left in and beside a layout. The caller has its lock.
+func clean(ctx context.Context, path string) error {
+	undo := func(staging string) error { return undo(ctx, path, staging) }
+	if err := rootfs.CleanStaging(path, insideName, undo); err != nil {
+		return err
+	}
+	err := cleanBeside(path, undo)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // who may write the layout alone does not see what is beside it
+	}
+	return err
+}
+
+func cleanBeside(path string, undo func(string) error) error {
+	parent, base := filepath.Split(path)
+	return rootfs.CleanStaging(parent, base, undo)
+}
+
+// undo takes out of a layout what the run of a staging directory has put there,
+// unless an image has come to need it. The caller has the layout's lock.
+func undo(ctx context.Context, path, staging string) error {
+	j, err := readJournal(staging)
+	if err != nil {
+		return nil // it was not about to publish; or the machine went down, and nothing is certain
+	}
+	return j.sweep(ctx, path)
+}
+
+// sweep deletes what is garbage by now. Where that is in doubt, it deletes nothing.
+func (j *journal) sweep(ctx context.Context, path string) error {
+	for _, name := range []string{ispec.ImageBlobsDir, blobs} {
+		fi, err := os.Lstat(filepath.Join(path, name))
+		if err == nil && !fi.IsDir() {
+			return nil // a link: the blobs may be those of other layouts, too
+		}
+	}
+	if _, err := os.Lstat(indexPath(path)); errors.Is(err, fs.ErrNotExist) {
+		if j.Skeleton {
+			return j.sweepSkeleton(path)
+		}
+		return nil
+	}
+	e, err := openEngine(path)
+	if err != nil {
+		return nil
+	}
+	index, err := e.GetIndex(ctx)
+	if err != nil {
+		return nil
+	}
+	live, err := reachable(ctx, e, index.Manifests)
+	if err != nil {
+		return nil
+	}
+	for _, d := range j.Blobs {
+		if !live[d] {
+			if err := e.DeleteBlob(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sweepSkeleton takes away a layout that never got its index.
+func (j *journal) sweepSkeleton(path string) error {
+	for _, d := range j.Blobs {
+		err := os.Remove(filepath.Join(path, blobs, d.Encoded()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			return err
+		}
+	}
+	for _, name := range []string{ispec.ImageLayoutFile, blobs, ispec.ImageBlobsDir} {
+		err := os.Remove(filepath.Join(path, name))
+		switch {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, fs.ErrExist):
+			return nil // someone else's blobs
+		default:
+			return err
+		}
+	}
+	return nil
+}
