@@ -29,7 +29,11 @@ type Info struct {
 	NarHash    Hash
 	NarSize    int64  // bytes of the NAR
 	References []Path // sorted; with Path itself, if it refers to itself
-	Deriver    Path   // or ""; never reaches an image
+
+	// What follows never reaches an image, and not every form of a store has it.
+	Deriver    Path
+	Signatures []string // "<key's name>:<base 64>", in any order
+	CA         string   // content address, "text:sha256:<nix32>" or "fixed:[r:]<algorithm>:<nix32>"
 }
 
 // Lister is a store that can say which objects it has.
