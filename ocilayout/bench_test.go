@@ -66,10 +66,10 @@ func BenchmarkLayer(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(s, func(b *testing.B) {
-			b.SetBytes(Layer(parts).Size())
+			b.SetBytes(Layer{Parts: parts}.Size())
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := writeLayer(context.Background(), io.Discard, parts, c, nil); err != nil {
+				if _, err := writeLayer(context.Background(), io.Discard, Layer{Parts: parts}, c, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -90,7 +90,7 @@ func BenchmarkImage(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(s, func(b *testing.B) {
-			b.SetBytes(Layer(parts).Size())
+			b.SetBytes(Layer{Parts: parts}.Size())
 			for b.Loop() {
 				dir := filepath.Join(b.TempDir(), "layout")
 				_, err := writeErr(context.Background(), dir, Image{Layers: layers, Compression: c}, Options{}, Name{Tag: "v1"})
@@ -118,7 +118,7 @@ func BenchmarkTarSmall(b *testing.B) {
 	p := rootfs.Part{Tree: treeOf(entries...)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := writeTar(context.Background(), io.Discard, rootfs.Join([]rootfs.Part{p}), nil); err != nil {
+		if err := writeTar(context.Background(), io.Discard, rootfs.Join([]rootfs.Part{p}), nil, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

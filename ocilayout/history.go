@@ -32,8 +32,8 @@ func (o Object) String() string {
 
 // layerHistory is a layer's entry in the history: its comment names the objects, with a space between them.
 func layerHistory(l Layer, created time.Time) (ispec.History, error) {
-	words := make([]string, len(l))
-	for i, p := range l {
+	words := make([]string, len(l.Parts))
+	for i, p := range l.Parts {
 		o := Object{Name: p.Name}
 		if hex, ok := strings.CutPrefix(p.Key, "sha256:"); ok && len(hex) >= hashDigits {
 			o.Hash = hex[:hashDigits]

@@ -14,7 +14,7 @@ import (
 func TestHistory(t *testing.T) {
 	created := time.Unix(1, 0).UTC()
 	key := "sha256:0123456789abcdef" + strings.Repeat("0", 48)
-	l := Layer{{Name: "base", Key: key}, {Name: "81bx-user+env_1.0?=", Key: key}, {Name: "unknown"}}
+	l := layerOf(rootfs.Part{Name: "base", Key: key}, rootfs.Part{Name: "81bx-user+env_1.0?=", Key: key}, rootfs.Part{Name: "unknown"})
 	h, err := layerHistory(l, created)
 	if err != nil {
 		t.Fatal(err)
@@ -33,11 +33,11 @@ func TestHistory(t *testing.T) {
 	}
 
 	for _, name := range []string{"", "a b", "a@b", "a\n", "ä"} {
-		if h, err := layerHistory(Layer{{Name: name, Key: key}}, created); err == nil {
+		if h, err := layerHistory(layerOf(rootfs.Part{Name: name, Key: key}), created); err == nil {
 			t.Errorf("layerHistory(%q) = %q, <nil>; want an error", name, h.Comment)
 		}
 	}
-	if h, err := layerHistory(Layer{{Name: "a", Key: "sha256:0123456789AB"}}, created); err == nil {
+	if h, err := layerHistory(layerOf(rootfs.Part{Name: "a", Key: "sha256:0123456789AB"}), created); err == nil {
 		t.Errorf("layerHistory of a bad key = %q, <nil>; want an error", h.Comment)
 	}
 }
@@ -75,7 +75,7 @@ func FuzzParseHistory(f *testing.F) {
 			if o.Hash != "" {
 				p.Key = "sha256:" + o.Hash
 			}
-			l = append(l, p)
+			l.Parts = append(l.Parts, p)
 		}
 		if h, err := layerHistory(l, time.Time{}); err != nil || h.Comment != comment {
 			t.Errorf("layerHistory(ParseHistory(%q)) = %q, %v", comment, h.Comment, err)

@@ -63,7 +63,7 @@ func (l *Layout) addLayer(ctx context.Context, layer Layer, c Compression) (laye
 // If it is not compressed, the diffID is the digest of what is written, and is left to the caller.
 func writeLayer(ctx context.Context, w io.Writer, layer Layer, c Compression, progress func(int64)) (digest.Digest, error) {
 	if c.algorithm == algorithmNone {
-		return "", writeTar(ctx, w, rootfs.Join(layer), progress)
+		return "", writeTar(ctx, w, rootfs.Join(layer.Parts), layer.Hidden, progress)
 	}
 	out := bufio.NewWriterSize(w, 128<<10) // compressors write a few hundred bytes at a time
 	packed, err := c.writer(out)
@@ -71,7 +71,7 @@ func writeLayer(ctx context.Context, w io.Writer, layer Layer, c Compression, pr
 		return "", err
 	}
 	h := sha256.New()
-	if err := writeTar(ctx, io.MultiWriter(h, packed), rootfs.Join(layer), progress); err != nil {
+	if err := writeTar(ctx, io.MultiWriter(h, packed), rootfs.Join(layer.Parts), layer.Hidden, progress); err != nil {
 		return "", err
 	}
 	if err := packed.Close(); err != nil {
@@ -82,11 +82,11 @@ func writeLayer(ctx context.Context, w io.Writer, layer Layer, c Compression, pr
 
 // title names a layer in an error.
 func (l Layer) title() string {
-	switch len(l) {
+	switch len(l.Parts) {
 	case 0:
 		return "nothing"
 	case 1:
-		return l[0].Name
+		return l.Parts[0].Name
 	}
-	return fmt.Sprintf("%s and %d more", l[0].Name, len(l)-1)
+	return fmt.Sprintf("%s and %d more", l.Parts[0].Name, len(l.Parts)-1)
 }

@@ -37,7 +37,7 @@ func TestAddImageStops(t *testing.T) {
 	}
 	defer l.Close()
 	start := time.Now()
-	_, err = l.AddImage(t.Context(), Image{Layers: []Layer{{a}, {b}}})
+	_, err = l.AddImage(t.Context(), Image{Layers: []Layer{layerOf(a), layerOf(b)}})
 	if want := `write layer of failing: read "nix/store/failing": broken`; !errors.Is(err, broken) || err.Error() != want {
 		t.Errorf("AddImage: %v; want %s", err, want)
 	}
@@ -59,11 +59,11 @@ func TestAddImageErrors(t *testing.T) {
 		layer Layer
 		want  string
 	}{
-		{Layer{fine, part("nix/store/b-shrunk", shrunk)}, `write layer of a-fine and 1 more: read "nix/store/b-shrunk": changed while it was read: 3 bytes of 4`},
-		{Layer{whiteout}, `write layer of c-whiteout: write "nix/store/c-whiteout/.wh.x": a name that begins with .wh.`},
-		{Layer{early}, `write layer of d-late: d-late: entry "nix/store/c-elsewhere": not within "nix/store/d-late"`},
-		{Layer{fine, fine}, `write layer of a-fine and 1 more: a-fine: "nix/store/a-fine": file already exists`},
-		{Layer{odd}, `add image: history of "not a name@`},
+		{layerOf(fine, part("nix/store/b-shrunk", shrunk)), `write layer of a-fine and 1 more: read "nix/store/b-shrunk": changed while it was read: 3 bytes of 4`},
+		{layerOf(whiteout), `write layer of c-whiteout: write "nix/store/c-whiteout/.wh.x": a name that begins with .wh.`},
+		{layerOf(early), `write layer of d-late: d-late: entry "nix/store/c-elsewhere": not within "nix/store/d-late"`},
+		{layerOf(fine, fine), `write layer of a-fine and 1 more: a-fine: "nix/store/a-fine": file already exists`},
+		{layerOf(odd), `add image: history of "not a name@`},
 	} {
 		dir := filepath.Join(t.TempDir(), "layout")
 		_, err := writeErr(t.Context(), dir, Image{Layers: []Layer{test.layer}}, Options{}, Name{Tag: "v1"})
@@ -84,7 +84,7 @@ func TestProgress(t *testing.T) {
 	image := sampleImage(t, 1)
 	var want int64
 	for _, l := range image.Layers {
-		for e, err := range rootfs.Join(l) {
+		for e, err := range rootfs.Join(l.Parts) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -150,8 +150,8 @@ func listing(t *testing.T, dir string) map[string]string {
 func TestClose(t *testing.T) {
 	broken := errors.New("broken")
 	bad := sampleImage(t, 2)
-	bad.Layers = append(bad.Layers[:len(bad.Layers):len(bad.Layers)], Layer{part("nix/store/x-bad", rootfs.File("nix/store/x-bad", 0o444, 3, nil))})
-	bad.Layers[len(bad.Layers)-1][0].Tree = func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Entry{}, broken) }
+	bad.Layers = append(bad.Layers[:len(bad.Layers):len(bad.Layers)], layerOf(part("nix/store/x-bad", rootfs.File("nix/store/x-bad", 0o444, 3, nil))))
+	bad.Layers[len(bad.Layers)-1].Parts[0].Tree = func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Entry{}, broken) }
 	cancelled, cancel := context.WithCancelCause(t.Context())
 	cancel(broken)
 	good := sampleImage(t, 2)

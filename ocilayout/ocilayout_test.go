@@ -315,3 +315,5 @@ func names(t *testing.T, dir string) []string {
 	slices.Sort(all)
 	return all
 }
+
+func layerOf(parts ...rootfs.Part) Layer { return Layer{Parts: parts} }

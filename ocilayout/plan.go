@@ -9,13 +9,17 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Layer is the parts that become one layer of an image.
-type Layer []rootfs.Part
+// Layer is what becomes one layer of an image.
+type Layer struct {
+	Parts []rootfs.Part
+	// Hidden are the roots of parts of layers below that this one makes invisible (whiteouts), sorted.
+	Hidden []string
+}
 
 // Size is about how many bytes it holds.
 func (l Layer) Size() int64 {
 	var n int64
-	for _, p := range l {
+	for _, p := range l.Parts {
 		n += p.Size
 	}
 	return n
@@ -79,9 +83,9 @@ func Plan(parts []rootfs.Part, o PlanOptions) ([]Layer, error) {
 
 	layers := make([]Layer, 0, len(body)+len(tail))
 	for _, g := range append(body, tail...) {
-		l := make(Layer, len(g.parts))
+		l := Layer{Parts: make([]rootfs.Part, len(g.parts))}
 		for i, n := range g.parts {
-			l[i] = sorted[n]
+			l.Parts[i] = sorted[n]
 		}
 		layers = append(layers, l)
 	}

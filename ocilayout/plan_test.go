@@ -97,7 +97,7 @@ func formatLayers(layers []Layer) string {
 	var b strings.Builder
 	for _, l := range layers {
 		fmt.Fprintf(&b, "%d", l.Size()>>10)
-		for _, p := range l {
+		for _, p := range l.Parts {
 			fmt.Fprintf(&b, " %s", p.Name)
 		}
 		b.WriteByte('\n')
@@ -160,13 +160,13 @@ func TestPlanProperties(t *testing.T) {
 		}
 		seen := make(map[string]int)
 		for _, l := range layers {
-			if len(l) == 0 {
+			if len(l.Parts) == 0 {
 				t.Errorf("graph %d: an empty layer", i)
 			}
-			if !slices.IsSortedFunc(l, func(a, b rootfs.Part) int { return rootfs.ComparePaths(a.Root, b.Root) }) {
+			if !slices.IsSortedFunc(l.Parts, func(a, b rootfs.Part) int { return rootfs.ComparePaths(a.Root, b.Root) }) {
 				t.Errorf("graph %d: a layer is not in path order", i)
 			}
-			for _, p := range l {
+			for _, p := range l.Parts {
 				seen[p.Root]++
 			}
 		}
@@ -178,7 +178,7 @@ func TestPlanProperties(t *testing.T) {
 		if len(seen) != n {
 			t.Errorf("graph %d: %d parts in layers, want %d", i, len(seen), n)
 		}
-		if based && n > 0 && layers[len(layers)-1][0].Root != "" {
+		if based && n > 0 && layers[len(layers)-1].Parts[0].Root != "" {
 			t.Errorf("graph %d: the base part is not in the last layer", i)
 		}
 		want := formatLayers(layers)
@@ -207,7 +207,7 @@ func TestPlanUpdate(t *testing.T) {
 	var worst, sum int64
 	for _, l := range layers {
 		var largest int64
-		for _, p := range l {
+		for _, p := range l.Parts {
 			largest = max(largest, p.Size)
 			sum += l.Size() - p.Size // moved in vain when p changes
 		}

@@ -223,18 +223,18 @@ func TestAddImageParallel(t *testing.T) {
 	image.Layers = nil
 	for i := range 40 {
 		path := fmt.Sprintf("nix/store/%02d-object", i)
-		image.Layers = append(image.Layers, Layer{part(path, file(path, text(uint64(i), (i*7919)%40000)))})
+		image.Layers = append(image.Layers, layerOf(part(path, file(path, text(uint64(i), (i*7919)%40000)))))
 	}
 	dir := filepath.Join(t.TempDir(), "layout")
 	config := readConfig(t, dir, write(t, dir, image, Name{Tag: "v1"}))
 	verify(t, dir)
 	for i, l := range image.Layers {
 		h := digest.Canonical.Digester()
-		if err := writeTar(t.Context(), h.Hash(), l[0].Tree, nil); err != nil {
+		if err := writeTar(t.Context(), h.Hash(), l.Parts[0].Tree, nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		if len(config.History) <= i || !strings.HasPrefix(config.History[i].Comment, l[0].Name+"@") {
-			t.Errorf("history %d is not that of %s", i, l[0].Name)
+		if len(config.History) <= i || !strings.HasPrefix(config.History[i].Comment, l.Parts[0].Name+"@") {
+			t.Errorf("history %d is not that of %s", i, l.Parts[0].Name)
 		}
 	}
 }

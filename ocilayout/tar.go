@@ -30,17 +30,30 @@ const tarBuffer = 256 << 10
 
 var zeroBlocks [2 * blockSize]byte
 
-// writeTar writes a tree as a tar. Of a file that does not have the size its entry says,
-// the error names the path. Progress is called with the bytes of content written since the last call.
-func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, progress func(int64)) error {
+// writeTar writes a tree as a tar, with whiteouts of what is hidden behind the directories that hold it.
+// Of a file that does not have the size its entry says, the error names the path.
+// Progress is called with the bytes of content written since the last call.
+func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, hidden []string, progress func(int64)) error {
 	t := tarWriter{w: w, buf: make([]byte, 0, tarBuffer), progress: progress}
+	whiteouts := make(map[string][]string) // by directory
+	for _, path := range hidden {
+		i := strings.LastIndexByte(path, '/')
+		whiteouts[path[:max(i, 0)]] = append(whiteouts[path[:max(i, 0)]], path[i+1:])
+	}
 	for e, err := range tree {
 		if err == nil {
 			err = t.entry(ctx, e)
 		}
+		if err == nil && e.IsDir() {
+			err = t.whiteouts(e.Path, whiteouts[e.Path])
+			delete(whiteouts, e.Path)
+		}
 		if err != nil {
 			return err
 		}
+	}
+	for dir := range whiteouts {
+		return fmt.Errorf("hide in %q: the layer does not have that directory", dir)
 	}
 	if err := t.pad(int64(len(zeroBlocks))); err != nil {
 		return err
@@ -75,6 +88,22 @@ func (t *tarWriter) entry(ctx context.Context, e rootfs.Entry) (err error) {
 		return fmt.Errorf("read %q: %w", e.Path, err)
 	}
 	return t.pad(-e.Size & (blockSize - 1))
+}
+
+// whiteouts writes the empty files that hide names of the layers below (OCI image spec, layer.md).
+func (t *tarWriter) whiteouts(dir string, names []string) error {
+	for _, name := range names {
+		if len(t.buf) > tarBuffer-4*blockSize {
+			if err := t.flush(); err != nil {
+				return err
+			}
+		}
+		var err error
+		if t.buf, err = (&header{name: dir + "/.wh." + name, kind: '0', mode: 0o444}).appendLong(t.buf); err != nil {
+			return fmt.Errorf("hide %q: %w", dir+"/"+name, err)
+		}
+	}
+	return nil
 }
 
 // file writes a regular file's content and checks its size.
@@ -146,7 +175,7 @@ func appendHeader(buf []byte, e rootfs.Entry) ([]byte, error) {
 	if strings.HasPrefix(e.Path, ".wh.") || strings.Contains(e.Path, "/.wh.") {
 		return buf, errors.New("a name that begins with .wh. would delete a file of another layer")
 	}
-	h := header{name: e.Path, mode: int64(e.Mode.Perm()), uid: int64(e.UID), gid: int64(e.GID)}
+	h := &header{name: e.Path, mode: int64(e.Mode.Perm()), uid: int64(e.UID), gid: int64(e.GID)}
 	if e.Mode&fs.ModeSticky != 0 {
 		h.mode |= 0o1000
 	}
@@ -159,6 +188,11 @@ func appendHeader(buf []byte, e rootfs.Entry) ([]byte, error) {
 	default:
 		h.kind, h.size = '0', e.Size
 	}
+	return h.appendLong(buf)
+}
+
+// appendLong appends a header whose fields may not fit, with what they need before it.
+func (h *header) appendLong(buf []byte) ([]byte, error) {
 	if h.uid < 0 || h.gid < 0 {
 		return buf, fmt.Errorf("owner %d:%d is not representable", h.uid, h.gid)
 	}
@@ -223,13 +257,14 @@ func appendRecord(b []byte, key, value string) []byte {
 	return append(b, '\n')
 }
 
-// header is the fields of a USTAR header. They fit.
+// header is the fields of a USTAR header.
 type header struct {
 	prefix, name, link   string
 	kind                 byte
 	mode, uid, gid, size int64
 }
 
+// append appends a header whose fields fit.
 func (h *header) append(buf []byte) []byte {
 	start := len(buf)
 	buf = append(buf, zeroBlocks[:blockSize]...)

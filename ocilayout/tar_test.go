@@ -144,7 +144,7 @@ func TestTar(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := writeTar(t.Context(), &b, treeOf(test.entry), nil); err != nil {
+			if err := writeTar(t.Context(), &b, treeOf(test.entry), nil, nil); err != nil {
 				t.Fatal(err)
 			}
 			if got, want := b.Len(), (test.blocks+2)*blockSize; got != want {
@@ -173,7 +173,7 @@ func TestTarSizes(t *testing.T) {
 	}
 	var b bytes.Buffer
 	var progress int64
-	if err := writeTar(t.Context(), &b, treeOf(entries...), func(n int64) { progress += n }); err != nil {
+	if err := writeTar(t.Context(), &b, treeOf(entries...), nil, func(n int64) { progress += n }); err != nil {
 		t.Fatal(err)
 	}
 	got, err := readTar(t, b.Bytes())
@@ -256,7 +256,7 @@ func TestTarRefuses(t *testing.T) {
 		{"owner", owner, "owner -1:0", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := writeTar(t.Context(), io.Discard, treeOf(test.entry), nil)
+			err := writeTar(t.Context(), io.Discard, treeOf(test.entry), nil, nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("writeTar(%q): %v; want %q, %v", test.entry.Path, err, test.want, test.is)
 			}
@@ -272,7 +272,7 @@ func (stuckReader) Read([]byte) (int, error) { return 0, nil }
 func TestTarReaders(t *testing.T) {
 	content := text(1, 100_000)
 	var want bytes.Buffer
-	if err := writeTar(t.Context(), &want, treeOf(file("f", content)), nil); err != nil {
+	if err := writeTar(t.Context(), &want, treeOf(file("f", content)), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	for name, wrap := range map[string]func(io.Reader) io.Reader{
@@ -281,7 +281,7 @@ func TestTarReaders(t *testing.T) {
 		e := file("f", content)
 		e.Open = func() (io.ReadCloser, error) { return io.NopCloser(wrap(strings.NewReader(content))), nil }
 		var b bytes.Buffer
-		if err := writeTar(t.Context(), &b, treeOf(e), nil); err != nil || !bytes.Equal(b.Bytes(), want.Bytes()) {
+		if err := writeTar(t.Context(), &b, treeOf(e), nil, nil); err != nil || !bytes.Equal(b.Bytes(), want.Bytes()) {
 			t.Errorf("%s: other bytes, %v", name, err)
 		}
 	}
@@ -293,7 +293,7 @@ func TestTarCancel(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	endless := rootfs.File("f", 0o444, 1<<40, func() (io.ReadCloser, error) { return io.NopCloser(zeroReader{}), nil })
 	var n int64
-	err := writeTar(ctx, io.Discard, treeOf(endless), func(m int64) {
+	err := writeTar(ctx, io.Discard, treeOf(endless), nil, func(m int64) {
 		if n += m; n > 1<<20 {
 			cancel(stop)
 		}
@@ -310,7 +310,7 @@ func (zeroReader) Read(p []byte) (int, error) { return len(p), nil }
 // TestTarDigest pins the format. If this fails, every image changes.
 func TestTarDigest(t *testing.T) {
 	h := digest.Canonical.Digester()
-	if err := writeTar(t.Context(), h.Hash(), rootfs.Join(sample(1)), nil); err != nil {
+	if err := writeTar(t.Context(), h.Hash(), rootfs.Join(sample(1)), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	const want = "sha256:f86eae305f65b918df28528696929c18953c67639e6b6abbc30a23ca3a116a76"
@@ -330,7 +330,7 @@ func TestTarAllocations(t *testing.T) {
 				}
 			}
 		}
-		return testing.AllocsPerRun(3, func() { _ = writeTar(t.Context(), io.Discard, tree, nil) })
+		return testing.AllocsPerRun(3, func() { _ = writeTar(t.Context(), io.Discard, tree, nil, nil) })
 	}
 	// Two are the test's own, in Open.
 	if per := (measure(1100) - measure(100)) / 1000; per > 2.1 {
@@ -346,7 +346,7 @@ func TestTarTools(t *testing.T) {
 		file("d/"+strings.Repeat("n", 120), "long"),
 		rootfs.Link("d/l", strings.Repeat("t", 300)),
 		file("d/m\xefn", "not UTF-8"),
-		rootfs.Dir("e", fs.ModeSticky|0o777)), nil); err != nil {
+		rootfs.Dir("e", fs.ModeSticky|0o777)), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, tool := range []string{"tar", "bsdtar"} {
@@ -396,7 +396,7 @@ func FuzzTar(f *testing.F) {
 			return
 		}
 		var b bytes.Buffer
-		err := writeTar(t.Context(), &b, treeOf(entries...), nil)
+		err := writeTar(t.Context(), &b, treeOf(entries...), nil, nil)
 		if strings.Contains("/"+name, "/.wh.") || strings.Contains("/"+link, "/.wh.") {
 			if err == nil {
 				t.Errorf("writeTar(%q, %q): <nil>; want it refused", name, link)
