@@ -1,0 +1,616 @@
+package localstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// TestStates: the database in every state that Nix, a crash or a copy leaves it in.
+// In each, object b is where it is easiest to miss.
+func TestStates(t *testing.T) {
+	plain := func(mode string) func(t *testing.T) string {
+		return func(t *testing.T) string {
+			root := newRoot(t)
+			conn := connect(t, root, "")
+			sql(t, conn, `pragma journal_mode = `+mode)
+			sql(t, conn, tables+";"+add("a", "b: a"))
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return root
+		}
+	}
+	idle := plain("wal")
+	// live has a in db.sqlite and b in the log alone.
+	live := func(t *testing.T) (string, *sqlite.Conn) {
+		root, conn := newDB(t)
+		sql(t, conn, add("a"))
+		sql(t, conn, `pragma wal_checkpoint(truncate)`)
+		sql(t, conn, add("b: a"))
+		if fi, err := os.Stat(root + databasePath + "-wal"); err != nil || fi.Size() == 0 {
+			t.Fatalf("no log: %v", err)
+		}
+		return root, conn
+	}
+	for _, test := range []struct {
+		name string
+		make func(t *testing.T) string
+		want string // else "a, b: a"
+	}{
+		{name: "idle, no log", make: idle},
+		{name: "idle, empty log", make: func(t *testing.T) string {
+			root := idle(t)
+			write(t, root+databasePath+"-wal", "")
+			write(t, root+databasePath+"-shm", strings.Repeat("\x00", 32<<10))
+			return root
+		}},
+		{name: "idle, empty log that cannot be read", make: func(t *testing.T) string {
+			root := idle(t)
+			write(t, root+databasePath+"-wal", "")
+			if err := os.Chmod(root+databasePath+"-wal", 0); err != nil {
+				t.Fatal(err)
+			}
+			return root
+		}},
+		{name: "live writer", make: func(t *testing.T) string {
+			root, _ := live(t)
+			return root
+		}},
+		{name: "live writer in a transaction", make: func(t *testing.T) string {
+			root, conn := live(t)
+			sql(t, conn, `pragma cache_size = 1`)
+			sql(t, conn, `pragma cache_spill = 1`)
+			sql(t, conn, `begin immediate`)
+			before, _ := os.Stat(root + databasePath + "-wal")
+			for i := range 300 {
+				sql(t, conn, add(fmt.Sprint("x", i)))
+			}
+			if after, _ := os.Stat(root + databasePath + "-wal"); after.Size() <= before.Size() {
+				t.Fatal("the transaction did not reach the log")
+			}
+			return root
+		}},
+		{name: "live writer, log done with", make: func(t *testing.T) string {
+			root, conn := live(t)
+			sql(t, conn, `pragma wal_checkpoint(passive)`)
+			return root
+		}},
+		{name: "live writer, log begun anew", make: func(t *testing.T) string {
+			root, conn := newDB(t)
+			sql(t, conn, add("x", "y", "z", "a"))
+			sql(t, conn, `delete from ValidPaths where id < 4`)
+			sql(t, conn, `pragma wal_checkpoint(restart)`)
+			sql(t, conn, add("b: a")) // over the beginning of the old log, whose end is still there
+			return root
+		}},
+		{name: "live writer without an index", make: func(t *testing.T) string {
+			root := idle(t)
+			conn := connect(t, root, "")
+			sql(t, conn, `pragma locking_mode = exclusive`)
+			sql(t, conn, add("c"))
+			if _, err := os.Stat(root + databasePath + "-shm"); err == nil {
+				t.Fatal("there is an index")
+			}
+			return root
+		}, want: "a, b: a, c"},
+		{name: "crashed writer", make: func(t *testing.T) string {
+			root, _ := live(t)
+			return crash(t, root, "", "-wal", "-shm")
+		}},
+		{name: "crashed writer, index of another log", make: func(t *testing.T) string {
+			root, _ := live(t)
+			other, conn := live(t)
+			sql(t, conn, add("x", "y", "z"))
+			dead := crash(t, root, "", "-wal")
+			b, err := os.ReadFile(other + databasePath + "-shm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dead+databasePath+"-shm", string(b))
+			return dead
+		}},
+		{name: "copied without index", make: func(t *testing.T) string {
+			root, _ := live(t)
+			return crash(t, root, "", "-wal")
+		}},
+		{name: "log cut within a transaction", make: func(t *testing.T) string {
+			root, conn := live(t)
+			whole, _ := os.Stat(root + databasePath + "-wal")
+			sql(t, conn, add("c: a b"))
+			dead := crash(t, root, "", "-wal")
+			if err := os.Truncate(dead+databasePath+"-wal", whole.Size()+1000); err != nil {
+				t.Fatal(err)
+			}
+			return dead
+		}},
+		{name: "log of zeros", make: func(t *testing.T) string {
+			root := idle(t)
+			write(t, root+databasePath+"-wal", strings.Repeat("\x00", 8192))
+			return root
+		}},
+		{name: "log of something else", make: func(t *testing.T) string {
+			root := idle(t)
+			write(t, root+databasePath+"-wal", "no log")
+			return root
+		}},
+		{name: "no log mode", make: plain("delete")},
+		{name: "no log mode, journal kept", make: func(t *testing.T) string {
+			root := plain("persist")(t)
+			if fi, err := os.Stat(root + databasePath + "-journal"); err != nil || fi.Size() == 0 {
+				t.Fatalf("no journal: %v", err)
+			}
+			return root
+		}},
+		{name: "no log mode, locked", make: func(t *testing.T) string {
+			root := plain("truncate")(t)
+			sql(t, connect(t, root, ""), `begin exclusive`)
+			return root
+		}},
+		{name: "no log mode, locked by a file", make: func(t *testing.T) string {
+			root := plain("truncate")(t)
+			sql(t, connect(t, root, "vfs=unix-dotfile"), `begin immediate`)
+			if _, err := os.Stat(root + databasePath + ".lock"); err != nil {
+				t.Fatal(err)
+			}
+			return root
+		}},
+		{name: "small pages", make: func(t *testing.T) string {
+			root := newRoot(t)
+			conn := connect(t, root, "")
+			sql(t, conn, `pragma page_size = 512`)
+			sql(t, conn, `pragma journal_mode = wal`)
+			sql(t, conn, tables+";"+add("a", "b: a"))
+			return root
+		}},
+		{name: "large pages", make: func(t *testing.T) string {
+			root := newRoot(t)
+			conn := connect(t, root, "")
+			sql(t, conn, `pragma page_size = 65536`)
+			sql(t, conn, `pragma journal_mode = wal`)
+			sql(t, conn, tables+";"+add("a", "b: a"))
+			return root
+		}},
+		{name: "columns added by an upgrade", make: func(t *testing.T) string {
+			root := newRoot(t)
+			conn := connect(t, root, "")
+			sql(t, conn, `create table ValidPaths (id integer primary key autoincrement not null, path text unique not null,
+				hash text not null, registrationTime integer not null, narSize integer)`)
+			sql(t, conn, `create table Refs (referrer integer not null, reference integer not null, primary key (referrer, reference))`)
+			sql(t, conn, add("a", "b: a"))
+			for _, column := range []string{"deriver text", "ultimate integer", "sigs text", "ca text"} {
+				sql(t, conn, `alter table ValidPaths add column `+column)
+			}
+			return root
+		}},
+		{name: "without the index of newer Nix", make: func(t *testing.T) string {
+			root := idle(t)
+			sql(t, connect(t, root, ""), `drop index IndexReferrer`)
+			return root
+		}},
+		{name: "self, circle and order", make: func(t *testing.T) string {
+			root, conn := newDB(t)
+			sql(t, conn, add("c", "b: c b", "a: a b c"))
+			sql(t, conn, `insert into Refs values (1, 3)`)
+			return root
+		}, want: "a: a b c, b: b c, c: a"},
+		{name: "nothing in it", make: func(t *testing.T) string {
+			root, _ := newDB(t)
+			return root
+		}, want: "-"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			root := test.make(t)
+			s, err := read(t, root, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := test.want
+			switch want {
+			case "":
+				want = "a, b: a"
+			case "-":
+				want = ""
+			}
+			if got := s.names(t); got != want {
+				t.Errorf("objects = %s; want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestBadDatabase: what cannot be read is said in one line.
+func TestBadDatabase(t *testing.T) {
+	good := func(t *testing.T) string {
+		root, conn := newDB(t)
+		sql(t, conn, add("a", "b: a"))
+		conn.Close()
+		return root
+	}
+	schema := func(text string) func(t *testing.T) string {
+		return func(t *testing.T) string {
+			root := good(t)
+			write(t, filepath.Dir(root+databasePath)+"/schema", text)
+			return root
+		}
+	}
+	patch := func(change func([]byte) []byte) func(t *testing.T) string {
+		return func(t *testing.T) string {
+			root := good(t)
+			b, err := os.ReadFile(root + databasePath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, root+databasePath, string(change(b)))
+			return root
+		}
+	}
+	script := func(script string) func(t *testing.T) string {
+		return func(t *testing.T) string {
+			root := newRoot(t)
+			sql(t, connect(t, root, ""), script)
+			return root
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		make    func(t *testing.T) string
+		err     string // after `open store "ROOT": `
+		is      error
+		notRoot bool
+	}{
+		{name: "nothing there", make: func(t *testing.T) string { return t.TempDir() },
+			err: `no Nix database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
+		{name: "store without database", make: func(t *testing.T) string { return newRoot(t) },
+			err: `no Nix database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
+		{name: "database without store", make: func(t *testing.T) string {
+			root := good(t)
+			os.Remove(root + "/nix/store")
+			return root
+		}, err: `find store directory: "ROOT/nix/store": no such file or directory`, is: fs.ErrNotExist},
+		{name: "empty", make: patch(func([]byte) []byte { return nil }),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": is empty: Nix has not set it up, or it was truncated`},
+		{name: "not a database", make: patch(func([]byte) []byte { return bytes.Repeat([]byte("text\n"), 1000) }),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": not an SQLite database`},
+		{name: "short text", make: patch(func([]byte) []byte { return []byte("text\n") }),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": not an SQLite database`},
+		{name: "cut", make: patch(func(b []byte) []byte { return b[:5000] }),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: database disk image is malformed`},
+		{name: "garbage in a page", make: patch(func(b []byte) []byte { copy(b[4096:], bytes.Repeat([]byte{0xee}, 4096)); return b }),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: database disk image is malformed`},
+		{name: "no tables", make: script(`create table x (y)`),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": SQL logic error: no such table: ValidPaths`},
+		{name: "other columns", make: script(`create table ValidPaths (id, path)`),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": SQL logic error: no such column: hash`},
+		{name: "a view", make: script(`create view ValidPaths as select 1 as id`),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": ValidPaths is not a table`},
+		{name: "version 11", make: schema("11"),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": its version 11 is not supported, only 7 to 10 are`},
+		{name: "version 6", make: schema("6\n"),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": its version 6 is not supported, only 7 to 10 are`},
+		{name: "no number", make: schema("ten"),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": its version is "ten", not a number`},
+		{name: "no version", make: func(t *testing.T) string {
+			root := good(t)
+			os.Remove(filepath.Dir(root+databasePath) + "/schema")
+			return root
+		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": its version is unknown: "ROOT/nix/var/nix/db/schema": file does not exist`},
+		{name: "another store directory", make: script(tables + `; insert into ValidPaths (path, hash, registrationTime) values
+			('/gnu/store/` + pathOf("a").Base() + `', 'sha256:00', 1)`),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": store path "/gnu/store/` + pathOf("a").Base() +
+				`": store directory "/gnu/store" is not supported, only /nix/store is`},
+		{name: "a path twice", make: script(`create table ValidPaths (id integer primary key, path, hash, narSize, deriver);
+			create table Refs (referrer, reference);
+			insert into ValidPaths (path) values ('` + string(pathOf("a")) + `'), ('` + string(pathOf("a")) + `')`),
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: store path "` + string(pathOf("a")) + `" is there twice`},
+		{name: "unfinished transaction", make: func(t *testing.T) string {
+			root := newRoot(t)
+			conn := connect(t, root, "")
+			sql(t, conn, `pragma journal_mode = truncate`)
+			sql(t, conn, tables)
+			sql(t, conn, `pragma cache_size = 1`)
+			sql(t, conn, `begin immediate`)
+			for i := range 300 {
+				sql(t, conn, add(fmt.Sprint("x", i)))
+			}
+			return root
+		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": ` +
+			`unfinished transaction in "db.sqlite-journal": Nix is writing it, or died while it did (tried for 300ms)`},
+		{name: "a directory", make: func(t *testing.T) string {
+			root := newRoot(t)
+			mkdir(t, root+databasePath)
+			return root
+		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open "ROOT/nix/var/nix/db/db.sqlite": not a regular file`},
+		{name: "the log is a link", make: func(t *testing.T) string {
+			root := good(t)
+			symlink(t, "/etc/passwd", root+databasePath+"-wal")
+			return root
+		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open "ROOT/nix/var/nix/db/db.sqlite-wal": a symbolic link where a regular file should be`},
+		{name: "a link out", make: func(t *testing.T) string {
+			root := newRoot(t)
+			symlink(t, "../../../../../../etc/passwd", root+databasePath)
+			return root
+		}, err: `no Nix database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
+		{name: "a link to itself", make: func(t *testing.T) string {
+			root := newRoot(t)
+			symlink(t, "db.sqlite", root+databasePath)
+			return root
+		}, err: `find database: "ROOT/nix/var/nix/db/db.sqlite": too many levels of symbolic links`},
+		{name: "unreadable", make: func(t *testing.T) string {
+			root := good(t)
+			os.Chmod(root+databasePath, 0)
+			return root
+		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open ROOT/nix/var/nix/db/db.sqlite: permission denied`,
+			is: fs.ErrPermission, notRoot: true},
+		{name: "unreadable log", make: func(t *testing.T) string {
+			root := good(t)
+			write(t, root+databasePath+"-wal", "x")
+			os.Chmod(root+databasePath+"-wal", 0)
+			return root
+		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open ROOT/nix/var/nix/db/db.sqlite-wal: permission denied`,
+			is: fs.ErrPermission, notRoot: true},
+		{name: "unreadable directory", make: func(t *testing.T) string {
+			root := good(t)
+			dir := filepath.Dir(root + databasePath)
+			os.Chmod(dir, 0)
+			t.Cleanup(func() { os.Chmod(dir, 0o755) })
+			return root
+		}, err: `find database: "ROOT/nix/var/nix/db/db.sqlite": permission denied`, is: fs.ErrPermission, notRoot: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if test.notRoot && os.Getuid() == 0 {
+				t.Skip("root may read everything")
+			}
+			root := test.make(t)
+			s, err := Open(t.Context(), root, Options{TempDir: t.TempDir(), patience: 300 * time.Millisecond})
+			if err == nil {
+				s.Close()
+			}
+			want := `open store "` + root + `": ` + strings.ReplaceAll(test.err, "ROOT", root)
+			if err == nil || err.Error() != want || test.is != nil && !errors.Is(err, test.is) {
+				t.Errorf("Open = %v; want %s", err, want)
+			}
+		})
+	}
+}
+
+// TestSnapshot reads while a writer commits and moves its log, as fast as it may:
+// what is read is what was true at one instant, and no longer ago than when reading began.
+func TestSnapshot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes two seconds")
+	}
+	root, conn := newDB(t)
+	sql(t, conn, add("a0", "b0: a0"))
+	var committed atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var group sync.WaitGroup
+	group.Go(func() {
+		for i := int64(1); ctx.Err() == nil; i++ {
+			// Each transaction brings a pair whose two objects need each other, and takes one away.
+			a, b := fmt.Sprint("a", i), fmt.Sprint("b", i)
+			sql(t, conn, add(a, b+": "+a)+
+				fmt.Sprintf("insert into Refs select a.id, b.id from ValidPaths a, ValidPaths b where a.path = '%s' and b.path = '%s';\n", pathOf(a), pathOf(b))+
+				fmt.Sprintf("delete from Refs where referrer in (select id from ValidPaths where path in ('%[1]s', '%[2]s'));"+
+					"delete from ValidPaths where path in ('%[1]s', '%[2]s')", pathOf(fmt.Sprint("a", i-20)), pathOf(fmt.Sprint("b", i-20))))
+			committed.Store(i)
+			switch {
+			case i%97 == 0:
+				sql(t, conn, `pragma wal_checkpoint(truncate)`)
+				time.Sleep(time.Duration(i%7) * 10 * time.Millisecond)
+			case i%31 == 0:
+				sql(t, conn, `pragma wal_checkpoint(passive)`)
+				time.Sleep(time.Duration(i%11) * 10 * time.Millisecond)
+			}
+		}
+	})
+	reads := 0
+	for ctx.Err() == nil {
+		least := committed.Load()
+		d := database{path: root + databasePath, tempDir: t.TempDir(), patience: patience}
+		s, err := d.read(t.Context())
+		most := committed.Load() + 1
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		reads++
+		seen := make(map[string]bool)
+		newest := int64(0)
+		for _, p := range s.paths() {
+			o, _ := s.find(p)
+			info, err := s.info(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[p.Name()] = true
+			var n int64
+			fmt.Sscan(p.Name()[1:], &n)
+			newest = max(newest, n)
+			if n > 0 && len(info.References) != 1 {
+				t.Errorf("%s has the references %v; want the other of its pair", p.Name(), info.References)
+			}
+		}
+		if newest < least || newest > most {
+			t.Errorf("read transaction %d, after %d and before %d", newest, least, most)
+		}
+		if want := int(min(newest+1, 20)) * 2; len(seen) != want {
+			t.Errorf("after transaction %d there are %d objects; want %d", newest, len(seen), want)
+		}
+		for n := max(0, newest-19); n <= newest; n++ {
+			if !seen[fmt.Sprint("a", n)] || !seen[fmt.Sprint("b", n)] {
+				t.Errorf("after transaction %d, pair %d is not whole", newest, n)
+			}
+		}
+	}
+	group.Wait()
+	t.Logf("%d reads, %d transactions", reads, committed.Load())
+	if reads < 3 {
+		t.Errorf("%d reads in two seconds", reads)
+	}
+}
+
+// TestKeepsWriting: a writer that never lets db.sqlite rest is an error and not an answer.
+func TestKeepsWriting(t *testing.T) {
+	root, conn := newDB(t)
+	sql(t, conn, add("a"))
+	for name, times := range map[string]func(i int64) time.Time{
+		"now":      func(int64) time.Time { return time.Now() },
+		"long ago": func(i int64) time.Time { return time.Unix(i, 0) }, // seen only as a change
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			var group sync.WaitGroup
+			group.Go(func() {
+				for i := int64(0); ctx.Err() == nil; i++ {
+					os.Chtimes(root+databasePath, time.Time{}, times(i))
+				}
+			})
+			defer group.Wait()
+			defer cancel()
+			d := database{path: root + databasePath, tempDir: t.TempDir(), patience: 100 * time.Millisecond}
+			want := "Nix keeps writing to it (tried for 100ms)"
+			var err error
+			for range 20 { // the writer may have been kept from it
+				if _, err = d.read(t.Context()); err != nil && err.Error() == want {
+					return
+				}
+			}
+			t.Errorf("read = %v; want %s", err, want)
+		})
+	}
+}
+
+func TestFollows(t *testing.T) {
+	log := state{log: logHeader{1}}
+	log.db.Size = 4096
+	change := func(change func(*state)) state {
+		st := log
+		change(&st)
+		return st
+	}
+	idle := change(func(st *state) { st.log = logHeader{} })
+	for _, test := range []struct {
+		name          string
+		before, after state
+		want          bool
+	}{
+		{"nothing changed", log, log, true},
+		{"log begun", idle, log, true},
+		{"log begun anew", log, change(func(st *state) { st.log[16]++ }), false},
+		{"log gone", log, idle, false},
+		{"written", log, change(func(st *state) { st.db.Mtim.Nsec++ }), false},
+		{"written, time set back", log, change(func(st *state) { st.db.Ctim.Nsec++ }), false},
+		{"grown", idle, change(func(st *state) { st.db.Size++; st.log = logHeader{} }), false},
+		{"replaced", idle, change(func(st *state) { st.db.Ino++; st.log = logHeader{} }), false},
+	} {
+		if got := test.after.follows(test.before); got != test.want {
+			t.Errorf("%s: follows = %v; want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestTick: a file written just now may be written again without a trace.
+func TestTick(t *testing.T) {
+	root, _ := newDB(t)
+	d := database{path: root + databasePath}
+	var err error
+	for range 20 { // the test may be kept from looking at once
+		now := time.Now()
+		os.Chtimes(d.path, now, now)
+		if _, err = d.look(); err == errWriting {
+			break
+		}
+	}
+	if err != errWriting {
+		t.Errorf("look at what was written just now: %v; want %v", err, errWriting)
+	}
+	time.Sleep(2 * tick)
+	if _, err := d.look(); err != nil {
+		t.Errorf("look at what was written a while ago: %v", err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	root, conn := newDB(t)
+	sql(t, conn, add("a"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("no longer needed")
+	cancel(why)
+	temp := t.TempDir()
+	if _, err := Open(ctx, root, Options{TempDir: temp}); !errors.Is(err, why) {
+		t.Errorf("Open, cancelled = %v; want %v", err, why)
+	}
+	if left, _ := os.ReadDir(temp); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestSweep: the copy of a killed run is removed by the next, the copy of one that runs is not.
+func TestSweep(t *testing.T) {
+	root, conn := newDB(t)
+	sql(t, conn, add("a"))
+	temp := t.TempDir()
+	mkdir(t, temp+"/"+copyPrefix+"killed")
+	write(t, temp+"/"+copyPrefix+"killed/db.sqlite", "half")
+	mkdir(t, temp+"/other")
+	running, lock, err := makePrivate(temp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	d := database{path: root + databasePath, tempDir: temp, patience: patience}
+	if _, err := d.read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(temp)
+	if err != nil || len(entries) != 2 || entries[0].Name() != filepath.Base(running) || entries[1].Name() != "other" {
+		t.Errorf("left: %v, %v; want %s and other", entries, err, filepath.Base(running))
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	const objects, refs = 30_000, 315_000
+	root, conn := newDB(b)
+	sql(b, conn, fmt.Sprintf(`
+		with recursive n(i) as (select 1 union all select i+1 from n where i < %d)
+		insert into ValidPaths (path, hash, registrationTime, deriver, narSize, sigs)
+			select printf('/nix/store/%%032d-package-with-a-name-%%d', i, i), printf('sha256:%%064d', i), 1,
+				printf('/nix/store/%%032d-package-with-a-name-%%d.drv', i, i), 1000 + i, 'cache.nixos.org-1:'||hex(randomblob(44)) from n;
+		with recursive n(i) as (select 1 union all select i+1 from n where i < %d)
+		insert or ignore into Refs select 1 + i %% %d, 1 + abs(random()) %% %d from n;`, objects, refs, objects, objects))
+	open := func(b *testing.B) {
+		fi, err := os.Stat(root + databasePath)
+		if err != nil {
+			b.Fatal(err)
+		}
+		temp := b.TempDir()
+		time.Sleep(2 * tick)
+		b.ReportAllocs()
+		for b.Loop() {
+			s, err := Open(b.Context(), root, Options{TempDir: temp})
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.Close()
+		}
+		b.ReportMetric(float64(fi.Size())/1e6, "MB")
+	}
+	b.Run("with log", open)
+	conn.Close()
+	b.Run("without log", open)
+}

@@ -1,0 +1,78 @@
+package localstore
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// dirent is an entry of a directory.
+type dirent struct {
+	name string
+	kind uint8 // unix.DT_DIR and so on; unix.DT_UNKNOWN where the file system does not say
+}
+
+// list reads the entries of a directory, sorted by the bytes of their names.
+// It knows their kinds from the directory itself, which spares a system call for each of most.
+func list(fd int, buf []byte) ([]dirent, error) {
+	var (
+		names []byte
+		ends  []int
+		kinds []uint8
+	)
+	for {
+		var n int
+		err := again(func() (err error) { n, err = unix.Getdents(fd, buf); return err })
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			break
+		}
+		for rest := buf[:n]; len(rest) > 0; {
+			name, kind, size := parseDirent(rest)
+			if size == 0 {
+				return nil, errors.New("unreadable directory entry")
+			}
+			rest = rest[size:]
+			if string(name) == "." || string(name) == ".." {
+				continue
+			}
+			names = append(names, name...)
+			ends = append(ends, len(names))
+			kinds = append(kinds, kind)
+		}
+	}
+	// All names share one string, which is two allocations fewer for each.
+	all, from := string(names), 0
+	entries := make([]dirent, len(ends))
+	for i, end := range ends {
+		entries[i] = dirent{name: all[from:end], kind: kinds[i]}
+		from = end
+	}
+	slices.SortFunc(entries, func(a, b dirent) int { return cmp.Compare(a.name, b.name) })
+	return entries, nil
+}
+
+// parseDirent parses the first struct linux_dirent64 (getdents64(2)):
+// inode and offset of 8 bytes each, the record's length of 2, the kind of 1, the name up to a NUL.
+// A size of 0 means that it is none.
+func parseDirent(b []byte) (name []byte, kind uint8, size int) {
+	const nameAt = 19
+	if len(b) <= nameAt {
+		return nil, 0, 0
+	}
+	size = int(binary.NativeEndian.Uint16(b[16:]))
+	if size <= nameAt || size > len(b) {
+		return nil, 0, 0
+	}
+	name, _, ok := bytes.Cut(b[nameAt:size], []byte{0})
+	if !ok || len(name) == 0 {
+		return nil, 0, 0
+	}
+	return name, b[18], size
+}

@@ -1,0 +1,244 @@
+package localstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// maxOpen is how many directories a walk keeps open: those nearest to where it is.
+// Real objects are not deeper; in one that is, the way back up is found through "..".
+const maxOpen = 32
+
+// walk is the tree of an object's files as they are on disk.
+func (s *Store) walk(ctx context.Context, p profile.Path) rootfs.Tree {
+	return func(yield func(rootfs.Entry, error) bool) {
+		w := walk{ctx: ctx, buf: make([]byte, 32<<10)}
+		defer w.close()
+		e, err := w.enter(int(s.objs.Fd()), dirent{name: p.Base()}, p.Root())
+		runtime.KeepAlive(s.objs)
+		for err == nil {
+			if !yield(e, nil) {
+				return
+			}
+			if e, err = w.next(); err == io.EOF {
+				return
+			}
+		}
+		yield(rootfs.Entry{}, err)
+	}
+}
+
+// walk is a walk through the directories of an object.
+type walk struct {
+	ctx    context.Context
+	levels []level // from the object down to the present directory
+	serial int     // of the present entry: a file of another cannot be opened any more
+	st     unix.Stat_t
+	buf    []byte // for reading directories
+	target [rootfs.MaxTarget + 1]byte
+}
+
+// level is a directory on the way down.
+type level struct {
+	fd       int // -1 if it was closed, as too many are open
+	dev, ino uint64
+	path     string
+	entries  []dirent // those that are still to come
+}
+
+// next is the entry after the present one, or io.EOF.
+func (w *walk) next() (rootfs.Entry, error) {
+	if w.ctx.Err() != nil {
+		return rootfs.Entry{}, context.Cause(w.ctx)
+	}
+	for len(w.levels) > 0 {
+		dir := &w.levels[len(w.levels)-1]
+		if len(dir.entries) > 0 {
+			d := dir.entries[0]
+			dir.entries = dir.entries[1:]
+			return w.enter(dir.fd, d, dir.path+"/"+d.name)
+		}
+		if err := w.up(); err != nil {
+			return rootfs.Entry{}, err
+		}
+	}
+	return rootfs.Entry{}, io.EOF
+}
+
+// enter makes the entry of a file in a directory, and goes down if it is one.
+func (w *walk) enter(dir int, d dirent, path string) (rootfs.Entry, error) {
+	w.serial++
+	kind := d.kind
+	// Directories and links need no stat, as their modes are known.
+	if kind != unix.DT_DIR && kind != unix.DT_LNK {
+		if err := again(func() error { return unix.Fstatat(dir, d.name, &w.st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+			return rootfs.Entry{}, readError(path, err)
+		}
+		kind = uint8(w.st.Mode & unix.S_IFMT >> 12)
+	}
+	switch kind {
+	case unix.DT_DIR:
+		if err := w.down(dir, d.name, path); err != nil {
+			return rootfs.Entry{}, readError(path, err)
+		}
+		return rootfs.Dir(path, 0o555), nil
+	case unix.DT_LNK:
+		var n int
+		err := again(func() (err error) { n, err = unix.Readlinkat(dir, d.name, w.target[:]); return err })
+		if err != nil {
+			return rootfs.Entry{}, readError(path, err)
+		}
+		return rootfs.Link(path, string(w.target[:n])), nil
+	case unix.DT_REG:
+		perm := fs.FileMode(0o444)
+		if w.st.Mode&unix.S_IXUSR != 0 {
+			perm = 0o555
+		}
+		serial, name, size := w.serial, d.name, w.st.Size
+		return rootfs.File(path, perm, size, func() (io.ReadCloser, error) {
+			if w.serial != serial {
+				return nil, readError(path, errors.New("opened after the walk went on"))
+			}
+			return openEntry(dir, name, path, size)
+		}), nil
+	}
+	return rootfs.Entry{}, readError(path, fmt.Errorf("is a %s, which no store object can contain", kindName(kind)))
+}
+
+// down opens a directory and reads what is in it.
+func (w *walk) down(parent int, name, path string) error {
+	if len(w.levels) > rootfs.MaxDepth {
+		return fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
+	}
+	fd, err := openat(parent, name, unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	entries, err := list(fd, w.buf)
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	w.levels = append(w.levels, level{fd: fd, path: path, entries: entries})
+	if i := len(w.levels) - 1 - maxOpen; i >= 0 {
+		far := &w.levels[i]
+		var st unix.Stat_t
+		if err := unix.Fstat(far.fd, &st); err != nil {
+			return err
+		}
+		far.dev, far.ino = uint64(st.Dev), st.Ino
+		unix.Close(far.fd)
+		far.fd = -1
+	}
+	return nil
+}
+
+// up leaves the present directory.
+func (w *walk) up() error {
+	last := len(w.levels) - 1
+	dir := w.levels[last]
+	w.levels = w.levels[:last]
+	defer unix.Close(dir.fd)
+	if last == 0 || w.levels[last-1].fd >= 0 {
+		return nil
+	}
+	parent := &w.levels[last-1]
+	fd, err := openat(dir.fd, "..", unix.O_DIRECTORY)
+	if err != nil {
+		return readError(parent.path, err)
+	}
+	parent.fd = fd
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return readError(parent.path, err)
+	}
+	if uint64(st.Dev) != parent.dev || st.Ino != parent.ino {
+		return readError(parent.path, errChanged)
+	}
+	return nil
+}
+
+func (w *walk) close() {
+	w.serial++
+	for _, dir := range w.levels {
+		if dir.fd >= 0 {
+			unix.Close(dir.fd)
+		}
+	}
+}
+
+// openEntry opens the regular file that was seen, and not what may be there since.
+func openEntry(dir int, name, path string, size int64) (io.ReadCloser, error) {
+	// Without O_NONBLOCK a named pipe that took the place of the file would never open.
+	fd, err := openat(dir, name, unix.O_NONBLOCK)
+	if err != nil {
+		return nil, readError(path, err)
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errChanged
+	}
+	if err == nil && st.Size != size {
+		err = fmt.Errorf("%w: %d bytes of %d", errChanged, st.Size, size)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, readError(path, err)
+	}
+	return os.NewFile(uintptr(fd), "/"+path), nil
+}
+
+// openat opens for reading and follows no link.
+func openat(dir int, name string, flags int) (fd int, err error) {
+	err = again(func() (err error) {
+		fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|flags, 0)
+		return err
+	})
+	return fd, err
+}
+
+// again repeats a system call that a signal broke off, as package os does.
+func again(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+var errChanged = errors.New("changed while it was read")
+
+// readError says what a file in an object is about.
+// Objects do not change: one that is in the database and lacks a file is broken.
+func readError(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("is gone, although the store has its object: it is damaged, or it was just deleted as garbage: %w", err)
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
+		err = fmt.Errorf("%w: %w", errChanged, err)
+	}
+	return fmt.Errorf("read %q: %w", "/"+path, err)
+}
+
+func kindName(kind uint8) string {
+	switch kind {
+	case unix.DT_FIFO:
+		return "named pipe"
+	case unix.DT_SOCK:
+		return "socket"
+	case unix.DT_CHR, unix.DT_BLK:
+		return "device"
+	}
+	return fmt.Sprintf("file of kind %d", kind)
+}

@@ -1,0 +1,241 @@
+package localstore
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// tables are Nix's (libstore/schema.sql), as far as they matter here.
+const tables = `
+	create table if not exists ValidPaths (
+		id               integer primary key autoincrement not null,
+		path             text unique not null,
+		hash             text not null,
+		registrationTime integer not null,
+		deriver          text,
+		narSize          integer,
+		ultimate         integer,
+		sigs             text,
+		ca               text
+	);
+	create table if not exists Refs (
+		referrer  integer not null,
+		reference integer not null,
+		primary key (referrer, reference),
+		foreign key (referrer) references ValidPaths(id) on delete cascade,
+		foreign key (reference) references ValidPaths(id) on delete restrict
+	);
+	create index if not exists IndexReferrer on Refs(referrer);
+	create index if not exists IndexReference on Refs(reference);
+	create trigger if not exists DeleteSelfRefs before delete on ValidPaths
+	begin
+		delete from Refs where referrer = old.id and reference = old.id;
+	end;`
+
+// newRoot is a root directory with a store directory and without a database.
+func newRoot(t testing.TB) string {
+	t.Helper()
+	root := t.TempDir()
+	mkdir(t, root+"/nix/store")
+	mkdir(t, filepath.Dir(root+databasePath))
+	write(t, filepath.Dir(root+databasePath)+"/schema", "10")
+	return root
+}
+
+// newDB is a root directory with a database that is open, in WAL mode.
+func newDB(t testing.TB) (root string, conn *sqlite.Conn) {
+	t.Helper()
+	root = newRoot(t)
+	conn = connect(t, root, "")
+	sql(t, conn, `pragma journal_mode = wal`)
+	sql(t, conn, tables)
+	return root, conn
+}
+
+func connect(t testing.TB, root, query string) *sqlite.Conn {
+	t.Helper()
+	conn, err := sqlite.OpenConn("file:"+root+databasePath+"?"+query, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenURI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() }) // the second time is an error without consequences
+	return conn
+}
+
+func sql(t testing.TB, conn *sqlite.Conn, script string) {
+	t.Helper()
+	run := sqlitex.ExecuteScript // in a transaction
+	if strings.HasPrefix(script, "begin") || strings.HasPrefix(script, "pragma") {
+		run = sqlitex.ExecuteTransient
+	}
+	if err := run(conn, script, nil); err != nil {
+		t.Fatalf("%.80s: %v", script, err)
+	}
+}
+
+// pathOf is the path of an object of the tests.
+func pathOf(name string) profile.Path {
+	digest := strings.NewReplacer("e", "0", "o", "0", "t", "0", "u", "0").Replace(name)
+	return profile.Path(fmt.Sprintf("/nix/store/%032s-%s", "", name)[:len("/nix/store/")+32-len(digest)] + digest + "-" + name)
+}
+
+// add is SQL that registers objects: "a" alone, or "a: b c" with references to those before it.
+func add(objects ...string) string {
+	var b strings.Builder
+	for _, o := range objects {
+		name, refs, _ := strings.Cut(o, ":")
+		fmt.Fprintf(&b, "insert into ValidPaths (path, hash, registrationTime, narSize) values ('%s', 'sha256:%064d', 1, 120);\n",
+			pathOf(name), 1)
+		for _, ref := range strings.Fields(refs) {
+			fmt.Fprintf(&b, "insert into Refs select r.id, o.id from ValidPaths r, ValidPaths o where r.path = '%s' and o.path = '%s';\n",
+				pathOf(name), pathOf(ref))
+		}
+	}
+	return b.String()
+}
+
+// names are the objects of a snapshot, as add was told them.
+func (s *snapshot) names(t testing.TB) string {
+	t.Helper()
+	var names []string
+	for _, p := range s.paths() {
+		o, _ := s.find(p)
+		info, err := s.info(o)
+		if err != nil {
+			t.Errorf("info(%q): %v", p, err)
+			continue
+		}
+		name := p.Name()
+		for i, ref := range info.References {
+			if i == 0 {
+				name += ":"
+			}
+			name += " " + ref.Name()
+		}
+		names = append(names, name)
+	}
+	slices.SortFunc(names, cmp.Compare)
+	return strings.Join(names, ", ")
+}
+
+// read reads a database and sees to it that nothing was changed by that.
+func read(t testing.TB, root string, patience time.Duration) (*snapshot, error) {
+	t.Helper()
+	dir := filepath.Dir(root + databasePath)
+	temp := filepath.Join(t.TempDir(), "cache", "tmp")
+	before := listing(t, dir)
+	lockDir(t, dir)
+	d := database{path: root + databasePath, tempDir: temp, patience: patience}
+	s, err := d.read(t.Context())
+	if after := listing(t, dir); after != before {
+		t.Errorf("the database's directory was\n%sand became\n%s", before, after)
+	}
+	if left, _ := os.ReadDir(temp); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	return s, err
+}
+
+// lockDir makes a directory read-only until the test is over. It means nothing to root.
+func lockDir(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.Chmod(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chmod(dir, 0o755) })
+}
+
+func listing(t testing.TB, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := fi.Sys().(*syscall.Stat_t)
+		fmt.Fprintf(&b, "%s %d %d %d %d %v\n", fi.Name(), st.Ino, st.Mode, fi.Size(), st.Mtim, fi.ModTime())
+	}
+	return b.String()
+}
+
+// crash copies a database as a writer leaves it that is killed now.
+func crash(t testing.TB, root string, suffixes ...string) string {
+	t.Helper()
+	dead := newRoot(t)
+	for _, suffix := range suffixes {
+		b, err := os.ReadFile(root + databasePath + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dead+databasePath+suffix, string(b))
+	}
+	return dead
+}
+
+func mkdir(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t testing.TB, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func symlink(t testing.TB, target, name string) {
+	t.Helper()
+	if err := os.Symlink(target, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnprivileged runs the tests of this package as nobody, if it is root that runs them:
+// what may write to the store's directory, and what may read every file, is no proof.
+func TestUnprivileged(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("all tests run unprivileged")
+	}
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tmp := filepath.Join(dir, "tmp")
+	mkdir(t, tmp)
+	const nobody = 65534
+	if err := os.Chown(tmp, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.short", "-test.run=^Test", "-test.v="+fmt.Sprint(testing.Verbose()))
+	c.Env = []string{"TMPDIR=" + tmp, "HOME=" + tmp, "PATH=" + os.Getenv("PATH")}
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Errorf("as nobody: %v\n%s", err, out)
+	} else if testing.Verbose() {
+		t.Logf("as nobody:\n%s", out)
+	}
+}

@@ -1,0 +1,44 @@
+package localstore
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// Readlink reads a symbolic link at an absolute path of the root's file system.
+// Links above it are followed, and stay inside.
+func (s *Store) Readlink(name string) (string, error) {
+	name = path.Clean("/" + name)
+	if name == "/" {
+		return "", fmt.Errorf("%q: %w", s.root.dir, profile.ErrNoLink)
+	}
+	dir, err := s.root.resolve(path.Dir(name))
+	if err != nil {
+		return "", err
+	}
+	place := path.Join(dir, path.Base(name))
+	target, err := s.root.readlink(place)
+	if errors.Is(err, syscall.EINVAL) {
+		err = profile.ErrNoLink
+	}
+	if err != nil {
+		return "", s.root.named(place, err)
+	}
+	return target, nil
+}
+
+// Inside says which path of the root's file system a path of this machine is.
+func (s *Store) Inside(name string) (string, bool) {
+	for _, dir := range []string{s.root.dir, s.root.real} {
+		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/"))
+		if ok && (rest == "" || rest[0] == '/') {
+			return path.Clean("/" + rest), true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,113 @@
+package localstore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// snapshot is what a database says at one instant of all objects.
+//
+// It is all in memory: a store of 30 000 objects with 315 000 references takes some ten megabytes,
+// and reading it once is what makes it one instant,
+// for a transaction that stays open would have to lock what must not be touched.
+type snapshot struct {
+	objects []object // ascending by id
+	refs    []int64  // ids, of one object after the other
+	byPath  map[profile.Path]int32
+}
+
+// object is a row of the database, checked only when somebody asks for it:
+// one odd row among thousands does not spoil the others.
+type object struct {
+	id       int64
+	path     profile.Path
+	invalid  error // what is wrong with the path
+	hash     string
+	size     int64
+	deriver  string
+	from, to int // its references in snapshot.refs
+}
+
+// add adds a row of ValidPaths. Rows come by ascending id.
+func (s *snapshot) add(o object) error {
+	if n := len(s.objects); n > 0 && s.objects[n-1].id >= o.id {
+		return fmt.Errorf("damaged: object %d follows object %d", o.id, s.objects[n-1].id)
+	}
+	if o.invalid == nil {
+		if _, ok := s.byPath[o.path]; ok {
+			return fmt.Errorf("damaged: store path %q is there twice", o.path)
+		}
+		s.byPath[o.path] = int32(len(s.objects))
+	}
+	s.objects = append(s.objects, o)
+	return nil
+}
+
+// byID is the object with an id, and nil if there is none.
+func (s *snapshot) byID(id int64) *object {
+	i, ok := slices.BinarySearchFunc(s.objects, id, func(o object, id int64) int { return cmp.Compare(o.id, id) })
+	if !ok {
+		return nil
+	}
+	return &s.objects[i]
+}
+
+func (s *snapshot) find(p profile.Path) (*object, bool) {
+	i, ok := s.byPath[p]
+	if !ok {
+		return nil, false
+	}
+	return &s.objects[i], true
+}
+
+func (s *snapshot) paths() []profile.Path {
+	paths := make([]profile.Path, 0, len(s.byPath))
+	for p := range s.byPath {
+		paths = append(paths, p)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// promise is the NAR hash and size of an object.
+func (o *object) promise() (profile.Hash, int64, error) {
+	h, err := profile.ParseHash(o.hash)
+	if err == nil && !h.Known() {
+		err = errors.New("NAR hash is zero")
+	}
+	if err != nil {
+		return h, 0, fmt.Errorf("in the database: %w", err)
+	}
+	if o.size <= 0 {
+		return h, 0, errors.New("its NAR size is not in the database")
+	}
+	return h, o.size, nil
+}
+
+func (s *snapshot) info(o *object) (*profile.Info, error) {
+	h, size, err := o.promise()
+	if err != nil {
+		return nil, err
+	}
+	info := &profile.Info{Path: o.path, NarHash: h, NarSize: size}
+	if d, err := profile.ParsePath(o.deriver); err == nil {
+		info.Deriver = d
+	}
+	for _, id := range s.refs[o.from:o.to] {
+		ref := s.byID(id)
+		if ref == nil {
+			return nil, fmt.Errorf("damaged database: it refers to object %d, which is not there", id)
+		}
+		if ref.invalid != nil {
+			return nil, fmt.Errorf("reference: %w", ref.invalid)
+		}
+		info.References = append(info.References, ref.path)
+	}
+	slices.Sort(info.References)
+	info.References = slices.Compact(info.References)
+	return info, nil
+}
