@@ -24,6 +24,8 @@ type BaseFiles struct {
 	Part
 	Env   []string // NAME=VALUE: PATH, and where certificates are
 	Notes []string // what was left out, overridden or is missing, a line each
+	// Architectures are those of the profiles, in their order; see [View.Architecture].
+	Architectures []string
 }
 
 // Base makes the files of an image besides its store.
@@ -43,18 +45,18 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 	if len(o.Profiles) == 0 {
 		return nil, errors.New("base files: no profile")
 	}
-	b := &builder{
-		view:     v,
-		entries:  make(map[string]Entry),
-		contents: make(map[string][]byte),
-		noted:    make(map[string]bool),
+	key := v.baseKey(o)
+	if f := decodeBase(v.facts.load("base", key), o); f != nil {
+		return f, nil
 	}
+	b := newBuilder(v)
 	f := &BaseFiles{}
 	if err := b.base(o, f); err != nil {
 		return nil, fmt.Errorf("base files: %w", err)
 	}
 	f.Part = b.part(o.Profiles)
 	f.Notes = b.notes
+	v.facts.keep("base", key, encodeBase(b, f))
 	return f, nil
 }
 
@@ -96,6 +98,13 @@ func (b *builder) base(o Options, f *BaseFiles) error {
 		f.Env = append(f.Env, "NIX_SSL_CERT_FILE=/"+caBundle, "SSL_CERT_FILE=/"+caBundle)
 	} else {
 		b.note("no CA certificates: the profile has no %s", caBundle)
+	}
+	for _, p := range o.Profiles {
+		arch, err := b.view.Architecture(p)
+		if err != nil {
+			return err
+		}
+		f.Architectures = append(f.Architectures, arch)
 	}
 	return b.err
 }

@@ -51,7 +51,7 @@ func TestBase(t *testing.T) {
 			}
 
 			got := map[string]string{"store": want["store"]}
-			v := NewView(parts(t, strings.Split(strings.TrimSpace(want["store"]), "\n")))
+			v := NewView(parts(t, strings.Split(strings.TrimSpace(want["store"]), "\n")), nil)
 			if base, err := Base(v, o); err != nil {
 				got["error"] = err.Error() + "\n"
 			} else {
@@ -91,7 +91,7 @@ func text(lines []string) string {
 
 // TestBaseKey: the key is of the content, so equal content has an equal key and other content another.
 func TestBaseKey(t *testing.T) {
-	v := NewView(parts(t, []string{"d 0555 nix/store/p", "d 0555 nix/store/q"}))
+	v := NewView(parts(t, []string{"d 0555 nix/store/p", "d 0555 nix/store/q"}), nil)
 	keys := make(map[string]string)
 	for name, o := range map[string]Options{
 		"p":          {Profiles: []string{"nix/store/p"}},
@@ -128,7 +128,7 @@ func TestLinkFarm(t *testing.T) {
 		next := "../" + string(rune('A'+(level+1)/10)) + string(rune('0'+(level+1)%10))
 		lines = append(lines, "d 0555 "+dir, "l "+dir+"/l -> "+next, "l "+dir+"/r -> "+next)
 	}
-	v := NewView(parts(t, lines))
+	v := NewView(parts(t, lines), nil)
 	_, err := Base(v, Options{Profiles: []string{"nix/store/p"}})
 	if err == nil || !strings.Contains(err.Error(), "more than 1048576") {
 		t.Errorf("Base of a link farm: %v; want it refused", err)

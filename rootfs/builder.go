@@ -22,6 +22,15 @@ type builder struct {
 	err      error // the first entry that could not be put
 }
 
+func newBuilder(v *View) *builder {
+	return &builder{
+		view:     v,
+		entries:  make(map[string]Entry),
+		contents: make(map[string][]byte),
+		noted:    make(map[string]bool),
+	}
+}
+
 func (b *builder) note(format string, args ...any) {
 	if n := fmt.Sprintf(format, args...); !b.noted[n] {
 		b.notes = append(b.notes, n)

@@ -20,12 +20,28 @@ type View struct {
 	parts    map[string]Part // by root
 	above    map[string]bool // directories above the roots
 	listings map[string]*listing
+	facts    *Facts
 }
 
 // listing is a part without its contents.
 type listing struct {
 	entries  map[string]Entry // Open is nil: it would not outlive the walk
 	children map[string][]string
+	order    []string // the paths of all entries, in path order
+}
+
+func newListing() *listing {
+	return &listing{entries: make(map[string]Entry), children: make(map[string][]string)}
+}
+
+// add takes the next entry, in path order, of the part at root.
+func (l *listing) add(root string, e Entry) {
+	e.Open = nil
+	l.entries[e.Path] = e
+	l.order = append(l.order, e.Path)
+	if parent := parentOf(e.Path); e.Path != root {
+		l.children[parent] = append(l.children[parent], e.Path[len(parent)+1:])
+	}
 }
 
 // ErrOutside says that a link leads out of the store, to where a View sees nothing.
@@ -35,11 +51,13 @@ var ErrOutside = errors.New("leads out of the store")
 const maxLinks = 40
 
 // NewView looks at parts that have a root.
-func NewView(parts []Part) *View {
+// What facts remember of them is not looked at again; they may be nil.
+func NewView(parts []Part, facts *Facts) *View {
 	v := &View{
 		parts:    make(map[string]Part, len(parts)),
 		above:    make(map[string]bool),
 		listings: make(map[string]*listing),
+		facts:    facts,
 	}
 	for _, p := range parts {
 		v.parts[p.Root] = p
@@ -139,17 +157,21 @@ func (v *View) list(root string) (*listing, error) {
 	if l := v.listings[root]; l != nil {
 		return l, nil
 	}
-	l := &listing{entries: make(map[string]Entry), children: make(map[string][]string)}
-	for e, err := range Check(root, v.parts[root].Tree) {
+	part := v.parts[root]
+	if fact := v.facts.load("listing", part.Key); fact != nil {
+		if l, err := decodeListing(root, fact); err == nil {
+			v.listings[root] = l
+			return l, nil
+		}
+	}
+	l := newListing()
+	for e, err := range Check(root, part.Tree) {
 		if err != nil {
 			return nil, err
 		}
-		e.Open = nil
-		l.entries[e.Path] = e
-		if parent := parentOf(e.Path); e.Path != root {
-			l.children[parent] = append(l.children[parent], e.Path[len(parent)+1:])
-		}
+		l.add(root, e)
 	}
+	v.facts.keep("listing", part.Key, encodeListing(root, l))
 	v.listings[root] = l
 	return l, nil
 }
@@ -170,27 +192,56 @@ func (v *View) Read(limit int64, paths ...string) (map[string][]byte, error) {
 	}
 	contents := make(map[string][]byte, len(paths))
 	for root, files := range wanted {
-		for e, err := range v.parts[root].Tree {
-			if err != nil {
-				return nil, err
-			}
-			if !files[e.Path] {
-				continue
-			}
-			b, err := readHead(e, limit)
-			if err != nil {
-				return nil, fmt.Errorf("read %q: %w", e.Path, err)
-			}
-			contents[e.Path] = b
-			if delete(files, e.Path); len(files) == 0 {
-				break
-			}
-		}
-		for p := range files {
-			return nil, fmt.Errorf("read %q: %w", p, fs.ErrNotExist)
+		if err := v.readPart(root, limit, files, contents); err != nil {
+			return nil, err
 		}
 	}
 	return contents, nil
+}
+
+// maxHead is how many bytes of a file are worth remembering.
+const maxHead = 64
+
+// readPart reads files of one part into contents.
+func (v *View) readPart(root string, limit int64, files map[string]bool, contents map[string][]byte) error {
+	key := v.parts[root].Key
+	kind := fmt.Sprintf("head%d", limit)
+	heads := make(map[string][]byte)
+	if limit <= maxHead {
+		heads = decodeHeads(v.facts.load(kind, key))
+	}
+	for path := range files {
+		if b, ok := heads[path[len(root):]]; ok {
+			contents[path] = b
+			delete(files, path)
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	for e, err := range v.parts[root].Tree {
+		if err != nil {
+			return err
+		}
+		if !files[e.Path] {
+			continue
+		}
+		b, err := readHead(e, limit)
+		if err != nil {
+			return fmt.Errorf("read %q: %w", e.Path, err)
+		}
+		contents[e.Path], heads[e.Path[len(root):]] = b, b
+		if delete(files, e.Path); len(files) == 0 {
+			break
+		}
+	}
+	for path := range files {
+		return fmt.Errorf("read %q: %w", path, fs.ErrNotExist)
+	}
+	if limit <= maxHead {
+		v.facts.keep(kind, key, encodeHeads(heads))
+	}
+	return nil
 }
 
 func readHead(e Entry, limit int64) (_ []byte, err error) {

@@ -28,7 +28,7 @@ func testView(t *testing.T) *View {
 		"f 0555 nix/store/q/file world",
 		"d 0555 nix/store/q/sub",
 		"l nix/store/s -> /nix/store/p/dir",
-	}))
+	}), nil)
 }
 
 func TestViewStat(t *testing.T) {
@@ -80,7 +80,7 @@ func TestViewRead(t *testing.T) {
 }
 
 func TestViewSourceFails(t *testing.T) {
-	v := NewView([]Part{{Name: "p", Root: "nix/store/p", Tree: tree(t, "d 0555 nix/store/p", "! broken disk")}})
+	v := NewView([]Part{{Name: "p", Root: "nix/store/p", Tree: tree(t, "d 0555 nix/store/p", "! broken disk")}}, nil)
 	if _, err := v.Stat("nix/store/p/x"); err == nil || !strings.Contains(err.Error(), "broken disk") {
 		t.Errorf("Stat in a part that cannot be read: %v; want its error", err)
 	}
@@ -116,7 +116,7 @@ func TestArchitecture(t *testing.T) {
 		{"unknown", []string{"d 0555 nix/store/p/bin", "f 0555 nix/store/p/bin/a " + elf(2, 1, 200)}, "", "unknown processor"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := NewView(parts(t, append([]string{"d 0555 nix/store/p"}, test.lines...)))
+			v := NewView(parts(t, append([]string{"d 0555 nix/store/p"}, test.lines...)), nil)
 			got, err := v.Architecture("nix/store/p")
 			if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("Architecture() = %q, %v; want %q, %q", got, err, test.want, test.err)

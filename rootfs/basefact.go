@@ -1,0 +1,90 @@
+package rootfs
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// baseKey is the key of the base files of all the parts that v sees:
+// they depend on what is in them, on the options, and on nothing else.
+// It is empty where one of the parts promises nothing.
+func (v *View) baseKey(o Options) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %v %q %d:%d %d\n", o.Profiles, o.Bare, o.User.Name, o.User.UID, o.User.GID, len(o.CAFiles))
+	for _, f := range o.CAFiles {
+		fmt.Fprintf(h, "%x\n", sha256.Sum256(f))
+	}
+	var lines []string
+	for root, p := range v.parts {
+		if p.Key == "" {
+			return ""
+		}
+		lines = append(lines, fmt.Sprintf("%q %s\n", root, p.Key))
+	}
+	slices.Sort(lines)
+	for _, line := range lines {
+		h.Write([]byte(line))
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// encodeBase spells base files, with the contents of all that are made up.
+func encodeBase(b *builder, f *BaseFiles) []byte {
+	out := appendString(nil, f.Key)
+	for _, list := range [][]string{f.Env, f.Notes, f.Architectures} {
+		out = binary.AppendUvarint(out, uint64(len(list)))
+		for _, s := range list {
+			out = appendString(out, s)
+		}
+	}
+	for e := range f.Tree {
+		out = appendString(out, e.Path)
+		for _, n := range []uint64{uint64(e.Mode), uint64(e.UID), uint64(e.GID)} {
+			out = binary.AppendUvarint(out, n)
+		}
+		out = appendString(out, e.Target)
+		out = appendString(out, string(b.contents[e.Path]))
+	}
+	return out
+}
+
+// decodeBase is the inverse of encodeBase, and nil for an odd fact:
+// the part that it makes must have the key that it was kept with.
+func decodeBase(fact []byte, o Options) *BaseFiles {
+	if fact == nil {
+		return nil
+	}
+	d := factReader{fact}
+	key := d.string()
+	f := &BaseFiles{}
+	for _, list := range []*[]string{&f.Env, &f.Notes, &f.Architectures} {
+		for range d.number() {
+			s := d.string()
+			if d.err() != nil {
+				return nil
+			}
+			*list = append(*list, s)
+		}
+	}
+	b := newBuilder(nil)
+	for len(d.b) > 0 {
+		e := Entry{Path: d.string(), Mode: fs.FileMode(d.number()), UID: int(d.number()), GID: int(d.number()), Target: d.string()}
+		content := d.string()
+		if d.err() != nil || b.has(e.Path) {
+			return nil
+		}
+		if e.IsRegular() {
+			b.file(e.Path, []byte(content))
+			continue
+		}
+		b.entries[e.Path] = e
+	}
+	if f.Part = b.part(o.Profiles); f.Key != key || len(f.Architectures) != len(o.Profiles) {
+		return nil
+	}
+	return f
+}

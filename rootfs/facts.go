@@ -1,0 +1,212 @@
+package rootfs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Facts remembers what was found out about parts, by their keys, from run to run:
+// the listings and first bytes that a [View] has looked at, and the base files of a whole closure.
+// With them, nothing of a known closure is read again to make its base files.
+//
+// A fact is a file of its own, written beside its place and renamed, and ends with its hash.
+// Whatever is odd about one is as good as none: facts are only ever a shortcut,
+// and errors while they are kept make no difference to a run.
+// The zero value, and a nil pointer, remember nothing.
+//
+// Facts may be deleted at any time. A change of their format changes factsVersion.
+type Facts struct {
+	Dir string // made when the first fact is kept
+}
+
+// factsVersion begins every fact.
+const factsVersion = "export-profile facts 1\n"
+
+// Facts that nobody has used for this long are trimmed. When one was last used is known to the hour.
+const (
+	keepUnused = 30 * 24 * time.Hour
+	touchEvery = time.Hour
+)
+
+// maxFact is the largest fact that is read: the listing of some hundred thousand files.
+const maxFact = 64 << 20
+
+// load is the fact of that kind about a key, or nil.
+func (f *Facts) load(kind, key string) []byte {
+	name := f.place(kind, key)
+	if name == "" {
+		return nil
+	}
+	fi, err := os.Lstat(name)
+	if err != nil || !fi.Mode().IsRegular() || fi.Size() > maxFact {
+		return nil
+	}
+	b, err := os.ReadFile(name)
+	body := len(b) - sha256.Size
+	if err != nil || body < len(factsVersion) || !bytes.HasPrefix(b, []byte(factsVersion)) {
+		return nil
+	}
+	if sum := sha256.Sum256(b[:body]); !bytes.Equal(sum[:], b[body:]) {
+		return nil
+	}
+	if time.Since(fi.ModTime()) > touchEvery {
+		_ = os.Chtimes(name, time.Time{}, time.Now()) // when it was last used, for Trim
+	}
+	return b[len(factsVersion):body]
+}
+
+// keep remembers a fact, if it can.
+func (f *Facts) keep(kind, key string, fact []byte) {
+	name := f.place(kind, key)
+	if name == "" || len(fact) > maxFact/2 || os.MkdirAll(f.Dir, 0o755) != nil {
+		return
+	}
+	b := append([]byte(factsVersion), fact...)
+	sum := sha256.Sum256(b)
+	b = append(b, sum[:]...)
+	temp, err := os.CreateTemp(f.Dir, ".new-")
+	if err != nil {
+		return
+	}
+	_, err = temp.Write(b)
+	if errors.Join(err, temp.Chmod(0o644), temp.Close()) != nil || os.Rename(temp.Name(), name) != nil {
+		os.Remove(temp.Name())
+	}
+}
+
+// place is the file of a fact, or "" if there is none.
+func (f *Facts) place(kind, key string) string {
+	digest, ok := strings.CutPrefix(key, "sha256:")
+	if _, err := hex.DecodeString(digest); f == nil || f.Dir == "" || !ok || err != nil || len(digest) != 2*sha256.Size {
+		return ""
+	}
+	return filepath.Join(f.Dir, digest+"."+kind)
+}
+
+// Trim removes the facts that were not used for a while, and what killed runs left of new ones.
+func (f *Facts) Trim() error {
+	entries, err := os.ReadDir(f.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("trim facts: %w", err)
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil || time.Since(fi.ModTime()) < keepUnused {
+			continue
+		}
+		if err := os.Remove(filepath.Join(f.Dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("trim facts: %w", err)
+		}
+	}
+	return nil
+}
+
+// encodeListing spells a listing with paths relative to its root, since equal parts may have different ones.
+func encodeListing(root string, l *listing) []byte {
+	var b []byte
+	for _, path := range l.order {
+		e := l.entries[path]
+		b = appendString(b, strings.TrimPrefix(path, root))
+		b = binary.AppendUvarint(b, uint64(e.Mode))
+		b = binary.AppendUvarint(b, uint64(e.Size))
+		b = appendString(b, e.Target)
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// decodeListing is the inverse of encodeListing. What it returns follows the rules of trees.
+func decodeListing(root string, b []byte) (*listing, error) {
+	d := factReader{b}
+	l := newListing()
+	for e, err := range Check(root, func(yield func(Entry, error) bool) {
+		for len(d.b) > 0 {
+			e := Entry{Path: root + d.string(), Mode: fs.FileMode(d.number()), Size: int64(d.number()), Target: d.string()}
+			if e.IsRegular() {
+				e.Open = func() (io.ReadCloser, error) { return nil, fs.ErrInvalid } // Check wants one
+			}
+			if !yield(e, d.err()) {
+				return
+			}
+		}
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		l.add(root, e)
+	}
+	return l, nil
+}
+
+// encodeHeads spells the first bytes of files of a part, by their paths relative to its root.
+func encodeHeads(heads map[string][]byte) []byte {
+	var b []byte
+	for _, path := range slices.Sorted(maps.Keys(heads)) {
+		b = appendString(appendString(b, path), string(heads[path]))
+	}
+	return b
+}
+
+// decodeHeads is the inverse of encodeHeads, and empty for an odd fact.
+func decodeHeads(b []byte) map[string][]byte {
+	heads := make(map[string][]byte)
+	for d := (factReader{b}); len(d.b) > 0; {
+		path, head := d.string(), d.string()
+		if d.err() != nil {
+			return make(map[string][]byte)
+		}
+		heads[path] = []byte(head)
+	}
+	return heads
+}
+
+// factReader reads a fact; after anything odd, it is at its end.
+type factReader struct{ b []byte }
+
+var errOdd = errors.New("odd fact")
+
+func (d *factReader) err() error {
+	if d.b == nil {
+		return errOdd
+	}
+	return nil
+}
+
+func (d *factReader) number() uint64 {
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.b = nil
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *factReader) string() string {
+	n := d.number()
+	if n > uint64(len(d.b)) {
+		d.b = nil
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
