@@ -71,15 +71,14 @@ type walker struct {
 }
 
 func (w *walker) follow(at string) (Path, error) {
-	seen := at
-	for range maxLinks {
+	for links := range maxLinks {
 		at = w.enter(path.Clean(at))
 		if strings.HasPrefix(at, StoreDir+"/") {
 			p, _, err := ObjectOf(at)
 			return p, err
 		}
 		next, err := w.hop(at)
-		if errors.Is(err, fs.ErrNotExist) && at != seen {
+		if errors.Is(err, fs.ErrNotExist) && links > 0 {
 			return "", fmt.Errorf("dangling link: it leads to %q: %w", at, fs.ErrNotExist)
 		}
 		if err != nil {
