@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/source"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
+type assembly struct {
+	from       string
+	profiles   []string
+	references string
+	verify     bool
+	cache      string
+	noCache    bool
+	bare       bool
+	user       string
+	caFiles    []string
+}
+
+func (a *assembly) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&a.from, "from", "", "read the store from `SOURCE`: an export stream (a file, or - for standard input) "+
+		"or a directory with nix/store in it; default: this machine's store")
+	fs.StringArrayVar(&a.profiles, "profile", nil, "export `NAME`: a profile or result link, a store path or its base name; repeatable")
+	fs.StringVar(&a.references, "references", "", "take hashes and references from `FILE` "+
+		"(closureInfo's registration, nix-store --dump-db, nix path-info --json), and check contents against them")
+	fs.BoolVar(&a.verify, "verify-store", false, "check the NAR hashes of this machine's store, too")
+	fs.StringVar(&a.user, "user", "", "run as `USER`: NAME:UID[:GID] with an account and a home, or UID[:GID], root or nobody")
+	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "trust the PEM certificates in `FILE`, too; repeatable")
+	fs.BoolVar(&a.bare, "bare", false, "only the files that the original script makes: no /tmp, accounts or certificate links")
+	fs.StringVar(&a.cache, "cache", "", "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile)")
+	fs.BoolVar(&a.noCache, "no-cache", false, "neither use nor fill the cache")
+}
+
+// assembled is all that is written, before a byte of it is.
+type assembled struct {
+	closure *profile.Closure
+	base    *rootfs.BaseFiles
+	parts   []rootfs.Part // the closure's and the base
+	user    rootfs.User
+	arch    string // of the profiles' programs, or ""
+}
+
+// assemble opens the source, resolves the profiles, finds their closure, and makes the base files.
+// The store stays open, since parts are read when they are written; the caller closes it.
+func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *assembled, _ profile.Store, err error) {
+	options, user, err := a.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.from == "-" && t.in != nil {
+		if fi, err := t.in.Stat(); err == nil && fi.Mode()&os.ModeCharDevice != 0 {
+			return nil, nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
+				"--from -: standard input is a terminal")
+		}
+	}
+	reading := say.progress("reading", 0)
+	store, err := source.Open(ctx, a.from, source.Options{
+		Stdin:      t.in,
+		TempDir:    a.cacheDir(),
+		References: a.references,
+		Verify:     a.verify,
+		Progress:   reading.add,
+	})
+	reading.done()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, store.Close())
+		}
+	}()
+
+	profiles, err := a.resolve(ctx, store)
+	if err != nil {
+		return nil, nil, err
+	}
+	roots := make([]profile.Path, len(profiles))
+	for i, p := range profiles {
+		roots[i] = p.Path
+		options.Profiles = append(options.Profiles, p.Path.Root())
+		say.debugf("profile %q is %s", p.Name, p.Path)
+	}
+	closure, err := profile.FindClosure(ctx, store, roots...)
+	if err != nil {
+		return nil, nil, err
+	}
+	say.debugf("closure: %d store paths, %d bytes", len(closure.Infos), closure.Size())
+
+	parts := closure.Parts(ctx)
+	view := rootfs.NewView(parts, a.facts())
+	base, err := rootfs.Base(view, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, note := range base.Notes {
+		say.notef("%s", note)
+	}
+	arch, err := architecture(base, options.Profiles)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &assembled{closure, base, append(parts, base.Part), user, arch}, store, nil
+}
+
+// options reads what the flags name before anything long is begun.
+func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
+	o.Bare = a.bare
+	if a.user != "" {
+		if user, err = rootfs.ParseUser(a.user); err != nil {
+			return o, user, usagef("as in --user app:1000", "--user: %v", err)
+		}
+		o.User = user
+	}
+	if a.bare && len(a.caFiles) > 0 {
+		return o, user, usagef("", "--ca-file adds a file, and with --bare there are none but the script's")
+	}
+	for _, name := range a.caFiles {
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = rootfs.CheckCertificates(b)
+		}
+		if err != nil {
+			return o, user, fmt.Errorf("read certificates %q: %w", name, err)
+		}
+		o.CAFiles = append(o.CAFiles, b)
+	}
+	return o, user, nil
+}
+
+// resolve finds the profiles that were named, or the default one.
+func (a *assembly) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
+	names := a.profiles
+	if len(names) == 0 && a.from == "" {
+		name, err := defaultProfile()
+		if err != nil {
+			return nil, err
+		}
+		names = []string{name}
+	}
+	if len(names) == 0 {
+		p, err := profile.Default(ctx, store)
+		if err != nil {
+			return nil, err
+		}
+		return []*profile.Profile{p}, nil
+	}
+	var profiles []*profile.Profile
+	seen := make(map[profile.Path]bool)
+	for _, name := range names {
+		p, err := profile.Resolve(ctx, store, name)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[p.Path] {
+			profiles = append(profiles, p)
+		}
+		seen[p.Path] = true
+	}
+	return profiles, nil
+}
+
+// noProfileError says where a profile of this user was looked for.
+type noProfileError struct{ tried []string }
+
+func (e *noProfileError) Error() string {
+	return fmt.Sprintf("find profile: none of %q exists", e.tried)
+}
+
+func (e *noProfileError) Unwrap() error { return fs.ErrNotExist }
+
+// defaultProfile is the first of the links that Nix may have made for this user.
+// One that dangles is taken, too: to pass over it would export another profile than the user's.
+func defaultProfile() (string, error) {
+	if p := os.Getenv("NIX_PROFILE"); p != "" {
+		return p, nil
+	}
+	var tried []string
+	if home, err := os.UserHomeDir(); err == nil {
+		tried = append(tried, filepath.Join(home, ".nix-profile"))
+	}
+	state := os.Getenv("NIX_STATE_HOME")
+	if state == "" {
+		if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+			state = filepath.Join(dir, "nix")
+		} else if home, err := os.UserHomeDir(); err == nil {
+			state = filepath.Join(home, ".local/state/nix")
+		}
+	}
+	if state != "" {
+		tried = append(tried, filepath.Join(state, "profile"), filepath.Join(state, "profiles/profile"))
+	}
+	if user := os.Getenv("USER"); user != "" && filepath.IsLocal(user) {
+		tried = append(tried, filepath.Join("/nix/var/nix/profiles/per-user", user, "profile"))
+	}
+	tried = append(tried, "/nix/var/nix/profiles/default")
+	for _, name := range tried {
+		if _, err := os.Lstat(name); err == nil {
+			return name, nil
+		}
+	}
+	return "", &noProfileError{tried}
+}
+
+// architecture is the one that the programs of all profiles are for.
+func architecture(base *rootfs.BaseFiles, profiles []string) (string, error) {
+	arch, of := "", ""
+	for i, p := range profiles {
+		switch a := base.Architectures[i]; {
+		case a == "" || a == arch:
+		case arch == "":
+			arch, of = a, p
+		default:
+			return "", fmt.Errorf("profiles of two architectures: %q is for %s, %q for %s", of, arch, p, a)
+		}
+	}
+	return arch, nil
+}
+
+// facts are what is remembered of store objects, or nil.
+func (a *assembly) facts() *rootfs.Facts {
+	if a.noCache {
+		return nil
+	}
+	return &rootfs.Facts{Dir: filepath.Join(a.cacheDir(), "facts")}
+}
+
+// cacheDir is where the cache is, and beside it large temporary files: not in $TMPDIR, which is often memory.
+func (a *assembly) cacheDir() string {
+	if a.cache != "" {
+		return a.cache
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "export-profile")
+	}
+	return os.TempDir()
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// command is one row of the table below.
+type command struct {
+	name    string
+	args    string // after its name in the usage line
+	summary string
+	help    string // begins with examples
+	setup   func(fs *pflag.FlagSet) runFunc
+}
+
+// runFunc runs a command whose flags have been parsed.
+type runFunc func(ctx context.Context, t terminal, args []string) error
+
+// commands are all there are, in the order in which help lists them.
+func commands() []command {
+	return []command{
+		{"image", "[flags] DEST", "make an OCI image of a profile", imageHelp, setupImage},
+		{"rootfs", "[flags] DIR", "make a root filesystem of a profile", rootfsHelp, setupRootfs},
+		{"version", "", "say which version this is", versionHelp, setupVersion},
+		{"help", "[COMMAND]", "explain a command", helpHelp, setupHelp},
+	}
+}
+
+// usageError is a wrong command line; it leads to exit status 2.
+type usageError struct {
+	msg, hint string
+}
+
+func (e *usageError) Error() string { return e.msg }
+
+func usagef(hint, format string, args ...any) error {
+	return &usageError{msg: fmt.Sprintf(format, args...), hint: hint}
+}
+
+// dispatch finds the command and runs it.
+func dispatch(ctx context.Context, args []string, t terminal) error {
+	if len(args) == 0 {
+		fmt.Fprint(t.err, usage())
+		return usagef("", "no command")
+	}
+	switch args[0] {
+	case "-h", "--help":
+		args = []string{"help"}
+	case "--version":
+		args = []string{"version"}
+	}
+	table := commands()
+	if i := slices.IndexFunc(table, func(c command) bool { return c.name == args[0] }); i >= 0 {
+		return table[i].run(ctx, t, args[1:])
+	}
+	// What is no command is the script's form, if it has a slash.
+	i := slices.IndexFunc(table, func(c command) bool { return c.name == "rootfs" })
+	script := table[i]
+	script.name, script.args, script.setup = "", "[flags] ROOTDIR", setupScript
+	return script.run(ctx, t, args)
+}
+
+func (c command) run(ctx context.Context, t terminal, args []string) error {
+	fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	fs.SetOutput(t.err)
+	fs.Usage = func() {}
+	fs.SortFlags = false
+	fs.Bool("help", false, "") // -h, too; shown by hand
+	_ = fs.MarkHidden("help")
+	run := c.setup(fs)
+	switch err := fs.Parse(args); {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(t.out, c.explain())
+		return nil
+	case err != nil:
+		return c.flagError(fs, args, err)
+	}
+	if help, _ := fs.GetBool("help"); help {
+		fmt.Fprint(t.out, c.explain())
+		return nil
+	}
+	return run(ctx, t, fs.Args())
+}
+
+// flagError says what is wrong with a flag, and which one may have been meant.
+func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
+	if c.name == "" && len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.Contains(args[0], "/") {
+		return unknownCommand(args[0])
+	}
+	hint := fmt.Sprintf("`%s --help` lists the flags", strings.TrimSpace("export-profile "+c.name))
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
+			hint = fmt.Sprintf("did you mean --%s?", near)
+		}
+	}
+	return usagef(hint, "%v", err)
+}
+
+func unknownCommand(word string) error {
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	hint := fmt.Sprintf("for a root filesystem in a directory of that name, write ./%s", word)
+	if near := nearest(word, names); near != "" {
+		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
+	}
+	return usagef(hint, "unknown command %q", word)
+}
+
+// nearest is the name that a word was probably meant to be, or "".
+func nearest(word string, names []string) string {
+	best, bestAt := "", max(2, len(word)/3)+1
+	for _, name := range names {
+		if at := editDistance(word, name); at < bestAt {
+			best, bestAt = name, at
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/pflag"
+)
+
+// configFlags are the flags that become an image's config.
+// They are called as in podman, buildah and umoci; those that repeat never split at commas.
+type configFlags struct {
+	env        []string
+	entrypoint string
+	cmd        string
+	workdir    string
+	labels     []string
+	expose     []string
+	volumes    []string
+	stopSignal string
+}
+
+func (c *configFlags) flags(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&c.env, "env", nil, "set `NAME=VALUE`, also in place of PATH and the others; repeatable")
+	fs.StringVar(&c.entrypoint, "entrypoint", "", "run `COMMAND`: a word, or a JSON array of words")
+	fs.StringVar(&c.cmd, "cmd", "", "give it `ARGS` unless others are given: a word, or a JSON array of words")
+	fs.StringVar(&c.workdir, "workdir", "", "start in `DIR`")
+	fs.StringArrayVar(&c.labels, "label", nil, "label the image with `KEY=VALUE`; repeatable")
+	fs.StringArrayVar(&c.expose, "expose", nil, "say that `PORT[/PROTOCOL]` is listened on; repeatable")
+	fs.StringArrayVar(&c.volumes, "volume", nil, "say that `DIR` is for a volume; repeatable")
+	fs.StringVar(&c.stopSignal, "stop-signal", "", "stop it with `SIGNAL`, as SIGTERM or 15")
+}
+
+// config is everything that the flags say; each is checked by the OCI image spec (config.md).
+func (c *configFlags) config() (config ispec.ImageConfig, err error) {
+	for _, e := range c.env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" || strings.ContainsRune(e, 0) {
+			return config, usagef("as in --env LANG=C.UTF-8", "--env %q: want NAME=VALUE", e)
+		}
+	}
+	config.Env = mergeEnv(nil, c.env)
+	if config.Entrypoint, err = parseWords("--entrypoint", c.entrypoint); err != nil {
+		return config, err
+	}
+	if config.Cmd, err = parseWords("--cmd", c.cmd); err != nil {
+		return config, err
+	}
+	if c.workdir != "" {
+		if !path.IsAbs(c.workdir) {
+			return config, usagef("as in --workdir /srv", "--workdir %q: not an absolute path", c.workdir)
+		}
+		config.WorkingDir = path.Clean(c.workdir)
+	}
+	if config.Labels, err = parsePairs("--label", c.labels); err != nil {
+		return config, err
+	}
+	for _, port := range c.expose {
+		p, err := parsePort(port)
+		if err != nil {
+			return config, err
+		}
+		if config.ExposedPorts == nil {
+			config.ExposedPorts = make(map[string]struct{})
+		}
+		config.ExposedPorts[p] = struct{}{}
+	}
+	for _, dir := range c.volumes {
+		if !path.IsAbs(dir) {
+			return config, usagef("as in --volume /var/lib/data", "--volume %q: not an absolute path", dir)
+		}
+		if config.Volumes == nil {
+			config.Volumes = make(map[string]struct{})
+		}
+		config.Volumes[path.Clean(dir)] = struct{}{}
+	}
+	if c.stopSignal != "" && !stopSignals.MatchString(c.stopSignal) {
+		return config, usagef("as in --stop-signal SIGTERM", "--stop-signal %q: no such signal", c.stopSignal)
+	}
+	config.StopSignal = c.stopSignal
+	return config, nil
+}
+
+var stopSignals = regexp.MustCompile(`^(SIG(HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|KILL|USR1|SEGV|USR2|PIPE|ALRM|TERM|` +
+	`STKFLT|CHLD|CONT|STOP|TSTP|TTIN|TTOU|URG|XCPU|XFSZ|VTALRM|PROF|WINCH|IO|PWR|SYS|RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?)` +
+	`|[1-9]|[1-5][0-9]|6[0-4])$`)
+
+// mergeEnv sets variables in place of those of the same name, or after the others.
+func mergeEnv(env, over []string) []string {
+	merged := append([]string(nil), env...)
+	at := make(map[string]int)
+	for i, e := range merged {
+		name, _, _ := strings.Cut(e, "=")
+		at[name] = i
+	}
+	for _, e := range over {
+		name, _, _ := strings.Cut(e, "=")
+		if i, ok := at[name]; ok {
+			merged[i] = e
+			continue
+		}
+		at[name] = len(merged)
+		merged = append(merged, e)
+	}
+	return merged
+}
+
+// parseWords parses a command: a JSON array of words, or one word.
+func parseWords(flag, s string) ([]string, error) {
+	if !strings.HasPrefix(s, "[") {
+		if s == "" {
+			return nil, nil
+		}
+		return []string{s}, nil
+	}
+	var words []string
+	if err := json.Unmarshal([]byte(s), &words); err != nil {
+		return nil, usagef(fmt.Sprintf(`as in %s '["curl", "--version"]'`, flag), "%s %q: not a JSON array of words", flag, s)
+	}
+	return words, nil
+}
+
+func parsePairs(flag string, pairs []string) (map[string]string, error) {
+	var m map[string]string
+	for _, p := range pairs {
+		key, value, ok := strings.Cut(p, "=")
+		if !ok || key == "" {
+			return nil, usagef("", "%s %q: want KEY=VALUE", flag, p)
+		}
+		if m == nil {
+			m = make(map[string]string)
+		}
+		m[key] = value
+	}
+	return m, nil
+}
+
+func parsePort(s string) (string, error) {
+	port, protocol, ok := strings.Cut(s, "/")
+	if !ok {
+		protocol = "tcp"
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
+		return "", usagef("as in --expose 8080 or --expose 53/udp", "--expose %q: want PORT[/PROTOCOL]", s)
+	}
+	return fmt.Sprintf("%d/%s", n, protocol), nil
+}
+
+var platformWords = regexp.MustCompile(`^[a-z0-9_.-]+$`)
+
+func parsePlatform(s string) (ispec.Platform, error) {
+	words := strings.Split(s, "/")
+	for _, w := range words {
+		if len(words) < 2 || len(words) > 3 || !platformWords.MatchString(w) {
+			return ispec.Platform{}, usagef("as in --platform linux/arm64", "--platform %q: want OS/ARCH[/VARIANT]", s)
+		}
+	}
+	p := ispec.Platform{OS: words[0], Architecture: words[1]}
+	if len(words) == 3 {
+		p.Variant = words[2]
+	}
+	return p, nil
+}
+
+// parseCreated parses a time. SOURCE_DATE_EPOCH is not read:
+// inside nix-shell it is 1980, and nobody means that.
+func parseCreated(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if s == "now" {
+		return time.Now().UTC().Truncate(time.Second), nil
+	}
+	if seconds, err := strconv.ParseInt(s, 10, 64); err == nil && seconds >= 0 && seconds < 1<<37 {
+		return time.Unix(seconds, 0).UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, usagef("as in --created 2024-05-01T12:00:00Z, --created 1714564800 or --created now",
+			"--created %q: not a time", s)
+	}
+	return t.UTC(), nil
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/exportstore"
+	"github.com/export-profile/export-profile/profile/localstore"
+)
+
+// hint is what to type next after an error, or "" if nobody knows.
+// Only commands give hints: the core does not know what it was called with.
+func hint(err error) string {
+	var (
+		usage     *usageError
+		noProfile *noProfileError
+		ambiguous *profile.AmbiguousError
+		missing   *profile.MissingError
+		format    *exportstore.FormatError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return usage.hint
+	case errors.As(err, &noProfile):
+		return "name one with --profile, or a store with --from"
+	case errors.As(err, &ambiguous):
+		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
+	case errors.As(err, &missing):
+		return "export all that the profile needs: nix-store --export $(nix-store -qR PROFILE)"
+	case errors.As(err, &format):
+		return "an export stream is made by: nix-store --export $(nix-store -qR PROFILE) > FILE"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early: was whatever wrote it stopped half-way? write it again"
+	case errors.Is(err, localstore.ErrNoDatabase):
+		return "without a Nix store on this machine, name one with --from; `export-profile help image` shows how to make one elsewhere"
+	case errors.Is(err, syscall.ENOSPC):
+		return "free some space, or choose another place (--cache for what is spooled)"
+	case errors.Is(err, fs.ErrExist) && strings.Contains(err.Error(), "root filesystem"):
+		return "remove it, or choose another directory"
+	case errors.Is(err, fs.ErrPermission):
+		return "choose a place that you may write to, or ask for the permission to read"
+	}
+	return ""
+}

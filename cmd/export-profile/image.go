@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+const imageHelp = `examples:
+  export-profile image oci:hello:v1
+  export-profile image --profile ./result --tag registry.example.com/team/hello:v1 oci:hello
+  export-profile image --from hello.export --entrypoint hello --user app:1000 oci:hello:v1
+  nix-store --export $(nix-store -qR ./result) | export-profile image --from - oci:hello:v1
+
+Makes an OCI image of a profile and everything it refers to, and prints its digest.
+The same closure gives the same digest, from any source, on any machine.
+
+DEST is oci:DIR[:TAG] or oci:DIR:NAME:TAG. DIR is a new or an empty directory,
+or an OCI layout, which keeps the images of other tags.
+PATH and the certificates' variables are set; --env overrides them.
+`
+
+type imageOptions struct {
+	assembly
+	saying
+	config      configFlags
+	tags        []string
+	platform    string
+	created     string
+	compression string
+	annotations []string
+	digestFile  string
+	sync        bool
+}
+
+func setupImage(fs *pflag.FlagSet) runFunc {
+	o := &imageOptions{}
+	o.assembly.flags(fs)
+	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; repeatable")
+	o.config.flags(fs)
+	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
+	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
+	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
+	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
+	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
+	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) != 1 {
+			return usagef("as in export-profile image oci:hello:v1", "image: want one destination, not %d", len(args))
+		}
+		return o.run(ctx, t, args[0])
+	}
+}
+
+func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err error) {
+	say := o.speaker(t)
+	defer say.close()
+	dest, err := parseDestination(word, o.tags)
+	if err != nil {
+		return err
+	}
+	image, err := o.image()
+	if err != nil {
+		return err
+	}
+	all, store, err := o.assemble(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	if image.Platform, err = o.imagePlatform(all.arch, say); err != nil {
+		return err
+	}
+	image.Config.Env = mergeEnv(all.base.Env, image.Config.Env)
+	if o.user != "" {
+		image.Config.User = all.user.ID()
+	}
+	if image.Layers, err = ocilayout.Plan(all.parts, ocilayout.PlanOptions{}); err != nil {
+		return err
+	}
+
+	writing := say.progress("writing", all.closure.Size())
+	layout, err := ocilayout.Open(ctx, dest.dir, ocilayout.Options{Progress: writing.add, Sync: o.sync})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, layout.Close()) }()
+	desc, err := layout.AddImage(ctx, image)
+	writing.done()
+	if err != nil {
+		return err
+	}
+	if err := layout.Publish(ctx, desc, dest.names...); err != nil {
+		return err
+	}
+
+	if o.digestFile != "" {
+		if err := writeFile(o.digestFile, desc.Digest.String()+"\n"); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		return printJSON(t.out, struct {
+			Digest   string         `json:"digest"`
+			Layout   string         `json:"layout"`
+			Tags     []string       `json:"tags"`
+			Names    []string       `json:"names,omitempty"`
+			Platform ispec.Platform `json:"platform"`
+			Layers   int            `json:"layers"`
+			contents
+		}{desc.Digest.String(), dest.dir, dest.tags(), dest.fullNames(), image.Platform, len(image.Layers), all.contents()})
+	}
+	fmt.Fprintln(t.out, desc.Digest)
+	say.hintf("load it with: podman tag $(podman pull -q oci:%s:%s) %s", dest.dir, dest.names[0].Tag, dest.suggestedName())
+	return nil
+}
+
+// image is what the flags alone say of it.
+func (o *imageOptions) image() (ocilayout.Image, error) {
+	var image ocilayout.Image
+	var err error
+	if image.Config, err = o.config.config(); err != nil {
+		return image, err
+	}
+	if image.Annotations, err = parsePairs("--annotation", o.annotations); err != nil {
+		return image, err
+	}
+	if image.Created, err = parseCreated(o.created); err != nil {
+		return image, err
+	}
+	if o.compression != "" {
+		if image.Compression, err = ocilayout.ParseCompression(o.compression); err != nil {
+			return image, usagef("as in --compression zstd:3", "--compression: %v", err)
+		}
+	}
+	if o.platform != "" {
+		if _, err := parsePlatform(o.platform); err != nil {
+			return image, err
+		}
+	}
+	return image, nil
+}
+
+func (o *imageOptions) imagePlatform(arch string, say *speaker) (ispec.Platform, error) {
+	if o.platform != "" {
+		p, err := parsePlatform(o.platform)
+		if err == nil && arch != "" && p.Architecture != arch {
+			say.notef("the profile's programs are for %s, and --platform says %s", arch, o.platform)
+		}
+		return p, err
+	}
+	if arch == "" {
+		return ispec.Platform{}, usagef("as in --platform linux/amd64", "the profile has no programs that say which platform they are for")
+	}
+	return ispec.Platform{OS: "linux", Architecture: arch}, nil
+}
+
+// destination is where an image goes and what it is called there.
+type destination struct {
+	dir   string
+	names []ocilayout.Name
+}
+
+// transports are those of skopeo and podman, by which people will try to name a destination.
+var transports = []string{"oci-archive", "docker-archive", "docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball", "tar"}
+
+// parseDestination parses oci:DIR[:TAG|:NAME:TAG] and the names that --tag adds.
+func parseDestination(word string, tags []string) (*destination, error) {
+	const example = "as in oci:hello:v1"
+	for _, t := range transports {
+		if strings.HasPrefix(word, t+":") {
+			return nil, usagef(example, "destination %q: %s: is not supported, only oci: is", word, t)
+		}
+	}
+	dir, name, named := strings.Cut(strings.TrimPrefix(word, "oci:"), ":")
+	if dir == "" {
+		return nil, usagef(example, "destination %q: no directory", word)
+	}
+	d := &destination{dir: dir}
+	var own ocilayout.Name
+	switch {
+	case named && strings.ContainsAny(name, ":/"):
+		n, err := ocilayout.ParseReference(name)
+		if err != nil {
+			return nil, usagef(example, "destination %q: %v", word, err)
+		}
+		own = n
+	case named:
+		tag, err := ocilayout.ParseTag(name)
+		if err != nil {
+			return nil, usagef(example, "destination %q: %v", word, err)
+		}
+		own = ocilayout.Name{Tag: tag}
+	}
+	for _, t := range tags {
+		n, err := ocilayout.ParseReference(t)
+		if err != nil {
+			return nil, usagef("as in --tag registry.example.com/team/hello:v1", "--tag: %v", err)
+		}
+		d.names = append(d.names, n)
+	}
+	switch {
+	case !named && len(d.names) == 0:
+		d.names = []ocilayout.Name{{Tag: "latest"}}
+	case named && own.Full == "" && len(d.names) > 0:
+		d.names[0].Tag = own.Tag // the place in the layout; --tag is the name
+	case named:
+		d.names = append([]ocilayout.Name{own}, d.names...)
+	}
+	return d, nil
+}
+
+func (d *destination) tags() []string {
+	var tags []string
+	for _, n := range d.names {
+		tags = append(tags, n.Tag)
+	}
+	return tags
+}
+
+func (d *destination) fullNames() []string {
+	var full []string
+	for _, n := range d.names {
+		if n.Full != "" {
+			full = append(full, n.Full)
+		}
+	}
+	return full
+}
+
+// suggestedName is a name to load the image under.
+func (d *destination) suggestedName() string {
+	if full := d.fullNames(); len(full) > 0 {
+		return full[0]
+	}
+	dir := d.dir
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	n, err := ocilayout.ParseReference(strings.ToLower(filepath.Base(dir)) + ":" + d.names[0].Tag)
+	if err != nil {
+		return "NAME"
+	}
+	return strings.TrimPrefix(n.Full, "docker.io/library/")
+}
+
+// writeFile writes a small result whole or not at all.
+func writeFile(name, content string) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".export-profile-*")
+	if err != nil {
+		return fmt.Errorf("write %q: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+			err = fmt.Errorf("write %q: %w", name, err)
+		}
+	}()
+	_, err = f.WriteString(content)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}

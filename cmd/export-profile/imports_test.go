@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/export-profile/export-profile"
+
+// layers are the packages of the project in the order in which they may import each other,
+// each only those that are named for it; the picture is in the README.
+var layers = map[string][]string{
+	"rootfs":              {},
+	"profile":             {"rootfs"},
+	"profile/nar":         {"profile", "rootfs"},
+	"profile/references":  {"profile", "profile/nar", "rootfs"},
+	"profile/exportstore": {"profile", "profile/nar", "rootfs"},
+	"profile/localstore":  {"profile", "profile/nar", "rootfs"},
+	"profile/storetest":   {"profile", "profile/nar", "profile/references", "rootfs"},
+	"profile/source":      {"profile", "profile/exportstore", "profile/localstore", "profile/references"},
+	"ocilayout":           {"rootfs"},
+	"cmd/export-profile":  {"profile", "profile/exportstore", "profile/localstore", "profile/source", "rootfs", "ocilayout"},
+}
+
+// rooms are what each package may import of others' code, besides the standard library and x/sys.
+var rooms = map[string][]string{
+	"profile/localstore": {"zombiezen.com/go/sqlite"},
+	"profile/storetest":  {"github.com/google/go-cmp"},
+	"ocilayout": {
+		"github.com/opencontainers/umoci/oci/cas", "github.com/opencontainers/umoci/oci/casext",
+		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+		"github.com/klauspost/compress", "github.com/distribution/reference", "golang.org/x/sync",
+	},
+	"cmd/export-profile": {
+		"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "golang.org/x/term",
+		"github.com/opencontainers/image-spec",
+	},
+}
+
+// TestImports holds the direction of imports: an arrow that is not in the tables above is an error.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		allowed, ok := layers[name]
+		if !ok {
+			t.Errorf("package %s has no place among the layers", name)
+			continue
+		}
+		seen++
+		for _, imported := range p.Imports {
+			own, isOwn := strings.CutPrefix(imported, module+"/")
+			switch {
+			case isOwn && slices.Contains(allowed, own):
+			case isOwn:
+				t.Errorf("%s imports %s", name, own)
+			case !strings.Contains(strings.SplitN(imported, "/", 2)[0], "."): // the standard library
+			case strings.HasPrefix(imported, "golang.org/x/sys/"):
+			case slices.ContainsFunc(rooms[name], func(room string) bool {
+				return imported == room || strings.HasPrefix(imported, room+"/")
+			}):
+			default:
+				t.Errorf("%s imports %s, which belongs to no room of it", name, imported)
+			}
+		}
+	}
+	if seen != len(layers) {
+		t.Errorf("go list shows %d packages; the layers have %d", seen, len(layers))
+	}
+}

@@ -1,0 +1,81 @@
+// Command export-profile makes root filesystems and OCI images of Nix profiles.
+//
+// It opens a store, resolves a profile, finds its closure, plans layers and writes;
+// see assemble.go, which is that line, and README.md for the rest.
+//
+// Exit status: 0 done, 1 it could not be done, 2 the command line is wrong.
+// Standard output carries the result alone; everything said to a person goes to standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := onSignal(context.Background())
+	status := run(ctx, os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	stop() // dies here if it was a signal
+	os.Exit(status)
+}
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// signalError is why a context was cancelled.
+type signalError struct{ os.Signal }
+
+func (e signalError) Error() string { return "stopped by signal: " + e.String() }
+
+// onSignal makes a context that the first SIGINT, SIGTERM or SIGHUP cancels, so that commands clean up.
+// A second one kills at once. The returned function dies by the signal if there was one,
+// as the shell that waits expects it.
+func onSignal(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		s := <-signals
+		signal.Reset()
+		cancel(signalError{s})
+	}()
+	return ctx, func() {
+		var cause signalError
+		if !errors.As(context.Cause(ctx), &cause) {
+			return
+		}
+		if s, ok := cause.Signal.(syscall.Signal); ok {
+			signal.Reset(s)
+			_ = syscall.Kill(os.Getpid(), s)
+			select {} // until it arrives
+		}
+	}
+}
+
+// run is the program without its process: it is what tests call.
+func run(ctx context.Context, args []string, t terminal) (status int) {
+	err := dispatch(ctx, args, t)
+	if err == nil {
+		return 0
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause // what it did to others says less
+	}
+	fmt.Fprintf(t.err, "export-profile: error: %v\n", err)
+	if h := hint(err); h != "" {
+		fmt.Fprintf(t.err, "export-profile: hint: %s\n", h)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}

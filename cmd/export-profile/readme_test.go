@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/profile/storetest"
+)
+
+func readme(t *testing.T) (text, dir string) {
+	t.Helper()
+	dir = filepath.Dir(storetest.File(t, ""))
+	b, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b), dir
+}
+
+// TestReadmeOutput: what the README shows in console blocks is what its commands print.
+func TestReadmeOutput(t *testing.T) {
+	text, dir := readme(t)
+	blocks := regexp.MustCompile("(?s)```console\n\\$ (.*?)\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(blocks) == 0 {
+		t.Fatal("the README shows no output")
+	}
+	for _, b := range blocks {
+		args := strings.Fields(b[1])
+		if len(args) < 3 || args[0] != "go" || args[1] != "run" || args[2] != "./cmd/export-profile" {
+			t.Errorf("README shows the output of %q, which this test cannot run", b[1])
+			continue
+		}
+		work := t.TempDir()
+		if err := os.Symlink(filepath.Join(dir, "testdata"), filepath.Join(work, "testdata")); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("export-profile", args[3:]...) // testscript.Main has put it there
+		cmd.Dir = work
+		out, err := cmd.Output()
+		if err != nil || string(out) != b[2] {
+			t.Errorf("%s prints %q, %v; the README shows %q", b[1], out, err, b[2])
+		}
+	}
+}
+
+// TestReadmeFlags: the README's table has the flags that there are, with the same arguments, and no others.
+func TestReadmeFlags(t *testing.T) {
+	text, _ := readme(t)
+	documented := make(map[string]string)
+	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)(?: ([^`]*))?`").FindAllStringSubmatch(text, -1) {
+		documented[row[1]] = strings.ReplaceAll(row[2], `\|`, "|")
+	}
+	for _, c := range commands() {
+		fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+		c.setup(fs)
+		fs.VisitAll(func(f *pflag.Flag) {
+			args, ok := documented[f.Name]
+			if name, _ := pflag.UnquoteUsage(f); !ok || args != name {
+				t.Errorf("README has `--%s %s`; %s has `--%s %s`", f.Name, args, c.name, f.Name, name)
+			}
+		})
+	}
+	for name := range documented {
+		known := false
+		for _, c := range commands() {
+			fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+			c.setup(fs)
+			known = known || fs.Lookup(name) != nil
+		}
+		if !known {
+			t.Errorf("README has --%s, which no command has", name)
+		}
+	}
+}
+
+// TestHelp: every help begins with examples, and its lines fit into a terminal.
+func TestHelp(t *testing.T) {
+	for _, c := range commands() {
+		var out bytes.Buffer
+		if status := run(t.Context(), []string{"help", c.name}, terminal{out: &out, err: &out}); status != 0 {
+			t.Errorf("help %s exits with %d", c.name, status)
+		}
+		if !strings.HasPrefix(c.help, "examples:\n  ") {
+			t.Errorf("help %s does not begin with examples", c.name)
+		}
+		for line := range strings.Lines(out.String()) {
+			if len(line) > 120 {
+				t.Errorf("help %s has a line of %d bytes: %s", c.name, len(line), line)
+			}
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+const rootfsHelp = `examples:
+  export-profile rootfs ./root
+  export-profile rootfs --from hello.export --writable ./root
+  export-profile rootfs --env-file env ./root && podman run --env-file env --rootfs ./root curl --version
+
+Writes a root filesystem: the profile's closure in /nix/store, /run/profile, /etc with certificates,
+/bin/sh and /usr/bin/env if the profile has them, accounts, /tmp. DIR must not exist yet.
+It needs no privilege; without any, all files belong to whoever runs it.
+
+` + "`export-profile ROOTDIR`" + `, with a slash in the name, makes the same tree as the original script:
+/run/profile is a tree of links, and there is no /tmp and there are no accounts (--bare).
+`
+
+type rootfsOptions struct {
+	assembly
+	saying
+	envFile  string
+	writable bool
+}
+
+func setupRootfs(fs *pflag.FlagSet) runFunc {
+	o := &rootfsOptions{}
+	o.assembly.flags(fs)
+	fs.BoolVar(&o.writable, "writable", false, "make directories writable for their owner, so that they can be deleted")
+	fs.StringVar(&o.envFile, "env-file", "", "write PATH and the certificates' variables to `FILE`, for podman run --env-file")
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) != 1 {
+			return usagef("as in export-profile rootfs ./root", "rootfs: want one directory, not %d", len(args))
+		}
+		return o.run(ctx, t, args[0])
+	}
+}
+
+// setupScript is rootfs as the original script does it: export-profile ROOTDIR.
+func setupScript(fs *pflag.FlagSet) runFunc {
+	o := &rootfsOptions{}
+	o.assembly.flags(fs)
+	fs.BoolVar(&o.writable, "writable", false, "")
+	fs.StringVar(&o.envFile, "env-file", "", "")
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usagef("as in export-profile ./root", "no command and no directory")
+		case len(args) > 1 || !strings.Contains(args[0], "/"):
+			return unknownCommand(args[0])
+		}
+		o.bare = true
+		return o.run(ctx, t, args[0])
+	}
+}
+
+func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err error) {
+	say := o.speaker(t)
+	defer say.close()
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("write root filesystem %q: %w", dir, os.ErrExist)
+	}
+	all, store, err := o.assemble(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	if os.Geteuid() != 0 {
+		if err := noteOwners(all, say); err != nil {
+			return err
+		}
+	}
+	writing := say.progress("writing", all.closure.Size())
+	err = rootfs.WriteDir(ctx, dir, all.parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
+	writing.done()
+	if err != nil {
+		return err
+	}
+	if o.envFile != "" {
+		if err := writeFile(o.envFile, strings.Join(all.base.Env, "\n")+"\n"); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		return printJSON(t.out, struct {
+			Directory string `json:"directory"`
+			contents
+		}{dir, all.contents()})
+	}
+	return nil
+}
+
+// noteOwners says which owners only root could have set.
+func noteOwners(all *assembled, say *speaker) error {
+	for e, err := range all.base.Tree {
+		if err != nil {
+			return err
+		}
+		if e.UID != 0 || e.GID != 0 {
+			say.notef("%q belongs to whoever runs this, not to %d:%d: that takes root, or an image", "/"+e.Path, e.UID, e.GID)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// saying is how much a command says.
+type saying struct {
+	quiet, debug, json bool
+}
+
+func (s *saying) flags(fs *pflag.FlagSet) {
+	fs.BoolVar(&s.json, "json", false, "print the result as JSON")
+	fs.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
+	fs.BoolVar(&s.debug, "debug", false, "say what is being done")
+}
+
+func (s *saying) speaker(t terminal) *speaker {
+	sp := &speaker{saying: *s, w: t.err}
+	if f, ok := t.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		sp.terminal = true
+	}
+	return sp
+}
+
+// speaker says on standard error what is going on, each line with the program's name before it.
+type speaker struct {
+	saying
+	w        io.Writer
+	terminal bool
+	current  *progress
+}
+
+func (s *speaker) close() {
+	if s.current != nil {
+		s.current.done()
+	}
+}
+
+func (s *speaker) notef(format string, args ...any) {
+	if !s.quiet {
+		fmt.Fprintf(s.w, "export-profile: note: "+format+"\n", args...)
+	}
+}
+
+func (s *speaker) hintf(format string, args ...any) {
+	if !s.quiet {
+		fmt.Fprintf(s.w, "export-profile: hint: "+format+"\n", args...)
+	}
+}
+
+func (s *speaker) debugf(format string, args ...any) {
+	if s.debug {
+		fmt.Fprintf(s.w, "export-profile: debug: "+format+"\n", args...)
+	}
+}
+
+// progress is said as a bar with bytes and the time left on a terminal,
+// and as a line now and then elsewhere, so that a CI log shows what takes long.
+type progress struct {
+	bytes   atomic.Int64
+	bar     *progressbar.ProgressBar
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// every is how often progress is said where there is no terminal.
+const every = 10 * time.Second
+
+// progress begins to say how many of total bytes are done; 0 if nobody knows the total.
+func (s *speaker) progress(what string, total int64) *progress {
+	s.close()
+	p := &progress{stop: make(chan struct{}), stopped: make(chan struct{})}
+	s.current = p
+	tick := every
+	if s.terminal && !s.quiet {
+		bound := total
+		if bound == 0 {
+			bound = -1
+		}
+		p.bar = progressbar.NewOptions64(bound,
+			progressbar.OptionSetDescription(what),
+			progressbar.OptionSetWriter(s.w),
+			progressbar.OptionShowBytes(true),
+			progressbar.OptionShowCount(),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetPredictTime(true),
+		)
+		tick = 100 * time.Millisecond
+	}
+	go func() {
+		defer close(p.stopped)
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-p.stop:
+				return
+			case <-ticker.C:
+			}
+			n := p.bytes.Load()
+			switch {
+			case p.bar != nil:
+				if total > 0 {
+					n = min(n, total) // contents are read once, but links and headers count in the total
+				}
+				if n > 0 {
+					_ = p.bar.Set64(n)
+				}
+			case s.quiet || n == 0:
+			case total > 0:
+				fmt.Fprintf(s.w, "export-profile: %s: %d of %d MB\n", what, n/1e6, total/1e6)
+			default:
+				fmt.Fprintf(s.w, "export-profile: %s: %d MB\n", what, n/1e6)
+			}
+		}
+	}()
+	return p
+}
+
+// add may be called from several goroutines.
+func (p *progress) add(n int64) { p.bytes.Add(n) }
+
+// done ends what is said; it may be called again.
+func (p *progress) done() {
+	select {
+	case <-p.stopped:
+		return
+	default:
+	}
+	close(p.stop)
+	<-p.stopped
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
+
+// contents are the part of every --json result that says what was written.
+type contents struct {
+	Profiles []string `json:"profiles"` // store paths
+	Paths    int      `json:"paths"`    // store paths of the closure
+	NarSize  int64    `json:"narSize"`  // bytes of the closure
+	Env      []string `json:"env"`
+}
+
+func (a *assembled) contents() contents {
+	c := contents{Paths: len(a.closure.Infos), NarSize: a.closure.Size(), Env: a.base.Env}
+	for _, p := range a.closure.Roots {
+		c.Profiles = append(c.Profiles, string(p))
+	}
+	return c
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

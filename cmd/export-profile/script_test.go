@@ -1,0 +1,235 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/export-profile/export-profile/profile/storetest"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+var update = flag.Bool("update", false, "write what commands print into the scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"export-profile": main})
+}
+
+// TestScript runs testdata/script/*.txtar: the program as its users run it, one subject a file.
+// Besides testscript's own commands there are
+//
+//	exits STATUS COMMAND…      run a command that must exit with a status
+//	tree DIR                   list a directory as testdata/basic.tree does
+//	config DIR TAG             print an image's config, after rehashing all blobs of the layout
+//	manifest DIR TAG           print its manifest
+//	damage FILE OFFSET         change one byte of a file
+//	cut FILE SIZE              leave its first bytes
+//	litter DIR                 fail if there is anything that a run should have cleaned up
+//	only DIR NAME…             fail if there is anything but these in a directory
+//
+// and the variables GOLDEN (the golden closure's export stream), REGISTRATION and PROFILE (its profile).
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir+"/home")
+			env.Setenv("GOLDEN", storetest.File(t, "basic.nix-export"))
+			env.Setenv("REGISTRATION", storetest.File(t, "basic.registration"))
+			env.Setenv("TREE", storetest.File(t, "basic.tree"))
+			env.Setenv("PROFILE", string(storetest.GoldenProfile))
+			env.Setenv("NIX_PROFILE", "")
+			env.Defer(func() { _ = rootfs.RemoveAll(env.WorkDir) }) // read-only directories
+			return os.Mkdir(env.WorkDir+"/home", 0o755)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"tree":     listTree,
+			"config":   showConfig,
+			"manifest": showManifest,
+			"damage":   damage,
+			"cut":      cut,
+			"litter":   litter,
+			"only":     only,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d; want %d", got, want)
+	}
+}
+
+func listTree(ts *testscript.TestScript, neg bool, args []string) {
+	lines, err := storetest.List(diskTree(ts.MkAbs(args[0])))
+	ts.Check(err)
+	_, _ = fmt.Fprintln(ts.Stdout(), strings.Join(lines, "\n"))
+}
+
+// diskTree is what is in a directory, without the directory.
+func diskTree(dir string) rootfs.Tree {
+	return func(yield func(rootfs.Entry, error) bool) {
+		var paths []string
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if path != dir {
+				paths = append(paths, strings.TrimPrefix(path, dir+"/"))
+			}
+			return err
+		})
+		if err != nil {
+			yield(rootfs.Entry{}, err)
+			return
+		}
+		slices.SortFunc(paths, rootfs.ComparePaths)
+		for _, p := range paths {
+			fi, err := os.Lstat(filepath.Join(dir, p))
+			if err == nil && !fi.ModTime().Equal(rootfs.ModTime) {
+				err = fmt.Errorf("%q has the time %v", p, fi.ModTime())
+			}
+			if err != nil {
+				yield(rootfs.Entry{}, err)
+				return
+			}
+			e := rootfs.Entry{Path: p, Mode: fi.Mode(), Size: fi.Size()}
+			if e.IsLink() {
+				e.Target, _ = os.Readlink(filepath.Join(dir, p))
+			}
+			e.Open = func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, p)) }
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// readImage rehashes the whole layout and returns the raw manifest and config of a tag.
+func readImage(dir, tag string) (manifest, config []byte, err error) {
+	blobs := make(map[string][]byte)
+	entries, err := os.ReadDir(filepath.Join(dir, "blobs/sha256"))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, "blobs/sha256", e.Name()))
+		if err != nil {
+			return nil, nil, err
+		}
+		sum := sha256.Sum256(b)
+		if hex.EncodeToString(sum[:]) != e.Name() {
+			return nil, nil, fmt.Errorf("blob %s has another hash", e.Name())
+		}
+		blobs["sha256:"+e.Name()] = b
+	}
+	var index ispec.Index
+	b, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &index)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range index.Manifests {
+		if d.Annotations[ispec.AnnotationRefName] != tag {
+			continue
+		}
+		var m ispec.Manifest
+		if err := json.Unmarshal(blobs[d.Digest.String()], &m); err != nil {
+			return nil, nil, err
+		}
+		for _, l := range m.Layers {
+			if int64(len(blobs[l.Digest.String()])) != l.Size {
+				return nil, nil, fmt.Errorf("layer %s is missing or has another size", l.Digest)
+			}
+		}
+		return blobs[d.Digest.String()], blobs[m.Config.Digest.String()], nil
+	}
+	return nil, nil, fmt.Errorf("no image %q in the index", tag)
+}
+
+func showConfig(ts *testscript.TestScript, neg bool, args []string) {
+	_, config, err := readImage(ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	var image ispec.Image
+	ts.Check(json.Unmarshal(config, &image))
+	b, err := json.MarshalIndent(struct {
+		Created  any
+		Platform ispec.Platform
+		Config   ispec.ImageConfig
+	}{image.Created, image.Platform, image.Config}, "", "  ")
+	ts.Check(err)
+	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", b)
+}
+
+func showManifest(ts *testscript.TestScript, neg bool, args []string) {
+	manifest, _, err := readImage(ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	_, _ = ts.Stdout().Write(manifest)
+}
+
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	name := ts.MkAbs(args[0])
+	offset, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b, err := os.ReadFile(name)
+	ts.Check(err)
+	b[offset] ^= 0x20
+	ts.Check(os.Chmod(name, 0o644))
+	ts.Check(os.WriteFile(name, b, 0o644))
+}
+
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
+}
+
+func litter(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && (strings.Contains(d.Name(), "export-profile-") || strings.HasPrefix(d.Name(), ".umoci") || strings.HasPrefix(d.Name(), "spool")) {
+			return fmt.Errorf("%q is left over", path)
+		}
+		return err
+	}))
+}
+
+func only(ts *testscript.TestScript, neg bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	want := slices.Sorted(slices.Values(args[1:]))
+	if !slices.Equal(got, want) {
+		ts.Fatalf("in %s there is %q; want %q", args[0], got, want)
+	}
+}
