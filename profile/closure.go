@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -20,46 +20,107 @@ type Closure struct {
 	store Store
 }
 
+// askedAtOnce is how many objects a store is asked for at the same time:
+// enough to hide the latency of one on a network.
+const askedAtOnce = 32
+
 // FindClosure follows references from the roots; no file is read.
 // A deriver is not a reference.
 // Cycles and self-references are as good as any other.
-// All objects that are missing are reported at once, in a [MissingError].
+// All objects that are missing, and all that are not trusted, are reported at once, in a [ClosureError].
 func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) {
-	c := &Closure{Roots: roots, store: s}
-	needs := make(map[Path]Path) // each path that was seen → who refers to it
-	var queue []Path
-	for _, p := range roots {
-		if _, ok := needs[p]; !ok {
-			needs[p] = p
-			queue = append(queue, p)
-		}
-	}
-	var missing []Missing
-	for len(queue) > 0 {
-		p := queue[0]
-		queue = queue[1:]
-		info, err := s.Info(ctx, p)
-		if errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
-			missing = append(missing, Missing{Path: p, NeededBy: needs[p]})
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("find closure: %w", err)
-		}
-		c.Infos = append(c.Infos, info)
-		for _, ref := range info.References {
-			if _, ok := needs[ref]; !ok {
-				needs[ref] = p
-				queue = append(queue, ref)
+	f := finder{seen: make(map[Path]bool)}
+	f.wake.L = &f.mu
+	f.add(roots)
+	stop := context.AfterFunc(ctx, func() { f.fail(context.Cause(ctx)) })
+	defer stop()
+	var workers sync.WaitGroup
+	for range askedAtOnce {
+		workers.Go(func() {
+			for p, ok := f.next(); ok; p, ok = f.next() {
+				info, err := s.Info(ctx, p)
+				f.found(p, info, err)
 			}
+		})
+	}
+	workers.Wait()
+	if f.err != nil {
+		return nil, fmt.Errorf("find closure: %w", f.err)
+	}
+	slices.SortFunc(f.infos, func(a, b *Info) int { return cmp.Compare(a.Path, b.Path) })
+	if f.missing != nil || f.untrusted != nil {
+		return nil, newClosureError(f.infos, f.missing, f.untrusted)
+	}
+	return &Closure{Roots: roots, Infos: f.infos, store: s}, nil
+}
+
+// finder is a search that several workers share.
+type finder struct {
+	mu    sync.Mutex
+	wake  sync.Cond
+	queue []Path
+	asked int // how many answers are due
+	seen  map[Path]bool
+
+	infos     []*Info
+	missing   []Path
+	untrusted []error
+	err       error // ends the search
+}
+
+// add queues the paths that were not seen yet.
+func (f *finder) add(paths []Path) {
+	for _, p := range paths {
+		if !f.seen[p] {
+			f.seen[p] = true
+			f.queue = append(f.queue, p)
 		}
 	}
-	if missing != nil {
-		slices.SortFunc(missing, func(a, b Missing) int { return cmp.Compare(a.Path, b.Path) })
-		return nil, &MissingError{Missing: missing}
+}
+
+// next is a path to ask for. It waits until there is one, or the search is over.
+func (f *finder) next() (Path, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.queue) == 0 && f.asked > 0 && f.err == nil {
+		f.wake.Wait()
 	}
-	slices.SortFunc(c.Infos, func(a, b *Info) int { return cmp.Compare(a.Path, b.Path) })
-	return c, nil
+	if len(f.queue) == 0 || f.err != nil {
+		f.wake.Broadcast()
+		return "", false
+	}
+	p := f.queue[0]
+	f.queue = f.queue[1:]
+	f.asked++
+	return p, true
+}
+
+// found takes an answer.
+func (f *finder) found(p Path, info *Info, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked--
+	switch {
+	case err == nil:
+		f.infos = append(f.infos, info)
+		f.add(info.References)
+	case errors.Is(err, ErrUntrusted):
+		f.untrusted = append(f.untrusted, err)
+	case errors.Is(err, fs.ErrNotExist):
+		f.missing = append(f.missing, p)
+	case f.err == nil:
+		f.err = err
+	}
+	f.wake.Broadcast()
+}
+
+func (f *finder) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+	f.wake.Broadcast()
 }
 
 // Size is the sum of the NAR sizes, in bytes.
@@ -95,35 +156,3 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 	}
 	return parts
 }
-
-// Missing is an object that a closure needs and its store has not.
-type Missing struct {
-	Path, NeededBy Path
-}
-
-// MissingError lists all objects that a closure lacks.
-type MissingError struct {
-	Missing []Missing // sorted by path
-}
-
-func (e *MissingError) Error() string {
-	const few = 8
-	var b strings.Builder
-	fmt.Fprintf(&b, "find closure: %d missing from the store: ", len(e.Missing))
-	for i, m := range e.Missing {
-		if i == few {
-			fmt.Fprintf(&b, " and %d more", len(e.Missing)-few)
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(m.Path.Base())
-		if m.NeededBy != m.Path {
-			fmt.Fprintf(&b, " (needed by %s)", m.NeededBy.Base())
-		}
-	}
-	return b.String()
-}
-
-func (e *MissingError) Unwrap() error { return fs.ErrNotExist }

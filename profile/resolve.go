@@ -203,20 +203,8 @@ type AmbiguousError struct {
 }
 
 func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("find default profile: %d objects that nothing else refers to: %s",
-		len(e.Candidates), listBases(e.Candidates))
-}
-
-// listBases names a few paths on one line.
-func listBases(paths []Path) string {
-	const few = 8
-	names := make([]string, 0, few)
-	for _, p := range paths[:min(few, len(paths))] {
-		names = append(names, p.Base())
-	}
-	list := strings.Join(names, ", ")
-	if more := len(paths) - few; more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	return list
+	var b strings.Builder
+	fmt.Fprintf(&b, "find default profile: %d objects that nothing else refers to: ", len(e.Candidates))
+	few(&b, len(e.Candidates), func(i int) string { return e.Candidates[i].Base() })
+	return b.String()
 }

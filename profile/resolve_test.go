@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -254,6 +255,61 @@ func TestFindClosure(t *testing.T) {
 				t.Errorf("Size() = %d; want %d", c.Size(), size)
 			}
 		})
+	}
+}
+
+// doubting is a graph that does not trust some of its objects.
+type doubting struct {
+	graph
+	doubts string
+}
+
+func (d doubting) Info(ctx context.Context, p Path) (*Info, error) {
+	if slices.Contains(strings.Fields(d.doubts), p.Name()) {
+		return nil, fmt.Errorf("%s: %w", p.Name(), ErrUntrusted)
+	}
+	return d.graph.Info(ctx, p)
+}
+
+// TestFindClosureUntrusted: what is not trusted and what is missing are said together.
+func TestFindClosureUntrusted(t *testing.T) {
+	s := doubting{graph{"p": "q r gone", "q": "s", "r": "", "s": ""}, "r s"}
+	c, err := FindClosure(t.Context(), s, object("p"))
+	want := "find closure: 1 missing from the store: " + object("gone").Base() + " (needed by " + object("p").Base() +
+		"); 2 not trusted: r: not trusted, s: not trusted"
+	if err == nil || err.Error() != want || !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, ErrUntrusted) {
+		t.Errorf("FindClosure = %v, %v; want %s", c, err, want)
+	}
+	s = doubting{graph{"p": "r", "r": ""}, "r"}
+	if _, err := FindClosure(t.Context(), s, object("p")); errors.Is(err, fs.ErrNotExist) || !errors.Is(err, ErrUntrusted) {
+		t.Errorf("FindClosure = %v; want %v", err, ErrUntrusted)
+	}
+}
+
+// failing is a graph that breaks at one object.
+type failing struct {
+	graph
+	at  string
+	err error
+}
+
+func (f failing) Info(ctx context.Context, p Path) (*Info, error) {
+	if p.Name() == f.at {
+		return nil, f.err
+	}
+	return f.graph.Info(ctx, p)
+}
+
+// TestFindClosureFails: another error ends the search at once.
+func TestFindClosureFails(t *testing.T) {
+	broken := errors.New("broken")
+	if _, err := FindClosure(t.Context(), failing{graph{"p": "q gone", "q": ""}, "q", broken}, object("p")); !errors.Is(err, broken) {
+		t.Errorf("FindClosure in a broken store = %v; want %v", err, broken)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(broken)
+	if _, err := FindClosure(ctx, graph{"p": ""}, object("p")); !errors.Is(err, broken) {
+		t.Errorf("FindClosure, cancelled = %v; want %v", err, broken)
 	}
 }
 

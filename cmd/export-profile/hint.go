@@ -19,7 +19,7 @@ func hint(err error) string {
 		usage     *usageError
 		noProfile *noProfileError
 		ambiguous *profile.AmbiguousError
-		missing   *profile.MissingError
+		closure   *profile.ClosureError
 		format    *exportstore.FormatError
 	)
 	switch {
@@ -29,7 +29,7 @@ func hint(err error) string {
 		return "name one with --profile, or a store with --from"
 	case errors.As(err, &ambiguous):
 		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
-	case errors.As(err, &missing):
+	case errors.As(err, &closure) && len(closure.Missing) > 0:
 		return "export all that the profile needs: nix-store --export $(nix-store -qR PROFILE)"
 	case errors.As(err, &format):
 		return "an export stream is made by: nix-store --export $(nix-store -qR PROFILE) > FILE"

@@ -1,0 +1,96 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// named is a graph whose files say which one it is.
+type named struct {
+	graph
+	name string
+}
+
+func (n named) Files(_ context.Context, p Path) rootfs.Tree {
+	return func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Link(p.Root(), n.name), nil) }
+}
+
+// unlisted is a store that cannot list its objects.
+type unlisted struct{ Store }
+
+func TestChain(t *testing.T) {
+	broken := errors.New("broken")
+	first, second := named{graph{"p": "q both", "both": ""}, "first"}, named{graph{"q": "", "both": ""}, "second"}
+	c := Chain(first, second)
+	closure, err := FindClosure(t.Context(), c, object("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := make(map[string]string)
+	for _, part := range closure.Parts(t.Context()) {
+		for e, err := range part.Tree {
+			if err != nil {
+				t.Fatal(err)
+			}
+			from[part.Name[digestLen+1:]] = e.Target
+		}
+	}
+	if d := cmp.Diff(map[string]string{"p": "first", "q": "second", "both": "first"}, from); d != "" {
+		t.Errorf("objects come from (-want +got):\n%s", d)
+	}
+	paths, err := c.(Lister).Paths(t.Context())
+	if err != nil || len(paths) != 3 {
+		t.Errorf("Paths() = %q, %v; want 3", paths, err)
+	}
+	if _, err := c.Info(t.Context(), object("gone")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none of 2 stores") {
+		t.Errorf("Info of what no store has = %v; want %v", err, fs.ErrNotExist)
+	}
+	for _, err := range c.Files(t.Context(), object("gone")) {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Files of what no store has: %v; want %v", err, fs.ErrNotExist)
+		}
+	}
+
+	// One that does not trust what another one does is passed over; if nobody does, that is the reason.
+	if _, err := Chain(doubting{graph{"p": ""}, "p"}, graph{"p": ""}).Info(t.Context(), object("p")); err != nil {
+		t.Errorf("Info of what the second store trusts = %v", err)
+	}
+	if _, err := Chain(doubting{graph{"p": ""}, "p"}, graph{}).Info(t.Context(), object("p")); !errors.Is(err, ErrUntrusted) {
+		t.Errorf("Info of what no store trusts = %v; want %v", err, ErrUntrusted)
+	}
+	// One that breaks is not passed over: it may be the one that has it.
+	if _, err := Chain(failing{graph{}, "p", broken}, graph{"p": ""}).Info(t.Context(), object("p")); !errors.Is(err, broken) {
+		t.Errorf("Info in a broken chain = %v; want %v", err, broken)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChainAbilities(t *testing.T) {
+	g, r, u := graph{"p": ""}, rooted{graph{"q": ""}, t.TempDir()}, unlisted{graph{}}
+	for _, test := range []struct {
+		stores       []Store
+		lists, links bool
+	}{
+		{[]Store{g}, true, false},
+		{[]Store{g, g}, true, false},
+		{[]Store{g, r}, true, true},
+		{[]Store{g, u}, false, false},
+		{[]Store{u, r}, false, true},
+	} {
+		c := Chain(test.stores...)
+		_, lists := c.(Lister)
+		_, links := c.(Linker)
+		if lists != test.lists || links != test.links {
+			t.Errorf("Chain of %T lists %v, links %v; want %v, %v", test.stores, lists, links, test.lists, test.links)
+		}
+	}
+}
