@@ -1,0 +1,222 @@
+package storetest
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// The forms of a sample, each written as Nix (or tar) would. Nix's own writing is what the end-to-end tests read.
+
+// WriteExport writes an export stream and returns its name.
+func (s *Sample) WriteExport(t testing.TB) string {
+	t.Helper()
+	var b bytes.Buffer
+	number := func(n uint64) { b.Write(binary.LittleEndian.AppendUint64(nil, n)) }
+	str := func(s string) {
+		number(uint64(len(s)))
+		b.WriteString(s)
+		b.Write(make([]byte, -len(s)&7))
+	}
+	for _, info := range s.Infos {
+		number(1)
+		if err := nar.Write(&b, s.trees[info.Path], info.Path.Root()); err != nil {
+			t.Fatal(err)
+		}
+		number(0x4558494e)
+		str(string(info.Path))
+		number(uint64(len(info.References)))
+		for _, r := range info.References {
+			str(string(r))
+		}
+		str(string(info.Deriver))
+		number(0)
+	}
+	number(0)
+	return writeFile(t, s.Name+".export", b.Bytes())
+}
+
+// WriteRegistration writes what nix-store --dump-db and closureInfo do, or without hashes what exportReferencesGraph does.
+func (s *Sample) WriteRegistration(t testing.TB, hashes bool) string {
+	t.Helper()
+	var b bytes.Buffer
+	for _, info := range s.Infos {
+		fmt.Fprintln(&b, info.Path)
+		if hashes {
+			fmt.Fprintf(&b, "%s\n%d\n", info.NarHash, info.NarSize)
+		}
+		fmt.Fprintf(&b, "%s\n%d\n", info.Deriver, len(info.References))
+		for _, r := range info.References {
+			fmt.Fprintln(&b, r)
+		}
+	}
+	return writeFile(t, "registration", b.Bytes())
+}
+
+// WritePathInfo writes what nix path-info --json --json-format 2 does.
+func (s *Sample) WritePathInfo(t testing.TB) string {
+	t.Helper()
+	type row struct {
+		NarHash    string   `json:"narHash"`
+		NarSize    int64    `json:"narSize"`
+		References []string `json:"references"`
+	}
+	rows := make(map[string]row)
+	for _, info := range s.Infos {
+		r := row{NarHash: info.NarHash.String(), NarSize: info.NarSize}
+		for _, ref := range info.References {
+			r.References = append(r.References, ref.Base())
+		}
+		rows[info.Path.Base()] = r
+	}
+	b, err := json.Marshal(map[string]any{"version": 2, "storeDir": profile.StoreDir, "info": rows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writeFile(t, "path-info.json", b)
+}
+
+// WriteRoot writes a directory with nix/store in it, and no database.
+func (s *Sample) WriteRoot(t testing.TB) string {
+	t.Helper()
+	var parts []rootfs.Part
+	for _, info := range s.Infos {
+		parts = append(parts, rootfs.Part{Name: info.Path.Base(), Root: info.Path.Root(), Size: info.NarSize, Tree: s.trees[info.Path]})
+	}
+	dir := filepath.Join(t.TempDir(), "root")
+	t.Cleanup(func() { _ = rootfs.RemoveAll(dir) }) // read-only directories
+	if err := rootfs.WriteDir(t.Context(), dir, parts, rootfs.DirOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// WriteTar writes a tar of such a directory, as GNU tar would: with owners, times and a leading "./",
+// and files of one content as hard links of the first, as in an optimised store.
+func (s *Sample) WriteTar(t testing.TB) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	header := func(e rootfs.Entry) *tar.Header {
+		return &tar.Header{
+			Name: "./" + e.Path, Mode: int64(e.Mode.Perm()), Uid: 1000, Gid: 100, Uname: "someone",
+			ModTime: time.Unix(1700000000, 0), Size: e.Size, Linkname: e.Target, Format: tar.FormatGNU,
+		}
+	}
+	first := make(map[string]string)
+	for _, info := range s.Infos {
+		for e, err := range s.trees[info.Path] {
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := header(e)
+			var content []byte
+			switch {
+			case e.IsDir():
+				h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
+			case e.IsLink():
+				h.Typeflag = tar.TypeSymlink
+			default:
+				h.Typeflag = tar.TypeReg
+				if content, err = readAll(e); err != nil {
+					t.Fatal(err)
+				}
+				key := fmt.Sprint(e.Mode, string(content))
+				if name, ok := first[key]; ok {
+					h.Typeflag, h.Linkname, h.Size, content = tar.TypeLink, name, 0, nil
+				} else {
+					first[key] = h.Name
+				}
+			}
+			if err := w.WriteHeader(h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(content); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return writeFile(t, s.Name+".tar", b.Bytes())
+}
+
+// WriteCache writes a binary cache; the compression is none, gzip or zstd.
+func (s *Sample) WriteCache(t testing.TB, compression string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "cache")
+	if err := os.MkdirAll(filepath.Join(dir, "nar"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, content string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("nix-cache-info", "StoreDir: "+profile.StoreDir+"\n")
+	for _, info := range s.Infos {
+		var b bytes.Buffer
+		var w io.WriteCloser = nopWriteCloser{&b}
+		switch compression {
+		case "gzip":
+			w = gzip.NewWriter(&b)
+		case "zstd":
+			z, err := zstd.NewWriter(&b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w = z
+		}
+		if err := errors.Join(nar.Write(w, s.trees[info.Path], info.Path.Root()), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		url := "nar/" + info.NarHash.Hex() + ".nar"
+		put(url, b.String())
+		var refs []string
+		for _, r := range info.References {
+			refs = append(refs, r.Base())
+		}
+		put(info.Path.Digest()+".narinfo", fmt.Sprintf("StorePath: %s\nURL: %s\nCompression: %s\nNarHash: %s\nNarSize: %d\nReferences: %s\n",
+			info.Path, url, compression, info.NarHash, info.NarSize, strings.Join(refs, " ")))
+	}
+	return dir
+}
+
+type nopWriteCloser struct{ io.Writer }
+
+func (nopWriteCloser) Close() error { return nil }
+
+func readAll(e rootfs.Entry) ([]byte, error) {
+	r, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(r)
+	return b, errors.Join(err, r.Close())
+}
+
+func writeFile(t testing.TB, name string, b []byte) string {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
