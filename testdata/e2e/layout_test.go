@@ -101,6 +101,11 @@ func (l *layout) image(d ispec.Descriptor) (*image, error) {
 	return img, nil
 }
 
+// tarSizes are those of the tars in blobs that were found right once: by its digest a blob is the same again.
+var tarSizes = make(map[tarOf]int64)
+
+type tarOf struct{ blob, diffID digest.Digest }
+
 func blobName(d ispec.Descriptor) string { return "blobs/sha256/" + d.Digest.Encoded() }
 
 // blob checks one blob and, if diffID is set, what is in it once decompressed, and returns the size of that.
@@ -126,6 +131,9 @@ func (l *layout) blob(d ispec.Descriptor, diffID digest.Digest) (int64, error) {
 	if diffID == "" {
 		return fi.Size(), nil
 	}
+	if size, ok := tarSizes[tarOf{sum, diffID}]; ok {
+		return size, nil
+	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
@@ -141,6 +149,7 @@ func (l *layout) blob(d ispec.Descriptor, diffID digest.Digest) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", name, err)
 	}
+	tarSizes[tarOf{sum, diffID}] = size
 	return size, nil
 }
 

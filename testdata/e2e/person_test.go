@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -37,7 +36,8 @@ func makePerson(name string) (p person, err error) {
 		return p, err
 	}
 	p = person{name: name, uid: uint32(uid), gid: uint32(gid), home: filepath.Join(lab.dir, "home", name)}
-	runtime := filepath.Join(lab.dir, "run", name)
+	// conmon makes sockets there, whose paths are short. Where they are not, podman waits 20 s for each container.
+	runtime := filepath.Join(lab.dir, "run", u.Uid)
 	// The kernel's own overlay: podman's default without fuse-overlayfs, vfs, copies all layers below for each.
 	storage := filepath.Join(p.home, ".config/containers/storage.conf")
 	for _, dir := range []string{p.home, runtime, filepath.Dir(storage)} {
@@ -134,14 +134,6 @@ func do(t *testing.T, cmd *exec.Cmd) result {
 func (p person) export(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	return strings.TrimSpace(do(t, p.command(dir, lab.program, args...)).stdout)
-}
-
-// exportFrom is export with a standard input.
-func (p person) exportFrom(t *testing.T, stdin io.Reader, dir string, args ...string) string {
-	t.Helper()
-	cmd := p.command(dir, lab.program, args...)
-	cmd.Stdin = stdin
-	return strings.TrimSpace(do(t, cmd).stdout)
 }
 
 // scratch makes a directory that the person owns and any user may enter, for the time of the test.

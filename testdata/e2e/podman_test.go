@@ -32,20 +32,17 @@ func load(t *testing.T, p person, dir, name string, args ...string) {
 }
 
 func TestPodman(t *testing.T) {
-	for _, p := range []person{lab.user, lab.root} {
-		t.Run(p.name, func(t *testing.T) {
-			dir := p.scratch(t)
-			load(t, p, dir, "curl")
-			if r := podmanRun(t, p, dir, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
-				t.Errorf("%v\nwant %q", r, curlVersion(t))
-			}
-			// What is mounted over /run hides /run/profile.
-			for _, mount := range []string{"--volume=/run", "--tmpfs=/run"} {
-				if r := podmanRun(t, p, dir, mount, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
-					t.Errorf("%v\nwant %q", r, curlVersion(t))
-				}
-			}
-		})
+	p := lab.user
+	dir := p.scratch(t)
+	load(t, p, dir, "curl")
+	if r := podmanRun(t, p, dir, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+		t.Errorf("%v\nwant %q", r, curlVersion(t))
+	}
+	// What is mounted over /run hides /run/profile.
+	for _, mount := range []string{"--volume=/run", "--tmpfs=/run"} {
+		if r := podmanRun(t, p, dir, mount, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+			t.Errorf("%v\nwant %q", r, curlVersion(t))
+		}
 	}
 }
 
@@ -54,7 +51,7 @@ func TestPodmanUser(t *testing.T) {
 	dir := p.scratch(t)
 	load(t, p, dir, "app", "--user", "app:1000", "--env", "GREETING=a, b", "--workdir", "/home/app", "--entrypoint", `["sh", "-c"]`)
 	r := podmanRun(t, p, dir, "app",
-		`echo $PATH; echo $SSL_CERT_FILE; id -un; id -u; touch /tmp/x && touch x && echo written; echo $GREETING; pwd; ls -ld $SSL_CERT_FILE >&2`)
+		`echo $PATH; echo $SSL_CERT_FILE; id -un; id -u; touch /tmp/x && touch x && echo written; echo $GREETING; pwd`)
 	want := fmt.Sprintf("/run/profile/bin:%s/bin\n%s\napp\n1000\nwritten\na, b\n/home/app\n", lab.object, "/etc/ssl/certs/ca-bundle.crt")
 	if r.stdout != want {
 		t.Errorf("%v\nwant stdout: %s", r, want)

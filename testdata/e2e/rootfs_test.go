@@ -83,7 +83,7 @@ func TestRootfsRuns(t *testing.T) {
 	dir := p.scratch(t)
 	p.export(t, dir, "rootfs", "--profile", lab.profile, "--env-file", "env", "--writable", "./root")
 	checkTimes(t, filepath.Join(dir, "root"))
-	r := podmanRun(t, p, dir, "--env-file", "env", "--rootfs", "root", "curl", "--version")
+	r := podmanRun(t, p, dir, "--env-file", "env", "--rootfs", filepath.Join(dir, "root"), "curl", "--version")
 	if !strings.HasPrefix(r.stdout, curlVersion(t)) {
 		t.Errorf("%v\nwant %q", r, curlVersion(t))
 	}

@@ -30,8 +30,12 @@ func TestSkopeo(t *testing.T) {
 				t.Errorf("%v\nwant digest %s, os linux, label a=b, layers and a PATH", r, digest)
 			}
 
-			do(t, p.command(dir, "skopeo", "copy", "-q", "oci:layout:v1", "docker-archive:archive.tar:curl:v1"))
-			r = do(t, p.command(dir, "skopeo", "inspect", "docker-archive:archive.tar"))
+			copied := "docker-archive:archive.tar"
+			if c == "zstd" { // Docker's format does not know it
+				copied = "dir:copied"
+			}
+			do(t, p.command(dir, "skopeo", "copy", "-q", "oci:layout:v1", copied))
+			r = do(t, p.command(dir, "skopeo", "inspect", copied))
 			layers := len(got.Layers)
 			if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
 				t.Fatalf("%v: %v", r, err)

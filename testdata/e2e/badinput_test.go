@@ -1,0 +1,271 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// mistake is something that goes wrong for a user, and what the program must say then.
+type mistake struct {
+	name string
+	// prepare makes what is wrong, in the directory where the command is run.
+	prepare func(t *testing.T, dir string)
+	args    []string
+	// command, if set, is run in place of export-profile with args.
+	command func(dir string) *exec.Cmd
+	status  int
+	err     string // a regular expression that the error matches
+	hint    string // one that the hint matches; "" where there need be none
+}
+
+// check makes the mistake, as the ordinary user in a new home and directory.
+// There must be one error and at most one hint, on standard error, nothing on standard output,
+// and nothing new in the directory, which is also the home, but for what a cache may keep.
+func (m mistake) check(t *testing.T) {
+	t.Run(m.name, func(t *testing.T) {
+		p := lab.user
+		dir := p.scratch(t)
+		p = p.with("HOME=" + dir)
+		if m.prepare != nil {
+			m.prepare(t, dir)
+		}
+		cmd := p.command(dir, lab.program, m.args...)
+		if m.command != nil {
+			cmd = m.command(dir)
+			cmd.Env = p.env
+		}
+		before := list(t, dir)
+		r := try(t, cmd)
+		after := list(t, dir)
+		maps.DeleteFunc(after, func(path, _ string) bool {
+			rest, ok := strings.CutPrefix(path, ".cache")
+			return ok && (rest == "" || rest == "/export-profile" || isKept(strings.TrimPrefix(rest, "/export-profile/")))
+		})
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("%v\nleft (-before +after):\n%s", r, diff)
+		}
+		if r.status() != m.status {
+			t.Errorf("%v\nwant exit status %d", r, m.status)
+		}
+		if r.stdout != "" {
+			t.Errorf("%v\nwant nothing on standard output", r)
+		}
+		m.checkSaid(t, r)
+	})
+}
+
+func (m mistake) checkSaid(t *testing.T, r result) {
+	t.Helper()
+	said := make(map[string][]string)
+	for line := range strings.Lines(r.stderr) {
+		kind, text, ok := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "export-profile: "), ": ")
+		if !ok || !strings.HasPrefix(line, "export-profile: ") {
+			t.Errorf("%v\n%q is no error, hint or note", r, line)
+		}
+		said[kind] = append(said[kind], text)
+	}
+	if e := said["error"]; len(e) != 1 || !regexp.MustCompile(m.err).MatchString(e[0]) {
+		t.Errorf("%v\nwant one error that matches %q", r, m.err)
+	}
+	h := said["hint"]
+	if len(h) > 1 || m.hint != "" && (len(h) == 0 || !regexp.MustCompile(m.hint).MatchString(h[0])) {
+		t.Errorf("%v\nwant a hint that matches %q", r, m.hint)
+	}
+}
+
+func TestBadCommandLine(t *testing.T) {
+	for _, m := range []mistake{
+		{args: []string{"imgae", "oci:x"}, err: `unknown command "imgae"`, hint: `did you mean image\?`},
+		{args: []string{"rotfs", "./x"}, err: `unknown command "rotfs"`, hint: `did you mean rootfs\?`},
+		{args: []string{"root"}, err: `unknown command "root"`, hint: `\./root`},
+		{args: []string{"image", "--compresion", "none", "oci:x"}, err: `--compresion`, hint: `did you mean --compression\?`},
+		{args: []string{"rootfs", "--writeable", "./x"}, err: `--writeable`, hint: `did you mean --writable\?`},
+		{args: []string{"image"}, err: `one destination`, hint: `oci:`},
+		{args: []string{"image", "oci:a", "oci:b"}, err: `one destination`, hint: `oci:`},
+		{args: []string{"image", "docker://registry.example.com/x"}, err: `docker: is not supported`, hint: `oci:`},
+		{args: []string{"image", "oci::v1"}, err: `no directory`, hint: `oci:`},
+		{args: []string{"image", "oci:x:no tag"}, err: `"oci:x:no tag"`, hint: `oci:hello:v1`},
+		{args: []string{"image", "--tag", "Hello:v1", "oci:x"}, err: `--tag: .*Hello`, hint: `--tag`},
+		{args: []string{"image", "--env", "LANG", "oci:x"}, err: `--env "LANG": want NAME=VALUE`, hint: `--env LANG=`},
+		{args: []string{"image", "--env", "=x", "oci:x"}, err: `--env "=x": want NAME=VALUE`, hint: `--env LANG=`},
+		{args: []string{"image", "--compression", "lz4", "oci:x"}, err: `--compression: .*lz4`, hint: `zstd`},
+		{args: []string{"image", "--created", "yesterday", "oci:x"}, err: `--created "yesterday"`, hint: `--created`},
+		{args: []string{"image", "--platform", "arm64", "oci:x"}, err: `--platform "arm64"`, hint: `linux/arm64`},
+		{args: []string{"image", "--entrypoint", `["sh"`, "oci:x"}, err: `--entrypoint`, hint: `JSON|\["`},
+		{args: []string{"image", "--user", "a b", "oci:x"}, err: `--user: `, hint: `--user app:1000`},
+	} {
+		m.name, m.status = strings.Join(m.args, " "), 2
+		m.check(t)
+	}
+}
+
+func TestBadProfile(t *testing.T) {
+	p := lab.user
+	link := func(target string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Symlink(target, filepath.Join(dir, "link")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	unknown := "/nix/store/" + strings.Repeat("0", 32) + "-gone"
+	for _, m := range []mistake{
+		{
+			name: "none",
+			command: func(dir string) *exec.Cmd {
+				return p.without("/nix/var/nix/profiles", dir, lab.program, "image", "oci:x")
+			},
+			err: `find profile: none of .*\.nix-profile`, hint: `--profile`,
+		},
+		{
+			name:    "no store",
+			command: func(dir string) *exec.Cmd { return p.without("/nix", dir, lab.program, "image", "oci:x") },
+			err:     `no Nix database`, hint: `--from`,
+		},
+		{
+			name: "default dangles",
+			prepare: func(t *testing.T, dir string) {
+				if err := os.Symlink(unknown, filepath.Join(dir, ".nix-profile")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			args: []string{"rootfs", "./x"}, err: `\.nix-profile.*` + unknown,
+		},
+		{name: "missing", args: []string{"image", "--profile", "./result", "oci:x"}, err: `"\./result"`},
+		{name: "dangling", prepare: link("nowhere"), args: []string{"image", "--profile", "./link", "oci:x"}, err: `"\./link": dangling link: .*nowhere`},
+		{name: "dangling in the store", prepare: link(unknown), args: []string{"image", "--profile", "./link", "oci:x"}, err: `"\./link": .*` + unknown},
+		{name: "out of the store", prepare: link("/etc"), args: []string{"image", "--profile", "./link", "oci:x"}, err: `"\./link": leads out of the store: .*/etc`},
+		{name: "round", prepare: link("link"), args: []string{"image", "--profile", "./link", "oci:x"}, err: `"\./link": more than \d+ links`},
+		{name: "unknown path", args: []string{"image", "--profile", unknown, "oci:x"}, err: unknown},
+		{
+			name: "two architectures",
+			args: []string{"image", "--profile", lab.object, "--profile", lab.objects["arm"], "oci:x"},
+			err:  `profiles of two architectures: .*amd64.*arm64`,
+		},
+		{
+			name: "no architecture", status: 2,
+			args: []string{"image", "--profile", lab.objects["odd"], "oci:x"},
+			err:  `which platform`, hint: `--platform linux/amd64`,
+		},
+		{
+			name: "no certificate", prepare: func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "ca.pem"), "not PEM\n") },
+			args: []string{"image", "--profile", lab.object, "--ca-file", "ca.pem", "oci:x"}, err: `read certificates "ca\.pem"`,
+		},
+		{
+			name: "no certificate file",
+			args: []string{"image", "--profile", lab.object, "--ca-file", "ca.pem", "oci:x"}, err: `read certificates "ca\.pem"`,
+		},
+	} {
+		if m.status == 0 {
+			m.status = 1
+		}
+		m.check(t)
+	}
+}
+
+// TestBadDestination gives places where nothing can be written, or something else is.
+func TestBadDestination(t *testing.T) {
+	file := func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "x"), "something else\n") }
+	full := func(t *testing.T, dir string) {
+		if err := os.Mkdir(filepath.Join(dir, "x"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(dir, "x/precious"), "something else\n")
+	}
+	link := func(target string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Symlink(target, filepath.Join(dir, "x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rootOwned := func(t *testing.T, dir string) {
+		if err := os.Mkdir(filepath.Join(dir, "theirs"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range []mistake{
+		{name: "rootfs/file", prepare: file, args: []string{"rootfs", "x"}, err: `"x": file exists|"x": file already exists`, hint: `remove it`},
+		{name: "rootfs/directory", prepare: full, args: []string{"rootfs", "x"}, err: `"x": file already exists`, hint: `remove it`},
+		{name: "rootfs/link", prepare: link("."), args: []string{"rootfs", "x"}, err: `"x": file already exists`, hint: `remove it`},
+		{name: "rootfs/dangling link", prepare: link("nowhere"), args: []string{"rootfs", "x"}, err: `"x": file already exists`, hint: `remove it`},
+		{name: "rootfs/no parent", args: []string{"rootfs", "x/y"}, err: `x/y.*no such file or directory`},
+		{name: "rootfs/not writable", prepare: rootOwned, args: []string{"rootfs", "theirs/x"}, err: `theirs/x.*permission denied`, hint: `may write`},
+		{name: "script/directory", prepare: full, args: []string{"./x"}, err: `"\./x": file already exists`, hint: `remove it`},
+		{name: "image/file", prepare: file, args: []string{"image", "oci:x:v1"}, err: `"x".*no directory`},
+		{name: "image/directory", prepare: full, args: []string{"image", "oci:x:v1"}, err: `"x".*neither empty nor an image layout`},
+		{name: "image/dangling link", prepare: link("nowhere"), args: []string{"image", "oci:x:v1"}, err: `"x".*nowhere`},
+		{name: "image/no parent", args: []string{"image", "oci:x/y:v1"}, err: `x/y.*no such file or directory`},
+		{name: "image/not writable", prepare: rootOwned, args: []string{"image", "oci:theirs/x:v1"}, err: `theirs/x.*permission denied`, hint: `may write`},
+		{
+			name: "image/another's layout",
+			prepare: func(t *testing.T, dir string) {
+				rootOwned(t, dir)
+				lab.root.export(t, dir, "image", "--profile", dash(t), "oci:theirs/x:old")
+			},
+			args: []string{"image", "oci:theirs/x:v1"}, err: `theirs/x.*permission denied`, hint: `may write`,
+		},
+		{
+			name: "image/damaged layout",
+			prepare: func(t *testing.T, dir string) {
+				lab.user.export(t, dir, "image", "--profile", dash(t), "oci:x:old")
+				writeFile(t, filepath.Join(dir, "x/index.json"), `{"schemaVersion": 2, "manifests": [{`)
+			},
+			args: []string{"image", "oci:x:v1"}, err: `"x".*index`,
+		},
+	} {
+		m.status = 1
+		m.args = append([]string{m.args[0], "--profile", lab.object}, m.args[1:]...)
+		if strings.HasPrefix(m.name, "script") {
+			m.args = []string{"--profile", lab.object, "./x"}
+		}
+		m.check(t)
+	}
+}
+
+// TestFullDisk runs on a file system that is too small for what is written.
+func TestFullDisk(t *testing.T) {
+	for _, m := range []mistake{
+		{name: "rootfs", args: []string{"rootfs", "--profile", lab.object, "full/root"}, err: `no space left on device`},
+		{name: "image", args: []string{"image", "--profile", lab.object, "oci:full/new:v1"}, err: `no space left on device`},
+		{name: "add", args: []string{"image", "--profile", lab.object, "oci:full/layout:v1"}, err: `no space left on device`},
+		{name: "replace", args: []string{"image", "--profile", lab.object, "oci:full/layout:old"}, err: `no space left on device`},
+		{
+			name: "spool",
+			command: func(dir string) *exec.Cmd {
+				line := `cat export | exec "$0" image --from - --cache full oci:x:v1`
+				return lab.user.command(dir, "sh", "-c", line, lab.program)
+			},
+			err: `no space left on device`,
+		},
+	} {
+		m.status, m.hint = 1, `free some space`
+		m.prepare = func(t *testing.T, dir string) {
+			mountSmall(t, filepath.Join(dir, "full"))
+			lab.user.export(t, dir, "image", "--from", goldenExport(t, dir), "oci:full/layout:old")
+			if m.name == "spool" {
+				do(t, exec.Command("cp", exportFile(t, dash(t)), filepath.Join(dir, "export")))
+			}
+		}
+		m.check(t)
+	}
+}
+
+// mountSmall mounts a file system of a few megabytes, for the ordinary user and the time of the test.
+func mountSmall(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	options := fmt.Sprintf("size=4m,mode=755,uid=%d,gid=%d", lab.user.uid, lab.user.gid)
+	do(t, exec.Command("mount", "-t", "tmpfs", "-o", options, "none", dir))
+	t.Cleanup(func() { do(t, exec.Command("umount", dir)) })
+}
