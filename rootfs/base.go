@@ -56,7 +56,9 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 	}
 	f.Part = b.part(o.Profiles)
 	f.Notes = b.notes
-	v.facts.keep("base", key, encodeBase(b, f))
+	if !v.doubtful {
+		v.facts.keep("base", key, encodeBase(b, f))
+	}
 	return f, nil
 }
 

@@ -128,9 +128,13 @@ func TestLinkFarm(t *testing.T) {
 		next := "../" + string(rune('A'+(level+1)/10)) + string(rune('0'+(level+1)%10))
 		lines = append(lines, "d 0555 "+dir, "l "+dir+"/l -> "+next, "l "+dir+"/r -> "+next)
 	}
-	v := NewView(parts(t, lines), nil)
-	_, err := Base(v, Options{Profiles: []string{"nix/store/p"}})
-	if err == nil || !strings.Contains(err.Error(), "more than 1048576") {
+	b := newBuilder(NewView(parts(t, lines), nil))
+	if b.mostLinked != 1<<20 {
+		t.Errorf("a million links are allowed; got %d", b.mostLinked)
+	}
+	b.mostLinked = 1 << 14 // sooner
+	err := b.base(Options{Profiles: []string{"nix/store/p"}}, &BaseFiles{})
+	if err == nil || !strings.Contains(err.Error(), "more than 16384 files") {
 		t.Errorf("Base of a link farm: %v; want it refused", err)
 	}
 }

@@ -18,8 +18,9 @@ type builder struct {
 	contents map[string][]byte
 	notes    []string
 	noted    map[string]bool
-	linked   int   // nodes that trees of links have visited
 	err      error // the first entry that could not be put
+
+	linked, mostLinked int // nodes that trees of links have visited, and may visit
 }
 
 func newBuilder(v *View) *builder {
@@ -28,6 +29,8 @@ func newBuilder(v *View) *builder {
 		entries:  make(map[string]Entry),
 		contents: make(map[string][]byte),
 		noted:    make(map[string]bool),
+
+		mostLinked: maxLinkTree,
 	}
 }
 

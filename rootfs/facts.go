@@ -15,13 +15,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Facts remembers what was found out about parts, by their keys, from run to run:
 // the listings and first bytes that a [View] has looked at, and the base files of a whole closure.
 // With them, nothing of a known closure is read again to make its base files.
 //
-// A fact is a file of its own, written beside its place and renamed, and ends with its hash.
+// A fact is a file of its own, which appears when it is whole, and ends with its hash.
 // Whatever is odd about one is as good as none: facts are only ever a shortcut,
 // and errors while they are kept make no difference to a run.
 // The zero value, and a nil pointer, remember nothing.
@@ -76,14 +78,31 @@ func (f *Facts) keep(kind, key string, fact []byte) {
 	b := append([]byte(factsVersion), fact...)
 	sum := sha256.Sum256(b)
 	b = append(b, sum[:]...)
-	temp, err := os.CreateTemp(f.Dir, ".new-")
+	_ = writeNameless(f.Dir, name, b)
+}
+
+// writeNameless writes a file that has no name before it is whole, so that a killed run leaves nothing.
+func writeNameless(dir, name string, b []byte) error {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return
+		return err // the file system has none
 	}
-	_, err = temp.Write(b)
-	if errors.Join(err, temp.Chmod(0o644), temp.Close()) != nil || os.Rename(temp.Name(), name) != nil {
-		os.Remove(temp.Name())
+	temp := os.NewFile(uintptr(fd), name)
+	defer temp.Close()
+	if _, err := temp.Write(b); err != nil {
+		return err
 	}
+	if err := temp.Chmod(0o644); err != nil {
+		return err
+	}
+	self := fmt.Sprintf("/proc/self/fd/%d", fd)
+	err = unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+	if errors.Is(err, fs.ErrExist) { // an odd one, or a run beside this one
+		if err = os.Remove(name); err == nil {
+			err = unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+		}
+	}
+	return err
 }
 
 // place is the file of a fact, or "" if there is none.
@@ -95,7 +114,7 @@ func (f *Facts) place(kind, key string) string {
 	return filepath.Join(f.Dir, digest+"."+kind)
 }
 
-// Trim removes the facts that were not used for a while, and what killed runs left of new ones.
+// Trim removes the facts that were not used for a while.
 func (f *Facts) Trim() error {
 	entries, err := os.ReadDir(f.Dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -114,7 +114,7 @@ func TestFacts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range good {
+		for i := 0; i < len(good); i += 5 {
 			bad := slices.Clone(good)
 			bad[i] ^= 1
 			if err := os.WriteFile(name, bad, 0o644); err != nil {
@@ -235,4 +235,77 @@ func FuzzDecodeListing(f *testing.F) {
 			t.Errorf("decodeListing(%q) = %q; again %v", b, l.order, err)
 		}
 	})
+}
+
+// TestFactsUnproven: what only claims its key is read through before it counts,
+// and what is false leaves no fact that a good part of that key would suffer from.
+func TestFactsUnproven(t *testing.T) {
+	facts := &Facts{filepath.Join(t.TempDir(), "facts")}
+	o := Options{Profiles: []string{"nix/store/p"}}
+	walks, opens := 0, 0
+	good := watchedParts(t, &walks, &opens, factLines...)
+	want, err := Base(NewView(good, nil), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lying := watchedParts(t, &walks, &opens, slices.Concat(factLines[:2], []string{"l nix/store/p/bin/evil -> /nix/store/q/prog"}, factLines[2:])...)
+	for i := range lying {
+		tree := lying[i].Tree
+		lying[i].Unproven = true
+		lying[i].Tree = func(yield func(Entry, error) bool) {
+			opens = 0
+			files := 0
+			for e, err := range tree {
+				if e.IsRegular() {
+					files++
+				}
+				if !yield(e, err) {
+					return
+				}
+			}
+			if opens >= files { // as a tree does that hashes what is read
+				yield(Entry{}, fmt.Errorf("not what its hash promises"))
+			}
+		}
+	}
+	if _, err := Base(NewView(lying, facts), o); err == nil || !strings.Contains(err.Error(), "not what its hash promises") {
+		t.Errorf("Base of a part that lies = %v; want its error", err)
+	}
+	if left, _ := os.ReadDir(facts.Dir); len(left) > 0 {
+		t.Errorf("of a part that lies %v is kept", left)
+	}
+
+	for i := range good {
+		good[i].Unproven = true
+	}
+	got, err := Base(NewView(good, facts), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(describeBase(t, want), describeBase(t, got)); d != "" {
+		t.Errorf("Base of unproven parts (-want +got):\n%s", d)
+	}
+	for _, pattern := range []string{"*.base", "*.head*"} {
+		if left, _ := filepath.Glob(filepath.Join(facts.Dir, pattern)); len(left) > 0 {
+			t.Errorf("of what was not read in the walk that proves it %q is kept", left)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(facts.Dir, "*.listing")); len(left) == 0 {
+		t.Error("a listing that was proven is not kept")
+	}
+}
+
+// TestViewGone: an object that should be there and is not is an error, and not a path that leads nowhere.
+func TestViewGone(t *testing.T) {
+	all := parts(t, []string{"d 0555 nix/store/p", "d 0555 nix/store/p/bin", "l nix/store/p/bin/prog -> /nix/store/q/prog"})
+	all = append(all, Part{Name: "q", Root: "nix/store/q", Tree: func(yield func(Entry, error) bool) {
+		yield(Entry{}, fmt.Errorf("object q: %w", os.ErrNotExist))
+	}})
+	v := NewView(all, nil)
+	if e, err := v.Stat("nix/store/p/bin/prog"); err == nil || nothingThere(err) {
+		t.Errorf("Stat into an object that is gone = %v, %v; want an error that is not about the path", e, err)
+	}
+	if f, err := Base(v, Options{Profiles: []string{"nix/store/p"}}); err == nil || !strings.Contains(err.Error(), "object q") {
+		t.Errorf("Base with an object that is gone = %v, %v; want its error", f, err)
+	}
 }

@@ -39,8 +39,8 @@ type linkWalk struct {
 
 // node makes what is at the logical path src, which Stat says is e or err.
 func (w *linkWalk) node(src, dst string, e Entry, err error) error {
-	if w.linked++; w.linked > maxLinkTree {
-		return fmt.Errorf("links to %q: more than %d files and directories", "/"+src, maxLinkTree)
+	if w.linked++; w.linked > w.mostLinked {
+		return fmt.Errorf("links to %q: more than %d files and directories", "/"+src, w.mostLinked)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -72,6 +72,9 @@ type Part struct {
 	// For a store object it is the NAR hash as "sha256:<hex>".
 	// An empty key promises nothing, and such a part is never cached.
 	Key string
+	// Unproven says that the key is only a claim before all contents have been read in one walk,
+	// which ends with an error if it is false.
+	Unproven bool
 	// Root is the place of the part, "nix/store/<hash>-<name>":
 	// every path of Tree is Root itself or lies below it.
 	// The empty root is the whole file system; only one part of an image has it.

@@ -21,6 +21,7 @@ type View struct {
 	above    map[string]bool // directories above the roots
 	listings map[string]*listing
 	facts    *Facts
+	doubtful bool // something was read of a part that is unproven
 }
 
 // listing is a part without its contents.
@@ -116,7 +117,7 @@ func (v *View) lookup(path string) (Entry, error) {
 	case ok:
 		l, err := v.list(root)
 		if err != nil {
-			return Entry{}, err
+			return Entry{}, brokenError(err)
 		}
 		if e, ok := l.entries[path]; ok {
 			return e, nil
@@ -166,6 +167,9 @@ func (v *View) list(root string) (*listing, error) {
 	}
 	l := newListing()
 	for e, err := range Check(root, part.Tree) {
+		if err == nil && part.Unproven && e.IsRegular() {
+			err = readThrough(e) // what is seen here counts, so it has to be true
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -197,6 +201,25 @@ func (v *View) Read(limit int64, paths ...string) (map[string][]byte, error) {
 		}
 	}
 	return contents, nil
+}
+
+// readThrough reads a file for the sake of whoever hashes it.
+func readThrough(e Entry) (err error) {
+	r, err := e.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
+// brokenError keeps an object whose files cannot be read from looking like a path that leads nowhere.
+func brokenError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // maxHead is how many bytes of a file are worth remembering.
@@ -238,7 +261,9 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 	for path := range files {
 		return fmt.Errorf("read %q: %w", path, fs.ErrNotExist)
 	}
-	if limit <= maxHead {
+	// Of an unproven part this was not the walk that proves it.
+	v.doubtful = v.doubtful || v.parts[root].Unproven
+	if limit <= maxHead && !v.parts[root].Unproven {
 		v.facts.keep(kind, key, encodeHeads(heads))
 	}
 	return nil
