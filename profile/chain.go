@@ -92,6 +92,13 @@ func (c *chain) Files(ctx context.Context, p Path) rootfs.Tree {
 	}
 }
 
+// Proven implements [Prover].
+func (c *chain) Proven(p Path) bool {
+	s, _, err := c.find(context.Background(), p)
+	prover, ok := s.(Prover)
+	return err == nil && ok && prover.Proven(p)
+}
+
 func (c *chain) Close() error {
 	var errs []error
 	for _, s := range c.stores {

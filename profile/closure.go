@@ -146,6 +146,8 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 		if info.NarHash.Known() {
 			part.Key = "sha256:" + info.NarHash.Hex()
 		}
+		prover, ok := c.store.(Prover)
+		part.Unproven = !ok || !prover.Proven(info.Path)
 		for _, ref := range info.References {
 			if ref != info.Path {
 				part.Refs = append(part.Refs, ref.Root())

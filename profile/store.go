@@ -41,6 +41,13 @@ type Lister interface {
 	Paths(ctx context.Context) ([]Path, error) // sorted
 }
 
+// Prover is a store that can say of an object that its files are what its Info says,
+// though not all of them have been read:
+// because it is trusted, has hashed them, or hashes them even when they are walked without being opened.
+type Prover interface {
+	Proven(p Path) bool
+}
+
 // Linker is a store with a file system around it, in which profile links lie.
 type Linker interface {
 	// Readlink reads the symbolic link at an absolute path of that file system.

@@ -41,9 +41,10 @@ import (
 // they keep Nix from nothing that step 4 does not see, and hold it up.
 // Copying costs little (25 MB for 30 000 objects, and shared blocks where the file system can).
 type database struct {
-	path     string // absolute and without links: SQLite, too, looks beside the file itself
-	tempDir  string
-	patience time.Duration
+	path       string // absolute and without links: SQLite, too, looks beside the file itself
+	tempDir    string
+	signatures bool
+	patience   time.Duration
 }
 
 const (
@@ -107,13 +108,13 @@ func (d *database) try(ctx context.Context) (*snapshot, error) {
 
 func (d *database) readAs(ctx context.Context, st state) (*snapshot, error) {
 	if st.log.none() {
-		return load(ctx, d.path, true)
+		return load(ctx, d.path, true, d.signatures)
 	}
 	file, remove, err := d.copy(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
 	}
-	s, err := load(ctx, file, false)
+	s, err := load(ctx, file, false, d.signatures)
 	return s, errors.Join(err, remove())
 }
 

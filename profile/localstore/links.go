@@ -3,6 +3,7 @@ package localstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 	"syscall"
@@ -14,6 +15,9 @@ import (
 // Links above it are followed, and stay inside.
 func (s *Store) Readlink(name string) (string, error) {
 	name = path.Clean("/" + name)
+	if s.alone {
+		return "", fmt.Errorf("%q: nothing is around the store directory: %w", name, fs.ErrNotExist)
+	}
 	if name == "/" {
 		return "", fmt.Errorf("%q: %w", s.root.dir, profile.ErrNoLink)
 	}
@@ -34,6 +38,9 @@ func (s *Store) Readlink(name string) (string, error) {
 
 // Inside says which path of the root's file system a path of this machine is.
 func (s *Store) Inside(name string) (string, bool) {
+	if s.alone {
+		return "", false
+	}
 	for _, dir := range []string{s.root.dir, s.root.real} {
 		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/"))
 		if ok && (rest == "" || rest[0] == '/') {

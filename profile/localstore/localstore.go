@@ -53,8 +53,10 @@ type Options struct {
 	// by default os.TempDir. The copy is gone when Open returns.
 	TempDir string
 	// NoDatabase reads a store directory whose hashes and references come from elsewhere:
-	// Info and Paths are errors, and Files verifies nothing.
+	// Info is an error, and Files verifies nothing.
 	NoDatabase bool
+	// Signatures reads signatures and content addresses, too.
+	Signatures bool
 
 	patience time.Duration // how long Nix may keep one from reading, if not as long as usual
 }
@@ -65,6 +67,7 @@ type Store struct {
 	objs   *os.File // the store directory
 	known  *snapshot
 	verify bool
+	alone  bool // there is a store directory and nothing around it
 }
 
 var (
@@ -102,7 +105,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("find database: %w", err)
 		}
-		d := database{path: r.within(place), tempDir: o.TempDir, patience: cmp.Or(o.patience, patience)}
+		d := database{path: r.within(place), tempDir: o.TempDir, signatures: o.Signatures, patience: cmp.Or(o.patience, patience)}
 		if s.known, err = d.read(ctx); err != nil {
 			return nil, fmt.Errorf("read database %q: %w", d.path, err)
 		}
@@ -136,13 +139,13 @@ func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error)
 	return info, nil
 }
 
-// Paths are all objects in the database.
+// Paths are all objects in the database, or without one all that is called like an object.
 func (s *Store) Paths(ctx context.Context) ([]profile.Path, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
 	if s.known == nil {
-		return nil, errNotRead
+		return s.present()
 	}
 	return s.known.paths(), nil
 }
@@ -169,6 +172,9 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	}
 	return nar.Verify(t, p.Root(), hash, size)
 }
+
+// Proven implements [profile.Prover]: the store of this machine is trusted as Nix trusts it.
+func (s *Store) Proven(profile.Path) bool { return s.known != nil && !s.verify }
 
 // broken is a tree that cannot be read.
 func broken(err error) rootfs.Tree {

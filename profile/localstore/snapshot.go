@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/export-profile/export-profile/profile"
 )
@@ -29,7 +30,8 @@ type object struct {
 	hash     string
 	size     int64
 	deriver  string
-	from, to int // its references in snapshot.refs
+	sigs, ca string // where they are read
+	from, to int    // its references in snapshot.refs
 }
 
 // add adds a row of ValidPaths. Rows come by ascending id.
@@ -93,7 +95,10 @@ func (s *snapshot) info(o *object) (*profile.Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := &profile.Info{Path: o.path, NarHash: h, NarSize: size}
+	info := &profile.Info{Path: o.path, NarHash: h, NarSize: size, CA: o.ca}
+	if o.sigs != "" {
+		info.Signatures = strings.Fields(o.sigs)
+	}
 	if d, err := profile.ParsePath(o.deriver); err == nil {
 		info.Deriver = d
 	}

@@ -19,7 +19,7 @@ const maxText = 1 << 20
 // load reads the tables of a database that holds still.
 // With immutable set SQLite takes that for granted: it looks at no other file, locks nothing and creates nothing.
 // Otherwise it applies the log beside the file, for which it makes an index next to them.
-func load(ctx context.Context, file string, immutable bool) (_ *snapshot, err error) {
+func load(ctx context.Context, file string, immutable, signatures bool) (_ *snapshot, err error) {
 	uri := url.URL{Scheme: "file", Path: file, RawQuery: "mode=ro"}
 	if immutable {
 		uri.RawQuery = "immutable=1"
@@ -34,6 +34,12 @@ func load(ctx context.Context, file string, immutable bool) (_ *snapshot, err er
 	conn.Limit(sqlite.LimitLength, maxText)
 
 	s := &snapshot{byPath: make(map[profile.Path]int32)}
+	vouchers := "null, null"
+	if signatures {
+		if vouchers, err = voucherColumns(conn); err != nil {
+			return nil, sqliteError(ctx, err)
+		}
+	}
 	for _, step := range []struct {
 		query string
 		row   func(*sqlite.Stmt) error
@@ -43,7 +49,7 @@ func load(ctx context.Context, file string, immutable bool) (_ *snapshot, err er
 		// One transaction, one snapshot.
 		{`begin`, nil},
 		{`select name from sqlite_schema where name in ('ValidPaths', 'Refs') and (type <> 'table' or rootpage = 0)`, refuseTable},
-		{`select id, path, hash, narSize, deriver from ValidPaths order by id`, s.objectRow},
+		{`select id, path, hash, narSize, deriver, ` + vouchers + ` from ValidPaths order by id`, s.objectRow},
 		{`select referrer, reference from Refs order by referrer`, s.refRows()},
 	} {
 		if err := each(conn, step.query, step.row); err != nil {
@@ -72,6 +78,18 @@ func each(conn *sqlite.Conn, query string, row func(*sqlite.Stmt) error) error {
 	}
 }
 
+// voucherColumns are those of signatures and content addresses, which older versions of the schema do not have.
+func voucherColumns(conn *sqlite.Conn) (string, error) {
+	columns := map[string]string{"sigs": "null", "ca": "null"}
+	err := each(conn, `select name from pragma_table_info('ValidPaths')`, func(row *sqlite.Stmt) error {
+		if name := row.ColumnText(0); columns[name] != "" {
+			columns[name] = name
+		}
+		return nil
+	})
+	return columns["sigs"] + ", " + columns["ca"], err
+}
+
 func refuseTable(row *sqlite.Stmt) error {
 	return fmt.Errorf("%s is not a table", row.ColumnText(0))
 }
@@ -82,6 +100,8 @@ func (s *snapshot) objectRow(row *sqlite.Stmt) error {
 		hash:    row.ColumnText(2),
 		size:    row.ColumnInt64(3),
 		deriver: row.ColumnText(4),
+		sigs:    row.ColumnText(5),
+		ca:      row.ColumnText(6),
 	}
 	path := row.ColumnText(1)
 	if o.path, o.invalid = profile.ParsePath(path); o.invalid != nil && !strings.HasPrefix(path, profile.StoreDir+"/") {

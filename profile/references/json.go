@@ -19,6 +19,9 @@ type record struct {
 	NarSize    int64    `json:"narSize"`
 	References []string `json:"references"`
 	Deriver    string   `json:"deriver"`
+
+	Signatures []json.RawMessage `json:"signatures"`
+	CA         json.RawMessage   `json:"ca"`
 }
 
 func parseJSON(r io.Reader) ([]*profile.Info, error) {
@@ -155,7 +158,55 @@ func (r *record) info(name string) (*profile.Info, error) {
 			return nil, fmt.Errorf("deriver of %q: %w", p, err)
 		}
 	}
+	for _, raw := range r.Signatures {
+		s, err := parseSignature(raw)
+		if err != nil {
+			return nil, fmt.Errorf("signatures of %q: %w", p, err)
+		}
+		info.Signatures = append(info.Signatures, s)
+	}
+	if info.CA, err = parseCA(r.CA); err != nil {
+		return nil, fmt.Errorf("content address of %q: %w", p, err)
+	}
 	return info, nil
+}
+
+// parseSignature parses "name:base64", or from format 3 on an object of both.
+func parseSignature(raw json.RawMessage) (string, error) {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s, nil
+	}
+	var pair struct{ KeyName, Sig string }
+	if err := json.Unmarshal(raw, &pair); err != nil {
+		return "", err
+	}
+	return pair.KeyName + ":" + pair.Sig, nil
+}
+
+// parseCA parses a content address as Nix writes it elsewhere, or from format 2 on an object of its pieces.
+func parseCA(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return "", nil
+	}
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s, nil
+	}
+	var ca struct{ Method, Hash string }
+	if err := json.Unmarshal(raw, &ca); err != nil {
+		return "", err
+	}
+	hash := strings.Replace(ca.Hash, "-", ":", 1)
+	switch ca.Method {
+	case "nar":
+		return "fixed:r:" + hash, nil
+	case "flat":
+		return "fixed:" + hash, nil
+	case "text":
+		return "text:" + hash, nil
+	}
+	return ca.Method + ":" + hash, nil
 }
 
 // parseName parses a path or, as in format 2 and later, a base name.

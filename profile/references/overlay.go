@@ -45,8 +45,39 @@ type known struct {
 	err  error
 }
 
-// Paths implements [profile.Lister].
-func (o *overlay) Paths(context.Context) ([]profile.Path, error) { return o.paths, nil }
+// Paths implements [profile.Lister]. Where the store is one, it has those that are in both:
+// a file of references may speak of a whole machine.
+func (o *overlay) Paths(ctx context.Context) ([]profile.Path, error) {
+	l, ok := o.Store.(profile.Lister)
+	if !ok {
+		return o.paths, nil
+	}
+	present, err := l.Paths(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var both []profile.Path
+	for _, p := range present {
+		if o.infos[p] != nil {
+			both = append(both, p)
+		}
+	}
+	return both, nil
+}
+
+// Proven implements [profile.Prover]: the store has to be sure of the same hash.
+func (o *overlay) Proven(p profile.Path) bool {
+	prover, ok := o.Store.(profile.Prover)
+	if !ok || !prover.Proven(p) {
+		return false
+	}
+	info, err := o.Info(context.Background(), p)
+	if err != nil {
+		return false
+	}
+	have, err := o.Store.Info(context.Background(), p)
+	return err == nil && have.NarHash == info.NarHash
+}
 
 // Info implements [profile.Store]. It fails where the store knows that the hash is another.
 func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
