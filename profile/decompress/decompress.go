@@ -1,0 +1,135 @@
+// Package decompress undoes what caches and pipes do to NARs, export streams and tars.
+//
+// A binary cache says by name how it compressed ([Named]);
+// a file says it by its first bytes ([Sniff]), and never by its own name.
+// Whatever is several streams, frames or members in one is read to its end.
+//
+// Memory is bounded by MaxWindow and a few megabytes:
+// what needs a larger window is refused, as a [WindowError].
+package decompress
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
+	"github.com/pierrec/lz4/v4"
+)
+
+// MaxWindow is how far back a stream may refer to its own output, in bytes.
+// It is what `xz -9` and `zstd --long` need at most.
+const MaxWindow = 128 << 20
+
+// WindowError says that a stream would take too much memory.
+type WindowError struct{ Compression string }
+
+func (e *WindowError) Error() string {
+	return fmt.Sprintf("%s: window larger than %d MiB", e.Compression, MaxWindow>>20)
+}
+
+// magics are what compressed files begin with. Brotli has none.
+var magics = []struct{ name, magic string }{
+	{"gzip", "\x1f\x8b"},
+	{"zstd", "\x28\xb5\x2f\xfd"},
+	{"xz", "\xfd7zXZ\x00"},
+	{"bzip2", "BZh"},
+	{"lz4", "\x04\x22\x4d\x18"},
+}
+
+// SniffLen is how many bytes Sniff looks at.
+const SniffLen = 6
+
+// Sniff is the name of the compression that a file begins with, or "" if that is none it knows.
+func Sniff(head []byte) string {
+	for _, m := range magics {
+		if bytes.HasPrefix(head, []byte(m.magic)) {
+			return m.name
+		}
+	}
+	return ""
+}
+
+// Names are all that Named knows, as binary caches spell them.
+func Names() []string { return []string{"none", "xz", "bzip2", "zstd", "gzip", "br", "lz4"} }
+
+// Named reads what was compressed in a way that a binary cache names.
+// The empty name is bzip2, as it always was (libstore/nar-info.cc).
+// A name that it does not know wraps errors.ErrUnsupported.
+//
+// Close frees what the decompressor holds; it does not close r.
+// An end in the middle is io.ErrUnexpectedEOF.
+func Named(name string, r io.Reader) (io.ReadCloser, error) {
+	switch name {
+	case "none":
+		return io.NopCloser(r), nil
+	case "", "bzip2":
+		return reader("bzip2", bzip2.NewReader(bufio.NewReader(r)), nil), nil
+	case "gzip":
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, wrap(name, err)
+		}
+		return reader(name, z, nil), nil
+	case "xz":
+		z, err := xz.NewReader(r, MaxWindow)
+		if err != nil {
+			return nil, wrap(name, err)
+		}
+		return reader(name, z, nil), nil
+	case "zstd":
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(MaxWindow))
+		if err != nil {
+			return nil, wrap(name, err)
+		}
+		return reader(name, z, z.Close), nil
+	case "br":
+		return reader(name, brotli.NewReader(r), nil), nil
+	case "lz4":
+		return reader(name, lz4.NewReader(r), nil), nil
+	}
+	return nil, fmt.Errorf("compression %q: %w", name, errors.ErrUnsupported)
+}
+
+// decompressor gives all libraries' errors one vocabulary.
+type decompressor struct {
+	io.Reader
+	name string
+	free func()
+}
+
+func reader(name string, r io.Reader, free func()) *decompressor {
+	return &decompressor{r, name, free}
+}
+
+func (d *decompressor) Read(p []byte) (int, error) {
+	n, err := d.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = wrap(d.name, err)
+	}
+	return n, err
+}
+
+func (d *decompressor) Close() error {
+	if d.free != nil {
+		d.free()
+		d.free = nil
+	}
+	return nil
+}
+
+func wrap(name string, err error) error {
+	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, xz.ErrMemlimit):
+		return &WindowError{name}
+	case errors.Is(err, xz.ErrBuf), err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("decompress %s: %w", name, err)
+}

@@ -1,0 +1,320 @@
+package decompress
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// plain is what testdata's files were made of, by Debian's xz and bzip2.
+func plain() []byte {
+	var b bytes.Buffer
+	for i := range 60 {
+		fmt.Fprintf(&b, "line %d of what is compressed\n", i)
+	}
+	return b.Bytes()
+}
+
+// compress compresses in one of the ways for which Go has a compressor.
+func compress(t testing.TB, name string, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	switch name {
+	case "gzip":
+		w = gzip.NewWriter(&out)
+	case "zstd":
+		w, err = zstd.NewWriter(&out)
+	case "br":
+		w = brotli.NewWriterLevel(&out, 1)
+	case "lz4":
+		z := lz4.NewWriter(&out)
+		err, w = z.Apply(lz4.BlockSizeOption(lz4.Block64Kb)), z
+	default:
+		t.Fatalf("no compressor for %q", name)
+	}
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func testdata(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// whole is each compression of plain.
+func whole(t testing.TB) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{"xz": testdata(t, "plain.xz"), "bzip2": testdata(t, "plain.bz2")}
+	for _, name := range []string{"gzip", "zstd", "br", "lz4"} {
+		all[name] = compress(t, name, plain())
+	}
+	return all
+}
+
+func decompress(name string, r io.Reader) ([]byte, error) {
+	z, err := Named(name, r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(z)
+	if err := errors.Join(err, z.Close(), z.Close()); err != nil {
+		return b, err
+	}
+	return b, nil
+}
+
+func TestRoundTrip(t *testing.T) {
+	all := whole(t)
+	all["none"] = plain()
+	all[""] = all["bzip2"]
+	for name, b := range all {
+		for kind, r := range map[string]io.Reader{
+			"whole": bytes.NewReader(b), "byte by byte": iotest.OneByteReader(bytes.NewReader(b)), "with its end": iotest.DataErrReader(bytes.NewReader(b)),
+		} {
+			got, err := decompress(name, r)
+			if !bytes.Equal(got, plain()) || err != nil {
+				t.Errorf("%q, %s: %d bytes, %v; want %d, <nil>", name, kind, len(got), err, len(plain()))
+			}
+		}
+	}
+	for _, name := range Names() {
+		if _, ok := all[name]; !ok {
+			t.Errorf("%q is not tested", name)
+		}
+	}
+}
+
+// TestSeveral: what is several streams, members, frames or blocks is read to its end.
+func TestSeveral(t *testing.T) {
+	two := func(name string) []byte {
+		return append(compress(t, name, plain()[:700]), compress(t, name, plain()[700:])...)
+	}
+	skippable := []byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc")
+	for _, test := range []struct {
+		name, what string
+		bytes      []byte
+	}{
+		{"gzip", "members", two("gzip")},
+		{"zstd", "frames", two("zstd")},
+		{"zstd", "with a frame to be skipped", slices.Concat(skippable, two("zstd"), skippable)},
+		{"lz4", "frames", two("lz4")},
+		{"xz", "streams, with different checks", testdata(t, "two.xz")},
+		{"xz", "with padding", append(testdata(t, "plain.xz"), make([]byte, 8)...)},
+		{"xz", "blocks", testdata(t, "blocks.xz")},
+		{"xz", "of xz -9", testdata(t, "nine.xz")},
+		{"bzip2", "streams", testdata(t, "two.bz2")},
+	} {
+		got, err := decompress(test.name, bytes.NewReader(test.bytes))
+		if !bytes.Equal(got, plain()) || err != nil {
+			t.Errorf("%s, %s: %d bytes, %v; want %d, <nil>", test.name, test.what, len(got), err, len(plain()))
+		}
+	}
+}
+
+// cleanly says where a cut is taken for an end:
+// nothing at all is no frames, in zstd and lz4;
+// and lz4's library does not miss what should follow a whole piece of a frame.
+// What is read is right even then, and whoever reads a NAR, a stream or a tar sees that it is not all.
+func cleanly(name string, b []byte, n int) bool {
+	switch name {
+	case "zstd":
+		return n == 0
+	case "lz4":
+		const magic, header, endMark, checksum = 4, 7, 4, 4
+		return slices.Contains([]int{0, magic, header, header + 4, len(b) - checksum - endMark, len(b) - checksum}, n)
+	}
+	return false
+}
+
+// TestCut: what is cut at any byte is io.ErrUnexpectedEOF, and what came before it is right.
+func TestCut(t *testing.T) {
+	for name, b := range whole(t) {
+		for n := range b {
+			if cleanly(name, b, n) {
+				continue
+			}
+			got, err := decompress(name, bytes.NewReader(b[:n]))
+			if !bytes.HasPrefix(plain(), got) {
+				t.Errorf("%s: %d of %d bytes are %q; want the beginning", name, n, len(b), got)
+			}
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s: %d of %d bytes: %v; want %v", name, n, len(b), err, io.ErrUnexpectedEOF)
+			}
+		}
+	}
+}
+
+// TestFailingReader: an error of what is read is told, and not taken for an end.
+func TestFailingReader(t *testing.T) {
+	broken := errors.New("broken")
+	for name, b := range whole(t) {
+		for _, n := range []int{0, 1, 10, len(b) / 2, len(b) - 1, len(b)} {
+			_, err := decompress(name, io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(broken)))
+			if !errors.Is(err, broken) {
+				t.Errorf("%s: broken after %d of %d bytes: %v; want %v", name, n, len(b), err, broken)
+			}
+		}
+	}
+}
+
+// TestDamaged: one changed bit is an error, or makes no difference. Brotli alone has no checksum.
+func TestDamaged(t *testing.T) {
+	for name, b := range whole(t) {
+		for bit := 0; bit < 8*len(b); bit += 5 {
+			b[bit/8] ^= 1 << (bit % 8)
+			got, err := decompress(name, bytes.NewReader(b))
+			b[bit/8] ^= 1 << (bit % 8)
+			if err == nil && !bytes.Equal(got, plain()) && name != "br" {
+				t.Errorf("%s: with bit %d of byte %#x changed it is something else", name, bit%8, bit/8)
+			}
+		}
+	}
+}
+
+// TestBehind: what follows a stream is an error, if it is not another one.
+func TestBehind(t *testing.T) {
+	for name, b := range whole(t) {
+		for _, behind := range []string{"x", "\x00", "something else", "\x00\x00\x00\x00", strings.Repeat("\x00", 512), strings.Repeat("x", 100_000)} {
+			if name == "xz" && behind[0] == 0 && len(behind)%4 == 0 {
+				continue // which is how xz pads
+			}
+			got, err := decompress(name, bytes.NewReader(append(slices.Clone(b), behind...)))
+			if err == nil {
+				t.Errorf("%s: %d bytes with %d behind them: %d, <nil>; want an error", name, len(b), len(behind), len(got))
+			}
+		}
+	}
+}
+
+func TestWindow(t *testing.T) {
+	frame := func(descriptor byte) []byte { // no content, one empty last block
+		return []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, descriptor, 0x01, 0x00, 0x00}
+	}
+	for _, test := range []struct {
+		name, what string
+		bytes      []byte
+		large      bool
+	}{
+		{"zstd", "--long", frame(17 << 3), false},
+		{"zstd", "--long=28", frame(18 << 3), true},
+		{"zstd", "--ultra --long=31", frame(21 << 3), true},
+		{"zstd", "the largest", frame(0xff), true},
+		{"zstd", "as large as its content, 2^40", []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 0x01, 0x00, 0x00}, true},
+		{"xz", "128 MiB", testdata(t, "window128.xz"), false},
+		{"xz", "256 MiB", testdata(t, "window256.xz"), true},
+	} {
+		_, err := decompress(test.name, bytes.NewReader(test.bytes))
+		var window *WindowError
+		if got := errors.As(err, &window); got != test.large || !test.large && err != nil {
+			t.Errorf("%s, %s: %v; want a WindowError: %v", test.name, test.what, err, test.large)
+		}
+		if window != nil && window.Compression != test.name {
+			t.Errorf("%s, %s: %v", test.name, test.what, err)
+		}
+	}
+}
+
+// TestBomb: memory does not grow with what comes out, and little is needed for what comes in.
+func TestBomb(t *testing.T) {
+	const size = 32 << 20
+	bomb := func(name string) []byte { return compress(t, name, make([]byte, size)) }
+	for name, b := range map[string][]byte{
+		"gzip": bomb("gzip"), "zstd": bomb("zstd"), "br": bomb("br"), "lz4": bomb("lz4"),
+		"xz": testdata(t, "zeros.xz"), "bzip2": testdata(t, "zeros.bz2"),
+	} {
+		var before, now runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		z, err := Named(name, bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 256<<10)
+		var n, peak int64
+		for step := 0; err == nil; step++ {
+			var m int
+			m, err = z.Read(buf)
+			n += int64(m)
+			if step%64 == 0 {
+				runtime.ReadMemStats(&now)
+				peak = max(peak, int64(now.HeapAlloc)-int64(before.HeapAlloc))
+			}
+		}
+		if n != size || err != io.EOF {
+			t.Errorf("%s: %d bytes, %v; want %d, %v", name, n, err, size, io.EOF)
+		}
+		if peak > 16<<20 {
+			t.Errorf("%s: %d bytes of memory for %d that become %d", name, peak, len(b), size)
+		}
+		z.Close()
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	for _, name := range []string{"lzip", "XZ", "lzma", "compress", "none ", ".gz"} {
+		if _, err := Named(name, strings.NewReader("")); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), name) {
+			t.Errorf("Named(%q): %v; want %v", name, err, errors.ErrUnsupported)
+		}
+	}
+}
+
+func TestSniff(t *testing.T) {
+	for name, b := range whole(t) {
+		want := name
+		if name == "br" {
+			want = "" // which nobody can tell
+		}
+		if got := Sniff(b[:SniffLen]); got != want {
+			t.Errorf("Sniff(%q) = %q; want %q", b[:SniffLen], got, want)
+		}
+	}
+	for _, head := range []string{"", "\x1f", "hello!", "\xfd7zXZ", "\x01\x00\x00\x00\x00\x00", "./\x00\x00\x00\x00"} {
+		if got := Sniff([]byte(head)); got != "" {
+			t.Errorf("Sniff(%q) = %q; want nothing", head, got)
+		}
+	}
+}
+
+// FuzzNamed: whatever comes in, nothing panics, and memory and time are bounded by what is asked for.
+func FuzzNamed(f *testing.F) {
+	for name, b := range whole(f) {
+		f.Add(name, b)
+	}
+	f.Add("xz", testdata(f, "window256.xz"))
+	f.Add("zstd", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x90, 0x01, 0x00, 0x00})
+	f.Fuzz(func(t *testing.T, name string, b []byte) {
+		z, err := Named(name, bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		defer z.Close()
+		_, _ = io.CopyN(io.Discard, z, 16<<20)
+	})
+}
