@@ -11,20 +11,36 @@
 //	        str(deriver)                   a full store path or ""
 //	        u64(0) | u64(1) str(signature) from Nix before 2.0; ignored, as Nix does
 //
-// The name of an object comes behind its NAR and the stream has no index,
+// It carries no hash and no signature:
+// its content defines what it is, and whoever hands it over is trusted for it.
+//
+// Determinate Nix writes another kind too (`nix nario export --format 2`), with base names for paths:
+//
+//	stream  u64(0x324f4952414e) { u64(1) object } u64(0)      "NARIO2"
+//	object  str(path) str(deriver or "") str(NAR hash, hexadecimal)
+//	        u64(n) n*str(reference)
+//	        u64(registration time) u64(NAR size) u64(ultimate, 0 or 1)
+//	        u64(n) n*str(signature) str(content address or "")
+//	        nar
+//
+// Its hashes and sizes are checked when it is opened.
+// Objects that it only names, or gives as a difference or compressed in themselves, are refused.
+//
+// Either may be compressed as a whole; see package input.
+//
+// What an object is called comes behind its NAR and the stream has no index,
 // so all of it is read once when it is opened, to find out what is where and to hash the NARs.
 // A file is read again where an object's files are asked for, and hashed again,
 // as it may have changed meanwhile.
-// What cannot be read twice, a pipe, is kept in a file without a name, which is gone however the run ends.
 //
-// The stream carries no hash and no signature:
-// its content defines what it is, and whoever hands it over is trusted for it.
-// It need not be closed under references; [profile.FindClosure] says what is missing.
+// A stream need not be closed under references; [profile.FindClosure] says what is missing.
+// Nothing may follow it: Nix reads only the first of two, which is seldom what was meant.
 package exportstore
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -32,30 +48,31 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/input"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Options say how a stream is read. The zero value is right.
-type Options struct {
-	// SpoolDir is where a stream that cannot be read twice is kept, by default os.TempDir.
-	// It is made if it does not exist.
-	SpoolDir string
-	// Progress is called with the bytes of the stream read since the last call.
-	Progress func(bytes int64)
-}
+type Options = input.Options
 
 // Store is an export stream. Its methods are safe for concurrent use.
+// It is a [profile.Store], [profile.Lister] and [profile.Prover].
 type Store struct {
-	f       *os.File
-	private bool // nobody else can change f
+	in      *input.Input
 	objects map[profile.Path]object
 	paths   []profile.Path
 }
 
+var (
+	_ profile.Store  = (*Store)(nil)
+	_ profile.Lister = (*Store)(nil)
+	_ profile.Prover = (*Store)(nil)
+)
+
 type object struct {
 	info   *profile.Info
-	offset int64 // of its NAR in f
+	offset int64 // of its NAR in the stream
 }
 
 // Open reads the stream that f is, from where f stands to its end, and owns f until Close.
@@ -64,48 +81,35 @@ type object struct {
 // What is no export stream is a [FormatError];
 // an end before the stream's is io.ErrUnexpectedEOF.
 func Open(ctx context.Context, f *os.File, o Options) (*Store, error) {
-	s := &Store{f: f, objects: make(map[profile.Path]object)}
-	if err := s.open(ctx, o); err != nil {
-		if s.private {
-			s.f.Close()
-		}
+	in, err := input.Open(ctx, f, o)
+	if err != nil {
 		return nil, fmt.Errorf("read export stream %q: %w", f.Name(), err)
 	}
-	if s.private {
-		f.Close()
+	s, err := Read(in)
+	if err != nil {
+		in.Abandon()
 	}
+	return s, err
+}
+
+// Read is Open for an input of which nothing has been read yet.
+// The store owns it until Close; after an error it is still the caller's.
+func Read(in *input.Input) (*Store, error) {
+	s := &Store{in: in, objects: make(map[profile.Path]object)}
+	if err := s.read(); err != nil {
+		return nil, fmt.Errorf("read export stream %q: %w", in.Name(), err)
+	}
+	in.Finish()
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, o Options) error {
-	fi, err := s.f.Stat()
-	if err != nil {
-		return err
+func (s *Store) read() error {
+	w := nar.NewWire(s.in)
+	if err := sniff(w.Peek(sniffLen)); err != nil {
+		return cmp.Or(w.Err(), s.inside(err))
 	}
-	var src io.Reader
-	base := int64(0)
-	if fi.Mode().IsRegular() {
-		if base, err = s.f.Seek(0, io.SeekCurrent); err != nil {
-			return err
-		}
-		src = &watched{r: s.f, ctx: ctx, progress: o.Progress}
-	} else {
-		from := s.f
-		if s.f, err = newSpool(o.SpoolDir); err != nil {
-			return err
-		}
-		s.private = true
-		src = io.TeeReader(&watched{r: pollReader{ctx, from}, ctx: ctx, progress: o.Progress}, s.f)
-	}
-	w := nar.NewWire(src)
-	head := w.Peek(sniffLen)
-	if err := w.Err(); err != nil {
-		return err
-	}
-	if err := sniff(head); err != nil {
-		return err
-	}
-	if err := s.index(w, base); err != nil {
+	r := indexer{Store: s, w: w}
+	if err := r.index(); err != nil {
 		return fmt.Errorf("at byte %d: %w", w.Offset(), err)
 	}
 	for p := range s.objects {
@@ -113,6 +117,15 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	}
 	slices.Sort(s.paths)
 	return nil
+}
+
+// inside adds to what something is how it was compressed.
+func (s *Store) inside(err error) error {
+	var format *FormatError
+	if how := s.in.Compression(); how != "" && errors.As(err, &format) {
+		return &FormatError{format.Is + ", compressed with " + how}
+	}
+	return err
 }
 
 // Info implements [profile.Store].
@@ -139,9 +152,11 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 		}
 	}
 	read := func(yield func(rootfs.Entry, error) bool) {
-		w := nar.NewWire(io.NewSectionReader(s.f, o.offset, o.info.NarSize))
+		w := nar.NewWire(io.NewSectionReader(s.in, o.offset, o.info.NarSize))
 		for e, err := range nar.Read(w, p.Root()) {
-			if err != nil {
+			if err == nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			} else if err != nil {
 				err = fmt.Errorf("export stream: it changed while it was read: %w", err)
 			}
 			if !yield(e, err) || err != nil {
@@ -149,48 +164,14 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 			}
 		}
 	}
-	if s.private {
+	if s.in.Private() {
 		return read
 	}
 	return nar.Verify(read, p.Root(), o.info.NarHash, o.info.NarSize)
 }
 
-// Close closes the file.
-func (s *Store) Close() error { return s.f.Close() }
+// Proven implements [profile.Prover]: all was hashed when the stream was opened.
+func (s *Store) Proven(profile.Path) bool { return true }
 
-// index finds the objects of the stream, whose first byte is at base in the file.
-func (s *Store) index(w *nar.Wire, base int64) error {
-	h := sha256.New()
-	for {
-		switch more, err := w.Uint64(); {
-		case err != nil:
-			return err
-		case more == 0:
-			return checkEnd(w)
-		case more != 1:
-			return fmt.Errorf("number %d where 1 or 0 says whether another object follows", more)
-		}
-		begin := w.Offset()
-		h.Reset()
-		w.Tee = h
-		for _, err := range nar.Read(w, "object") {
-			if err != nil {
-				return err
-			}
-		}
-		w.Tee = nil
-		size := w.Offset() - begin
-		info, err := readTrailer(w)
-		if err != nil {
-			return err
-		}
-		info.NarHash, info.NarSize = profile.Hash(h.Sum(nil)), size
-		if had, ok := s.objects[info.Path]; ok {
-			if had.info.NarHash != info.NarHash || !slices.Equal(had.info.References, info.References) {
-				return fmt.Errorf("%q comes twice, with different content", info.Path)
-			}
-			continue
-		}
-		s.objects[info.Path] = object{info, base + begin}
-	}
-}
+// Close closes the file.
+func (s *Store) Close() error { return s.in.Close() }

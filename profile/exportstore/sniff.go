@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+
+	"github.com/export-profile/export-profile/profile/decompress"
 )
 
 // FormatError says what a file is that is no export stream.
@@ -18,15 +20,19 @@ const sniffLen = 512
 
 var narMagic = append(binary.LittleEndian.AppendUint64(nil, 13), "nix-archive-1"...)
 
-// streamBegin and streamEnd are what an export stream begins with: an object, or its end.
+// streamBegin and streamEnd are what Nix's export stream begins with: an object, or its end.
 var (
 	streamBegin = append(binary.LittleEndian.AppendUint64(nil, 1), narMagic...)
 	streamEnd   = make([]byte, 8)
 )
 
+// Recognise says whether an export stream begins with these bytes, decompressed.
+func Recognise(head []byte) bool { return isStream(head) }
+
 // isStream says whether a stream, or a piece of one, begins with these bytes.
 func isStream(head []byte) bool {
-	return len(head) > 0 && (bytes.HasPrefix(streamBegin, head[:min(len(head), len(streamBegin))]) || bytes.Equal(head, streamEnd))
+	begins := func(magic string) bool { return strings.HasPrefix(magic, string(head[:min(len(head), len(magic))])) }
+	return len(head) > 0 && (begins(string(streamBegin)) || begins(nario2Magic) || bytes.Equal(head, streamEnd))
 }
 
 // sniff reports what begins with these bytes if it is not an export stream.
@@ -35,13 +41,8 @@ func sniff(head []byte) error {
 		return nil
 	}
 	for _, known := range []struct{ magic, is string }{
-		{"\x1f\x8b", "something compressed with gzip"},
-		{"\x28\xb5\x2f\xfd", "something compressed with zstd"},
-		{"\xfd7zXZ\x00", "something compressed with xz"},
-		{"BZh", "something compressed with bzip2"},
-		{"\x04\x22\x4d\x18", "something compressed with lz4"},
+		{"NARIO", "a nario stream of another version"},
 		{"LZIP", "something compressed with lzip"},
-		{"NARIO2\x00\x00", "a nario stream of version 2"},
 		{string(narMagic), "a bare NAR, which does not say what it is called or what it refers to"},
 		{"SQLite format 3\x00", "an SQLite database"},
 		{"\x7fELF", "a program"},
@@ -56,7 +57,10 @@ func sniff(head []byte) error {
 			return &FormatError{known.is}
 		}
 	}
+	how := decompress.Sniff(head)
 	switch {
+	case how != "":
+		return &FormatError{"something compressed with " + how}
 	case len(head) == 0:
 		return &FormatError{"empty"}
 	case len(head) >= 262 && string(head[257:262]) == "ustar":

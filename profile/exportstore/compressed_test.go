@@ -1,0 +1,157 @@
+package exportstore
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+
+	"github.com/export-profile/export-profile/profile/storetest"
+)
+
+var openers = map[string]func(testing.TB, []byte, Options) (*Store, error){"file": openBytes, "pipe": openPipe}
+
+// compressed compresses in one of the ways for which Go has a compressor.
+func compressed(t testing.TB, name string, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	switch name {
+	case "gzip":
+		w = gzip.NewWriter(&out)
+	case "zstd":
+		w, err = zstd.NewWriter(&out)
+	case "lz4":
+		z := lz4.NewWriter(&out)
+		err, w = z.Apply(lz4.BlockSizeOption(lz4.Block64Kb)), z
+	default:
+		t.Fatalf("no compressor for %q", name)
+	}
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// sample reads what Debian's xz and bzip2 made of testdata/basic.nix-export.
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestCompressedGolden(t *testing.T) {
+	for name, stream := range map[string][]byte{
+		"gzip":  compressed(t, "gzip", golden(t)),
+		"zstd":  compressed(t, "zstd", golden(t)),
+		"lz4":   compressed(t, "lz4", golden(t)),
+		"xz":    sample(t, "basic.nix-export.xz"),
+		"bzip2": sample(t, "basic.nix-export.bz2"),
+		// As pigz, pzstd and `cat a.gz b.gz` make them.
+		"gzip in two": append(compressed(t, "gzip", golden(t)[:1000]), compressed(t, "gzip", golden(t)[1000:])...),
+		"zstd in two": append(compressed(t, "zstd", golden(t)[:1000]), compressed(t, "zstd", golden(t)[1000:])...),
+	} {
+		for kind, open := range openers {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				var read atomic.Int64
+				dir := t.TempDir()
+				s, err := open(t, stream, Options{SpoolDir: dir, Progress: func(n int64) { read.Add(n) }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := read.Load(); got != int64(len(stream)) {
+					t.Errorf("Progress reported %d bytes; want %d", got, len(stream))
+				}
+				if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+					t.Errorf("there is %v, %v in the spool directory; want nothing with a name", left, err)
+				}
+				storetest.Golden(t, s)
+			})
+		}
+	}
+}
+
+// TestCompressedCut: what is cut anywhere is an error, though all objects may be there.
+func TestCompressedCut(t *testing.T) {
+	small := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
+	for name, stream := range map[string][]byte{
+		"gzip":  compressed(t, "gzip", small),
+		"zstd":  compressed(t, "zstd", small),
+		"xz":    sample(t, "small.xz"),
+		"bzip2": sample(t, "small.bz2"),
+		// Package decompress says what is the matter with lz4.
+	} {
+		if _, err := openBytes(t, stream, Options{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for n := len(stream) - 1; n >= 0; n-- {
+			_, err := openBytes(t, stream[:n], Options{})
+			var format *FormatError
+			if n < 6 && errors.As(err, &format) {
+				continue // nobody can tell yet
+			}
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s: Open of %d of %d bytes: %v; want %v", name, n, len(stream), err, io.ErrUnexpectedEOF)
+			}
+		}
+	}
+}
+
+func TestCompressedRefuses(t *testing.T) {
+	stream := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
+	tar := make([]byte, 1024)
+	copy(tar[257:], "ustar")
+	for _, test := range []struct {
+		name, codec, inner string
+		err                string
+		format             bool
+	}{
+		{"nothing", "gzip", "", "not an export stream, but empty, compressed with gzip", true},
+		{"bare NAR", "zstd", string(fileNAR("a")), "a bare NAR", true},
+		{"tar", "gzip", string(tar), "a tar archive, compressed with gzip", true},
+		{"text", "lz4", "hello", "something unknown, compressed with lz4", true},
+		{"twice the same", "gzip", string(compressed(t, "gzip", stream)), "something compressed with gzip, compressed with gzip", true},
+		{"twice", "zstd", string(compressed(t, "gzip", stream)), "something compressed with gzip, compressed with zstd", true},
+		{"two streams", "gzip", string(cat(stream, stream)), "another export stream begins here", false},
+		{"cut inside", "gzip", string(stream[:100]), "unexpected EOF", false},
+	} {
+		_, err := openBytes(t, compressed(t, test.codec, []byte(test.inner)), Options{})
+		var format *FormatError
+		if err == nil || !strings.Contains(err.Error(), test.err) || errors.As(err, &format) != test.format {
+			t.Errorf("%s: Open() = %v; want an error with %q, about the format: %v", test.name, err, test.err, test.format)
+		}
+	}
+	for name, whole := range map[string][]byte{
+		"gzip":  compressed(t, "gzip", stream),
+		"zstd":  compressed(t, "zstd", stream),
+		"lz4":   compressed(t, "lz4", stream),
+		"xz":    sample(t, "small.xz"),
+		"bzip2": sample(t, "small.bz2"),
+	} {
+		for _, behind := range []string{"x", "something else, of some length", string(stream)} {
+			_, err := openBytes(t, append(slices.Clone(whole), behind...), Options{})
+			if err == nil || !strings.Contains(err.Error(), "behind the end of the stream") {
+				t.Errorf("%s: Open with %d bytes behind it: %v; want an error", name, len(behind), err)
+			}
+		}
+	}
+}

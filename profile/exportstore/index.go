@@ -1,0 +1,123 @@
+package exportstore
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+)
+
+// Limits of what is kept in memory of one stream. The largest stores have a tenth of it.
+const (
+	maxObjects    = 4 << 20
+	maxReferences = 16 << 20
+)
+
+// indexer finds the objects of a stream.
+type indexer struct {
+	*Store
+	w          *nar.Wire
+	references int // of all objects so far
+}
+
+func (r *indexer) index() error {
+	next, second := r.nario1, string(r.w.Peek(len(nario2Magic))) == nario2Magic
+	if second {
+		if _, err := r.w.Uint64(); err != nil {
+			return err
+		}
+		next = r.nario2
+	}
+	for {
+		switch more, err := r.w.Uint64(); {
+		case err != nil:
+			return err
+		case more == 0:
+			return checkEnd(r.w)
+		case second && incomplete[more] != "":
+			return r.refuse(incomplete[more])
+		case more != 1:
+			return fmt.Errorf("number %d where 1 or 0 says whether another object follows", more)
+		}
+		o, err := next()
+		if err == nil {
+			err = r.add(o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// nar reads a NAR, and is its place and what its bytes say.
+func (r *indexer) nar() (begin int64, hash profile.Hash, size int64, err error) {
+	begin = r.w.Offset()
+	h := sha256.New()
+	r.w.Tee = h
+	defer func() { r.w.Tee = nil }()
+	for _, err := range nar.Read(r.w, "object") {
+		if err != nil {
+			return 0, hash, 0, err
+		}
+	}
+	return begin, profile.Hash(h.Sum(nil)), r.w.Offset() - begin, nil
+}
+
+// add adds an object, which may come twice if it is the same.
+func (r *indexer) add(o object) error {
+	p := o.info.Path
+	if had, ok := r.objects[p]; ok {
+		if had.info.NarHash != o.info.NarHash || !slices.Equal(had.info.References, o.info.References) {
+			return fmt.Errorf("%q comes twice, with different content", p)
+		}
+		return nil
+	}
+	if len(r.objects) == maxObjects {
+		return fmt.Errorf("more than %d objects", maxObjects)
+	}
+	r.objects[p] = o
+	return nil
+}
+
+// paths reads the references of an object.
+func (r *indexer) paths(of profile.Path, read func(*nar.Wire) (profile.Path, error)) ([]profile.Path, error) {
+	n, err := r.w.Uint64()
+	if err != nil {
+		return nil, err
+	}
+	var refs []profile.Path
+	for range n {
+		ref, err := read(r.w)
+		if err != nil {
+			return nil, fmt.Errorf("references of %q: %w", of, err)
+		}
+		if r.references++; r.references > maxReferences {
+			return nil, fmt.Errorf("references of %q: more than %d in one stream", of, maxReferences)
+		}
+		if had, ok := r.objects[ref]; ok {
+			ref = had.info.Path // one string for all
+		}
+		refs = append(refs, ref)
+	}
+	slices.Sort(refs)
+	return slices.Clip(slices.Compact(refs)), nil
+}
+
+// checkEnd reports what is behind the end of a stream.
+// Nix ignores it, and with it all but the first of two streams in one file.
+// What was compressed is checked to its last byte by looking for more.
+func checkEnd(w *nar.Wire) error {
+	rest := w.Peek(16)
+	switch err := w.Err(); {
+	case err != nil:
+		return fmt.Errorf("behind the end of the stream: %w", err)
+	case len(rest) == 0:
+		return nil
+	case isStream(rest):
+		return errors.New("another export stream begins here: export all paths into one, or read them one by one")
+	}
+	return errors.New("there is something behind the end of the stream")
+}

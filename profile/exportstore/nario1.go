@@ -1,0 +1,67 @@
+package exportstore
+
+import (
+	"fmt"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+)
+
+// trailerMagic is "NIXE" as a number.
+const trailerMagic = 0x4558494e
+
+// maxPath is longer than any store path.
+const maxPath = 512
+
+// maxSignature is longer than any RSA signature that Nix 1 wrote.
+const maxSignature = 64 << 10
+
+// nario1 reads an object: its NAR, and then all that is known of it but its hash.
+func (r *indexer) nario1() (o object, err error) {
+	t := &profile.Info{}
+	if o.offset, t.NarHash, t.NarSize, err = r.nar(); err != nil {
+		return o, err
+	}
+	magic, err := r.w.Uint64()
+	if err != nil {
+		return o, err
+	}
+	if magic != trailerMagic {
+		return o, fmt.Errorf("number %#x where %#x is due behind a NAR", magic, trailerMagic)
+	}
+	if t.Path, err = readPath(r.w); err != nil {
+		return o, err
+	}
+	if t.References, err = r.paths(t.Path, readPath); err != nil {
+		return o, err
+	}
+	deriver, err := r.w.String(maxPath)
+	if err != nil {
+		return o, err
+	}
+	if deriver != "" {
+		if t.Deriver, err = profile.ParsePath(deriver); err != nil {
+			return o, fmt.Errorf("deriver of %q: %w", t.Path, err)
+		}
+	}
+	switch signed, err := r.w.Uint64(); {
+	case err != nil:
+		return o, err
+	case signed > 1:
+		return o, fmt.Errorf("number %d where 1 or 0 says whether %q is signed", signed, t.Path)
+	case signed == 1:
+		if _, err := r.w.String(maxSignature); err != nil {
+			return o, err
+		}
+	}
+	o.info = t
+	return o, nil
+}
+
+func readPath(w *nar.Wire) (profile.Path, error) {
+	s, err := w.String(maxPath)
+	if err != nil {
+		return "", err
+	}
+	return profile.ParsePath(s)
+}

@@ -1,0 +1,129 @@
+package exportstore
+
+import (
+	"fmt"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+)
+
+// nario2Magic is what a stream of Determinate Nix's second kind begins with.
+const nario2Magic = "NARIO2\x00\x00"
+
+// Limits of what is said of one object beside its references.
+const (
+	maxSignatures = 256
+	maxText       = 4 << 10 // of a signature, a hash, a content address
+)
+
+// nario2 reads an object: all that is known of it, and then its NAR, which must agree.
+func (r *indexer) nario2() (o object, err error) {
+	t, err := r.readInfo()
+	if err != nil {
+		return o, err
+	}
+	offset, hash, size, err := r.nar()
+	switch {
+	case err != nil:
+		return o, fmt.Errorf("%q: %w", t.Path, err)
+	case hash != t.NarHash:
+		return o, &nar.HashError{Root: t.Path.Root(), Want: t.NarHash, Got: hash}
+	case size != t.NarSize:
+		return o, &nar.SizeError{Root: t.Path.Root(), Want: t.NarSize, Got: size}
+	}
+	return object{t, offset}, nil
+}
+
+// readInfo reads what precedes the NAR.
+func (r *indexer) readInfo() (*profile.Info, error) {
+	t := &profile.Info{}
+	var err error
+	if t.Path, err = readBase(r.w); err != nil {
+		return nil, err
+	}
+	if err := r.readRest(t); err != nil {
+		return nil, fmt.Errorf("what is said of %q: %w", t.Path, err)
+	}
+	return t, nil
+}
+
+func (r *indexer) readRest(t *profile.Info) error {
+	deriver, err := r.w.String(maxPath)
+	if err != nil {
+		return err
+	}
+	if deriver != "" {
+		if t.Deriver, err = profile.ParseBase(deriver); err != nil {
+			return fmt.Errorf("deriver: %w", err)
+		}
+	}
+	hash, err := r.w.String(maxText)
+	if err != nil {
+		return err
+	}
+	if len(hash) != 2*len(t.NarHash) {
+		return fmt.Errorf("hash %.80q: not a SHA-256 in hexadecimal", hash)
+	}
+	if t.NarHash, err = profile.ParseHash(hash); err != nil {
+		return err
+	}
+	if t.References, err = r.paths(t.Path, readBase); err != nil {
+		return err
+	}
+	if _, err := r.w.Uint64(); err != nil { // registration time
+		return err
+	}
+	size, err := r.w.Uint64()
+	if err != nil {
+		return err
+	}
+	if t.NarSize = int64(size); t.NarSize <= 0 {
+		return fmt.Errorf("NAR of %d bytes", size)
+	}
+	switch ultimate, err := r.w.Uint64(); {
+	case err != nil:
+		return err
+	case ultimate > 1:
+		return fmt.Errorf("number %d where 1 or 0 says whether it was built by its sender", ultimate)
+	}
+	n, err := r.w.Uint64()
+	if err != nil {
+		return err
+	}
+	if n > maxSignatures {
+		return fmt.Errorf("%d signatures where at most %d are allowed", n, maxSignatures)
+	}
+	for range n {
+		signature, err := r.w.String(maxText)
+		if err != nil {
+			return err
+		}
+		t.Signatures = append(t.Signatures, signature)
+	}
+	t.CA, err = r.w.String(maxText)
+	return err
+}
+
+// incomplete are the ways in which an object may come that are no NAR.
+var incomplete = map[uint64]string{
+	2: "as a difference to another object",
+	3: "by its name alone, for whoever has it already",
+	4: "compressed in itself",
+}
+
+// refuse names an object that does not come as a NAR.
+func (r *indexer) refuse(how string) error {
+	t, err := r.readInfo()
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%q comes %s, which is not supported: export it whole", t.Path, how)
+}
+
+func readBase(w *nar.Wire) (profile.Path, error) {
+	s, err := w.String(maxPath)
+	if err != nil {
+		return "", err
+	}
+	return profile.ParseBase(s)
+}
