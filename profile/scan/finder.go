@@ -1,0 +1,145 @@
+package scan
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// digestLen is the length of what is looked for.
+const digestLen = 32
+
+// isDigit says which bytes a digest is made of.
+var isDigit = func() (t [256]bool) {
+	for _, c := range []byte("0123456789abcdfghijklmnpqrsvwxyz") {
+		t[c] = true
+	}
+	return t
+}()
+
+// Index is what is looked for. It does not change, and may be shared.
+type Index struct {
+	paths []profile.Path
+	ids   map[[digestLen]byte]int32
+
+	// filter has a bit for the first eight characters of each digest.
+	// It spares the map most of what only looks like one.
+	filter []uint64
+	shift  int
+}
+
+// NewIndex makes an index of candidates. Two with the same digest are an error.
+func NewIndex(candidates []profile.Path) (*Index, error) {
+	log := max(12, bits.Len(uint(len(candidates)))+5)
+	x := &Index{
+		ids:    make(map[[digestLen]byte]int32, len(candidates)),
+		filter: make([]uint64, 1<<(log-6)),
+		shift:  64 - log,
+	}
+	for _, p := range candidates {
+		if err := profile.CheckBase(p.Base()); err != nil {
+			return nil, fmt.Errorf("store path %q: %w", p, err)
+		}
+		digest := [digestLen]byte([]byte(p.Digest()))
+		if i, ok := x.ids[digest]; ok {
+			if other := x.paths[i]; other != p {
+				return nil, fmt.Errorf("store paths %q and %q have the same hash in their names", other, p)
+			}
+			continue
+		}
+		x.ids[digest] = int32(len(x.paths))
+		x.paths = append(x.paths, p)
+		word, bit := x.slot(digest[:])
+		x.filter[word] |= bit
+	}
+	return x, nil
+}
+
+// slot is the place in the filter of what begins with eight characters.
+func (x *Index) slot(b []byte) (word, bit uint64) {
+	h := binary.LittleEndian.Uint64(b) * 0x9e3779b97f4a7c15 >> x.shift
+	return h >> 6, 1 << (h & 63)
+}
+
+// Finder is an io.Writer that finds the digests of an index in what is written to it, wherever writes are cut.
+type Finder struct {
+	index *Index
+	found []bool
+	tail  []byte // what may be the beginning of a digest, less than one
+}
+
+// Finder is a finder that has seen nothing.
+func (x *Index) Finder() *Finder {
+	return &Finder{index: x, found: make([]bool, len(x.paths)), tail: make([]byte, 0, 2*digestLen)}
+}
+
+// Write implements io.Writer. It never fails.
+func (f *Finder) Write(p []byte) (int, error) {
+	const most = digestLen - 1
+	kept := len(f.tail)
+	seam := append(f.tail, p[:min(len(p), most)]...)
+	f.scan(seam)
+	if len(p) >= most {
+		f.scan(p)
+		seam = append(seam[:0], p[len(p)-most:]...)
+	} else if kept+len(p) > most {
+		seam = seam[:copy(seam, seam[len(seam)-most:])]
+	}
+	f.tail = seam
+	return len(p), nil
+}
+
+// scan finds the digests that lie in b whole.
+//
+// A window of their length is checked from its end:
+// the last byte in it that is no digit is the last that it must be moved beyond.
+// So most of a program is never looked at.
+func (f *Finder) scan(b []byte) {
+	digits := 0 // at the beginning of the window, known from the one before
+	for i := 0; i+digestLen <= len(b); {
+		j := i + digestLen - 1
+		for j >= i+digits && isDigit[b[j]] {
+			j--
+		}
+		if j >= i+digits {
+			digits = i + digestLen - 1 - j
+			i = j + 1
+			continue
+		}
+		end := i + digestLen
+		for end < len(b) && isDigit[b[end]] {
+			end++
+		}
+		f.lookUp(b[i:end])
+		i, digits = end+1, 0
+	}
+}
+
+// lookUp looks up all that could be a digest in a run of digits.
+func (f *Finder) lookUp(run []byte) {
+	x := f.index
+	for ; len(run) >= digestLen; run = run[1:] {
+		word, bit := x.slot(run)
+		if x.filter[word]&bit == 0 {
+			continue
+		}
+		if id, ok := x.ids[[digestLen]byte(run)]; ok {
+			f.found[id] = true
+		}
+	}
+}
+
+// Found are the candidates that were found, sorted.
+func (f *Finder) Found() []profile.Path {
+	var found []profile.Path
+	for i, ok := range f.found {
+		if ok {
+			found = append(found, f.index.paths[i])
+		}
+	}
+	slices.Sort(found)
+	return found
+}
