@@ -1,0 +1,67 @@
+package tarstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// databaseFiles are what is needed to read Nix's database: with its log, or an unfinished transaction.
+// The others in its directory are for those who have it open.
+var databaseFiles = []string{"db.sqlite", "db.sqlite-wal", "db.sqlite-journal", "schema"}
+
+// Database copies the database of the archived root to a directory, which must exist, and is its name there.
+// The error wraps fs.ErrNotExist if there is none.
+// It is as it was while the archive was written, which Nix may have written to meanwhile.
+func (s *Store) Database(dir string) (string, error) {
+	name := filepath.Join(dir, databaseFiles[0])
+	if err := s.copyDatabase(dir); err != nil {
+		return "", fmt.Errorf("database in the tar: %w", err)
+	}
+	return name, nil
+}
+
+func (s *Store) copyDatabase(dir string) error {
+	if s.root == none {
+		return fs.ErrNotExist
+	}
+	from, err := s.resolve("/nix/var/nix/db")
+	if err != nil {
+		return err
+	}
+	for _, name := range databaseFiles {
+		i := s.tree.child(from, name)
+		if i == none {
+			if name == databaseFiles[0] {
+				return fs.ErrNotExist
+			}
+			continue
+		}
+		n := s.tree.nodes[i]
+		if n.kind != file {
+			return fmt.Errorf("%q is a %s", name, n.kind)
+		}
+		if err := s.copyOut(filepath.Join(dir, name), n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyOut writes a content to a new file. It gets an old time, so that nobody takes it for one that is being written.
+func (s *Store) copyOut(name string, n node) (err error) {
+	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if _, err := io.Copy(w, content(s.in, n)); err != nil {
+		return err
+	}
+	old := time.Unix(1, 0)
+	return os.Chtimes(name, old, old)
+}

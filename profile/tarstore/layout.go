@@ -1,0 +1,91 @@
+package tarstore
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/scan"
+)
+
+// find finds out what the archive is a tar of.
+func (s *Store) find() error {
+	t := s.tree
+	if n := t.descend(root, "nix/store"); n != none && t.nodes[n].kind == directory {
+		s.root, s.store = root, n
+	} else {
+		roots, stores := s.search()
+		switch {
+		case len(roots) == 1:
+			s.root = roots[0]
+			s.store = t.descend(s.root, "nix/store")
+		case len(roots) > 1:
+			return &FormatError{"a tar archive with several stores, in " + s.list(roots)}
+		case len(stores) == 1:
+			s.root, s.store = none, stores[0]
+		case len(stores) > 1:
+			return &FormatError{"a tar archive with store objects in several directories, " + s.list(stores)}
+		default:
+			return &FormatError{s.guess()}
+		}
+	}
+	children := t.children(s.store)
+	names := make([]string, len(children))
+	for i, c := range children {
+		names[i] = t.nodes[c].name
+	}
+	s.paths = scan.Candidates(names, func(name string) bool {
+		n := t.nodes[t.child(s.store, name)]
+		return n.kind == file && n.size <= 1
+	})
+	slices.Sort(s.paths)
+	return nil
+}
+
+// search looks, outside of objects, for directories with a nix/store, and for directories with objects.
+func (s *Store) search() (roots, stores []id) {
+	t := s.tree
+	for todo := []id{root}; len(todo) > 0; {
+		dir := todo[0]
+		todo = todo[1:]
+		if n := t.descend(dir, "nix/store"); n != none && t.nodes[n].kind == directory {
+			roots = append(roots, dir)
+		}
+		objects := false
+		for _, c := range t.children(dir) {
+			if profile.CheckBase(t.nodes[c].name) == nil {
+				objects = true
+			} else if t.nodes[c].kind == directory {
+				todo = append(todo, c)
+			}
+		}
+		if objects {
+			stores = append(stores, dir)
+		}
+	}
+	return roots, stores
+}
+
+// list names a few directories.
+func (s *Store) list(dirs []id) string {
+	const few = 4
+	var names []string
+	for _, d := range dirs[:min(few, len(dirs))] {
+		names = append(names, fmt.Sprintf("%q", "/"+s.tree.path(d)))
+	}
+	if more := len(dirs) - few; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// guess says what a tar without a store is.
+func (s *Store) guess() string {
+	for _, name := range []string{"oci-layout", "manifest.json"} {
+		if n := s.tree.child(root, name); n != none && s.tree.nodes[n].kind == file {
+			return "a container image, whose layers are archives themselves"
+		}
+	}
+	return "a tar archive without a Nix store in it"
+}

@@ -1,0 +1,196 @@
+package tarstore
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile/input"
+)
+
+const blockSize = 512
+
+// Recognise says whether a tar archive begins with these 512 bytes, decompressed.
+func Recognise(head []byte) bool {
+	if len(head) < blockSize {
+		return false
+	}
+	head = head[:blockSize]
+	if isZero(head) {
+		return true // an empty one
+	}
+	_, err := tar.NewReader(bytes.NewReader(head)).Next()
+	// What follows is missing, but the checksum is right.
+	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
+// readAll adds all files of the archive, and checks its end.
+//
+// Package archive/tar reads headers block by block and not ahead,
+// so after a header the input stands where the content begins.
+func (b *builder) readAll() error {
+	at := &position{in: b.in}
+	r := tar.NewReader(at)
+	end := int64(0) // of the last entry
+	for n := 0; ; n++ {
+		h, err := r.Next()
+		if err == io.EOF {
+			return b.checkEnd(at, end)
+		}
+		if h == nil {
+			return fmt.Errorf("at byte %d: %w", at.off, err)
+		}
+		if n == maxEntries {
+			return fmt.Errorf("more than %d entries", maxEntries)
+		}
+		end = wholeBlocks(at.off) // a global header leaves it in the middle of one
+		if !headerOnly(h.Typeflag) {
+			if h.Size > 1<<62 {
+				return fmt.Errorf("%.255q: file of %d bytes", h.Name, h.Size)
+			}
+			end += wholeBlocks(h.Size)
+		}
+		if err := b.addHeader(h, at.off); err != nil {
+			return fmt.Errorf("%.255q: %w", h.Name, err)
+		}
+	}
+}
+
+func wholeBlocks(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
+
+// headerOnly says which entries have no content, whatever size they say they have.
+func headerOnly(flag byte) bool {
+	switch flag {
+	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
+		return true
+	}
+	return false
+}
+
+func (b *builder) addHeader(h *tar.Header, offset int64) error {
+	if h.Typeflag == tar.TypeGNUSparse || isSparse(h) {
+		return errors.New("is a sparse file, which is not supported: write the tar without --sparse")
+	}
+	n := node{kind: other}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeCont:
+		n = node{kind: file, executable: h.Mode&0o100 != 0, offset: offset, size: h.Size}
+	case tar.TypeDir, typeDumpDir:
+		n.kind = directory
+	case tar.TypeSymlink:
+		n.kind, n.target = link, strings.Clone(h.Linkname)
+	case tar.TypeLink:
+		n.kind, n.target = hardLink, strings.Clone(h.Linkname)
+		if _, err := elements(n.target); err != nil {
+			return fmt.Errorf("hard link to %.255q: %w", n.target, err)
+		}
+	case tar.TypeXGlobalHeader:
+		// What it says is about all entries that follow, which nobody expects of their names and sizes.
+		for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+			if key == "path" || key == "linkpath" || key == "size" || strings.HasPrefix(key, "GNU.sparse.") {
+				return fmt.Errorf("global header that sets %q", key)
+			}
+		}
+		return nil
+	case typeVolume:
+		return nil
+	case typeMulti:
+		return errors.New("begins in another volume: join the volumes first")
+	}
+	return b.add(h.Name, n)
+}
+
+// Types of GNU tar that are no files.
+const (
+	typeDumpDir = 'D' // a directory, with a list of what was in it
+	typeVolume  = 'V' // the archive's label
+	typeMulti   = 'M' // the rest of a file from another volume
+)
+
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// checkEnd checks what follows the last entry.
+// That archive/tar has come to an end may only mean that no byte was left.
+func (b *builder) checkEnd(at *position, end int64) error {
+	var block [blockSize]byte
+	if n, err := b.in.ReadAt(block[:], end); n < blockSize {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("at byte %d: %w", at.off, err)
+	}
+	if !isZero(block[:]) {
+		return fmt.Errorf("at byte %d: %w", at.off, io.ErrUnexpectedEOF) // after what precedes an entry
+	}
+	b.in.Forget()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := b.in.Read(buf)
+		if !isZero(buf[:n]) {
+			return fmt.Errorf("at byte %d: there is something behind the end of the archive", at.off)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("behind the end of the archive: %w", err)
+		}
+		at.off += int64(n)
+	}
+}
+
+// position counts the bytes of an input that were passed, and lets archive/tar pass contents without reading them.
+type position struct {
+	in  *input.Input
+	off int64
+}
+
+func (p *position) Read(b []byte) (int, error) {
+	n, err := p.in.Read(b)
+	p.off += int64(n)
+	return n, err
+}
+
+// Seek goes forward from here, which is all that archive/tar does.
+func (p *position) Seek(n int64, whence int) (int64, error) {
+	if whence != io.SeekCurrent || n < 0 {
+		return 0, errors.ErrUnsupported
+	}
+	if err := p.in.Skip(n); err != nil {
+		return p.off, err
+	}
+	p.off += n
+	return p.off, nil
+}
+
+// content reads the content of a file. An end before its own is io.ErrUnexpectedEOF.
+func content(in *input.Input, n node) io.Reader {
+	return &contentReader{io.NewSectionReader(in, n.offset, n.size), n.size}
+}
+
+type contentReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (c *contentReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.left -= int64(n); err == io.EOF && c.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

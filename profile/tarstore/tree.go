@@ -1,0 +1,100 @@
+package tarstore
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// id is the number of a node in its tree.
+type id = int32
+
+const (
+	root id = 0  // of the archive
+	none id = -1 // no node
+)
+
+type kind uint8
+
+const (
+	directory kind = iota
+	file
+	link     // symbolic
+	hardLink // until it is resolved
+	other    // a device, a named pipe, or what no standard knows
+	broken   // what a hard link becomes that leads nowhere
+)
+
+func (k kind) String() string {
+	return [...]string{"directory", "regular file", "symbolic link", "hard link", "device or other special file", "broken hard link"}[k]
+}
+
+// node is a file of the archive. Its place in memory is what limits how many there can be.
+type node struct {
+	parent     id
+	from, to   id // its children in tree.order, once the tree is finished
+	kind       kind
+	executable bool
+	name       string
+	target     string // of a symbolic or hard link; why it is broken
+	offset     int64  // of a regular file's content in the input
+	size       int64
+}
+
+// tree is all that an archive holds. It does not change once it is finished.
+type tree struct {
+	nodes []node
+	order []id // all nodes but the root, by parent and name
+}
+
+// arrange makes children findable.
+func (t *tree) arrange() {
+	t.order = make([]id, len(t.nodes)-1)
+	for i := range t.order {
+		t.order[i] = id(i + 1)
+	}
+	slices.SortFunc(t.order, func(a, b id) int {
+		x, y := &t.nodes[a], &t.nodes[b]
+		return cmp.Or(cmp.Compare(x.parent, y.parent), cmp.Compare(x.name, y.name))
+	})
+	for i, n := range t.order {
+		parent := &t.nodes[t.nodes[n].parent]
+		if parent.to == 0 {
+			parent.from = id(i)
+		}
+		parent.to = id(i + 1)
+	}
+}
+
+// children are the files in a directory, sorted by the bytes of their names.
+func (t *tree) children(dir id) []id { return t.order[t.nodes[dir].from:t.nodes[dir].to] }
+
+// child is the file of a name in a directory, or none.
+func (t *tree) child(dir id, name string) id {
+	children := t.children(dir)
+	i, ok := slices.BinarySearchFunc(children, name, func(n id, name string) int { return cmp.Compare(t.nodes[n].name, name) })
+	if !ok {
+		return none
+	}
+	return children[i]
+}
+
+// descend follows names down from a directory, and no links.
+func (t *tree) descend(from id, path string) id {
+	for name := range strings.SplitSeq(path, "/") {
+		if from = t.child(from, name); from == none {
+			break
+		}
+	}
+	return from
+}
+
+// path is where a node is in the archive, for people.
+func (t *tree) path(n id) string {
+	var names []string
+	for ; n != root; n = t.nodes[n].parent {
+		names = append(names, t.nodes[n].name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
+}
