@@ -1,0 +1,147 @@
+package trust
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// Key is a public key that may sign store objects.
+type Key struct {
+	Name   string
+	Public ed25519.PublicKey
+}
+
+// Keys are those that are trusted.
+type Keys []Key
+
+// defaultKey signs what cache.nixos.org serves.
+const defaultKey = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
+
+// Default is the key that every Nix trusts.
+func Default() Keys {
+	k, err := ParseKey(defaultKey)
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return Keys{k}
+}
+
+// ParseKey parses a public key as Nix writes it, "name:base64".
+// Errors do not repeat what was given, which may be a secret by mistake.
+func ParseKey(s string) (Key, error) {
+	name, text, ok := strings.Cut(s, ":")
+	switch {
+	case !ok || name == "" || strings.ContainsAny(name, " \t\r\n"):
+		return Key{}, errors.New("public key: not of the form name:base64")
+	case text == "":
+		return Key{}, fmt.Errorf("public key %q: empty", name)
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	switch {
+	case err != nil || strings.ContainsAny(text, "\r\n"): // which DecodeString passes over
+		return Key{}, fmt.Errorf("public key %q: not base 64", name)
+	case len(b) == ed25519.PrivateKeySize:
+		return Key{}, fmt.Errorf("public key %q: it is a secret key (`nix key convert-secret-to-public` makes a public one)", name)
+	case len(b) != ed25519.PublicKeySize:
+		return Key{}, fmt.Errorf("public key %q: %d bytes, not %d", name, len(b), ed25519.PublicKeySize)
+	}
+	return Key{name, b}, nil
+}
+
+// ParseKeys parses keys with white space between them, as in nix.conf and in files that Nix writes.
+// From a word that begins with # to the end of its line is a comment.
+func ParseKeys(text string) (Keys, error) {
+	var keys Keys
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		for _, word := range strings.Fields(line) {
+			if strings.HasPrefix(word, "#") {
+				break
+			}
+			k, err := ParseKey(word)
+			if err != nil {
+				return nil, fmt.Errorf("line %d: %w", n, err)
+			}
+			keys = append(keys, k)
+		}
+	}
+	return keys, nil
+}
+
+// Fingerprint is what a key signs of an object:
+// "1;", the path, the NAR's hash and size, and the references, sorted and as full paths.
+func Fingerprint(info *profile.Info) string {
+	refs := make([]string, len(info.References))
+	for i, ref := range info.References {
+		refs[i] = string(ref)
+	}
+	slices.Sort(refs)
+	return fmt.Sprintf("1;%s;%s;%d;%s", info.Path, info.NarHash, info.NarSize, strings.Join(slices.Compact(refs), ","))
+}
+
+// verify reports why no key vouches for an object.
+func (k Keys) verify(info *profile.Info) error {
+	if len(info.Signatures) == 0 {
+		return errors.New("it has no signature")
+	}
+	if !info.NarHash.Known() || info.NarSize <= 0 {
+		return errors.New("its NAR hash and size, which signatures are about, are not known")
+	}
+	message := []byte(Fingerprint(info))
+	var strangers, wrong []string
+	for _, s := range info.Signatures {
+		name, text, _ := strings.Cut(s, ":")
+		signature, ok := decodeSignature(text)
+		known := false
+		for _, key := range k {
+			if key.Name != name {
+				continue
+			}
+			known = true
+			if ok && ed25519.Verify(key.Public, message, signature) {
+				return nil
+			}
+		}
+		if known {
+			wrong = append(wrong, name)
+		} else {
+			strangers = append(strangers, name)
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("the signature of key %s does not verify", list(wrong))
+	}
+	return fmt.Errorf("it is signed by %s, which is no trusted key", list(strangers))
+}
+
+// decodeSignature takes base 64 also without padding, as Nix does.
+func decodeSignature(s string) ([]byte, bool) {
+	const length = (ed25519.SignatureSize*8 + 5) / 6
+	s = strings.TrimSuffix(s, "==")
+	b, err := base64.RawStdEncoding.Strict().DecodeString(s)
+	return b, err == nil && len(s) == length && len(b) == ed25519.SignatureSize
+}
+
+// list names a few keys.
+func list(names []string) string {
+	const few = 4
+	slices.Sort(names)
+	names = slices.Compact(names)
+	more := ""
+	if len(names) > few {
+		more = fmt.Sprintf(" and %d more", len(names)-few)
+		names = names[:few]
+	}
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = fmt.Sprintf("%q", name)
+	}
+	return strings.Join(quoted, ", ") + more
+}

@@ -1,0 +1,338 @@
+package trust
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/binarycache"
+	"github.com/export-profile/export-profile/profile/storetest"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// signed is the golden cache, which Nix signed, and the key it signed with.
+func signed(t testing.TB) (profile.Store, Key) {
+	t.Helper()
+	b, err := os.ReadFile(storetest.File(t, "basic.cache.public-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ParseKey(string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cache(t, storetest.File(t, "basic.cache")), key
+}
+
+// addressed is a cache of objects that Nix made content addresses for, of every kind, and did not sign.
+func addressed(t testing.TB) profile.Store {
+	t.Helper()
+	return cache(t, "testdata/ca.cache")
+}
+
+func cache(t testing.TB, dir string) profile.Store {
+	t.Helper()
+	s, err := binarycache.Open(t.Context(), dir, binarycache.Options{SpoolDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// infos is all that a store has.
+func infos(t testing.TB, s profile.Store) []*profile.Info {
+	t.Helper()
+	paths, err := s.(profile.Lister).Paths(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*profile.Info
+	for _, p := range paths {
+		info, err := s.Info(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, info)
+	}
+	return all
+}
+
+func TestParseKey(t *testing.T) {
+	const good = "6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
+	secret := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("s"), ed25519.PrivateKeySize))
+	for _, test := range []struct{ in, err string }{
+		{"cache.nixos.org-1:" + good, ""},
+		{"a:" + good, ""},
+		{"", "public key: not of the form name:base64"},
+		{good, "public key: not of the form name:base64"},
+		{":" + good, "public key: not of the form name:base64"},
+		{"a b:" + good, "public key: not of the form name:base64"},
+		{"a:", `public key "a": empty`},
+		{"a:" + good[:len(good)-1], `public key "a": not base 64`},
+		{"a:" + good + "\n", `public key "a": not base 64`},
+		{"a:" + good[:10] + "\n" + good[10:], `public key "a": not base 64`},
+		{"a:" + strings.Replace(good, "Y=", "Z=", 1), `public key "a": not base 64`},
+		{"a:" + good[:40], `public key "a": 30 bytes, not 32`},
+		{"a:" + secret, "public key \"a\": it is a secret key (`nix key convert-secret-to-public` makes a public one)"},
+	} {
+		k, err := ParseKey(test.in)
+		switch {
+		case test.err == "" && (err != nil || k.Name != strings.SplitN(test.in, ":", 2)[0] || len(k.Public) != 32):
+			t.Errorf("ParseKey(%q) = %v, %v", test.in, k, err)
+		case test.err != "" && (err == nil || err.Error() != test.err):
+			t.Errorf("ParseKey(%q) = %v, %v; want %s", test.in, k, err, test.err)
+		}
+	}
+	keys, err := ParseKeys("# ours\na:" + good + " b:" + good + "\n\n\tc:" + good + " # theirs\n")
+	if err != nil || len(keys) != 3 || keys[2].Name != "c" {
+		t.Errorf("ParseKeys = %v, %v; want a, b and c", keys, err)
+	}
+	if _, err := ParseKeys("a:" + good + "\nb"); err == nil || err.Error() != "line 2: public key: not of the form name:base64" {
+		t.Errorf("ParseKeys = %v", err)
+	}
+	if d := Default(); len(d) != 1 || d[0].Name != "cache.nixos.org-1" {
+		t.Errorf("Default() = %v", d)
+	}
+}
+
+// TestSigned checks what Nix signed.
+func TestSigned(t *testing.T) {
+	s, key := signed(t)
+	other := Key{key.Name, slices.Clone(key.Public)}
+	other.Public[0] ^= 1
+	for _, info := range infos(t, s) {
+		unaddressed := *info
+		unaddressed.CA = ""
+		for _, keys := range []Keys{{key}, append(Default(), key), {other, key}} {
+			if err := Check(&unaddressed, keys); err != nil {
+				t.Errorf("Check(%q) = %v", info.Path, err)
+			}
+		}
+		for want, keys := range map[string]Keys{
+			`it is signed by "golden-1", which is no trusted key`: Default(),
+			`the signature of key "golden-1" does not verify`:     {other},
+		} {
+			if err := Check(&unaddressed, keys); !refused(err, info.Path, want) {
+				t.Errorf("Check(%q) = %v; want %s", info.Path, err, want)
+			}
+		}
+		// Unsigned things may change, and a signature among others is enough.
+		changed := unaddressed
+		changed.Deriver = ""
+		changed.CA = "text:sha256:0"
+		changed.Signatures = []string{"x", "golden-1:AAAA", "other:" + strings.Repeat("A", 86) + "==", info.Signatures[0]}
+		if err := Check(&changed, Keys{key}); err != nil {
+			t.Errorf("Check(%q), the signature among others = %v", info.Path, err)
+		}
+		changed.Signatures = []string{strings.TrimSuffix(info.Signatures[0], "==")}
+		if err := Check(&changed, Keys{key}); err != nil {
+			t.Errorf("Check(%q), the signature without padding = %v", info.Path, err)
+		}
+		changed = unaddressed
+		changed.References = append(slices.Clone(info.References), info.References...)
+		slices.Reverse(changed.References)
+		if err := Check(&changed, Keys{key}); err != nil {
+			t.Errorf("Check(%q), references in another order = %v", info.Path, err)
+		}
+	}
+}
+
+func refused(err error, p profile.Path, reason string) bool {
+	var s *SignatureError
+	return errors.As(err, &s) && errors.Is(err, profile.ErrUntrusted) && s.Path == p && s.Reason == reason
+}
+
+// TestSignedChanged changes everything that is signed, bit by bit.
+func TestSignedChanged(t *testing.T) {
+	s, key := signed(t)
+	for _, info := range infos(t, s) {
+		check := func(what string, change func(*profile.Info)) {
+			t.Helper()
+			c := *info
+			c.CA = ""
+			c.References, c.Signatures = slices.Clone(c.References), slices.Clone(c.Signatures)
+			change(&c)
+			if err := Check(&c, Keys{key}); err == nil {
+				t.Errorf("Check(%q) with %s changed: no error", info.Path, what)
+			}
+		}
+		for bit := range len(info.NarHash) * 8 {
+			check("the hash", func(c *profile.Info) { c.NarHash[bit/8] ^= 1 << (bit % 8) })
+		}
+		for bit := range 63 {
+			check("the size", func(c *profile.Info) { c.NarSize ^= 1 << bit })
+		}
+		for bit := range len(info.Path) * 8 {
+			b := []byte(info.Path)
+			b[bit/8] ^= 1 << (bit % 8)
+			check("the path", func(c *profile.Info) { c.Path = profile.Path(b) })
+		}
+		for bit := range len(info.Signatures[0]) * 8 {
+			b := []byte(info.Signatures[0])
+			b[bit/8] ^= 1 << (bit % 8)
+			check("the signature", func(c *profile.Info) { c.Signatures[0] = string(b) })
+		}
+		check("the signature", func(c *profile.Info) { c.Signatures = nil })
+		check("the signature", func(c *profile.Info) { c.Signatures[0] += "=" })
+		check("the hash", func(c *profile.Info) { c.NarHash = profile.Hash{} })
+		check("the references", func(c *profile.Info) {
+			c.References = append(c.References, "/nix/store/00000000000000000000000000000000-x")
+		})
+		for i := range info.References {
+			check("the references", func(c *profile.Info) { c.References = slices.Delete(c.References, i, i+1) })
+		}
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	info := &profile.Info{Path: "/nix/store/00000000000000000000000000000001-a", NarSize: 7, References: []profile.Path{
+		"/nix/store/00000000000000000000000000000002-b", "/nix/store/00000000000000000000000000000001-a",
+	}}
+	want := "1;/nix/store/00000000000000000000000000000001-a;sha256:" + strings.Repeat("0", 52) + ";7;" +
+		"/nix/store/00000000000000000000000000000001-a,/nix/store/00000000000000000000000000000002-b"
+	if got := Fingerprint(info); got != want {
+		t.Errorf("Fingerprint = %q; want %q", got, want)
+	}
+}
+
+// TestRequire holds that a store is as before where all is signed.
+func TestRequire(t *testing.T) {
+	s, key := signed(t)
+	storetest.Golden(t, Require(s, append(Default(), key)))
+
+	r := Require(s, Default())
+	_, err := profile.FindClosure(t.Context(), r, storetest.GoldenProfile)
+	if !errors.Is(err, profile.ErrUntrusted) {
+		t.Errorf("FindClosure = %v; want %v", err, profile.ErrUntrusted)
+	}
+	if lines, err := storetest.List(r.Files(t.Context(), storetest.GoldenProfile)); len(lines) > 0 || !errors.Is(err, profile.ErrUntrusted) {
+		t.Errorf("Files = %q, %v; want %v", lines, err, profile.ErrUntrusted)
+	}
+}
+
+// TestRequireAddressed holds that the golden text is believed without a signature, after it was read.
+func TestRequireAddressed(t *testing.T) {
+	s := addressed(t)
+	r := Require(s, nil)
+	believed, proven := 0, 0
+	for _, info := range infos(t, s) {
+		if strings.Contains(info.CA, "md5") {
+			if _, err := r.Info(t.Context(), info.Path); !refused(err, info.Path, fmt.Sprintf("it has no signature, and content address %q: MD5 proves nothing", info.CA)) {
+				t.Errorf("Info(%q) = %v; want it refused", info.Path, err)
+			}
+			continue
+		}
+		if _, err := r.Info(t.Context(), info.Path); err != nil {
+			t.Errorf("Info(%q) with %s = %v", info.Path, info.CA, err)
+			continue
+		}
+		want, err := storetest.List(s.Files(t.Context(), info.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := storetest.List(r.Files(t.Context(), info.Path))
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("Files(%q) with %s = %q, %v; want %q", info.Path, info.CA, got, err, want)
+		}
+		for range r.Files(t.Context(), info.Path) { // without contents there is no verdict
+		}
+		believed++
+		if r.(profile.Prover).Proven(info.Path) {
+			proven++
+			if !strings.HasPrefix(info.CA, "fixed:r:sha256:") || slices.Contains(info.References, info.Path) {
+				t.Errorf("%q with %s is said to be proven", info.Path, info.CA)
+			}
+		}
+	}
+	if believed != 16 {
+		t.Errorf("%d objects were believed; want 16", believed)
+	}
+	if proven != 6 {
+		t.Errorf("%d objects are proven by their NAR hashes; want 6", proven)
+	}
+}
+
+// abilities are a store's, by what it implements.
+type bare struct{ profile.Store }
+
+type linker struct{ profile.Store }
+
+func (linker) Readlink(string) (string, error) { return "x", nil }
+func (linker) Inside(string) (string, bool)    { return "y", true }
+
+func TestRequireAbilities(t *testing.T) {
+	s, _ := signed(t)
+	both := struct {
+		linker
+		profile.Lister
+	}{linker{s}, s.(profile.Lister)}
+	for name, test := range map[string]struct {
+		s            profile.Store
+		lists, links bool
+	}{
+		"neither": {bare{s}, false, false},
+		"lists":   {s, true, false},
+		"links":   {linker{s}, false, true},
+		"both":    {both, true, true},
+	} {
+		r := Require(test.s, nil)
+		_, lists := r.(profile.Lister)
+		_, links := r.(profile.Linker)
+		if lists != test.lists || links != test.links {
+			t.Errorf("%s: Require lists: %v, links: %v; want %v, %v", name, lists, links, test.lists, test.links)
+		}
+	}
+}
+
+// forgetful is a store that knows a signature only when it is asked again.
+type forgetful struct {
+	profile.Store
+	asked int
+}
+
+func (f *forgetful) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
+	info, err := f.Store.Info(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	old := *info
+	old.Signatures = nil
+	return &old, nil
+}
+
+func (f *forgetful) Refresh(ctx context.Context, p profile.Path) (*profile.Info, error) {
+	f.asked++
+	return f.Store.Info(ctx, p)
+}
+
+func TestRequireRefresh(t *testing.T) {
+	s, key := signed(t)
+	f := &forgetful{Store: s}
+	if info, err := Require(f, Keys{key}).Info(t.Context(), storetest.GoldenProfile); err != nil || len(info.Signatures) != 1 || f.asked != 1 {
+		t.Errorf("Info = %v, %v, asked again %d times; want it with its signature, 1", info, err, f.asked)
+	}
+	if _, err := Require(f, nil).Info(t.Context(), storetest.GoldenProfile); !errors.Is(err, profile.ErrUntrusted) {
+		t.Errorf("Info = %v; want %v", err, profile.ErrUntrusted)
+	}
+}
+
+// single is a tree of one file, or the like.
+func single(e rootfs.Entry, content string) rootfs.Tree {
+	return func(yield func(rootfs.Entry, error) bool) {
+		if e.IsRegular() {
+			e.Size = int64(len(content))
+			e.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+		}
+		yield(e, nil)
+	}
+}
