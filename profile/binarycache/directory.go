@@ -1,0 +1,161 @@
+package binarycache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// directory is a cache in a directory.
+type directory string
+
+// maxCacheInfo is far more than any nix-cache-info has.
+const maxCacheInfo = 64 << 10
+
+// check reports why the directory is no cache that can be read.
+// A heap of narinfos without nix-cache-info is one: so it looks when somebody copied half of it.
+func (d directory) check() error {
+	b, err := readSmall(d.name(cacheInfoName), maxCacheInfo)
+	if err == nil {
+		if _, err = checkCacheInfo(b); err != nil {
+			err = fmt.Errorf("%s: %w", cacheInfoName, err)
+		}
+		return err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	names, err := d.narInfos(1)
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("it is no binary cache: there is neither %s nor a narinfo: %w", cacheInfoName, fs.ErrNotExist)
+	}
+	return err
+}
+
+// narInfos are the names of the narinfos, sorted, or the first few that come if there is a limit.
+func (d directory) narInfos(limit int) ([]string, error) {
+	f, err := os.Open(string(d))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var names []string
+	for {
+		some, err := f.Readdirnames(1024)
+		for _, name := range some {
+			if digest, ok := strings.CutSuffix(name, ".narinfo"); ok && profile.CheckBase(digest+"-x") == nil {
+				names = append(names, name)
+			}
+		}
+		if err == io.EOF || limit > 0 && len(names) >= limit {
+			slices.Sort(names)
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Paths implements [profile.Lister]. A narinfo that cannot be read is an error.
+func (d *Directory) Paths(ctx context.Context) ([]profile.Path, error) {
+	names, err := d.dir.narInfos(0)
+	if err != nil {
+		return nil, fmt.Errorf("list binary cache %q: %w", string(d.dir), err)
+	}
+	paths := make([]profile.Path, 0, len(names))
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		p, err := d.pathOf(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("list binary cache: %w", err)
+		}
+		paths = append(paths, p)
+	}
+	slices.Sort(paths)
+	return paths, nil
+}
+
+// pathOf is the path that a narinfo is about.
+func (d *Directory) pathOf(ctx context.Context, name string) (profile.Path, error) {
+	b, err := d.dir.read(ctx, name, maxNarInfo)
+	if err != nil {
+		return "", err
+	}
+	n, err := ParseNarInfo(b)
+	if err == nil && n.Path.Digest()+".narinfo" != name {
+		err = fmt.Errorf("it is about %q", n.Path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %q: %w", d.dir.name(name), err)
+	}
+	return n.Path, nil
+}
+
+func (d directory) name(file string) string { return filepath.Join(string(d), file) }
+
+func (d directory) close() {}
+
+func (d directory) read(_ context.Context, name string, limit int64) ([]byte, error) {
+	return readSmall(d.name(name), limit)
+}
+
+// open opens a NAR, which must be below the directory. Nix refuses the same since 2.34.
+// The file is an *os.File.
+func (d directory) open(_ context.Context, n *NarInfo) (io.ReadCloser, error) {
+	if !fs.ValidPath(n.URL) {
+		return nil, fmt.Errorf("URL %q of %q is no path below the binary cache", n.URL, n.Path)
+	}
+	return openRegular(d.name(n.URL))
+}
+
+// openRegular opens a file and does not wait for what is none.
+func openRegular(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("read %q: not a regular file", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// readSmall reads all of a file that has at most limit bytes.
+func readSmall(name string, limit int64) ([]byte, error) {
+	f, err := openRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := readAll(f, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", name, err)
+	}
+	return b, nil
+}
+
+// readAll reads to the end, which is within limit bytes.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
+	}
+	return b, err
+}

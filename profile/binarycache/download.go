@@ -1,0 +1,161 @@
+package binarycache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// download is a file that comes from a server, however often the connection breaks:
+// it is taken up where it was cut off, if the server can,
+// and otherwise fetched again up to there.
+// That the pieces belong together shows the hash that the caller checks.
+type download struct {
+	server *server
+	ctx    context.Context
+	url    *url.URL
+	tries  tries
+
+	header http.Header // of the first answer
+	tag    string      // by which the server knows this version of the file
+	whole  bool        // the server gives no parts
+	size   int64       // of all of the file as it comes, or -1
+	offset int64       // what has been handed on
+	from   *answer     // nil between two attempts
+}
+
+// download begins to fetch a file. It has size bytes, unless that is 0.
+func (h *server) download(ctx context.Context, u *url.URL, size int64) (*download, error) {
+	d := &download{server: h, ctx: ctx, url: u, tries: tries{server: h}}
+	for {
+		err := d.begin(size)
+		if err == nil {
+			return d, nil
+		}
+		if err := d.tries.again(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (d *download) begin(size int64) error {
+	a, err := d.server.get(d.ctx, d.url, http.Header{"Accept-Encoding": {"identity"}})
+	if err != nil {
+		return err
+	}
+	d.header, d.size = a.header, a.length
+	if tag := a.header.Get("ETag"); strings.HasPrefix(tag, `"`) { // not W/
+		d.tag = tag
+	}
+	switch {
+	case a.status != http.StatusOK:
+		err = final(&statusError{status: a.status})
+	case size == 0 || encoded(a.header):
+	case a.length < 0:
+		d.size = size
+	case a.length != size:
+		err = final(fmt.Errorf("it has %d bytes, and %d by its narinfo", a.length, size))
+	}
+	if err != nil {
+		return errors.Join(err, a.Close())
+	}
+	d.from = a
+	return nil
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	for {
+		if d.from != nil {
+			n, err := d.from.Read(p)
+			d.offset += int64(n)
+			if err == io.EOF && d.offset < d.size {
+				err = io.ErrUnexpectedEOF
+			}
+			if n > 0 && err != io.EOF {
+				err = nil // it comes again
+			}
+			if n > 0 || err == nil || err == io.EOF {
+				return n, err
+			}
+			if err := d.retry(err); err != nil {
+				return 0, err
+			}
+		}
+		if err := d.resume(); err != nil {
+			if err := d.retry(err); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// retry ends an attempt, and is nil if there may be another.
+func (d *download) retry(err error) error {
+	if d.from != nil {
+		_ = d.from.Close() // it is broken already
+		d.from = nil
+	}
+	return d.tries.again(d.ctx, err)
+}
+
+// resume goes on behind what has been handed on.
+func (d *download) resume() error {
+	header := http.Header{"Accept-Encoding": {"identity"}}
+	if !d.whole && d.offset > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
+		if d.tag != "" {
+			header.Set("If-Range", d.tag)
+		}
+	}
+	a, err := d.server.get(d.ctx, d.url, header)
+	var status *statusError
+	if errors.As(err, &status) && status.status == http.StatusRequestedRangeNotSatisfiable {
+		d.whole = true
+		return errors.New("the server does not give the rest")
+	}
+	if err != nil {
+		return err
+	}
+	d.from = a
+	switch {
+	case encoded(a.header) != encoded(d.header):
+		return final(errors.New("it came compressed once and once not"))
+	case a.status == http.StatusPartialContent:
+		if begin, ok := rangeBegin(a.header); !ok || begin != d.offset {
+			d.whole = true
+			return fmt.Errorf("the server gives another part than the one from byte %d", d.offset)
+		}
+		return nil
+	}
+	switch n, err := io.CopyN(io.Discard, a, d.offset); {
+	case err == io.EOF:
+		return final(fmt.Errorf("it has %d bytes, and had more than %d before", n, d.offset))
+	case err != nil:
+		return err
+	}
+	return nil
+}
+
+// rangeBegin is where the part begins that a server gives.
+func rangeBegin(header http.Header) (int64, bool) {
+	s, ok := strings.CutPrefix(header.Get("Content-Range"), "bytes ")
+	s, _, cut := strings.Cut(s, "-")
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, ok && cut && err == nil
+}
+
+// Close ends the download, wherever it is.
+// A connection whose answer was read to its end is used again.
+func (d *download) Close() error {
+	if d.from == nil {
+		return nil
+	}
+	err := d.from.Close()
+	d.from = nil
+	return err
+}

@@ -1,0 +1,179 @@
+package binarycache
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestKept holds when a narinfo is asked for again in a later run.
+func TestKept(t *testing.T) {
+	name := smallPath.Digest() + ".narinfo"
+	for _, test := range []struct {
+		name   string
+		change func(t *testing.T, f files, file string) // between two runs
+		asked  int64
+		err    string
+	}{
+		{"nothing happens", func(*testing.T, files, string) {}, 0, ""},
+		{"the file is gone", func(t *testing.T, _ files, file string) { rewrite(t, file, nil) }, 1, ""},
+		{"the file is cut off", func(t *testing.T, _ files, file string) {
+			rewrite(t, file, func(b []byte) []byte { return b[:len(b)/2] })
+		}, 1, ""},
+		{"the file is about another path", func(t *testing.T, _ files, file string) {
+			rewrite(t, file, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("-small"), []byte("-other")) })
+		}, 1, ""},
+		{"the file has more in it", func(t *testing.T, _ files, file string) {
+			rewrite(t, file, func(b []byte) []byte { return append(b, "X: y\n"...) })
+		}, 1, ""},
+		{"the NAR has moved", func(_ *testing.T, f files, _ string) {
+			n, _ := ParseNarInfo(f[name])
+			f["nar/new"] = f[n.URL]
+			delete(f, n.URL)
+			n.URL = "nar/new"
+			f[name] = []byte(n.String())
+		}, 1, ""},
+		{"the object is another", func(t *testing.T, f files, _ string) {
+			n, _ := ParseNarInfo(f[name])
+			delete(f, n.URL)
+			f.object(t, smallPath, "gzip", []byte("other"))
+		}, 1, "has replaced it"},
+		{"the NAR is gone", func(_ *testing.T, f files, _ string) {
+			n, _ := ParseNarInfo(f[name])
+			delete(f, n.URL)
+		}, 1, "status 404"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := make(files)
+			f.object(t, smallPath, "gzip", text)
+			h := &first{Handler: f, name: name, times: 1 << 30, then: f.ServeHTTP}
+			at := serve(t, h)
+			o := quick()
+			o.CacheDir = filepath.Join(t.TempDir(), "made/when/needed")
+			want, err := open(t, at, o).Info(t.Context(), smallPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept, err := filepath.Glob(filepath.Join(o.CacheDir, "*", name))
+			if err != nil || len(kept) != 1 {
+				t.Fatalf("kept: %q, %v; want one file", kept, err)
+			}
+			test.change(t, f, kept[0])
+			h.seen.Store(0)
+			s := open(t, at, o)
+			info, err := s.Info(t.Context(), smallPath)
+			if err != nil || info.NarHash != want.NarHash {
+				t.Errorf("Info = %v, %v; want %v", info, err, want)
+			}
+			b, err := readFile(t.Context(), s, smallPath)
+			switch {
+			case test.err == "" && (err != nil || !bytes.Equal(b, text)):
+				t.Errorf("Files = %q, %v; want all", b, err)
+			case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
+				t.Errorf("Files = %q, %v; want …%s", b, err, test.err)
+			}
+			if got := h.seen.Load(); got != test.asked {
+				t.Errorf("the server was asked for the narinfo %d times; want %d", got, test.asked)
+			}
+		})
+	}
+}
+
+// rewrite changes a file, or removes it.
+func rewrite(t *testing.T, name string, change func([]byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change == nil {
+		err = os.Remove(name)
+	} else {
+		err = os.WriteFile(name, change(b), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeptNot(t *testing.T) {
+	f := make(files)
+	f[cacheInfoName] = []byte("StoreDir: /nix/store\n")
+	at := serve(t, f)
+	o := quick()
+	o.CacheDir = t.TempDir()
+	if _, err := open(t, at, o).Info(t.Context(), smallPath); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Info = %v; want %v", err, fs.ErrNotExist)
+	}
+	f.object(t, smallPath, "gzip", text)
+	if _, err := open(t, at, o).Info(t.Context(), smallPath); err != nil {
+		t.Errorf("Info of what was not there before = %v", err)
+	}
+
+	// Another server is asked for itself, and a login makes no other server.
+	other := serve(t, files{cacheInfoName: f[cacheInfoName]})
+	if _, err := open(t, other, o).Info(t.Context(), smallPath); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Info of another server = %v; want %v", err, fs.ErrNotExist)
+	}
+	open(t, strings.Replace(at, "http://", "http://user:secret@", 1)+"/", o)
+	dirs, err := os.ReadDir(o.CacheDir)
+	if err != nil || len(dirs) != 1 {
+		t.Errorf("kept: %v, %v; want one directory", dirs, err)
+	}
+
+	// What a killed run left is cleaned up, if it is old.
+	dir := filepath.Join(o.CacheDir, dirs[0].Name())
+	for name, age := range map[string]time.Duration{"x.new-1": 2 * time.Hour, "x.new-2": 0} {
+		name = filepath.Join(dir, name)
+		when := time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Chtimes(name, when, when)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, at, o)
+	if _, err := os.Stat(filepath.Join(dir, "x.new-1")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("old litter: %v; want it removed", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "x.new-2")); err != nil {
+		t.Errorf("new file of another run: %v; want it there", err)
+	}
+
+	// That nothing can be kept is no matter.
+	o.CacheDir = "/dev/null/x"
+	if _, err := open(t, at, o).Info(t.Context(), smallPath); err != nil {
+		t.Errorf("Info without a place to keep = %v", err)
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	f := make(files)
+	n := f.object(t, smallPath, "gzip", text)
+	name := smallPath.Digest() + ".narinfo"
+	h := &first{Handler: f, name: name, times: 1 << 30, then: http.HandlerFunc(f.ServeHTTP)}
+	at := serve(t, h)
+	o := quick()
+	o.CacheDir = t.TempDir()
+	if _, err := open(t, at, o).Info(t.Context(), smallPath); err != nil {
+		t.Fatal(err)
+	}
+	n.Signatures = []string{"new:x"}
+	f[name] = []byte(n.String())
+	s := open(t, at, o).(*Store)
+	if info, err := s.Info(t.Context(), smallPath); err != nil || len(info.Signatures) != 0 {
+		t.Errorf("Info = %v, %v; want what was kept", info, err)
+	}
+	for range 2 {
+		if info, err := s.Refresh(t.Context(), smallPath); err != nil || len(info.Signatures) != 1 {
+			t.Errorf("Refresh = %v, %v; want what is new", info, err)
+		}
+	}
+	if got := h.seen.Load(); got != 2 {
+		t.Errorf("the server was asked %d times; want 2", got)
+	}
+}

@@ -1,0 +1,164 @@
+package binarycache
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// NarInfo is a narinfo file: what a cache says of an object, and where its NAR is.
+type NarInfo struct {
+	profile.Info
+
+	URL         string       // of the NAR: relative to the cache, or absolute
+	Compression string       // of what is there; never ""
+	FileHash    profile.Hash // of what is there, if known
+	FileSize    int64        // of what is there, or 0 if it is not known
+}
+
+// ParseNarInfo parses a narinfo file (Nix, libstore/nar-info.cc).
+//
+// Each line is "Key: value". Unknown keys are ignored, and so is a carriage return before the line's end.
+// Where Nix takes the last of several lines with the same key, they are an error here;
+// only Sig may be there more than once.
+func ParseNarInfo(b []byte) (*NarInfo, error) {
+	n := &NarInfo{}
+	seen := make(map[string]bool)
+	text := string(b)
+	for line := 1; text != ""; line++ {
+		row, rest, whole := strings.Cut(text, "\n")
+		text = rest
+		key, value, ok := strings.Cut(strings.TrimSuffix(row, "\r"), ":")
+		switch {
+		case !whole:
+			return nil, fmt.Errorf("line %d: it does not end, the file was cut off", line)
+		case !ok:
+			return nil, fmt.Errorf("line %d: no colon", line)
+		}
+		known, err := n.set(key, strings.TrimPrefix(value, " "))
+		if err == nil && known && seen[key] && key != "Sig" {
+			err = errors.New("is there twice")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %s: %w", line, key, err)
+		}
+		seen[key] = known
+	}
+	for _, key := range []string{"StorePath", "URL", "NarHash", "NarSize"} {
+		if !seen[key] {
+			return nil, fmt.Errorf("no %s", key)
+		}
+	}
+	if n.Compression == "" {
+		n.Compression = "bzip2" // from when there was no other
+	}
+	return n, nil
+}
+
+// set takes the value of a key, and says whether it knows the key.
+func (n *NarInfo) set(key, value string) (known bool, err error) {
+	switch key {
+	case "StorePath":
+		n.Path, err = profile.ParsePath(value)
+	case "URL":
+		if n.URL = value; value == "" {
+			err = errors.New("empty")
+		}
+	case "Compression":
+		n.Compression = value
+	case "FileHash":
+		n.FileHash, err = parseHash(value)
+	case "FileSize":
+		n.FileSize, err = parseSize(value)
+	case "NarHash":
+		n.NarHash, err = parseHash(value)
+	case "NarSize":
+		n.NarSize, err = parseSize(value)
+	case "References":
+		n.References, err = parseReferences(value)
+	case "Deriver":
+		if value != "" && value != "unknown-deriver" {
+			n.Deriver, err = profile.ParseBase(value)
+		}
+	case "Sig":
+		n.Signatures = append(n.Signatures, value)
+	case "CA":
+		n.CA = value
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+// parseHash parses a SHA-256 that is named as one.
+func parseHash(s string) (profile.Hash, error) {
+	if !strings.HasPrefix(s, "sha256") {
+		return profile.Hash{}, fmt.Errorf("hash %q: not a SHA-256", s)
+	}
+	h, err := profile.ParseHash(s)
+	if err == nil && !h.Known() {
+		err = fmt.Errorf("hash %q: all zero", s)
+	}
+	return h, err
+}
+
+func parseSize(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n == 0 || n > math.MaxInt64-1 {
+		return 0, fmt.Errorf("size %q: not a positive decimal number below 2^63", s)
+	}
+	return int64(n), nil
+}
+
+func parseReferences(s string) ([]profile.Path, error) {
+	var refs []profile.Path
+	for base := range strings.SplitSeq(s, " ") {
+		if base == "" {
+			continue
+		}
+		p, err := profile.ParseBase(base)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, p)
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs), nil
+}
+
+// String is the narinfo file that says the same.
+func (n *NarInfo) String() string {
+	var b strings.Builder
+	put := func(key, value string) { b.WriteString(key + ": " + value + "\n") }
+	put("StorePath", string(n.Path))
+	put("URL", n.URL)
+	put("Compression", n.Compression)
+	if n.FileHash.Known() {
+		put("FileHash", n.FileHash.String())
+	}
+	if n.FileSize > 0 {
+		put("FileSize", strconv.FormatInt(n.FileSize, 10))
+	}
+	put("NarHash", n.NarHash.String())
+	put("NarSize", strconv.FormatInt(n.NarSize, 10))
+	bases := make([]string, len(n.References))
+	for i, ref := range n.References {
+		bases[i] = ref.Base()
+	}
+	put("References", strings.Join(bases, " "))
+	if n.Deriver != "" {
+		put("Deriver", n.Deriver.Base())
+	}
+	for _, sig := range n.Signatures {
+		put("Sig", sig)
+	}
+	if n.CA != "" {
+		put("CA", n.CA)
+	}
+	return b.String()
+}
