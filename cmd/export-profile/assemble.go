@@ -11,30 +11,23 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile"
-	"github.com/export-profile/export-profile/profile/source"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
 // assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
 type assembly struct {
-	from       string
-	profiles   []string
-	references string
-	verify     bool
-	cache      string
-	noCache    bool
-	bare       bool
-	user       string
-	caFiles    []string
+	sources
+	profiles []string
+	cache    string
+	noCache  bool
+	bare     bool
+	user     string
+	caFiles  []string
 }
 
 func (a *assembly) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&a.from, "from", "", "read the store from `SOURCE`: an export stream (a file, or - for standard input) "+
-		"or a directory with nix/store in it; default: this machine's store")
+	a.sources.flags(fs)
 	fs.StringArrayVar(&a.profiles, "profile", nil, "export `NAME`: a profile or result link, a store path or its base name; repeatable")
-	fs.StringVar(&a.references, "references", "", "take hashes and references from `FILE` "+
-		"(closureInfo's registration, nix-store --dump-db, nix path-info --json), and check contents against them")
-	fs.BoolVar(&a.verify, "verify-store", false, "check the NAR hashes of this machine's store, too")
 	fs.StringVar(&a.user, "user", "", "run as `USER`: NAME:UID[:GID] with an account and a home, or UID[:GID], root or nobody")
 	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&a.bare, "bare", false, "only the files that the original script makes: no /tmp, accounts or certificate links")
@@ -58,21 +51,7 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	if err != nil {
 		return nil, nil, err
 	}
-	if a.from == "-" && t.in != nil {
-		if fi, err := t.in.Stat(); err == nil && fi.Mode()&os.ModeCharDevice != 0 {
-			return nil, nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
-				"--from -: standard input is a terminal")
-		}
-	}
-	reading := say.progress("reading", 0)
-	store, err := source.Open(ctx, a.from, source.Options{
-		Stdin:      t.in,
-		TempDir:    a.cacheDir(),
-		References: a.references,
-		Verify:     a.verify,
-		Progress:   reading.add,
-	})
-	reading.done()
+	store, err := a.open(ctx, t, say, a.cacheDir(), a.noCache)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +121,7 @@ func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
 // resolve finds the profiles that were named, or the default one.
 func (a *assembly) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
 	names := a.profiles
-	if len(names) == 0 && a.from == "" {
+	if len(names) == 0 && len(a.from) == 0 {
 		name, err := defaultProfile()
 		if err != nil {
 			return nil, err

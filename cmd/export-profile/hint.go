@@ -31,6 +31,8 @@ func hint(err error) string {
 		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
 	case errors.As(err, &closure) && len(closure.Missing) > 0:
 		return "export all that the profile needs: nix-store --export $(nix-store -qR PROFILE)"
+	case errors.Is(err, profile.ErrUntrusted):
+		return "trust the key of whoever signs there with --trusted-public-key, or, if you trust the place itself, use --no-check-sigs"
 	case errors.As(err, &format):
 		return "an export stream is made by: nix-store --export $(nix-store -qR PROFILE) > FILE"
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -18,6 +17,7 @@ const imageHelp = `examples:
   export-profile image oci:hello:v1
   export-profile image --profile ./result --tag registry.example.com/team/hello:v1 oci:hello
   export-profile image --from hello.export --entrypoint hello --user app:1000 oci:hello:v1
+  export-profile image --from https://cache.example.com --profile /nix/store/…-hello-1.0 oci:hello:v1
   nix-store --export $(nix-store -qR ./result) | export-profile image --from - oci:hello:v1
 
 Makes an OCI image of a profile and everything it refers to, and prints its digest.
@@ -100,12 +100,19 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
+	var digest *pending
+	if o.digestFile != "" {
+		if digest, err = newPending(o.digestFile, desc.Digest.String()+"\n"); err != nil {
+			return err
+		}
+		defer digest.remove()
+	}
 	if err := layout.Publish(ctx, desc, dest.names...); err != nil {
 		return err
 	}
 
-	if o.digestFile != "" {
-		if err := writeFile(o.digestFile, desc.Digest.String()+"\n"); err != nil {
+	if digest != nil {
+		if err := digest.publish(); err != nil {
 			return err
 		}
 	}
@@ -252,24 +259,4 @@ func (d *destination) suggestedName() string {
 		return "NAME"
 	}
 	return strings.TrimPrefix(n.Full, "docker.io/library/")
-}
-
-// writeFile writes a small result whole or not at all.
-func writeFile(name, content string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), ".export-profile-*")
-	if err != nil {
-		return fmt.Errorf("write %q: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-			err = fmt.Errorf("write %q: %w", name, err)
-		}
-	}()
-	_, err = f.WriteString(content)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }

@@ -19,18 +19,35 @@ var layers = map[string][]string{
 	"profile":             {"rootfs"},
 	"profile/nar":         {"profile", "rootfs"},
 	"profile/references":  {"profile", "profile/nar", "rootfs"},
-	"profile/exportstore": {"profile", "profile/nar", "rootfs"},
+	"profile/decompress":  {},
+	"profile/spool":       {},
+	"profile/trust":       {"profile", "profile/nar", "rootfs"},
+	"profile/input":       {"profile/decompress", "profile/spool"},
 	"profile/localstore":  {"profile", "profile/nar", "rootfs"},
+	"profile/exportstore": {"profile", "profile/decompress", "profile/input", "profile/nar", "rootfs"},
+	"profile/binarycache": {"profile", "profile/decompress", "profile/nar", "profile/spool", "rootfs"},
+	"profile/scan":        {"profile", "profile/nar", "rootfs"},
+	"profile/tarstore":    {"profile", "profile/input", "profile/scan", "rootfs"},
 	"profile/storetest":   {"profile", "profile/nar", "profile/references", "rootfs"},
-	"profile/source":      {"profile", "profile/exportstore", "profile/localstore", "profile/references"},
-	"ocilayout":           {"rootfs"},
-	"cmd/export-profile":  {"profile", "profile/exportstore", "profile/localstore", "profile/source", "rootfs", "ocilayout"},
+	"profile/source": {
+		"profile", "profile/binarycache", "profile/exportstore", "profile/input", "profile/localstore",
+		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs",
+	},
+	"ocilayout": {"rootfs"},
+	"cmd/export-profile": {
+		"profile", "profile/exportstore", "profile/localstore", "profile/source", "profile/tarstore", "profile/trust",
+		"rootfs", "ocilayout",
+	},
 }
 
 // rooms are what each package may import of others' code, besides the standard library and x/sys.
 var rooms = map[string][]string{
 	"profile/localstore": {"zombiezen.com/go/sqlite"},
-	"profile/storetest":  {"github.com/google/go-cmp"},
+	"profile/decompress": {
+		"github.com/klauspost/compress", "github.com/mikelolasagasti/xz",
+		"github.com/andybalholm/brotli", "github.com/pierrec/lz4/v4",
+	},
+	"profile/storetest": {"github.com/google/go-cmp", "github.com/klauspost/compress"},
 	"ocilayout": {
 		"github.com/opencontainers/umoci/oci/cas", "github.com/opencontainers/umoci/oci/casext",
 		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",

@@ -15,7 +15,7 @@ import (
 const rootfsHelp = `examples:
   export-profile rootfs ./root
   export-profile rootfs --from hello.export --writable ./root
-  export-profile rootfs --env-file env ./root && podman run --env-file env --rootfs ./root curl --version
+  export-profile rootfs --env-file env ./root && podman run --env-file env --rootfs "$PWD/root" curl --version
 
 Writes a root filesystem: the profile's closure in /nix/store, /run/profile, /etc with certificates,
 /bin/sh and /usr/bin/env if the profile has them, accounts, /tmp. DIR must not exist yet.
@@ -82,14 +82,21 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 			return err
 		}
 	}
+	var env *pending
+	if o.envFile != "" {
+		if env, err = newPending(o.envFile, strings.Join(all.base.Env, "\n")+"\n"); err != nil {
+			return err
+		}
+		defer env.remove()
+	}
 	writing := say.progress("writing", all.closure.Size())
 	err = rootfs.WriteDir(ctx, dir, all.parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
 	writing.done()
 	if err != nil {
 		return err
 	}
-	if o.envFile != "" {
-		if err := writeFile(o.envFile, strings.Join(all.base.Env, "\n")+"\n"); err != nil {
+	if env != nil {
+		if err := env.publish(); err != nil {
 			return err
 		}
 	}

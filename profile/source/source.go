@@ -1,42 +1,71 @@
 // Package source tells the forms of a store apart, by looking and never by a file's name.
 //
-//	""            the store of this machine
-//	-             an export stream on standard input
-//	a file        an export stream (nix-store --export); also a pipe or socket with a name
-//	a directory   with nix/store in it: a relocated store
+//	""                  the store of this machine
+//	-                   a file on standard input
+//	http(s)://…         a binary cache
+//	a directory         with nix/store in it: a relocated store, with its database or without;
+//	                    with nix-cache-info or narinfo files in it: a binary cache;
+//	                    with store objects in it: a store directory
+//	a file, or a pipe   an export stream (nix-store --export, nix nario export), or a tar of such a directory;
+//	                    also compressed
 //
-// What is recognised but not supported is refused by its name.
+// Several are a chain: the first that has an object gives it.
+//
+// Where a form does not say what its objects refer to, Options.References does, or else they are scanned.
 package source
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/export-profile/export-profile/profile"
-	"github.com/export-profile/export-profile/profile/exportstore"
+	"github.com/export-profile/export-profile/profile/binarycache"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/references"
+	"github.com/export-profile/export-profile/profile/trust"
 )
 
 // Options say how a source is read. The zero value is right.
 type Options struct {
 	// Stdin is what "-" stands for.
 	Stdin *os.File
-	// TempDir is where a stream that cannot be read twice is kept meanwhile, by default os.TempDir.
-	TempDir string
+	// SpoolDir is where is kept meanwhile what cannot be read twice, by default os.TempDir.
+	SpoolDir string
+	// Progress is called with the bytes of a file read since the last call.
+	Progress func(bytes int64)
+	// Note, if not nil, is called with what a person should know of a source.
+	Note func(text string)
+
 	// References is a file that says what the objects' hashes and references are,
-	// for a source that does not, or in place of what it says.
+	// for sources that do not, or in place of what they say.
 	References string
 	// Verify checks the NAR hashes of this machine's store, too.
 	Verify bool
-	// Progress is called with the bytes of a stream read since the last call.
-	Progress func(bytes int64)
+
+	// Keys are those that may vouch for objects; see package trust.
+	Keys trust.Keys
+	// Vouched says of which sources objects must be vouched for.
+	Vouched Vouched
+
+	// What follows is for servers. NarInfoDir is where narinfos are kept from run to run, if it is not empty.
+	NarInfoDir string
+	Netrc      string
+	Proxy      func(*http.Request) (*url.URL, error)
 }
+
+// Vouched says of which sources objects must be vouched for by a key or by their content address.
+type Vouched int
+
+const (
+	Servers Vouched = iota // those of http(s)://, as files have been handed over by somebody already
+	Nothing
+	All
+)
 
 // NotStoreError says what a source is instead of a form of a store that is supported.
 type NotStoreError struct {
@@ -47,78 +76,103 @@ func (e *NotStoreError) Error() string {
 	return fmt.Sprintf("open store %q: it is %s", e.Source, e.Is)
 }
 
-// Open opens the store that a source is. The error wraps fs.ErrNotExist if there is nothing.
-func Open(ctx context.Context, from string, o Options) (profile.Store, error) {
+// Open opens the stores that sources are, or this machine's if there are none, as one.
+// The error wraps fs.ErrNotExist if there is nothing.
+func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, err error) {
+	if len(sources) == 0 {
+		sources = []string{""}
+	}
 	var infos []*profile.Info
 	if o.References != "" {
-		var err error
 		if infos, err = readReferences(o.References); err != nil {
 			return nil, err
 		}
 	}
-	s, err := open(ctx, from, o)
-	if err != nil || o.References == "" {
-		return s, err
+	var stores []profile.Store
+	defer func() {
+		if err != nil {
+			for _, s := range stores {
+				err = errors.Join(err, s.Close())
+			}
+		}
+	}()
+	stdin := false
+	for _, from := range sources {
+		if from == "-" && stdin {
+			return nil, errors.New("open store: standard input cannot be read twice")
+		}
+		stdin = stdin || from == "-"
+		s, err := recognise(ctx, from, o)
+		if err != nil {
+			return nil, err
+		}
+		if mustBeVouched(from, infos, o) {
+			s = trust.Require(s, o.Keys)
+		}
+		stores = append(stores, s)
 	}
-	return references.Overlay(s, infos), nil
+	s := profile.Chain(stores...)
+	if o.References != "" {
+		s = references.Overlay(s, infos)
+		if o.Vouched == All {
+			s = trust.Require(s, o.Keys)
+		}
+	}
+	return s, nil
 }
 
-func open(ctx context.Context, from string, o Options) (profile.Store, error) {
+// mustBeVouched says whether what a source says of its objects needs more than its word.
+// Where a file of references has the hashes, it is that file's word that counts.
+func mustBeVouched(from string, infos []*profile.Info, o Options) bool {
+	hashed := o.References != "" && !slices.ContainsFunc(infos, func(i *profile.Info) bool { return !i.NarHash.Known() })
+	switch o.Vouched {
+	case All:
+		return o.References == "" // or else what is made of both
+	case Servers:
+		return binarycache.IsURL(from) && !hashed
+	}
+	return false
+}
+
+// recognise opens one source, whatever it is.
+func recognise(ctx context.Context, from string, o Options) (profile.Store, error) {
 	switch {
 	case from == "":
-		return openLocal(ctx, "/", o)
+		return openRoot(ctx, "/", o)
 	case from == "-":
-		return openExport(ctx, o.Stdin, o)
-	case strings.HasPrefix(from, "http://"), strings.HasPrefix(from, "https://"):
-		return nil, &NotStoreError{from, "a binary cache, which is not supported"}
+		if o.Stdin == nil {
+			return nil, fmt.Errorf("open store: standard input: %w", os.ErrInvalid)
+		}
+		return openFile(ctx, o.Stdin, o)
+	case binarycache.IsURL(from):
+		return openCache(ctx, from, o)
 	}
 	fi, err := os.Stat(from)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if !fi.IsDir() {
-		f, err := os.Open(from)
-		if err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
-		}
-		s, err := openExport(ctx, f, o)
-		if err != nil {
-			f.Close()
-		}
-		return s, err
+	if fi.IsDir() {
+		return openDirectory(ctx, from, o)
 	}
-	has := func(name string) bool {
-		_, err := os.Stat(filepath.Join(from, name))
-		return err == nil
-	}
-	switch {
-	case has("nix/store"):
-		return openLocal(ctx, from, o)
-	case has("nix-cache-info"):
-		return nil, &NotStoreError{from, "a binary cache, which is not supported"}
-	case strings.HasSuffix(filepath.Clean(from), "/nix/store"):
-		return nil, &NotStoreError{from, "a store directory; name the directory that nix/store lies in"}
-	}
-	return nil, &NotStoreError{from, "a directory without nix/store in it"}
-}
-
-func openLocal(ctx context.Context, root string, o Options) (profile.Store, error) {
-	root, err := filepath.Abs(root)
+	f, err := os.Open(from)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s, err := localstore.Open(ctx, root, localstore.Options{Verify: o.Verify, TempDir: o.TempDir})
-	if errors.Is(err, localstore.ErrNoDatabase) && o.References != "" {
-		return localstore.Open(ctx, root, localstore.Options{NoDatabase: true})
+	s, err := openFile(ctx, f, o)
+	if err != nil {
+		f.Close()
 	}
 	return s, err
 }
 
-func openExport(ctx context.Context, f *os.File, o Options) (profile.Store, error) {
-	if f == nil {
-		return nil, fmt.Errorf("open store: standard input: %w", fs.ErrInvalid)
-	}
-	return exportstore.Open(ctx, f, exportstore.Options{SpoolDir: o.TempDir, Progress: o.Progress})
+func openCache(ctx context.Context, from string, o Options) (profile.Store, error) {
+	return binarycache.Open(ctx, from, binarycache.Options{
+		SpoolDir: o.SpoolDir,
+		Progress: o.Progress,
+		CacheDir: o.NarInfoDir,
+		Netrc:    o.Netrc,
+		Proxy:    o.Proxy,
+	})
 }
 
 func readReferences(name string) ([]*profile.Info, error) {
@@ -132,4 +186,9 @@ func readReferences(name string) ([]*profile.Info, error) {
 		return nil, fmt.Errorf("read references %q: %w", name, err)
 	}
 	return infos, nil
+}
+
+// localOptions are those of stores that are directories.
+func localOptions(o Options) localstore.Options {
+	return localstore.Options{Verify: o.Verify, TempDir: o.SpoolDir, Signatures: o.Vouched == All}
 }

@@ -1,8 +1,14 @@
 package source
 
 import (
+	"bytes"
+	"compress/gzip"
+	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,73 +17,219 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/storetest"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
-// unpack makes a store directory of the golden closure, without a database.
-func unpack(t *testing.T) string {
-	t.Helper()
-	s, err := Open(t.Context(), storetest.File(t, "basic.nix-export"), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	c, err := profile.FindClosure(t.Context(), s, storetest.GoldenProfile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(t.TempDir(), "root")
-	t.Cleanup(func() { _ = rootfs.RemoveAll(dir) })
-	if err := rootfs.WriteDir(t.Context(), dir, c.Parts(t.Context()), rootfs.DirOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+// form is a way to hand a store over: it writes a sample and says how it is opened.
+type form struct {
+	name    string
+	write   func(t *testing.T, s *storetest.Sample) ([]string, Options)
+	scanned bool
+	server  bool
 }
 
-// TestGolden: each form of the golden closure is recognised and holds the same.
-func TestGolden(t *testing.T) {
-	stream := storetest.File(t, "basic.nix-export")
-	registration := storetest.File(t, "basic.registration")
-	for name, open := range map[string]func(t *testing.T) (profile.Store, error){
-		"export stream": func(t *testing.T) (profile.Store, error) {
-			return Open(t.Context(), stream, Options{})
-		},
-		"standard input": func(t *testing.T) (profile.Store, error) {
-			f, err := os.Open(stream)
-			if err != nil {
+func one(from string, o Options) ([]string, Options) { return []string{from}, o }
+
+// pipe is a pipe with what is in a file.
+func pipe(t *testing.T, name string) *os.File {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer w.Close()
+		_, _ = w.Write(b)
+	}()
+	return r
+}
+
+func gzipped(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	if _, err := z.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name = filepath.Join(t.TempDir(), "no-ending-that-says-so")
+	if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func serve(t *testing.T, dir string) string {
+	t.Helper()
+	s := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func forms() []form {
+	return []form{
+		{name: "export file", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteExport(t), Options{})
+		}},
+		{name: "export pipe", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one("-", Options{Stdin: pipe(t, s.WriteExport(t))})
+		}},
+		{name: "export file, gzip", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(gzipped(t, s.WriteExport(t)), Options{})
+		}},
+		{name: "export file with references", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteExport(t), Options{References: s.WritePathInfo(t)})
+		}},
+		{name: "directory with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteRoot(t), Options{References: s.WriteRegistration(t, true)})
+		}},
+		{name: "directory with path-info", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteRoot(t), Options{References: s.WritePathInfo(t)})
+		}},
+		{name: "directory with exportReferencesGraph", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteRoot(t), Options{References: s.WriteRegistration(t, false)})
+		}},
+		{name: "directory alone", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteRoot(t), Options{})
+		}},
+		{name: "its store directory", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteRoot(t)+"/nix/store", Options{})
+		}},
+		{name: "store directory elsewhere", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			root := s.WriteRoot(t)
+			if err := os.Rename(root+"/nix/store", root+"/elsewhere"); err != nil {
 				t.Fatal(err)
 			}
-			return Open(t.Context(), "-", Options{Stdin: f})
-		},
-		"export stream with references": func(t *testing.T) (profile.Store, error) {
-			return Open(t.Context(), stream, Options{References: registration})
-		},
-		"store without a database, with references": func(t *testing.T) (profile.Store, error) {
-			return Open(t.Context(), unpack(t), Options{References: registration})
-		},
-		"the same, with JSON": func(t *testing.T) (profile.Store, error) {
-			return Open(t.Context(), unpack(t), Options{References: storetest.File(t, "basic.path-info.json")})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, err := open(t)
-			if err != nil {
+			return one(root+"/elsewhere", Options{})
+		}},
+		{name: "tar with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteTar(t), Options{References: s.WriteRegistration(t, true)})
+		}},
+		{name: "tar, gzip, pipe, with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one("-", Options{Stdin: pipe(t, gzipped(t, s.WriteTar(t))), References: s.WriteRegistration(t, true)})
+		}},
+		{name: "tar alone", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteTar(t), Options{})
+		}},
+		{name: "cache directory", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(s.WriteCache(t, "zstd"), Options{})
+		}},
+		{name: "cache directory without nix-cache-info", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			dir := s.WriteCache(t, "none")
+			if err := os.Remove(dir + "/nix-cache-info"); err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
-			storetest.Golden(t, s)
-			p, err := profile.Default(t.Context(), s)
-			if err != nil || p.Path != storetest.GoldenProfile {
-				t.Errorf("Default() = %v, %v; want %q, <nil>", p, err, storetest.GoldenProfile)
+			return one(dir, Options{})
+		}},
+		{name: "cache server", server: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(serve(t, s.WriteCache(t, "gzip")), Options{Vouched: Nothing})
+		}},
+		{name: "cache server, narinfos kept", server: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(serve(t, s.WriteCache(t, "none")), Options{Vouched: Nothing, NarInfoDir: t.TempDir()})
+		}},
+		{name: "cache server with path-info", server: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			return one(serve(t, s.WriteCache(t, "none")), Options{References: s.WritePathInfo(t)})
+		}},
+		{name: "chain", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			cache := s.WriteCache(t, "none")
+			for _, info := range s.Infos[:len(s.Infos)/2] {
+				if err := os.Remove(filepath.Join(cache, info.Path.Digest()+".narinfo")); err != nil {
+					t.Fatal(err)
+				}
 			}
-		})
+			return []string{cache, s.WriteExport(t)}, Options{}
+		}},
+	}
+}
+
+// TestForms: every form of every sample holds the same.
+func TestForms(t *testing.T) {
+	for _, sample := range storetest.Samples(t) {
+		for _, f := range forms() {
+			t.Run(sample.Name+"/"+f.name, func(t *testing.T) {
+				t.Parallel()
+				if f.scanned && sample.Name != "golden" {
+					t.Skip("its references are not in its bytes")
+				}
+				if f.server && sample.Name == "many" {
+					sample = storetest.Many(t, 200) // each is asked for several times
+				}
+				from, o := f.write(t, sample)
+				notes := 0
+				o.SpoolDir = t.TempDir()
+				o.Note = func(string) { notes++ }
+				s, err := Open(t.Context(), from, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (notes > 0) != f.scanned {
+					t.Errorf("%d notes; want some: %v", notes, f.scanned)
+				}
+				if f.scanned {
+					testScanned(t, s, sample)
+				} else {
+					storetest.Test(t, s, sample)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				if left, _ := os.ReadDir(o.SpoolDir); len(left) > 0 {
+					t.Errorf("%v is left over", left)
+				}
+			})
+		}
+	}
+}
+
+// testScanned: what scanning finds of the golden closure is what is registered,
+// but for the references that are in circles of one. Files and hashes are the same.
+func testScanned(t *testing.T, s profile.Store, sample *storetest.Sample) {
+	c, err := profile.FindClosure(t.Context(), s, sample.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Infos) != len(sample.Infos) {
+		t.Errorf("closure has %d objects; want %d", len(c.Infos), len(sample.Infos))
+	}
+	for i, info := range c.Infos {
+		if want := sample.Infos[min(i, len(sample.Infos)-1)]; info.Path != want.Path || info.NarHash != want.NarHash || info.NarSize != want.NarSize {
+			t.Errorf("Info = %+v; want %+v", info, want)
+		}
+	}
+}
+
+// TestDefault: without a name, the profile is what nothing else refers to.
+func TestDefault(t *testing.T) {
+	for _, sample := range storetest.Samples(t) {
+		if sample.Name == "odd" {
+			continue // it has circles that nothing else refers to
+		}
+		s, err := Open(t.Context(), []string{sample.WriteExport(t)}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if p, err := profile.Default(t.Context(), s); err != nil || p.Path != sample.Root {
+			t.Errorf("Default() of %s = %v, %v; want %q, <nil>", sample.Name, p, err, sample.Root)
+		}
 	}
 }
 
 // TestContentAgainstReferences: a store whose content was changed is noticed when it is read.
 func TestContentAgainstReferences(t *testing.T) {
-	dir := unpack(t)
-	name := filepath.Join(dir, "nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0/etc/hello/hello.conf")
+	const object profile.Path = "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0"
+	sample := storetest.GoldenSample(t)
+	dir := sample.WriteRoot(t)
+	name := filepath.Join(dir, object.Root(), "etc/hello/hello.conf")
 	if err := os.Chmod(name, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -88,52 +240,109 @@ func TestContentAgainstReferences(t *testing.T) {
 	if err := os.WriteFile(name, []byte(strings.ToUpper(string(b))), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), dir, Options{References: storetest.File(t, "basic.registration")})
+	s, err := Open(t.Context(), []string{dir}, Options{References: sample.WriteRegistration(t, true)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	_, err = storetest.List(s.Files(t.Context(), "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0"))
-	if err == nil || !strings.Contains(err.Error(), "was changed or damaged") {
+	if _, err = storetest.List(s.Files(t.Context(), object)); err == nil || !strings.Contains(err.Error(), "was changed or damaged") {
 		t.Errorf("Files of a changed object: %v; want an error", err)
+	}
+}
+
+// TestVouched: objects of a server need somebody who vouches for them, those of files only if it is demanded.
+func TestVouched(t *testing.T) {
+	sample := storetest.GoldenSample(t)
+	dir := sample.WriteCache(t, "none")
+	url := serve(t, dir)
+	for _, test := range []struct {
+		name string
+		from []string
+		o    Options
+		ok   bool
+	}{
+		{"server", []string{url}, Options{}, false},
+		{"server, all", []string{url}, Options{Vouched: All}, false},
+		{"server, nothing", []string{url}, Options{Vouched: Nothing}, true},
+		{"directory", []string{dir}, Options{}, true},
+		{"directory, all", []string{dir}, Options{Vouched: All}, false},
+		{"stream, all", []string{sample.WriteExport(t)}, Options{Vouched: All}, false},
+		{"server, then directory", []string{url, dir}, Options{}, true},
+		{"server with references", []string{url}, Options{References: sample.WritePathInfo(t)}, true},
+		{"server with references, all", []string{url}, Options{References: sample.WritePathInfo(t), Vouched: All}, false},
+		{"server with references without hashes", []string{url}, Options{References: sample.WriteRegistration(t, false)}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := Open(t.Context(), test.from, test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			_, err = profile.FindClosure(t.Context(), s, sample.Root)
+			if (err == nil) != test.ok || err != nil && !errors.Is(err, profile.ErrUntrusted) {
+				t.Errorf("FindClosure = %v; want success %v, or %v", err, test.ok, profile.ErrUntrusted)
+			}
+		})
 	}
 }
 
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"cache", "empty", "a/nix/store", "linked"} {
+	for _, name := range []string{"empty", "a/nix/store", "other"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, content := range map[string]string{"cache/nix-cache-info": "StoreDir: /nix/store\n", "text": "hello", "none": ""} {
+	for name, content := range map[string]string{"other/nix-cache-info": "StoreDir: /gnu/store\n", "text": "hello", "none": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, test := range []struct {
-		from, references string
-		want             string
-		is               error
+		from       []string
+		references string
+		want       string
+		is         error
 	}{
-		{from: dir + "/gone", want: "no such file", is: fs.ErrNotExist},
-		{from: dir + "/empty", want: "a directory without nix/store in it"},
-		{from: dir + "/a", want: "", is: localstore.ErrNoDatabase},
-		{from: dir + "/a/nix/store", want: "name the directory that nix/store lies in"},
-		{from: dir + "/cache", want: "a binary cache"},
-		{from: "https://cache.example.com", want: "a binary cache"},
-		{from: dir + "/text", want: "not an export stream, but something unknown"},
-		{from: dir + "/none", want: "not an export stream, but empty"},
-		{from: "-", want: "standard input", is: fs.ErrInvalid},
-		{from: dir + "/a", references: dir + "/gone", want: "read references", is: fs.ErrNotExist},
-		{from: dir + "/a", references: dir + "/text", want: "read references"},
+		{from: []string{dir + "/gone"}, want: "no such file", is: fs.ErrNotExist},
+		{from: []string{dir + "/empty"}, want: "a directory without nix/store, nix-cache-info or store objects in it"},
+		{from: []string{dir + "/other"}, want: "/gnu/store"},
+		{from: []string{dir + "/text"}, want: "not an export stream, but something unknown"},
+		{from: []string{dir + "/none"}, want: "not an export stream, but empty"},
+		{from: []string{"-"}, want: "standard input", is: fs.ErrInvalid},
+		{from: []string{"-", "-"}, want: "standard input"},
+		{from: []string{dir + "/a", dir + "/gone"}, want: "no such file", is: fs.ErrNotExist},
+		{from: []string{"https://"}, want: "not a URL"},
+		{from: []string{dir + "/a"}, references: dir + "/gone", want: "read references", is: fs.ErrNotExist},
+		{from: []string{dir + "/a"}, references: dir + "/text", want: "read references"},
 	} {
-		s, err := Open(t.Context(), test.from, Options{References: test.references})
+		s, err := Open(t.Context(), test.from, Options{References: test.references, SpoolDir: t.TempDir()})
 		if err == nil {
 			s.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), test.want) || test.is != nil && !errors.Is(err, test.is) {
 			t.Errorf("Open(%q, %q) = %v; want an error with %q, %v", test.from, test.references, err, test.want, test.is)
 		}
+	}
+}
+
+// TestMachine: this machine's store without a database is named, and not scanned.
+func TestMachine(t *testing.T) {
+	if _, err := os.Stat("/nix/var/nix/db/db.sqlite"); err == nil {
+		t.Skip("this machine has one with a database")
+	}
+	if s, err := Open(t.Context(), nil, Options{}); !errors.Is(err, localstore.ErrNoDatabase) {
+		t.Errorf("Open of this machine's store = %v, %v; want %v", s, err, localstore.ErrNoDatabase)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, w := io.Pipe()
+	defer w.Close()
+	defer r.Close()
+	if _, err := Open(ctx, []string{storetest.File(t, "basic.nix-export")}, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Open, cancelled = %v; want %v", err, context.Canceled)
 	}
 }

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// pending is a small file beside a larger result. It is written before the result is visible,
+// so that all that can fail has failed by then, and takes its name after it.
+type pending struct{ name, temp string }
+
+func newPending(name, content string) (_ *pending, err error) {
+	if fi, err := os.Stat(name); err == nil && fi.IsDir() {
+		return nil, fmt.Errorf("write %q: it is a directory", name)
+	}
+	// Always the same name, so that the next run takes the place of what a killed one left.
+	temp := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".export-profile-new")
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("write %q: %w", name, err)
+	}
+	_, err = f.WriteString(content)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		os.Remove(f.Name())
+		return nil, fmt.Errorf("write %q: %w", name, err)
+	}
+	return &pending{name, f.Name()}, nil
+}
+
+func (p *pending) publish() error { return os.Rename(p.temp, p.name) }
+
+// remove removes what was not published.
+func (p *pending) remove() { os.Remove(p.temp) }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/source"
+	"github.com/export-profile/export-profile/profile/trust"
+)
+
+// sources are the flags that say where stores are and what of them is believed.
+type sources struct {
+	from        []string
+	references  string
+	verify      bool
+	trusted     []string
+	noCheckSigs bool
+	requireSigs bool
+	netrc       string
+}
+
+func (o *sources) flags(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&o.from, "from", nil, "read the store from `SOURCE`: a binary cache (a directory, or http(s)://…), "+
+		"an export stream or a tar of a store (a file, or - for standard input; also compressed), "+
+		"or a directory with nix/store in it; repeatable: the first that has a path gives it; default: this machine's store")
+	fs.StringVar(&o.references, "references", "", "take hashes and references from `FILE` "+
+		"(closureInfo's registration, nix-store --dump-db, nix path-info --json, .attrs.json), and check contents against them")
+	fs.BoolVar(&o.verify, "verify-store", false, "check the NAR hashes of this machine's store, too")
+	fs.StringArrayVar(&o.trusted, "trusted-public-key", nil, "believe what `KEY` has signed: name:base64, or a file of such keys; "+
+		"repeatable; cache.nixos.org's is known")
+	fs.BoolVar(&o.noCheckSigs, "no-check-sigs", false, "believe servers without signatures")
+	fs.BoolVar(&o.requireSigs, "require-sigs", false, "believe files and this machine's store only with signatures, too")
+	fs.StringVar(&o.netrc, "netrc", "", "logins for servers are in `FILE` (default ~/.netrc, if there is one)")
+}
+
+// open opens all sources as one store. Large temporary files go to cacheDir.
+func (o *sources) open(ctx context.Context, t terminal, say *speaker, cacheDir string, noCache bool) (profile.Store, error) {
+	options := source.Options{
+		Stdin:      t.in,
+		SpoolDir:   cacheDir,
+		References: o.references,
+		Verify:     o.verify,
+		Proxy:      http.ProxyFromEnvironment,
+		Note:       func(text string) { say.notef("%s", text) },
+	}
+	for _, from := range o.from {
+		if from == "-" && t.in != nil {
+			if fi, err := t.in.Stat(); err == nil && fi.Mode()&os.ModeCharDevice != 0 {
+				return nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
+					"--from -: standard input is a terminal")
+			}
+		}
+	}
+	if !noCache {
+		options.NarInfoDir = filepath.Join(cacheDir, "narinfo")
+	}
+	var err error
+	if options.Keys, err = o.keys(); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.noCheckSigs && o.requireSigs:
+		return nil, usagef("", "--no-check-sigs and --require-sigs say the opposite")
+	case o.noCheckSigs:
+		options.Vouched = source.Nothing
+	case o.requireSigs:
+		options.Vouched = source.All
+	}
+	if options.Netrc = o.netrc; options.Netrc == "" {
+		if home, err := os.UserHomeDir(); err == nil {
+			if name := filepath.Join(home, ".netrc"); exists(name) {
+				options.Netrc = name
+			}
+		}
+	}
+	reading := say.progress("reading", 0)
+	options.Progress = reading.add
+	store, err := source.Open(ctx, o.from, options)
+	reading.done()
+	return store, err
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// keys are those that are trusted: the known ones, and those given as words or in files.
+func (o *sources) keys() (trust.Keys, error) {
+	keys := trust.Default()
+	for _, word := range o.trusted {
+		if key, err := trust.ParseKey(word); err == nil {
+			keys = append(keys, key)
+			continue
+		} else if !exists(word) {
+			return nil, usagef("as in --trusted-public-key example.com-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=, or the name of a file",
+				"--trusted-public-key: %v", err)
+		}
+		more, err := readKeys(word)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, more...)
+	}
+	return keys, nil
+}
+
+func readKeys(name string) (trust.Keys, error) {
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read trusted keys: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	keys, err := trust.ParseKeys(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("read trusted keys %q: %w", name, err)
+	}
+	return keys, nil
+}

@@ -1,0 +1,83 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/exportstore"
+	"github.com/export-profile/export-profile/profile/input"
+	"github.com/export-profile/export-profile/profile/localstore"
+	"github.com/export-profile/export-profile/profile/references"
+	"github.com/export-profile/export-profile/profile/tarstore"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// headLen is how much tells the forms of a file apart.
+const headLen = 512
+
+// openFile opens an export stream or a tar. After an error f may be closed or not.
+func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error) {
+	in, err := input.Open(ctx, f, input.Options{SpoolDir: o.SpoolDir, Progress: o.Progress})
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", f.Name(), err)
+	}
+	head, err := in.Peek(headLen)
+	if err != nil {
+		in.Abandon()
+		return nil, fmt.Errorf("read %q: %w", f.Name(), err)
+	}
+	if !tarstore.Recognise(head) {
+		s, err := exportstore.Read(in)
+		if err != nil {
+			in.Abandon()
+		}
+		return s, err
+	}
+	s, err := tarstore.Read(in)
+	if err != nil {
+		in.Abandon()
+		return nil, err
+	}
+	if o.References != "" {
+		return s, nil
+	}
+	infos, err := tarDatabase(ctx, s, o)
+	if err == nil {
+		return references.Overlay(s, infos), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, s.Close())
+	}
+	candidates, err := s.Paths(ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return scanned(f.Name(), s, candidates, o)
+}
+
+// tarDatabase is what the database in a tar says. The error wraps fs.ErrNotExist if there is none.
+func tarDatabase(ctx context.Context, s *tarstore.Store, o Options) (_ []*profile.Info, err error) {
+	parent := cmp.Or(o.SpoolDir, os.TempDir())
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return nil, err
+	}
+	const what = "database"
+	if err := rootfs.CleanStaging(parent, what, nil); err != nil {
+		return nil, err
+	}
+	staging, err := rootfs.NewStaging(parent, what)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, staging.Remove()) }()
+	name, err := s.Database(staging.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return localstore.ReadDatabase(ctx, name, o.SpoolDir)
+}
