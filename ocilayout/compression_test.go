@@ -2,10 +2,12 @@ package ocilayout
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
+	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -83,22 +85,22 @@ func TestCompressionBytes(t *testing.T) {
 	content := []byte(text(7, 300<<10))
 	for s, want := range map[string]string{
 		"none":    "4bc267a0fb01547141463bb7e3f489a1969a238c73ce3b9783230791cd6004bc",
-		"gzip:1":  "a4874c4ce061dd296b7a9871c22e1c394f3abaecbf05963ec44613167a032599",
-		"gzip:2":  "c810b065d8edecb265aeb7e4c053fa959370b8fe6847ae9239197cb6a9aac54f",
-		"gzip:3":  "c08b3b12ce28464bdfd57fb31c11ce4aa041334e04e7290ac8810e9984cb1ff1",
-		"gzip:4":  "85c7979b5f42ddd95df9bdf4a47a5856a2eb4f0a0a9488ef8670b905e4574e2e",
-		"gzip:5":  "4402780d33870fbab944e9078739048a65d65aa8bc840dbd3186e0c7c8bf3828",
-		"gzip:6":  "698563f81837727d65de6fdf330a77bf0f2110ac17f9ed13346cda2f41c6ad13",
-		"gzip:7":  "d19e0c9d0d7014b2c416a6ea3e908dcab8f9ab73b082565386ebbc671396567f",
-		"gzip:8":  "17c9ea17246585ae8cffc588f5ec216b582e446f4c1b04078a98373a2bd46ee8",
-		"gzip:9":  "eb5ff483be7b7c64e8e84fc539f5691397f0a4b1a0f3a477d650c49591b5b5cb",
-		"zstd:1":  "acd3e36ea6683c360d245c5be88ff15cc9d7a8a88f2f0d96a799bd305bc1043b",
-		"zstd:2":  "acd3e36ea6683c360d245c5be88ff15cc9d7a8a88f2f0d96a799bd305bc1043b",
-		"zstd:3":  "540c8f2840be7ff45587bb48ce44f80b653ebfcb68e6730eea868526ac547a5d",
-		"zstd:5":  "540c8f2840be7ff45587bb48ce44f80b653ebfcb68e6730eea868526ac547a5d",
-		"zstd:6":  "520dccd3e2ca29876949b36787d714d89cd1d4807eebceaf7fa584cc7372086b",
-		"zstd:9":  "520dccd3e2ca29876949b36787d714d89cd1d4807eebceaf7fa584cc7372086b",
-		"zstd:10": "8c406bab9b1c7d956e494d3e50b943f2049b34d51bab1d9d56d56c6730f3c5cd",
+		"gzip:1":  "6568a77a019d2c36fd5d75776514d02a4fda91acbbcabc0957f6866fe0df7931",
+		"gzip:2":  "15a6a199a494aea33e73c505a998411e10f3cd30b407bb55ca7bfbaceeab8e0d",
+		"gzip:3":  "56a66ef831b429e6a51fcb88ee67e8912d53991a64a4a6d979196071a56013af",
+		"gzip:4":  "3297e59094a4c5bf63290f247e836777a1f40632cb3dce1fe84f561f98d3a791",
+		"gzip:5":  "fc83b40cb61d5f1643288bc7a8bf6e6111fe3ba26d8d1e4ac229435cf165e107",
+		"gzip:6":  "5824ff8371558b9916f8e74f9a6f416a1418a6e2153ac65ea633272a0542c60a",
+		"gzip:7":  "6a070a0d9dfc95fcded55d668f13e04d63bd4e5b1b0e5b2032d311efa1986f32",
+		"gzip:8":  "0564df13b8b5f6571adf132664af136d7563a7c1d122338143c8f9e9e540b293",
+		"gzip:9":  "9529f9d08d5650e8427c4bd8b8599658cc0653ca1eff02e90dcadccb006b79b0",
+		"zstd:1":  "b0663b759e48d6faca7809c8cf5eed6e33879cfba1353467596b166c4cb33dad",
+		"zstd:2":  "b0663b759e48d6faca7809c8cf5eed6e33879cfba1353467596b166c4cb33dad",
+		"zstd:3":  "ecca90d5ec4a7b89ae103652ebd9a7908192b1a3a71e44bff0867bf86934393c",
+		"zstd:5":  "ecca90d5ec4a7b89ae103652ebd9a7908192b1a3a71e44bff0867bf86934393c",
+		"zstd:6":  "0a9dd08b7a27048290a71768f9be673fc7539dce791c503b7809fb6a7fa728dd",
+		"zstd:9":  "0a9dd08b7a27048290a71768f9be673fc7539dce791c503b7809fb6a7fa728dd",
+		"zstd:10": "cf3b9395752a6ab8a7fcf751e43e767acb9ddf82969596f859a63c3c9b117ad5",
 	} {
 		t.Run(s, func(t *testing.T) {
 			t.Parallel()
@@ -121,40 +123,34 @@ func TestCompressionBytes(t *testing.T) {
 	}
 }
 
-// TestCompressionProcessors: the number of processors makes no difference.
-func TestCompressionProcessors(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	content := []byte(text(8, 1<<20))
-	for _, s := range []string{"gzip", "zstd"} {
-		c, err := ParseCompression(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		runtime.GOMAXPROCS(1)
-		one := compressed(t, c, content, 256<<10)
-		runtime.GOMAXPROCS(8)
-		if !bytes.Equal(one, compressed(t, c, content, 256<<10)) {
-			t.Errorf("%s: other bytes with eight processors than with one", s)
-		}
-	}
-}
-
-func compressed(t *testing.T, c Compression, content []byte, step int) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := c.writer(&b)
+// TestCompressVersion: the version is that of go.mod.
+func TestCompressVersion(t *testing.T) {
+	b, err := os.ReadFile("../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for len(content) > 0 {
-		n := min(step, len(content))
-		if _, err := io.Copy(w, bytes.NewReader(content[:n])); err != nil {
-			t.Fatal(err)
-		}
-		content = content[n:]
+	if want := "\t" + compressModule + " " + compressVersion + "\n"; !strings.Contains(string(b), want) {
+		t.Errorf("go.mod does not have %q", want)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+}
+
+// compressed is content written in steps.
+func compressed(t *testing.T, c Compression, content []byte, step int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	pool := newBlockPool(c, runtime.GOMAXPROCS(0))
+	_, n, err := pool.pack(t.Context(), &b, func(_ context.Context, w windowed) error {
+		for rest := content; len(rest) > 0; {
+			n := min(step, len(rest))
+			if _, err := w.Write(rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return nil
+	})
+	if err != nil || n != int64(len(content)) {
+		t.Fatalf("pack: %d bytes, %v; want %d", n, err, len(content))
 	}
 	return b.Bytes()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -77,41 +78,83 @@ func (e *engine) PutBlob(_ context.Context, r io.Reader) (digest.Digest, int64, 
 }
 
 // put stores what write writes.
-func (e *engine) put(write func(io.Writer) error) (_ digest.Digest, _ int64, err error) {
-	f, err := os.CreateTemp(filepath.Join(e.dir, ispec.ImageBlobsDir), ".tmp-")
+func (e *engine) put(write func(io.Writer) error) (digest.Digest, int64, error) {
+	f, err := e.newBlob()
 	if err != nil {
 		return "", 0, err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	h := sha256.New()
-	w := &countingWriter{w: io.MultiWriter(f, h)}
+	defer f.discard()
+	w := &sumWriter{w: f, hash: sha256.New()}
 	if err := write(w); err != nil {
 		return "", 0, err
 	}
-	if err := f.Chmod(0o644); err != nil {
-		return "", 0, err
-	}
-	if err := f.Close(); err != nil {
-		return "", 0, err
-	}
-	d := digest.NewDigest(digest.SHA256, h)
-	return d, w.n, os.Rename(f.Name(), e.path(d))
+	d := digest.NewDigest(digest.SHA256, w.hash)
+	return d, w.n, f.commit(d)
 }
 
-type countingWriter struct {
-	w io.Writer
-	n int64
+// sumWriter counts and, if it has a hash, hashes.
+type sumWriter struct {
+	w    io.Writer
+	hash hash.Hash
+	n    int64
 }
 
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
+func (s *sumWriter) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.n += int64(n)
+	if s.hash != nil {
+		s.hash.Write(p[:n])
+	}
 	return n, err
+}
+
+// newBlob is a blob without a name. The caller must call discard.
+func (e *engine) newBlob() (*blobFile, error) {
+	f, err := os.CreateTemp(filepath.Join(e.dir, ispec.ImageBlobsDir), ".tmp-")
+	if err != nil {
+		return nil, err
+	}
+	return &blobFile{f, e}, nil
+}
+
+type blobFile struct {
+	*os.File
+	engine *engine
+}
+
+// commit gives the blob its name. Whether that is right is the caller's business.
+func (b *blobFile) commit(d digest.Digest) error {
+	if err := b.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := b.Close(); err != nil {
+		return err
+	}
+	return os.Rename(b.Name(), b.engine.path(d))
+}
+
+// discard removes the file unless it became a blob.
+func (b *blobFile) discard() {
+	b.Close()
+	os.Remove(b.Name())
+}
+
+// adopt makes a blob of a file without copying it, as a clone or, if it may, a link.
+// It says whether it could. Whether the file is that blob is the caller's business.
+func (e *engine) adopt(name string, d digest.Digest, link bool) (bool, error) {
+	f, err := e.newBlob()
+	if err != nil {
+		return false, err
+	}
+	defer f.discard()
+	if cloneFile(f.File, name) {
+		return true, f.commit(d)
+	}
+	if !link || !linkable(name) {
+		return false, nil
+	}
+	err = os.Link(name, e.path(d))
+	return err == nil || errors.Is(err, fs.ErrExist), nil
 }
 
 // StatBlob says whether the layout has a blob.

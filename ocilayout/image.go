@@ -24,7 +24,8 @@ type Image struct {
 // AddImage builds an image's layers, config and manifest.
 // The result describes the manifest. Nothing is visible before it is published,
 // and of several images only the published one ever is.
-// Progress (see Options) is told the bytes of files that have been read.
+// Progress (see Options) is told the bytes of files that have been read,
+// and the sizes of layers that need not be built.
 func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, error) {
 	if len(image.Layers) > mostLayers {
 		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", len(image.Layers), mostLayers)
@@ -56,6 +57,9 @@ func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, e
 	if err != nil {
 		return ispec.Descriptor{}, err
 	}
+	if l.options.Cache != nil {
+		l.options.Cache.trim(ctx)
+	}
 	for _, b := range layers {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, b.diffID)
 		manifest.Layers = append(manifest.Layers, b.Descriptor)
@@ -69,6 +73,9 @@ func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, e
 	}
 	return desc, nil
 }
+
+// Results is what became of the layers of the last image that was added, in their order.
+func (l *Layout) Results() []LayerResult { return l.results }
 
 func (l *Layout) addJSON(ctx context.Context, mediaType string, v any) (ispec.Descriptor, error) {
 	d, n, err := casext.NewEngine(l.engine).PutBlobJSON(ctx, v)

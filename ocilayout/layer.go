@@ -1,12 +1,10 @@
 package ocilayout
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"runtime"
 	"slices"
 
@@ -23,6 +21,37 @@ type layerBlob struct {
 	diffID digest.Digest // of the tar, whatever compressed it
 }
 
+// LayerResult says what became of a layer.
+type LayerResult struct {
+	Name string // of its first object
+	How  How
+	Size int64 // of its blob
+}
+
+// How is where a layer's blob came from.
+type How byte
+
+const (
+	Built        How = iota // from its parts' trees
+	Cached                  // from the cache, as it was
+	Recompressed            // from the cache, where it was compressed otherwise
+	Reused                  // from another image; see Layer.Kept
+)
+
+func (h How) String() string {
+	switch h {
+	case Built:
+		return "built"
+	case Cached:
+		return "cached"
+	case Recompressed:
+		return "recompressed"
+	case Reused:
+		return "reused"
+	}
+	return fmt.Sprintf("How(%d)", byte(h))
+}
+
 // addLayers builds layers at the same time, the largest first so that the last one to end is a small one.
 // Their order in the result is that of the input.
 func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) ([]layerBlob, error) {
@@ -32,52 +61,82 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) (
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(layers[b].Size(), layers[a].Size()) })
 
+	workers := runtime.GOMAXPROCS(0)
+	a := &layerAdder{Layout: l, pool: newBlockPool(c, workers)}
 	blobs := make([]layerBlob, len(layers))
+	results := make([]LayerResult, len(layers))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	group.SetLimit(workers)
 	for _, i := range order {
 		group.Go(func() (err error) {
-			if blobs[i], err = l.addLayer(ctx, layers[i], c); err != nil {
-				err = fmt.Errorf("write layer of %s: %w", layers[i].title(), err)
+			layer := layers[i]
+			results[i].Name = layer.title()
+			if blobs[i], results[i].How, err = a.add(ctx, layer); err != nil {
+				return fmt.Errorf("write layer of %s: %w", layer.title(), err)
 			}
-			return err
+			results[i].Size = blobs[i].Size
+			return nil
 		})
 	}
-	return blobs, group.Wait()
+	err := group.Wait()
+	l.results = results
+	return blobs, err
 }
 
-func (l *Layout) addLayer(ctx context.Context, layer Layer, c Compression) (layerBlob, error) {
-	b := layerBlob{Descriptor: ispec.Descriptor{MediaType: c.MediaType()}}
-	var err error
-	b.Digest, b.Size, err = l.engine.put(func(w io.Writer) (err error) {
-		b.diffID, err = writeLayer(ctx, w, layer, c, l.options.Progress)
-		return err
+// layerAdder adds the layers of one image to a layout.
+type layerAdder struct {
+	*Layout
+	pool *blockPool
+}
+
+// add adds a layer, from wherever it is there the soonest.
+func (a *layerAdder) add(ctx context.Context, layer Layer) (layerBlob, How, error) {
+	if err := context.Cause(ctx); err != nil {
+		return layerBlob{}, 0, err
+	}
+	if layer.Kept != nil {
+		b, err := a.addKept(ctx, layer.Kept)
+		return b, Reused, err
+	}
+	if a.options.Cache == nil {
+		b, _, err := a.build(ctx, layer)
+		return b, Built, err
+	}
+	return a.addCached(ctx, layer)
+}
+
+// build makes a layer of its parts.
+func (a *layerAdder) build(ctx context.Context, layer Layer) (layerBlob, int64, error) {
+	return a.pack(ctx, "", func(ctx context.Context, w windowed) error {
+		return writeTar(ctx, w, rootfs.Join(layer.Parts), layer.Hidden, a.options.Progress)
 	})
-	if c.algorithm == algorithmNone {
-		b.diffID = b.Digest
-	}
-	return b, err
 }
 
-// writeLayer writes a layer's blob: a tar, hashed and compressed on its way, without a second copy of it.
-// If it is not compressed, the diffID is the digest of what is written, and is left to the caller.
-func writeLayer(ctx context.Context, w io.Writer, layer Layer, c Compression, progress func(int64)) (digest.Digest, error) {
-	if c.algorithm == algorithmNone {
-		return "", writeTar(ctx, w, rootfs.Join(layer.Parts), layer.Hidden, progress)
-	}
-	out := bufio.NewWriterSize(w, 128<<10) // compressors write a few hundred bytes at a time
-	packed, err := c.writer(out)
+// pack makes a blob of what produce writes, and says how large that was.
+// If there is a diffID that it must have, anything else is an error.
+func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce func(context.Context, windowed) error) (layerBlob, int64, error) {
+	b := layerBlob{Descriptor: ispec.Descriptor{MediaType: a.pool.compression.MediaType()}}
+	f, err := a.engine.newBlob()
 	if err != nil {
-		return "", err
+		return b, 0, err
 	}
-	h := sha256.New()
-	if err := writeTar(ctx, io.MultiWriter(h, packed), rootfs.Join(layer.Parts), layer.Hidden, progress); err != nil {
-		return "", err
+	defer f.discard()
+	w := &sumWriter{w: f}
+	if a.pool.compression.algorithm != algorithmNone {
+		w.hash = sha256.New()
 	}
-	if err := packed.Close(); err != nil {
-		return "", err
+	size := int64(0)
+	if b.diffID, size, err = a.pool.pack(ctx, w, produce); err != nil {
+		return b, 0, err
 	}
-	return digest.NewDigest(digest.SHA256, h), out.Flush()
+	if diffID != "" && b.diffID != diffID {
+		return b, 0, fmt.Errorf("the diffID is %s instead of %s", b.diffID, diffID)
+	}
+	b.Digest, b.Size = b.diffID, w.n
+	if w.hash != nil {
+		b.Digest = digest.NewDigest(digest.SHA256, w.hash)
+	}
+	return b, size, f.commit(b.Digest)
 }
 
 // title names a layer in an error.

@@ -20,6 +20,14 @@ type Options struct {
 	Progress func(bytes int64)
 	// Sync flushes the file system once, before an image becomes visible.
 	Sync bool
+	// Cache, if not nil, gives layers that were built before, and keeps those that were not.
+	// It makes no difference to an image.
+	Cache *Cache
+	// VerifyCache builds all layers, whatever the cache has.
+	// It is an error if one differs from what the cache says it is.
+	VerifyCache bool
+	// Explain, if not nil, is told why the cache was of no use, for people, from several goroutines.
+	Explain func(format string, args ...any)
 }
 
 // Layout is an image layout in which one image is about to become visible.
@@ -29,6 +37,8 @@ type Layout struct {
 	staging    *rootfs.Staging // nil when closed
 	engine     *engine         // of a complete layout in the staging directory
 	publishing bool            // or published
+	linkable   bool            // a blob may be a hard link, as nobody else will own it
+	results    []LayerResult   // of the last image
 	unswept    bool            // there is garbage in the layout, which the journal in the staging directory lists
 }
 
@@ -70,7 +80,12 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 	if err != nil {
 		return nil, errors.Join(err, staging.Remove())
 	}
-	return &Layout{dir: path, options: o, staging: staging, engine: e}, nil
+	l := &Layout{dir: path, options: o, staging: staging, engine: e, linkable: true}
+	if exists {
+		own, err := newOwner(path)
+		l.linkable = err == nil && (own == nil || own.uid == os.Geteuid())
+	}
+	return l, nil
 }
 
 // Close removes everything that was not published.

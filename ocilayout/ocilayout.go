@@ -1,7 +1,8 @@
 // Package ocilayout makes OCI images of parts of a file system.
 // It does not know where the parts come from; see package rootfs for what they are.
 //
-// [Plan] divides parts into layers. [Open] makes ready to write into an image layout,
+// [Plan] divides parts into layers, and [PlanSticky] does so that most layers of a previous image,
+// which [ReadPrevious] reads, are used again. [Open] makes ready to write into an image layout,
 // a directory as the OCI image specification describes it; (*Layout).AddImage builds an image for it,
 // and (*Layout).Publish makes the image visible there under one or more names.
 //
@@ -14,10 +15,18 @@
 //     never a GNU extension. Names are relative, and a directory's ends with a slash.
 //     Names and targets are bytes, as they are. Users and groups have no names, everything has the time 1,
 //     and nothing is a hard link. Two zero blocks end it.
-//     Files whose names begin with ".wh." cannot be in a layer, where they would delete others.
+//     Files whose names begin with ".wh." cannot be in a layer, where they would delete others;
+//     such whiteouts are written only for store objects of kept layers that an image no longer has.
 //   - Compressed bytes are those of a pinned version of github.com/klauspost/compress,
-//     one goroutine to a stream. A diffID does not depend on them.
+//     which compresses blocks of 4 MiB each for itself. A diffID does not depend on them.
+//   - With a previous image the result depends on that image, too, and on nothing else:
+//     its layers are used in the bytes they have, whatever compressed them.
 //   - Image.Created touches the config alone, and no program's version is anywhere.
+//
+// # No layer is built twice
+//
+// With a [Cache], a layer whose parts promise to be the same is taken from there;
+// its parts are not looked at. With another compression, it is compressed again.
 //
 // # Nothing is visible until it is whole
 //

@@ -11,9 +11,13 @@ import (
 
 // Layer is what becomes one layer of an image.
 type Layer struct {
+	// Parts are what is visible in the image of this layer.
 	Parts []rootfs.Part
 	// Hidden are the roots of parts of layers below that this one makes invisible (whiteouts), sorted.
 	Hidden []string
+	// Kept, if not nil, is a layer of another image that is this one, and is used as it is:
+	// nothing is built. It may hold more than Parts, what other layers hide.
+	Kept *Kept
 }
 
 // Size is about how many bytes it holds.
@@ -35,13 +39,51 @@ const (
 	enough   = 4 << 20 // and about this many at most
 )
 
+// storeDir is where all parts but the base part are.
+const storeDir = "nix/store"
+
+// Mode is how a plan divides parts into layers.
+type Mode byte
+
+const (
+	ModeAuto    Mode = iota // so that an update changes few bytes; see Plan
+	ModeSingle              // everything in one
+	ModePerPath             // each part in its own
+)
+
+// ParseMode parses auto, single or per-path.
+func ParseMode(s string) (Mode, error) {
+	for m := ModeAuto; m <= ModePerPath; m++ {
+		if m.String() == s {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("layers %q: want auto, single or per-path", s)
+}
+
+// String is what ParseMode parses.
+func (m Mode) String() string {
+	switch m {
+	case ModeAuto:
+		return "auto"
+	case ModeSingle:
+		return "single"
+	case ModePerPath:
+		return "per-path"
+	}
+	return fmt.Sprintf("Mode(%d)", byte(m))
+}
+
 // PlanOptions say how Plan divides. The zero value is right.
 type PlanOptions struct {
-	MaxLayers int // 0 means 60; at most 120
+	MaxLayers int     // at most 120; 0 means 60, and with ModePerPath 120
+	Mode      Mode    // ModeAuto unless Policy is nil
+	Policy    *Policy // which parts are together; nil if it is all the same
 }
 
 // Plan divides parts into layers, so that an update of a few parts changes few bytes.
 // It does not open a file, and the order of its input does not matter.
+// Every part is in one layer.
 //
 // A part of 1 MiB or more is a layer by itself. Smaller ones are together with those
 // that are needed by the same packages, which are what the base part's Refs refer to;
@@ -51,223 +93,81 @@ type PlanOptions struct {
 // What most packages need comes first, and then parts in path order.
 // The profiles (the base part's Refs) and the base part, which change with every release, come last:
 // small profiles in one layer with the base part, large ones before it.
+//
+// The layers of a policy come before all others, in its order, and each is there as the policy has it.
+// Too few layers for a policy or for ModePerPath are an error.
 func Plan(parts []rootfs.Part, o PlanOptions) ([]Layer, error) {
-	most := cmp.Or(o.MaxLayers, defaultLayers)
-	if most < 0 || most > mostLayers {
-		return nil, fmt.Errorf("plan layers: at most %d layers: want 1 to %d", o.MaxLayers, mostLayers)
+	p, err := newPlanner(parts, o)
+	if err != nil {
+		return nil, fmt.Errorf("plan layers: %w", err)
 	}
+	all := make([]bool, len(p.parts))
+	for i := range all {
+		all[i] = true
+	}
+	if err := p.checkLimit(); err != nil {
+		return nil, fmt.Errorf("plan layers: %w", err)
+	}
+	return p.layers(p.divide(all, p.most)), nil
+}
+
+// check is about the options alone, whatever they are used on.
+func (o PlanOptions) check() error {
+	switch {
+	case o.MaxLayers < 0 || o.MaxLayers > mostLayers:
+		return fmt.Errorf("at most %d layers: want 1 to %d", o.MaxLayers, mostLayers)
+	case o.Mode > ModePerPath:
+		return fmt.Errorf("unknown mode %v", o.Mode)
+	case o.Policy != nil && o.Mode != ModeAuto:
+		return fmt.Errorf("a policy says what is together, and so does %v", o.Mode)
+	}
+	return nil
+}
+
+// limit is how many layers a new image may have.
+func (o PlanOptions) limit() int {
+	switch o.Mode {
+	case ModeSingle:
+		return 1
+	case ModePerPath:
+		return cmp.Or(o.MaxLayers, mostLayers)
+	}
+	return cmp.Or(o.MaxLayers, defaultLayers)
+}
+
+// sortParts is the parts in path order, each once.
+func sortParts(parts []rootfs.Part) ([]rootfs.Part, error) {
 	sorted := slices.Clone(parts)
 	slices.SortFunc(sorted, func(a, b rootfs.Part) int { return rootfs.ComparePaths(a.Root, b.Root) })
-	for i := 1; i < len(sorted); i++ {
-		if a, b := sorted[i-1], sorted[i]; a.Root == b.Root {
-			return nil, fmt.Errorf("plan layers: %s: %q: %w: %s is there", b.Name, b.Root, fs.ErrExist, a.Name)
+	for i, p := range sorted {
+		if i > 0 && p.Root == sorted[i-1].Root {
+			return nil, fmt.Errorf("%s: %q: %w: %s is there", p.Name, p.Root, fs.ErrExist, sorted[i-1].Name)
 		}
 	}
-
-	p := newPlanner(sorted)
-	body, tail := p.body(), p.tail()
-	for len(tail) > 1 && len(tail)+min(1, len(body)) > most {
-		n := len(tail)
-		tail = append(tail[:n-2], tail[n-2].merge(tail[n-1]))
-	}
-	for len(body) > 0 && len(body)+len(tail) > most {
-		if len(body) == 1 {
-			body, tail[0] = nil, body[0].merge(tail[0])
-			break
-		}
-		body = mergeSmallest(body)
-	}
-	slices.SortFunc(body, func(a, b *group) int {
-		return cmp.Or(cmp.Compare(b.needed, a.needed), cmp.Compare(a.parts[0], b.parts[0]))
-	})
-
-	layers := make([]Layer, 0, len(body)+len(tail))
-	for _, g := range append(body, tail...) {
-		l := Layer{Parts: make([]rootfs.Part, len(g.parts))}
-		for i, n := range g.parts {
-			l.Parts[i] = sorted[n]
-		}
-		layers = append(layers, l)
-	}
-	return layers, nil
+	return sorted, nil
 }
 
-// planner knows who needs whom. Parts are known by their place in path order.
-type planner struct {
-	parts    []rootfs.Part
-	refs     [][]int
-	profiles []bool
-	needs    []string // the packages that need each part, a bit each; equal strings, equal sets
-	needed   []int    // how many these are
-}
-
-// group is the parts of a layer to be.
-type group struct {
-	parts  []int // in path order
-	size   int64
-	needed int // by how many packages the most needed one is
-}
-
-func newPlanner(parts []rootfs.Part) *planner {
-	p := &planner{
-		parts:    parts,
-		refs:     make([][]int, len(parts)),
-		profiles: make([]bool, len(parts)),
-		needs:    make([]string, len(parts)),
-		needed:   make([]int, len(parts)),
+// checkLimit refuses what cannot be merged into few enough layers.
+func (p *planner) checkLimit() error {
+	if n := len(p.parts); p.options.Mode == ModePerPath && n > p.most {
+		return fmt.Errorf("%d paths are one layer each, and there can be at most %d: "+
+			"raise that, to at most %d, or let layers have several paths", n, p.most, mostLayers)
 	}
-	at := make(map[string]int, len(parts))
-	for i, part := range parts {
-		at[part.Root] = i
+	if p.options.Policy == nil {
+		return nil
 	}
-	wanted := make([]bool, len(parts))
-	based := len(parts) > 0 && parts[0].Root == ""
-	for i, part := range parts {
-		for _, ref := range part.Refs {
-			n, ok := at[ref]
-			switch {
-			case !ok || n == i:
-			case part.Root == "":
-				p.profiles[n] = true
-			default:
-				p.refs[i] = append(p.refs[i], n)
-				wanted[n] = true
-			}
+	fixed := make(map[int]bool)
+	rest := 0
+	for _, line := range p.fixed {
+		if line == noLine {
+			rest = 1
+		} else {
+			fixed[line] = true
 		}
 	}
-
-	// Without a base part, the packages are what nothing else refers to.
-	packages := make([]bool, len(parts))
-	for i := range parts {
-		switch {
-		case p.profiles[i]:
-			for _, n := range p.refs[i] {
-				packages[n] = !p.profiles[n]
-			}
-		case !based:
-			packages[i] = !wanted[i]
-		}
+	if n := len(fixed) + rest; n > p.most {
+		return fmt.Errorf("the policy has %d layers, the rest needs %d, and there can be at most %d: "+
+			"raise that, to at most %d, or join lines of the policy", len(fixed), rest, p.most, mostLayers)
 	}
-	p.spread(packages)
-	return p
-}
-
-// spread finds for each part the packages that need it: those that reach it, and itself if it is one.
-func (p *planner) spread(packages []bool) {
-	sets := make([][]byte, len(p.parts))
-	bit := 0
-	seen := make([]int, len(p.parts)) // the last package that reached it, from 1
-	var todo []int
-	for i, is := range packages {
-		if !is {
-			continue
-		}
-		bit++
-		seen[i] = bit
-		for todo = append(todo[:0], i); len(todo) > 0; {
-			n := todo[len(todo)-1]
-			todo = todo[:len(todo)-1]
-			for len(sets[n]) <= bit/8 {
-				sets[n] = append(sets[n], 0)
-			}
-			sets[n][bit/8] |= 1 << (bit % 8)
-			p.needed[n]++
-			for _, ref := range p.refs[n] {
-				if seen[ref] != bit {
-					seen[ref] = bit
-					todo = append(todo, ref)
-				}
-			}
-		}
-	}
-	for i, set := range sets {
-		p.needs[i] = string(set)
-	}
-}
-
-func (p *planner) group(n ...int) *group {
-	g := &group{parts: n}
-	for _, n := range n {
-		g.size += p.parts[n].Size
-		g.needed = max(g.needed, p.needed[n])
-	}
-	return g
-}
-
-// body is the layers below the profiles and the base part.
-func (p *planner) body() []*group {
-	var large, small []*group
-	open := make(map[string]*group) // by who needs it: the group that is not full
-	for i, part := range p.parts {
-		switch {
-		case part.Root == "" || p.profiles[i]:
-		case part.Size >= smallest:
-			large = append(large, p.group(i))
-		default:
-			g := open[p.needs[i]]
-			if g == nil || g.size+part.Size > enough {
-				g = p.group()
-				open[p.needs[i]] = g
-				small = append(small, g)
-			}
-			*g = *g.merge(p.group(i))
-		}
-	}
-	for len(small) > 1 {
-		least := slices.MinFunc(small, func(a, b *group) int { return cmp.Compare(a.size, b.size) })
-		if least.size >= smallest {
-			break
-		}
-		small = mergeSmallest(small)
-	}
-	return append(large, small...)
-}
-
-// tail is the layers of the profiles and the base part.
-func (p *planner) tail() []*group {
-	var tail []*group
-	last := p.group()
-	for i, part := range p.parts {
-		switch {
-		case p.profiles[i] && part.Size >= smallest:
-			tail = append(tail, p.group(i))
-		case part.Root == "" || p.profiles[i]:
-			last = last.merge(p.group(i))
-		}
-	}
-	if len(last.parts) > 0 {
-		tail = append(tail, last)
-	}
-	return tail
-}
-
-func (g *group) merge(h *group) *group {
-	m := &group{
-		parts:  slices.Concat(g.parts, h.parts),
-		size:   g.size + h.size,
-		needed: max(g.needed, h.needed),
-	}
-	slices.Sort(m.parts)
-	return m
-}
-
-// mergeSmallest makes one group of the two smallest; among equal ones, of the first in path order.
-func mergeSmallest(groups []*group) []*group {
-	less := func(a, b *group) bool {
-		return cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.parts[0], b.parts[0])) < 0
-	}
-	a, b := 0, 1
-	if less(groups[b], groups[a]) {
-		a, b = b, a
-	}
-	for i, g := range groups[2:] {
-		switch {
-		case less(g, groups[a]):
-			a, b = i+2, a
-		case less(g, groups[b]):
-			b = i + 2
-		}
-	}
-	groups[a] = groups[a].merge(groups[b])
-	return slices.Delete(groups, b, b+1)
+	return nil
 }

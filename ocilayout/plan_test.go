@@ -17,7 +17,8 @@ import (
 )
 
 // TestPlan runs testdata/plan/*.txtar, one case a file.
-// The comment says what the case is about and, in a line "max: N", how many layers there may be.
+// The comment says what the case is about and, in lines "max: N" and "mode: MODE", what the options are.
+// The file "policy", if there is one, is the policy.
 // A line of the file "graph" is a part, its size in KiB, and what it refers to; the part "base" is the base part.
 // "layers", or else "error", is the result.
 func TestPlan(t *testing.T) {
@@ -38,12 +39,23 @@ func TestPlan(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
+				if mode, ok := strings.CutPrefix(line, "mode: "); ok {
+					if o.Mode, err = ParseMode(strings.TrimSpace(mode)); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 			want := make(map[string]string)
 			for _, f := range archive.Files {
 				want[f.Name] = string(f.Data)
 			}
 			got := map[string]string{"graph": want["graph"]}
+			if policy, ok := want["policy"]; ok {
+				got["policy"] = policy
+				if o.Policy, err = ParsePolicy(strings.NewReader(policy)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			layers, err := Plan(parseGraph(t, want["graph"]), o)
 			if err != nil {
 				got["error"] = err.Error() + "\n"
@@ -51,7 +63,7 @@ func TestPlan(t *testing.T) {
 				got["layers"] = formatLayers(layers)
 			}
 			if *update {
-				archive.Files = archive.Files[:1]
+				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "layers" || f.Name == "error" })
 				for _, name := range []string{"layers", "error"} {
 					if data, ok := got[name]; ok {
 						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(data)})
@@ -141,19 +153,39 @@ func randomParts(r *rand.Rand, n int, based bool) []rootfs.Part {
 // the input's order does not matter, the base part is last, and a layer is in path order.
 func TestPlanProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
+	refused := 0
 	for i := range 400 {
 		n := r.IntN(200)
 		o := PlanOptions{MaxLayers: []int{0, 1, 2, 3, n - 1, n, n + 1, 120}[r.IntN(8)]}
 		o.MaxLayers = min(max(o.MaxLayers, 0), 120)
 		based := r.IntN(3) > 0
 		parts := randomParts(r, n, based)
-		layers, err := Plan(parts, o)
-		if err != nil {
-			t.Fatal(err)
-		}
 		limit := o.MaxLayers
 		if limit == 0 {
 			limit = 60
+		}
+		switch r.IntN(6) {
+		case 0:
+			o.Mode, limit = ModeSingle, 1
+		case 1:
+			if o.Mode = ModePerPath; o.MaxLayers == 0 {
+				limit = 120
+			}
+		case 2, 3:
+			o.Policy = &Policy{[]PolicyLayer{
+				{"a", []PolicyGlob{{"0*", 1}, {"*7?", 2}}}, {"b", []PolicyGlob{{"[1-8]*3", 3}}}, {"c", []PolicyGlob{{"*", 4}}},
+			}[:2+r.IntN(2)]}
+		}
+		layers, err := Plan(parts, o)
+		if err != nil && (o.Mode == ModePerPath && n > limit || o.Policy != nil) {
+			refused++
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Mode == ModePerPath && len(layers) != n || o.Mode == ModeSingle && len(layers) > 1 {
+			t.Errorf("graph %d: %d layers of %d parts: %v", i, len(layers), n, o.Mode)
 		}
 		if len(layers) > limit {
 			t.Errorf("graph %d: %d layers of %d parts, want at most %d", i, len(layers), n, limit)
@@ -189,6 +221,52 @@ func TestPlanProperties(t *testing.T) {
 				t.Errorf("graph %d: another order of the input gives\n%s, %v; want\n%s", i, got, err, want)
 			}
 		}
+	}
+	if refused == 0 || refused > 200 {
+		t.Errorf("%d plans were refused", refused)
+	}
+}
+
+// TestPlanLimits: with as many paths as layers, one less and one more, in every mode, every path is there once.
+func TestPlanLimits(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, most := range []int{1, 2, 3, 7, 60, 119, 120} {
+		for n := most - 1; n <= most+1; n++ {
+			for mode := ModeAuto; mode <= ModePerPath; mode++ {
+				parts := randomParts(r, n, n > 1)
+				layers, err := Plan(parts, PlanOptions{MaxLayers: most, Mode: mode})
+				if mode == ModePerPath && n > most {
+					want := fmt.Sprintf("plan layers: %d paths are one layer each, and there can be at most %d: "+
+						"raise that, to at most 120, or let layers have several paths", n, most)
+					if err == nil || err.Error() != want {
+						t.Errorf("Plan(%d parts, %d, %v): %v; want %s", n, most, mode, err, want)
+					}
+					continue
+				}
+				all := make(map[string]bool)
+				count := 0
+				for _, l := range layers {
+					for _, p := range l.Parts {
+						all[p.Root] = true
+						count++
+					}
+				}
+				if err != nil || len(layers) > most || len(all) != n || count != n {
+					t.Errorf("Plan(%d parts, %d, %v): %d layers with %d parts, %v", n, most, mode, len(layers), count, err)
+				}
+			}
+		}
+	}
+}
+
+func TestParseMode(t *testing.T) {
+	for _, s := range []string{"auto", "single", "per-path"} {
+		if m, err := ParseMode(s); err != nil || m.String() != s {
+			t.Errorf("ParseMode(%q) = %v, %v", s, m, err)
+		}
+	}
+	if m, err := ParseMode("Auto"); err == nil || err.Error() != `layers "Auto": want auto, single or per-path` {
+		t.Errorf("ParseMode(Auto) = %v, %v", m, err)
 	}
 }
 
@@ -227,19 +305,12 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{nil, PlanOptions{MaxLayers: 121}, "plan layers: at most 121 layers: want 1 to 120"},
 		{nil, PlanOptions{MaxLayers: -1}, "plan layers: at most -1 layers: want 1 to 120"},
+		{nil, PlanOptions{Mode: 3}, "plan layers: unknown mode Mode(3)"},
+		{nil, PlanOptions{Mode: ModeSingle, Policy: &Policy{}}, "plan layers: a policy says what is together, and so does single"},
 		{two, PlanOptions{}, `plan layers: b: "nix/store/a": file already exists: a is there`},
 	} {
 		if _, err := Plan(test.parts, test.o); err == nil || err.Error() != test.want {
 			t.Errorf("Plan(%d parts, %+v): %v; want %s", len(test.parts), test.o, err, test.want)
-		}
-	}
-}
-
-func BenchmarkPlan(b *testing.B) {
-	parts := randomParts(rand.New(rand.NewPCG(3, 4)), 5000, true)
-	for b.Loop() {
-		if _, err := Plan(parts, PlanOptions{}); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

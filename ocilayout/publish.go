@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -231,9 +232,44 @@ func newOwner(path string) (*owner, error) {
 	return &owner{int(s.Uid), int(s.Gid)}, nil
 }
 
+// give changes the owner of a file that is about to be put into the layout.
+// If it has other names, it becomes a copy: what they lead to stays root's.
 func (o *owner) give(path string) error {
 	if o == nil {
 		return nil
 	}
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	s := fi.Sys().(*syscall.Stat_t)
+	if int(s.Uid) == o.uid && int(s.Gid) == o.gid {
+		return nil
+	}
+	if fi.Mode().IsRegular() && s.Nlink > 1 {
+		if err := unshare(path); err != nil {
+			return err
+		}
+	}
 	return os.Lchown(path, o.uid, o.gid)
+}
+
+// unshare makes a file with other names one without.
+func unshare(path string) (err error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	temp := path + ".new"
+	to, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err := errors.Join(err, to.Chmod(0o644), to.Close()); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return os.Rename(temp, path)
 }

@@ -24,7 +24,7 @@ import (
 
 // What the sample image is. If a diffID changes, so does every image for everybody.
 // If only the manifest changes with it, the compressor or the config does.
-const sampleDigest = "sha256:937eb0c5458c03840f918e3ef1f4107f42ad76197736298d587ed4b1ee7ce075"
+const sampleDigest = "sha256:ff7bedbf10083697e3a5eb92951748c860170bbf0f8c21153e6f483be47588b5"
 
 var sampleDiffIDs = []digest.Digest{
 	"sha256:e525f90149451f44d820b4900b8c941dd210d86c25e764f1a9b62a5773387d73",
@@ -34,7 +34,7 @@ var sampleDiffIDs = []digest.Digest{
 
 // TestMain is also the program that TestReproducible and TestKill run.
 // With LAYOUT_DIR set it writes the sample image of LAYOUT_GENERATION there as LAYOUT_TAG, and says its digest;
-// with LAYOUT_WAIT it says so before it publishes, and waits for its standard input to end.
+// with LAYOUT_CACHE it uses that as a cache; with LAYOUT_WAIT it says so before it publishes, and waits for its standard input to end.
 func TestMain(m *testing.M) {
 	syscall.Umask(0o022)
 	dir := os.Getenv("LAYOUT_DIR")
@@ -65,7 +65,13 @@ func program(dir string) error {
 		return err
 	}
 	ctx := context.Background()
-	l, err := Open(ctx, dir, Options{})
+	var o Options
+	if cache := os.Getenv("LAYOUT_CACHE"); cache != "" {
+		if o.Cache, err = OpenCache(cache); err != nil {
+			return err
+		}
+	}
+	l, err := Open(ctx, dir, o)
 	if err != nil {
 		return err
 	}
@@ -100,12 +106,15 @@ func command(t *testing.T, dir string, generation int, tag string, env ...string
 	return c
 }
 
-// TestReproducible: neither umask, time zone, locale, processors nor directory make a difference.
+// TestReproducible: neither umask, time zone, locale, processors, directory nor cache make a difference.
 func TestReproducible(t *testing.T) {
+	cache := "LAYOUT_CACHE=" + filepath.Join(t.TempDir(), "cache")
 	for i, env := range [][]string{
 		{"LAYOUT_UMASK=022", "TZ=UTC", "GOMAXPROCS=1"},
 		{"LAYOUT_UMASK=077", "TZ=Asia/Kathmandu", "LC_ALL=tr_TR.UTF-8", "GOMAXPROCS=4"},
-		{"LAYOUT_UMASK=022", "TZ=America/St_Johns", "GOMAXPROCS=4"},
+		{"LAYOUT_UMASK=022", "TZ=America/St_Johns", "GOMAXPROCS=8"},
+		{"LAYOUT_UMASK=077", "GOMAXPROCS=2", cache},
+		{"LAYOUT_UMASK=022", "GOMAXPROCS=1", cache},
 	} {
 		dir := filepath.Join(t.TempDir(), strings.Repeat("x", i+1))
 		out, err := command(t, dir, 1, "v1", env...).CombinedOutput()
@@ -203,11 +212,11 @@ func TestConfig(t *testing.T) {
 	config := readConfig(t, dir, write(t, dir, sampleImage(t, 1), Name{Tag: "v1"}))
 	var got []string
 	for _, h := range config.History {
-		objects, err := ParseHistory(h)
+		history, err := ParseHistory(h)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range objects {
+		for _, o := range history.Objects {
 			got = append(got, o.Name)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// The tar format has no version of its own that callers could ask for:
-// a change of a byte here changes every digest, and the tests pin them.
+// The tar format has no version that callers could ask for:
+// a change of a byte here changes every digest, and the tests pin them. See also tarFormat.
 const (
 	blockSize = 512
 
@@ -25,8 +25,15 @@ const (
 	paxName = "././@PaxHeader" // of every PAX header, as Python's tarfile calls them
 )
 
-// tarBuffer is how much is read, hashed and compressed at once, and before a cancelled context is noticed.
+// tarBuffer is how much is read and hashed at once, and before a cancelled context is noticed.
 const tarBuffer = 256 << 10
+
+// windowed is a writer that has room of its own for what is written to it next:
+// what is appended to a window and written need not be copied.
+type windowed interface {
+	io.Writer
+	window() []byte // empty, of any capacity but 0, and good until the next Write
+}
 
 var zeroBlocks [2 * blockSize]byte
 
@@ -34,7 +41,12 @@ var zeroBlocks [2 * blockSize]byte
 // Of a file that does not have the size its entry says, the error names the path.
 // Progress is called with the bytes of content written since the last call.
 func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, hidden []string, progress func(int64)) error {
-	t := tarWriter{w: w, buf: make([]byte, 0, tarBuffer), progress: progress}
+	t := tarWriter{w: w, progress: progress}
+	if ww, ok := w.(windowed); ok {
+		t.window, t.buf = ww.window, ww.window()
+	} else {
+		t.buf = make([]byte, 0, tarBuffer)
+	}
 	whiteouts := make(map[string][]string) // by directory
 	for _, path := range hidden {
 		i := strings.LastIndexByte(path, '/')
@@ -64,6 +76,7 @@ func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, hidden []strin
 // tarWriter collects headers and content in one buffer, so that those below it see few large writes.
 type tarWriter struct {
 	w        io.Writer
+	window   func() []byte // of w, if it has them
 	buf      []byte
 	content  int64 // bytes of content in buf
 	progress func(int64)
@@ -73,7 +86,7 @@ func (t *tarWriter) entry(ctx context.Context, e rootfs.Entry) (err error) {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if len(t.buf) > tarBuffer-4*blockSize {
+	if len(t.buf) > cap(t.buf)-4*blockSize {
 		if err := t.flush(); err != nil {
 			return err
 		}
@@ -93,7 +106,7 @@ func (t *tarWriter) entry(ctx context.Context, e rootfs.Entry) (err error) {
 // whiteouts writes the empty files that hide names of the layers below (OCI image spec, layer.md).
 func (t *tarWriter) whiteouts(dir string, names []string) error {
 	for _, name := range names {
-		if len(t.buf) > tarBuffer-4*blockSize {
+		if len(t.buf) > cap(t.buf)-4*blockSize {
 			if err := t.flush(); err != nil {
 				return err
 			}
@@ -166,6 +179,9 @@ func (t *tarWriter) flush() error {
 		t.progress(t.content)
 	}
 	t.buf, t.content = t.buf[:0], 0
+	if t.window != nil && err == nil {
+		t.buf = t.window()
+	}
 	return err
 }
 

@@ -1,0 +1,116 @@
+package ocilayout
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Cache keeps layers from run to run, in a directory:
+//
+//	CACHEDIR.TAG                        tells backups that nothing here is worth keeping
+//	layers-1/parts/KEY                  what tar some parts make: its diffID and size
+//	layers-1/packed/DIFFID.COMPRESSION  what blob that tar makes: its digest and size
+//	layers-1/blobs/DIGEST               the blob
+//	layers-1/trimmed                    when the cache was last trimmed
+//
+// KEY is a hash of what the parts promise of themselves (see rootfs.Part), and of the tar's format.
+// A record is one line of JSON, and a line with the hash of that and of the record's name.
+// What else is in the directory is not the cache's, and it is left alone. The 1 is the version of all this.
+//
+// A cache is only ever a shortcut: what is not there, damaged or cannot be written makes a run slower
+// and nothing else. It can be deleted at any time, and be used by several runs at the same time:
+// each file appears whole, by a rename, and blobs before the records that lead to them.
+//
+// Blobs are hard links to those of layouts in the same file system, where neither owner nor mode differ,
+// or else clones or copies. A blob is not hashed before it is used again, only looked at:
+// it has the size and the modification time that it had when its hash was known, since what writes into a file changes that.
+// If it has not, it is hashed. What a disk has changed by itself, Options.VerifyCache finds out.
+type Cache struct {
+	dir      string
+	compress string // the version of the compressors' module; empty if it is not known
+}
+
+const (
+	cacheName = "layers-1"
+
+	partsName  = "parts"
+	packedName = "packed"
+	blobsName  = "blobs"
+
+	// newName is in the names of the directories in which files are made.
+	// Each is locked by its run, so that the next one can clean up after one that was killed.
+	newName = "new"
+)
+
+// cacheTag is what https://bford.info/cachedir/ asks for.
+const cacheTag = `Signature: 8a477f597d28d172789f06886806bc55
+# This directory has what export-profile need not do again. It can be deleted at any time.
+`
+
+// OpenCache opens the cache in a directory, which is made if it does not exist.
+// It is an error if it cannot be made or is not a directory;
+// one that cannot be written to is good for what it has.
+func OpenCache(dir string) (*Cache, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cache %q: %w", dir, err)
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, fmt.Errorf("open cache %q: %w", dir, err)
+	}
+	c := &Cache{dir: filepath.Join(path, cacheName), compress: linkedVersion()}
+	tag := filepath.Join(path, "CACHEDIR.TAG")
+	if _, err := os.Lstat(tag); errors.Is(err, fs.ErrNotExist) {
+		_ = os.WriteFile(tag, []byte(cacheTag), 0o644)
+	}
+	_ = rootfs.CleanStaging(c.dir, newName, nil)
+	return c, nil
+}
+
+// linkedVersion is the version of the compressors' module that this program was linked with,
+// or "" if that is a directory, in which there can be anything.
+func linkedVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return compressVersion
+	}
+	for _, m := range info.Deps {
+		if m.Path != compressModule {
+			continue
+		}
+		if m.Replace != nil {
+			if m = m.Replace; m.Version != "" {
+				return m.Path + " " + m.Version
+			}
+		}
+		return m.Version
+	}
+	return compressVersion // a test's program does not say
+}
+
+// compressor is all that makes a difference to what is made of a tar.
+func (c *Cache) compressor(z Compression) (string, error) {
+	switch {
+	case z.algorithm == algorithmNone:
+		return z.String(), nil
+	case c.compress == "":
+		return "", errors.New("the version of the compressor is not known")
+	}
+	return fmt.Sprintf("%v, compress %s, blocks %d", z, c.compress, blockFormat), nil
+}
+
+// newFiles is a directory for files that are about to get into the cache. The caller must remove it.
+func (c *Cache) newFiles() (*rootfs.Staging, error) {
+	for _, name := range []string{partsName, packedName, blobsName} {
+		if err := os.MkdirAll(filepath.Join(c.dir, name), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return rootfs.NewStaging(c.dir, newName)
+}

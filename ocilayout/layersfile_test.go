@@ -1,0 +1,123 @@
+package ocilayout
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParsePolicy(t *testing.T) {
+	const text = `# What changes together is together.
+
+libc: glibc-* libgcc-[0-9]* # of the same release
+python:
+  python3-*
+	python3.1?-*
+one-path: 0123456789abcdfghijklmnpqrsvwxyz-curl-8.1
+rest: *
+`
+	p, err := ParsePolicy(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Policy{[]PolicyLayer{
+		{"libc", []PolicyGlob{{"glibc-*", 3}, {"libgcc-[0-9]*", 3}}},
+		{"python", []PolicyGlob{{"python3-*", 5}, {"python3.1?-*", 6}}},
+		{"one-path", []PolicyGlob{{"0123456789abcdfghijklmnpqrsvwxyz-curl-8.1", 7}}},
+		{"rest", []PolicyGlob{{"*", 8}}},
+	}}
+	if d := cmp.Diff(want, p); d != "" {
+		t.Errorf("ParsePolicy (-want +got):\n%s", d)
+	}
+	const canonical = `libc: glibc-* libgcc-[0-9]*
+python: python3-* python3.1?-*
+one-path: 0123456789abcdfghijklmnpqrsvwxyz-curl-8.1
+rest: *
+`
+	if p.String() != canonical {
+		t.Errorf("String() = %q, want %q", p.String(), canonical)
+	}
+	if _, err := ParsePolicy(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n"))); err != nil {
+		t.Errorf("with other line ends: %v", err)
+	}
+}
+
+func TestParsePolicyRefuses(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"", "policy: it has no layer"},
+		{"# nothing\n\n", "policy: it has no layer"},
+		{"a: x\na: y", "policy line 2: layer a is in line 1, too"},
+		{"a: x\nb: y x", `policy line 2: pattern "x" is in line 1, too`},
+		{"a:\nb: y", "policy line 1: layer a has no pattern"},
+		{" x\na: y", "policy line 1: a pattern before the first layer's name"},
+		{"x-*", `policy line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not "x-*"`},
+		{"a b: x", `policy line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not "a b: x"`},
+		{": x", `policy line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not ": x"`},
+		{"a: [x", `policy line 1: pattern "[x": syntax error in pattern`},
+		{"a: /nix/store/x", `policy line 1: pattern "/nix/store/x": a name has no slash`},
+		{"a: *\nb: y", "policy line 2: pattern \"y\": the * in line 1 takes everything, and must be the last"},
+		{"a: x\n!\nb: [", "policy line 2: want NAME: PATTERN…, with a name of letters, digits and _.+-, not \"!\"\n" +
+			"policy line 3: pattern \"[\": syntax error in pattern"},
+	} {
+		if p, err := ParsePolicy(strings.NewReader(test.text)); err == nil || err.Error() != test.want {
+			t.Errorf("ParsePolicy(%q) = %v, %v; want %s", test.text, p, err, test.want)
+		}
+	}
+	broken := errors.New("broken")
+	if _, err := ParsePolicy(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+		t.Errorf("ParsePolicy: %v, want %v", err, broken)
+	}
+	if _, err := ParsePolicy(zeroReader{}); err == nil {
+		t.Error("ParsePolicy of endless zeros: <nil>; want an error")
+	}
+}
+
+func TestPolicyGlob(t *testing.T) {
+	const hash = "0123456789abcdfghijklmnpqrsvwxyz"
+	for _, test := range []struct {
+		pattern, base string
+		want          bool
+	}{
+		{"curl-*", hash + "-curl-8.1", true},
+		{"curl", hash + "-curl-8.1", false},
+		{"0*", hash + "-curl-8.1", false}, // the hash is not the name
+		{"*curl*", hash + "-libcurl", true},
+		{hash + "-curl-*", hash + "-curl-8.1", true},
+		{hash + "-curl", hash + "-curl-8.1", false},
+		{"curl-8.?", hash + "-curl-8.1", true},
+		{"*", hash + "-curl-8.1", true},
+		{"short", "short", true},
+	} {
+		if got := (PolicyGlob{test.pattern, 1}).matches(test.base); got != test.want {
+			t.Errorf("%q matches %q: %v, want %v", test.pattern, test.base, got, test.want)
+		}
+	}
+}
+
+// FuzzParsePolicy: what is parsed and written is the same policy.
+func FuzzParsePolicy(f *testing.F) {
+	f.Add("a: x-* y-?\n  [a-z]*\nb: *\n")
+	files, _ := filepath.Glob("testdata/plan/policy*.txtar")
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := ParsePolicy(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		again, err := ParsePolicy(strings.NewReader(p.String()))
+		if err != nil || again.String() != p.String() {
+			t.Errorf("ParsePolicy(%q) = %v, %v", p.String(), again, err)
+		}
+	})
+}

@@ -1,0 +1,277 @@
+package ocilayout
+
+import (
+	"cmp"
+	"container/heap"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// planner knows who needs whom. Parts are known by their place in path order.
+type planner struct {
+	options  PlanOptions
+	most     int // layers of a new image
+	parts    []rootfs.Part
+	refs     [][]int
+	profiles []bool
+	needs    []string // the packages that need each part, a bit each; equal strings, equal sets
+	needed   []int    // how many these are
+	fixed    []int    // the policy's layer that each part is in, or noLine
+}
+
+// noLine is in the place of a policy's layer where there is none.
+const noLine = -1
+
+func newPlanner(parts []rootfs.Part, o PlanOptions) (*planner, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	parts, err := sortParts(parts)
+	if err != nil {
+		return nil, err
+	}
+	p := &planner{
+		options:  o,
+		most:     o.limit(),
+		parts:    parts,
+		refs:     make([][]int, len(parts)),
+		profiles: make([]bool, len(parts)),
+		needs:    make([]string, len(parts)),
+		needed:   make([]int, len(parts)),
+	}
+	at := make(map[string]int, len(parts))
+	for i, part := range parts {
+		at[part.Root] = i
+	}
+	wanted := make([]bool, len(parts))
+	based := len(parts) > 0 && parts[0].Root == ""
+	for i, part := range parts {
+		for _, ref := range part.Refs {
+			n, ok := at[ref]
+			switch {
+			case !ok || n == i:
+			case part.Root == "":
+				p.profiles[n] = true
+			default:
+				p.refs[i] = append(p.refs[i], n)
+				wanted[n] = true
+			}
+		}
+	}
+
+	// Without a base part, the packages are what nothing else refers to.
+	packages := make([]bool, len(parts))
+	for i := range parts {
+		switch {
+		case p.profiles[i]:
+			for _, n := range p.refs[i] {
+				packages[n] = !p.profiles[n]
+			}
+		case !based:
+			packages[i] = !wanted[i]
+		}
+	}
+	p.spread(packages)
+	p.fixed, err = o.Policy.assign(parts, p.profiles)
+	return p, err
+}
+
+// spread finds for each part the packages that need it: those that reach it, and itself if it is one.
+// It takes 64 packages at a time, and goes from parts to those they refer to,
+// once if there are no cycles.
+func (p *planner) spread(packages []bool) {
+	order := p.order()
+	place := make([]int, len(order))
+	for i, n := range order {
+		place[n] = i
+	}
+	needs := make([][]byte, len(p.parts))
+	sets := make([]uint64, len(p.parts)) // of the packages at hand
+	for next := 0; next < len(packages); {
+		clear(sets)
+		for bit := 0; next < len(packages) && bit < 64; next++ {
+			if packages[next] {
+				sets[next] |= 1 << bit
+				bit++
+			}
+		}
+		for again := true; again; {
+			again = false
+			for _, n := range order {
+				if sets[n] == 0 {
+					continue
+				}
+				for _, ref := range p.refs[n] {
+					if sets[ref]|sets[n] != sets[ref] {
+						sets[ref] |= sets[n]
+						again = again || place[ref] < place[n]
+					}
+				}
+			}
+		}
+		for n, set := range sets {
+			p.needed[n] += bits.OnesCount64(set)
+			needs[n] = binary.BigEndian.AppendUint64(needs[n], set)
+		}
+	}
+	for n, set := range needs {
+		p.needs[n] = string(set)
+	}
+}
+
+// order is all parts, each before those it refers to, except where there are cycles.
+func (p *planner) order() []int {
+	type visit struct{ n, ref int } // the next of its references
+	order := make([]int, 0, len(p.parts))
+	seen := make([]bool, len(p.parts))
+	for i := range p.parts {
+		if seen[i] {
+			continue
+		}
+		seen[i] = true
+		for path := []visit{{n: i}}; len(path) > 0; {
+			v := &path[len(path)-1]
+			if v.ref == len(p.refs[v.n]) {
+				order = append(order, v.n)
+				path = path[:len(path)-1]
+				continue
+			}
+			ref := p.refs[v.n][v.ref]
+			v.ref++
+			if !seen[ref] {
+				seen[ref] = true
+				path = append(path, visit{n: ref})
+			}
+		}
+	}
+	slices.Reverse(order)
+	return order
+}
+
+// divide makes groups of the parts that are included, at most that many, lowest first.
+// Only where there is no other way does it merge the groups of a policy.
+func (p *planner) divide(included []bool, most int) []*group {
+	fixed, body, tail := p.policyGroups(included), p.body(included), p.tail(included)
+	if p.options.Mode == ModePerPath {
+		return slices.Concat(fixed, body, tail)
+	}
+	// A layer for each profile is the first thing to give up.
+	for len(tail) > 1 && len(fixed)+min(1, len(body))+len(tail) > most {
+		n := len(tail)
+		tail = append(tail[:n-2], tail[n-2].merge(tail[n-1]))
+	}
+	h := (*groupHeap)(&body)
+	heap.Init(h)
+	for len(body) > 1 && len(fixed)+len(body)+len(tail) > most {
+		h.mergeTwo()
+	}
+	if len(body) == 1 && len(tail) > 0 && len(fixed)+1+len(tail) > most {
+		body, tail[0] = nil, body[0].merge(tail[0])
+	}
+	slices.SortFunc(body, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(b.needed, a.needed), cmp.Compare(a.parts[0], b.parts[0]))
+	})
+	groups := slices.Concat(fixed, body, tail)
+	for len(groups) > max(most, 1) {
+		// The last one has the base part and stays where it is.
+		n := len(groups)
+		if n == 2 {
+			return []*group{groups[0].merge(groups[1])}
+		}
+		groups = append(mergeSmallest(groups[:n-1:n-1]), groups[n-1])
+	}
+	return groups
+}
+
+func (p *planner) layers(groups []*group) []Layer {
+	layers := make([]Layer, 0, len(groups))
+	for _, g := range groups {
+		l := Layer{Parts: make([]rootfs.Part, len(g.parts))}
+		for i, n := range g.parts {
+			l.Parts[i] = p.parts[n]
+		}
+		layers = append(layers, l)
+	}
+	return layers
+}
+
+func (p *planner) group(n ...int) *group {
+	g := &group{parts: n}
+	for _, n := range n {
+		g.size += p.parts[n].Size
+		g.needed = max(g.needed, p.needed[n])
+	}
+	return g
+}
+
+// policyGroups is the layers that a policy has, in its order.
+func (p *planner) policyGroups(included []bool) []*group {
+	if p.options.Policy == nil {
+		return nil
+	}
+	lines := make([][]int, len(p.options.Policy.Layers))
+	for i, line := range p.fixed {
+		if included[i] && line != noLine {
+			lines[line] = append(lines[line], i)
+		}
+	}
+	var groups []*group
+	for _, parts := range lines {
+		if len(parts) > 0 {
+			groups = append(groups, p.group(parts...))
+		}
+	}
+	return groups
+}
+
+// body is the layers below the profiles and the base part.
+func (p *planner) body(included []bool) []*group {
+	var large, small []*group
+	open := make(map[string]*group) // by who needs it: the group that is not full
+	for i, part := range p.parts {
+		switch {
+		case !included[i] || p.fixed[i] != noLine:
+		case part.Root == "" || p.profiles[i]:
+		case part.Size >= smallest || p.options.Mode == ModePerPath:
+			large = append(large, p.group(i))
+		default:
+			g := open[p.needs[i]]
+			if g == nil || g.size+part.Size > enough {
+				g = p.group()
+				open[p.needs[i]] = g
+				small = append(small, g)
+			}
+			g.parts = append(g.parts, i)
+			g.size += part.Size
+			g.needed = max(g.needed, p.needed[i])
+		}
+	}
+	h := (*groupHeap)(&small)
+	heap.Init(h)
+	for len(small) > 1 && small[0].size < smallest {
+		h.mergeTwo()
+	}
+	return append(large, small...)
+}
+
+// tail is the layers of the profiles and the base part.
+func (p *planner) tail(included []bool) []*group {
+	var tail []*group
+	last := p.group()
+	for i, part := range p.parts {
+		switch {
+		case !included[i] || p.fixed[i] != noLine:
+		case p.profiles[i] && (part.Size >= smallest || p.options.Mode == ModePerPath):
+			tail = append(tail, p.group(i))
+		case part.Root == "" || p.profiles[i]:
+			last = last.merge(p.group(i))
+		}
+	}
+	if len(last.parts) > 0 {
+		tail = append(tail, last)
+	}
+	return tail
+}

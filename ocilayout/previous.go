@@ -1,0 +1,158 @@
+package ocilayout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// ErrForeign is in the error of an image that cannot be planned by, since this program has not made all of it.
+var ErrForeign = errors.New("not an image of this program alone")
+
+// Previous is an image in a layout, as far as another image can be planned by it; see [PlanSticky].
+type Previous struct {
+	Digest digest.Digest // of the manifest
+	Layers []PreviousLayer
+
+	blobs map[digest.Digest]int64 // sizes of all blobs, the manifest's included
+}
+
+// PreviousLayer is a layer and what its image's history says it holds.
+type PreviousLayer struct {
+	Kept
+	History History
+}
+
+// ReadPrevious reads an image in a layout by its tag or full name.
+// If that is empty, it is the layout's only image, or else the one with the tag latest.
+// It reads index, manifest and config, and only looks whether the layers' blobs are there.
+//
+// The error is fs.ErrNotExist if there is no such image or a blob is missing,
+// and ErrForeign if a layer is not of this program's making.
+// What the history says is believed, as far as it makes sense.
+func ReadPrevious(ctx context.Context, dir, tag string) (_ *Previous, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read image %q in layout %q: %w", tag, dir, err)
+		}
+	}()
+	path, _, err := resolve(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(indexPath(path)); err != nil {
+		return nil, err // umoci says less
+	}
+	e, err := openEngine(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	index, err := e.GetIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	desc, err := findImage(index.Manifests, tag)
+	if err != nil {
+		return nil, err
+	}
+	if desc.MediaType != ispec.MediaTypeImageManifest {
+		return nil, fmt.Errorf("%w: it is of type %q", ErrForeign, desc.MediaType)
+	}
+
+	r := reach{engine: e}
+	var manifest ispec.Manifest
+	if err := r.read(ctx, desc, &manifest); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if manifest.Config.MediaType != ispec.MediaTypeImageConfig {
+		return nil, fmt.Errorf("%w: its config is of type %q", ErrForeign, manifest.Config.MediaType)
+	}
+	var config ispec.Image
+	if err := r.read(ctx, manifest.Config, &config); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	p := &Previous{Digest: desc.Digest, blobs: map[digest.Digest]int64{
+		desc.Digest:            desc.Size,
+		manifest.Config.Digest: manifest.Config.Size,
+	}}
+	return p, p.readLayers(e, manifest, config)
+}
+
+// findImage finds an image in an index, where it may be under several names.
+func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
+	var found []ispec.Descriptor
+	search := func(tag string) {
+		for _, d := range all {
+			if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[annotationFull] == tag {
+				if len(found) == 0 || found[0].Digest != d.Digest {
+					found = append(found, d)
+				}
+			}
+		}
+	}
+	search(tag)
+	if tag == "" && len(found) > 1 {
+		found = nil
+		search("latest")
+		if len(found) == 0 {
+			return ispec.Descriptor{}, errors.New("there are several images and none is latest: want a tag")
+		}
+	}
+	switch len(found) {
+	case 0:
+		return ispec.Descriptor{}, fmt.Errorf("there is no such image: %w", fs.ErrNotExist)
+	case 1:
+		return found[0], nil
+	}
+	return ispec.Descriptor{}, errors.New("several images have that name")
+}
+
+// readLayers puts together what manifest, config and history say of each layer.
+func (p *Previous) readLayers(e *engine, manifest ispec.Manifest, config ispec.Image) error {
+	n := len(manifest.Layers)
+	if len(config.RootFS.DiffIDs) != n || len(config.History) != n {
+		return fmt.Errorf("%w: %d layers, %d diffIDs and %d entries in its history",
+			ErrForeign, n, len(config.RootFS.DiffIDs), len(config.History))
+	}
+	for i, d := range manifest.Layers {
+		history, err := ParseHistory(config.History[i])
+		if err != nil {
+			return fmt.Errorf("layer %d: %w: %w", i+1, ErrForeign, err)
+		}
+		switch d.MediaType {
+		case ispec.MediaTypeImageLayer, ispec.MediaTypeImageLayerGzip, ispec.MediaTypeImageLayerZstd:
+		default:
+			return fmt.Errorf("layer %d: %w: it is of type %q", i+1, ErrForeign, d.MediaType)
+		}
+		diffID := config.RootFS.DiffIDs[i]
+		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
+			return fmt.Errorf("layer %d: %w", i+1, err)
+		}
+		l := PreviousLayer{Kept: Kept{d, diffID, config.History[i], e.dir}, History: history}
+		if err := l.stat(); err != nil {
+			return fmt.Errorf("layer %d: %w", i+1, err)
+		}
+		p.Layers = append(p.Layers, l)
+		p.blobs[d.Digest] = d.Size
+	}
+	return nil
+}
+
+// Fetch is what someone who has the image p has to fetch to have next:
+// the bytes of blobs that are new, and of those that are there already.
+func (p *Previous) Fetch(next *Previous) (fetched, had int64) {
+	for d, size := range next.blobs {
+		if _, ok := p.blobs[d]; ok {
+			had += size
+		} else {
+			fetched += size
+		}
+	}
+	return fetched, had
+}

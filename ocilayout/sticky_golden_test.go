@@ -1,0 +1,162 @@
+package ocilayout
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/tools/txtar"
+)
+
+// TestSticky runs testdata/sticky/*.txtar, one case a file.
+// The comment says what the case is about and, in lines "max: N" and "waste: N", what the limits are.
+// A line of the file "previous" is a layer, by the words of its history, with sizes in KiB.
+// A line of "graph" is a part, its size in KiB, and what it refers to. A part may be NAME@HASH;
+// where there is no hash it is 1, and where there is a short one there are zeros before it.
+// "layers" and "report", or else "error", are the result. A kept layer is "keep N", N being its place, from 1.
+func TestSticky(t *testing.T) {
+	files, err := filepath.Glob("testdata/sticky/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := StickyOptions{MaxWaste: DefaultMaxWaste}
+			for line := range strings.Lines(string(archive.Comment)) {
+				key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+				n, err := strconv.Atoi(value)
+				switch {
+				case err != nil:
+				case key == "max":
+					o.MaxLayers = n
+				case key == "waste":
+					o.MaxWaste = n
+				}
+			}
+			want := make(map[string]string)
+			for _, f := range archive.Files {
+				want[f.Name] = string(f.Data)
+			}
+			parts := parseGraph(t, want["graph"])
+			for i, p := range parts {
+				name, hash, _ := strings.Cut(p.Name, "@")
+				parts[i].Name, parts[i].Key = name, "sha256:"+longHash(hash)
+				parts[i].Root, _, _ = strings.Cut(p.Root, "@")
+				if name == baseName {
+					parts[i].Root = ""
+				}
+			}
+			previous := &Previous{}
+			for line := range strings.Lines(want["previous"]) {
+				previous.Layers = append(previous.Layers, parsePreviousLayer(t, line))
+			}
+			got := map[string]string{"graph": want["graph"], "previous": want["previous"]}
+			layers, report, err := PlanSticky(parts, previous, o)
+			if err != nil {
+				got["error"] = err.Error() + "\n"
+			} else {
+				got["layers"] = formatGolden(previous, layers)
+				got["report"] = formatReport(report)
+			}
+			if *update {
+				archive.Files = archive.Files[:2]
+				for _, name := range []string{"layers", "report", "error"} {
+					if data, ok := got[name]; ok {
+						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(data)})
+					}
+				}
+				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("PlanSticky(%+v) (-want +got):\n%s", o, d)
+			}
+			if err == nil {
+				if err := checkSticky(t, parts, previous, layers, report, o); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func longHash(short string) string {
+	if short == "" {
+		short = "1"
+	}
+	return strings.Repeat("0", hashDigits-len(short)) + short
+}
+
+// parsePreviousLayer parses a layer's words, NAME[@HASH]:KIB and -NAME.
+func parsePreviousLayer(t *testing.T, line string) PreviousLayer {
+	t.Helper()
+	var h History
+	var size int64
+	for _, word := range strings.Fields(line) {
+		if name, ok := strings.CutPrefix(word, "-"); ok {
+			h.Hidden = append(h.Hidden, name)
+			continue
+		}
+		object, kib, _ := strings.Cut(word, ":")
+		name, hash, _ := strings.Cut(object, "@")
+		n, err := strconv.ParseInt(kib, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += n << 10
+		h.Objects = append(h.Objects, Object{name, longHash(hash), n << 10})
+	}
+	id := digest.FromString(h.String())
+	return PreviousLayer{Kept{
+		Descriptor: ispec.Descriptor{Digest: id, Size: size / 2}, DiffID: id,
+		Entry: ispec.History{CreatedBy: createdBy, Comment: h.String()},
+	}, h}
+}
+
+func formatGolden(previous *Previous, layers []Layer) string {
+	var b strings.Builder
+	for _, l := range layers {
+		if l.Kept != nil {
+			for i := range previous.Layers {
+				if &previous.Layers[i].Kept == l.Kept {
+					fmt.Fprintf(&b, "keep %d", i+1)
+				}
+			}
+		} else {
+			fmt.Fprintf(&b, "new %d", l.Size()>>10)
+		}
+		for _, p := range l.Parts {
+			fmt.Fprintf(&b, " %s", p.Name)
+		}
+		for _, root := range l.Hidden {
+			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, storeDir+"/"))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func formatReport(r Report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "layers: %d kept, %d rebuilt, %d dropped, %d added\n", r.Kept, r.Rebuilt, r.Dropped, r.Added)
+	fmt.Fprintf(&b, "KiB: %d new, %d reused, %d dead, %d visible\n", r.New>>10, r.Reused>>10, r.Dead>>10, r.Size>>10)
+	if r.Repacked {
+		b.WriteString("repacked\n")
+	}
+	for _, reason := range r.Reasons {
+		fmt.Fprintf(&b, "%s\n", reason)
+	}
+	return b.String()
+}

@@ -1,0 +1,292 @@
+package ocilayout
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestStickyProperties: in long runs of updates, with any limits, what an unpacker sees is exactly the closure,
+// the limits hold, the report is right, and nothing depends on the order of the input.
+func TestStickyProperties(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	seen := make(map[string]int)
+	number := regexp.MustCompile("[0-9]+")
+	for run := range 32 {
+		o := StickyOptions{MaxWaste: []int{0, 1, 10, 10, 30, 100}[r.IntN(6)]}
+		o.MaxLayers = []int{0, 0, 0, 1, 2, 3, 4, 7, 12, 30, 120}[r.IntN(11)]
+		n := r.IntN(50)
+		if run%16 == 0 {
+			n = 250
+		}
+		m := newClosureModel(r, n)
+		m.bare = r.IntN(5) == 0
+		switch r.IntN(12) {
+		case 0:
+			o.Mode, o.MaxLayers = ModeSingle, 0
+		case 1:
+			o.Mode, o.MaxLayers = ModePerPath, 0
+		case 2:
+			if parts := m.parts(); n > 10 && len(parts) > 10 && (o.MaxLayers == 0 || o.MaxLayers > 3) {
+				o.Policy = &Policy{[]PolicyLayer{{"one", []PolicyGlob{{"p?-*", 1}}}, {"many", []PolicyGlob{{"p1?-*", 2}}}}}
+				if _, err := Plan(parts, o.PlanOptions); err != nil {
+					o.Policy = nil
+				}
+			}
+		}
+		before := []*closureModel{m.clone()}
+		var previous *Previous
+		for step := range 50 {
+			parts := m.parts()
+			if o.Mode == ModePerPath && len(parts) > mostLayers {
+				break
+			}
+			layers, report, err := PlanSticky(parts, previous, o)
+			if err != nil && o.Policy != nil {
+				o.Policy = nil // what a pattern matched is gone
+				layers, report, err = PlanSticky(parts, previous, o)
+			}
+			if err != nil {
+				t.Fatalf("run %d, step %d: %v", run, step, err)
+			}
+			if err := checkSticky(t, parts, previous, layers, report, o); err != nil {
+				t.Fatalf("run %d, step %d, %d nodes, %+v: %v\n%+v", run, step, n, o, err, report)
+			}
+			for _, l := range layers {
+				if l.Kept != nil && strings.Contains(l.Kept.Entry.Comment, " -") {
+					seen["hides and is kept"]++
+				}
+			}
+			seen["kept"] += report.Kept
+			seen["rebuilt"] += report.Rebuilt
+			seen["dropped"] += report.Dropped
+			seen["dead"] += min(1, int(report.Dead))
+			for _, reason := range report.Reasons {
+				reason = strings.Replace(reason, "layer is", "layers are", 1)
+				seen[strings.Trim(number.ReplaceAllString(reason, "N"), "N ")]++
+			}
+
+			r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+			again, sameReport, err := PlanSticky(parts, previous, o)
+			if d := cmp.Diff(formatSticky(layers), formatSticky(again)); d != "" || err != nil {
+				t.Fatalf("run %d, step %d: another order of the input: %v, %s", run, step, err, d)
+			}
+			if d := cmp.Diff(report, sameReport); d != "" {
+				t.Fatalf("run %d, step %d: another report: %s", run, step, d)
+			}
+			previous = previousOf(t, layers)
+
+			if r.IntN(6) == 0 {
+				m = before[r.IntN(len(before))].clone() // a rollback
+			} else if r.IntN(8) > 0 {
+				m.step(r)
+			}
+			before = append(before, m.clone())
+		}
+	}
+	for _, what := range []string{
+		"kept", "rebuilt", "dropped", "dead", "hides and is kept",
+		"layers are rebuilt: more than N % would be dead",
+		"layers are rebuilt: there is no other new one that could hide what is gone",
+		"layers are rebuilt, the smallest: there were N of at most",
+		"everything is planned anew: that would rebuild more than half of what could be kept",
+	} {
+		if seen[what] == 0 {
+			t.Errorf("this was never tried: %s", what)
+		}
+	}
+}
+
+func checkSticky(t *testing.T, parts []rootfs.Part, previous *Previous, layers []Layer, report Report, o StickyOptions) error {
+	next := previousOf(t, layers)
+	got, err := unpackModel(next, layers)
+	if err != nil {
+		return err
+	}
+	if want := wantModel(parts); !maps.Equal(want, got) {
+		return fmt.Errorf("an unpacker sees (-want +got):\n%s", cmp.Diff(want, got))
+	}
+	if len(layers) > o.mostLayers() {
+		return fmt.Errorf("%d layers, want at most %d", len(layers), o.mostLayers())
+	}
+	var held, live, fresh, reused int64
+	added := 0
+	seen := make(map[string]int)
+	for i, l := range layers {
+		for _, p := range l.Parts {
+			seen[p.Root]++
+			live += p.Size
+			if !next.Layers[i].History.holds(p.Name) {
+				return fmt.Errorf("layer %d has a part that it does not hold: %s", i, p.Name)
+			}
+		}
+		for _, object := range next.Layers[i].History.Objects {
+			held += object.Size
+		}
+		if len(l.Parts) == 0 {
+			return fmt.Errorf("layer %d has no part", i)
+		}
+		if l.Kept != nil {
+			reused += l.Kept.Descriptor.Size
+		} else {
+			added++
+			fresh += l.Size()
+		}
+		if o.Mode == ModePerPath && len(l.Parts) != 1 {
+			return fmt.Errorf("layer %d has %d parts", i, len(l.Parts))
+		}
+		if i < len(layers)-1 && slices.ContainsFunc(l.Parts, func(p rootfs.Part) bool { return p.Root == "" }) {
+			return fmt.Errorf("layer %d of %d has the base part", i, len(layers))
+		}
+	}
+	for _, p := range parts {
+		if seen[p.Root] != 1 {
+			return fmt.Errorf("%s is in %d layers", p.Name, seen[p.Root])
+		}
+	}
+	if len(seen) != len(parts) {
+		return fmt.Errorf("%d parts in layers, want %d", len(seen), len(parts))
+	}
+	if dead := held - live; dead != report.Dead || dead*100 > held*int64(o.MaxWaste) {
+		return fmt.Errorf("%d of %d bytes are dead, report says %d; want at most %d %%", dead, held, report.Dead, o.MaxWaste)
+	}
+	before := 0
+	if previous != nil {
+		before = len(previous.Layers)
+	}
+	want := Report{Kept: len(layers) - added, Added: added, New: fresh, Reused: reused, Dead: held - live, Size: live}
+	if d := cmp.Diff(want, report, cmpopts.IgnoreFields(Report{}, "Rebuilt", "Dropped", "Repacked", "Reasons")); d != "" {
+		return fmt.Errorf("report (-want +got):\n%s", d)
+	}
+	if n := report.Kept + report.Rebuilt + report.Dropped; n != before {
+		return fmt.Errorf("report is about %d previous layers, want %d", n, before)
+	}
+	return nil
+}
+
+// formatSticky has a line for each layer. Kept ones begin with what they hold.
+func formatSticky(layers []Layer) string {
+	s := ""
+	for _, l := range layers {
+		if l.Kept != nil {
+			s += fmt.Sprintf("keep %s\n", l.Kept.Entry.Comment)
+		} else {
+			s += fmt.Sprintf("new %s\n", l.history())
+		}
+	}
+	return s
+}
+
+// TestStickyUnchanged: the same closure is the same image, whatever the previous one was planned with.
+func TestStickyUnchanged(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 50 {
+		m := newClosureModel(r, r.IntN(100))
+		layers, err := Plan(m.parts(), PlanOptions{MaxLayers: r.IntN(20)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		previous := previousOf(t, layers)
+		again, report, err := PlanSticky(m.parts(), previous, StickyOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Report{Kept: len(layers), Size: report.Size, Reused: report.Reused}
+		if d := cmp.Diff(want, report); d != "" {
+			t.Errorf("report (-want +got):\n%s", d)
+		}
+		if d := cmp.Diff(previous, previousOf(t, again), cmpopts.IgnoreUnexported(Previous{})); d != "" {
+			t.Errorf("image (-want +got):\n%s", d)
+		}
+	}
+}
+
+// TestStickyRollback: what the last layer hides is there again without a byte moved for it.
+func TestStickyRollback(t *testing.T) {
+	m := newClosureModel(rand.New(rand.NewPCG(11, 12)), 300)
+	old := m.clone()
+	first, _, err := PlanSticky(m.parts(), nil, StickyOptions{MaxWaste: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 280; i < 300; i++ {
+		m.nodes[i].rev++
+	}
+	second, report, err := PlanSticky(m.parts(), previousOf(t, first), StickyOptions{MaxWaste: 10})
+	if err != nil || report.Dead == 0 {
+		t.Fatalf("%+v, %v; want something dead", report, err)
+	}
+	third, report, err := PlanSticky(old.parts(), previousOf(t, second), StickyOptions{MaxWaste: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.New*20 > report.Size {
+		t.Errorf("rollback: %+v; want little new", report)
+	}
+	if err := checkSticky(t, old.parts(), previousOf(t, second), third, report, StickyOptions{MaxWaste: 10}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStickyNoKey: what does not promise its content is never kept, also if everything is planned anew.
+func TestStickyNoKey(t *testing.T) {
+	parts := []rootfs.Part{
+		{Name: "a", Root: "nix/store/a", Size: 2 << 20},
+		{Name: "b", Root: "nix/store/b", Size: 3 << 20, Key: string(digest.FromString("b"))},
+		{Name: "c", Root: "nix/store/c", Size: 100, Key: string(digest.FromString("c"))},
+		{Name: "d", Root: "nix/store/d", Size: 1 << 20, Key: string(digest.FromString("d"))},
+	}
+	layers, err := Plan(parts, PlanOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	previous := previousOf(t, layers)
+	again, report, err := PlanSticky(parts, previous, StickyOptions{})
+	if err != nil || report.Kept != 3 || report.Added != 1 {
+		t.Errorf("PlanSticky: %+v, %v; want one layer added\n%s", report, err, formatSticky(again))
+	}
+	// With two objects of which one is gone in the largest layer, and no waste allowed, that is most of it.
+	previous.Layers[slices.IndexFunc(previous.Layers, func(l PreviousLayer) bool { return l.History.holds("b") })].
+		History.Objects = []Object{{"b", objectHash(parts[1].Key), 3 << 20}, {"gone", "", 1}}
+	again, report, err = PlanSticky(parts, previous, StickyOptions{})
+	if err != nil || !report.Repacked || report.Kept != 2 || report.Added != 2 {
+		t.Errorf("PlanSticky: %+v, %v; want two layers added\n%s", report, err, formatSticky(again))
+	}
+}
+
+func TestStickyRefuses(t *testing.T) {
+	a := rootfs.Part{Name: "a", Root: "nix/store/a"}
+	for _, test := range []struct {
+		part     rootfs.Part
+		previous History
+		o        StickyOptions
+		want     string
+	}{
+		{a, History{}, StickyOptions{MaxWaste: 101}, "plan layers: waste of 101 %: want 0 to 100"},
+		{a, History{}, StickyOptions{MaxWaste: -1}, "plan layers: waste of -1 %: want 0 to 100"},
+		{a, History{}, StickyOptions{PlanOptions: PlanOptions{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
+		{rootfs.Part{Name: "b", Root: "nix/store/a"}, History{}, StickyOptions{},
+			`plan layers: b: "nix/store/a": only store objects and the base files can be planned by a previous image`},
+		{rootfs.Part{Name: "base", Root: "nix/store/base"}, History{}, StickyOptions{},
+			`plan layers: base: "nix/store/base": only store objects and the base files can be planned by a previous image`},
+		{a, History{Objects: []Object{{"a", "", 1}, {"a", "", 1}}}, StickyOptions{},
+			`plan layers: previous layer 1: not an image of this program alone: history: the layer holds "a" twice`},
+		{a, History{Objects: []Object{{"a", "", 1 << 62}, {"b", "", 1 << 62}}}, StickyOptions{},
+			`plan layers: previous layer 1: not an image of this program alone: it has too many bytes`},
+	} {
+		_, _, err := PlanSticky([]rootfs.Part{test.part}, &Previous{Layers: []PreviousLayer{{History: test.previous}}}, test.o)
+		if err == nil || err.Error() != test.want {
+			t.Errorf("PlanSticky(%s, %v, %+v): %v; want %s", test.part.Name, test.previous, test.o, err, test.want)
+		}
+	}
+}

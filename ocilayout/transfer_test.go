@@ -1,0 +1,109 @@
+package ocilayout
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestStickyTransfer measures what a registry takes after a change of a leaf and of a library in the middle,
+// against one tar of the changed paths by the same compressor, gzip.
+// To save time the files have a quarter of the size that is planned with.
+func TestStickyTransfer(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 16))
+	m := realisticModel(r, 400)
+	library := text(9, 2<<20)
+	dir := filepath.Join(t.TempDir(), "layout")
+	build := func(m *closureModel, previous *Previous) (*Previous, Report) {
+		layers, report, err := PlanSticky(filled(m.parts(), library, 4), previous, StickyOptions{MaxWaste: DefaultMaxWaste})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, Image{Layers: layers}, Name{Tag: "v1"})
+		p, err := ReadPrevious(t.Context(), dir, "v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, report
+	}
+	previous, _ := build(m, nil)
+	for _, change := range []struct {
+		name string
+		node int
+	}{{"leaf", 390}, {"library", 150}, {"another leaf", 380}} {
+		before := make(map[string]bool)
+		for _, p := range m.parts() {
+			before[p.Root] = true
+		}
+		m.nodes[change.node].rev++
+		var changed []rootfs.Part
+		for _, p := range filled(m.parts(), library, 4) {
+			if !before[p.Root] && p.Root != "" {
+				changed = append(changed, p)
+			}
+		}
+		var one bytes.Buffer
+		z, err := gzip.NewWriterLevel(&one, gzipDefault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writeTar(t.Context(), z, rootfs.Join(changed), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		next, report := build(m, previous)
+		fetched, had := previous.Fetch(next)
+		previous = next
+		limit := int64(one.Len())*110/100 + 64<<10
+		if len(report.Reasons) > 0 {
+			t.Errorf("%s: %q; want no layer rebuilt that could be kept", change.name, report.Reasons)
+		}
+		t.Logf("%s: %d changed paths, one tar %d bytes; fetched %d (limit %d), had %d; %+v",
+			change.name, len(changed), one.Len(), fetched, limit, had, report)
+		if fetched > limit {
+			t.Errorf("%s: a registry takes %d bytes, want at most %d", change.name, fetched, limit)
+		}
+	}
+}
+
+// realisticModel is a closure as those of profiles are: a few low objects that most need, many small ones,
+// some large ones, and dependencies mostly on what is lower by little.
+func realisticModel(r *rand.Rand, n int) *closureModel {
+	m := &closureModel{}
+	for i := range n {
+		node := nodeModel{name: fmt.Sprintf("p%d", i), size: 200 + r.Int64N(20<<10)}
+		switch r.IntN(10) {
+		case 0:
+			node.size = r.Int64N(2 << 20)
+		case 1, 2:
+			node.size = r.Int64N(300 << 10)
+		}
+		if i > 10 {
+			node.refs = append(node.refs, r.IntN(4)) // the C library and its like
+			for range r.IntN(4) {
+				node.refs = append(node.refs, i-1-r.IntN(min(i, 40)))
+			}
+		}
+		m.nodes = append(m.nodes, node)
+	}
+	profile := nodeModel{name: "profile", size: 40 << 10}
+	wanted := make([]bool, n)
+	for i := n - 1; i >= 0; i-- {
+		if !wanted[i] {
+			profile.refs = append(profile.refs, i)
+		}
+		for _, ref := range m.nodes[i].refs {
+			wanted[ref] = true
+		}
+	}
+	m.nodes = append(m.nodes, profile)
+	return m
+}
