@@ -17,9 +17,8 @@ import (
 // assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
 type assembly struct {
 	sources
+	cacheFlags
 	profiles []string
-	cache    string
-	noCache  bool
 	bare     bool
 	user     string
 	caFiles  []string
@@ -31,8 +30,7 @@ func (a *assembly) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.user, "user", "", "run as `USER`: NAME:UID[:GID] with an account and a home, or UID[:GID], root or nobody")
 	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&a.bare, "bare", false, "only the files that the original script makes: no /tmp, accounts or certificate links")
-	fs.StringVar(&a.cache, "cache", "", "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile)")
-	fs.BoolVar(&a.noCache, "no-cache", false, "neither use nor fill the cache")
+	a.cacheFlags.flags(fs)
 }
 
 // assembled is all that is written, before a byte of it is.
@@ -51,7 +49,7 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := a.open(ctx, t, say, a.cacheDir(), a.noCache)
+	store, err := a.open(ctx, t, say, &a.cacheFlags)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -205,23 +203,4 @@ func architecture(base *rootfs.BaseFiles, profiles []string) (string, error) {
 		}
 	}
 	return arch, nil
-}
-
-// facts are what is remembered of store objects, or nil.
-func (a *assembly) facts() *rootfs.Facts {
-	if a.noCache {
-		return nil
-	}
-	return &rootfs.Facts{Dir: filepath.Join(a.cacheDir(), "facts")}
-}
-
-// cacheDir is where the cache is, and beside it large temporary files: not in $TMPDIR, which is often memory.
-func (a *assembly) cacheDir() string {
-	if a.cache != "" {
-		return a.cache
-	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "export-profile")
-	}
-	return os.TempDir()
 }

@@ -27,6 +27,7 @@ func commands() []command {
 	return []command{
 		{"image", "[flags] DEST", "make an OCI image of a profile", imageHelp, setupImage},
 		{"rootfs", "[flags] DIR", "make a root filesystem of a profile", rootfsHelp, setupRootfs},
+		{"cache", "[flags] [prune]", "show what is kept from run to run, or remove some of it", cacheHelp, setupCache},
 		{"version", "", "say which version this is", versionHelp, setupVersion},
 		{"help", "[COMMAND]", "explain a command", helpHelp, setupHelp},
 	}

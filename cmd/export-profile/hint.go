@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -17,6 +18,7 @@ import (
 func hint(err error) string {
 	var (
 		usage     *usageError
+		hinted    *hintedError
 		noProfile *noProfileError
 		ambiguous *profile.AmbiguousError
 		closure   *profile.ClosureError
@@ -25,6 +27,8 @@ func hint(err error) string {
 	switch {
 	case errors.As(err, &usage):
 		return usage.hint
+	case errors.As(err, &hinted):
+		return hinted.hint
 	case errors.As(err, &noProfile):
 		return "name one with --profile, or a store with --from"
 	case errors.As(err, &ambiguous):
@@ -47,4 +51,20 @@ func hint(err error) string {
 		return "choose a place that you may write to, or ask for the permission to read"
 	}
 	return ""
+}
+
+// hintedError is an error of which the command knows what to do about it.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
+
+// withHint adds a hint to an error, if it is one.
+func withHint(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &hintedError{err, fmt.Sprintf(format, args...)}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -30,6 +31,7 @@ PATH and the certificates' variables are set; --env overrides them.
 
 type imageOptions struct {
 	assembly
+	layerFlags
 	saying
 	config      configFlags
 	tags        []string
@@ -38,6 +40,7 @@ type imageOptions struct {
 	compression string
 	annotations []string
 	digestFile  string
+	verifyCache bool
 	sync        bool
 }
 
@@ -50,6 +53,8 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
 	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
 	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
+	o.layerFlags.flags(fs)
+	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	o.saying.flags(fs)
@@ -72,6 +77,13 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
+	layering, err := o.layerFlags.options()
+	if err != nil {
+		return err
+	}
+	if o.noCache && o.verifyCache {
+		return usagef("", "--verify-cache compares with the cache, and --no-cache uses none")
+	}
 	all, store, err := o.assemble(ctx, t, say)
 	if err != nil {
 		return err
@@ -85,12 +97,23 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if o.user != "" {
 		image.Config.User = all.user.ID()
 	}
-	if image.Layers, err = ocilayout.Plan(all.parts, ocilayout.PlanOptions{}); err != nil {
+	plan, err := o.plan(ctx, say, all.parts, layering)
+	if err != nil {
 		return err
 	}
+	image.Layers = plan.layers
 
 	writing := say.progress("writing", all.closure.Size())
-	layout, err := ocilayout.Open(ctx, dest.dir, ocilayout.Options{Progress: writing.add, Sync: o.sync})
+	layout, err := ocilayout.Open(ctx, dest.dir, ocilayout.Options{
+		Progress:    writing.add,
+		Sync:        o.sync,
+		Cache:       o.cacheFlags.layers(say),
+		VerifyCache: o.verifyCache,
+		Explain:     say.debugf,
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "make it first: mkdir -p %s", filepath.Dir(dest.dir))
+	}
 	if err != nil {
 		return err
 	}
@@ -99,6 +122,9 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	writing.done()
 	if err != nil {
 		return err
+	}
+	for _, r := range layout.Results() {
+		say.debugf("layer %s: %v, %d bytes", r.Name, r.How, r.Size)
 	}
 	var digest *pending
 	if o.digestFile != "" {
@@ -116,6 +142,11 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 			return err
 		}
 	}
+	changed, err := plan.compare(ctx, say, dest)
+	if err != nil {
+		return err
+	}
+	o.trim(say)
 	if o.json {
 		return printJSON(t.out, struct {
 			Digest   string         `json:"digest"`
@@ -124,8 +155,9 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 			Names    []string       `json:"names,omitempty"`
 			Platform ispec.Platform `json:"platform"`
 			Layers   int            `json:"layers"`
+			Previous *changes       `json:"previous,omitempty"`
 			contents
-		}{desc.Digest.String(), dest.dir, dest.tags(), dest.fullNames(), image.Platform, len(image.Layers), all.contents()})
+		}{desc.Digest.String(), dest.dir, dest.tags(), dest.fullNames(), image.Platform, len(image.Layers), changed, all.contents()})
 	}
 	fmt.Fprintln(t.out, desc.Digest)
 	say.hintf("load it with: podman tag $(podman pull -q oci:%s:%s) %s", dest.dir, dest.names[0].Tag, dest.suggestedName())

@@ -100,6 +100,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 			return err
 		}
 	}
+	o.trim(say)
 	if o.json {
 		return printJSON(t.out, struct {
 			Directory string `json:"directory"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ func (s *saying) speaker(t terminal) *speaker {
 // speaker says on standard error what is going on, each line with the program's name before it.
 type speaker struct {
 	saying
+	mu       sync.Mutex // of each line
 	w        io.Writer
 	terminal bool
 	current  *progress
@@ -48,20 +50,27 @@ func (s *speaker) close() {
 
 func (s *speaker) notef(format string, args ...any) {
 	if !s.quiet {
-		fmt.Fprintf(s.w, "export-profile: note: "+format+"\n", args...)
+		s.line("note: "+format, args)
 	}
 }
 
 func (s *speaker) hintf(format string, args ...any) {
 	if !s.quiet {
-		fmt.Fprintf(s.w, "export-profile: hint: "+format+"\n", args...)
+		s.line("hint: "+format, args)
 	}
 }
 
 func (s *speaker) debugf(format string, args ...any) {
 	if s.debug {
-		fmt.Fprintf(s.w, "export-profile: debug: "+format+"\n", args...)
+		s.line("debug: "+format, args)
 	}
+}
+
+// line may be called from several goroutines.
+func (s *speaker) line(format string, args []any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.w, "export-profile: "+format+"\n", args...)
 }
 
 // progress is said as a bar with bytes and the time left on a terminal,

@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 //	tree DIR                   list a directory as testdata/basic.tree does
 //	config DIR TAG             print an image's config, after rehashing all blobs of the layout
 //	manifest DIR TAG           print its manifest
+//	history DIR TAG            print what its layers hold, a line each
 //	damage FILE OFFSET         change one byte of a file
 //	cut FILE SIZE              leave its first bytes
 //	litter DIR                 fail if there is anything that a run should have cleaned up
@@ -62,6 +63,7 @@ func TestScript(t *testing.T) {
 			"tree":     listTree,
 			"config":   showConfig,
 			"manifest": showManifest,
+			"history":  showHistory,
 			"damage":   damage,
 			"cut":      cut,
 			"litter":   litter,
@@ -193,6 +195,16 @@ func showManifest(ts *testscript.TestScript, neg bool, args []string) {
 	manifest, _, err := readImage(ts.MkAbs(args[0]), args[1])
 	ts.Check(err)
 	_, _ = ts.Stdout().Write(manifest)
+}
+
+func showHistory(ts *testscript.TestScript, neg bool, args []string) {
+	_, config, err := readImage(ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	var image ispec.Image
+	ts.Check(json.Unmarshal(config, &image))
+	for _, h := range image.History {
+		_, _ = fmt.Fprintln(ts.Stdout(), h.Comment)
+	}
 }
 
 func damage(ts *testscript.TestScript, neg bool, args []string) {

@@ -41,11 +41,11 @@ func (o *sources) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.netrc, "netrc", "", "logins for servers are in `FILE` (default ~/.netrc, if there is one)")
 }
 
-// open opens all sources as one store. Large temporary files go to cacheDir.
-func (o *sources) open(ctx context.Context, t terminal, say *speaker, cacheDir string, noCache bool) (profile.Store, error) {
+// open opens all sources as one store.
+func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cacheFlags) (profile.Store, error) {
 	options := source.Options{
 		Stdin:      t.in,
-		SpoolDir:   cacheDir,
+		SpoolDir:   cache.cacheDir(),
 		References: o.references,
 		Verify:     o.verify,
 		Proxy:      http.ProxyFromEnvironment,
@@ -59,8 +59,8 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cacheDir s
 			}
 		}
 	}
-	if !noCache {
-		options.NarInfoDir = filepath.Join(cacheDir, "narinfo")
+	if !cache.noCache {
+		options.NarInfoDir = cache.narInfoDir()
 	}
 	var err error
 	if options.Keys, err = o.keys(); err != nil {

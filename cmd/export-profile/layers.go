@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// layerFlags say how the parts of an image become layers.
+type layerFlags struct {
+	layers     string
+	maxLayers  int
+	layersFile string
+	previous   string
+	maxWaste   int
+}
+
+func (f *layerFlags) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&f.layers, "layers", "auto", "divide store paths into layers: `auto|single|per-path`")
+	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60, 120 with --previous or per-path)")
+	fs.StringVar(&f.layersFile, "layers-file", "", "take from `FILE` which store paths are together; each line NAME: PATTERN…")
+	fs.StringVar(&f.previous, "previous", "", "keep the layers of the image in `LAYOUT[:TAG]` as far as they are still wanted")
+	fs.IntVar(&f.maxWaste, "max-waste", ocilayout.DefaultMaxWaste,
+		"with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
+}
+
+// options reads what the flags name.
+func (f *layerFlags) options() (o ocilayout.StickyOptions, err error) {
+	o.MaxLayers, o.MaxWaste = f.maxLayers, f.maxWaste
+	switch {
+	case f.maxLayers < 0:
+		return o, usagef("as in --max-layers 40", "--max-layers: %d is no number of layers", f.maxLayers)
+	case f.maxWaste < 0 || f.maxWaste > 100:
+		return o, usagef("as in --max-waste 10", "--max-waste: want 0 to 100 percent, not %d", f.maxWaste)
+	case f.previous == "" && f.maxWaste != ocilayout.DefaultMaxWaste:
+		return o, usagef("", "--max-waste is about the layers of --previous, and there is none")
+	}
+	if o.Mode, err = ocilayout.ParseMode(f.layers); err != nil {
+		return o, usagef("as in --layers single", "--layers: %v", err)
+	}
+	if f.layersFile == "" {
+		return o, nil
+	}
+	if o.Mode != ocilayout.ModeAuto {
+		return o, usagef("", "--layers-file says what is together, and so does --layers %s", f.layers)
+	}
+	file, err := os.Open(f.layersFile)
+	if err != nil {
+		return o, fmt.Errorf("read layers file: %w", err)
+	}
+	defer file.Close()
+	if o.Policy, err = ocilayout.ParsePolicy(file); err != nil {
+		return o, fmt.Errorf("read layers file %q: %w", f.layersFile, err)
+	}
+	return o, nil
+}
+
+// planned is how an image is divided, and what of a previous one it keeps.
+type planned struct {
+	layers   []ocilayout.Layer
+	report   ocilayout.Report
+	previous *ocilayout.Previous // nil without one
+}
+
+// plan divides parts into layers. Nothing of them is read.
+func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part, o ocilayout.StickyOptions) (p planned, err error) {
+	const more = "allow more with --max-layers, or leave the division to --layers auto"
+	if f.previous == "" {
+		p.layers, err = ocilayout.Plan(parts, o.PlanOptions)
+		return p, withHint(err, more)
+	}
+	dir, tag, _ := strings.Cut(strings.TrimPrefix(f.previous, "oci:"), ":")
+	p.previous, err = ocilayout.ReadPrevious(ctx, dir, tag)
+	switch {
+	case errors.Is(err, ocilayout.ErrForeign), errors.Is(err, fs.ErrNotExist): // as in the first run of a CI job
+		say.notef("all layers are new: %v", err)
+		p.previous = nil
+	case err != nil:
+		return p, withHint(err, "without --previous, all layers are new")
+	}
+	p.layers, p.report, err = ocilayout.PlanSticky(parts, p.previous, o)
+	for _, reason := range p.report.Reasons {
+		say.notef("%s", reason)
+	}
+	return p, withHint(err, more)
+}
+
+// changes are what is different for those who have the previous image.
+type changes struct {
+	Digest  string `json:"digest"`
+	Kept    int    `json:"keptLayers"`
+	Rebuilt int    `json:"rebuiltLayers"`
+	Dropped int    `json:"droppedLayers"`
+	Added   int    `json:"newLayers"`
+	Fetch   int64  `json:"fetchBytes"`
+	Had     int64  `json:"hadBytes"`
+	Dead    int64  `json:"deadBytes"`
+	Size    int64  `json:"visibleBytes"`
+}
+
+// compare compares the image that was written with the previous one.
+func (p planned) compare(ctx context.Context, say *speaker, d *destination) (*changes, error) {
+	if p.previous == nil {
+		return nil, nil
+	}
+	next, err := ocilayout.ReadPrevious(ctx, d.dir, d.names[0].Tag)
+	if err != nil {
+		return nil, err
+	}
+	c := &changes{
+		Digest: p.previous.Digest.String(),
+		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
+		Dead: p.report.Dead, Size: p.report.Size,
+	}
+	c.Fetch, c.Had = p.previous.Fetch(next)
+	say.notef("layers: %d kept, %d rebuilt, %d dropped, %d new; whoever has the previous image fetches %s and has %s; %s of %s are dead",
+		c.Kept, c.Rebuilt, c.Dropped, c.Added, humanBytes(c.Fetch), humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
+	return c, nil
+}
