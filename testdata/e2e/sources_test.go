@@ -84,9 +84,12 @@ func TestSources(t *testing.T) {
 }
 
 // isKept says whether a path in the cache is of what is remembered for the next run.
-func isKept(path string) bool { return path == "facts" || fact.MatchString(path) }
+func isKept(path string) bool { return kept.MatchString(path) }
 
-var fact = regexp.MustCompile(`^facts/[0-9a-f]{64}\.[a-z0-9]+$`)
+var kept = regexp.MustCompile(`^(CACHEDIR\.TAG|trimmed` +
+	`|facts(/[0-9a-f]{64}\.[a-z0-9]+)?` +
+	`|narinfo(/[0-9a-f]{32}(/[0-9a-z]{32}\.narinfo)?)?` +
+	`|layers-1(/trimmed|/(parts|blobs)(/[0-9a-f]{64})?|/packed(/[0-9a-f]{64}\.[a-z0-9:]+)?)?)$`)
 
 // wantEmptySpool says what runs of the person have left in the cache besides what it keeps.
 func wantEmptySpool(t *testing.T, p person) {
