@@ -66,6 +66,9 @@ func (h Hash) Known() bool { return h != Hash{} }
 // String is Nix's spelling, "sha256:<nix32>".
 func (h Hash) String() string { return "sha256:" + encodeNix32(h[:]) }
 
+// SRI is the form that Nix's JSON has, "sha256-<base 64>".
+func (h Hash) SRI() string { return "sha256-" + base64.StdEncoding.EncodeToString(h[:]) }
+
 // Hex is the spelling of digests in images, without the algorithm.
 func (h Hash) Hex() string { return hex.EncodeToString(h[:]) }
 

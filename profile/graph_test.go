@@ -1,0 +1,223 @@
+package profile
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// letter is the path of the object that tests call by a letter; sizes are powers of two, so that sums tell.
+func letter(name byte) Path {
+	return Path(StoreDir + "/" + strings.Repeat(string(name), digestLen) + "-" + string(name))
+}
+
+// graphOf makes a closure of lines "a: b c", with sizes 1, 2, 4… in path order.
+func graphOf(t *testing.T, text string) *Graph {
+	t.Helper()
+	c := &Closure{}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		info := &Info{Path: letter(words[0][0])}
+		for _, w := range words[1:] {
+			info.References = append(info.References, letter(w[0]))
+		}
+		c.Infos = append(c.Infos, info)
+	}
+	slices.SortFunc(c.Infos, func(a, b *Info) int { return strings.Compare(string(a.Path), string(b.Path)) })
+	for i, info := range c.Infos {
+		info.NarSize = 1 << i
+	}
+	return NewGraph(c)
+}
+
+func letters(paths []Path) string {
+	var b strings.Builder
+	for _, p := range paths {
+		b.WriteString(p.Name())
+	}
+	return b.String()
+}
+
+func TestGraph(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, order string
+		sizes             string // of closures, in path order
+	}{
+		{"one", "a:", "a", "1"},
+		{"itself", "a: a", "a", "1"},
+		{"chain", "a: b\nb: c\nc:", "cba", "7 6 4"},
+		{"diamond", "a: b c\nb: d\nc: d\nd:", "dbca", "15 10 12 8"},
+		{"reversed", "d: b c\nb: a\nc: a\na:", "abcd", "1 3 5 15"},
+		{"two roots", "a: c\nb: c\nc:", "cab", "5 6 4"},
+		{"cycle", "a: b\nb: c\nc: b d\nd:", "dcba", "15 14 14 8"},
+		{"two cycles", "a: b\nb: a c\nc: d\nd: c", "dcba", "15 15 12 12"},
+	} {
+		g := graphOf(t, tt.text)
+		var order []Path
+		for _, info := range g.Order() {
+			order = append(order, info.Path)
+		}
+		var sizes []string
+		for _, info := range g.Infos {
+			sizes = append(sizes, fmt.Sprint(g.ClosureSize(info.Path)))
+		}
+		if got := strings.Join(sizes, " "); letters(order) != tt.order || got != tt.sizes {
+			t.Errorf("%s: order %q, closure sizes %q; want %q, %q", tt.name, letters(order), got, tt.order, tt.sizes)
+		}
+	}
+}
+
+func TestWhy(t *testing.T) {
+	const text = "a: b c d\nb: e\nc: e\nd: f\ne: g\nf: g h\ng:\nh:"
+	for _, tt := range []struct {
+		from, to byte
+		want     string
+		all      string
+	}{
+		{'a', 'g', "abeg", "a=bcd b=e c=e d=f e=g f=g g="},
+		{'a', 'e', "abe", "a=bc b=e c=e e="},
+		{'a', 'h', "adfh", "a=d d=f f=h h="},
+		{'a', 'a', "a", "a="},
+		{'b', 'h', "", ""},
+		{'a', 'z', "", ""},
+		{'z', 'a', "", ""},
+	} {
+		g := graphOf(t, text)
+		if got := letters(g.Why(letter(tt.from), letter(tt.to))); got != tt.want {
+			t.Errorf("Why(%c, %c) = %q; want %q", tt.from, tt.to, got, tt.want)
+		}
+		ways := g.WhyAll(letter(tt.from), letter(tt.to))
+		var all []string
+		for _, info := range g.Infos {
+			if on, ok := ways[info.Path]; ok {
+				all = append(all, info.Path.Name()+"="+letters(on))
+			}
+		}
+		if got := strings.Join(all, " "); got != tt.all {
+			t.Errorf("WhyAll(%c, %c) = %q; want %q", tt.from, tt.to, got, tt.all)
+		}
+	}
+}
+
+func TestWithout(t *testing.T) {
+	g := graphOf(t, "a: b c\nb: d e\nc: e\nd: d\ne: f\nf: b")
+	for _, tt := range []struct {
+		gone byte
+		want string
+	}{{'b', "bd"}, {'c', "c"}, {'e', "ef"}, {'a', "abcdef"}, {'z', ""}} {
+		var got []Path
+		for _, info := range g.Without(letter(tt.gone), letter('a')) {
+			got = append(got, info.Path)
+		}
+		if letters(got) != tt.want {
+			t.Errorf("Without(%c) = %q; want %q", tt.gone, letters(got), tt.want)
+		}
+	}
+}
+
+// Whatever the graph is, sizes are those that a plain walk adds up, and what is needed comes first.
+func TestGraphRandom(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		c := &Closure{}
+		n := 1 + r.IntN(40)
+		for i := range n {
+			info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", StoreDir, i)), NarSize: int64(1 + r.IntN(1000))}
+			for range r.IntN(4) {
+				info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", StoreDir, r.IntN(n))))
+			}
+			info.References = sortPaths(info.References)
+			c.Infos = append(c.Infos, info)
+		}
+		g := NewGraph(c)
+		for _, info := range c.Infos {
+			var want int64
+			seen := map[Path]bool{info.Path: true}
+			for queue := []Path{info.Path}; len(queue) > 0; queue = queue[1:] {
+				at := c.Infos[g.at[queue[0]]]
+				want += at.NarSize
+				for _, ref := range at.References {
+					if !seen[ref] {
+						seen[ref] = true
+						queue = append(queue, ref)
+					}
+				}
+			}
+			if got := g.ClosureSize(info.Path); got != want {
+				t.Fatalf("seed %d: ClosureSize(%s) = %d; want %d", seed, info.Path, got, want)
+			}
+			for other := range seen {
+				if chain := g.Why(info.Path, other); len(chain) == 0 || !g.Needs(info.Path, other) {
+					t.Fatalf("seed %d: Why(%s, %s) = %v; want a way", seed, info.Path, other, chain)
+				}
+			}
+		}
+		if got := len(g.Order()); got != n {
+			t.Errorf("seed %d: Order has %d of %d objects", seed, got, n)
+		}
+	}
+}
+
+func BenchmarkGraph(b *testing.B) { // 10,000 paths, 200,000 references
+	r := rand.New(rand.NewPCG(1, 1))
+	c := &Closure{}
+	for i := range 10000 {
+		info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", StoreDir, i)), NarSize: 1}
+		for range min(i, 20) {
+			info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", StoreDir, r.IntN(i))))
+		}
+		info.References = sortPaths(info.References)
+		c.Infos = append(c.Infos, info)
+	}
+	for b.Loop() {
+		NewGraph(c)
+	}
+}
+
+func TestSplitName(t *testing.T) {
+	for _, tt := range []struct{ name, pname, version string }{
+		{"curl-8.4.0", "curl", "8.4.0"},
+		{"curl-8.4.0-bin", "curl", "8.4.0-bin"},
+		{"python3-3.11.2", "python3", "3.11.2"},
+		{"user-environment", "user-environment", ""},
+		{"env-manifest.nix", "env-manifest.nix", ""},
+		{"a-b-c", "a-b-c", ""},
+		{"a-1", "a", "1"},
+		{"a--1", "a", "-1"},
+		{"a-", "a-", ""},
+		{"-1", "", "1"},
+		{"", "", ""},
+	} {
+		if pname, version := SplitName(tt.name); pname != tt.pname || version != tt.version {
+			t.Errorf("SplitName(%q) = %q, %q; want %q, %q", tt.name, pname, version, tt.pname, tt.version)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	info := func(base string) *Info { return &Info{Path: Path(StoreDir + "/" + base)} }
+	a := info(strings.Repeat("a", 32) + "-zstd-1.5.5")
+	b := info(strings.Repeat("b", 32) + "-zstd-1.5.5-bin")
+	c := info(strings.Repeat("c", 32) + "-zstd")
+	for _, tt := range []struct {
+		all  []*Info
+		word string
+		want []*Info
+	}{
+		{[]*Info{a, b}, "zstd", []*Info{a, b}},
+		{[]*Info{a, b, c}, "zstd", []*Info{c}},
+		{[]*Info{a, b}, "zstd-1.5.5", []*Info{a}},
+		{[]*Info{a, b}, string(b.Path), []*Info{b}},
+		{[]*Info{a, b}, b.Path.Base(), []*Info{b}},
+		{[]*Info{a, b}, b.Path.Digest(), []*Info{b}},
+		{[]*Info{a, b}, "zst", nil},
+	} {
+		if diff := cmp.Diff(tt.want, Find(tt.all, tt.word)); diff != "" {
+			t.Errorf("Find(%q) (-want +got):\n%s", tt.word, diff)
+		}
+	}
+}

@@ -1,0 +1,36 @@
+package profile
+
+import "strings"
+
+// SplitName splits the name of a store path into a package's name and its version,
+// as builtins.parseDrvName of Nix does: at the first dash that no letter follows.
+// The version is empty if there is none.
+func SplitName(name string) (pname, version string) {
+	for i := 0; i+1 < len(name); i++ {
+		if c := name[i+1]; name[i] == '-' && !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return name[:i], name[i+1:]
+		}
+	}
+	return name, ""
+}
+
+// Find is the objects that a word means: a store path, its base name, its hash, its name,
+// or, if there is no such, what has that package's name.
+func Find(infos []*Info, word string) []*Info {
+	word = strings.TrimSuffix(strings.TrimPrefix(word, StoreDir+"/"), "/")
+	var exact, named []*Info
+	for _, info := range infos {
+		p := info.Path
+		pname, _ := SplitName(p.Name())
+		switch word {
+		case p.Base(), p.Digest(), p.Name():
+			exact = append(exact, info)
+		case pname:
+			named = append(named, info)
+		}
+	}
+	if exact != nil {
+		return exact
+	}
+	return named
+}
