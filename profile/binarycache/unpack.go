@@ -130,9 +130,6 @@ func (f *packed) Read(p []byte) (int, error) {
 	if n > 0 && f.progress != nil {
 		f.progress(int64(n))
 	}
-	if n > 0 && err == io.EOF {
-		err = nil // it comes again: package xz overlooks what comes together with the end
-	}
 	switch {
 	case f.n > f.limit && f.size > 0:
 		err = fmt.Errorf("more than the %d bytes of FileSize", f.size)

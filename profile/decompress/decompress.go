@@ -78,7 +78,7 @@ func Named(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return reader(name, z, nil), nil
 	case "xz":
-		z, err := xz.NewReader(r, MaxWindow)
+		z, err := xz.NewReader(&lateEnd{r: r}, MaxWindow)
 		if err != nil {
 			return nil, wrap(name, err)
 		}
@@ -95,6 +95,24 @@ func Named(name string, r io.Reader) (io.ReadCloser, error) {
 		return reader(name, lz4.NewReader(r), nil), nil
 	}
 	return nil, fmt.Errorf("compression %q: %w", name, errors.ErrUnsupported)
+}
+
+// lateEnd never tells the end together with the last bytes:
+// package xz would overlook the streams that begin in those.
+type lateEnd struct {
+	r     io.Reader
+	ended bool
+}
+
+func (l *lateEnd) Read(p []byte) (int, error) {
+	if l.ended {
+		return 0, io.EOF
+	}
+	n, err := l.r.Read(p)
+	if n > 0 && err == io.EOF {
+		l.ended, err = true, nil
+	}
+	return n, err
 }
 
 // decompressor gives all libraries' errors one vocabulary.

@@ -131,9 +131,13 @@ func TestSeveral(t *testing.T) {
 		{"xz", "of xz -9", testdata(t, "nine.xz")},
 		{"bzip2", "streams", testdata(t, "two.bz2")},
 	} {
-		got, err := decompress(test.name, bytes.NewReader(test.bytes))
-		if !bytes.Equal(got, plain()) || err != nil {
-			t.Errorf("%s, %s: %d bytes, %v; want %d, <nil>", test.name, test.what, len(got), err, len(plain()))
+		for kind, r := range map[string]io.Reader{
+			"whole": bytes.NewReader(test.bytes), "byte by byte": iotest.OneByteReader(bytes.NewReader(test.bytes)), "with its end": iotest.DataErrReader(bytes.NewReader(test.bytes)),
+		} {
+			got, err := decompress(test.name, r)
+			if !bytes.Equal(got, plain()) || err != nil {
+				t.Errorf("%s, %s, %s: %d bytes, %v; want %d, <nil>", test.name, test.what, kind, len(got), err, len(plain()))
+			}
 		}
 	}
 }
