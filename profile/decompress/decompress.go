@@ -92,7 +92,7 @@ func Named(name string, r io.Reader) (io.ReadCloser, error) {
 	case "br":
 		return reader(name, brotli.NewReader(r), nil), nil
 	case "lz4":
-		return reader(name, lz4.NewReader(r), nil), nil
+		return reader(name, lz4.NewReader(&lz4Frames{r: r}), nil), nil
 	}
 	return nil, fmt.Errorf("compression %q: %w", name, errors.ErrUnsupported)
 }

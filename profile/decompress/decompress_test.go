@@ -142,26 +142,15 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// cleanly says where a cut is taken for an end:
-// nothing at all is no frames, in zstd and lz4;
-// and lz4's library does not miss what should follow a whole piece of a frame.
-// What is read is right even then, and whoever reads a NAR, a stream or a tar sees that it is not all.
-func cleanly(name string, b []byte, n int) bool {
-	switch name {
-	case "zstd":
-		return n == 0
-	case "lz4":
-		const magic, header, endMark, checksum = 4, 7, 4, 4
-		return slices.Contains([]int{0, magic, header, header + 4, len(b) - checksum - endMark, len(b) - checksum}, n)
-	}
-	return false
-}
+// cleanly says where a cut is taken for an end: nothing at all is no frames, in zstd.
+// Whoever reads a NAR, a stream or a tar sees that it is not all.
+func cleanly(name string, n int) bool { return name == "zstd" && n == 0 }
 
 // TestCut: what is cut at any byte is io.ErrUnexpectedEOF, and what came before it is right.
 func TestCut(t *testing.T) {
 	for name, b := range whole(t) {
 		for n := range b {
-			if cleanly(name, b, n) {
+			if cleanly(name, n) {
 				continue
 			}
 			got, err := decompress(name, bytes.NewReader(b[:n]))
@@ -171,6 +160,54 @@ func TestCut(t *testing.T) {
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s: %d of %d bytes: %v; want %v", name, n, len(b), err, io.ErrUnexpectedEOF)
 			}
+		}
+	}
+}
+
+// TestCutLZ4: frames with all that the format has are cut nowhere either.
+func TestCutLZ4(t *testing.T) {
+	var b bytes.Buffer
+	skippable := "\x5f\x2a\x4d\x18\x03\x00\x00\x00abc"
+	b.WriteString(skippable)
+	ends := map[int]bool{b.Len(): true}
+	for _, options := range [][]lz4.Option{
+		{lz4.BlockChecksumOption(true), lz4.ChecksumOption(true)},
+		{lz4.ChecksumOption(false), lz4.SizeOption(uint64(len(plain())))},
+		{lz4.CompressionLevelOption(lz4.Level9)},
+	} {
+		w := lz4.NewWriter(&b)
+		if err := w.Apply(append(options, lz4.BlockSizeOption(lz4.Block64Kb))...); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.Write(plain())
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		ends[b.Len()] = true
+	}
+	want := bytes.Repeat(plain(), 3)
+	for n := range b.Len() + 1 {
+		for kind, r := range map[string]io.Reader{
+			"whole": bytes.NewReader(b.Bytes()[:n]), "byte by byte": iotest.OneByteReader(bytes.NewReader(b.Bytes()[:n])),
+		} {
+			got, err := decompress("lz4", r)
+			if !bytes.HasPrefix(want, got) || ends[n] != (err == nil) || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%d of %d bytes, %s: %d bytes, %v; want the beginning, and %v unless a frame ends here", n, b.Len(), kind, len(got), err, io.ErrUnexpectedEOF)
+			}
+		}
+	}
+	if got, err := decompress("lz4", &b); !bytes.Equal(got, want) || err != nil {
+		t.Errorf("three frames: %d bytes, %v; want %d", len(got), err, len(want))
+	}
+}
+
+func TestLZ4Refuses(t *testing.T) {
+	for name, b := range map[string]string{
+		"legacy frame":      "\x02\x21\x4c\x18\x01\x00\x00\x00x",
+		"with a dictionary": "\x04\x22\x4d\x18\x61\x40\x01\x00\x00\x00\x00\x00\x00\x00\x00",
+	} {
+		if _, err := decompress("lz4", strings.NewReader(b)); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v; want %v", name, err, errors.ErrUnsupported)
 		}
 	}
 }
