@@ -56,9 +56,7 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 	}
 	f.Part = b.part(o.Profiles)
 	f.Notes = b.notes
-	if !v.doubtful {
-		v.facts.keep("base", key, encodeBase(b, f))
-	}
+	v.facts.keep("base", key, encodeBase(b, f))
 	return f, nil
 }
 

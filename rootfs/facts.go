@@ -21,6 +21,7 @@ import (
 
 // Facts remembers what was found out about parts, by their keys, from run to run:
 // the listings and first bytes that a [View] has looked at, and the base files of a whole closure.
+// Each comes from a walk that has come to its end, of unproven parts with all contents read.
 // With them, nothing of a known closure is read again to make its base files.
 //
 // A fact is a file of its own, which appears when it is whole, and ends with its hash.

@@ -285,13 +285,57 @@ func TestFactsUnproven(t *testing.T) {
 	if d := cmp.Diff(describeBase(t, want), describeBase(t, got)); d != "" {
 		t.Errorf("Base of unproven parts (-want +got):\n%s", d)
 	}
-	for _, pattern := range []string{"*.base", "*.head*"} {
-		if left, _ := filepath.Glob(filepath.Join(facts.Dir, pattern)); len(left) > 0 {
-			t.Errorf("of what was not read in the walk that proves it %q is kept", left)
+	for _, pattern := range []string{"*.base", "*.head*", "*.listing"} {
+		if left, _ := filepath.Glob(filepath.Join(facts.Dir, pattern)); len(left) == 0 {
+			t.Errorf("no %s is kept of what was proven", pattern)
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(facts.Dir, "*.listing")); len(left) == 0 {
-		t.Error("a listing that was proven is not kept")
+}
+
+// TestFactsHeads: where the listing is known, the first bytes of a file are not believed, nor kept,
+// before the walk in which they were read has come to its end, of an unproven part with all contents read.
+func TestFactsHeads(t *testing.T) {
+	for _, unproven := range []bool{false, true} {
+		facts := &Facts{filepath.Join(t.TempDir(), "facts")}
+		walks, opens := 0, 0
+		// Behind the program is more, so that to stop at it is to stop early.
+		lines := append(slices.Clone(factLines[:len(factLines)-1]), `f 0444 nix/store/q/zzz "more"`)
+		good := watchedParts(t, &walks, &opens, lines...)
+		if _, err := NewView(good, facts).Stat("nix/store/p/bin/prog"); err != nil {
+			t.Fatal(err)
+		}
+		lying := watchedParts(t, &walks, &opens, lines...)
+		for i := range lying {
+			tree := lying[i].Tree
+			lying[i].Unproven = unproven
+			lying[i].Tree = func(yield func(Entry, error) bool) {
+				files := 0
+				opens = 0
+				for e, err := range tree {
+					if e.IsRegular() {
+						files++
+						open := e.Open
+						e.Open = func() (io.ReadCloser, error) {
+							_, err := open() // which counts
+							return io.NopCloser(strings.NewReader("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00")), err
+						}
+					}
+					if !yield(e, err) {
+						return
+					}
+				}
+				if !unproven || opens == files {
+					yield(Entry{}, fmt.Errorf("not what its hash promises"))
+				}
+			}
+		}
+		read, err := NewView(lying, facts).Read(20, "nix/store/q/prog")
+		if err == nil || !strings.Contains(err.Error(), "not what its hash promises") {
+			t.Errorf("unproven %v: Read of a part that lies = %q, %v; want its error", unproven, read, err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(facts.Dir, "*.head*")); len(left) > 0 {
+			t.Errorf("unproven %v: of a part that lies %q is kept", unproven, left)
+		}
 	}
 }
 

@@ -14,14 +14,14 @@ const storeDir = "nix/store"
 // View looks at the files of several parts as one file system,
 // following links from one part to another, as a process in the image would.
 // It walks a part's tree when first asked for something in it,
-// and opens no file but those it is asked to read.
+// and opens no file but those it is asked to read, unless the part is unproven:
+// of such a one it believes nothing before a walk in which all was read.
 // It is not safe for concurrent use.
 type View struct {
 	parts    map[string]Part // by root
 	above    map[string]bool // directories above the roots
 	listings map[string]*listing
 	facts    *Facts
-	doubtful bool // something was read of a part that is unproven
 }
 
 // listing is a part without its contents.
@@ -242,34 +242,41 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 	if len(files) == 0 {
 		return nil
 	}
-	for e, err := range v.parts[root].Tree {
+	part := v.parts[root]
+	read := make(map[string][]byte, len(files))
+	for e, err := range part.Tree {
 		if err != nil {
 			return err
 		}
-		if !files[e.Path] {
-			continue
-		}
-		b, err := readHead(e, limit)
-		if err != nil {
-			return fmt.Errorf("read %q: %w", e.Path, err)
-		}
-		contents[e.Path], heads[e.Path[len(root):]] = b, b
-		if delete(files, e.Path); len(files) == 0 {
-			break
+		switch {
+		case files[e.Path]:
+			b, err := readHead(e, limit, part.Unproven)
+			if err != nil {
+				return fmt.Errorf("read %q: %w", e.Path, err)
+			}
+			read[e.Path] = b
+		case part.Unproven && e.IsRegular():
+			if err := readThrough(e); err != nil {
+				return fmt.Errorf("read %q: %w", e.Path, err)
+			}
 		}
 	}
+	// Only now, at the end of the walk, is it known to be true.
 	for path := range files {
-		return fmt.Errorf("read %q: %w", path, fs.ErrNotExist)
+		b, ok := read[path]
+		if !ok {
+			return fmt.Errorf("read %q: %w", path, fs.ErrNotExist)
+		}
+		contents[path], heads[path[len(root):]] = b, b
 	}
-	// Of an unproven part this was not the walk that proves it.
-	v.doubtful = v.doubtful || v.parts[root].Unproven
-	if limit <= maxHead && !v.parts[root].Unproven {
+	if limit <= maxHead {
 		v.facts.keep(kind, key, encodeHeads(heads))
 	}
 	return nil
 }
 
-func readHead(e Entry, limit int64) (_ []byte, err error) {
+// readHead reads the first limit bytes of a file, and the others if somebody hashes them.
+func readHead(e Entry, limit int64, through bool) (_ []byte, err error) {
 	if !e.IsRegular() {
 		return nil, errors.New("not a regular file")
 	}
@@ -281,6 +288,9 @@ func readHead(e Entry, limit int64) (_ []byte, err error) {
 	b, err := io.ReadAll(io.LimitReader(r, min(limit, e.Size)))
 	if err == nil && int64(len(b)) < min(limit, e.Size) {
 		err = io.ErrUnexpectedEOF
+	}
+	if err == nil && through {
+		_, err = io.Copy(io.Discard, r)
 	}
 	return b, err
 }
