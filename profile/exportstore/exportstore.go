@@ -170,8 +170,9 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	return nar.Verify(read, p.Root(), o.info.NarHash, o.info.NarSize)
 }
 
-// Proven implements [profile.Prover]: all was hashed when the stream was opened.
-func (s *Store) Proven(profile.Path) bool { return true }
+// Proven implements [profile.Prover]: all was hashed when the stream was opened,
+// and is so still if nobody else can change it.
+func (s *Store) Proven(profile.Path) bool { return s.in.Private() }
 
 // Close closes the file.
 func (s *Store) Close() error { return s.in.Close() }

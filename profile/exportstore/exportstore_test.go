@@ -287,6 +287,29 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestProven: what others may change is proven only by the walk in which all was read.
+func TestProven(t *testing.T) {
+	stream := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
+	for _, test := range []struct {
+		name   string
+		open   func(testing.TB, []byte, Options) (*Store, error)
+		stream []byte
+		want   bool
+	}{
+		{"file", openBytes, stream, false},
+		{"compressed file", openBytes, compressed(t, "gzip", stream), true},
+		{"pipe", openPipe, stream, true},
+	} {
+		s, err := test.open(t, test.stream, Options{SpoolDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Proven(pathA); got != test.want {
+			t.Errorf("%s: Proven() = %v; want %v", test.name, got, test.want)
+		}
+	}
+}
+
 // TestChanged: a file that changes after it was opened is noticed when it is read.
 func TestChanged(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "stream")
