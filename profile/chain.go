@@ -63,8 +63,8 @@ func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 	for _, s := range c.stores {
 		info, err := s.Info(ctx, p)
 		switch {
-		case err == nil:
-			return s, info, nil
+		case err == nil || errors.Is(err, ErrNoInfo):
+			return s, info, err
 		case errors.Is(err, ErrUntrusted):
 			if untrusted == nil {
 				untrusted = err
@@ -84,7 +84,7 @@ func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 func (c *chain) Files(ctx context.Context, p Path) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		s, _, err := c.find(ctx, p)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNoInfo) {
 			yield(rootfs.Entry{}, err)
 			return
 		}

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"context"
+	"errors"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -10,7 +11,8 @@ import (
 // Its methods may be called from several goroutines at once.
 type Store interface {
 	// Info is what is known of a store object.
-	// The error wraps fs.ErrNotExist if there is no such object.
+	// The error wraps fs.ErrNotExist if there is no such object,
+	// and ErrNoInfo if there are its files and somebody else has to say the rest.
 	Info(ctx context.Context, p Path) (*Info, error)
 
 	// Files are the files of a store object, at their places in a root file system:
@@ -22,6 +24,9 @@ type Store interface {
 
 	Close() error
 }
+
+// ErrNoInfo is what the error of a store wraps that has the files of an object and knows nothing of it.
+var ErrNoInfo = errors.New("nothing is known of it")
 
 // Info is what a store knows of an object without looking at its files.
 type Info struct {

@@ -53,7 +53,7 @@ type Options struct {
 	// by default os.TempDir. The copy is gone when Open returns.
 	TempDir string
 	// NoDatabase reads a store directory whose hashes and references come from elsewhere:
-	// Info is an error, and Files verifies nothing.
+	// Info is an error that wraps profile.ErrNoInfo, and Files verifies nothing.
 	NoDatabase bool
 	// Signatures reads signatures and content addresses, too.
 	Signatures bool
@@ -192,23 +192,25 @@ func (s *Store) Close() error {
 
 // find finds an object in the database.
 func (s *Store) find(p profile.Path) (*object, error) {
-	if s.known == nil {
-		return nil, fmt.Errorf("store path %q: %w", p, errNotRead)
-	}
-	if o, ok := s.known.find(p); ok {
-		return o, nil
+	if s.known != nil {
+		if o, ok := s.known.find(p); ok {
+			return o, nil
+		}
 	}
 	if err := profile.CheckBase(p.Base()); err != nil {
 		return nil, fmt.Errorf("store path %q: %w", p, err)
 	}
 	var st unix.Stat_t
 	if unix.Fstatat(int(s.objs.Fd()), p.Base(), &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		if s.known == nil {
+			return nil, fmt.Errorf("store path %q: %w", p, errNotRead)
+		}
 		return nil, &absentError{p, "is in the store directory but not in the database: unfinished or garbage"}
 	}
 	return nil, &absentError{p, "is not in the store"}
 }
 
-var errNotRead = errors.New("the store was opened without its database")
+var errNotRead = fmt.Errorf("the store was opened without its database: %w", profile.ErrNoInfo)
 
 // absentError says that there is no such object. It wraps fs.ErrNotExist without that text.
 type absentError struct {

@@ -2,6 +2,7 @@ package references
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
@@ -11,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Overlay is a store whose objects are those of infos and no others.
+// Overlay is a store whose objects are those of infos that the store has, and no others.
 // Their files are the store's, and are checked against the hashes while they are read.
 // Where a hash is not given it is the store's word, or else found by reading the object once.
 //
@@ -92,6 +93,9 @@ func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, erro
 func (o *overlay) complete(ctx context.Context, said *profile.Info) (*profile.Info, error) {
 	info := *said
 	have, err := o.Store.Info(ctx, info.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	knows := err == nil && have.NarHash.Known()
 	switch {
 	case info.NarHash.Known() && knows && have.NarHash != info.NarHash:

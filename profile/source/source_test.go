@@ -10,13 +10,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/storetest"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // form is a way to hand a store over: it writes a sample and says how it is opened.
@@ -148,6 +152,19 @@ func forms() []form {
 			}
 			return []string{cache, s.WriteExport(t)}, Options{}
 		}},
+		{name: "chain of two directories and a tar with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
+			first, second := s.WriteRoot(t), s.WriteRoot(t)
+			for i, info := range s.Infos {
+				for j, root := range []string{first, second} {
+					if i%3 != j {
+						if err := rootfs.RemoveAll(filepath.Join(root, info.Path.Root())); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+			return []string{first, second, s.WriteTar(t)}, Options{References: s.WriteRegistration(t, true)}
+		}},
 	}
 }
 
@@ -247,6 +264,47 @@ func TestContentAgainstReferences(t *testing.T) {
 	defer s.Close()
 	if _, err = storetest.List(s.Files(t.Context(), object)); err == nil || !strings.Contains(err.Error(), "was changed or damaged") {
 		t.Errorf("Files of a changed object: %v; want an error", err)
+	}
+}
+
+// TestMissing: what references speak of and no source has is missing, all of it.
+func TestMissing(t *testing.T) {
+	sample := storetest.GoldenSample(t)
+	root := sample.WriteRoot(t)
+	var want []profile.Path
+	for _, info := range sample.Infos {
+		if info.Path != sample.Root && len(want) < 2 {
+			want = append(want, info.Path)
+			if err := rootfs.RemoveAll(filepath.Join(root, info.Path.Root())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tarred := filepath.Join(t.TempDir(), "tar")
+	if err := exec.Command("tar", "-cf", tarred, "-C", root, ".").Run(); err != nil {
+		t.Skipf("no tar: %v", err)
+	}
+	for _, from := range [][]string{{root}, {tarred}, {root, tarred}, {root + "/nix/store"}} {
+		for _, references := range []string{sample.WriteRegistration(t, true), sample.WriteRegistration(t, false), sample.WritePathInfo(t)} {
+			s, err := Open(t.Context(), from, Options{References: references})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			_, err = profile.FindClosure(t.Context(), s, sample.Root)
+			var closure *profile.ClosureError
+			if !errors.As(err, &closure) {
+				t.Errorf("FindClosure of %q, %q: %v; want what is missing", from, references, err)
+				continue
+			}
+			var got []profile.Path
+			for _, m := range closure.Missing {
+				got = append(got, m.Path)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("FindClosure of %q, %q: missing (-want +got):\n%s", from, references, d)
+			}
+		}
 	}
 }
 

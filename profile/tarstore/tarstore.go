@@ -37,7 +37,6 @@ package tarstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -120,9 +119,9 @@ func (s *Store) read() error {
 }
 
 // errNoDatabase is what is known of objects.
-var errNoDatabase = errors.New("a tar has files, but its database was not read")
+var errNoDatabase = fmt.Errorf("a tar has files, but its database was not read: %w", profile.ErrNoInfo)
 
-// Info is an error: one that wraps fs.ErrNotExist if there is no such object, and another if there is.
+// Info is an error: one that wraps fs.ErrNotExist if there is no such object, and profile.ErrNoInfo if there is.
 func (s *Store) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
 	if _, err := s.object(p); err != nil {
 		return nil, err
