@@ -3,6 +3,7 @@ package nar
 import (
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 
 	"github.com/export-profile/export-profile/profile"
@@ -55,74 +56,32 @@ func (c *counter) Write(p []byte) (int, error) {
 // ends with a [HashError] if the hash is not the one wanted, or a [SizeError] if it has not size bytes.
 // Where a content was not read there is no verdict.
 func Verify(t rootfs.Tree, root string, want profile.Hash, size int64) rootfs.Tree {
-	return func(yield func(rootfs.Entry, error) bool) {
-		h := sha256.New()
-		n := &counter{w: h}
-		w := newWriter(n, root)
-		all := true
-		for e, err := range rootfs.Check(root, t) {
-			if err != nil {
-				yield(rootfs.Entry{}, err)
-				return
-			}
-			if !all {
-				if !yield(e, nil) {
-					return
-				}
-				continue
-			}
-			w.entry(e)
-			if !e.IsRegular() {
-				if !yield(e, nil) {
-					return
-				}
-				continue
-			}
-			seen := hashed{w: w, left: e.Size}
-			watched := e
-			watched.Open = func() (io.ReadCloser, error) {
-				r, err := e.Open()
-				if err != nil {
-					return nil, err
-				}
-				if seen.ReadCloser != nil || seen.left == 0 {
-					return r, nil // hashed already
-				}
-				seen.ReadCloser = r
-				return &seen, nil
-			}
-			if !yield(watched, nil) {
-				return
-			}
-			all = seen.left == 0
-			if all {
-				w.endContent(e)
-			}
-		}
-		if !all {
-			return
-		}
-		w.end()
-		if got := profile.Hash(h.Sum(nil)); got != want {
-			yield(rootfs.Entry{}, &HashError{Root: root, Want: want, Got: got})
-		} else if n.n != size {
-			yield(rootfs.Entry{}, &SizeError{Root: root, Want: size, Got: n.n})
-		}
-	}
+	return Watch(t, root, func() Sink {
+		v := &verifier{want: want, size: size, sum: sha256.New()}
+		v.n.w = v.sum
+		v.Writer = NewWriter(&v.n, root)
+		return v
+	})
 }
 
-// hashed is a content that is hashed as it is read.
-type hashed struct {
-	io.ReadCloser
-	w    *writer
-	left int64
+// verifier is a sink that knows what comes.
+type verifier struct {
+	*Writer
+	want profile.Hash
+	size int64
+	sum  hash.Hash
+	n    counter
 }
 
-func (h *hashed) Read(p []byte) (int, error) {
-	n, err := h.ReadCloser.Read(p)
-	if seen := min(int64(n), h.left); seen > 0 {
-		h.w.content(p[:seen])
-		h.left -= seen
+func (v *verifier) End() error {
+	if err := v.Writer.End(); err != nil {
+		return err
 	}
-	return n, err
+	if got := profile.Hash(v.sum.Sum(nil)); got != v.want {
+		return &HashError{Root: v.root, Want: v.want, Got: got}
+	}
+	if v.n.n != v.size {
+		return &SizeError{Root: v.root, Want: v.size, Got: v.n.n}
+	}
+	return nil
 }

@@ -13,12 +13,12 @@ import (
 // Write writes a store object's tree, whose first entry is at root, as a NAR.
 // The tree must follow the rules of trees; see [rootfs.Check].
 func Write(to io.Writer, t rootfs.Tree, root string) error {
-	w := newWriter(to, root)
+	w := NewWriter(to, root)
 	for e, err := range rootfs.Check(root, t) {
 		if err != nil {
 			return err
 		}
-		w.entry(e)
+		_ = w.Entry(e)
 		if !e.IsRegular() {
 			continue
 		}
@@ -26,13 +26,12 @@ func Write(to io.Writer, t rootfs.Tree, root string) error {
 			return fmt.Errorf("%q: %w", e.Path, err)
 		}
 	}
-	w.end()
-	return w.err
+	return w.End()
 }
 
-// writer writes the entries of a tree as a NAR, in the order in which they come.
-// Small pieces are collected. The first error of the underlying writer stays in err.
-type writer struct {
+// Writer writes the entries of a tree as a NAR, in the order in which they come. It is a [Sink].
+// Small pieces are collected. The first error of what it writes to is that of End.
+type Writer struct {
 	to   io.Writer
 	root string
 	open []string // the directories that contain the next entry
@@ -40,15 +39,16 @@ type writer struct {
 	err  error
 }
 
-func newWriter(to io.Writer, root string) *writer {
-	w := &writer{to: to, root: root, buf: make([]byte, 0, 8<<10)}
+// NewWriter writes the NAR of an object, whose first entry is at root.
+func NewWriter(to io.Writer, root string) *Writer {
+	w := &Writer{to: to, root: root, buf: make([]byte, 0, 8<<10)}
 	w.strings(magic)
 	return w
 }
 
-// entry writes all of an entry but the content of a regular file,
-// which the caller passes to content; then follows endContent.
-func (w *writer) entry(e rootfs.Entry) {
+// Entry writes all of an entry but the content of a regular file,
+// which the caller passes to Content; then follows EndContent. It is never an error.
+func (w *Writer) Entry(e rootfs.Entry) error {
 	w.leave(e.Path)
 	if e.Path != w.root {
 		name := e.Path[strings.LastIndexByte(e.Path, '/')+1:]
@@ -70,9 +70,10 @@ func (w *writer) entry(e rootfs.Entry) {
 		w.strings("contents")
 		w.number(uint64(e.Size))
 	}
+	return nil
 }
 
-func (w *writer) copyContent(e rootfs.Entry) (err error) {
+func (w *Writer) copyContent(e rootfs.Entry) (err error) {
 	r, err := e.Open()
 	if err != nil {
 		return err
@@ -88,52 +89,55 @@ func (w *writer) copyContent(e rootfs.Entry) (err error) {
 	case n < e.Size:
 		return io.ErrUnexpectedEOF
 	}
-	w.endContent(e)
+	w.EndContent(e)
 	return nil
 }
 
-func (w *writer) content(p []byte) {
+// Content writes a piece of the content of a regular file.
+func (w *Writer) Content(p []byte) {
 	w.flush()
 	if w.err == nil {
 		_, w.err = w.to.Write(p)
 	}
 }
 
-func (w *writer) endContent(e rootfs.Entry) {
+// EndContent follows the last piece.
+func (w *Writer) EndContent(e rootfs.Entry) {
 	w.zeros(int(-e.Size & 7))
 	w.close(e.Path)
 }
 
-// end writes what is open and all that is collected.
-func (w *writer) end() {
+// End writes what is open and all that is collected.
+func (w *Writer) End() error {
 	for len(w.open) > 0 {
 		w.pop()
 	}
 	w.flush()
+	return w.err
 }
 
 // leave ends the directories that path is not in.
-func (w *writer) leave(path string) {
+func (w *Writer) leave(path string) {
 	for len(w.open) > 0 && !rootfs.Within(w.open[len(w.open)-1], path) {
 		w.pop()
 	}
 }
 
-func (w *writer) pop() {
+func (w *Writer) pop() {
 	last := w.open[len(w.open)-1]
 	w.open = w.open[:len(w.open)-1]
 	w.close(last)
 }
 
 // close ends a node, and the entry that it is in.
-func (w *writer) close(path string) {
+func (w *Writer) close(path string) {
 	w.strings(")")
 	if path != w.root {
 		w.strings(")")
 	}
 }
 
-func (w *writer) strings(words ...string) {
+func (w *Writer) strings(words ...string) {
 	for _, s := range words {
 		w.number(uint64(len(s)))
 		w.buf = append(w.buf, s...)
@@ -141,18 +145,18 @@ func (w *writer) strings(words ...string) {
 	}
 }
 
-func (w *writer) number(n uint64) {
+func (w *Writer) number(n uint64) {
 	if len(w.buf) > cap(w.buf)/2 {
 		w.flush()
 	}
 	w.buf = binary.LittleEndian.AppendUint64(w.buf, n)
 }
 
-func (w *writer) zeros(n int) {
+func (w *Writer) zeros(n int) {
 	w.buf = append(w.buf, make([]byte, n)...)
 }
 
-func (w *writer) flush() {
+func (w *Writer) flush() {
 	if w.err == nil && len(w.buf) > 0 {
 		_, w.err = w.to.Write(w.buf)
 	}

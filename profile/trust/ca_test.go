@@ -191,43 +191,6 @@ func change(t rootfs.Tree, path string, fromEnd int64) rootfs.Tree {
 	}
 }
 
-// TestNARSerializer holds that what is hashed is what package nar writes.
-func TestNARSerializer(t *testing.T) {
-	s, _ := signed(t)
-	for _, info := range append(infos(t, s), infos(t, addressed(t))...) {
-		from := s
-		if _, err := s.Info(t.Context(), info.Path); err != nil {
-			from = addressed(t)
-		}
-		tree := from.Files(t.Context(), info.Path)
-		h := sha256.New()
-		n := newNARSerializer(h, info.Path, false)
-		for e, err := range tree {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := n.entry(e); err != nil {
-				t.Fatal(err)
-			}
-			if e.IsRegular() {
-				r, err := e.Open()
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, err := io.ReadAll(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				n.content(b)
-				n.endContent(e)
-			}
-		}
-		if got, err := n.sum(); err != nil || !bytes.Equal(got, info.NarHash[:]) {
-			t.Errorf("hash of the NAR of %q = %x, %v; want %x", info.Path, got, err, info.NarHash)
-		}
-	}
-}
-
 // TestModulo writes a text in all pieces that there are.
 func TestModulo(t *testing.T) {
 	const digest = "00000000000000000000000000000abc"

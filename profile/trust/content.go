@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -39,97 +40,77 @@ func VerifyContent(t rootfs.Tree, info *profile.Info) rootfs.Tree {
 }
 
 func (ca *CA) verify(t rootfs.Tree, info *profile.Info) rootfs.Tree {
-	return func(yield func(rootfs.Entry, error) bool) {
-		h := algorithms[ca.Algorithm]()
-		var s serializer = &fileSerializer{h: h}
-		if ca.Method == NAR {
-			self, _ := split(info)
-			s = newNARSerializer(h, info.Path, self)
+	return nar.Watch(t, info.Path.Root(), func() nar.Sink {
+		v := verifier{ca: ca, info: info, h: algorithms[ca.Algorithm]()}
+		if ca.Method != NAR {
+			return &fileVerifier{v}
 		}
-		all := true
-		for e, err := range rootfs.Check(info.Path.Root(), t) {
-			if err == nil && all {
-				if wrong := s.entry(e); wrong != nil {
-					err = &ContentError{info.Path, info.CA, wrong.Error()}
-				}
-			}
-			if err != nil {
-				yield(rootfs.Entry{}, err)
-				return
-			}
-			if !all || !e.IsRegular() {
-				if !yield(e, nil) {
-					return
-				}
-				continue
-			}
-			seen := hashed{s: s, left: e.Size}
-			watched := e
-			watched.Open = func() (io.ReadCloser, error) {
-				r, err := e.Open()
-				if err != nil || seen.ReadCloser != nil || seen.left == 0 {
-					return r, err // hashed already
-				}
-				seen.ReadCloser = r
-				return &seen, nil
-			}
-			if !yield(watched, nil) {
-				return
-			}
-			if all = seen.left == 0; all {
-				s.endContent(e)
-			}
-		}
-		if !all {
-			return
-		}
-		got, err := s.sum()
-		if err == nil && !bytes.Equal(got, ca.Hash) {
-			err = fmt.Errorf("the hash is %x, not %x", got, ca.Hash)
-		}
-		if err != nil {
-			yield(rootfs.Entry{}, &ContentError{info.Path, info.CA, err.Error()})
-		}
-	}
+		self, _ := split(info)
+		return newNARVerifier(v, self)
+	})
 }
 
-// serializer makes the bytes that a content address hashes.
-type serializer interface {
-	entry(rootfs.Entry) error // that no address of its kind can be of such an entry
-	content([]byte)
-	endContent(rootfs.Entry)
-	sum() ([]byte, error)
+// verifier knows the hash that comes.
+type verifier struct {
+	ca   *CA
+	info *profile.Info
+	h    hash.Hash
 }
 
-// hashed is a content that is hashed as it is read.
-type hashed struct {
-	io.ReadCloser
-	s    serializer
-	left int64
-}
-
-func (h *hashed) Read(p []byte) (int, error) {
-	n, err := h.ReadCloser.Read(p)
-	if seen := min(int64(n), h.left); seen > 0 {
-		h.s.content(p[:seen])
-		h.left -= seen
-	}
-	return n, err
-}
-
-// fileSerializer is for objects that are one file, without its name or mode.
-type fileSerializer struct{ h hash.Hash }
-
-func (s *fileSerializer) entry(e rootfs.Entry) error {
-	switch {
-	case !e.IsRegular():
-		return errors.New("it is no regular file")
-	case e.Mode&0o111 != 0:
-		return errors.New("it is executable, which the address says nothing of")
+func (v *verifier) check() error {
+	if got := v.h.Sum(nil); !bytes.Equal(got, v.ca.Hash) {
+		return v.fail(fmt.Errorf("the hash is %x, not %x", got, v.ca.Hash))
 	}
 	return nil
 }
 
-func (s *fileSerializer) content(p []byte)        { s.h.Write(p) }
-func (s *fileSerializer) endContent(rootfs.Entry) {}
-func (s *fileSerializer) sum() ([]byte, error)    { return s.h.Sum(nil), nil }
+func (v *verifier) fail(why error) error {
+	return &ContentError{v.info.Path, v.info.CA, why.Error()}
+}
+
+// narVerifier hashes a NAR, as if the object's own path were not in it.
+type narVerifier struct {
+	*nar.Writer
+	verifier
+	modulo *modulo // nil if the object does not refer to itself
+}
+
+func newNARVerifier(v verifier, self bool) *narVerifier {
+	n := &narVerifier{verifier: v}
+	to := io.Writer(v.h)
+	if self {
+		n.modulo = newModulo(v.h, v.info.Path.Digest())
+		to = n.modulo
+	}
+	n.Writer = nar.NewWriter(to, v.info.Path.Root())
+	return n
+}
+
+func (n *narVerifier) End() error {
+	if err := n.Writer.End(); err != nil {
+		return err
+	}
+	if n.modulo != nil {
+		if err := n.modulo.finish(); err != nil {
+			return n.fail(err)
+		}
+	}
+	return n.check()
+}
+
+// fileVerifier is for objects that are one file, without its name or mode.
+type fileVerifier struct{ verifier }
+
+func (f *fileVerifier) Entry(e rootfs.Entry) error {
+	switch {
+	case !e.IsRegular():
+		return f.fail(errors.New("it is no regular file"))
+	case e.Mode&0o111 != 0:
+		return f.fail(errors.New("it is executable, which the address says nothing of"))
+	}
+	return nil
+}
+
+func (f *fileVerifier) Content(p []byte)        { f.h.Write(p) }
+func (f *fileVerifier) EndContent(rootfs.Entry) {}
+func (f *fileVerifier) End() error              { return f.check() }
