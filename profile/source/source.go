@@ -44,7 +44,7 @@ type Options struct {
 	// References is a file that says what the objects' hashes and references are,
 	// for sources that do not, or in place of what they say.
 	References string
-	// Verify checks the NAR hashes of this machine's store, too.
+	// Verify checks the NAR hashes of this machine's store, too. So does Vouched if it is All.
 	Verify bool
 
 	// Keys are those that may vouch for objects; see package trust.
@@ -189,6 +189,7 @@ func readReferences(name string) ([]*profile.Info, error) {
 }
 
 // localOptions are those of stores that are directories.
+// A signature is of a hash, and says nothing of files that nobody has hashed.
 func localOptions(o Options) localstore.Options {
-	return localstore.Options{Verify: o.Verify, TempDir: o.SpoolDir, Signatures: o.Vouched == All}
+	return localstore.Options{Verify: o.Verify || o.Vouched == All, TempDir: o.SpoolDir, Signatures: o.Vouched == All}
 }

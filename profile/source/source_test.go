@@ -344,6 +344,23 @@ func TestVouched(t *testing.T) {
 	}
 }
 
+// TestVouchedLive: what a key vouches for is a NAR hash, so this machine's store has to prove its own, too.
+func TestVouchedLive(t *testing.T) {
+	for _, test := range []struct {
+		o    Options
+		want bool
+	}{
+		{Options{}, false},
+		{Options{Verify: true}, true},
+		{Options{Vouched: Nothing}, false},
+		{Options{Vouched: All}, true},
+	} {
+		if got := localOptions(test.o).Verify; got != test.want {
+			t.Errorf("with %+v NAR hashes are verified: %v; want %v", test.o, got, test.want)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"empty", "a/nix/store", "other"} {
