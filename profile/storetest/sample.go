@@ -31,6 +31,8 @@ func Samples(t testing.TB) []*Sample {
 	return []*Sample{GoldenSample(t), Odd(t), Many(t, 2000)}
 }
 
+// The references of those that are made here are in their bytes, so that scanning finds the same.
+
 // Odd has what Nix allows and few expect: objects that are a file or a link,
 // references in circles, names that are not UTF-8, nothing at all, and links to everywhere.
 func Odd(t testing.TB) *Sample {
@@ -52,8 +54,9 @@ func Odd(t testing.TB) *Sample {
 	}
 	s.add(t, "deep", "", deep...)
 	s.add(t, "large", "", "f 0444 . "+strings.Repeat("0123456789abcdef", 1<<16))
-	s.Root = s.add(t, "top", strings.Join([]string{"circle-a", "deep", "empty", "file", "itself", "large", "link", "names_+-.?=", "nothing", "program"}, " "),
-		"d .", "d bin", "l bin/program "+string(pathOf("program")), "l bin/lost /nowhere", "d etc", "l etc/file "+string(pathOf("link")))
+	refs := []string{"circle-a", "deep", "empty", "file", "itself", "large", "link", "names_+-.?=", "nothing", "program"}
+	s.Root = s.add(t, "top", strings.Join(refs, " "),
+		"d .", "f 0444 refs "+pathsOf(refs), "d bin", "l bin/program "+string(pathOf("program")), "l bin/lost /nowhere", "d etc", "l etc/file "+string(pathOf("link")))
 	return s
 }
 
@@ -68,9 +71,17 @@ func Many(t testing.TB, n int) *Sample {
 				refs = append(refs, name(j))
 			}
 		}
-		s.Root = s.add(t, name(i), strings.Join(refs, " "), "d .", fmt.Sprintf("f 0444 data content of %d", i))
+		s.Root = s.add(t, name(i), strings.Join(refs, " "), "d .", fmt.Sprintf("f 0444 data content of %d: ", i)+pathsOf(refs))
 	}
 	return s
+}
+
+func pathsOf(names []string) string {
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString(string(pathOf(name)) + "\n")
+	}
+	return b.String()
 }
 
 // pathOf makes a store path of a name.
