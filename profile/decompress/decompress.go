@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -84,11 +85,11 @@ func Named(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return reader(name, z, nil), nil
 	case "zstd":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(MaxWindow))
+		z, free, err := newZstd(r)
 		if err != nil {
 			return nil, wrap(name, err)
 		}
-		return reader(name, z, z.Close), nil
+		return reader(name, z, free), nil
 	case "br":
 		return reader(name, brotli.NewReader(r), nil), nil
 	case "lz4":
@@ -135,12 +136,17 @@ func (d *decompressor) Read(p []byte) (int, error) {
 }
 
 func (d *decompressor) Close() error {
+	d.Reader = closed{} // another may have the decoder now
 	if d.free != nil {
 		d.free()
 		d.free = nil
 	}
 	return nil
 }
+
+type closed struct{}
+
+func (closed) Read([]byte) (int, error) { return 0, fs.ErrClosed }
 
 func wrap(name string, err error) error {
 	switch {

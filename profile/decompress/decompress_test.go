@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -315,6 +316,45 @@ func TestBomb(t *testing.T) {
 			t.Errorf("%s: %d bytes of memory for %d that become %d", name, peak, len(b), size)
 		}
 		z.Close()
+	}
+}
+
+// TestAgain: what was decoded before, to its end, in part or to an error, makes no difference,
+// and what is closed reads nothing of the next.
+func TestAgain(t *testing.T) {
+	all := whole(t)
+	for round := range 20 {
+		for name, b := range all {
+			for _, n := range []int{0, 1, len(b) / 2, len(b)} {
+				z, err := Named(name, bytes.NewReader(b[:n]))
+				if err != nil {
+					continue
+				}
+				_, _ = io.CopyN(io.Discard, z, int64(round*97))
+				if err := z.Close(); err != nil {
+					t.Error(err)
+				}
+				if n, err := z.Read(make([]byte, 1)); n != 0 || !errors.Is(err, fs.ErrClosed) {
+					t.Errorf("%s: Read after Close = %d, %v; want 0, %v", name, n, err, fs.ErrClosed)
+				}
+			}
+			if got, err := decompress(name, bytes.NewReader(b)); !bytes.Equal(got, plain()) || err != nil {
+				t.Errorf("%s, again: %d bytes, %v; want %d, <nil>", name, len(got), err, len(plain()))
+			}
+		}
+	}
+}
+
+// BenchmarkSmall decodes 2000 small NARs' worth of content.
+func BenchmarkSmall(b *testing.B) {
+	packed := compress(b, "zstd", plain())
+	b.ReportAllocs()
+	for b.Loop() {
+		for range 2000 {
+			if _, err := decompress("zstd", bytes.NewReader(packed)); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }
 
