@@ -14,23 +14,61 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
-type assembly struct {
+// selection is what all commands have in common that look at a store: from a source to a closure.
+type selection struct {
 	sources
 	cacheFlags
 	profiles []string
-	bare     bool
-	user     string
-	caFiles  []string
+}
+
+func (s *selection) flags(fs *pflag.FlagSet) {
+	s.sources.flags(fs)
+	fs.StringArrayVar(&s.profiles, "profile", nil, "take `NAME`: a profile or result link, a store path or its base name; repeatable")
+}
+
+// find opens the source, resolves the profiles and finds their closure. No file is read.
+// The caller closes the store.
+func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *profile.Closure, _ profile.Store, err error) {
+	store, err := s.open(ctx, t, say, &s.cacheFlags)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, store.Close())
+		}
+	}()
+	profiles, err := s.resolve(ctx, store)
+	if err != nil {
+		return nil, nil, err
+	}
+	roots := make([]profile.Path, len(profiles))
+	for i, p := range profiles {
+		roots[i] = p.Path
+		say.debugf("profile %q is %s", p.Name, p.Path)
+	}
+	closure, err := profile.FindClosure(ctx, store, roots...)
+	if err != nil {
+		return nil, nil, err
+	}
+	say.debugf("closure: %d store paths, %d bytes", len(closure.Infos), closure.Size())
+	return closure, store, nil
+}
+
+// assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
+type assembly struct {
+	selection
+	bare    bool
+	user    string
+	caFiles []string
 }
 
 func (a *assembly) flags(fs *pflag.FlagSet) {
-	a.sources.flags(fs)
-	fs.StringArrayVar(&a.profiles, "profile", nil, "export `NAME`: a profile or result link, a store path or its base name; repeatable")
+	a.selection.flags(fs)
 	fs.StringVar(&a.user, "user", "", "run as `USER`: NAME:UID[:GID] with an account and a home, or UID[:GID], root or nobody")
 	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&a.bare, "bare", false, "only the files that the original script makes: no /tmp, accounts or certificate links")
-	a.cacheFlags.flags(fs)
+	a.selection.cacheFlags.flags(fs)
 }
 
 // assembled is all that is written, before a byte of it is.
@@ -49,7 +87,7 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := a.open(ctx, t, say, &a.cacheFlags)
+	closure, store, err := a.find(ctx, t, say)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -58,23 +96,9 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 			err = errors.Join(err, store.Close())
 		}
 	}()
-
-	profiles, err := a.resolve(ctx, store)
-	if err != nil {
-		return nil, nil, err
+	for _, root := range closure.Roots {
+		options.Profiles = append(options.Profiles, root.Root())
 	}
-	roots := make([]profile.Path, len(profiles))
-	for i, p := range profiles {
-		roots[i] = p.Path
-		options.Profiles = append(options.Profiles, p.Path.Root())
-		say.debugf("profile %q is %s", p.Name, p.Path)
-	}
-	closure, err := profile.FindClosure(ctx, store, roots...)
-	if err != nil {
-		return nil, nil, err
-	}
-	say.debugf("closure: %d store paths, %d bytes", len(closure.Infos), closure.Size())
-
 	parts := closure.Parts(ctx)
 	view := rootfs.NewView(parts, a.facts())
 	base, err := rootfs.Base(view, options)
@@ -117,9 +141,9 @@ func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
 }
 
 // resolve finds the profiles that were named, or the default one.
-func (a *assembly) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
-	names := a.profiles
-	if len(names) == 0 && len(a.from) == 0 {
+func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
+	names := s.profiles
+	if len(names) == 0 && len(s.from) == 0 {
 		name, err := defaultProfile()
 		if err != nil {
 			return nil, err

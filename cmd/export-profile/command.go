@@ -27,6 +27,8 @@ func commands() []command {
 	return []command{
 		{"image", "[flags] DEST", "make an OCI image of a profile", imageHelp, setupImage},
 		{"rootfs", "[flags] DIR", "make a root filesystem of a profile", rootfsHelp, setupRootfs},
+		{"closure", "[flags]", "list what a profile needs, with sizes", closureHelp, setupClosure},
+		{"why", "[flags] [FROM] TO", "show what brings something into a closure", whyHelp, setupWhy},
 		{"cache", "[flags] [prune]", "show what is kept from run to run, or remove some of it", cacheHelp, setupCache},
 		{"version", "", "say which version this is", versionHelp, setupVersion},
 		{"help", "[COMMAND]", "explain a command", helpHelp, setupHelp},
@@ -96,7 +98,11 @@ func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
 	}
 	hint := fmt.Sprintf("`%s --help` lists the flags", strings.TrimSpace("export-profile "+c.name))
 	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
+	if errors.As(err, &unknown) && strings.HasPrefix(unknown.GetSpecifiedName(), "health") {
+		return usagef("give it to who runs the image, as in podman run --health-cmd, or a probe of Kubernetes",
+			"%v: an OCI image has no health check, only Docker's own format has one", err)
+	}
+	if unknown != nil {
 		var names []string
 		fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near := nearest(unknown.GetSpecifiedName(), names); near != "" {

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+const closureHelp = `examples:
+  export-profile closure
+  export-profile closure --profile ./result --sort closure --top 10
+  export-profile closure --from hello.export --tree
+  export-profile closure --from https://cache.example.com --profile /nix/store/…-hello-1.0 --json
+
+Lists what a profile needs as nix path-info -rsSh does, and in its order:
+each store path with its own size and that of its closure. No file is read.
+`
+
+type closureOptions struct {
+	selection
+	saying
+	sort       string
+	top        int
+	bytes      bool
+	tree       bool
+	jsonFormat int
+}
+
+func setupClosure(fs *pflag.FlagSet) runFunc {
+	o := &closureOptions{}
+	o.selection.flags(fs)
+	o.selection.cacheFlags.flags(fs)
+	fs.StringVar(&o.sort, "sort", "needs", "list first `needs|path|size|closure`: what others need, or by path, or the largest")
+	fs.IntVar(&o.top, "top", 0, "list only the first `N`")
+	fs.BoolVar(&o.bytes, "bytes", false, "sizes in bytes")
+	fs.BoolVar(&o.tree, "tree", false, "draw who needs what as a tree; what was drawn before is marked with [...]")
+	fs.IntVar(&o.jsonFormat, "json-format", 2, "with --json, print Nix's format `1|2`")
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) != 0 {
+			return usagef("as in export-profile closure --profile ./result", "closure: want no arguments, not %q", args)
+		}
+		return o.run(ctx, t)
+	}
+}
+
+func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
+	switch {
+	case !slices.Contains([]string{"needs", "path", "size", "closure"}, o.sort):
+		return usagef("as in --sort closure", "--sort %q: want needs, path, size or closure", o.sort)
+	case o.jsonFormat != 1 && o.jsonFormat != 2:
+		return usagef("", "--json-format %d: want 1 or 2", o.jsonFormat)
+	case o.tree && (o.json || o.top != 0 || o.sort != "needs"):
+		return usagef("", "--tree has its own order, and no JSON")
+	case o.top < 0:
+		return usagef("as in --top 10", "--top: want a number, not %d", o.top)
+	}
+	say := o.speaker(t)
+	defer say.close()
+	closure, store, err := o.find(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	graph := profile.NewGraph(closure)
+	if o.tree {
+		d := drawing{w: t.out, label: func(p profile.Path) string { return string(p) + "  " + o.size(graph.ClosureSize(p)) }}
+		for _, root := range closure.Roots {
+			d.draw(root, graph.References)
+		}
+		return d.err
+	}
+	infos := graph.Order()
+	switch o.sort {
+	case "path":
+		infos = slices.Clone(graph.Infos)
+	case "size":
+		slices.SortStableFunc(infos, func(a, b *profile.Info) int {
+			return cmp.Or(cmp.Compare(b.NarSize, a.NarSize), cmp.Compare(a.Path, b.Path))
+		})
+	case "closure":
+		slices.SortStableFunc(infos, func(a, b *profile.Info) int {
+			return cmp.Or(cmp.Compare(graph.ClosureSize(b.Path), graph.ClosureSize(a.Path)), cmp.Compare(a.Path, b.Path))
+		})
+	}
+	if o.top > 0 {
+		infos = infos[:min(o.top, len(infos))]
+	}
+	if o.json {
+		return o.printJSON(t.out, graph, infos)
+	}
+	width := 0
+	for _, info := range infos {
+		width = max(width, len(info.Path))
+	}
+	for _, info := range infos {
+		if _, err := fmt.Fprintf(t.out, "%-*s %s %s\n", width, info.Path, o.size(info.NarSize), o.size(graph.ClosureSize(info.Path))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *closureOptions) size(n int64) string {
+	if o.bytes {
+		return fmt.Sprintf("%11d", n)
+	}
+	return nixSize(n)
+}
+
+// nixSize is a size as Nix prints it with -h: at least in KiB.
+func nixSize(n int64) string {
+	x, unit := float64(n)/1024, "KiB"
+	for _, larger := range []string{"MiB", "GiB", "TiB"} {
+		if x < 1024 {
+			break
+		}
+		x, unit = x/1024, larger
+	}
+	return fmt.Sprintf("%6.1f %s", x, unit)
+}
+
+// nixInfo is an object in the JSON of nix path-info, whose null is "not known".
+type nixInfo struct {
+	CA          any      `json:"ca"`
+	ClosureSize int64    `json:"closureSize"`
+	Deriver     *string  `json:"deriver"`
+	NarHash     *string  `json:"narHash"`
+	NarSize     int64    `json:"narSize"`
+	References  []string `json:"references"`
+	Signatures  []string `json:"signatures"`
+	StoreDir    string   `json:"storeDir"`
+	Version     int      `json:"version"`
+}
+
+func (o *closureOptions) printJSON(w io.Writer, graph *profile.Graph, infos []*profile.Info) error {
+	spell := func(p profile.Path) string { return string(p) }
+	if o.jsonFormat == 2 {
+		spell = profile.Path.Base
+	}
+	rows := make(map[string]nixInfo, len(infos))
+	for _, info := range infos {
+		row := nixInfo{
+			ClosureSize: graph.ClosureSize(info.Path), NarSize: info.NarSize,
+			References: []string{}, Signatures: append([]string{}, info.Signatures...),
+			StoreDir: profile.StoreDir, Version: o.jsonFormat,
+		}
+		slices.Sort(row.Signatures)
+		for _, r := range info.References {
+			row.References = append(row.References, spell(r))
+		}
+		if info.Deriver != "" {
+			s := spell(info.Deriver)
+			row.Deriver = &s
+		}
+		if info.NarHash.Known() {
+			s := info.NarHash.SRI()
+			row.NarHash = &s
+		}
+		switch {
+		case info.CA == "":
+		case o.jsonFormat == 1:
+			row.CA = info.CA
+		default:
+			row.CA = structuredCA(info.CA)
+		}
+		rows[spell(info.Path)] = row
+	}
+	if o.jsonFormat == 1 {
+		return printJSON(w, rows)
+	}
+	return printJSON(w, map[string]any{"info": rows, "storeDir": profile.StoreDir, "version": 2})
+}
+
+// structuredCA is a content address as format 2 has it, or as it is if it is none that is known.
+func structuredCA(ca string) any {
+	method, hash, ok := strings.Cut(ca, ":")
+	if m, h, fixed := strings.Cut(hash, "r:"); method == "fixed" && fixed && m == "" {
+		method, hash = "nar", h
+	} else if method == "fixed" {
+		method = "flat"
+	}
+	algorithm, digest, _ := strings.Cut(hash, ":")
+	h, err := profile.ParseHash(algorithm + ":" + digest)
+	if !ok || err != nil {
+		return ca
+	}
+	return map[string]string{"method": method, "hash": h.SRI()}
+}

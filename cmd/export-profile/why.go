@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+const whyHelp = `examples:
+  export-profile why zstd
+  export-profile why --profile ./result curl openssl
+  export-profile why --from hello.export --precise glibc
+  export-profile why --all zlib
+
+Draws the shortest chain of references that brings TO into the closure, as nix why-depends does,
+and says what would leave if TO left. FROM is one of its objects instead of the whole profile.
+Both are store paths, their base names, or names with or without a version.
+`
+
+type whyOptions struct {
+	selection
+	saying
+	all, precise bool
+}
+
+func setupWhy(fs *pflag.FlagSet) runFunc {
+	o := &whyOptions{}
+	o.selection.flags(fs)
+	o.selection.cacheFlags.flags(fs)
+	fs.BoolVar(&o.all, "all", false, "draw all chains; what was drawn before is marked with [...]")
+	fs.BoolVar(&o.precise, "precise", false, "show the files that have the references, and what is around them")
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) != 1 && len(args) != 2 {
+			return usagef("as in export-profile why zstd", "why: want [FROM] TO, not %d words", len(args))
+		}
+		return o.run(ctx, t, args)
+	}
+}
+
+// why is what --json prints.
+type why struct {
+	From         profile.Path   `json:"from"`
+	To           profile.Path   `json:"to"`
+	Chain        []profile.Path `json:"chain"` // null if there is none
+	Without      []profile.Path `json:"exclusive"`
+	WithoutBytes int64          `json:"exclusiveBytes"`
+}
+
+func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err error) {
+	if o.json && (o.all || o.precise) {
+		return usagef("", "--json has the shortest chain only, without --all and --precise")
+	}
+	say := o.speaker(t)
+	defer say.close()
+	closure, store, err := o.find(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	graph := profile.NewGraph(closure)
+	to, err := findOne(graph, args[len(args)-1])
+	if err != nil {
+		return err
+	}
+	from := closure.Roots
+	if len(args) == 2 {
+		p, err := findOne(graph, args[0])
+		if err != nil {
+			return err
+		}
+		from = []profile.Path{p}
+	}
+	var result []why
+	gone := graph.Without(to, closure.Roots...)
+	for _, f := range from {
+		w := why{From: f, To: to, Chain: graph.Why(f, to)}
+		for _, info := range gone {
+			w.Without = append(w.Without, info.Path)
+			w.WithoutBytes += info.NarSize
+		}
+		result = append(result, w)
+	}
+	if o.json {
+		return printJSON(t.out, result)
+	}
+	for _, w := range result {
+		if err := o.draw(ctx, t.out, store, graph, w); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(t.out, "without it, %d of %d paths would leave, %s of %s\n", len(gone), len(closure.Infos),
+		strings.TrimSpace(nixSize(result[0].WithoutBytes)), strings.TrimSpace(nixSize(closure.Size())))
+	return nil
+}
+
+// draw draws why one object is needed by another.
+func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store, graph *profile.Graph, y why) error {
+	switch {
+	case y.Chain == nil:
+		_, err := fmt.Fprintf(w, "%s does not need %s\n", y.From, y.To)
+		return err
+	case y.From == y.To:
+		_, err := fmt.Fprintf(w, "%s is what the closure is of\n", y.To)
+		return err
+	}
+	ways := make(map[profile.Path][]profile.Path)
+	if o.all {
+		ways = graph.WhyAll(y.From, y.To)
+	} else {
+		for i, p := range y.Chain[:len(y.Chain)-1] {
+			ways[p] = y.Chain[i+1 : i+2]
+		}
+	}
+	var failed error
+	d := drawing{w: w, label: func(p profile.Path) string { return string(p) }}
+	if o.precise {
+		d.edge = func(p, ref profile.Path) []string {
+			hits, err := findReferences(ctx, store, p, ref, o.all)
+			failed = errors.Join(failed, err)
+			return hits
+		}
+	}
+	d.draw(y.From, func(p profile.Path) []profile.Path { return ways[p] })
+	return errors.Join(failed, d.err)
+}
+
+// ambiguousWord is a word that means several objects of a closure, or none.
+type ambiguousWord struct {
+	word string
+	all  []*profile.Info
+}
+
+func (e *ambiguousWord) Error() string {
+	if len(e.all) == 0 {
+		return fmt.Sprintf("find %q: nothing in the closure is called so", e.word)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "find %q: it is one of", e.word)
+	for _, info := range e.all {
+		fmt.Fprintf(&b, "\n  %s", info.Path)
+	}
+	return b.String()
+}
+
+func findOne(graph *profile.Graph, word string) (profile.Path, error) {
+	found := profile.Find(graph.Infos, word)
+	if len(found) == 1 {
+		return found[0].Path, nil
+	}
+	e := &ambiguousWord{word: word, all: found}
+	if len(found) > 0 {
+		return "", withHint(e, "say which: export-profile why %s", found[0].Path.Base())
+	}
+	var names []string
+	for _, info := range graph.Infos {
+		name, _ := profile.SplitName(info.Path.Name())
+		names = append(names, name)
+	}
+	if near := nearest(word, names); near != "" {
+		return "", withHint(e, "did you mean %s?", near)
+	}
+	return "", withHint(e, "`export-profile closure` lists what there is")
+}
+
+// around is how many bytes to both sides of a reference are shown.
+const around = 32
+
+// findReferences are the places in an object's files that have another one's hash: all of them, or the first,
+// spelled as nix why-depends --precise does.
+func findReferences(ctx context.Context, store profile.Store, p, ref profile.Path, all bool) (hits []string, err error) {
+	digest := []byte(ref.Digest())
+	for e, err := range store.Files(ctx, p) {
+		if err != nil {
+			return hits, fmt.Errorf("read %q: %w", p, err)
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(e.Path, p.Root()), "/")
+		if name == "" {
+			name = p.Base()
+		}
+		switch {
+		case e.IsLink() && strings.Contains(e.Target, ref.Digest()):
+			hits = append(hits, fmt.Sprintf("%s -> %s", printable([]byte(name)), printable([]byte(e.Target))))
+		case e.IsRegular():
+			context, err := firstAround(e, digest)
+			if err != nil {
+				return hits, fmt.Errorf("read %q: %w", "/"+e.Path, err)
+			}
+			if context != nil {
+				hits = append(hits, fmt.Sprintf("%s: …%s…", printable([]byte(name)), printable(context)))
+			}
+		}
+		if len(hits) > 0 && !all {
+			return hits, nil
+		}
+	}
+	return hits, nil
+}
+
+// firstAround is the first place in a file where a word is, with what is around it, or nil.
+// It needs little memory, however large the file is.
+func firstAround(e rootfs.Entry, word []byte) (_ []byte, err error) {
+	r, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	buf := make([]byte, 0, 64<<10)
+	done := 0 // bytes of buf that have been searched, but for what may begin a match
+	for {
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		end := errors.Is(err, io.EOF)
+		if err != nil && !end {
+			return nil, err
+		}
+		at := bytes.Index(buf[done:], word)
+		if at >= 0 {
+			at += done
+			if end || len(buf) >= at+len(word)+around {
+				return bytes.Clone(buf[max(0, at-around):min(len(buf), at+len(word)+around)]), nil
+			}
+			if len(buf) == cap(buf) { // what follows does not fit
+				keep := max(0, at-around)
+				buf = buf[:copy(buf, buf[keep:])]
+				done = 0
+			}
+			continue
+		}
+		if end {
+			return nil, nil
+		}
+		done = max(0, len(buf)-len(word)+1)
+		if len(buf) == cap(buf) {
+			keep := max(0, done-around)
+			done -= keep
+			buf = buf[:copy(buf, buf[keep:])]
+		}
+	}
+}
+
+// printable has a dot for every byte that is not printable ASCII.
+func printable(b []byte) string {
+	out := bytes.Clone(b)
+	for i, c := range out {
+		if c < ' ' || c > '~' {
+			out[i] = '.'
+		}
+	}
+	return string(out)
+}
