@@ -16,6 +16,7 @@ type Image struct {
 	Config      ispec.ImageConfig
 	Annotations map[string]string // of the manifest
 	Created     time.Time         // zero: one second after the epoch
+	Author      string
 	Compression Compression
 	Platform    ispec.Platform
 	Layers      []Layer // see Plan
@@ -36,6 +37,7 @@ func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, e
 	}
 	config := ispec.Image{
 		Created:  &created,
+		Author:   image.Author,
 		Platform: image.Platform,
 		Config:   image.Config,
 		RootFS:   ispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}},
