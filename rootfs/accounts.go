@@ -84,29 +84,3 @@ func checkUserName(name string) error {
 	}
 	return nil
 }
-
-// accounts makes the files that names of users, groups and hosts are looked up in, and the user's home.
-func (b *builder) accounts(u User) {
-	passwd := "root:x:0:0:root:/root:/bin/sh\n" +
-		"nobody:x:65534:65534:nobody:/var/empty:/bin/false\n"
-	group := "root:x:0:\nnobody:x:65534:\n"
-	switch u.Name {
-	case "":
-	case root.Name, nobody.Name:
-	default:
-		home := "home/" + u.Name
-		passwd += fmt.Sprintf("%s:x:%d:%d:%s:/%s:/bin/sh\n", u.Name, u.UID, u.GID, u.Name, home)
-		if u.GID != 0 && u.GID != nobody.GID {
-			group += fmt.Sprintf("%s:x:%d:\n", u.Name, u.GID)
-		}
-		b.dir("home", 0o755)
-		e := Dir(home, 0o755)
-		e.UID, e.GID = u.UID, u.GID
-		b.put(e)
-	}
-	if !b.file("etc/passwd", []byte(passwd)) && u.Name != "" {
-		b.note("user %q is not added: the profile has its own etc/passwd", u.Name)
-	}
-	b.file("etc/group", []byte(group))
-	b.file("etc/nsswitch.conf", []byte("passwd: files\ngroup: files\nhosts: files dns\n"))
-}

@@ -15,6 +15,10 @@ type Options struct {
 	Bare bool
 	// User, if its name is not empty, gets an account and a home.
 	User User
+	// Users and Groups get accounts, too, each name once. One of the Users may be User with another home or shell.
+	// Bare leaves none of them out, since it is an error with them.
+	Users  []Account
+	Groups []Group
 	// CAFiles are PEM files whose certificates are trusted besides those of the profile.
 	CAFiles [][]byte
 }
@@ -38,12 +42,16 @@ type BaseFiles struct {
 // Otherwise run/profile is one link to the profile (of several, a merged tree of links),
 // so that a release does not change thousands of them,
 // and there are the directories, accounts and certificates that programs expect.
-// What a profile brings is never overwritten, except its certificates by Options.CAFiles.
+// What a profile brings is never overwritten, except its certificates by Options.CAFiles,
+// and its etc/passwd and etc/group by themselves with the accounts of Options appended.
 //
 // The part's key is a hash of all that is in it.
 func Base(v *View, o Options) (*BaseFiles, error) {
 	if len(o.Profiles) == 0 {
 		return nil, errors.New("base files: no profile")
+	}
+	if o.Bare && len(o.Users)+len(o.Groups) > 0 {
+		return nil, errors.New("base files: accounts to add, and bare files have none")
 	}
 	key := v.baseKey(o)
 	if f := decodeBase(v.facts.load("base", key), o); f != nil {
@@ -81,9 +89,12 @@ func (b *builder) base(o Options, f *BaseFiles) error {
 	if err := b.linkPrograms(o.Profiles); err != nil {
 		return err
 	}
+	b.noteIDs(o)
 	if !o.Bare {
 		b.skeleton()
-		b.accounts(o.User)
+		if err := b.accounts(o); err != nil {
+			return err
+		}
 		if err := b.certificates(o.CAFiles); err != nil {
 			return err
 		}

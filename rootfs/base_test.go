@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write what the tests see into their tes
 
 // TestBase runs testdata/base/*.txtar, one case a file.
 // The comment says what the case is about and, in lines "key: value", with which options:
-// profile (repeatable), bare, user, ca. The file "store" is the input;
+// profile (repeatable), bare, user, add-user and add-group (repeatable), ca. The file "store" is the input;
 // "tree", "env" and "notes", or else "error", are the result.
 func TestBase(t *testing.T) {
 	files, err := filepath.Glob("testdata/base/*.txtar")
@@ -41,6 +41,18 @@ func TestBase(t *testing.T) {
 					if o.User, err = ParseUser(value); err != nil {
 						t.Fatal(err)
 					}
+				case "add-user":
+					a, err := ParseAccount(value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					o.Users = append(o.Users, a)
+				case "add-group":
+					g, err := ParseGroup(value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					o.Groups = append(o.Groups, g)
 				case "ca":
 					o.CAFiles = append(o.CAFiles, []byte(unquote(value)))
 				}

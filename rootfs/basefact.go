@@ -14,7 +14,8 @@ import (
 // It is empty where one of the parts promises nothing.
 func (v *View) baseKey(o Options) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %v %q %d:%d %d\n", o.Profiles, o.Bare, o.User.Name, o.User.UID, o.User.GID, len(o.CAFiles))
+	fmt.Fprintf(h, "%q %v %q %d:%d %q %q %d\n", o.Profiles, o.Bare, o.User.Name, o.User.UID, o.User.GID,
+		fmt.Sprint(o.Users), fmt.Sprint(o.Groups), len(o.CAFiles))
 	for _, f := range o.CAFiles {
 		fmt.Fprintf(h, "%x\n", sha256.Sum256(f))
 	}
