@@ -52,6 +52,10 @@ func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, hidden []strin
 		i := strings.LastIndexByte(path, '/')
 		whiteouts[path[:max(i, 0)]] = append(whiteouts[path[:max(i, 0)]], path[i+1:])
 	}
+	if err := t.whiteouts("", whiteouts[""]); err != nil {
+		return err
+	}
+	delete(whiteouts, "")
 	for e, err := range tree {
 		if err == nil {
 			err = t.entry(ctx, e)
@@ -111,9 +115,13 @@ func (t *tarWriter) whiteouts(dir string, names []string) error {
 				return err
 			}
 		}
+		h := header{name: ".wh." + name, kind: '0', mode: 0o444}
+		if dir != "" {
+			h.name = dir + "/" + h.name
+		}
 		var err error
-		if t.buf, err = (&header{name: dir + "/.wh." + name, kind: '0', mode: 0o444}).appendLong(t.buf); err != nil {
-			return fmt.Errorf("hide %q: %w", dir+"/"+name, err)
+		if t.buf, err = h.appendLong(t.buf); err != nil {
+			return fmt.Errorf("hide %q in %q: %w", name, dir, err)
 		}
 	}
 	return nil
@@ -192,6 +200,12 @@ func appendHeader(buf []byte, e rootfs.Entry) ([]byte, error) {
 		return buf, errors.New("a name that begins with .wh. would delete a file of another layer")
 	}
 	h := &header{name: e.Path, mode: int64(e.Mode.Perm()), uid: int64(e.UID), gid: int64(e.GID)}
+	if e.Mode&fs.ModeSetuid != 0 {
+		h.mode |= 0o4000
+	}
+	if e.Mode&fs.ModeSetgid != 0 {
+		h.mode |= 0o2000
+	}
 	if e.Mode&fs.ModeSticky != 0 {
 		h.mode |= 0o1000
 	}

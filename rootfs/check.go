@@ -74,7 +74,14 @@ func checkEntry(e Entry) error {
 			return fmt.Errorf("deeper than %d directories", MaxDepth)
 		}
 	}
-	if extra := e.Mode &^ (fs.ModeType | fs.ModePerm | fs.ModeSticky); extra != 0 {
+	allowed := fs.ModeType | fs.ModePerm | fs.ModeSticky
+	switch {
+	case e.IsRegular():
+		allowed |= fs.ModeSetuid | fs.ModeSetgid
+	case e.IsDir():
+		allowed |= fs.ModeSetgid
+	}
+	if extra := e.Mode &^ allowed; extra != 0 {
 		return fmt.Errorf("mode %v is not representable", e.Mode)
 	}
 	switch {

@@ -2,6 +2,8 @@ package rootfs
 
 import (
 	"cmp"
+	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -96,14 +98,30 @@ func TestCheckDepth(t *testing.T) {
 
 func TestCheckModes(t *testing.T) {
 	for _, e := range []Entry{
-		{Path: "a", Mode: 1 << 27},         // a device
-		{Path: "a", Mode: 0o444},           // without content
-		{Path: "a", Mode: 1<<23 | 1<<31},   // a directory with the setuid bit
+		{Path: "a", Mode: 1 << 27},       // a device
+		{Path: "a", Mode: 0o444},         // without content
+		{Path: "a", Mode: 1<<23 | 1<<31}, // a directory with the setuid bit
+		{Path: "a", Mode: fs.ModeSymlink | fs.ModeSetgid | 0o777, Target: "b"},
 		{Path: "a", Mode: 0o444, Size: -1}, // less than nothing
 	} {
 		one := func(yield func(Entry, error) bool) { yield(e, nil) }
 		if _, err := list(Check("a", one)); err == nil {
 			t.Errorf("Check of %v = <nil>; want an error", e.Mode)
+		}
+	}
+}
+
+// TestCheckSetuid: what users add may be setuid or setgid.
+func TestCheckSetuid(t *testing.T) {
+	empty := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }
+	for _, e := range []Entry{
+		Dir("a", fs.ModeSetgid|0o775),
+		File("a", fs.ModeSetuid|fs.ModeSetgid|0o755, 0, empty),
+	} {
+		for _, err := range Check("a", func(yield func(Entry, error) bool) { yield(e, nil) }) {
+			if err != nil {
+				t.Errorf("Check of %v: %v; want <nil>", e.Mode, err)
+			}
 		}
 	}
 }

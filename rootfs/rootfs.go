@@ -46,7 +46,8 @@ type Entry struct {
 	Path string // relative to the root of the file system, clean, never empty
 
 	// Mode holds the type (fs.ModeDir, fs.ModeSymlink, or 0 for a regular file),
-	// the permission bits and fs.ModeSticky. A link's permissions are always 0777.
+	// the permission bits, fs.ModeSticky, fs.ModeSetgid but for links, and fs.ModeSetuid for regular files.
+	// A link's permissions are always 0777. Nothing that a store holds has other bits than permissions.
 	Mode     fs.FileMode
 	UID, GID int
 

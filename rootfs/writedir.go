@@ -31,7 +31,7 @@ type DirOptions struct {
 //
 // It writes beside the directory and renames: after an error nothing is left,
 // after a kill only what the next call with the same directory removes.
-// It needs no privilege; without any, everything belongs to the caller.
+// It needs no privilege; without any, everything belongs to the caller, and nothing is setuid or setgid.
 // Modes do not depend on the umask.
 func WriteDir(ctx context.Context, dir string, parts []Part, o DirOptions) (err error) {
 	dir, err = filepath.Abs(dir)
@@ -209,6 +209,10 @@ func (w *dirWriter) finish(path string, e Entry) error {
 	}
 	if !e.IsLink() {
 		mode := e.Mode & (fs.ModePerm | fs.ModeSticky)
+		if w.chown {
+			// Without its owner, such a file would give away the rights of whoever runs this.
+			mode |= e.Mode & (fs.ModeSetuid | fs.ModeSetgid)
+		}
 		if w.Writable && e.IsDir() {
 			mode |= 0o200
 		}
