@@ -16,6 +16,7 @@ const module = "github.com/export-profile/export-profile"
 // each only those that are named for it; the picture is in the README.
 var layers = map[string][]string{
 	"rootfs":              {},
+	"rootfs/overlay":      {"rootfs"},
 	"profile":             {"rootfs"},
 	"profile/nar":         {"profile", "rootfs"},
 	"profile/references":  {"profile", "profile/nar", "rootfs"},

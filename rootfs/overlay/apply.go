@@ -1,0 +1,239 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// applier applies the changes of one layer.
+type applier struct {
+	*Overlay
+	options Options
+	layer   string // how titles name it
+}
+
+func (a *applier) apply(ctx context.Context, c Change) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if c.Owned {
+		a.noteIDs(c.Title(), c.UID, c.GID)
+	}
+	place := strings.TrimPrefix(c.Place, "/")
+	switch c.Word {
+	case Add:
+		return a.add(ctx, c, place)
+	case Mkdir:
+		return a.mkdir(c, place)
+	case Symlink:
+		return a.put(c, rootfs.Link(place, c.Target), nil)
+	case Whiteout:
+		return a.whiteout(c, place)
+	}
+	return fmt.Errorf("unknown change %q", c.Word)
+}
+
+func (a *applier) add(ctx context.Context, c Change, place string) error {
+	s, err := a.read(ctx, c.Source)
+	if s != nil {
+		a.closers = append(a.closers, s.closers...)
+	}
+	if err != nil {
+		return err
+	}
+	if s.xattrs {
+		a.note("%s: extended attributes are left out", c.Title())
+	}
+	if s.single {
+		if c.Into || place == "" {
+			name := filepath.Base(c.Source)
+			if c.Source == Standard {
+				return errors.New("standard input has no name: want the file's place without a slash at the end")
+			}
+			if strings.HasPrefix(name, whiteoutPrefix) {
+				return fmt.Errorf("%q: %w", name, errWhiteoutName)
+			}
+			place = strings.TrimPrefix(place+"/"+name, "/")
+		}
+		i := s.items[0]
+		i.Path = place
+		return a.put(c, c.asked(i.Entry), &i.sum)
+	}
+	if c.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
+		return errors.New("a mode with setuid, setgid or sticky is for a single file, and the source has several")
+	}
+	if place != "" {
+		if err := a.put(c, c.asked(rootfs.Dir(place, 0o755)), nil); err != nil {
+			return err
+		}
+	}
+	for n, i := range s.items {
+		if n%1000 == 0 {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+		}
+		if place != "" {
+			i.Path = place + "/" + i.Path
+		}
+		if err := a.put(c, c.asked(i.Entry), &i.sum); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asked gives an entry of the source the mode and owner that the change has.
+func (c Change) asked(e rootfs.Entry) rootfs.Entry {
+	if c.Owned {
+		e.UID, e.GID = c.UID, c.GID
+	}
+	switch {
+	case !c.HasMode || e.IsLink():
+	case e.IsDir():
+		e.Mode = fs.ModeDir | searchable(c.Mode)
+	default:
+		e.Mode = c.Mode
+	}
+	return e
+}
+
+// put puts an entry where it belongs by the rules of the package comment. Its path may lead through links.
+func (a *applier) put(c Change, e rootfs.Entry, sum *[32]byte) error {
+	wanted := "/" + e.Path
+	path, err := a.tree.resolve(e.Path, e.IsDir())
+	if err != nil {
+		return err
+	}
+	e.Path = path
+	n := &node{Entry: e, from: c.Title() + a.layer}
+	if sum != nil {
+		n.sum = *sum
+	}
+	had := a.tree.find(path)
+	switch {
+	case had == nil:
+		return a.set(c, wanted, n)
+	case e.IsDir() && had.IsDir():
+		return nil
+	case e.IsDir() || had.IsDir():
+		return conflict(n, had, wanted)
+	}
+	if end, err := a.tree.resolve(path, true); had.IsLink() && !e.IsLink() && err == nil {
+		if dir := a.tree.find(end); dir != nil && dir.IsDir() {
+			return conflict(n, had, wanted)
+		}
+	}
+	if e.IsLink() && had.IsLink() && e.Target == had.Target && e.UID == had.UID && e.GID == had.GID {
+		return nil
+	}
+	if err := a.set(c, wanted, n); err != nil {
+		return err
+	}
+	a.note("%s: %q replaces the %s of %s: the later wins", n.from, "/"+path, had.what(), had.from)
+	return nil
+}
+
+// conflict names both sides, and the rule. If had is a link, it leads to a directory.
+func conflict(n, had *node, wanted string) error {
+	at := "that"
+	if wanted != "/"+had.Path {
+		at = fmt.Sprintf("%q, where that leads,", "/"+had.Path)
+	}
+	hint := ""
+	switch {
+	case n.IsDir():
+	case had.IsLink():
+		at, hint = at+" leads to a directory and", fmt.Sprintf(", and %s/ is in the directory", wanted)
+	case n.IsRegular():
+		hint = fmt.Sprintf(", and %s/ is in the directory", wanted)
+	}
+	return fmt.Errorf("%q is to be a %s, and %s is a %s of %s, which stays unless a whiteout comes first%s: %w",
+		wanted, n.what(), at, had.what(), had.from, hint, fs.ErrExist)
+}
+
+func (a *applier) set(c Change, wanted string, n *node) error {
+	if err := a.guard(c, wanted, n.Path); err != nil {
+		return err
+	}
+	return a.tree.set(n)
+}
+
+// guard protects the store.
+func (a *applier) guard(c Change, wanted, path string) error {
+	if path == "nix" || path == storeDir {
+		return fmt.Errorf("%q is the same in every layer, and cannot be changed", "/"+path)
+	}
+	if !rootfs.Within(storeDir, path) {
+		return nil
+	}
+	if !a.options.AllowStoreChanges {
+		if wanted == "/"+path {
+			return fmt.Errorf("%q: %w", wanted, ErrStoreObject)
+		}
+		return fmt.Errorf("%q leads to %q: %w", wanted, "/"+path, ErrStoreObject)
+	}
+	object, _, _ := strings.Cut(path[len(storeDir)+1:], "/")
+	a.note("%s changes the store: %q is not what its name promises", c.Title(), "/"+storeDir+"/"+object)
+	return nil
+}
+
+func (a *applier) mkdir(c Change, place string) error {
+	path, err := a.tree.resolve(place, true)
+	if err != nil {
+		return err
+	}
+	e := rootfs.Dir(path, 0o755)
+	had := a.tree.find(path)
+	if had != nil && !had.IsDir() {
+		return conflict(&node{Entry: e}, had, "/"+place)
+	}
+	if had != nil {
+		if !c.HasMode && !c.Owned {
+			return nil
+		}
+		e = had.Entry
+	}
+	if c.HasMode {
+		e.Mode = fs.ModeDir | c.Mode
+	}
+	if c.Owned {
+		e.UID, e.GID = c.UID, c.GID
+	}
+	if had == nil {
+		return a.set(c, "/"+place, &node{Entry: e, from: c.Title() + a.layer})
+	}
+	if path == "" {
+		return errors.New("leads to the root of the image, which is not to be changed")
+	}
+	if err := a.guard(c, "/"+place, path); err != nil {
+		return err
+	}
+	dir, err := a.tree.dir(path, "")
+	if err != nil {
+		return err
+	}
+	a.tree.rules.apply(&e)
+	dir.Entry = e
+	return nil
+}
+
+func (a *applier) whiteout(c Change, place string) error {
+	path, err := a.tree.resolve(place, false)
+	if err != nil {
+		return err
+	}
+	if path == "" || a.tree.find(path) == nil {
+		return fmt.Errorf("nothing is there: %w", fs.ErrNotExist)
+	}
+	if err := a.guard(c, "/"+place, path); err != nil {
+		return err
+	}
+	return a.tree.remove(path)
+}

@@ -1,0 +1,249 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Word is what a change does.
+type Word string
+
+const (
+	Add      Word = "add"      // puts a file, a directory's contents or a tar's somewhere
+	Mkdir    Word = "mkdir"    // makes a directory
+	Symlink  Word = "symlink"  // makes a symbolic link
+	Whiteout Word = "whiteout" // hides what is below
+)
+
+// Change is one thing that a user does to an image.
+type Change struct {
+	Word   Word
+	Source string // of Add: a file's name on this machine, or "-"
+	Target string // of Symlink, verbatim
+	Place  string // in the image: absolute and clean
+	Into   bool   // Place was written with a slash at its end
+
+	HasMode bool
+	Mode    fs.FileMode // permissions, fs.ModeSticky, fs.ModeSetuid and fs.ModeSetgid
+	Owned   bool
+	UID     int
+	GID     int
+}
+
+// Standard is the Source that means standard input.
+const Standard = "-"
+
+// Examples of each change, for those who write it wrong.
+var examples = map[Word]string{
+	Add:      "want SRC:DST[:MODE[:UID[:GID]]], as in nginx.conf:/etc/nginx/nginx.conf:0644",
+	Mkdir:    "want DST[:MODE[:UID[:GID]]], as in /var/lib/app:0750:1000",
+	Symlink:  "want TARGET:DST, as in /proc/self/mounts:/etc/mtab",
+	Whiteout: "want DST, as in /etc/motd",
+}
+
+// ParseAdd parses SRC:DST[:MODE[:UID[:GID]]].
+// A colon in a path is written \: and a backslash before a colon or a backslash \\.
+// MODE is octal and may be empty. Without GID it is the same number as UID.
+func ParseAdd(s string) (Change, error) {
+	fields := split(s)
+	c := Change{Word: Add, Source: fields[0]}
+	switch {
+	case c.Source == "":
+		return fail(c, s, errors.New("no source"))
+	case len(fields) < 2:
+		return fail(c, s, errors.New("no place in the image"))
+	case strings.IndexByte(c.Source, 0) >= 0:
+		return fail(c, s, errors.New("a source's name contains NUL"))
+	}
+	return parsePlace(c, s, fields[1:], 4)
+}
+
+// ParseMkdir parses DST[:MODE[:UID[:GID]]], as [ParseAdd] does.
+func ParseMkdir(s string) (Change, error) {
+	return parsePlace(Change{Word: Mkdir}, s, split(s), 4)
+}
+
+// ParseSymlink parses TARGET:DST, as [ParseAdd] does.
+func ParseSymlink(s string) (Change, error) {
+	fields := split(s)
+	c := Change{Word: Symlink, Target: fields[0]}
+	if len(fields) < 2 {
+		return fail(c, s, errors.New("no place in the image"))
+	}
+	if err := rootfs.CheckTarget(c.Target); err != nil {
+		return fail(c, s, err)
+	}
+	return parsePlace(c, s, fields[1:], 1)
+}
+
+// ParseWhiteout parses DST, as [ParseAdd] does.
+func ParseWhiteout(s string) (Change, error) {
+	return parsePlace(Change{Word: Whiteout}, s, split(s), 1)
+}
+
+func fail(c Change, s string, err error) (Change, error) {
+	return Change{}, fmt.Errorf("%s %q: %w; %s", c.Word, s, err, examples[c.Word])
+}
+
+// split divides at colons that no backslash precedes.
+func split(s string) []string {
+	fields := []string{""}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s) && (s[i+1] == ':' || s[i+1] == '\\'):
+			i++
+			b.WriteByte(s[i])
+		case s[i] == ':':
+			fields[len(fields)-1] = b.String()
+			fields = append(fields, "")
+			b.Reset()
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	fields[len(fields)-1] = b.String()
+	return fields
+}
+
+var escaper = strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+
+// parsePlace parses DST[:MODE[:UID[:GID]]], of which there are at most so many fields.
+func parsePlace(c Change, s string, fields []string, most int) (Change, error) {
+	if len(fields) > most {
+		return fail(c, s, errors.New("too many fields; a colon in a path is written \\:"))
+	}
+	if err := c.setPlace(fields[0]); err != nil {
+		return fail(c, s, err)
+	}
+	if len(fields) > 1 && (fields[1] != "" || len(fields) == 2) {
+		mode, err := parseMode(fields[1])
+		if err != nil {
+			return fail(c, s, err)
+		}
+		if c.Word == Mkdir && mode&fs.ModeSetuid != 0 {
+			return fail(c, s, errors.New("a directory cannot be setuid"))
+		}
+		c.HasMode, c.Mode = true, mode
+	}
+	if len(fields) > 2 {
+		uid, gid, err := parseOwner(fields[2:])
+		if err != nil {
+			return fail(c, s, err)
+		}
+		c.Owned, c.UID, c.GID = true, uid, gid
+	}
+	return c, nil
+}
+
+func (c *Change) setPlace(dst string) error {
+	if !strings.HasPrefix(dst, "/") {
+		return fmt.Errorf("%q is not an absolute path of the image", dst)
+	}
+	for name := range strings.SplitSeq(dst, "/") {
+		switch {
+		case name == "" || name == ".":
+			continue
+		case strings.HasPrefix(name, whiteoutPrefix):
+			return fmt.Errorf("%q: %w", dst, errWhiteoutName)
+		}
+		if err := rootfs.CheckName(name); err != nil {
+			return fmt.Errorf("%q: %w", dst, err)
+		}
+	}
+	c.Place = path.Clean(dst)
+	c.Into = strings.HasSuffix(dst, "/") || c.Place == "/"
+	switch {
+	case c.Place == "/" && c.Word != Add:
+		return errors.New("the root of the image is not to be changed")
+	case c.Into && (c.Word == Symlink || c.Word == Whiteout):
+		return fmt.Errorf("%q: want a name at the end, not a slash", dst)
+	case c.Word == Mkdir:
+		c.Into = false
+	}
+	if strings.Count(c.Place, "/") > rootfs.MaxDepth {
+		return fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
+	}
+	return nil
+}
+
+// parseMode parses permissions in octal, with the bits for setuid, setgid and sticky.
+func parseMode(s string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || n > 0o7777 {
+		return 0, fmt.Errorf("mode %q is not octal, like 0644 or 1777", s)
+	}
+	mode := fs.FileMode(n & 0o777)
+	for bit, m := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if n&bit != 0 {
+			mode |= m
+		}
+	}
+	return mode, nil
+}
+
+// formatMode is the inverse of parseMode.
+func formatMode(mode fs.FileMode) string {
+	n := uint32(mode.Perm())
+	for bit, m := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if mode&m != 0 {
+			n |= bit
+		}
+	}
+	return fmt.Sprintf("%04o", n)
+}
+
+// parseOwner parses UID, or UID and GID.
+func parseOwner(fields []string) (uid, gid int, err error) {
+	for i, f := range fields {
+		n, err := strconv.ParseUint(f, 10, 32)
+		if err != nil || n >= math.MaxUint32 { // the last one means "no change" to chown
+			return 0, 0, fmt.Errorf("%q is not a number of a user or group", f)
+		}
+		if i == 0 {
+			uid = int(n)
+		}
+		gid = int(n)
+	}
+	return uid, gid, nil
+}
+
+// String is what is parsed, without the word.
+func (c Change) String() string {
+	s := escaper.Replace(c.Place)
+	if c.Into && c.Place != "/" {
+		s += "/"
+	}
+	switch c.Word {
+	case Add:
+		s = escaper.Replace(c.Source) + ":" + s
+	case Symlink:
+		s = escaper.Replace(c.Target) + ":" + s
+	}
+	switch {
+	case c.HasMode:
+		s += ":" + formatMode(c.Mode)
+	case c.Owned:
+		s += ":"
+	}
+	if c.Owned {
+		s += fmt.Sprintf(":%d:%d", c.UID, c.GID)
+	}
+	return s
+}
+
+// Title names a change by its place in the image, and nothing of this machine.
+func (c Change) Title() string {
+	place := c.Place
+	if c.Into && place != "/" {
+		place += "/"
+	}
+	return string(c.Word) + " " + place
+}

@@ -1,0 +1,89 @@
+package overlay
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// addLayer adds what differs between two states of the image as a layer, if anything does.
+func (o *Overlay) addLayer(lower *node, i int, changes []Change) {
+	var d difference
+	if o.tree.root != lower {
+		d.directory(lower, o.tree.root)
+	}
+	if len(d.entries) == 0 && len(d.hidden) == 0 {
+		if len(changes) > 0 {
+			o.note("layer %d changes nothing, and is left out", i+1)
+		}
+		return
+	}
+	name := "overlay"
+	if i > 0 {
+		name = fmt.Sprintf("overlay-%d", i+1)
+	}
+	l := Layer{Part: d.part(name), Hidden: d.hidden}
+	for _, c := range changes {
+		l.Changes = append(l.Changes, c.Title())
+	}
+	o.Layers = append(o.Layers, l)
+}
+
+// difference is what makes an upper state of a lower one.
+type difference struct {
+	entries []*node
+	hidden  []string
+}
+
+// directory finds what differs in a directory; lower may be none, or anything.
+// It is an entry itself if that differs, or if anything in it does.
+func (d *difference) directory(lower, upper *node) {
+	entries, hidden := len(d.entries), len(d.hidden)
+	if upper.Path != "" {
+		d.entries = append(d.entries, upper)
+	}
+	if lower != nil && !lower.IsDir() {
+		lower = nil
+	}
+	for _, name := range names(lower, upper) {
+		var was *node
+		if lower != nil {
+			was = lower.children[name]
+		}
+		switch is := upper.children[name]; {
+		case is == was:
+		case is == nil:
+			d.hidden = append(d.hidden, was.Path)
+		case is.IsDir():
+			d.directory(was, is)
+		default:
+			d.entries = append(d.entries, is)
+		}
+	}
+	if len(d.entries) == entries+1 && len(d.hidden) == hidden && upper.Path != "" && lower != nil &&
+		lower.Mode == upper.Mode && lower.UID == upper.UID && lower.GID == upper.GID {
+		d.entries = d.entries[:entries]
+	}
+}
+
+func (d *difference) part(name string) rootfs.Part {
+	p := rootfs.Part{Name: name}
+	h := sha256.New()
+	fmt.Fprint(h, "export-profile overlay 1\n")
+	for _, n := range d.entries {
+		fmt.Fprintf(h, "%q %o %d:%d %q %d %x\n", n.Path, uint32(n.Mode), n.UID, n.GID, n.Target, n.Size, n.sum)
+		p.Size += n.Size
+	}
+	p.Key = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	entries := d.entries
+	p.Tree = func(yield func(rootfs.Entry, error) bool) {
+		for _, n := range entries {
+			if !yield(n.Entry, nil) {
+				return
+			}
+		}
+	}
+	return p
+}

@@ -1,0 +1,301 @@
+package overlay
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+var update = flag.Bool("update", false, "write what the tests see into their testdata")
+
+// TestCases runs testdata/cases/*.txtar, one case a file.
+// The comment says what the case is about and, in lines "key: value", what is done, in order:
+// add, mkdir, symlink, whiteout, layer (the next begins), owner, mode, allow (store changes).
+// The file "below" is the image; files "src/…" are those of this machine, where changes have $SRC,
+// and "links" has links to be among them. "layers", "flat" and "notes", or else "error", are the result.
+func TestCases(t *testing.T) {
+	files, err := filepath.Glob("testdata/cases/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) { testCase(t, name) })
+	}
+}
+
+func testCase(t *testing.T, name string) {
+	archive, err := txtar.ParseFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := t.TempDir()
+	want, below := make(map[string]string), ""
+	for _, f := range archive.Files {
+		want[f.Name] = string(f.Data)
+		if path, ok := strings.CutPrefix(f.Name, "src/"); ok {
+			writeFile(t, filepath.Join(src, path), string(f.Data))
+		}
+		if f.Name == "below" {
+			below = string(f.Data)
+		}
+	}
+	for line := range strings.Lines(want["links"]) {
+		path, target, _ := strings.Cut(strings.TrimSpace(line), " -> ")
+		if err := os.Symlink(target, filepath.Join(src, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := Options{Layers: [][]Change{nil}, Stdin: strings.NewReader("from stdin\n"), SpoolDir: t.TempDir()}
+	for line := range strings.Lines(string(archive.Comment)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		value = strings.ReplaceAll(value, "$SRC", src)
+		last := &o.Layers[len(o.Layers)-1]
+		switch key {
+		case "add", "mkdir", "symlink", "whiteout":
+			c, err := parsers[Word(key)](value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*last = append(*last, c)
+		case "layer":
+			o.Layers = append(o.Layers, nil)
+		case "owner", "mode":
+			r, err := parseRuleWord(key, value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Rules = append(o.Rules, r)
+		case "allow":
+			o.AllowStoreChanges = true
+		}
+	}
+
+	got := make(map[string]string)
+	for name, data := range want {
+		if name == "below" || name == "links" || strings.HasPrefix(name, "src/") {
+			got[name] = data
+		}
+	}
+	parts := parseParts(t, below)
+	result, err := Apply(t.Context(), parts, rootfs.NewView(storeParts(parts), nil), o)
+	if err != nil {
+		got["error"] = strings.ReplaceAll(err.Error(), src, "$SRC") + "\n"
+	} else {
+		defer result.Close()
+		got["layers"] = formatLayers(t, result.Layers)
+		got["flat"] = format(t, rootfs.Join(result.Flatten()))
+		got["notes"] = strings.Join(append(result.Notes, ""), "\n")
+		if d := cmp.Diff(got["flat"], format(t, treeOf(stacked(t, result)))); d != "" {
+			t.Errorf("flattened and layer by layer (-flat +layers):\n%s", d)
+		}
+	}
+	if *update {
+		for _, name := range []string{"layers", "flat", "notes", "error"} {
+			archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == name })
+			if data, ok := got[name]; ok {
+				archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(data)})
+			}
+		}
+		if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
+func writeFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mode := fs.FileMode(0o600)
+	if strings.HasPrefix(content, "#!") {
+		mode = 0o700
+	}
+	if err := os.WriteFile(name, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// parseParts makes parts of lines like those that format makes.
+func parseParts(t *testing.T, text string) []rootfs.Part {
+	t.Helper()
+	byRoot := make(map[string][]rootfs.Entry)
+	for line := range strings.Lines(text) {
+		e := parseEntry(t, strings.TrimSuffix(line, "\n"))
+		root := ""
+		if elems := strings.SplitN(e.Path, "/", 4); len(elems) > 2 && strings.Join(elems[:2], "/") == storeDir {
+			root = strings.Join(elems[:3], "/")
+		}
+		byRoot[root] = append(byRoot[root], e)
+	}
+	var parts []rootfs.Part
+	for root, entries := range byRoot {
+		p := rootfs.Part{Name: nameOf(root), Root: root, Key: "sha256:" + fmt.Sprintf("%064x", len(root)), Tree: treeOf(entries)}
+		if root == "" {
+			p.Name = "base"
+		}
+		parts = append(parts, p)
+	}
+	slices.SortFunc(parts, func(a, b rootfs.Part) int { return strings.Compare(a.Root, b.Root) })
+	return parts
+}
+
+func storeParts(parts []rootfs.Part) []rootfs.Part {
+	return slices.DeleteFunc(slices.Clone(parts), func(p rootfs.Part) bool { return p.Root == "" })
+}
+
+func treeOf(entries []rootfs.Entry) rootfs.Tree {
+	return func(yield func(rootfs.Entry, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func parseEntry(t *testing.T, line string) rootfs.Entry {
+	t.Helper()
+	fields := strings.SplitN(line, " ", 5)
+	if len(fields) < 4 {
+		t.Fatalf("line %q: too short", line)
+	}
+	mode, err := parseMode(fields[1])
+	if err != nil {
+		t.Fatalf("line %q: %v", line, err)
+	}
+	e := rootfs.Entry{Path: fields[3], Mode: mode}
+	if _, err := fmt.Sscanf(fields[2], "%d:%d", &e.UID, &e.GID); err != nil {
+		t.Fatalf("line %q: %v", line, err)
+	}
+	switch fields[0] {
+	case "d":
+		e.Mode |= fs.ModeDir
+	case "l":
+		e.Mode, e.Target = fs.ModeSymlink|0o777, fields[4]
+	default:
+		content, err := strconv.Unquote(fields[4])
+		if err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		e.Size = int64(len(content))
+		e.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+	}
+	return e
+}
+
+func formatEntry(t *testing.T, e rootfs.Entry) string {
+	t.Helper()
+	kind, rest := "d", ""
+	switch {
+	case e.IsLink():
+		kind, rest = "l", " "+e.Target
+	case e.IsRegular():
+		r, err := e.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatalf("%q: %v", e.Path, err)
+		}
+		if int64(len(b)) != e.Size {
+			t.Errorf("%q: %d bytes, want %d", e.Path, len(b), e.Size)
+		}
+		kind, rest = "f", " "+strconv.Quote(string(b))
+	}
+	return fmt.Sprintf("%s %s %d:%d %s%s\n", kind, formatMode(e.Mode), e.UID, e.GID, e.Path, rest)
+}
+
+func format(t *testing.T, tree rootfs.Tree) string {
+	t.Helper()
+	var b strings.Builder
+	for e, err := range rootfs.Check("", tree) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(formatEntry(t, e))
+	}
+	return b.String()
+}
+
+func formatLayers(t *testing.T, layers []Layer) string {
+	t.Helper()
+	var b strings.Builder
+	for _, l := range layers {
+		fmt.Fprintf(&b, "%s: %s\n", l.Part.Name, strings.Join(l.Changes, ", "))
+		for _, h := range l.Hidden {
+			fmt.Fprintf(&b, "- %s\n", h)
+		}
+		b.WriteString(format(t, l.Part.Tree))
+	}
+	return b.String()
+}
+
+// stacked is what an unpacker makes of the parts and the layers on top of them.
+// It makes sure that no layer holds what it hides, and has the directories of all that it hides.
+func stacked(t *testing.T, o *Overlay) []rootfs.Entry {
+	t.Helper()
+	all := make(map[string]rootfs.Entry)
+	remove := func(path string) (some bool) {
+		for p := range all {
+			if rootfs.Within(path, p) {
+				some = true
+				delete(all, p)
+			}
+		}
+		return some
+	}
+	for e, err := range rootfs.Join(o.Parts) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[e.Path] = e
+	}
+	for _, l := range o.Layers {
+		own := make(map[string]bool)
+		for e, err := range rootfs.Check("", l.Part.Tree) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			own[e.Path] = true
+		}
+		for _, h := range l.Hidden {
+			if parent, _ := cut(h); own[h] || parent != "" && !own[parent] {
+				t.Errorf("layer %s hides %q, which it holds, or not its directory", l.Part.Name, h)
+			}
+			if !remove(h) {
+				t.Errorf("layer %s hides %q, which is not there", l.Part.Name, h)
+			}
+		}
+		for e := range l.Part.Tree {
+			if had, ok := all[e.Path]; ok && !(had.IsDir() && e.IsDir()) {
+				remove(e.Path)
+			}
+			all[e.Path] = e
+		}
+	}
+	var entries []rootfs.Entry
+	for _, e := range all {
+		entries = append(entries, e)
+	}
+	slices.SortFunc(entries, func(a, b rootfs.Entry) int { return rootfs.ComparePaths(a.Path, b.Path) })
+	return entries
+}

@@ -1,0 +1,162 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Rule gives what a pattern matches an owner or a mode; see the package comment.
+type Rule struct {
+	Glob     string
+	HasMode  bool        // it is about the mode, else about the owner
+	Mode     fs.FileMode // permissions and fs.ModeSticky
+	UID, GID int
+
+	glob glob
+}
+
+// ParseOwner parses GLOB=UID[:GID]. Without GID it is the same number as UID.
+func ParseOwner(s string) (Rule, error) {
+	r, value, err := parseRule(s)
+	if err == nil {
+		fields := strings.Split(value, ":")
+		if len(fields) > 2 {
+			err = fmt.Errorf("%q is not UID[:GID]", value)
+		} else {
+			r.UID, r.GID, err = parseOwner(fields)
+		}
+	}
+	if err != nil {
+		return Rule{}, fmt.Errorf("owner %q: %w; want GLOB=UID[:GID], as in /var/lib/app/**=1000:1000", s, err)
+	}
+	return r, nil
+}
+
+// ParseMode parses GLOB=MODE.
+func ParseMode(s string) (Rule, error) {
+	r, value, err := parseRule(s)
+	if err == nil {
+		r.HasMode = true
+		r.Mode, err = parseMode(value)
+	}
+	if err == nil && r.Mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		err = errors.New("setuid and setgid are only for what is added")
+	}
+	if err != nil {
+		return Rule{}, fmt.Errorf("mode %q: %w; want GLOB=MODE, as in /etc/app/**=0640", s, err)
+	}
+	return r, nil
+}
+
+func parseRule(s string) (Rule, string, error) {
+	i := strings.LastIndexByte(s, '=')
+	if i < 0 {
+		return Rule{}, "", errors.New("no =")
+	}
+	g, err := parseGlob(s[:i])
+	return Rule{Glob: s[:i], glob: g}, s[i+1:], err
+}
+
+// String is what is parsed.
+func (r Rule) String() string {
+	if r.HasMode {
+		return r.Glob + "=" + formatMode(r.Mode)
+	}
+	return fmt.Sprintf("%s=%d:%d", r.Glob, r.UID, r.GID)
+}
+
+// Title is the word and the rule.
+func (r Rule) Title() string {
+	if r.HasMode {
+		return fmt.Sprintf("mode %q", r)
+	}
+	return fmt.Sprintf("owner %q", r)
+}
+
+// rules are all of an image, and which of them have matched something.
+type rules struct {
+	all     []Rule
+	matched []bool
+}
+
+func newRules(all []Rule) (*rules, error) {
+	r := &rules{all: make([]Rule, len(all)), matched: make([]bool, len(all))}
+	for i, rule := range all {
+		g, err := parseGlob(rule.Glob) // it may have been made by hand
+		if err != nil {
+			return nil, fmt.Errorf("rule: %w", err)
+		}
+		rule.glob = g
+		r.all[i] = rule
+	}
+	return r, nil
+}
+
+// apply changes an entry by the last rules that match it.
+// What every layer has alike, /nix and /nix/store, no rule matches.
+func (r *rules) apply(e *rootfs.Entry) {
+	if len(r.all) == 0 || e.Path == "nix" || e.Path == storeDir {
+		return
+	}
+	elems := strings.Split(e.Path, "/")
+	for i, rule := range r.all {
+		if rule.HasMode && e.IsLink() || !rule.glob.match(elems) {
+			continue
+		}
+		r.matched[i] = true
+		if !rule.HasMode {
+			e.UID, e.GID = rule.UID, rule.GID
+			continue
+		}
+		if e.IsDir() {
+			e.Mode = fs.ModeDir | searchable(rule.Mode)
+		} else {
+			e.Mode = rule.Mode
+		}
+	}
+}
+
+// searchable lets everyone enter a directory who may read it.
+func searchable(mode fs.FileMode) fs.FileMode { return mode | (mode&0o444)>>2 }
+
+// mayMatch says whether a rule can match something within root.
+func (r *rules) mayMatch(root string) bool {
+	elems := strings.Split(root, "/")
+	for _, rule := range r.all {
+		if rule.glob.mayMatch(elems) {
+			return true
+		}
+	}
+	return false
+}
+
+// unmatched are the rules that were of no use, all at once.
+func (r *rules) unmatched(roots []string, allowed bool) error {
+	var errs []error
+	for i, rule := range r.all {
+		switch {
+		case r.matched[i]:
+		case !allowed && mayMatchAny(rule, roots):
+			errs = append(errs, fmt.Errorf("%s: matches nothing outside the store: %w", rule.Title(), ErrStoreObject))
+		default:
+			errs = append(errs, fmt.Errorf("%s: matches nothing: %w", rule.Title(), fs.ErrNotExist))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func mayMatchAny(r Rule, roots []string) bool {
+	if r.glob == nil {
+		r.glob, _ = parseGlob(r.Glob)
+	}
+	for _, root := range roots {
+		if r.glob.mayMatch(strings.Split(root, "/")) {
+			return true
+		}
+	}
+	return false
+}

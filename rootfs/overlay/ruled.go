@@ -1,0 +1,65 @@
+package overlay
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// ruledObject is a store object as the rules have it.
+// An object in which no rule can match anything is not looked at.
+func (o *Overlay) ruledObject(p rootfs.Part) (rootfs.Part, error) {
+	r := o.tree.rules
+	if !o.tree.allow || !r.mayMatch(p.Root) {
+		return p, nil
+	}
+	entries, err := o.tree.view.Entries(p.Root)
+	if err != nil {
+		return p, err
+	}
+	ruled := make(map[string]rootfs.Entry)
+	for _, e := range entries {
+		was := e
+		if r.apply(&e); e.Mode != was.Mode || e.UID != was.UID || e.GID != was.GID {
+			ruled[e.Path] = e
+		}
+	}
+	if len(ruled) > 0 {
+		o.note("%q is changed by rules, at %d paths: it is not what its hash promises", "/"+p.Root, len(ruled))
+	}
+	return ruledPart(p, ruled), nil
+}
+
+// ruledPart is a part with other owners and modes at some paths.
+func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) rootfs.Part {
+	if len(ruled) == 0 {
+		return p
+	}
+	was := p.Tree
+	p.Tree = func(yield func(rootfs.Entry, error) bool) {
+		for e, err := range was {
+			if c, ok := ruled[e.Path]; ok && err == nil {
+				e.Mode, e.UID, e.GID = c.Mode, c.UID, c.GID
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+	if p.Key == "" {
+		return p
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "export-profile changed part 1\n%s\n", p.Key)
+	for _, path := range slices.SortedFunc(maps.Keys(ruled), rootfs.ComparePaths) {
+		e := ruled[path]
+		// Equal objects at other roots are changed alike.
+		fmt.Fprintf(h, "%q %o %d:%d\n", path[len(p.Root):], uint32(e.Mode), e.UID, e.GID)
+	}
+	p.Key = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return p
+}

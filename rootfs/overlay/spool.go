@@ -1,0 +1,88 @@
+package overlay
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+const blockSize = 512
+
+// spool copies a stream into a file that has no name, so that it is gone however the run ends.
+func spool(ctx context.Context, dir string, r io.Reader) (_ *os.File, size int64, err error) {
+	if dir == "" {
+		return nil, 0, errors.New("keep a stream: no directory for it")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, 0, fmt.Errorf("keep a stream: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".overlay-")
+	if err != nil {
+		return nil, 0, fmt.Errorf("keep a stream: %w", err)
+	}
+	if err = os.Remove(f.Name()); err == nil {
+		size, err = copyContext(ctx, f, r)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("keep a stream: %w", err), f.Close())
+	}
+	return f, size, nil
+}
+
+// isTar says whether a file begins with a tar's header.
+func isTar(f io.ReaderAt) bool {
+	head := make([]byte, blockSize)
+	n, _ := f.ReadAt(head, 0)
+	return n == blockSize && isHeader(head)
+}
+
+// isHeader says whether a block is a header with the right sum. Zeros, an empty tar, are none: any file may have them.
+func isHeader(block []byte) bool {
+	if len(bytes.Trim(block, "\x00")) == 0 {
+		return false
+	}
+	_, err := tar.NewReader(bytes.NewReader(block)).Next()
+	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// decompressTar decompresses a file if there is a tar in it; else there is no file.
+func (a *applier) decompressTar(ctx context.Context, f *os.File) (*os.File, int64, error) {
+	head := make([]byte, 64)
+	n, _ := f.ReadAt(head, 0)
+	decompress := a.options.Decompress
+	if decompress == nil {
+		decompress = decompressKnown
+	}
+	r, err := decompress(head[:n], bufio.NewReaderSize(io.NewSectionReader(f, 0, 1<<62), 64<<10))
+	if err != nil || r == nil {
+		return nil, 0, nil // not a tar, whatever it is
+	}
+	defer r.Close()
+	first := make([]byte, blockSize)
+	if n, _ := io.ReadFull(r, first); n < blockSize || !isHeader(first) {
+		return nil, 0, nil
+	}
+	unpacked, size, err := spool(ctx, a.options.SpoolDir, io.MultiReader(bytes.NewReader(first), r))
+	if err != nil {
+		return nil, 0, fmt.Errorf("decompress a tar: %w", err)
+	}
+	return unpacked, size, nil
+}
+
+// decompressKnown knows what the standard library does.
+func decompressKnown(head []byte, r io.Reader) (io.ReadCloser, error) {
+	switch {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
+		return gzip.NewReader(r)
+	case bytes.HasPrefix(head, []byte("BZh")):
+		return io.NopCloser(bzip2.NewReader(r)), nil
+	}
+	return nil, nil
+}
