@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -28,13 +30,20 @@ type Object struct {
 //	-NAME            the layer makes it invisible: the store object of that name in the layers below
 //
 // It is what a later image can be planned by; see [PlanSticky].
+//
+// A layer with changes has them in the entry's created_by, behind the program's name.
+// Its comment is of the same form, without what it hides.
 type History struct {
+	Top     bool     // a layer with changes, on top of the planned ones
 	Objects []Object // in path order, the base part first
 	Hidden  []string // base names of store paths, sorted
 }
 
 // createdBy is in the history of every layer, without a version, so that a release changes no image.
 const createdBy = "export-profile"
+
+// topMark is behind it in the history of a layer with changes.
+const topMark = ": "
 
 const hashDigits = 12
 
@@ -82,6 +91,9 @@ func (l Layer) history() History {
 	for _, p := range l.Parts {
 		h.Objects = append(h.Objects, Object{p.Name, objectHash(p.Key), p.Size})
 	}
+	if h.Top = len(l.Changes) > 0; h.Top {
+		return h
+	}
 	for _, root := range l.Hidden {
 		h.Hidden = append(h.Hidden, path.Base(root))
 	}
@@ -104,15 +116,39 @@ func layerHistory(l Layer, created time.Time) (ispec.History, error) {
 			return ispec.History{}, fmt.Errorf("history of %q: only a store object can be hidden", l.Hidden[i])
 		}
 	}
-	return ispec.History{Created: &created, CreatedBy: createdBy, Comment: h.String()}, nil
+	return ispec.History{Created: &created, CreatedBy: createdBy + changesText(l.Changes), Comment: h.String()}, nil
+}
+
+// mostChanges is how many bytes of changes a history has.
+const mostChanges = 1 << 10
+
+// changesText is what created_by has behind the program's name.
+func changesText(changes []string) string {
+	var b strings.Builder
+	for i, c := range changes {
+		if !utf8.ValidString(c) || strings.ContainsFunc(c, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			c = strconv.Quote(c)
+		}
+		if b.Len()+len(c) > mostChanges && i > 0 {
+			fmt.Fprintf(&b, ", and %d more", len(changes)-i)
+			break
+		}
+		if i == 0 {
+			b.WriteString(topMark)
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(c)
+	}
+	return b.String()
 }
 
 // ParseHistory is what a layer holds, by its entry in an image's history.
 // It is an error if the entry is not of this program's making.
 func ParseHistory(entry ispec.History) (History, error) {
-	var h History
+	h := History{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
 	switch {
-	case entry.CreatedBy != createdBy:
+	case entry.CreatedBy != createdBy && !h.Top:
 		return h, fmt.Errorf("history of %q: made by another program", entry.CreatedBy)
 	case entry.EmptyLayer:
 		return h, errors.New("history: an entry without a layer")
@@ -120,7 +156,7 @@ func ParseHistory(entry ispec.History) (History, error) {
 		return h, nil
 	}
 	for word := range strings.SplitSeq(entry.Comment, " ") {
-		if m := hiddenPattern.FindStringSubmatch(word); m != nil {
+		if m := hiddenPattern.FindStringSubmatch(word); m != nil && !h.Top {
 			h.Hidden = append(h.Hidden, m[1])
 			continue
 		}

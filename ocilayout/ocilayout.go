@@ -16,7 +16,8 @@
 //     Names and targets are bytes, as they are. Users and groups have no names, everything has the time 1,
 //     and nothing is a hard link. Two zero blocks end it.
 //     Files whose names begin with ".wh." cannot be in a layer, where they would delete others;
-//     such whiteouts are written only for store objects of kept layers that an image no longer has.
+//     such whiteouts are written only for store objects of kept layers that an image no longer has,
+//     and for what a layer with Layer.Changes hides.
 //   - Compressed bytes are those of a pinned version of github.com/klauspost/compress,
 //     which compresses blocks of 4 MiB each for itself. A diffID does not depend on them.
 //   - With a previous image the result depends on that image, too, and on nothing else:

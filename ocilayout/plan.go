@@ -14,7 +14,11 @@ type Layer struct {
 	// Parts are what is visible in the image of this layer.
 	Parts []rootfs.Part
 	// Hidden are the roots of parts of layers below that this one makes invisible (whiteouts), sorted.
+	// With Changes they may be any paths in directories that Parts hold.
 	Hidden []string
+	// Changes, if there are any, say what a layer on top of all store objects does, for people:
+	// its parts are none of the image's store and base. PlanSticky never keeps such a layer.
+	Changes []string
 	// Kept, if not nil, is a layer of another image that is this one, and is used as it is:
 	// nothing is built. It may hold more than Parts, what other layers hide.
 	Kept *Kept

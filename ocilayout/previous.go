@@ -17,6 +17,7 @@ var ErrForeign = errors.New("not an image of this program alone")
 // Previous is an image in a layout, as far as another image can be planned by it; see [PlanSticky].
 type Previous struct {
 	Digest digest.Digest // of the manifest
+	// Layers are those that were planned. What was on top of them, another image has on top of its own.
 	Layers []PreviousLayer
 
 	blobs map[digest.Digest]int64 // sizes of all blobs, the manifest's included
@@ -138,8 +139,10 @@ func (p *Previous) readLayers(e *engine, manifest ispec.Manifest, config ispec.I
 		if err := l.stat(); err != nil {
 			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
-		p.Layers = append(p.Layers, l)
 		p.blobs[d.Digest] = d.Size
+		if !history.Top {
+			p.Layers = append(p.Layers, l)
+		}
 	}
 	return nil
 }

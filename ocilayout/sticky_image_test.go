@@ -49,6 +49,13 @@ func unpackImage(t *testing.T, dir string, image ispec.Descriptor) map[string]ta
 				}
 				continue
 			}
+			if had, ok := all[e.Path]; ok && had.Mode.IsDir() && !e.Mode.IsDir() {
+				for p := range all {
+					if rootfs.Within(e.Path, p) {
+						delete(all, p)
+					}
+				}
+			}
 			own[e.Path] = true
 			all[e.Path] = e
 		}

@@ -82,3 +82,27 @@ func TestTarWhiteoutRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestTarRootWhiteout: what is hidden in the root comes before everything else.
+func TestTarRootWhiteout(t *testing.T) {
+	var b bytes.Buffer
+	tree := treeOf(rootfs.Dir("d", fs.ModeSetgid|0o755), rootfs.File("s", fs.ModeSetuid|fs.ModeSticky|0o755, 1, file("s", "x").Open))
+	if err := writeTar(t.Context(), &b, tree, []string{"a", "d/b", "z"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for r := tar.NewReader(&b); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%04o %s", h.Mode, h.Name))
+	}
+	want := []string{"0444 .wh.a", "0444 .wh.z", "2755 d/", "0444 d/.wh.b", "5755 s"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("archive/tar reads (-want +got):\n%s", d)
+	}
+}
