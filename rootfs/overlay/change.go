@@ -118,7 +118,7 @@ var escaper = strings.NewReplacer(`\`, `\\`, `:`, `\:`)
 // parsePlace parses DST[:MODE[:UID[:GID]]], of which there are at most so many fields.
 func parsePlace(c Change, s string, fields []string, most int) (Change, error) {
 	if len(fields) > most {
-		return fail(c, s, errors.New("too many fields; a colon in a path is written \\:"))
+		return fail(c, s, errors.New(`too many fields (a colon in a path is written \:)`))
 	}
 	if err := c.setPlace(fields[0]); err != nil {
 		return fail(c, s, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"sync"
 )
 
 var errChanged = errors.New("changed while it was read")
@@ -30,21 +31,33 @@ func (c *checked) Read(p []byte) (int, error) {
 
 func (c *checked) Close() error { return c.r.Close() }
 
-// copyStep is how much is copied before a cancelled context is noticed.
-const copyStep = 1 << 20
+// buffers spare an allocation for each small file.
+var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
-func copyContext(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
-	total := int64(0)
-	for {
+// copyContext copies until the end, and notices a cancelled context between two reads.
+func copyContext(ctx context.Context, w io.Writer, r io.Reader) (total int64, err error) {
+	buf := buffers.Get().(*[128 << 10]byte)
+	defer buffers.Put(buf)
+	for idle := 0; ; {
 		if err := context.Cause(ctx); err != nil {
 			return total, err
 		}
-		n, err := io.CopyN(w, r, copyStep)
-		if total += n; err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
+		n, err := r.Read(buf[:])
+		total += int64(n)
+		if _, err := w.Write(buf[:n]); err != nil {
 			return total, err
+		}
+		switch {
+		case err == io.EOF:
+			return total, nil
+		case err != nil:
+			return total, err
+		case n > 0:
+			idle = 0
+		default:
+			if idle++; idle > 100 {
+				return total, io.ErrNoProgress
+			}
 		}
 	}
 }

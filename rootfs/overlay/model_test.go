@@ -225,4 +225,3 @@ func randomChange(r *rand.Rand, src string) Change {
 	}
 	return Change{Word: Add, Source: src, Place: place, HasMode: true, Mode: 0o640, Owned: true, UID: r.IntN(3), GID: 4}
 }
-

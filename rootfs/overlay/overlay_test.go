@@ -299,3 +299,110 @@ func stacked(t *testing.T, o *Overlay) []rootfs.Entry {
 	slices.SortFunc(entries, func(a, b rootfs.Entry) int { return rootfs.ComparePaths(a.Path, b.Path) })
 	return entries
 }
+
+// TestWriteFlat writes a flattened image, whose files are the host's and those of changed and unchanged objects.
+func TestWriteFlat(t *testing.T) {
+	src := t.TempDir()
+	writeFile(t, src+"/f", "from the host")
+	below := parseParts(t, `d 0755 0:0 etc
+f 0444 0:0 etc/gone "x"
+f 0444 0:0 etc/kept "kept"
+d 0755 0:0 nix
+d 0755 0:0 nix/store
+d 0555 0:0 nix/store/p
+f 0444 0:0 nix/store/p/a "a"
+f 0444 0:0 nix/store/p/b "b"
+f 0444 0:0 nix/store/q "q"
+`)
+	o := Options{AllowStoreChanges: true, Layers: [][]Change{{
+		{Word: Whiteout, Place: "/etc/gone"},
+		{Word: Add, Source: src + "/f", Place: "/etc/added"},
+		{Word: Whiteout, Place: "/nix/store/p/a"},
+		{Word: Add, Source: src + "/f", Place: "/nix/store/p/c"},
+	}}}
+	result, err := Apply(t.Context(), below, rootfs.NewView(storeParts(below), nil), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer result.Close()
+	dir := filepath.Join(t.TempDir(), "root")
+	t.Cleanup(func() { rootfs.RemoveAll(dir) })
+	if err := rootfs.WriteDir(t.Context(), dir, result.Flatten(), rootfs.DirOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		got[name[len(dir):]] = string(b)
+		return err
+	})
+	want := map[string]string{
+		"/etc/added": "from the host", "/etc/kept": "kept",
+		"/nix/store/p/b": "b", "/nix/store/p/c": "from the host", "/nix/store/q": "q",
+	}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	for _, p := range result.Flatten() {
+		if (p.Key == "") != (p.Root != "nix/store/q") {
+			t.Errorf("%s: key %q", p.Name, p.Key)
+		}
+	}
+}
+
+// BenchmarkRules matches ten rules against a store of 20,000 files.
+func BenchmarkRules(b *testing.B) {
+	var parts []rootfs.Part
+	for i := range 200 {
+		root := fmt.Sprintf("nix/store/%032d-object", i)
+		entries := []rootfs.Entry{rootfs.Dir(root, 0o555)}
+		for j := range 99 {
+			entries = append(entries, rootfs.Link(fmt.Sprintf("%s/%03d", root, j), "target"))
+		}
+		parts = append(parts, rootfs.Part{Name: "object", Root: root, Key: "k", Tree: treeOf(entries)})
+	}
+	var o Options
+	o.AllowStoreChanges = true
+	for i := range 10 {
+		r, err := ParseOwner(fmt.Sprintf("/**/*%d=%d", i, i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		o.Rules = append(o.Rules, r)
+	}
+	view := rootfs.NewView(parts, nil)
+	for b.Loop() {
+		if _, err := Apply(b.Context(), parts, view, o); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAdd lays a directory of 20,000 small files on top.
+func BenchmarkAdd(b *testing.B) {
+	dir := b.TempDir()
+	for i := range 200 {
+		sub := fmt.Sprintf("%s/%d", dir, i)
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			b.Fatal(err)
+		}
+		for j := range 100 {
+			if err := os.WriteFile(fmt.Sprintf("%s/%d", sub, j), []byte("small"), 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	o := Options{Layers: [][]Change{{{Word: Add, Source: dir, Place: "/srv"}}}}
+	for b.Loop() {
+		result, err := Apply(b.Context(), nil, rootfs.NewView(nil, nil), o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := result.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
