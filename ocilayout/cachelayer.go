@@ -104,8 +104,12 @@ func (a *layerAdder) fromBlob(ctx context.Context, tar tarRecord, z Compression)
 	if err != nil {
 		return b, err
 	}
-	defer f.Close()
 	b = layerBlob{ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, tar.DiffID}
+	if a.held != nil {
+		a.held.hold(r.Digest, f)
+		return b, nil
+	}
+	defer f.Close()
 	if ok, err := a.engine.adopt(f.Name(), r.Digest, a.linkable); ok || err != nil {
 		return b, err
 	}

@@ -40,6 +40,10 @@ type Layout struct {
 	linkable   bool            // a blob may be a hard link, as nobody else will own it
 	results    []LayerResult   // of the last image
 	unswept    bool            // there is garbage in the layout, which the journal in the staging directory lists
+
+	// Of a layout that is only for an archive, and has no directory of its own:
+	file string     // where the archive goes, absolute, no link; empty if it is a stream
+	held *heldBlobs // nil in other layouts
 }
 
 // The names in and of a staging directory.
@@ -95,6 +99,7 @@ func (l *Layout) Close() error {
 	}
 	staging := l.staging
 	l.staging = nil
+	l.held.close()
 	err := l.engine.Close()
 	if l.unswept {
 		return errors.Join(err, staging.Unlock())

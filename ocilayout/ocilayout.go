@@ -5,6 +5,9 @@
 // which [ReadPrevious] reads, are used again. [Open] makes ready to write into an image layout,
 // a directory as the OCI image specification describes it; (*Layout).AddImage builds an image for it,
 // and (*Layout).Publish makes the image visible there under one or more names.
+// [OpenArchive] and [OpenTemporary] are for an image that becomes one tar, which podman, Docker and containerd load:
+// (*Layout).PublishArchive writes it to a file, and (*Layout).WriteArchive into a stream.
+// [PublishTar] and [WriteTar] make a tar of the file system itself, without an image.
 //
 // # Same input, same bytes
 //
@@ -22,6 +25,7 @@
 //     which compresses blocks of 4 MiB each for itself. A diffID does not depend on them.
 //   - With a previous image the result depends on that image, too, and on nothing else:
 //     its layers are used in the bytes they have, whatever compressed them.
+//   - An archive's own tar is as a layer's, its files have the mode 0644, and their order is that of the manifest.
 //   - Image.Created touches the config alone, and no program's version is anywhere.
 //
 // # No layer is built twice
@@ -37,6 +41,9 @@
 // while the directory is locked (flock), so that runs can share it.
 // A journal in the staging directory lists the blobs that may become garbage,
 // so that the next Open of the same directory removes what a killed run left.
+//
+// A file is written in a staging directory beside it, which the next run for the same file removes
+// if this one is killed, and appears by one rename.
 //
 // What only a replaced image reached is deleted. Where it is not certain what the other images reach,
 // because one of them is incomplete, damaged or of an unknown type, nothing is.

@@ -29,6 +29,9 @@ func (l *Layout) Publish(ctx context.Context, image ispec.Descriptor, names ...N
 	if l.publishing || l.staging == nil {
 		return errors.New("already published or closed")
 	}
+	if l.held != nil {
+		return errors.New("it is only for an archive")
+	}
 	images, err := describe(image, names)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ var sampleDiffIDs = []digest.Digest{
 // TestMain is also the program that TestReproducible and TestKill run.
 // With LAYOUT_DIR set it writes the sample image of LAYOUT_GENERATION there as LAYOUT_TAG, and says its digest;
 // with LAYOUT_CACHE it uses that as a cache; with LAYOUT_WAIT it says so before it publishes, and waits for its standard input to end.
+// With LAYOUT_AS=archive or tar, LAYOUT_DIR is the file to write.
 func TestMain(m *testing.M) {
 	syscall.Umask(0o022)
 	dir := os.Getenv("LAYOUT_DIR")
@@ -71,7 +72,16 @@ func program(dir string) error {
 			return err
 		}
 	}
-	l, err := Open(ctx, dir, o)
+	as := os.Getenv("LAYOUT_AS")
+	if as == "tar" {
+		_, err := PublishTar(ctx, dir, sample(generation), compression, o)
+		return err
+	}
+	open := Open
+	if as == "archive" {
+		open = OpenArchive
+	}
+	l, err := open(ctx, dir, o)
 	if err != nil {
 		return err
 	}
@@ -88,8 +98,13 @@ func program(dir string) error {
 			_, err = io.Copy(io.Discard, os.Stdin)
 		}
 	}
-	if err == nil {
-		err = l.Publish(ctx, d, Name{Tag: os.Getenv("LAYOUT_TAG")})
+	name := Name{Tag: os.Getenv("LAYOUT_TAG")}
+	switch {
+	case err != nil:
+	case as == "archive":
+		_, err = l.PublishArchive(ctx, d, []Name{name}, ArchiveOptions{})
+	default:
+		err = l.Publish(ctx, d, name)
 	}
 	return errors.Join(err, l.Close())
 }
@@ -109,6 +124,7 @@ func command(t *testing.T, dir string, generation int, tag string, env ...string
 // TestReproducible: neither umask, time zone, locale, processors, directory nor cache make a difference.
 func TestReproducible(t *testing.T) {
 	cache := "LAYOUT_CACHE=" + filepath.Join(t.TempDir(), "cache")
+	archives := make(map[digest.Digest]bool)
 	for i, env := range [][]string{
 		{"LAYOUT_UMASK=022", "TZ=UTC", "GOMAXPROCS=1"},
 		{"LAYOUT_UMASK=077", "TZ=Asia/Kathmandu", "LC_ALL=tr_TR.UTF-8", "GOMAXPROCS=4"},
@@ -125,6 +141,17 @@ func TestReproducible(t *testing.T) {
 		if got := strings.TrimSpace(string(out)); got != sampleDigest {
 			t.Errorf("%q: digest %s, want %s", env, got, sampleDigest)
 		}
+		archive := dir + ".tar"
+		if out, err := command(t, archive, 1, "v1", append(env, "LAYOUT_AS=archive")...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v, %s", env, err, out)
+		}
+		if fi, err := os.Stat(archive); err != nil || fi.Mode() != 0o644 {
+			t.Errorf("%q: the archive is %v, %v", env, fi, err)
+		}
+		archives[sum(t, archive)] = true
+	}
+	if len(archives) != 1 {
+		t.Errorf("archives are %v, want them to be the same", archives)
 	}
 }
 

@@ -1,0 +1,59 @@
+package ocilayout
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+func TestArchiveNames(t *testing.T) {
+	const library, team = "docker.io/library/hello:v1", "registry.example.com/team/hello:v2"
+	type refs [][2]string // reference and full name
+	for name, test := range map[string]struct {
+		names []Name
+		form  Form
+		refs  refs
+		tags  []string
+		notes int
+	}{
+		"none":           {nil, FormBoth, refs{{}}, nil, 0},
+		"tag":            {[]Name{{Tag: "v1"}}, FormBoth, refs{{"v1"}}, nil, 1},
+		"tag, Docker":    {[]Name{{Tag: "v1"}}, FormDocker, refs{{"v1"}}, nil, 1},
+		"tags":           {[]Name{{Tag: "v1"}, {Tag: "v2"}}, FormBoth, refs{{"v1"}}, nil, 2},
+		"full":           {[]Name{{"v1", library}}, FormBoth, refs{{"v1", library}}, []string{library}, 0},
+		"tag and full":   {[]Name{{Tag: "latest"}, {"v1", library}}, FormBoth, refs{{"v1", library}}, []string{library}, 0},
+		"own tag":        {[]Name{{"mine", library}}, FormOCI, refs{{"mine", library}}, []string{library}, 0},
+		"two":            {[]Name{{"v1", library}, {"v2", team}}, FormBoth, refs{{"v1", library}, {"v2", team}}, []string{library, team}, 0},
+		"two, Docker":    {[]Name{{"v1", library}, {"v2", team}}, FormDocker, refs{{"v1", library}, {"v2", team}}, []string{library, team}, 0},
+		"two, OCI":       {[]Name{{"v1", library}, {"v2", team}}, FormOCI, refs{{"v1", library}}, []string{library, team}, 1},
+		"twice the same": {[]Name{{"v1", library}, {"v1", library}}, FormOCI, refs{{"v1", library}}, []string{library}, 0},
+		"two of the same tag": {[]Name{{"v2", "docker.io/library/a:v2"}, {"v2", team}}, FormBoth,
+			refs{{"v2", "docker.io/library/a:v2"}, {team, team}}, []string{"docker.io/library/a:v2", team}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			image := ispec.Descriptor{
+				MediaType: ispec.MediaTypeImageManifest, Digest: digest.FromString("x"), Size: 1,
+				Platform: &ispec.Platform{OS: "linux"}, Annotations: map[string]string{"own": "x"},
+			}
+			index, tags, notes, err := archiveNames(image, test.names, test.form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got refs
+			for _, d := range index {
+				got = append(got, [2]string{d.Annotations[ispec.AnnotationRefName], d.Annotations[annotationFull]})
+				if d.Digest != image.Digest || d.Platform != nil || d.Annotations["own"] != "" {
+					t.Errorf("descriptor %+v", d)
+				}
+			}
+			if diff := cmp.Diff(test.refs, got); diff != "" {
+				t.Errorf("index (-want +got):\n%s", diff)
+			}
+			if !cmp.Equal(test.tags, tags) || len(notes) != test.notes {
+				t.Errorf("tags %q, notes %q; want %q and %d notes", tags, notes, test.tags, test.notes)
+			}
+		})
+	}
+}

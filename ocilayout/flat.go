@@ -1,0 +1,61 @@
+package ocilayout
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Tar is what was written.
+type Tar struct {
+	Digest digest.Digest // of what was written
+	DiffID digest.Digest // of the tar, whatever compressed it
+	Size   int64
+}
+
+// WriteTar writes a root filesystem as one tar, as podman import, LXC, systemd-nspawn and WSL read it.
+// It is the tar of a layer that has all parts. Of the options, Progress counts.
+func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, c Compression, o Options) (t Tar, err error) {
+	out := &sumWriter{w: w}
+	if c.algorithm != algorithmNone {
+		out.hash = sha256.New()
+	}
+	pool := newBlockPool(c, runtime.GOMAXPROCS(0))
+	t.DiffID, _, err = pool.pack(ctx, out, func(ctx context.Context, w windowed) error {
+		return writeTar(ctx, w, rootfs.Join(parts), nil, o.Progress)
+	})
+	if err != nil {
+		return Tar{}, fmt.Errorf("write tar: %w", err)
+	}
+	t.Digest, t.Size = t.DiffID, out.n
+	if out.hash != nil {
+		t.Digest = digest.NewDigest(digest.SHA256, out.hash)
+	}
+	return t, nil
+}
+
+// PublishTar is WriteTar to a file, which appears, or takes the place of another, when it is complete.
+// What killed runs left of themselves beside it is removed. Of the options, Progress and Sync count.
+func PublishTar(ctx context.Context, file string, parts []rootfs.Part, c Compression, o Options) (t Tar, err error) {
+	path, staging, err := stageFile(file)
+	if err != nil {
+		return t, fmt.Errorf("publish %q: %w", file, err)
+	}
+	defer func() { err = errors.Join(err, staging.Remove()) }()
+	err = publishFile(staging, path, o.Sync, func(f *os.File) (err error) {
+		t, err = WriteTar(ctx, f, parts, c, o)
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("publish %q: %w", file, err)
+	}
+	return t, err
+}
