@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -127,4 +128,42 @@ func BenchmarkTarSmall(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkArchive writes an archive of 30 blobs to a file, and compares that with cat of the same blobs.
+func BenchmarkArchive(b *testing.B) {
+	dir := b.TempDir()
+	l, err := OpenArchive(b.Context(), filepath.Join(dir, "image.tar"), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	image := Image{Compression: Compression{algorithm: algorithmNone}}
+	content, size := text(9, 30<<20), int64(0)
+	for i := range 30 {
+		root := fmt.Sprintf("nix/store/%032d-object", i)
+		image.Layers = append(image.Layers, layerOf(part(root, file(root, fmt.Sprint(i, content)))))
+		size += int64(len(content))
+	}
+	desc, err := l.AddImage(b.Context(), image)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("archive", func(b *testing.B) {
+		b.SetBytes(size)
+		for b.Loop() {
+			if _, err := l.PublishArchive(b.Context(), desc, nil, ArchiveOptions{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("cat", func(b *testing.B) {
+		b.SetBytes(size)
+		for b.Loop() {
+			c := exec.Command("sh", "-c", `cat "$1"/* >"$2.new" && mv "$2.new" "$2"`, "sh", filepath.Join(l.engine.dir, blobs), filepath.Join(dir, "cat"))
+			if out, err := c.CombinedOutput(); err != nil {
+				b.Fatalf("%v: %s", err, out)
+			}
+		}
+	})
 }
