@@ -16,34 +16,10 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// tables are Nix's (libstore/schema.sql), as far as they matter here.
-const tables = `
-	create table if not exists ValidPaths (
-		id               integer primary key autoincrement not null,
-		path             text unique not null,
-		hash             text not null,
-		registrationTime integer not null,
-		deriver          text,
-		narSize          integer,
-		ultimate         integer,
-		sigs             text,
-		ca               text
-	);
-	create table if not exists Refs (
-		referrer  integer not null,
-		reference integer not null,
-		primary key (referrer, reference),
-		foreign key (referrer) references ValidPaths(id) on delete cascade,
-		foreign key (reference) references ValidPaths(id) on delete restrict
-	);
-	create index if not exists IndexReferrer on Refs(referrer);
-	create index if not exists IndexReference on Refs(reference);
-	create trigger if not exists DeleteSelfRefs before delete on ValidPaths
-	begin
-		delete from Refs where referrer = old.id and reference = old.id;
-	end;`
+const tables = storetest.Tables
 
 // newRoot is a root directory with a store directory and without a database.
 func newRoot(t testing.TB) string {

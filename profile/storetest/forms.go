@@ -3,7 +3,6 @@ package storetest
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -11,11 +10,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
@@ -157,51 +153,6 @@ func (s *Sample) WriteTar(t testing.TB) string {
 	}
 	return writeFile(t, s.Name+".tar", b.Bytes())
 }
-
-// WriteCache writes a binary cache; the compression is none, gzip or zstd.
-func (s *Sample) WriteCache(t testing.TB, compression string) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "cache")
-	if err := os.MkdirAll(filepath.Join(dir, "nar"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	put := func(name, content string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put("nix-cache-info", "StoreDir: "+profile.StoreDir+"\n")
-	for _, info := range s.Infos {
-		var b bytes.Buffer
-		var w io.WriteCloser = nopWriteCloser{&b}
-		switch compression {
-		case "gzip":
-			w = gzip.NewWriter(&b)
-		case "zstd":
-			z, err := zstd.NewWriter(&b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w = z
-		}
-		if err := errors.Join(nar.Write(w, s.trees[info.Path], info.Path.Root()), w.Close()); err != nil {
-			t.Fatal(err)
-		}
-		url := "nar/" + info.NarHash.Hex() + ".nar"
-		put(url, b.String())
-		var refs []string
-		for _, r := range info.References {
-			refs = append(refs, r.Base())
-		}
-		put(info.Path.Digest()+".narinfo", fmt.Sprintf("StorePath: %s\nURL: %s\nCompression: %s\nNarHash: %s\nNarSize: %d\nReferences: %s\n",
-			info.Path, url, compression, info.NarHash, info.NarSize, strings.Join(refs, " ")))
-	}
-	return dir
-}
-
-type nopWriteCloser struct{ io.Writer }
-
-func (nopWriteCloser) Close() error { return nil }
 
 func readAll(e rootfs.Entry) ([]byte, error) {
 	r, err := e.Open()

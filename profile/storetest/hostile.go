@@ -1,10 +1,7 @@
 package storetest
 
 import (
-	"bytes"
-	"encoding/binary"
 	"io"
-	"strings"
 	"testing"
 
 	"github.com/export-profile/export-profile/profile"
@@ -42,36 +39,4 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
-}
-
-// WriteNario2 writes what nix nario export --format 2 of Determinate Nix does.
-func (s *Sample) WriteNario2(t testing.TB) string {
-	t.Helper()
-	var b bytes.Buffer
-	number := func(n uint64) { b.Write(binary.LittleEndian.AppendUint64(nil, n)) }
-	str := func(s string) {
-		number(uint64(len(s)))
-		b.WriteString(s + strings.Repeat("\x00", -len(s)&7))
-	}
-	b.WriteString("NARIO2\x00\x00")
-	for _, info := range s.Infos {
-		number(1)
-		str(info.Path.Base())
-		str("")
-		str(info.NarHash.Hex())
-		number(uint64(len(info.References)))
-		for _, r := range info.References {
-			str(r.Base())
-		}
-		number(1700000000)
-		number(uint64(info.NarSize))
-		number(0)
-		number(0)
-		str("")
-		if err := nar.Write(&b, s.trees[info.Path], info.Path.Root()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	number(0)
-	return writeFile(t, s.Name+".nario2", b.Bytes())
 }

@@ -1,0 +1,82 @@
+package storetest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// Tables are Nix's (libstore/schema.sql), as far as they matter here.
+const Tables = `
+	create table if not exists ValidPaths (
+		id               integer primary key autoincrement not null,
+		path             text unique not null,
+		hash             text not null,
+		registrationTime integer not null,
+		deriver          text,
+		narSize          integer,
+		ultimate         integer,
+		sigs             text,
+		ca               text
+	);
+	create table if not exists Refs (
+		referrer  integer not null,
+		reference integer not null,
+		primary key (referrer, reference),
+		foreign key (referrer) references ValidPaths(id) on delete cascade,
+		foreign key (reference) references ValidPaths(id) on delete restrict
+	);
+	create index if not exists IndexReferrer on Refs(referrer);
+	create index if not exists IndexReference on Refs(reference);
+	create trigger if not exists DeleteSelfRefs before delete on ValidPaths
+	begin
+		delete from Refs where referrer = old.id and reference = old.id;
+	end;`
+
+// WriteDatabase writes a directory with nix/store in it, and Nix's database.
+func (s *Sample) WriteDatabase(t testing.TB) string {
+	t.Helper()
+	root := s.WriteRoot(t)
+	dir := filepath.Join(root, "nix/var/nix/db")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "schema"), []byte("10"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := sqlite.OpenConn(filepath.Join(dir, "db.sqlite"), sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	run := func(query string, args ...any) {
+		t.Helper()
+		if err := sqlitex.Execute(conn, query, &sqlitex.ExecOptions{Args: args}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sqlitex.ExecuteScript(conn, Tables, nil); err != nil {
+		t.Fatal(err)
+	}
+	run("pragma synchronous = off")
+	run("begin")
+	for _, info := range s.Infos {
+		run("insert into ValidPaths (path, hash, registrationTime, narSize, sigs) values (?, ?, 1700000000, ?, ?)",
+			string(info.Path), "sha256:"+info.NarHash.Hex(), info.NarSize, strings.Join(info.Signatures, " "))
+	}
+	for _, info := range s.Infos {
+		for _, r := range info.References {
+			run("insert into Refs select a.id, b.id from ValidPaths a, ValidPaths b where a.path = ? and b.path = ?", string(info.Path), string(r))
+		}
+	}
+	run("commit")
+	return root
+}
