@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/profile/storetest"
+)
+
+// damagedForm is a form of a store, one file of which is damaged.
+type damagedForm struct {
+	name  string
+	write func(t *testing.T, s *storetest.Sample) (file string, flags []string)
+	// cut and flipped are what may come of a damage, besides an error.
+	cut, flipped outcome
+}
+
+type outcome int
+
+const (
+	never   outcome = iota
+	same            // the same image, since there are bytes that mean nothing
+	another         // another image, since nothing says what it has to be
+)
+
+func damagedForms() []damagedForm {
+	type sample = storetest.Sample
+	whole := func(write func(t *testing.T, s *sample) string, more ...string) func(*testing.T, *sample) (string, []string) {
+		return func(t *testing.T, s *sample) (string, []string) {
+			file := write(t, s)
+			return file, from(file, more...)
+		}
+	}
+	packed := func(compression string, write func(s *sample, t testing.TB) string) func(*testing.T, *sample) (string, []string) {
+		return whole(func(t *testing.T, s *sample) string { return storetest.WriteCompressed(t, compression, write(s, t)) })
+	}
+	inCache := func(compression, name string) func(*testing.T, *sample) (string, []string) {
+		return func(t *testing.T, s *sample) (string, []string) {
+			s, key := s.Signed("somebody-1")
+			dir := s.WriteCache(t, compression)
+			info, err := s.Info(t.Context(), s.Root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := map[string]string{"narinfo": info.Path.Digest() + ".narinfo", "nar": "nar/" + info.NarHash.Hex() + ".nar"}[name]
+			return filepath.Join(dir, file), from(dir, "--require-sigs", "--trusted-public-key", key)
+		}
+	}
+	export := func(s *sample, t testing.TB) string { return s.WriteExport(t) }
+	nario2 := func(s *sample, t testing.TB) string { return s.WriteNario2(t) }
+	return []damagedForm{
+		{"export", whole(func(t *testing.T, s *sample) string { return s.WriteExport(t) }), never, another},
+		{"export in gzip", packed("gzip", export), never, same},
+		{"export in zstd", packed("zstd", export), never, same},
+		{"export in xz", packed("xz", export), never, never},
+		{"export in bzip2", packed("bzip2", export), never, same},
+		{"nario 2", whole(func(t *testing.T, s *sample) string { return s.WriteNario2(t) }), never, another},
+		{"nario 2 in lz4", packed("lz4", nario2), same, another},
+		{"narinfo", inCache("none", "narinfo"), never, never},
+		{"NAR", inCache("none", "nar"), never, never},
+		{"NAR in gzip", inCache("gzip", "nar"), never, same},
+		{"NAR in zstd", inCache("zstd", "nar"), never, same},
+		{"NAR in xz", inCache("xz", "nar"), never, never},
+		{"NAR in bzip2", inCache("bzip2", "nar"), never, same},
+		{"NAR in br", inCache("br", "nar"), never, same},
+		{"NAR in lz4", inCache("lz4", "nar"), same, same},
+		{"registration", func(t *testing.T, s *sample) (string, []string) {
+			file := s.WriteRegistration(t, true)
+			return file, from(s.WriteRoot(t), "--references", file)
+		}, same, never},
+		{"path-info", func(t *testing.T, s *sample) (string, []string) {
+			file := s.WritePathInfo(t)
+			return file, from(s.WriteRoot(t), "--references", file)
+		}, never, another},
+		{"tar", func(t *testing.T, s *sample) (string, []string) {
+			file := s.WriteTar(t)
+			return file, from(file, "--references", s.WriteRegistration(t, true))
+		}, same, same},
+		{"database", func(t *testing.T, s *sample) (string, []string) {
+			dir := s.WriteDatabase(t)
+			return filepath.Join(dir, "nix/var/nix/db/db.sqlite"), from(dir)
+		}, same, another},
+	}
+}
+
+// TestDamaged: of whatever is cut off or has a bit flipped there is an error and nothing else,
+// and the destination stays as it is, absent or with an image in it.
+// Where a flip is no error, it has another digest, or bytes flipped that mean nothing.
+func TestDamaged(t *testing.T) {
+	old := filepath.Join(t.TempDir(), "old")
+	succeed(t, "", "image", "--quiet", "--no-cache", "--cache="+t.TempDir(), "--from", storetest.File(t, "basic.nix-export"), "oci:"+old+":old")
+	for _, f := range damagedForms() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			sample := storetest.Tiny(t)
+			file, flags := f.write(t, sample)
+			whole, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flags = append(flags, "--quiet", "--profile", string(sample.Root), "--platform=linux/amd64", "--no-cache", "--cache="+t.TempDir())
+			d := &damagedRun{file: file, flags: flags, old: old, dir: t.TempDir(), before: snapshot(t, old)}
+			d.digest = succeed(t, "", append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
+
+			// Every byte of small files, and as many of large ones, and as many bits, as there is time for.
+			cuts, flips := 1500, 400
+			switch {
+			case testing.Short() || underRace:
+				cuts, flips = 40, 80
+			case len(whole) > cuts:
+				cuts = 100
+			}
+			step := len(whole)/cuts + 1
+			for size := 0; size < len(whole); size += step {
+				d.run(t, fmt.Sprintf("cut to %d of %d bytes", size, len(whole)), whole[:size], f.cut)
+			}
+			step = 8*len(whole)/flips + 1
+			step |= 1 // so that it meets each of the eight
+			flipped := bytes.Clone(whole)
+			for bit := 0; bit < 8*len(whole); bit += step {
+				flipped[bit/8] ^= 1 << (bit % 8)
+				d.run(t, fmt.Sprintf("bit %d of byte %d flipped", bit%8, bit/8), flipped, f.flipped)
+				flipped[bit/8] ^= 1 << (bit % 8)
+			}
+			if d.failures < 20 {
+				t.Errorf("%d damages made a difference; that is too few to prove anything", d.failures)
+			}
+		})
+	}
+}
+
+type damagedRun struct {
+	file     string
+	flags    []string
+	old, dir string // a layout, and where the destinations are
+	before   map[string]string
+	digest   string // of what is not damaged
+	runs     int
+	failures int
+}
+
+// run makes an image of a damaged file, now in a layout and now where nothing is.
+func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
+	t.Helper()
+	if err := os.Chmod(d.file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.file, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dest := filepath.Join(d.dir, "dest")
+	var before map[string]string
+	if d.runs++; d.runs%2 == 0 {
+		if _, err := os.Lstat(dest); err != nil {
+			if err := os.CopyFS(dest, os.DirFS(d.old)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before = snapshot(t, dest)
+	} else if err := os.RemoveAll(dest); err != nil {
+		t.Fatal(err)
+	}
+	out, said, status := invoke(t, "", append([]string{"image", "oci:" + dest + ":new"}, d.flags...)...)
+	switch {
+	case status == 0:
+		if may == never || may == same && out != d.digest {
+			t.Errorf("%s: %q and no error; want one", how, out)
+		}
+		if err := os.RemoveAll(dest); err != nil {
+			t.Fatal(err)
+		}
+		return
+	case status != 1 || out != "" || !strings.HasPrefix(said, "export-profile: error: "):
+		t.Errorf("%s: exit status %d, %q on standard output, and it says %q; want 1, nothing, and an error", how, status, out, said)
+	}
+	d.failures++
+	if before == nil {
+		before = map[string]string{}
+	}
+	if diff := cmp.Diff(before, snapshot(t, dest)); diff != "" {
+		t.Errorf("%s: the destination has changed (-before +after):\n%s", how, diff)
+	}
+	if entries, err := os.ReadDir(d.dir); err != nil || len(entries) > 1 {
+		t.Errorf("%s: beside the destination there is %v, %v", how, entries, err)
+	}
+}
+
+// snapshot is all that is in a directory, or nothing if there is none.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if name != dir && err == nil {
+				all[name] = "a directory"
+			}
+			return err
+		}
+		b, err := os.ReadFile(name)
+		all[name] = string(b)
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return all
+}

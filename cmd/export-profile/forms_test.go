@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/profile/storetest"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// form is a way to hand a sample over: it writes the sample, and says with which flags it is read.
+type form struct {
+	name    string
+	write   func(t *testing.T, s *storetest.Sample) []string
+	scanned bool // its references are those that its bytes have
+	small   bool // too slow for thousands of objects
+	stdin   bool // the file after the flag is handed over on standard input
+}
+
+func forms() []form {
+	type sample = storetest.Sample
+	all := []form{
+		{name: "export", write: func(t *testing.T, s *sample) []string { return from(s.WriteExport(t)) }},
+		{name: "export on standard input", stdin: true, write: func(t *testing.T, s *sample) []string { return from(s.WriteExport(t)) }},
+		{name: "nario 2", write: func(t *testing.T, s *sample) []string { return from(s.WriteNario2(t)) }},
+		{name: "nario 2, signed", small: true, write: func(t *testing.T, s *sample) []string {
+			s, key := s.Signed("somebody-1")
+			return from(s.WriteNario2(t), "--require-sigs", "--trusted-public-key", key)
+		}},
+		{name: "database", write: func(t *testing.T, s *sample) []string { return from(s.WriteDatabase(t)) }},
+		{name: "database, signed", small: true, write: func(t *testing.T, s *sample) []string {
+			s, key := s.Signed("somebody-1")
+			return from(s.WriteDatabase(t), "--require-sigs", "--trusted-public-key", key)
+		}},
+		{name: "directory with registration", write: func(t *testing.T, s *sample) []string {
+			return from(s.WriteRoot(t), "--references", s.WriteRegistration(t, true))
+		}},
+		{name: "directory with path-info", small: true, write: func(t *testing.T, s *sample) []string {
+			return from(s.WriteRoot(t), "--references", s.WritePathInfo(t))
+		}},
+		{name: "directory with exportReferencesGraph", small: true, write: func(t *testing.T, s *sample) []string {
+			return from(s.WriteRoot(t), "--references", s.WriteRegistration(t, false))
+		}},
+		{name: "store directory with registration", small: true, write: func(t *testing.T, s *sample) []string {
+			return from(s.WriteRoot(t)+"/nix/store", "--references", s.WriteRegistration(t, true))
+		}},
+		{name: "directory alone", scanned: true, write: func(t *testing.T, s *sample) []string { return from(s.WriteRoot(t)) }},
+		{name: "tar alone", scanned: true, write: func(t *testing.T, s *sample) []string { return from(s.WriteTar(t)) }},
+		{name: "tar with registration", write: func(t *testing.T, s *sample) []string {
+			return from(s.WriteTar(t), "--references", s.WriteRegistration(t, true))
+		}},
+		{name: "GNU tar with database", small: true, write: func(t *testing.T, s *sample) []string { return from(gnuTar(t, s.WriteDatabase(t))) }},
+		{name: "chain", write: func(t *testing.T, s *sample) []string { return chain(t, s, s.WriteExport(t)) }},
+		{name: "chain of three forms", small: true, write: func(t *testing.T, s *sample) []string {
+			return append(chain(t, s, s.WriteDatabase(t)), from(s.WriteNario2(t))...)
+		}},
+		{name: "server", write: func(t *testing.T, s *sample) []string {
+			s, key := s.Signed("somebody-1")
+			return from(serve(t, s.WriteCache(t, "zstd")), "--trusted-public-key", key)
+		}},
+		{name: "server without signatures", small: true, write: func(t *testing.T, s *sample) []string {
+			return from(serve(t, s.WriteCache(t, "none")), "--no-check-sigs")
+		}},
+		{name: "server with path-info", small: true, write: func(t *testing.T, s *sample) []string {
+			return from(serve(t, s.WriteCache(t, "gzip")), "--references", s.WritePathInfo(t))
+		}},
+	}
+	for _, compression := range storetest.Compressions() {
+		all = append(all, form{name: "cache, " + compression, small: compression != "none", write: func(t *testing.T, s *sample) []string {
+			return from(s.WriteCache(t, compression))
+		}})
+		if compression == "br" || compression == "none" { // which a file does not say
+			continue
+		}
+		all = append(all,
+			form{name: "export, " + compression, small: true, write: func(t *testing.T, s *sample) []string {
+				return from(storetest.WriteCompressed(t, compression, s.WriteExport(t)))
+			}},
+			form{name: "nario 2, " + compression + ", on standard input", small: true, stdin: true, write: func(t *testing.T, s *sample) []string {
+				return from(storetest.WriteCompressed(t, compression, s.WriteNario2(t)))
+			}},
+			form{name: "tar, " + compression, small: true, write: func(t *testing.T, s *sample) []string {
+				return from(storetest.WriteCompressed(t, compression, s.WriteTar(t)), "--references", s.WritePathInfo(t))
+			}})
+	}
+	return all
+}
+
+func from(name string, more ...string) []string { return append([]string{"--from", name}, more...) }
+
+func serve(t *testing.T, dir string) string {
+	t.Helper()
+	s := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// chain is a cache that lacks half of the objects, and something that has them.
+func chain(t *testing.T, s *storetest.Sample, other string) []string {
+	t.Helper()
+	cache := s.WriteCache(t, "gzip")
+	for i, info := range s.Infos {
+		if i%2 == 0 {
+			if err := os.Remove(filepath.Join(cache, info.Path.Digest()+".narinfo")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return from(cache, from(other)...)
+}
+
+// gnuTar is what a person makes of a directory.
+func gnuTar(t *testing.T, dir string) string {
+	t.Helper()
+	if _, err := exec.LookPath("tar"); err != nil {
+		t.Skip("no tar on this machine")
+	}
+	name := filepath.Join(t.TempDir(), "x.tar")
+	if said, err := exec.Command("tar", "-cf", name, "-C", dir, ".").CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v\n%s", err, said)
+	}
+	return name
+}
+
+// invoke runs the program in this process, and returns what it prints.
+func invoke(t *testing.T, stdin string, args ...string) (out, said string, status int) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	term := terminal{out: &stdout, err: &stderr}
+	if stdin != "" {
+		f, err := os.Open(stdin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		term.in = f
+	}
+	status = run(t.Context(), args, term)
+	return stdout.String(), stderr.String(), status
+}
+
+// succeed runs a command that must, and returns what it prints on standard output.
+func succeed(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	out, said, status := invoke(t, stdin, args...)
+	if status != 0 {
+		t.Fatalf("export-profile %q exits with %d; want 0\n%s", args, status, said)
+	}
+	return out
+}
+
+// cleanUp deletes a root file system, whose directories are read-only, when the test is over.
+func cleanUp(t *testing.T, dir string) string {
+	t.Cleanup(func() { _ = rootfs.RemoveAll(dir) })
+	return dir
+}
+
+// TestForms: each sample has one digest and one tree, from whatever form it is read,
+// and whether anything is remembered of it or not.
+func TestForms(t *testing.T) {
+	for _, sample := range append(storetest.Samples(t), storetest.Knot(t)) {
+		many := len(sample.Infos) > 100
+		if many && (testing.Short() || underRace) {
+			sample = storetest.Many(t, 100)
+		}
+		t.Run(sample.Name, func(t *testing.T) {
+			digest, tree := readForm(t, forms()[0], sample, true)
+			if !strings.HasPrefix(digest, "sha256:") || len(tree) < 100*len(sample.Infos) {
+				t.Fatalf("digest %q, a tree of %d bytes: there is nothing to compare", digest, len(tree))
+			}
+			for _, f := range forms()[1:] {
+				// What the bytes of the golden closure say more than Nix registered is no reference to anything new,
+				// but references decide how an image is cut into layers.
+				if f.small && many || f.scanned && sample.Name != "knot" {
+					continue
+				}
+				t.Run(f.name, func(t *testing.T) {
+					t.Parallel()
+					withTree := !many || f.name == "chain"
+					gotDigest, gotTree := readForm(t, f, sample, withTree)
+					if gotDigest != digest {
+						t.Errorf("digest %q; want %q", gotDigest, digest)
+					}
+					if d := cmp.Diff(tree, gotTree); d != "" && withTree {
+						t.Errorf("another tree (-want +got):\n%s", d)
+					}
+				})
+			}
+		})
+	}
+}
+
+// readForm makes images of a form of a sample, without and with a cache and from that cache again,
+// and a root file system, if it is asked for. It returns the digest of the images and a list of the files.
+func readForm(t *testing.T, f form, sample *storetest.Sample, withTree bool) (digest, tree string) {
+	t.Helper()
+	work := t.TempDir()
+	flags := append(f.write(t, sample), "--quiet", "--profile", string(sample.Root), "--cache="+filepath.Join(work, "cache"))
+	stdin := ""
+	if f.stdin {
+		stdin, flags[1] = flags[1], "-"
+	}
+	modes := []string{"--no-cache", "--no-cache=false", "--no-cache=false"}
+	if !withTree {
+		modes = modes[:2] // what takes long, less often
+	}
+	for i, mode := range modes {
+		dir := filepath.Join(work, "image", string(rune('0'+i)))
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		got := succeed(t, stdin, append([]string{"image", "--platform=linux/amd64", mode, "oci:" + dir}, flags...)...)
+		if i == 0 {
+			digest = got
+			if _, _, err := readImage(dir, "latest"); err != nil {
+				t.Error(err)
+			}
+		}
+		if got != digest {
+			t.Errorf("run %d, with %s: digest %q; want %q", i, mode, got, digest)
+		}
+	}
+	if !withTree {
+		return digest, ""
+	}
+	dir := cleanUp(t, filepath.Join(work, "root"))
+	succeed(t, stdin, append([]string{"rootfs", dir}, flags...)...)
+	lines, err := storetest.List(diskTree(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest, strings.Join(lines, "\n")
+}
