@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/storetest"
+)
+
+// measured is what a run of the program came to.
+type measured struct {
+	Status      int
+	Out, Err    string
+	Peak        int64 // bytes of memory that it had at most
+	Took        time.Duration
+	NotFinished bool
+}
+
+const measureInto = "EXPORT_PROFILE_MEASURE_INTO"
+
+// TestMeasure is what measure runs in a process of its own: what Linux calls the peak of a process
+// begins with the peak of the one that started it, and a test's is high.
+func TestMeasure(t *testing.T) {
+	into := os.Getenv(measureInto)
+	if into == "" {
+		t.Skip("it is called by other tests")
+	}
+	var args []string
+	if err := json.Unmarshal([]byte(os.Getenv(measureInto+"_ARGS")), &args); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "export-profile", args...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	begin := time.Now()
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	m := measured{cmd.ProcessState.ExitCode(), out.String(), said.String(),
+		cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, time.Since(begin), ctx.Err() != nil}
+	b, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(into, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// measure runs the program and measures it.
+func measure(t *testing.T, args ...string) (m measured) {
+	t.Helper()
+	words, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := filepath.Join(t.TempDir(), "measured")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestMeasure$")
+	cmd.Env = append(os.Environ(), measureInto+"="+into, measureInto+"_ARGS="+string(words))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("measure: %v\n%s", err, out)
+	}
+	b, err := os.ReadFile(into)
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// allowed is how much memory more than the idle program's a hostile input may cost, besides its window.
+const allowed = 64 << 20
+
+const window128 = 128 << 20
+
+type hostile struct {
+	name   string
+	args   func(t *testing.T) []string
+	want   string // a part of the error
+	window int64
+	slow   bool // not with -short
+}
+
+// TestHostile: inputs that are made to take much memory end with an error and take little.
+func TestHostile(t *testing.T) {
+	idle := measure(t, "version").Peak
+	for _, h := range hostiles() {
+		t.Run(h.name, func(t *testing.T) {
+			if h.slow && testing.Short() {
+				t.Skip("it takes long")
+			}
+			dest := filepath.Join(t.TempDir(), "dest")
+			args := append([]string{"image", "oci:" + dest, "--platform=linux/amd64", "--quiet", "--cache=" + t.TempDir()}, h.args(t)...)
+			m := measure(t, args...)
+			switch {
+			case m.NotFinished:
+				t.Errorf("not finished after %v", m.Took)
+			case m.Status != 1 || m.Out != "" || !strings.HasPrefix(m.Err, "export-profile: error: ") || !strings.Contains(m.Err, h.want):
+				t.Errorf("exit status %d, %q on standard output, and it says %.2000q; want 1, nothing, and …%s…", m.Status, m.Out, m.Err, h.want)
+			}
+			if left := snapshot(t, filepath.Dir(dest)); len(left) > 0 {
+				t.Errorf("%d files or directories are left at the destination", len(left))
+			}
+			t.Logf("%d MiB more than idle in %v: %.300s", (m.Peak-idle)>>20, m.Took.Round(time.Millisecond), m.Err)
+			if got := m.Peak - idle; got > allowed+h.window && !underRace {
+				t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, (allowed+h.window)>>20)
+			}
+		})
+	}
+}
+
+func hostiles() []hostile {
+	return []hostile{
+		{name: "window of 256 MiB, zstd", want: "zstd: window larger than 128 MiB", args: file(zstdFrame(28, nil, 0))},
+		{name: "window of 1 GiB in one segment, zstd", want: "zstd: window larger than 128 MiB", args: file(append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, 0, 0, 0, 0x40, 1, 0, 0))},
+		{name: "window of 192 MiB, xz", want: "xz: window larger than 128 MiB", args: file(xzHeader(31))},
+		{name: "window of 4 GiB, xz", want: "xz: window larger than 128 MiB", args: file(xzHeader(40))},
+		{name: "window of 256 MiB, zstd, in a cache", want: "zstd: window larger than 128 MiB", args: cached("zstd", zstdFrame(28, nil, 0))},
+		{name: "window of 192 MiB, xz, in a cache", want: "xz: window larger than 128 MiB", args: cached("xz", xzHeader(31))},
+		{name: "bomb in a frame with the largest window, zstd", args: cached("zstd", zstdFrame(27, bomb, 512<<20)), window: window128, slow: true},
+		{name: "export, first string", want: "", args: file(wire(1, uint64(1<<63)))},
+		{name: "export, file", want: "", args: file(wire(1, "nix-archive-1", "(", "type", "regular", "contents", uint64(1<<63)))},
+		{name: "export, file of 2^63-1", want: "file of 9223372036854775807 bytes", args: file(wire(1, "nix-archive-1", "(", "type", "regular", "contents", 1<<63-1))},
+		{name: "export, link", want: "", args: file(wire(1, "nix-archive-1", "(", "type", "symlink", "target", 1<<63-8))},
+		{name: "export, path", want: "", args: file(wire(1, tinyNAR, 0x4558494e, uint64(1<<63)))},
+		{name: "export, references", want: "", args: file(wire(1, tinyNAR, 0x4558494e, "/nix/store/00000000000000000000000000000000-x", uint64(1<<63)))},
+		{name: "export, references that stop", want: "", args: file(wire(1, tinyNAR, 0x4558494e, "/nix/store/00000000000000000000000000000000-x", 1<<40))},
+		{name: "nario 2, references", want: "", args: file(wire(0x324f4952414e, 1, "00000000000000000000000000000000-x", "", strings.Repeat("0", 64), uint64(1<<63)))},
+		{name: "nario 2, size", want: "", args: file(wire(0x324f4952414e, 1, "00000000000000000000000000000000-x", "", strings.Repeat("0", 64), 0, 0, uint64(1<<63), 0, 0, "", tinyNAR))},
+		{name: "narinfo, NarSize 2^63", want: "NarSize", args: narinfo("NarSize: 9223372036854775808")},
+		{name: "narinfo, FileSize 2^63", want: "FileSize", args: narinfo("NarSize: 100\nFileSize: 9223372036854775808")},
+		{name: "narinfo of 2 GiB", want: "more than 1048576 bytes", args: narinfo("huge")},
+		{name: "registration, size and references 2^63", want: "read references", args: registration("9223372036854775808\n\n9223372036854775808\n")},
+		{name: "registration, references 2^62", want: "read references", args: registration("100\n\n4611686018427387904\n")},
+		{name: "NAR of 10,000 directories", want: "deeper than 1024 directories", args: file(wire(1, deepNAR(10_000)))},
+		{name: "root of 10,000 directories", want: "deeper than", args: deepRoot},
+	}
+}
+
+// wire is numbers, strings, and what is encoded already.
+func wire(words ...any) []byte {
+	var b []byte
+	for _, w := range words {
+		switch w := w.(type) {
+		case int:
+			b = binary.LittleEndian.AppendUint64(b, uint64(w))
+		case uint64:
+			b = binary.LittleEndian.AppendUint64(b, w)
+		case string:
+			b = binary.LittleEndian.AppendUint64(b, uint64(len(w)))
+			b = append(append(b, w...), make([]byte, -len(w)&7)...)
+		case []byte:
+			b = append(b, w...)
+		default:
+			panic(fmt.Sprintf("wire of %T", w))
+		}
+	}
+	return b
+}
+
+var tinyNAR = wire("nix-archive-1", "(", "type", "regular", "contents", "", ")")
+
+// bomb is how a NAR begins that is to be endless.
+var bomb = wire("nix-archive-1", "(", "type", "regular", "contents", 1<<61)
+
+func deepNAR(depth int) []byte {
+	b := wire("nix-archive-1")
+	for range depth {
+		b = append(b, wire("(", "type", "directory", "entry", "(", "name", "d", "node")...)
+	}
+	b = append(b, wire("(", "type", "directory", ")")...)
+	for range depth {
+		b = append(b, wire(")", ")")...)
+	}
+	return b
+}
+
+const hostilePath profile.Path = "/nix/store/00000000000000000000000000000001-hostile"
+
+// file is a source that is a file.
+func file(content []byte) func(*testing.T) []string {
+	return func(t *testing.T) []string { return from(scratch(t, "file", content)) }
+}
+
+func scratch(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(name, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// cached is a cache with one object, which claims to be enormous.
+func cached(compression string, packed []byte) func(*testing.T) []string {
+	return func(t *testing.T) []string {
+		dir := filepath.Dir(scratch(t, "nar", packed))
+		info := &profile.Info{Path: hostilePath, NarHash: profile.Hash{1}, NarSize: 1 << 62}
+		text := storetest.NarInfo(info, "nar", compression)
+		if err := os.WriteFile(filepath.Join(dir, hostilePath.Digest()+".narinfo"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return from(dir, "--profile", string(hostilePath))
+	}
+}
+
+// narinfo is a cache whose narinfo has other sizes, or is huge.
+func narinfo(sizes string) func(*testing.T) []string {
+	return func(t *testing.T) []string {
+		text := fmt.Sprintf("StorePath: %s\nURL: nar\nCompression: none\nNarHash: %s\nReferences: \n%s\n", hostilePath, profile.Hash{1}, sizes)
+		name := scratch(t, hostilePath.Digest()+".narinfo", []byte(text))
+		if sizes == "huge" {
+			if err := os.Truncate(name, 2<<30); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return from(filepath.Dir(name), "--profile", string(hostilePath))
+	}
+}
+
+func registration(rest string) func(*testing.T) []string {
+	return func(t *testing.T) []string {
+		s := storetest.Tiny(t)
+		text := fmt.Sprintf("%s\n%s\n%s", s.Root, profile.Hash{1}, rest)
+		return from(s.WriteRoot(t), "--references", scratch(t, "registration", []byte(text)), "--profile", string(s.Root))
+	}
+}
+
+// zstdFrame is a frame with a window of 1<<log bytes: some bytes, and then zeros.
+func zstdFrame(log int, head []byte, zeros int64) []byte {
+	b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, byte(log-10) << 3}
+	block := func(kind, size int) {
+		b = append(b, byte(size<<3|kind<<1), byte(size>>5), byte(size>>13))
+	}
+	block(0, len(head))
+	b = append(b, head...)
+	for ; zeros > 0; zeros -= 128 << 10 {
+		block(1, 128<<10)
+		b = append(b, 0)
+	}
+	return append(b, 1, 0, 0) // the last block
+}
+
+// xzHeader is how a stream of xz begins whose dictionary has a size, as LZMA2 writes it.
+func xzHeader(dictionary byte) []byte {
+	b := []byte("\xfd7zXZ\x00\x00\x01")
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[6:8]))
+	block := []byte{2, 0, 0x21, 1, dictionary, 0, 0, 0}
+	b = append(b, block...)
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(block))
+	return append(b, make([]byte, 64)...)
+}
+
+// deepRoot is a store with an object of 10,000 directories, one in the other.
+func deepRoot(t *testing.T) []string {
+	root := t.TempDir()
+	object := filepath.Join(root, string(hostilePath))
+	if err := os.MkdirAll(object, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = exec.Command("rm", "-rf", object).Run() })
+	fd, err := unix.Open(object, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	for i := 0; i < 10_000 && err == nil; i++ {
+		next := -1
+		if err = unix.Mkdirat(fd, "d", 0o755); err == nil {
+			next, err = unix.Openat(fd, "d", unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		}
+		_ = unix.Close(fd)
+		fd = next
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Close(fd)
+	return from(root, "--profile", string(hostilePath))
+}
