@@ -3,7 +3,6 @@ package rootfs
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -94,13 +93,11 @@ func (b *builder) part(refs []string) Part {
 	p := Part{Name: "base", Refs: slices.Clone(refs)}
 	slices.Sort(p.Refs)
 	p.Refs = slices.Compact(p.Refs)
-	h := sha256.New()
+	sum := NewBaseSum()
 	for _, e := range sorted {
-		fmt.Fprintf(h, "%q %o %d:%d %q %d %x\n",
-			e.Path, uint32(e.Mode), e.UID, e.GID, e.Target, e.Size, sha256.Sum256(b.contents[e.Path]))
-		p.Size += e.Size
+		sum.Add(e, sha256.Sum256(b.contents[e.Path]))
 	}
-	p.Key = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	p.Key, p.Size = sum.Key(), sum.Size()
 	p.Tree = func(yield func(Entry, error) bool) {
 		for _, e := range sorted {
 			if !yield(e, nil) {
