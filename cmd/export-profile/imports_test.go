@@ -34,10 +34,11 @@ var layers = map[string][]string{
 		"profile", "profile/binarycache", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs",
 	},
-	"ocilayout": {"rootfs"},
+	"ocilayout":        {"rootfs"},
+	"ocilayout/verify": {"ocilayout", "rootfs"},
 	"cmd/export-profile": {
-		"profile", "profile/exportstore", "profile/localstore", "profile/source", "profile/tarstore", "profile/trust",
-		"rootfs", "ocilayout",
+		"profile", "profile/exportstore", "profile/localstore", "profile/nar", "profile/source", "profile/tarstore", "profile/trust",
+		"rootfs", "ocilayout", "ocilayout/verify",
 	},
 }
 
@@ -56,6 +57,10 @@ var rooms = map[string][]string{
 		"github.com/opencontainers/umoci/oci/cas", "github.com/opencontainers/umoci/oci/casext",
 		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
 		"github.com/klauspost/compress", "github.com/distribution/reference", "golang.org/x/sync",
+	},
+	"ocilayout/verify": {
+		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+		"github.com/klauspost/compress", "golang.org/x/sync",
 	},
 	"cmd/export-profile": {
 		"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "golang.org/x/term",

@@ -1,0 +1,202 @@
+package verify
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// layer is one layer of one or more images, and what they say of it.
+type layer struct {
+	desc   ispec.Descriptor
+	diffID digest.Digest      // empty if nobody says
+	claim  *ocilayout.History // nil if it is of another program
+
+	found findings
+	store storeChanges // of a layer of another program
+}
+
+// layerKey is what makes a layer the same in two images.
+type layerKey struct {
+	mediaType      string
+	digest, diffID digest.Digest
+	size           int64
+	claimed        bool
+	history        string
+}
+
+// addLayers adds the layers of an image. DiffIDs and claims are as many, or nil.
+func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []digest.Digest, claims []*ocilayout.History) {
+	for i, d := range descs {
+		l := &layer{desc: d}
+		if diffIDs != nil {
+			l.diffID = diffIDs[i]
+		}
+		key := layerKey{mediaType: d.MediaType, digest: d.Digest, diffID: l.diffID, size: d.Size}
+		if claims != nil && claims[i] != nil {
+			l.claim = claims[i]
+			key.claimed, key.history = true, l.claim.String()
+			for _, o := range l.claim.Objects {
+				c.objects[o.Name] = true
+			}
+		}
+		if known, ok := c.byKey[key]; ok {
+			l = known
+		} else {
+			c.byKey[key] = l
+			c.layers = append(c.layers, l)
+		}
+		img.layers = append(img.layers, l)
+	}
+}
+
+// maxWindow is how far back zstd may refer to, which is memory: what `zstd --long` needs.
+const maxWindow = 128 << 20
+
+// blobBuffer is how much is read and hashed at once, and before a cancelled context is noticed.
+const blobBuffer = 256 << 10
+
+// check reads the layer's blob once.
+func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
+	l.found = findings{most: o.MaxProblems}
+	if l.desc.Digest.Validate() != nil {
+		return nil // it is in the manifest's shape
+	}
+	file, err := c.open(ctx, l.desc.Digest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.found.addf("", "is missing")
+		return nil
+	case errors.Is(err, errIrregular):
+		l.found.addf("", "%v", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+
+	blob := &blobReader{ctx: ctx, r: file, hash: l.desc.Digest.Algorithm().Hash(), progress: o.Progress}
+	l.contents(bufio.NewReaderSize(blob, blobBuffer), c, o)
+	// Whatever became of that, the rest of the blob counts.
+	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{blob}, make([]byte, blobBuffer)); err != nil {
+		return err // also if it came before
+	}
+	if got := digest.NewDigest(l.desc.Digest.Algorithm(), blob.hash); got != l.desc.Digest {
+		l.found.addf("", "has the digest %s", got)
+	}
+	if blob.n != l.desc.Size {
+		l.found.addf("", "has %d bytes, and its descriptor says %d", blob.n, l.desc.Size)
+	}
+	return nil
+}
+
+// contents checks what is in a blob.
+func (l *layer) contents(blob io.Reader, c *Claims, o Options) {
+	r, err := decompress(blob, l.desc.MediaType)
+	if err != nil {
+		l.found.addf("", "%v", err)
+		return
+	}
+	defer r.Close()
+	algorithm := digest.Canonical
+	if l.diffID.Validate() == nil {
+		algorithm = l.diffID.Algorithm()
+	}
+	plain := &plainReader{r: r, hash: algorithm.Hash(), most: o.MaxLayer}
+	w := newWalker(l, bufio.NewReaderSize(plain, blobBuffer), c.objects, o.Hash)
+	w.walk()
+	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{plain}, make([]byte, blobBuffer)); err != nil {
+		if w.broken == nil {
+			l.found.addf("", "read layer: %v", err)
+		}
+		return
+	}
+	got := digest.NewDigest(algorithm, plain.hash)
+	if l.diffID.Validate() == nil && got != l.diffID {
+		l.found.addf("", "is %s once decompressed, and the config says %s", got, l.diffID)
+	}
+}
+
+func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
+	// Old images have layers that may not be distributed, which are no others by their form.
+	switch strings.Replace(mediaType, ".nondistributable.", ".", 1) {
+	case ispec.MediaTypeImageLayer:
+		return io.NopCloser(r), nil
+	case ispec.MediaTypeImageLayerGzip:
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("read layer: %w", err)
+		}
+		return z, nil
+	case ispec.MediaTypeImageLayerZstd:
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, fmt.Errorf("read layer: %w", err)
+		}
+		return z.IOReadCloser(), nil
+	}
+	return nil, fmt.Errorf("it is of type %s, which is not a layer's", quote(mediaType))
+}
+
+// blobReader hashes and counts what is read of a blob.
+type blobReader struct {
+	ctx      context.Context
+	r        io.Reader
+	hash     hash.Hash
+	n        int64
+	err      error // but io.EOF
+	progress func(int64)
+}
+
+func (b *blobReader) Read(p []byte) (int, error) {
+	if b.err == nil {
+		b.err = context.Cause(b.ctx)
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.r.Read(p)
+	b.hash.Write(p[:n])
+	b.n += int64(n)
+	if b.progress != nil && n > 0 {
+		b.progress(int64(n))
+	}
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// plainReader hashes what a layer is once decompressed, and bounds it. An error stays.
+type plainReader struct {
+	r    io.Reader
+	hash hash.Hash
+	n    int64
+	most int64
+	err  error
+}
+
+func (p *plainReader) Read(b []byte) (int, error) {
+	if p.err != nil {
+		return 0, p.err
+	}
+	n, err := p.r.Read(b)
+	p.hash.Write(b[:n])
+	if p.n += int64(n); p.n > p.most && err == nil {
+		err = fmt.Errorf("it has more than %d bytes once decompressed", p.most)
+	}
+	p.err = err
+	return n, err
+}

@@ -1,0 +1,309 @@
+package verify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	_ "crypto/sha512" // of which digests may be
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// Limits of what is read before a layer is.
+const (
+	maxDocument = 32 << 20 // bytes of an index, manifest or config
+	maxImages   = 1 << 10  // in an index, and in all of them
+	maxLayers   = 1 << 10  // of an image
+	maxIndexes  = 8        // one in another
+)
+
+// opener opens a blob, in a layout, an archive or a registry. The error is fs.ErrNotExist if there is none.
+type opener func(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
+
+// Claims is what index, manifests and configs say, and what was found wrong with them by themselves.
+type Claims struct {
+	open   opener
+	images []*image
+	layers []*layer // of all images, each once
+	found  findings // in indexes
+
+	seen    map[digest.Digest]bool // manifests and indexes
+	byKey   map[layerKey]*layer
+	objects map[string]bool // names of store objects that some layer claims
+}
+
+// image is what a manifest and its config say.
+type image struct {
+	digest digest.Digest
+	layers []*layer
+	found  findings
+}
+
+// keptProblems is how many problems of one document are kept.
+const keptProblems = defaultProblems
+
+// ReadLayout reads index, manifests and configs of images in a layout:
+// of that with a tag or full name, or, without one, of all.
+// The error is fs.ErrNotExist if there is no layout or no such image; whatever else is wrong is for Check to report.
+func ReadLayout(ctx context.Context, dir, tag string) (_ *Claims, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read layout %q: %w", dir, err)
+		}
+	}()
+	c := newClaims(func(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
+		return openRegular(filepath.Join(dir, ispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded()))
+	})
+	index, err := readFile(filepath.Join(dir, ispec.ImageIndexFile))
+	if err != nil {
+		return nil, err
+	}
+	version, err := readFile(filepath.Join(dir, ispec.ImageLayoutFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err != nil {
+		c.found.add(Problem{Blob: ispec.ImageLayoutFile, What: "is missing"})
+	} else {
+		c.checkShape(&c.found, ispec.ImageLayoutFile, version, layoutShape)
+	}
+	if !c.checkShape(&c.found, ispec.ImageIndexFile, index, indexShape) {
+		return c, nil
+	}
+	var parsed ispec.Index
+	if err := json.Unmarshal(index, &parsed); err != nil {
+		c.found.add(Problem{Blob: ispec.ImageIndexFile, What: err.Error()})
+		return c, nil
+	}
+	found := 0
+	for _, d := range parsed.Manifests {
+		if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[annotationFull] == tag {
+			found++
+			if err := c.follow(ctx, d, ispec.ImageIndexFile, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if found == 0 {
+		return nil, fmt.Errorf("image %q: there is none: %w", tag, fs.ErrNotExist)
+	}
+	return c, nil
+}
+
+// createdBy is in the history of this program's layers; see ocilayout.ParseHistory.
+const createdBy = "export-profile"
+
+// annotationFull is where loaders find the full name; see ocilayout.Name.
+const annotationFull = "io.containerd.image.name"
+
+func newClaims(open opener) *Claims {
+	return &Claims{
+		open:    open,
+		found:   findings{most: keptProblems},
+		seen:    make(map[digest.Digest]bool),
+		byKey:   make(map[layerKey]*layer),
+		objects: make(map[string]bool),
+	}
+}
+
+// Size is how many bytes of blobs Check will read, if they are as long as they should be.
+func (c *Claims) Size() int64 {
+	var n int64
+	for _, l := range c.layers {
+		n += max(l.desc.Size, 0)
+	}
+	return n
+}
+
+// follow reads what a descriptor in an index refers to: a manifest, or another index.
+func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, depth int) error {
+	if c.seen[d.Digest] {
+		return nil
+	}
+	var s shape
+	switch d.MediaType {
+	case ispec.MediaTypeImageIndex:
+		s = indexShape
+	case ispec.MediaTypeImageManifest:
+		s = manifestShape
+	default:
+		c.found.add(Problem{Blob: in, What: fmt.Sprintf("%s is of type %s, which is not an image's",
+			quoteOdd(d.Digest.String()), quote(d.MediaType))})
+		return nil
+	}
+	if len(c.seen) >= maxImages || depth > maxIndexes {
+		c.found.add(Problem{Blob: in, What: "there are too many images, or indexes in indexes"})
+		return nil
+	}
+	c.seen[d.Digest] = true
+	img := &image{digest: d.Digest, found: findings{most: keptProblems}}
+	found := &img.found
+	if d.MediaType == ispec.MediaTypeImageIndex {
+		found = &c.found
+	} else {
+		c.images = append(c.images, img)
+	}
+	b, ok, err := c.document(ctx, found, d, s)
+	if err != nil || !ok {
+		return err
+	}
+	if d.MediaType == ispec.MediaTypeImageManifest {
+		return c.manifest(ctx, img, d, b)
+	}
+	var index ispec.Index
+	if err := json.Unmarshal(b, &index); err != nil {
+		c.found.add(Problem{Blob: d.Digest.String(), What: err.Error()})
+		return nil
+	}
+	for _, m := range index.Manifests {
+		if err := c.follow(ctx, m, d.Digest.String(), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// document reads a JSON blob and finds out what is wrong with it.
+// Ok says that it can be decoded; it may still be another than the one that is wanted.
+func (c *Claims) document(ctx context.Context, found *findings, d ispec.Descriptor, s shape) (b []byte, ok bool, err error) {
+	name := d.Digest.String()
+	problem := func(format string, args ...any) {
+		found.add(Problem{Blob: name, What: fmt.Sprintf(format, args...)})
+	}
+	if d.Digest.Validate() != nil {
+		return nil, false, nil // it is in the descriptor's shape
+	}
+	r, err := c.open(ctx, d.Digest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		problem("is missing")
+		return nil, false, nil
+	case errors.Is(err, errIrregular):
+		problem("%v", err)
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	}
+	b, err = io.ReadAll(io.LimitReader(r, maxDocument+1))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, false, err
+	}
+	if len(b) > maxDocument {
+		problem("has more than %d bytes, too many for its type", maxDocument)
+		return nil, false, nil
+	}
+	if got := d.Digest.Algorithm().FromBytes(b); got != d.Digest {
+		problem("has the digest %s", got)
+	}
+	if int64(len(b)) != d.Size {
+		problem("has %d bytes, and its descriptor says %d", len(b), d.Size)
+	}
+	return b, c.checkShape(found, name, b, s), nil
+}
+
+func (c *Claims) checkShape(found *findings, name string, b []byte, s shape) bool {
+	return checkShape(b, s, func(where, what string) {
+		if where != "" {
+			what = where + ": " + what
+		}
+		found.add(Problem{Blob: name, What: what})
+	})
+}
+
+// manifest reads an image's manifest and config.
+func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b []byte) error {
+	problem := func(blob digest.Digest, format string, args ...any) {
+		img.found.add(Problem{Blob: blob.String(), What: fmt.Sprintf(format, args...)})
+	}
+	var m ispec.Manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		problem(d.Digest, "%v", err)
+		return nil
+	}
+	var config ispec.Image
+	if m.Config.MediaType != ispec.MediaTypeImageConfig {
+		problem(d.Digest, "config.mediaType: is %s, want %q", quote(m.Config.MediaType), ispec.MediaTypeImageConfig)
+	} else {
+		b, ok, err := c.document(ctx, &img.found, m.Config, configShape)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := json.Unmarshal(b, &config); err != nil {
+				problem(m.Config.Digest, "%v", err)
+				ok = false
+			}
+		}
+		if !ok {
+			c.addLayers(img, m.Layers, nil, nil) // by themselves
+			return nil
+		}
+		if p := d.Platform; p != nil && (p.OS != config.OS || p.Architecture != config.Architecture || p.Variant != config.Variant) {
+			problem(m.Config.Digest, "it is for %s/%s/%s, and the index says %s/%s/%s",
+				quoteOdd(config.OS), quoteOdd(config.Architecture), quoteOdd(config.Variant),
+				quoteOdd(p.OS), quoteOdd(p.Architecture), quoteOdd(p.Variant))
+		}
+	}
+	diffIDs := config.RootFS.DiffIDs
+	if len(diffIDs) != len(m.Layers) {
+		problem(m.Config.Digest, "rootfs.diff_ids: has %d items, and the manifest %d layers", len(diffIDs), len(m.Layers))
+		diffIDs = nil
+	}
+	history := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	if len(config.History) > 0 && len(history) != len(m.Layers) {
+		problem(m.Config.Digest, "history: has %d items with a layer, and the manifest %d layers", len(history), len(m.Layers))
+		history = nil
+	}
+	claims := make([]*ocilayout.History, len(m.Layers))
+	for i, h := range history {
+		switch parsed, err := ocilayout.ParseHistory(h); {
+		case err == nil:
+			claims[i] = &parsed
+		case h.CreatedBy == createdBy:
+			problem(m.Config.Digest, "history of layer %d: %v", i+1, err)
+		}
+	}
+	c.addLayers(img, m.Layers, diffIDs, claims)
+	return nil
+}
+
+// openRegular opens a file, and nothing that one could wait for.
+func openRegular(name string) (io.ReadCloser, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%q: %w", name, errIrregular)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+var errIrregular = errors.New("not a regular file")
+
+func readFile(name string) ([]byte, error) {
+	f, err := openRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
+	if err == nil && len(b) > maxDocument {
+		err = fmt.Errorf("%q: has more than %d bytes", name, maxDocument)
+	}
+	return b, errors.Join(err, f.Close())
+}

@@ -1,0 +1,198 @@
+package verify
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// listing is a hash that is the tree itself, so that a test sees what is passed on.
+func listing(t rootfs.Tree, root string) (string, int64, error) {
+	var b strings.Builder
+	size := int64(0)
+	for e, err := range rootfs.Check(root, t) {
+		if err != nil {
+			return "", 0, err
+		}
+		b.WriteString(e.Path + " ")
+		if !e.IsRegular() {
+			continue
+		}
+		r, err := e.Open()
+		if err != nil {
+			return "", 0, err
+		}
+		n, err := io.Copy(io.Discard, r)
+		if err == nil && n != e.Size {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return "", 0, err
+		}
+		size += n
+	}
+	return b.String(), size, nil
+}
+
+func tarOf(t testing.TB, headers ...tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		if h.ModTime.IsZero() {
+			h.ModTime = rootfs.ModTime
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(make([]byte, h.Size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func dir(name string, mode int64) tar.Header {
+	return tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: mode}
+}
+
+func reg(name string, size int64) tar.Header {
+	return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o444, Size: size}
+}
+
+// walkTar is what is found in a tar.
+func walkTar(tarball []byte, claim *ocilayout.History) (*layer, []string) {
+	l := &layer{claim: claim, found: findings{most: 100}}
+	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), map[string]bool{"o": true}, listing).walk()
+	var lines []string
+	for _, p := range l.found.list {
+		lines = append(lines, p.String())
+	}
+	return l, lines
+}
+
+// TestWalkNext: a broken object does not hide what comes after it.
+func TestWalkNext(t *testing.T) {
+	tarball := tarOf(t, dir("nix/", 0o755), dir("nix/store/", 0o755),
+		reg("nix/store/.wh.gone", 0),
+		dir("nix/store/a/", 0o555), tar.Header{Name: "nix/store/a/fifo", Typeflag: tar.TypeFifo}, reg("nix/store/a/z", 3),
+		reg("nix/store/b", 700), dir("nix/store/c/", 0o555), reg("nix/store/c/f", 5), reg("nix/store/d", 1))
+	_, got := walkTar(tarball, &ocilayout.History{
+		Objects: []ocilayout.Object{{Name: "a", Size: 3}, {Name: "b", Size: 700}, {Name: "c", Hash: "nix/store/c ", Size: 6}, {Name: "d", Hash: "x", Size: 1}},
+		Hidden:  []string{"gone"},
+	})
+	want := []string{
+		`"nix/store/a/fifo": is neither a directory, a regular file nor a symbolic link: type '6'`,
+		`"nix/store/c": its NAR has 5 bytes, and the history says 6`,
+		`"nix/store/d": its NAR hash begins with n, and the history says x: it was changed`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("walk finds (-want +got):\n%s", d)
+	}
+}
+
+// TestWalkWithoutHash: nothing is said of contents, and everything of what is there.
+func TestWalkWithoutHash(t *testing.T) {
+	l := &layer{claim: &ocilayout.History{Objects: []ocilayout.Object{{Name: "a", Size: 9}}}, found: findings{most: 100}}
+	tarball := tarOf(t, dir("nix/", 0o755), dir("nix/store/", 0o755), dir("nix/store/a/", 0o555), dir("nix/store/a/d/", 0o555), dir("nix/store/b/", 0o555))
+	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), nil, nil).walk()
+	if len(l.found.list) != 1 || l.found.list[0].Path != "nix/store/b" {
+		t.Errorf("walk finds %v; want nix/store/b", l.found.list)
+	}
+}
+
+// TestWalkForeign: what another program's layer does to objects is remembered, and only to those that are claimed.
+func TestWalkForeign(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		headers     []tar.Header
+		wiped       bool
+		hidden, put []string
+	}{
+		{"elsewhere", []tar.Header{reg("nix/store/p/f", 0), reg("./o", 0), reg("nix/o", 0), reg("nix/.wh.o", 0)}, false, nil, nil},
+		{"in it", []tar.Header{reg("nix/store/o/f", 0)}, false, nil, []string{"o"}},
+		{"in its place", []tar.Header{reg("./nix/store/o", 0)}, false, nil, []string{"o"}},
+		{"hides it", []tar.Header{reg("nix/store/.wh.o", 0)}, false, []string{"o"}, nil},
+		{"hides all that is in it", []tar.Header{reg("nix/store/o/.wh..wh..opq", 0)}, false, []string{"o"}, nil},
+		{"hides all", []tar.Header{reg(".wh.nix", 0)}, true, nil, nil},
+		{"hides everything", []tar.Header{reg(".wh..wh..opq", 0)}, true, nil, nil},
+		{"directories", []tar.Header{dir("./", 0o755), dir("nix/", 0o755), dir("nix/store/", 0o755)}, false, nil, nil},
+	} {
+		l, lines := walkTar(tarOf(t, test.headers...), nil)
+		if lines != nil {
+			t.Errorf("%s: %q", test.name, lines)
+		}
+		s := l.store
+		if d := cmp.Diff([]any{test.wiped, test.hidden, test.put}, []any{s.wiped, sortedOrNil(s.hidden), sortedOrNil(s.put)}); d != "" {
+			t.Errorf("%s: (-want +got):\n%s", test.name, d)
+		}
+	}
+}
+
+func sortedOrNil(m map[string]bool) []string {
+	if m == nil {
+		return nil
+	}
+	return sorted(m)
+}
+
+// TestWalkManyNames: names that do not fit into memory are not remembered.
+func TestWalkManyNames(t *testing.T) {
+	f := &foreignRules{layer: &layer{found: findings{most: 100}}, bytes: maxNames - 1}
+	for range 3 {
+		f.entry(&tar.Header{Name: "a/b/c", Typeflag: tar.TypeReg})
+	}
+	if !f.full || f.seen != nil || f.layer.found.count != 1 {
+		t.Errorf("full is %v, with %d names and %v; want it full, with one problem", f.full, len(f.seen), f.layer.found.list)
+	}
+}
+
+// FuzzWalk: whatever a tar holds, walking ends, reads nothing but the tar, and finds something in what is no tar of ours.
+func FuzzWalk(f *testing.F) {
+	ours := tarOf(f, dir("nix/", 0o755), dir("nix/store/", 0o755), reg("nix/store/.wh.h", 0), dir("nix/store/o/", 0o555), reg("nix/store/o/f", 3))
+	f.Add(ours)
+	f.Add(ours[:len(ours)-700])
+	f.Add(tarOf(f, reg("../x", 0), reg("nix/store/o", 3), reg("nix/store/.wh..wh..opq", 0)))
+	f.Add(tarOf(f, tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "/x"}, tar.Header{Name: strings.Repeat("é", 120), Typeflag: tar.TypeSymlink, Linkname: "t"}))
+	f.Fuzz(func(t *testing.T, tarball []byte) {
+		claim := &ocilayout.History{Objects: []ocilayout.Object{{Name: "o", Size: 3}}, Hidden: []string{"h"}}
+		own, found := walkTar(tarball, claim)
+		for _, line := range found {
+			if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' }) {
+				t.Errorf("a problem has a control character: %q", line)
+			}
+		}
+		_, foreign := walkTar(tarball, nil)
+		if own.found.count == 0 {
+			// What is right by our rules is right by everyone's.
+			if len(foreign) > 0 {
+				t.Errorf("as ours nothing is wrong, and as another's %q is", foreign)
+			}
+			r := tar.NewReader(bytes.NewReader(tarball))
+			for {
+				h, err := r.Next()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatalf("nothing is wrong, and archive/tar says: %v", err)
+				}
+				if name := strings.TrimSuffix(h.Name, "/"); name != "nix" && name != "nix/store" && name != "nix/store/.wh.h" && !rootfs.Within("nix/store/o", name) {
+					t.Errorf("nothing is wrong with %q", h.Name)
+				}
+			}
+		}
+	})
+}
