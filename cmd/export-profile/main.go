@@ -3,7 +3,7 @@
 // It opens a store, resolves a profile, finds its closure, plans layers and writes;
 // see assemble.go, which is that line, and README.md for the rest.
 //
-// Exit status: 0 done, 1 it could not be done, 2 the command line is wrong.
+// Exit status: 0 done, 1 it could not be done, 2 the command line is wrong, 3 what was looked for was found.
 // Standard output carries the result alone; everything said to a person goes to standard error.
 package main
 
@@ -74,8 +74,12 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 		fmt.Fprintf(t.err, "export-profile: hint: %s\n", h)
 	}
 	var usage *usageError
-	if errors.As(err, &usage) {
+	var found *foundError
+	switch {
+	case errors.As(err, &usage):
 		return 2
+	case errors.As(err, &found):
+		return 3
 	}
 	return 1
 }

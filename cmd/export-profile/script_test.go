@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -20,6 +21,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/export-profile/export-profile/ocilayout/verify"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -35,7 +37,7 @@ func TestMain(m *testing.M) {
 //
 //	exits STATUS COMMAND…      run a command that must exit with a status
 //	tree DIR                   list a directory as testdata/basic.tree does
-//	config DIR TAG             print an image's config, after rehashing all blobs of the layout
+//	config DIR TAG             print an image's config, after verifying the image
 //	manifest DIR TAG           print its manifest
 //	history DIR TAG            print what its layers hold, a line each
 //	damage FILE OFFSET         change one byte of a file
@@ -133,8 +135,19 @@ func diskTree(dir string) rootfs.Tree {
 	}
 }
 
-// readImage rehashes the whole layout and returns the raw manifest and config of a tag.
+// readImage rehashes the whole layout, verifies the image of a tag, and returns its raw manifest and config.
 func readImage(dir, tag string) (manifest, config []byte, err error) {
+	claims, err := verify.ReadLayout(context.Background(), dir, tag)
+	if err != nil {
+		return nil, nil, err
+	}
+	report, err := claims.Check(context.Background(), verify.Options{Hash: narHash})
+	if err != nil {
+		return nil, nil, err
+	}
+	if report.Count > 0 || report.Images[0].Foreign > 0 {
+		return nil, nil, fmt.Errorf("image %q in %q: %d problems: %v", tag, dir, report.Count, report.Problems)
+	}
 	blobs := make(map[string][]byte)
 	entries, err := os.ReadDir(filepath.Join(dir, "blobs/sha256"))
 	if err != nil {

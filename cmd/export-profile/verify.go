@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout/verify"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+const verifyHelp = `examples:
+  export-profile verify oci:hello:v1
+  export-profile verify --json oci:hello
+
+Finds out whether an image is what it says it is, and prints its digest if it is.
+Without a tag, all images of the layout are looked at.
+
+Digests and sizes of all blobs, diffIDs, tars, and the form of index, manifest and config are checked,
+whoever made the image. In layers that export-profile made, each store path must have the NAR hash
+that the image's history says, and nothing else may be visible.
+All that is wrong is printed, a line each, and the exit status is 3.
+`
+
+// foundError says that a command has found what nobody wants; it leads to exit status 3.
+type foundError struct{ msg string }
+
+func (e *foundError) Error() string { return e.msg }
+
+type verifyOptions struct {
+	saying
+	maxLayer string
+}
+
+func setupVerify(flags *pflag.FlagSet) runFunc {
+	o := &verifyOptions{}
+	flags.StringVar(&o.maxLayer, "max-layer", "", "let a layer have at most `SIZE` bytes once decompressed, as in 500MB or 2GiB (default 64GiB)")
+	o.saying.flags(flags)
+	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) != 1 {
+			return usagef("as in export-profile verify oci:hello:v1", "verify: want one image, not %d", len(args))
+		}
+		return o.run(ctx, t, args[0])
+	}
+}
+
+// narHash is what verify compares with an image's history.
+func narHash(t rootfs.Tree, root string) (string, int64, error) {
+	h, n, err := nar.Sum(t, root)
+	return hex.EncodeToString(h[:]), n, err
+}
+
+func (o *verifyOptions) run(ctx context.Context, t terminal, word string) error {
+	say := o.speaker(t)
+	defer say.close()
+	const example = "as in export-profile verify oci:hello:v1"
+	for _, name := range transports {
+		if strings.HasPrefix(word, name+":") {
+			return usagef(example, "image %q: %s: is not supported, only oci: is", word, name)
+		}
+	}
+	dir, tag, named := strings.Cut(strings.TrimPrefix(word, "oci:"), ":")
+	if dir == "" || named && tag == "" {
+		return usagef(example, "image %q: want oci:DIR[:TAG]", word)
+	}
+	options := verify.Options{Hash: narHash}
+	if o.maxLayer != "" {
+		n, err := parseBytes(o.maxLayer)
+		if err != nil {
+			return usagef("as in --max-layer 2GiB", "--max-layer: %v", err)
+		}
+		options.MaxLayer = n
+	}
+	claims, err := verify.ReadLayout(ctx, dir, tag)
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
+	}
+	if err != nil {
+		return err
+	}
+	reading := say.progress("verifying", claims.Size())
+	options.Progress = reading.add
+	report, err := claims.Check(ctx, options)
+	reading.done()
+	if err != nil {
+		return fmt.Errorf("verify %q: %w", word, err)
+	}
+	if err := o.print(t, say, report); err != nil {
+		return err
+	}
+	if report.Count > 0 {
+		return &foundError{fmt.Sprintf("verify %q: %s", word, count(report.Count, "problem"))}
+	}
+	return nil
+}
+
+// print prints the digests of images that are right, or all that is wrong.
+func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error {
+	if o.json {
+		return printJSON(t.out, struct {
+			Images   []verify.Image   `json:"images"`
+			Problems []verify.Problem `json:"problems"`
+			Count    int              `json:"problemCount"`
+		}{append([]verify.Image{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count})
+	}
+	for _, p := range r.Problems {
+		if len(r.Images) > 1 && p.Image != "" {
+			fmt.Fprintf(t.out, "image %.19s: ", p.Image)
+		}
+		fmt.Fprintln(t.out, p)
+	}
+	if more := r.Count - len(r.Problems); more > 0 {
+		fmt.Fprintf(t.out, "and %d more\n", more)
+	}
+	for _, i := range r.Images {
+		if r.Count == 0 {
+			fmt.Fprintln(t.out, i.Digest)
+			say.debugf("image %s: %s, %s of %s", i.Digest, count(i.Layers, "layer"), count(i.Objects, "store path"), humanBytes(i.Size))
+		}
+		switch {
+		case i.Foreign > 0 && i.Foreign == i.Layers:
+			say.notef("image %s is of another program: the contents of its layers were compared with nothing", i.Digest)
+		case i.Foreign > 0:
+			say.notef("image %s: the contents of %s of %d, which another program made, were compared with nothing",
+				i.Digest, count(i.Foreign, "layer"), i.Layers)
+		}
+	}
+	return nil
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
