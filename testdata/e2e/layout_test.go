@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -195,11 +196,23 @@ func wantLayout(t *testing.T, dir string, want map[string]string) *layout {
 	if len(litter) > 0 {
 		t.Errorf("layout %q holds %q, which its index does not reach", dir, litter)
 	}
+	for tag, img := range l.tags {
+		if verified[img.digest] {
+			continue // its blobs are the same again, by their digests
+		}
+		if out, err := output(exec.Command(lab.program, "verify", "oci:"+dir+":"+tag)); err != nil {
+			t.Errorf("verify %s in %q: %v\n%s", tag, dir, err, out)
+		}
+		verified[img.digest] = true
+	}
 	if got := l.digests(); !maps.Equal(got, want) {
 		t.Errorf("layout %q has the tags %v; want %v", dir, got, want)
 	}
 	return l
 }
+
+// verified are the images that export-profile itself has verified.
+var verified = make(map[digest.Digest]bool)
 
 func (l *layout) digests() map[string]string {
 	m := make(map[string]string)
