@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -241,6 +242,20 @@ func TestVerifyFaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestVerifyStops: a run that is cancelled has no verdict.
+func TestVerifyStops(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "image")
+	if out, status := verifyRun(t, "image", "--quiet", "--no-cache", "--from", storetest.File(t, "basic.nix-export"), "oci:"+dir); status != 0 {
+		t.Fatal(out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, stderr bytes.Buffer
+	if status := run(ctx, []string{"verify", "oci:" + dir}, terminal{out: &out, err: &stderr}); status != 1 || out.Len() > 0 {
+		t.Errorf("verify, cancelled, exits with %d and prints %q; want 1 and nothing", status, &out)
 	}
 }
 

@@ -22,10 +22,11 @@ import (
 
 // Limits of what is read before a layer is.
 const (
-	maxDocument = 32 << 20 // bytes of an index, manifest or config
-	maxImages   = 1 << 10  // in an index, and in all of them
-	maxLayers   = 1 << 10  // of an image
-	maxIndexes  = 8        // one in another
+	maxDocument  = 32 << 20  // bytes of an index, manifest or config
+	maxDocuments = 256 << 20 // of all, each as often as it is referred to, since what they say is remembered
+	maxImages    = 1 << 10   // in an index, and in all of them
+	maxLayers    = 1 << 10   // of an image
+	maxIndexes   = 8         // one in another
 )
 
 // opener opens a blob, in a layout, an archive or a registry. The error is fs.ErrNotExist if there is none.
@@ -38,6 +39,7 @@ type Claims struct {
 	layers []*layer // of all images, each once
 	found  findings // in indexes
 
+	read    int64                  // bytes of documents
 	seen    map[digest.Digest]bool // manifests and indexes
 	byKey   map[layerKey]*layer
 	objects map[string]bool // names of store objects that some layer claims
@@ -201,6 +203,10 @@ func (c *Claims) document(ctx context.Context, found *findings, d ispec.Descript
 	}
 	if len(b) > maxDocument {
 		problem("has more than %d bytes, too many for its type", maxDocument)
+		return nil, false, nil
+	}
+	if c.read += int64(len(b)); c.read > maxDocuments {
+		problem("is not looked at: the documents of all images have more than %d bytes", maxDocuments)
 		return nil, false, nil
 	}
 	if got := d.Digest.Algorithm().FromBytes(b); got != d.Digest {

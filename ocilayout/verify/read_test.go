@@ -1,0 +1,122 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// memory is blobs in memory.
+type memory map[digest.Digest][]byte
+
+func (m memory) open(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
+	b, ok := m[d]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+func (m memory) put(mediaType, doc string) ispec.Descriptor {
+	d := digest.FromString(doc)
+	m[d] = []byte(doc)
+	return ispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(doc))}
+}
+
+func indexOf(d ispec.Descriptor) string {
+	return fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`, d.MediaType, d.Digest, d.Size)
+}
+
+func checkAll(t *testing.T, m memory, roots ...ispec.Descriptor) (*Claims, []string) {
+	t.Helper()
+	c := newClaims(m.open)
+	for _, d := range roots {
+		if err := c.follow(t.Context(), d, "index.json", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := c.Check(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, p := range r.Problems {
+		lines = append(lines, p.String())
+	}
+	return c, lines
+}
+
+func wantOne(t *testing.T, what string, lines []string, want string) {
+	t.Helper()
+	if len(lines) != 1 || !strings.Contains(lines[0], want) {
+		t.Errorf("%s: %q; want one with %q", what, lines, want)
+	}
+}
+
+// TestIndexes: an index in an index is followed, and so is no more than a few.
+func TestIndexes(t *testing.T) {
+	m := memory{}
+	d := m.put(ispec.MediaTypeImageManifest, `{}`)
+	for i := range maxIndexes + 2 {
+		d = m.put(ispec.MediaTypeImageIndex, indexOf(d))
+		_, lines := checkAll(t, m, d)
+		if i < maxIndexes {
+			if len(lines) < 3 || !strings.Contains(lines[0], "schemaVersion: is missing") {
+				t.Errorf("%d indexes: %q; want the manifest's problems", i+1, lines)
+			}
+			continue
+		}
+		wantOne(t, fmt.Sprintf("%d indexes", i+1), lines, "too many images, or indexes in indexes")
+	}
+}
+
+// TestManyImages: only so many are looked at.
+func TestManyImages(t *testing.T) {
+	m := memory{}
+	var roots []ispec.Descriptor
+	for i := range maxImages + 1 {
+		roots = append(roots, m.put(ispec.MediaTypeImageIndex, fmt.Sprintf(`{"schemaVersion":2,"manifests":[],"annotations":{"n":"%d"}}`, i)))
+	}
+	_, lines := checkAll(t, m, roots...)
+	wantOne(t, "many images", lines, "too many images")
+}
+
+// TestSharedLayer: a layer of two images is read once and reported with each.
+func TestSharedLayer(t *testing.T) {
+	m := memory{}
+	config := m.put(ispec.MediaTypeImageConfig, fmt.Sprintf(`{"os":"linux","architecture":"arm","rootfs":{"type":"layers","diff_ids":[%q]}}`, digest.FromString("x")))
+	layer := m.put(ispec.MediaTypeImageLayer, string(tarOf(t, reg("a", 3))))
+	var roots []ispec.Descriptor
+	for _, a := range []string{"a", "b"} {
+		roots = append(roots, m.put(ispec.MediaTypeImageManifest, fmt.Sprintf(
+			`{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}],"annotations":{"a":%q}}`,
+			config.MediaType, config.Digest, config.Size, layer.MediaType, layer.Digest, layer.Size, a)))
+	}
+	c, lines := checkAll(t, m, roots...)
+	if len(c.layers) != 1 || len(lines) != 2 || c.Size() != layer.Size {
+		t.Errorf("%d layers of %d bytes with %q; want 1 of %d with two problems", len(c.layers), c.Size(), lines, layer.Size)
+	}
+}
+
+// TestLargeDocument: what is too large for its type is not parsed.
+func TestLargeDocument(t *testing.T) {
+	m := memory{}
+	_, lines := checkAll(t, m, m.put(ispec.MediaTypeImageIndex, strings.Repeat(" ", maxDocument+1)))
+	wantOne(t, "large document", lines, "too many for its type")
+
+	c := newClaims(m.open)
+	c.read = maxDocuments
+	if err := c.follow(t.Context(), m.put(ispec.MediaTypeImageIndex, `{}`), "index.json", 0); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.found.list) != 1 || !strings.Contains(c.found.list[0].What, "is not looked at") {
+		t.Errorf("one document too many: %v", c.found.list)
+	}
+}
