@@ -54,11 +54,12 @@ type chain struct{ stores []Store }
 // Info is the first store's that has the object. One that does not trust it is passed over for one that does.
 func (c *chain) Info(ctx context.Context, p Path) (*Info, error) {
 	_, info, err := c.find(ctx, p)
-	return info, err
+	return info, err // an untrusted one, too
 }
 
 func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 	var untrusted error
+	var doubted *Info
 	var missing []string
 	for _, s := range c.stores {
 		info, err := s.Info(ctx, p)
@@ -67,7 +68,7 @@ func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 			return s, info, err
 		case errors.Is(err, ErrUntrusted):
 			if untrusted == nil {
-				untrusted = err
+				untrusted, doubted = err, info
 			}
 		case errors.Is(err, fs.ErrNotExist):
 			missing = append(missing, err.Error())
@@ -76,7 +77,7 @@ func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 		}
 	}
 	if untrusted != nil {
-		return nil, nil, untrusted
+		return nil, doubted, untrusted
 	}
 	return nil, nil, fmt.Errorf("%q is in none of %d stores: %s: %w", p, len(c.stores), strings.Join(missing, "; "), fs.ErrNotExist)
 }

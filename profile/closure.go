@@ -24,6 +24,10 @@ type Closure struct {
 // enough to hide the latency of one on a network.
 const askedAtOnce = 32
 
+// maxUntrusted is how many untrusted objects are asked what they refer to.
+// They are only followed to name all that is not trusted at once, and who made them up may have no end.
+const maxUntrusted = 10_000
+
 // FindClosure follows references from the roots; no file is read.
 // A deriver is not a reference.
 // Cycles and self-references are as good as any other.
@@ -106,6 +110,9 @@ func (f *finder) found(p Path, info *Info, err error) {
 		f.add(info.References)
 	case errors.Is(err, ErrUntrusted):
 		f.untrusted = append(f.untrusted, err)
+		if info != nil && len(f.untrusted) <= maxUntrusted {
+			f.add(info.References)
+		}
 	case errors.Is(err, fs.ErrNotExist):
 		f.missing = append(f.missing, p)
 	case f.err == nil:

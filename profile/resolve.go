@@ -36,12 +36,13 @@ const maxLinks = 1024
 // all others to this machine's.
 //
 // The error wraps fs.ErrNotExist if there is no such name, or if it leads to nothing in the store.
+// An object that is not trusted is left to [FindClosure], which says what else is not.
 func Resolve(ctx context.Context, s Store, name string) (*Profile, error) {
 	p, err := findObject(s, name)
 	if err != nil {
 		return nil, fmt.Errorf("profile %q: %w", name, err)
 	}
-	if _, err := s.Info(ctx, p); err != nil {
+	if _, err := s.Info(ctx, p); err != nil && !errors.Is(err, ErrUntrusted) {
 		return nil, fmt.Errorf("profile %q: %w", name, err)
 	}
 	return &Profile{Name: name, Path: p}, nil
@@ -156,6 +157,7 @@ const defaultLink = "/nix/var/nix/profiles/default"
 // the default profile of the file system around it,
 // else the one object that nothing else refers to.
 // Several of those are an [AmbiguousError].
+// As in [Resolve], an object that is not trusted is as good as another.
 func Default(ctx context.Context, s Store) (*Profile, error) {
 	if l, ok := s.(Linker); ok {
 		if _, err := l.Readlink(defaultLink); !errors.Is(err, fs.ErrNotExist) {
@@ -173,7 +175,7 @@ func Default(ctx context.Context, s Store) (*Profile, error) {
 	needed := make(map[Path]bool)
 	for _, p := range paths {
 		info, err := s.Info(ctx, p)
-		if err != nil {
+		if err != nil && (info == nil || !errors.Is(err, ErrUntrusted)) {
 			return nil, fmt.Errorf("find default profile: %w", err)
 		}
 		for _, ref := range info.References {

@@ -266,7 +266,11 @@ type doubting struct {
 
 func (d doubting) Info(ctx context.Context, p Path) (*Info, error) {
 	if slices.Contains(strings.Fields(d.doubts), p.Name()) {
-		return nil, fmt.Errorf("%s: %w", p.Name(), ErrUntrusted)
+		info, err := d.graph.Info(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		return info, fmt.Errorf("%s: %w", p.Name(), ErrUntrusted)
 	}
 	return d.graph.Info(ctx, p)
 }
@@ -283,6 +287,39 @@ func TestFindClosureUntrusted(t *testing.T) {
 	s = doubting{graph{"p": "r", "r": ""}, "r"}
 	if _, err := FindClosure(t.Context(), s, object("p")); errors.Is(err, fs.ErrNotExist) || !errors.Is(err, ErrUntrusted) {
 		t.Errorf("FindClosure = %v; want %v", err, ErrUntrusted)
+	}
+}
+
+// TestFindClosureAllUntrusted: what is referred to only by what is not trusted is named as well, by whatever name one asks.
+func TestFindClosureAllUntrusted(t *testing.T) {
+	g := graph{"p": "q r", "q": "s", "r": "s gone", "s": ""}
+	want := "find closure: 1 missing from the store: " + object("gone").Base() +
+		"; 4 not trusted: p: not trusted, q: not trusted, r: not trusted, s: not trusted"
+	for _, s := range []Store{doubting{g, "p q r s"}, Chain(graph{}, doubting{g, "p q r s"})} {
+		p, err := Resolve(t.Context(), s, string(object("p")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := FindClosure(t.Context(), s, p.Path); err == nil || err.Error() != want {
+			t.Errorf("FindClosure = %v; want %s", err, want)
+		}
+	}
+}
+
+// endless is a store that makes up ever more objects, and is not trusted.
+type endless struct{ graph }
+
+func (endless) Info(_ context.Context, p Path) (*Info, error) {
+	var n int
+	_, _ = fmt.Sscanf(p.Name(), "n%d", &n)
+	return &Info{Path: p, References: []Path{object(fmt.Sprint("n", n+1))}}, fmt.Errorf("%s: %w", p.Name(), ErrUntrusted)
+}
+
+// TestFindClosureEndless: what is not trusted does not keep one asking.
+func TestFindClosureEndless(t *testing.T) {
+	var e *ClosureError
+	if _, err := FindClosure(t.Context(), endless{}, object("n0")); !errors.As(err, &e) || len(e.Untrusted) != maxUntrusted+1 {
+		t.Errorf("FindClosure = %v; want %d not trusted", err, maxUntrusted+1)
 	}
 }
 

@@ -13,6 +13,8 @@ type Store interface {
 	// Info is what is known of a store object.
 	// The error wraps fs.ErrNotExist if there is no such object,
 	// and ErrNoInfo if there are its files and somebody else has to say the rest.
+	// Beside an error that wraps ErrUntrusted there may be what is not believed:
+	// it says what else would be needed.
 	Info(ctx context.Context, p Path) (*Info, error)
 
 	// Files are the files of a store object, at their places in a root file system:

@@ -61,7 +61,8 @@ func voucher(info *profile.Info, keys Keys) (*CA, error) {
 	return ca, nil
 }
 
-// Require is a store that has only objects that [Check] lets pass: of others Info is a [SignatureError].
+// Require is a store that has only objects that [Check] lets pass:
+// of others Info is a [SignatureError], beside what is not believed.
 // What the path vouches for is checked while it is read.
 // What a key vouches for is checked as far as the store checks NAR hashes.
 //
@@ -123,7 +124,7 @@ func (r *required) check(ctx context.Context, p profile.Path) (*profile.Info, *C
 		}
 	}
 	if err != nil {
-		return nil, nil, err
+		return info, nil, err
 	}
 	return info, ca, nil
 }
