@@ -24,28 +24,35 @@ func readme(t *testing.T) (text, dir string) {
 	return string(b), dir
 }
 
-// TestReadmeOutput: what the README shows in console blocks is what its commands print.
+// TestReadmeOutput: what the README shows in console blocks is what its commands print on standard output,
+// one after the other, as they would in the repository.
 func TestReadmeOutput(t *testing.T) {
 	text, dir := readme(t)
-	blocks := regexp.MustCompile("(?s)```console\n\\$ (.*?)\n(.*?)```").FindAllStringSubmatch(text, -1)
+	blocks := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1)
 	if len(blocks) == 0 {
 		t.Fatal("the README shows no output")
 	}
+	command := regexp.MustCompile(`(?m)^\$ (.*)\n((?:[^$].*\n)*)`)
 	for _, b := range blocks {
-		args := strings.Fields(b[1])
-		if len(args) < 3 || args[0] != "go" || args[1] != "run" || args[2] != "./cmd/export-profile" {
-			t.Errorf("README shows the output of %q, which this test cannot run", b[1])
-			continue
-		}
 		work := t.TempDir()
 		if err := os.Symlink(filepath.Join(dir, "testdata"), filepath.Join(work, "testdata")); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("export-profile", args[3:]...) // testscript.Main has put it there
-		cmd.Dir = work
-		out, err := cmd.Output()
-		if err != nil || string(out) != b[2] {
-			t.Errorf("%s prints %q, %v; the README shows %q", b[1], out, err, b[2])
+		shown := command.FindAllStringSubmatch(b[1], -1)
+		if len(shown) == 0 {
+			t.Errorf("README shows the output of no command: %s", b[1])
+		}
+		for _, c := range shown {
+			line := strings.ReplaceAll(c[1], "go run ./cmd/export-profile", "export-profile")
+			if !strings.Contains(line, "export-profile") {
+				t.Errorf("README shows the output of %q, which is of no interest", line)
+			}
+			cmd := exec.Command("sh", "-eu", "-c", line) // testscript.Main has put export-profile there
+			cmd.Dir = work
+			out, err := cmd.Output()
+			if err != nil || string(out) != c[2] {
+				t.Errorf("%s prints %q, %v; the README shows %q", c[1], out, err, c[2])
+			}
 		}
 	}
 }
