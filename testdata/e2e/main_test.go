@@ -40,6 +40,9 @@ var lab struct {
 	narSize int64    // of the closure
 
 	objects map[string]string // store paths, by their names in objects.nix
+
+	digests map[string]string // see live
+	tools   string            // see tool
 }
 
 // userName is the ordinary user that is made where there is none yet.
@@ -163,7 +166,7 @@ func buildStore() error {
 	if lab.closure, lab.narSize, err = queryClosure(lab.object); err != nil {
 		return err
 	}
-	lab.objects = make(map[string]string)
+	lab.objects, lab.digests = make(map[string]string), make(map[string]string)
 	for _, name := range []string{"odd", "arm"} {
 		out, err := output(nix("nix-build", "objects.nix", "-A", name, "--out-link", filepath.Join(work, name)))
 		if err != nil {

@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// form is a store in some form, and how it is handed over.
+// Whatever the form, the image that is made of a closure is the same.
+type form struct {
+	name  string
+	flags []string
+	// What is not as usual: who runs it and how.
+	person *person
+	umask  string
+	stdin  func(t *testing.T) io.Reader
+	noNix  bool   // on a machine that has never seen it
+	says   string // on standard error
+}
+
+// live is the digest of the image of a store object, made of the live store.
+func live(t *testing.T, object string) string {
+	t.Helper()
+	if lab.digests[object] == "" {
+		p := lab.user
+		lab.digests[object] = p.export(t, p.scratch(t), "image", "--no-cache", "--platform", "linux/amd64", "--profile", object, "oci:x")
+	}
+	return lab.digests[object]
+}
+
+// checkForms makes one image from all forms of one store: they have one digest.
+// Nothing is taken from the cache, which would make another form's image of it.
+func checkForms(t *testing.T, object string, forms []form) {
+	t.Helper()
+	want := live(t, object)
+	for _, f := range forms {
+		t.Run(f.name, func(t *testing.T) {
+			p := lab.user
+			if f.person != nil {
+				p = *f.person
+			}
+			dir := p.scratch(t)
+			args := slices.Concat([]string{"image", "--no-cache", "--platform", "linux/amd64"}, f.flags, []string{"oci:layout:v1"})
+			cmd := p.command(dir, lab.program, args...)
+			if f.noNix {
+				cmd = p.without("/nix", dir, lab.program, args...)
+			}
+			if f.umask != "" {
+				cmd = in("umask "+f.umask, cmd)
+			}
+			if f.stdin != nil {
+				cmd.Stdin = f.stdin(t)
+			}
+			r := do(t, cmd)
+			if got := strings.TrimSpace(r.stdout); got != want {
+				t.Errorf("%q prints %s; want that of the live store, %s", args, got, want)
+			}
+			if !strings.Contains(r.stderr, f.says) {
+				t.Errorf("%v\nwant %q on standard error", r, f.says)
+			}
+		})
+	}
+	wantEmptySpool(t, lab.user)
+	wantEmptySpool(t, lab.root)
+}
+
+// tool is a program that the tests need and Debian has, as Nix builds it:
+// so nothing is installed, and no service is started.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	if lab.tools == "" {
+		work := filepath.Join(lab.dir, "store")
+		out, err := output(exec.Command("python3", "debstore.py", filepath.Join(work, "tools"), work,
+			"nginx", "bzip2", "lz4", "xz-utils", "zstd"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lab.tools = strings.TrimSpace(out)
+	}
+	return filepath.Join(lab.tools, "bin", name)
+}
+
+// compressor is how a file is compressed quickly.
+func compressor(t *testing.T, name string) []string {
+	t.Helper()
+	switch name {
+	case "gzip":
+		return []string{"gzip", "-1c"} // which is part of Debian
+	case "xz":
+		return []string{tool(t, "xz"), "-0", "-T2", "-c"}
+	case "bzip2", "lz4", "zstd":
+		return []string{tool(t, name), "-1", "-c"}
+	}
+	t.Fatalf("no compressor %q", name)
+	return nil
+}
+
+// pipe is what a chain of commands writes to the next one.
+func pipe(t *testing.T, commands ...*exec.Cmd) *os.File {
+	t.Helper()
+	var from *os.File
+	for _, cmd := range commands {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from != nil {
+			cmd.Stdin = from
+		}
+		cmd.Stdout = w
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		if from != nil {
+			from.Close()
+		}
+		from = r
+		t.Cleanup(func() {
+			r.Close()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%q: %v", cmd.Args, err)
+			}
+		})
+	}
+	return from
+}
+
+// pipedFile is a file with what a chain of commands writes.
+func pipedFile(t *testing.T, commands ...*exec.Cmd) string {
+	t.Helper()
+	name := filepath.Join(lab.root.scratch(t), "piped")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(f, pipe(t, commands...))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}

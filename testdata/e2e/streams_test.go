@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"io"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestStreams has what nix-store --export writes, in files and through pipes, also compressed.
+func TestStreams(t *testing.T) {
+	export := exportFile(t, lab.object)
+	registration := filepath.Join(lab.root.scratch(t), "registration")
+	writeFile(t, registration, do(t, nix("nix-store", "--dump-db")).stdout)
+	forms := []form{
+		{name: "file", flags: []string{"--from", export}},
+		{name: "file, no Nix", flags: []string{"--from", export}, noNix: true},
+		{name: "file, as root", flags: []string{"--from", export}, person: &lab.root},
+		{name: "file, references", flags: []string{"--from", export, "--references", registration}},
+		{name: "file, references, by path", flags: []string{"--from", export, "--references", registration, "--profile", lab.object}},
+		{name: "pipe", flags: []string{"--from", "-"}, stdin: func(t *testing.T) io.Reader { return pipe(t, exporting(t, lab.object)) }},
+	}
+	for _, c := range []string{"gzip", "xz", "zstd", "lz4"} {
+		command := compressor(t, c)
+		forms = append(forms, form{name: "pipe, " + c, flags: []string{"--from", "-"}, stdin: func(t *testing.T) io.Reader {
+			return pipe(t, exporting(t, lab.object), exec.Command(command[0], command[1:]...))
+		}})
+	}
+	bzip2 := compressor(t, "bzip2")
+	forms = append(forms, form{
+		name:  "file, bzip2",
+		flags: []string{"--from", pipedFile(t, exporting(t, lab.object), exec.Command(bzip2[0], bzip2[1:]...))},
+	})
+	checkForms(t, lab.object, forms)
+}
+
+// TestTwoStreams: who exports twice into one file is told what is wrong with it.
+func TestTwoStreams(t *testing.T) {
+	object := dash(t)
+	two := pipedFile(t, nix("sh", append([]string{"-c", `nix-store --export "$@"; nix-store --export "$@"`, "sh"}, closureOf(t, object)...)...))
+	for _, m := range []mistake{
+		{name: "plain", prepare: func(t *testing.T, dir string) { do(t, exec.Command("cp", two, filepath.Join(dir, "stream"))) }},
+		{name: "gzip", prepare: func(t *testing.T, dir string) {
+			writeFile(t, filepath.Join(dir, "stream"), do(t, exec.Command("gzip", "-1c", two)).stdout)
+		}},
+	} {
+		m.status, m.args = 1, []string{"image", "--from", "stream", "oci:x"}
+		m.err = `read export stream "stream": at byte [0-9]+: another export stream begins here`
+		m.check(t)
+	}
+}
+
+// exporting is nix-store --export of an object's closure.
+func exporting(t *testing.T, object string) *exec.Cmd {
+	t.Helper()
+	return nix("nix-store", append([]string{"--export"}, closureOf(t, object)...)...)
+}
+
+// exportFile is a file with what nix-store --export writes of an object's closure.
+func exportFile(t *testing.T, object string) string {
+	t.Helper()
+	return pipedFile(t, exporting(t, object))
+}
+
+// closureOf are the paths that an object needs, what is referred to first.
+func closureOf(t *testing.T, object string) []string {
+	t.Helper()
+	closure, _, err := queryClosure(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return closure
+}
