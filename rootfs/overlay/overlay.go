@@ -231,7 +231,11 @@ func (o *Overlay) below(parts []rootfs.Part) (roots []string, err error) {
 				return nil, fmt.Errorf("%s: %q: %w", p.Name, e.Path, err)
 			}
 		}
-		o.Parts = append(o.Parts, ruledPart(p, ruled))
+		base, err := ruledPart(p, ruled)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name, err)
+		}
+		o.Parts = append(o.Parts, base)
 	}
 	for _, root := range roots {
 		parent, _ := cut(root)

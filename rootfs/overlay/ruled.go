@@ -3,7 +3,9 @@ package overlay
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -31,13 +33,13 @@ func (o *Overlay) ruledObject(p rootfs.Part) (rootfs.Part, error) {
 	if len(ruled) > 0 {
 		o.note("%q is changed by rules, at %d paths: it is not what its hash promises", "/"+p.Root, len(ruled))
 	}
-	return ruledPart(p, ruled), nil
+	return ruledPart(p, ruled)
 }
 
 // ruledPart is a part with other owners and modes at some paths.
-func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) rootfs.Part {
+func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Part, error) {
 	if len(ruled) == 0 {
-		return p
+		return p, nil
 	}
 	was := p.Tree
 	p.Tree = func(yield func(rootfs.Entry, error) bool) {
@@ -51,7 +53,11 @@ func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) rootfs.Part {
 		}
 	}
 	if p.Key == "" {
-		return p
+		return p, nil
+	}
+	// The key of the base part is what [rootfs.BaseSum] makes of it, whoever changed it, so that it can be verified.
+	if p.Root == "" {
+		return rekeyBase(p)
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "export-profile changed part 1\n%s\n", p.Key)
@@ -61,5 +67,37 @@ func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) rootfs.Part {
 		fmt.Fprintf(h, "%q %o %d:%d\n", path[len(p.Root):], uint32(e.Mode), e.UID, e.GID)
 	}
 	p.Key = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	return p
+	return p, nil
+}
+
+// rekeyBase gives a base part the key of its entries. Its files are few and small.
+func rekeyBase(p rootfs.Part) (rootfs.Part, error) {
+	sum := rootfs.NewBaseSum()
+	for e, err := range p.Tree {
+		if err != nil {
+			return p, err
+		}
+		content := sha256.Sum256(nil)
+		if e.IsRegular() {
+			if content, err = sumContent(e); err != nil {
+				return p, fmt.Errorf("read %q: %w", e.Path, err)
+			}
+		}
+		sum.Add(e, content)
+	}
+	p.Key = sum.Key()
+	return p, nil
+}
+
+func sumContent(e rootfs.Entry) (sum [sha256.Size]byte, err error) {
+	r, err := e.Open()
+	if err != nil {
+		return sum, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return sum, err
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
 }
