@@ -69,6 +69,11 @@ func (f *foreignRules) entry(h *tar.Header) item {
 	default:
 		return bad("is of the unknown type %q", h.Typeflag)
 	}
+	if f.layer.claim != nil {
+		if why := wrongHeader(h, 0o7777); why != "" {
+			f.layer.found.addf(name, "%s", why)
+		}
+	}
 	hidden, isWhiteout := whiteout(name)
 	switch {
 	case isWhiteout && path.Base(name) == opaqueName:

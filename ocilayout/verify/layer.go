@@ -48,8 +48,12 @@ func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []diges
 		if claims != nil && claims[i] != nil {
 			l.claim = claims[i]
 			key.claimed, key.history = true, l.claim.String()
-			for _, o := range l.claim.Objects {
-				c.objects[o.Name] = true
+			if l.claim.Top {
+				key.history = "top" // what it names is no store object
+			} else {
+				for _, o := range l.claim.Objects {
+					c.objects[o.Name] = true
+				}
 			}
 		}
 		if known, ok := c.byKey[key]; ok {

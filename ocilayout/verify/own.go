@@ -99,7 +99,7 @@ func (o *ownRules) entry(h *tar.Header) item {
 	if parent := path.Dir(name); parent != "." && (len(o.dirs) == 0 || o.dirs[len(o.dirs)-1] != parent) {
 		return bad("its parent is not a directory of the layer")
 	}
-	if why := wrongHeader(h); why != "" {
+	if why := wrongHeader(h, 0o1777); why != "" {
 		o.layer.found.addf(name, "%s", why) // which the NAR hash does not see
 	} else if why := wrongMode(i.entry); why != "" {
 		o.layer.found.addf(name, "%s", why)
@@ -107,14 +107,14 @@ func (o *ownRules) entry(h *tar.Header) item {
 	return i
 }
 
-// wrongHeader says what a header has that this program writes into none.
-func wrongHeader(h *tar.Header) string {
+// wrongHeader says what a header has that this program writes into none, but for bits of the mode.
+func wrongHeader(h *tar.Header, modes int64) string {
 	switch {
 	case !h.ModTime.Equal(rootfs.ModTime):
 		return fmt.Sprintf("has the time %d, want %d", h.ModTime.Unix(), rootfs.ModTime.Unix())
 	case h.Uname != "" || h.Gname != "":
 		return "its owner has a name"
-	case h.Mode&^0o1777 != 0:
+	case h.Mode&^modes != 0:
 		return fmt.Sprintf("has the mode %04o, which no entry may have", h.Mode)
 	case h.Typeflag != tar.TypeReg && h.Size != 0:
 		return "has a size and is not a regular file"
@@ -174,7 +174,7 @@ func (o *ownRules) hide(h *tar.Header, name, hidden string) {
 		o.layer.found.addf(name, "is there twice")
 	default:
 		delete(o.hidden, object)
-		if why := wrongHeader(h); why != "" {
+		if why := wrongHeader(h, 0o1777); why != "" {
 			o.layer.found.addf(name, "%s", why)
 		}
 	}

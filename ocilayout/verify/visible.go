@@ -28,6 +28,12 @@ func (img *image) apply(found *findings) Image {
 		found.add(p)
 	}
 	for i, l := range img.layers {
+		if l.claim != nil && l.claim.Top { // who made the image has wanted it so, and the history says what
+			for _, name := range sorted(l.store.hidden) {
+				delete(visible, name)
+			}
+			continue
+		}
 		if l.claim == nil {
 			result.Foreign++
 			gone := sorted(l.store.hidden)

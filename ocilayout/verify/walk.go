@@ -37,10 +37,10 @@ type walker struct {
 func newWalker(l *layer, tarball *bufio.Reader, claimed map[string]bool, hash func(rootfs.Tree, string) (string, int64, error)) *walker {
 	w := &walker{layer: l, hash: hash, raw: tarball, end: endReader{r: tarball}}
 	w.tar = tar.NewReader(&w.end)
-	if l.claim != nil {
+	if l.claim != nil && !l.claim.Top {
 		w.own = newOwnRules(l)
 		w.rules = w.own
-	} else {
+	} else { // what users lay on top can be anything
 		w.rules = &foreignRules{layer: l, claimed: claimed}
 	}
 	return w
