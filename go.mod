@@ -13,8 +13,10 @@ require (
 	github.com/opencontainers/umoci v0.6.0
 	github.com/pierrec/lz4/v4 v4.1.26
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/pflag v1.1.0
+	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sync v0.16.0
 	golang.org/x/sys v0.46.0
 	golang.org/x/term v0.44.0

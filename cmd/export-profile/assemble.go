@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
 // selection is what all commands have in common that look at a store: from a source to a closure.
@@ -58,14 +60,20 @@ func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *prof
 // assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
 type assembly struct {
 	selection
+	overlayFlags
 	bare    bool
 	user    string
+	users   []string
+	groups  []string
 	caFiles []string
 }
 
 func (a *assembly) flags(fs *pflag.FlagSet) {
 	a.selection.flags(fs)
 	fs.StringVar(&a.user, "user", "", "run as `USER`: NAME:UID[:GID] with an account and a home, or UID[:GID], root or nobody")
+	fs.StringArrayVar(&a.users, "add-user", nil, "add `ACCOUNT`, NAME:UID[:GID][:HOME[:SHELL]]; repeatable")
+	fs.StringArrayVar(&a.groups, "add-group", nil, "add `GROUP`, NAME:GID[:MEMBER,…]; repeatable")
+	a.overlayFlags.flags(fs)
 	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&a.bare, "bare", false, "only the files that the original script makes: no /tmp, accounts or certificate links")
 	a.selection.cacheFlags.flags(fs)
@@ -76,6 +84,7 @@ type assembled struct {
 	closure *profile.Closure
 	base    *rootfs.BaseFiles
 	parts   []rootfs.Part // the closure's and the base
+	top     *overlay.Overlay
 	user    rootfs.User
 	arch    string // of the profiles' programs, or ""
 }
@@ -86,6 +95,13 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	options, user, err := a.options()
 	if err != nil {
 		return nil, nil, err
+	}
+	changes, err := a.overlayFlags.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	if readsStdin(changes) && slices.Contains(a.from, "-") {
+		return nil, nil, usagef("", "--add - and --from - both read standard input")
 	}
 	closure, store, err := a.find(ctx, t, say)
 	if err != nil {
@@ -112,7 +128,11 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	if err != nil {
 		return nil, nil, err
 	}
-	return &assembled{closure, base, append(parts, base.Part), user, arch}, store, nil
+	top, err := a.apply(ctx, t, say, &a.cacheFlags, append(parts, base.Part), view, changes)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &assembled{closure, base, top.Parts, top, user, arch}, store, nil
 }
 
 // options reads what the flags name before anything long is begun.
@@ -123,6 +143,23 @@ func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
 			return o, user, usagef("as in --user app:1000", "--user: %v", err)
 		}
 		o.User = user
+	}
+	for _, word := range a.users {
+		account, err := rootfs.ParseAccount(word)
+		if err != nil {
+			return o, user, usagef("", "--add-user: %v", err)
+		}
+		o.Users = append(o.Users, account)
+	}
+	for _, word := range a.groups {
+		group, err := rootfs.ParseGroup(word)
+		if err != nil {
+			return o, user, usagef("", "--add-group: %v", err)
+		}
+		o.Groups = append(o.Groups, group)
+	}
+	if a.bare && len(o.Users)+len(o.Groups) > 0 {
+		return o, user, usagef("", "--add-user and --add-group change files, and with --bare there are none but the script's")
 	}
 	if a.bare && len(a.caFiles) > 0 {
 		return o, user, usagef("", "--ca-file adds a file, and with --bare there are none but the script's")

@@ -24,6 +24,9 @@ type configFlags struct {
 	expose     []string
 	volumes    []string
 	stopSignal string
+	author     string
+	osVersion  string
+	osFeatures []string
 }
 
 func (c *configFlags) flags(fs *pflag.FlagSet) {
@@ -35,6 +38,9 @@ func (c *configFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&c.expose, "expose", nil, "say that `PORT[/PROTOCOL]` is listened on; repeatable")
 	fs.StringArrayVar(&c.volumes, "volume", nil, "say that `DIR` is for a volume; repeatable")
 	fs.StringVar(&c.stopSignal, "stop-signal", "", "stop it with `SIGNAL`, as SIGTERM or 15")
+	fs.StringVar(&c.author, "author", "", "the image was made by `NAME`")
+	fs.StringVar(&c.osVersion, "os-version", "", "the image needs `VERSION` of its operating system")
+	fs.StringArrayVar(&c.osFeatures, "os-feature", nil, "the image needs `FEATURE` of its operating system; repeatable")
 }
 
 // config is everything that the flags say; each is checked by the OCI image spec (config.md).

@@ -39,6 +39,7 @@ type imageOptions struct {
 	created     string
 	compression string
 	annotations []string
+	fileFlags
 	digestFile  string
 	verifyCache bool
 	sync        bool
@@ -57,9 +58,23 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
+	o.fileFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		if len(args) != 1 {
+		args, err := o.fileFlags.read(fs, t.in, args)
+		if err != nil {
+			return err
+		}
+		switch {
+		case o.printSchema:
+			b, err := schema(fs)
+			if err == nil {
+				_, err = t.out.Write(b)
+			}
+			return err
+		case o.printFile && len(args) <= 1:
+			return o.fileFlags.print(t.out, fs, args)
+		case len(args) != 1:
 			return usagef("as in export-profile image oci:hello:v1", "image: want one destination, not %d", len(args))
 		}
 		return o.run(ctx, t, args[0])
@@ -88,11 +103,12 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
 
 	if image.Platform, err = o.imagePlatform(all.arch, say); err != nil {
 		return err
 	}
+	image.Platform.OSVersion, image.Platform.OSFeatures = o.config.osVersion, o.config.osFeatures
 	image.Config.Env = mergeEnv(all.base.Env, image.Config.Env)
 	if o.user != "" {
 		image.Config.User = all.user.ID()
@@ -101,7 +117,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	image.Layers = plan.layers
+	image.Layers = layersOn(plan.layers, all.top.Layers)
 
 	writing := say.progress("writing", all.closure.Size())
 	layout, err := ocilayout.Open(ctx, dest.dir, ocilayout.Options{
@@ -166,7 +182,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 
 // image is what the flags alone say of it.
 func (o *imageOptions) image() (ocilayout.Image, error) {
-	var image ocilayout.Image
+	image := ocilayout.Image{Author: o.config.author}
 	var err error
 	if image.Config, err = o.config.config(); err != nil {
 		return image, err

@@ -37,8 +37,8 @@ var layers = map[string][]string{
 	"ocilayout":        {"rootfs"},
 	"ocilayout/verify": {"ocilayout", "rootfs"},
 	"cmd/export-profile": {
-		"profile", "profile/exportstore", "profile/localstore", "profile/nar", "profile/source", "profile/tarstore", "profile/trust",
-		"rootfs", "ocilayout", "ocilayout/verify",
+		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/source", "profile/tarstore", "profile/trust",
+		"rootfs", "rootfs/overlay", "ocilayout", "ocilayout/verify",
 	},
 }
 
@@ -64,7 +64,7 @@ var rooms = map[string][]string{
 	},
 	"cmd/export-profile": {
 		"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "golang.org/x/term",
-		"github.com/opencontainers/image-spec",
+		"github.com/opencontainers/image-spec", "go.yaml.in/yaml/v3",
 	},
 }
 

@@ -75,10 +75,11 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
 
+	parts := all.top.Flatten()
 	if os.Geteuid() != 0 {
-		if err := noteOwners(all, say); err != nil {
+		if err := noteOwners(parts, say); err != nil {
 			return err
 		}
 	}
@@ -90,7 +91,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 		defer env.remove()
 	}
 	writing := say.progress("writing", all.closure.Size())
-	err = rootfs.WriteDir(ctx, dir, all.parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
+	err = rootfs.WriteDir(ctx, dir, parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
 	writing.done()
 	if err != nil {
 		return err
@@ -111,14 +112,27 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 }
 
 // noteOwners says which owners only root could have set.
-func noteOwners(all *assembled, say *speaker) error {
-	for e, err := range all.base.Tree {
-		if err != nil {
-			return err
+func noteOwners(parts []rootfs.Part, say *speaker) error {
+	const most = 10
+	n := 0
+	for _, p := range parts {
+		if p.Root != "" && p.Key != "" {
+			continue // a store object as it is: all of it is root's
 		}
-		if e.UID != 0 || e.GID != 0 {
-			say.notef("%q belongs to whoever runs this, not to %d:%d: that takes root, or an image", "/"+e.Path, e.UID, e.GID)
+		for e, err := range p.Tree {
+			if err != nil {
+				return err
+			}
+			if e.UID == 0 && e.GID == 0 {
+				continue
+			}
+			if n++; n <= most {
+				say.notef("%q belongs to whoever runs this, not to %d:%d: that takes root, or an image", "/"+e.Path, e.UID, e.GID)
+			}
 		}
+	}
+	if n > most {
+		say.notef("and so do %d more", n-most)
 	}
 	return nil
 }

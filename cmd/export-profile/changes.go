@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// changeKinds are the flags whose order among each other counts.
+var changeKinds = []struct{ name, usage string }{
+	{"add", "lay `SRC:DST[:MODE[:UID[:GID]]]` on top: a file, a directory's contents or a tar's; - is standard input; repeatable"},
+	{"mkdir", "lay the directory `DST[:MODE[:UID[:GID]]]` on top; repeatable"},
+	{"symlink", "lay a link to it, `TARGET:DST`, on top; repeatable"},
+	{"whiteout", "make `DST`, and what is below it, invisible; repeatable"},
+	{"layer", "put what follows into another layer"},
+}
+
+// change is what one of them says.
+type change struct{ kind, word string }
+
+// changeFlags are all changes, in order.
+type changeFlags struct{ changes []change }
+
+func (c *changeFlags) flags(fs *pflag.FlagSet) {
+	for _, k := range changeKinds {
+		f := fs.VarPF(&changeValue{c, k.name}, k.name, "", k.usage)
+		if k.name == "layer" {
+			f.NoOptDefVal = "true"
+		}
+	}
+}
+
+// changeValue is one flag.
+type changeValue struct {
+	all  *changeFlags
+	kind string
+}
+
+func (v *changeValue) String() string { return "" }
+
+func (v *changeValue) Type() string {
+	if v.kind == "layer" {
+		return "bool" // it takes no value
+	}
+	return "change"
+}
+
+func (v *changeValue) Set(word string) error {
+	if v.kind == "layer" {
+		if word != "true" {
+			return fmt.Errorf("--layer takes no value")
+		}
+		word = ""
+	}
+	v.all.changes = append(v.all.changes, change{v.kind, word})
+	return nil
+}
+
+func isChange(f *pflag.Flag) bool { _, ok := f.Value.(*changeValue); return ok }
+
+// changesOf are those of a flag set, or nil.
+func changesOf(fs *pflag.FlagSet) *changeFlags {
+	if f := fs.Lookup(changeKinds[0].name); f != nil && isChange(f) {
+		return f.Value.(*changeValue).all
+	}
+	return nil
+}
+
+// applyChanges puts those of a document before those of the command line, so that the latter win.
+func applyChanges(fs *pflag.FlagSet, list *node) error {
+	all := changesOf(fs)
+	if list.kind != listNode || all == nil {
+		return list.errorf("changes: want a list")
+	}
+	var changes []change
+	for _, item := range list.items {
+		if item.kind != mapNode || len(item.keys) != 1 {
+			return item.errorf("changes: want one of %s and what it takes", changeNames())
+		}
+		kind, value := item.keys[0], item.items[0]
+		if !slices.ContainsFunc(changeKinds, func(k struct{ name, usage string }) bool { return k.name == kind.text }) {
+			return kind.errorf("changes: %q is none of %s", kind.text, changeNames())
+		}
+		word, err := value.scalar(kind.text)
+		switch {
+		case kind.text != "layer":
+		case value.kind == nullNode || err == nil && word == "true":
+			word, err = "", nil
+		default:
+			err = value.errorf("layer: it takes true, or nothing")
+		}
+		if err != nil {
+			return err
+		}
+		changes = append(changes, change{kind.text, word})
+	}
+	all.changes = append(changes, all.changes...)
+	return nil
+}
+
+func changeNames() string {
+	var names []string
+	for _, k := range changeKinds {
+		names = append(names, k.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// changesNode is what a document says of the changes, or nil if there are none.
+func changesNode(fs *pflag.FlagSet) *yaml.Node {
+	all := changesOf(fs)
+	if all == nil || len(all.changes) == 0 {
+		return nil
+	}
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, c := range all.changes {
+		value := yamlString(c.word)
+		if c.kind == "layer" {
+			value = &yaml.Node{Kind: yaml.ScalarNode, Value: "true"}
+		}
+		list.Content = append(list.Content, &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{yamlString(c.kind), value}})
+	}
+	return list
+}
+
+// changeSchema is what a document may say of one change.
+func changeSchema() map[string]any {
+	properties := make(map[string]any)
+	for _, k := range changeKinds {
+		_, usage := pflag.UnquoteUsage(&pflag.Flag{Usage: k.usage, Value: &changeValue{}})
+		p := map[string]any{"type": "string", "description": strings.TrimSuffix(usage, "; repeatable")}
+		if k.name == "layer" {
+			p["type"] = []string{"boolean", "null"}
+		}
+		properties[k.name] = p
+	}
+	return properties
+}

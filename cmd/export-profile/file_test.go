@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// TestSchema: the published schema is that of the flags, and it takes what the program takes.
+func TestSchema(t *testing.T) {
+	fs := pflag.NewFlagSet("image", pflag.ContinueOnError)
+	setupImage(fs)
+	b, err := schema(fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "image.schema.json"
+	if *update {
+		if err := os.WriteFile(name, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if diff := cmp.Diff(string(imageSchema), string(b)); diff != "" {
+		t.Errorf("%s differs from the flags (-file +flags), go test ./cmd/... -update writes it:\n%s", name, diff)
+	}
+
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(name, doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		doc   string
+		valid bool
+	}{
+		{"{}", true},
+		{"profile: ./result\nenv: {A: 1, B: x}\nexpose: [80, 443/tcp]\nbare: true\nmax-layers: 3", true},
+		{"entrypoint: [a, b]\ncmd: c\nlayers: single\ndestination: oci:x", true},
+		{"env: [A=1]\nlabel: a=b", true},
+		{"usre: app:1000", false},
+		{"json: true", false},
+		{"bare: perhaps", false},
+		{"layers: many", false},
+		{"max-layers: many", false},
+		{"env: {A: [1]}", false},
+		{"changes: x", false},
+	} {
+		var v any
+		if err := yaml.Unmarshal([]byte(tt.doc), &v); err != nil {
+			t.Fatal(err)
+		}
+		asJSON, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs := pflag.NewFlagSet("image", pflag.ContinueOnError)
+		setupImage(fs)
+		_, takes := applyDocument(fs, []byte(tt.doc))
+		if err := s.Validate(instance); (err == nil) != tt.valid {
+			t.Errorf("schema says %v of %q; want valid %v", err, tt.doc, tt.valid)
+		}
+		if tt.valid && takes != nil {
+			t.Errorf("applyDocument(%q) = %v; want nil", tt.doc, takes)
+		}
+	}
+}
+
+// FuzzDocument: what is taken can be printed, and then says the same.
+func FuzzDocument(f *testing.F) {
+	for _, s := range []string{
+		"profile: ./result\nenv: {A: 1, B: x}\nexpose: [80, 443/tcp]\nbare: true\n",
+		`{"entrypoint": ["a", "b"], "cmd": "c", "max-layers": 3, "destination": "oci:x"}`,
+		"changes:\n- add: a:/b\n- layer:\n- mkdir: /x\n",
+		"a: *b", "a: &b c", "- - - -", "? {a: b}\n: c", "a: !!binary x", "---\n---\n", "\t{", "env: {A: '', B: \"\\n\"}",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		first := pflag.NewFlagSet("image", pflag.ContinueOnError)
+		setupImage(first)
+		destination, err := applyDocument(first, b)
+		if err != nil {
+			return
+		}
+		var args []string
+		if destination != "" {
+			args = []string{destination}
+		}
+		var printed, again bytes.Buffer
+		if err := new(fileFlags).print(&printed, first, args); err != nil {
+			return // it is empty
+		}
+		second := pflag.NewFlagSet("image", pflag.ContinueOnError)
+		setupImage(second)
+		if _, err := applyDocument(second, printed.Bytes()); err != nil {
+			t.Fatalf("%q is printed as %q: %v", b, &printed, err)
+		}
+		if err := new(fileFlags).print(&again, second, args); err != nil || again.String() != printed.String() {
+			t.Errorf("%q is printed as %q, and that as %q, %v", b, &printed, &again, err)
+		}
+	})
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile/decompress"
+	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/overlay"
+)
+
+// overlayFlags are what a user lays on top of the profile.
+type overlayFlags struct {
+	changeFlags
+	owners, modes     []string
+	allowStoreChanges bool
+}
+
+func (f *overlayFlags) flags(fs *pflag.FlagSet) {
+	f.changeFlags.flags(fs)
+	fs.StringArrayVar(&f.owners, "owner", nil, "give what matches an owner, `GLOB=UID[:GID]`, as in /srv/**=33; repeatable, the last match wins")
+	fs.StringArrayVar(&f.modes, "mode", nil, "give what matches a mode, `GLOB=MODE`, as in /etc/app/*=0640; repeatable, the last match wins")
+	fs.BoolVar(&f.allowStoreChanges, "allow-store-changes", false, "let these reach into store objects, which are then no longer what their hashes say")
+}
+
+// options are what the flags say; all that is wrong is told at once.
+func (f *overlayFlags) options() (o overlay.Options, err error) {
+	o.AllowStoreChanges = f.allowStoreChanges
+	var wrong []error
+	say := func(flag string, err error) {
+		if err != nil {
+			wrong = append(wrong, usagef("", "--%s: %v", flag, err))
+		}
+	}
+	parse := map[string]func(string) (overlay.Change, error){
+		"add": overlay.ParseAdd, "mkdir": overlay.ParseMkdir, "symlink": overlay.ParseSymlink, "whiteout": overlay.ParseWhiteout,
+	}
+	var layer []overlay.Change
+	for _, c := range f.changes {
+		if c.kind == "layer" {
+			if len(layer) > 0 {
+				o.Layers = append(o.Layers, layer)
+			}
+			layer = nil
+			continue
+		}
+		change, err := parse[c.kind](c.word)
+		say(c.kind, err)
+		layer = append(layer, change)
+	}
+	if len(layer) > 0 {
+		o.Layers = append(o.Layers, layer)
+	}
+	for _, word := range f.owners {
+		rule, err := overlay.ParseOwner(word)
+		say("owner", err)
+		o.Rules = append(o.Rules, rule)
+	}
+	for _, word := range f.modes {
+		rule, err := overlay.ParseMode(word)
+		say("mode", err)
+		o.Rules = append(o.Rules, rule)
+	}
+	return o, errors.Join(wrong...)
+}
+
+// readsStdin says whether a change does.
+func readsStdin(o overlay.Options) bool {
+	for _, layer := range o.Layers {
+		if slices.ContainsFunc(layer, func(c overlay.Change) bool { return c.Word == overlay.Add && c.Source == overlay.Standard }) {
+			return true
+		}
+	}
+	return false
+}
+
+// apply lays it on top of an image's parts. The caller closes the result when all is written.
+func (f *overlayFlags) apply(ctx context.Context, t terminal, say *speaker, cache *cacheFlags, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
+	if t.in != nil {
+		o.Stdin = t.in
+	}
+	o.SpoolDir = cache.cacheDir()
+	o.Decompress = decompressBy
+	top, err := overlay.Apply(ctx, parts, view, o)
+	if errors.Is(err, overlay.ErrStoreObject) {
+		return nil, withHint(err, "use another place, or --allow-store-changes if it has to be there")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range top.Notes {
+		say.notef("%s", note)
+	}
+	return top, nil
+}
+
+// decompressBy begins to decompress what starts with those bytes; nil if it is not compressed.
+func decompressBy(head []byte, r io.Reader) (io.ReadCloser, error) {
+	name := decompress.Sniff(head)
+	if name == "" {
+		return nil, nil
+	}
+	return decompress.Named(name, r)
+}
+
+// layersOn are planned layers with those of an overlay on top.
+func layersOn(planned []ocilayout.Layer, top []overlay.Layer) []ocilayout.Layer {
+	for _, l := range top {
+		planned = append(planned, ocilayout.Layer{Parts: []rootfs.Part{l.Part}, Hidden: l.Hidden, Changes: l.Changes})
+	}
+	return planned
+}
