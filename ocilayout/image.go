@@ -69,12 +69,19 @@ func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, e
 	if manifest.Config, err = l.addJSON(ctx, ispec.MediaTypeImageConfig, config); err != nil {
 		return ispec.Descriptor{}, fmt.Errorf("write image config: %w", err)
 	}
+	if err := l.deliver(ctx, manifest.Config, nil); err != nil {
+		return ispec.Descriptor{}, err
+	}
 	desc, err := l.addJSON(ctx, ispec.MediaTypeImageManifest, manifest)
 	if err != nil {
 		return ispec.Descriptor{}, fmt.Errorf("write image manifest: %w", err)
 	}
+	l.added = newPrevious(desc, manifest)
 	return desc, nil
 }
+
+// Added is the last image that was added, as far as (*Previous).Fetch needs it.
+func (l *Layout) Added() *Previous { return l.added }
 
 // Results is what became of the layers of the last image that was added, in their order.
 func (l *Layout) Results() []LayerResult { return l.results }

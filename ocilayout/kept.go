@@ -2,6 +2,7 @@ package ocilayout
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,42 +13,73 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Kept is a layer of an image in a layout, to be used for another image as it is, whatever compressed it.
+// Kept is a layer of an image in a layout or a registry, to be used for another image as it is, whatever compressed it.
 type Kept struct {
 	Descriptor ispec.Descriptor
 	DiffID     digest.Digest
 	Entry      ispec.History // of the image's history
 	Dir        string        // the layout that has the blob
+
+	// Open, if not nil, reads the blob from a repository in a registry, and Dir is empty.
+	// It is called only where the blob has to be somewhere else.
+	Open       func(context.Context) (io.ReadCloser, error)
+	Repository string // with the registry's name
 }
 
 func (k *Kept) path() string { return filepath.Join(k.Dir, blobs, k.Descriptor.Digest.Encoded()) }
 
 // addKept puts a layer's blob into the staged layout.
-// Within one layout that is a link, as no byte moves. From another one it is a copy, which is checked on the way.
+// Within one layout that is a link, as no byte moves. From elsewhere it is a copy, which is checked on the way.
+// Where the image is delivered, who gets it may have the blob already: it stays where it is.
 func (l *Layout) addKept(ctx context.Context, k *Kept) (layerBlob, error) {
 	b := layerBlob{Descriptor: k.Descriptor, diffID: k.DiffID}
-	if err := k.stat(); err != nil {
-		return b, k.damaged(err)
+	if k.Open == nil {
+		if err := k.stat(); err != nil {
+			return b, k.damaged(err)
+		}
 	}
-	if k.Dir == l.dir {
+	if l.options.Deliver != nil {
+		return b, nil
+	}
+	if k.Open == nil && k.Dir == l.dir {
 		err := os.Link(k.path(), l.engine.path(k.Descriptor.Digest))
 		if err == nil || errors.Is(err, os.ErrExist) {
 			return b, nil
 		}
 	}
-	f, err := os.Open(k.path())
+	r, err := k.open(ctx)
 	if err != nil {
 		return b, k.damaged(err)
 	}
-	defer f.Close()
-	d, _, err := l.engine.put(func(w io.Writer) error {
-		_, err := copyAll(ctx, w, f, nil)
+	defer r.Close()
+	return b, l.copyKept(ctx, k, r)
+}
+
+func (l *Layout) copyKept(ctx context.Context, k *Kept, r io.Reader) error {
+	to, err := l.engine.newBlob()
+	if err != nil {
 		return err
-	})
-	if err == nil && d != k.Descriptor.Digest {
-		err = k.damaged(fmt.Errorf("its digest is %s", d))
 	}
-	return b, err
+	defer to.discard()
+	h := sha256.New()
+	n, err := copyAll(ctx, to, io.LimitReader(r, k.Descriptor.Size+1), h)
+	d := digest.NewDigest(digest.SHA256, h)
+	switch {
+	case err != nil:
+		return k.damaged(err)
+	case n > k.Descriptor.Size:
+		return k.damaged(fmt.Errorf("it has more than %d bytes", k.Descriptor.Size))
+	case d != k.Descriptor.Digest:
+		return k.damaged(fmt.Errorf("its digest is %s", d))
+	}
+	return to.commit(d)
+}
+
+func (k *Kept) open(ctx context.Context) (io.ReadCloser, error) {
+	if k.Open != nil {
+		return k.Open(ctx)
+	}
+	return os.Open(k.path())
 }
 
 // stat looks whether the blob is there.
@@ -66,6 +98,10 @@ func (k *Kept) stat() error {
 
 // damaged says of a blob that cannot be used what can be done without it.
 func (k *Kept) damaged(err error) error {
-	return fmt.Errorf("reuse blob %s of layout %q: %w; the image can be built without the previous one",
-		k.Descriptor.Digest, k.Dir, err)
+	where := fmt.Sprintf("layout %q", k.Dir)
+	if k.Open != nil {
+		where = k.Repository
+	}
+	return fmt.Errorf("reuse blob %s of %s: %w; the image can be built without the previous one",
+		k.Descriptor.Digest, where, err)
 }

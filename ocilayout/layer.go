@@ -65,17 +65,20 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) (
 	a := &layerAdder{Layout: l, pool: newBlockPool(c, workers)}
 	blobs := make([]layerBlob, len(layers))
 	results := make([]LayerResult, len(layers))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
+	slots := make(chan struct{}, workers) // of those who build; who delivers does not count
+	group, groupCtx := errgroup.WithContext(ctx)
 	for _, i := range order {
+		slots <- struct{}{}
 		group.Go(func() (err error) {
 			layer := layers[i]
 			results[i].Name = layer.title()
-			if blobs[i], results[i].How, err = a.add(ctx, layer); err != nil {
+			blobs[i], results[i].How, err = a.add(groupCtx, layer)
+			<-slots
+			if err != nil {
 				return fmt.Errorf("write layer of %s: %w", layer.title(), err)
 			}
 			results[i].Size = blobs[i].Size
-			return nil
+			return l.deliver(groupCtx, blobs[i].Descriptor, layer.Kept)
 		})
 	}
 	err := group.Wait()

@@ -26,19 +26,24 @@ type Options struct {
 	// VerifyCache builds all layers, whatever the cache has.
 	// It is an error if one differs from what the cache says it is.
 	VerifyCache bool
+	// Deliver, if not nil, is given each blob of an image but the manifest as soon as it is whole,
+	// so that it is on its way while others are still built: the layers in any order, then the config.
+	// It is called in a goroutine of its own for each layer; an error of it is one of AddImage.
+	Deliver func(context.Context, Blob) error
 	// Explain, if not nil, is told why the cache was of no use, for people, from several goroutines.
 	Explain func(format string, args ...any)
 }
 
 // Layout is an image layout in which one image is about to become visible.
 type Layout struct {
-	dir        string // of the layout, absolute, no link
+	dir        string // of the layout, absolute, no link; empty if it is only staged
 	options    Options
 	staging    *rootfs.Staging // nil when closed
 	engine     *engine         // of a complete layout in the staging directory
 	publishing bool            // or published
 	linkable   bool            // a blob may be a hard link, as nobody else will own it
 	results    []LayerResult   // of the last image
+	added      *Previous       // the last image
 	unswept    bool            // there is garbage in the layout, which the journal in the staging directory lists
 
 	// Of a layout that is only for an archive, and has no directory of its own:

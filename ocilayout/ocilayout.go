@@ -8,6 +8,7 @@
 // [OpenArchive] and [OpenTemporary] are for an image that becomes one tar, which podman, Docker and containerd load:
 // (*Layout).PublishArchive writes it to a file, and (*Layout).WriteArchive into a stream.
 // [PublishTar] and [WriteTar] make a tar of the file system itself, without an image.
+// With [OpenStaged], it becomes visible nowhere here, but is delivered blob by blob; see package registry below.
 //
 // # Same input, same bytes
 //

@@ -14,7 +14,7 @@ import (
 // ErrForeign is in the error of an image that cannot be planned by, since this program has not made all of it.
 var ErrForeign = errors.New("not an image of this program alone")
 
-// Previous is an image in a layout, as far as another image can be planned by it; see [PlanSticky].
+// Previous is an image in a layout or a registry, as far as another image can be planned by it; see [PlanSticky].
 type Previous struct {
 	Digest digest.Digest // of the manifest
 	// Layers are those that were planned. What was on top of them, another image has on top of its own.
@@ -78,11 +78,38 @@ func ReadPrevious(ctx context.Context, dir, tag string) (_ *Previous, err error)
 	if err := r.read(ctx, manifest.Config, &config); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	p := &Previous{Digest: desc.Digest, blobs: map[digest.Digest]int64{
-		desc.Digest:            desc.Size,
+	p := newPrevious(desc, manifest)
+	if err := p.parse(manifest, config, func(k *Kept) { k.Dir = e.dir }); err != nil {
+		return nil, err
+	}
+	for i := range p.Layers {
+		if err := p.Layers[i].stat(); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+		}
+	}
+	return p, nil
+}
+
+// ParsePrevious makes an image to plan by of its manifest and config, whose digests have been checked.
+// It calls place for each layer to say where its blob is.
+// Of errors and of what is believed, the same holds as for ReadPrevious.
+func ParsePrevious(image ispec.Descriptor, manifest ispec.Manifest, config ispec.Image, place func(*Kept)) (*Previous, error) {
+	p := newPrevious(image, manifest)
+	if err := p.parse(manifest, config, place); err != nil {
+		return nil, fmt.Errorf("image %s: %w", image.Digest, err)
+	}
+	return p, nil
+}
+
+func newPrevious(image ispec.Descriptor, manifest ispec.Manifest) *Previous {
+	p := &Previous{Digest: image.Digest, blobs: map[digest.Digest]int64{
+		image.Digest:           image.Size,
 		manifest.Config.Digest: manifest.Config.Size,
 	}}
-	return p, p.readLayers(e, manifest, config)
+	for _, d := range manifest.Layers {
+		p.blobs[d.Digest] = d.Size
+	}
+	return p
 }
 
 // findImage finds an image in an index, where it may be under several names.
@@ -114,8 +141,8 @@ func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
 	return ispec.Descriptor{}, errors.New("several images have that name")
 }
 
-// readLayers puts together what manifest, config and history say of each layer.
-func (p *Previous) readLayers(e *engine, manifest ispec.Manifest, config ispec.Image) error {
+// parse puts together what manifest, config and history say of each layer.
+func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, place func(*Kept)) error {
 	n := len(manifest.Layers)
 	if len(config.RootFS.DiffIDs) != n || len(config.History) != n {
 		return fmt.Errorf("%w: %d layers, %d diffIDs and %d entries in its history",
@@ -135,11 +162,11 @@ func (p *Previous) readLayers(e *engine, manifest ispec.Manifest, config ispec.I
 		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
 			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
-		l := PreviousLayer{Kept: Kept{d, diffID, config.History[i], e.dir}, History: history}
-		if err := l.stat(); err != nil {
-			return fmt.Errorf("layer %d: %w", i+1, err)
+		if d.Size < 0 {
+			return fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
 		}
-		p.blobs[d.Digest] = d.Size
+		l := PreviousLayer{Kept: Kept{Descriptor: d, DiffID: diffID, Entry: config.History[i]}, History: history}
+		place(&l.Kept)
 		if !history.Top {
 			p.Layers = append(p.Layers, l)
 		}

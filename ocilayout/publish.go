@@ -32,6 +32,9 @@ func (l *Layout) Publish(ctx context.Context, image ispec.Descriptor, names ...N
 	if l.held != nil {
 		return errors.New("it is only for an archive")
 	}
+	if l.dir == "" {
+		return errors.New("it has no place")
+	}
 	images, err := describe(image, names)
 	if err != nil {
 		return err
