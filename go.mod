@@ -1,6 +1,6 @@
 module github.com/export-profile/export-profile
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/andybalholm/brotli v1.2.1
@@ -17,10 +17,11 @@ require (
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/pflag v1.1.0
 	go.yaml.in/yaml/v3 v3.0.6
-	golang.org/x/sync v0.16.0
+	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.46.0
 	golang.org/x/term v0.44.0
 	golang.org/x/tools v0.35.0
+	oras.land/oras-go/v2 v2.7.0
 	zombiezen.com/go/sqlite v1.4.2
 )
 

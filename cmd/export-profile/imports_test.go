@@ -34,11 +34,12 @@ var layers = map[string][]string{
 		"profile", "profile/binarycache", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs",
 	},
-	"ocilayout":        {"rootfs"},
-	"ocilayout/verify": {"ocilayout", "rootfs"},
+	"ocilayout":          {"rootfs"},
+	"ocilayout/verify":   {"ocilayout", "rootfs"},
+	"ocilayout/registry": {"ocilayout"},
 	"cmd/export-profile": {
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/source", "profile/tarstore", "profile/trust",
-		"rootfs", "rootfs/overlay", "ocilayout", "ocilayout/verify",
+		"rootfs", "rootfs/overlay", "ocilayout", "ocilayout/registry", "ocilayout/verify",
 	},
 }
 
@@ -61,6 +62,10 @@ var rooms = map[string][]string{
 	"ocilayout/verify": {
 		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
 		"github.com/klauspost/compress", "golang.org/x/sync",
+	},
+	"ocilayout/registry": {
+		"oras.land/oras-go/v2", "github.com/distribution/reference", "golang.org/x/sync",
+		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
 	},
 	"cmd/export-profile": {
 		"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "golang.org/x/term",

@@ -1,0 +1,194 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// fakeRegistry is as much of a registry as pushes need. Like a real one it refuses blobs of another digest,
+// and manifests that name what it does not have.
+type fakeRegistry struct {
+	*httptest.Server
+	login string // NAME:PASSWORD, if it wants one
+	// fault, if not nil, is asked before each request, and says whether it has answered.
+	fault func(w http.ResponseWriter, r *http.Request) bool
+
+	mu        sync.Mutex
+	blobs     map[string]map[digest.Digest][]byte // by repository
+	manifests map[string]map[string][]byte        // by repository, and tag or digest
+	asked     []string                            // METHOD path?query, without what is random
+	received  int64                               // bytes of blobs
+}
+
+func newFake(t *testing.T) *fakeRegistry {
+	f := &fakeRegistry{blobs: make(map[string]map[digest.Digest][]byte), manifests: make(map[string]map[string][]byte)}
+	f.Server = httptest.NewServer(f)
+	t.Cleanup(f.Server.Close)
+	return f
+}
+
+// at names a tag in a repository.
+func (f *fakeRegistry) at(name string) Reference {
+	r, err := ParseReference(strings.TrimPrefix(strings.TrimPrefix(f.URL, "http://"), "https://") + "/" + name)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.fault != nil && f.fault(w, r) {
+		return
+	}
+	if f.login != "" && r.Header.Get("Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte(f.login)) {
+		w.Header().Set("Www-Authenticate", `Basic realm="fake"`)
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED")
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, r.Method+" "+r.URL.String())
+	path := strings.TrimPrefix(r.URL.Path, "/v2/")
+	if repository, rest, ok := strings.Cut(path, "/blobs/"); ok {
+		f.serveBlob(w, r, repository, rest)
+	} else if repository, which, ok := strings.Cut(path, "/manifests/"); ok {
+		f.serveManifest(w, r, repository, which)
+	}
+}
+
+func (f *fakeRegistry) serveBlob(w http.ResponseWriter, r *http.Request, repository, rest string) {
+	if f.blobs[repository] == nil {
+		f.blobs[repository] = make(map[digest.Digest][]byte)
+	}
+	switch d := digest.Digest(r.URL.Query().Get("digest")); r.Method {
+	case http.MethodHead, http.MethodGet:
+		b, ok := f.blobs[repository][digest.Digest(rest)]
+		if !ok {
+			refuse(w, http.StatusNotFound, "BLOB_UNKNOWN")
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+		_, _ = w.Write(b)
+	case http.MethodPost:
+		mount := digest.Digest(r.URL.Query().Get("mount"))
+		if b, ok := f.blobs[r.URL.Query().Get("from")][mount]; ok {
+			f.blobs[repository][mount] = b
+			w.WriteHeader(http.StatusCreated)
+			return
+		}
+		w.Header().Set("Location", "/v2/"+repository+"/blobs/uploads/1")
+		w.WriteHeader(http.StatusAccepted)
+	case http.MethodPut:
+		b, err := io.ReadAll(r.Body)
+		f.received += int64(len(b))
+		if err != nil || digest.FromBytes(b) != d {
+			refuse(w, http.StatusBadRequest, "DIGEST_INVALID")
+			return
+		}
+		f.blobs[repository][d] = b
+		w.WriteHeader(http.StatusCreated)
+	}
+}
+
+func (f *fakeRegistry) serveManifest(w http.ResponseWriter, r *http.Request, repository, which string) {
+	if r.Method != http.MethodPut {
+		b, ok := f.manifests[repository][which]
+		if !ok {
+			refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN")
+			return
+		}
+		var m struct{ MediaType string }
+		_ = json.Unmarshal(b, &m)
+		w.Header().Set("Content-Type", m.MediaType)
+		w.Header().Set("Docker-Content-Digest", digest.FromBytes(b).String())
+		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+		_, _ = w.Write(b)
+		return
+	}
+	b, _ := io.ReadAll(r.Body)
+	var m ispec.Manifest
+	_ = json.Unmarshal(b, &m)
+	for _, d := range append(m.Layers, m.Config) {
+		if _, ok := f.blobs[repository][d.Digest]; !ok {
+			refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN")
+			return
+		}
+	}
+	if f.manifests[repository] == nil {
+		f.manifests[repository] = make(map[string][]byte)
+	}
+	d := digest.FromBytes(b)
+	f.manifests[repository][which], f.manifests[repository][d.String()] = b, b
+	w.Header().Set("Docker-Content-Digest", d.String())
+	w.WriteHeader(http.StatusCreated)
+}
+
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":"said by the fake"}]}`, code)
+}
+
+// tag is the digest that a tag leads to, or "".
+func (f *fakeRegistry) tag(repository, tag string) digest.Digest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b, ok := f.manifests[repository][tag]
+	if !ok {
+		return ""
+	}
+	return digest.FromBytes(b)
+}
+
+// put replaces a blob by anything, or by nothing.
+func (f *fakeRegistry) put(repository string, d digest.Digest, b []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.blobs[repository][d] = b; b == nil {
+		delete(f.blobs[repository], d)
+	}
+}
+
+func (f *fakeRegistry) all(repository string) map[digest.Digest][]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.blobs[repository])
+}
+
+// count says how many requests since the last forget began like this.
+func (f *fakeRegistry) count(prefix string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, a := range f.asked {
+		if strings.HasPrefix(a, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fakeRegistry) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked, f.received = nil, 0
+}
+
+// breakOff answers with less than it promises.
+func breakOff(w http.ResponseWriter, b []byte, n int) {
+	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	_, _ = io.Copy(w, bytes.NewReader(b[:n]))
+	panic(http.ErrAbortHandler)
+}

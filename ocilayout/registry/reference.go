@@ -1,0 +1,65 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	oras "oras.land/oras-go/v2/registry"
+)
+
+// Reference names an image in a registry.
+type Reference struct {
+	Registry   string // docker.io, registry.example.com, localhost:5000
+	Repository string // library/hello
+	Tag        string
+	Digest     digest.Digest // if it is set, it counts and not the tag
+}
+
+// ParseReference parses a name as people write it: hello, hello:v1, registry.example.com/team/hello@sha256:….
+// Without a digest, the tag is latest if there is none.
+func ParseReference(s string) (Reference, error) {
+	named, err := reference.ParseNormalizedNamed(s)
+	if err != nil {
+		return Reference{}, fmt.Errorf("image name %q: %w", s, err)
+	}
+	r := Reference{Registry: reference.Domain(named), Repository: reference.Path(named)}
+	if digested, ok := named.(reference.Digested); ok {
+		r.Digest = digested.Digest()
+		if r.Digest.Algorithm() != digest.SHA256 {
+			return Reference{}, fmt.Errorf("image name %q: unsupported algorithm of digest", s)
+		}
+	} else {
+		named = reference.TagNameOnly(named)
+	}
+	if tagged, ok := named.(reference.Tagged); ok {
+		r.Tag = tagged.Tag()
+	}
+	o := oras.Reference{Registry: r.Registry, Repository: r.Repository, Reference: r.Tag}
+	if err := errors.Join(o.ValidateRegistry(), o.ValidateRepository(), o.ValidateReference()); err != nil {
+		return Reference{}, fmt.Errorf("image name %q: %w", s, err)
+	}
+	return r, nil
+}
+
+// host is where the registry is.
+func (r Reference) host() string { return oras.Reference{Registry: r.Registry}.Host() }
+
+// which is what the repository is asked for.
+func (r Reference) which() string {
+	if r.Digest != "" {
+		return r.Digest.String()
+	}
+	return r.Tag
+}
+
+// Name is the repository with the registry's name, without tag or digest.
+func (r Reference) Name() string { return r.Registry + "/" + r.Repository }
+
+func (r Reference) String() string {
+	if r.Digest != "" {
+		return r.Name() + "@" + r.Digest.String()
+	}
+	return r.Name() + ":" + r.Tag
+}

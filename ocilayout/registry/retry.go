@@ -1,0 +1,145 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+const (
+	tries     = 7
+	firstWait = 500 * time.Millisecond // before the second try; twice as long before each further one
+	longest   = 10 * time.Second       // a wait of our own choice
+	patient   = 2 * time.Minute        // a wait that a registry asks for
+)
+
+// try does something, and does it again if what went wrong may pass.
+func (c *Client) try(ctx context.Context, what string, do func(context.Context) error) error {
+	wait := c.wait
+	for n := 1; ; n++ {
+		err := do(ctx)
+		if err == nil {
+			return nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		failed := &Error{Do: what, Status: status(err), Tries: n, Err: err}
+		if n == tries || !mayPass(err) {
+			return failed
+		}
+		c.explain("%v; trying again", failed)
+		pause := time.NewTimer(wait/2 + rand.N(wait/2+1)) // not all at once
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return context.Cause(ctx)
+		case <-pause.C:
+		}
+		wait = min(2*wait, longest)
+	}
+}
+
+// mayPass says whether the same may succeed a little later.
+func mayPass(err error) bool {
+	var answer *errcode.ErrorResponse
+	if errors.As(err, &answer) {
+		switch s := answer.StatusCode; {
+		case s == http.StatusRequestTimeout, s == http.StatusTooManyRequests:
+			return true
+		case s >= 500:
+			return s != http.StatusNotImplemented && s != http.StatusHTTPVersionNotSupported
+		case s == http.StatusUnauthorized: // the login was good for the upload's beginning, and has expired
+			return answer.Method == http.MethodPut && strings.Contains(answer.URL.Path, "/blobs/uploads/")
+		}
+		return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid) // a restarted registry
+	}
+	var (
+		broken      *transferError
+		request     *url.Error
+		certificate *tls.CertificateVerificationError
+		name        *net.DNSError
+		file        *fs.PathError
+	)
+	switch {
+	case errors.Is(err, errStandstill), errors.As(err, &broken):
+		return true
+	case !errors.As(err, &request), errors.As(err, &certificate), errors.Is(err, http.ErrSchemeMismatch):
+		return false
+	case errors.As(err, &name):
+		return !name.IsNotFound
+	case errors.As(err, &file): // of our own
+		return false
+	}
+	return true
+}
+
+// patience is a transport that leaves registries alone for as long as they ask, in whatever answer they do so.
+type patience struct {
+	next http.RoundTripper
+
+	mu     sync.Mutex
+	before map[string]time.Time // by registry
+}
+
+func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := p.wait(r.Context(), r.URL.Host); err != nil {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, err
+	}
+	answer, err := p.next.RoundTrip(r)
+	if err == nil && (answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable) {
+		p.heed(r.URL.Host, answer.Header.Get("Retry-After"))
+	}
+	return answer, err
+}
+
+// heed reads a Retry-After: seconds, or a date.
+func (p *patience) heed(host, after string) {
+	var wait time.Duration
+	if n, err := strconv.ParseUint(after, 10, 31); err == nil {
+		wait = time.Duration(n) * time.Second
+	} else if at, err := http.ParseTime(after); err == nil {
+		wait = time.Until(at)
+	}
+	until := time.Now().Add(min(wait, patient))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.before == nil {
+		p.before = make(map[string]time.Time)
+	}
+	if until.After(p.before[host]) {
+		p.before[host] = until
+	}
+}
+
+func (p *patience) wait(ctx context.Context, host string) error {
+	for {
+		p.mu.Lock()
+		wait := time.Until(p.before[host])
+		p.mu.Unlock()
+		if wait <= 0 {
+			return nil
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return context.Cause(ctx)
+		case <-pause.C:
+		}
+	}
+}

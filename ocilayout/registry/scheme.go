@@ -1,0 +1,72 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+)
+
+// isPlain says whether a registry is to be talked to in plain HTTP. It may be only
+// if its certificate does not matter or it is on this machine, and is if it does not speak HTTPS.
+func (c *Client) isPlain(ctx context.Context, r Reference) (bool, error) {
+	host := r.host()
+	if !c.options.Insecure && !isLoopback(host) {
+		return false, nil
+	}
+	c.mu.Lock()
+	plain, known := c.plain[host]
+	c.mu.Unlock()
+	if known {
+		return plain, nil
+	}
+	err := c.try(ctx, "reach registry "+r.Registry, func(ctx context.Context) error {
+		_, err := c.ping(ctx, "https://"+host)
+		plain = false
+		var certificate *tls.CertificateVerificationError
+		if err == nil || errors.As(err, &certificate) {
+			return err
+		}
+		// What speaks HTTPS also has an answer for those who do not, but it is another one.
+		status, plainErr := c.ping(ctx, "http://"+host)
+		plain = plainErr == nil && status != http.StatusBadRequest
+		if plain {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.plain[host] = plain
+	return plain, nil
+}
+
+func (c *Client) ping(ctx context.Context, address string) (status int, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/v2/", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = io.CopyN(io.Discard, answer.Body, 4<<10) // so that the connection can be used again
+	return answer.StatusCode, answer.Body.Close()
+}
+
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}

@@ -1,0 +1,164 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// standstill is how long a connection may take none of what is sent.
+const standstill = time.Minute
+
+var errStandstill = fmt.Errorf("nothing could be sent for %v", standstill)
+
+// put puts a blob into the repository unless it has it.
+func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-p.slots }()
+	what := fmt.Sprintf("push blob %s to %s", b.Digest, p.to.Name())
+	from := p.mountable(b)
+	return p.client.try(p.scoped(ctx, from), what, func(ctx context.Context) error {
+		there, err := p.repo.Blobs().Exists(ctx, b.Descriptor)
+		switch {
+		case err != nil:
+			return err
+		case there:
+			p.count(func(s *Stats) { s.Present++ })
+			return nil
+		case from != "":
+			err := p.mount(ctx, b, from)
+			switch status(err) {
+			case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+				p.client.explain("%s: not from %s: %v", what, from, err)
+				from = "" // it might be allowed to push without that
+			default:
+				return err
+			}
+		}
+		return p.send(ctx, b)
+	})
+}
+
+// mount asks the registry to take a blob from another repository. If it does not want to, it is sent.
+func (p *Push) mount(ctx context.Context, b ocilayout.Blob, from string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var body *sending
+	err := p.repo.Mount(ctx, b.Descriptor, from, func() (_ io.ReadCloser, err error) {
+		body, err = p.open(ctx, b, cancel)
+		return body, err
+	})
+	if body != nil {
+		return p.sent(ctx, body, err)
+	}
+	if err == nil {
+		p.count(func(s *Stats) { s.Mounted++ })
+	}
+	return err
+}
+
+func (p *Push) send(ctx context.Context, b ocilayout.Blob) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	body, err := p.open(ctx, b, cancel)
+	if err != nil {
+		return err
+	}
+	return p.sent(ctx, body, p.repo.Blobs().Push(ctx, b.Descriptor, body))
+}
+
+// sent settles the account of a blob that was sent, or not.
+func (p *Push) sent(ctx context.Context, body *sending, err error) error {
+	n := body.end()
+	if err == nil {
+		p.count(func(s *Stats) { s.Sent++; s.SentBytes += n })
+		return nil
+	}
+	body.progress(-n)
+	if errors.Is(context.Cause(ctx), errStandstill) {
+		return errStandstill
+	}
+	return err
+}
+
+func (p *Push) count(f func(*Stats)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&p.stats)
+}
+
+func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.CancelCauseFunc) (*sending, error) {
+	r, err := b.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f, ok := r.(*os.File); ok {
+		fi, err := f.Stat()
+		if err == nil && fi.Size() != b.Size {
+			err = fmt.Errorf("%q has %d bytes instead of %d", f.Name(), fi.Size(), b.Size)
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	s := &sending{r: r, progress: p.client.options.Sent}
+	if s.progress == nil {
+		s.progress = func(int64) {}
+	}
+	s.stall = time.AfterFunc(standstill, func() { cancel(errStandstill) })
+	return s, nil
+}
+
+// sending is a blob while it is sent. The transport may still read it after its request has ended.
+type sending struct {
+	r        io.ReadCloser
+	progress func(int64)
+	stall    *time.Timer
+
+	mu   sync.Mutex
+	n    int64
+	over bool
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return 0, os.ErrClosed
+	}
+	s.n += int64(n)
+	s.progress(int64(n))
+	if err != nil {
+		s.stall.Stop() // the rest is up to the registry
+	} else {
+		s.stall.Reset(standstill)
+	}
+	return n, err
+}
+
+func (s *sending) Close() error {
+	s.stall.Stop()
+	return s.r.Close()
+}
+
+// end counts what was sent; what is read from now on is nobody's business.
+func (s *sending) end() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.stall.Stop()
+	return s.n
+}
