@@ -1,13 +1,16 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"strings"
 	"syscall"
 
+	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/exportstore"
 	"github.com/export-profile/export-profile/profile/localstore"
@@ -23,6 +26,8 @@ func hint(err error) string {
 		ambiguous *profile.AmbiguousError
 		closure   *profile.ClosureError
 		format    *exportstore.FormatError
+		pushing   *registry.Error
+		cert      *tls.CertificateVerificationError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -37,6 +42,12 @@ func hint(err error) string {
 		return "export all that the profile needs: nix-store --export $(nix-store -qR PROFILE)"
 	case errors.Is(err, profile.ErrUntrusted):
 		return "trust the key of whoever signs there with --trusted-public-key, or, if you trust the place itself, use --no-check-sigs"
+	case errors.Is(err, registry.ErrDenied):
+		return "log in with podman login or docker login, or name a file with the login in REGISTRY_AUTH_FILE"
+	case errors.As(err, &pushing) && errors.As(err, &cert):
+		return "name the file of the certificate's authority with --registry-ca, or accept any with --tls-verify=false"
+	case errors.As(err, &pushing) && errors.Is(err, http.ErrSchemeMismatch):
+		return "--tls-verify=false allows plain HTTP"
 	case errors.As(err, &format):
 		return "an export stream is made by: nix-store --export $(nix-store -qR PROFILE) > FILE"
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -20,18 +17,21 @@ const imageHelp = `examples:
   export-profile image --from hello.export --entrypoint hello --user app:1000 oci:hello:v1
   export-profile image --from https://cache.example.com --profile /nix/store/…-hello-1.0 oci:hello:v1
   nix-store --export $(nix-store -qR ./result) | export-profile image --from - oci:hello:v1
+  export-profile image --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
 
 Makes an OCI image of a profile and everything it refers to, and prints its digest.
 The same closure gives the same digest, from any source, on any machine.
 
 DEST is oci:DIR[:TAG] or oci:DIR:NAME:TAG. DIR is a new or an empty directory,
-or an OCI layout, which keeps the images of other tags.
+or an OCI layout, which keeps the images of other tags. Or it is docker://REGISTRY/NAME[:TAG]:
+layers that the registry has are not sent; logins are those of podman login and docker login.
 PATH and the certificates' variables are set; --env overrides them.
 `
 
 type imageOptions struct {
 	assembly
 	layerFlags
+	registryFlags
 	saying
 	config      configFlags
 	tags        []string
@@ -48,13 +48,14 @@ type imageOptions struct {
 func setupImage(fs *pflag.FlagSet) runFunc {
 	o := &imageOptions{}
 	o.assembly.flags(fs)
-	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; repeatable")
+	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; in a registry, a further tag; repeatable")
 	o.config.flags(fs)
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
 	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
 	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
 	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
 	o.layerFlags.flags(fs)
+	o.registryFlags.flags(fs)
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
@@ -88,6 +89,9 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
+	if err := o.registryFlags.check(dest); err != nil {
+		return err
+	}
 	image, err := o.image()
 	if err != nil {
 		return err
@@ -113,33 +117,30 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if o.user != "" {
 		image.Config.User = all.user.ID()
 	}
-	plan, err := o.plan(ctx, say, all.parts, layering)
+	plan, err := o.plan(ctx, say, all.parts, layering, &o.registryFlags)
 	if err != nil {
 		return err
 	}
 	image.Layers = layersOn(plan.layers, all.top.Layers)
 
-	writing := say.progress("writing", all.closure.Size())
-	layout, err := ocilayout.Open(ctx, dest.dir, ocilayout.Options{
+	writing := say.progressSending("writing", all.closure.Size(), &o.sent)
+	out, err := dest.open(ctx, o, say, ocilayout.Options{
 		Progress:    writing.add,
 		Sync:        o.sync,
 		Cache:       o.cacheFlags.layers(say),
 		VerifyCache: o.verifyCache,
 		Explain:     say.debugf,
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "make it first: mkdir -p %s", filepath.Dir(dest.dir))
-	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, layout.Close()) }()
-	desc, err := layout.AddImage(ctx, image)
+	defer func() { err = errors.Join(err, out.Close()) }()
+	desc, err := out.AddImage(ctx, image)
 	writing.done()
 	if err != nil {
 		return err
 	}
-	for _, r := range layout.Results() {
+	for _, r := range out.Results() {
 		say.debugf("layer %s: %v, %d bytes", r.Name, r.How, r.Size)
 	}
 	var digest *pending
@@ -149,7 +150,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 		}
 		defer digest.remove()
 	}
-	if err := layout.Publish(ctx, desc, dest.names...); err != nil {
+	if err := out.publish(ctx, desc); err != nil {
 		return err
 	}
 
@@ -158,25 +159,20 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 			return err
 		}
 	}
-	changed, err := plan.compare(ctx, say, dest)
-	if err != nil {
-		return err
-	}
+	changed := plan.compare(say, out.Added())
 	o.trim(say)
 	if o.json {
 		return printJSON(t.out, struct {
-			Digest   string         `json:"digest"`
-			Layout   string         `json:"layout"`
-			Tags     []string       `json:"tags"`
-			Names    []string       `json:"names,omitempty"`
+			Digest string `json:"digest"`
+			place
 			Platform ispec.Platform `json:"platform"`
 			Layers   int            `json:"layers"`
 			Previous *changes       `json:"previous,omitempty"`
 			contents
-		}{desc.Digest.String(), dest.dir, dest.tags(), dest.fullNames(), image.Platform, len(image.Layers), changed, all.contents()})
+		}{desc.Digest.String(), dest.place(), image.Platform, len(image.Layers), changed, all.contents()})
 	}
 	fmt.Fprintln(t.out, desc.Digest)
-	say.hintf("load it with: podman tag $(podman pull -q oci:%s:%s) %s", dest.dir, dest.names[0].Tag, dest.suggestedName())
+	say.hintf("%s", dest.next())
 	return nil
 }
 
@@ -218,93 +214,4 @@ func (o *imageOptions) imagePlatform(arch string, say *speaker) (ispec.Platform,
 		return ispec.Platform{}, usagef("as in --platform linux/amd64", "the profile has no programs that say which platform they are for")
 	}
 	return ispec.Platform{OS: "linux", Architecture: arch}, nil
-}
-
-// destination is where an image goes and what it is called there.
-type destination struct {
-	dir   string
-	names []ocilayout.Name
-}
-
-// transports are those of skopeo and podman, by which people will try to name a destination.
-var transports = []string{"oci-archive", "docker-archive", "docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball", "tar"}
-
-// parseDestination parses oci:DIR[:TAG|:NAME:TAG] and the names that --tag adds.
-func parseDestination(word string, tags []string) (*destination, error) {
-	const example = "as in oci:hello:v1"
-	for _, t := range transports {
-		if strings.HasPrefix(word, t+":") {
-			return nil, usagef(example, "destination %q: %s: is not supported, only oci: is", word, t)
-		}
-	}
-	dir, name, named := strings.Cut(strings.TrimPrefix(word, "oci:"), ":")
-	if dir == "" {
-		return nil, usagef(example, "destination %q: no directory", word)
-	}
-	d := &destination{dir: dir}
-	var own ocilayout.Name
-	switch {
-	case named && strings.ContainsAny(name, ":/"):
-		n, err := ocilayout.ParseReference(name)
-		if err != nil {
-			return nil, usagef(example, "destination %q: %v", word, err)
-		}
-		own = n
-	case named:
-		tag, err := ocilayout.ParseTag(name)
-		if err != nil {
-			return nil, usagef(example, "destination %q: %v", word, err)
-		}
-		own = ocilayout.Name{Tag: tag}
-	}
-	for _, t := range tags {
-		n, err := ocilayout.ParseReference(t)
-		if err != nil {
-			return nil, usagef("as in --tag registry.example.com/team/hello:v1", "--tag: %v", err)
-		}
-		d.names = append(d.names, n)
-	}
-	switch {
-	case !named && len(d.names) == 0:
-		d.names = []ocilayout.Name{{Tag: "latest"}}
-	case named && own.Full == "" && len(d.names) > 0:
-		d.names[0].Tag = own.Tag // the place in the layout; --tag is the name
-	case named:
-		d.names = append([]ocilayout.Name{own}, d.names...)
-	}
-	return d, nil
-}
-
-func (d *destination) tags() []string {
-	var tags []string
-	for _, n := range d.names {
-		tags = append(tags, n.Tag)
-	}
-	return tags
-}
-
-func (d *destination) fullNames() []string {
-	var full []string
-	for _, n := range d.names {
-		if n.Full != "" {
-			full = append(full, n.Full)
-		}
-	}
-	return full
-}
-
-// suggestedName is a name to load the image under.
-func (d *destination) suggestedName() string {
-	if full := d.fullNames(); len(full) > 0 {
-		return full[0]
-	}
-	dir := d.dir
-	if abs, err := filepath.Abs(dir); err == nil {
-		dir = abs
-	}
-	n, err := ocilayout.ParseReference(strings.ToLower(filepath.Base(dir)) + ":" + d.names[0].Tag)
-	if err != nil {
-		return "NAME"
-	}
-	return strings.TrimPrefix(n.Full, "docker.io/library/")
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -21,13 +22,15 @@ type layerFlags struct {
 	layersFile string
 	previous   string
 	maxWaste   int
+
+	registered *registry.Reference // what previous names, if it is in a registry
 }
 
 func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.layers, "layers", "auto", "divide store paths into layers: `auto|single|per-path`")
 	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60, 120 with --previous or per-path)")
 	fs.StringVar(&f.layersFile, "layers-file", "", "take from `FILE` which store paths are together; each line NAME: PATTERN…")
-	fs.StringVar(&f.previous, "previous", "", "keep the layers of the image in `LAYOUT[:TAG]` as far as they are still wanted")
+	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) as far as they are still wanted")
 	fs.IntVar(&f.maxWaste, "max-waste", ocilayout.DefaultMaxWaste,
 		"with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
 }
@@ -42,6 +45,13 @@ func (f *layerFlags) options() (o ocilayout.StickyOptions, err error) {
 		return o, usagef("as in --max-waste 10", "--max-waste: want 0 to 100 percent, not %d", f.maxWaste)
 	case f.previous == "" && f.maxWaste != ocilayout.DefaultMaxWaste:
 		return o, usagef("", "--max-waste is about the layers of --previous, and there is none")
+	}
+	if name, ok := strings.CutPrefix(f.previous, "docker://"); ok {
+		r, err := registry.ParseReference(name)
+		if err != nil {
+			return o, usagef("as in --previous docker://registry.example.com/team/hello:v1", "--previous: %v", err)
+		}
+		f.registered = &r
 	}
 	if o.Mode, err = ocilayout.ParseMode(f.layers); err != nil {
 		return o, usagef("as in --layers single", "--layers: %v", err)
@@ -71,18 +81,19 @@ type planned struct {
 }
 
 // plan divides parts into layers. Nothing of them is read.
-func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part, o ocilayout.StickyOptions) (p planned, err error) {
+func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part, o ocilayout.StickyOptions, r *registryFlags) (p planned, err error) {
 	const more = "allow more with --max-layers, or leave the division to --layers auto"
 	if f.previous == "" {
 		p.layers, err = ocilayout.Plan(parts, o.PlanOptions)
 		return p, withHint(err, more)
 	}
-	dir, tag, _ := strings.Cut(strings.TrimPrefix(f.previous, "oci:"), ":")
-	p.previous, err = ocilayout.ReadPrevious(ctx, dir, tag)
+	p.previous, err = f.readPrevious(ctx, say, r)
 	switch {
 	case errors.Is(err, ocilayout.ErrForeign), errors.Is(err, fs.ErrNotExist): // as in the first run of a CI job
 		say.notef("all layers are new: %v", err)
 		p.previous = nil
+	case err != nil && hint(err) != "":
+		return p, err
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
@@ -91,6 +102,18 @@ func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part
 		say.notef("%s", reason)
 	}
 	return p, withHint(err, more)
+}
+
+func (f *layerFlags) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.Previous, error) {
+	if f.registered == nil {
+		dir, tag, _ := strings.Cut(strings.TrimPrefix(f.previous, "oci:"), ":")
+		return ocilayout.ReadPrevious(ctx, dir, tag)
+	}
+	client, err := r.client(say)
+	if err != nil {
+		return nil, err
+	}
+	return client.ReadPrevious(ctx, *f.registered)
 }
 
 // changes are what is different for those who have the previous image.
@@ -107,13 +130,9 @@ type changes struct {
 }
 
 // compare compares the image that was written with the previous one.
-func (p planned) compare(ctx context.Context, say *speaker, d *destination) (*changes, error) {
+func (p planned) compare(say *speaker, next *ocilayout.Previous) *changes {
 	if p.previous == nil {
-		return nil, nil
-	}
-	next, err := ocilayout.ReadPrevious(ctx, d.dir, d.names[0].Tag)
-	if err != nil {
-		return nil, err
+		return nil
 	}
 	c := &changes{
 		Digest: p.previous.Digest.String(),
@@ -123,5 +142,5 @@ func (p planned) compare(ctx context.Context, say *speaker, d *destination) (*ch
 	c.Fetch, c.Had = p.previous.Fetch(next)
 	say.notef("layers: %d kept, %d rebuilt, %d dropped, %d new; whoever has the previous image fetches %s and has %s; %s of %s are dead",
 		c.Kept, c.Rebuilt, c.Dropped, c.Added, humanBytes(c.Fetch), humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
-	return c, nil
+	return c
 }

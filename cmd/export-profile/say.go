@@ -87,6 +87,11 @@ const every = 10 * time.Second
 
 // progress begins to say how many of total bytes are done; 0 if nobody knows the total.
 func (s *speaker) progress(what string, total int64) *progress {
+	return s.progressSending(what, total, new(atomic.Int64))
+}
+
+// progressSending also says how many bytes have been sent meanwhile, if any.
+func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) *progress {
 	s.close()
 	p := &progress{stop: make(chan struct{}), stopped: make(chan struct{})}
 	s.current = p
@@ -123,17 +128,25 @@ func (s *speaker) progress(what string, total int64) *progress {
 					n = min(n, total) // contents are read once, but links and headers count in the total
 				}
 				if n > 0 {
+					p.bar.Describe(what + sending(sent))
 					_ = p.bar.Set64(n)
 				}
 			case s.quiet || n == 0:
 			case total > 0:
-				fmt.Fprintf(s.w, "export-profile: %s: %d of %d MB\n", what, n/1e6, total/1e6)
+				fmt.Fprintf(s.w, "export-profile: %s: %d of %d MB%s\n", what, n/1e6, total/1e6, sending(sent))
 			default:
-				fmt.Fprintf(s.w, "export-profile: %s: %d MB\n", what, n/1e6)
+				fmt.Fprintf(s.w, "export-profile: %s: %d MB%s\n", what, n/1e6, sending(sent))
 			}
 		}
 	}()
 	return p
+}
+
+func sending(sent *atomic.Int64) string {
+	if n := sent.Load(); n > 0 {
+		return fmt.Sprintf(", %d MB sent", n/1e6)
+	}
+	return ""
 }
 
 // add may be called from several goroutines.

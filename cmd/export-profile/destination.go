@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// destination is where an image goes and what it is called there. Each kind has a type, in a file of its own.
+type destination interface {
+	// open makes ready to write an image there. Nothing is visible before it is published.
+	open(ctx context.Context, o *imageOptions, say *speaker, l ocilayout.Options) (*output, error)
+	// place is where the image is, for those who read JSON.
+	place() place
+	// next is what people may want to do with the image then.
+	next() string
+}
+
+// kinds are those of destinations, by how they begin. What begins like none of them is a layout's directory.
+func kinds() []kind {
+	return []kind{
+		{"oci:", parseLayout},
+		{"docker://", parsePushed},
+	}
+}
+
+type kind struct {
+	prefix string
+	// parse parses what follows the prefix, and the names that --tag adds. Its errors are usage errors; word is for them.
+	parse func(word, rest string, tags []string) (destination, error)
+}
+
+// output is an image that is being written.
+type output struct {
+	*ocilayout.Layout
+	publish func(context.Context, ispec.Descriptor) error
+}
+
+// place is what the result says of where an image is.
+type place struct {
+	Layout     string   `json:"layout,omitempty"`
+	Repository string   `json:"repository,omitempty"`
+	Tags       []string `json:"tags"`
+	Names      []string `json:"names,omitempty"`
+	Pushed     *pushed  `json:"pushed,omitempty"`
+}
+
+// transports are those of skopeo and podman, by which people will try to name a destination.
+var transports = []string{"oci-archive", "docker-archive", "docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball", "tar"}
+
+// parseDestination parses a destination of any kind and the names that --tag adds.
+func parseDestination(word string, tags []string) (destination, error) {
+	var prefixes []string
+	for _, k := range kinds() {
+		if rest, ok := strings.CutPrefix(word, k.prefix); ok {
+			return k.parse(word, rest, tags)
+		}
+		prefixes = append(prefixes, k.prefix)
+	}
+	for _, t := range transports {
+		if strings.HasPrefix(word, t+":") {
+			return nil, usagef("as in oci:hello:v1", "destination %q: %s: is not supported, only %s", word, t, strings.Join(prefixes, " and "))
+		}
+	}
+	return parseLayout(word, word, tags)
+}

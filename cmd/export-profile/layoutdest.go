@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// layoutDestination is an image in a layout.
+type layoutDestination struct {
+	dir   string
+	names []ocilayout.Name
+}
+
+func (d *layoutDestination) open(ctx context.Context, _ *imageOptions, _ *speaker, l ocilayout.Options) (*output, error) {
+	layout, err := ocilayout.Open(ctx, d.dir, l)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, withHint(err, "make it first: mkdir -p %s", filepath.Dir(d.dir))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &output{layout, func(ctx context.Context, image ispec.Descriptor) error {
+		return layout.Publish(ctx, image, d.names...)
+	}}, nil
+}
+
+func (d *layoutDestination) place() place {
+	return place{Layout: d.dir, Tags: d.tags(), Names: d.fullNames()}
+}
+
+func (d *layoutDestination) next() string {
+	return fmt.Sprintf("load it with: podman tag $(podman pull -q oci:%s:%s) %s", d.dir, d.names[0].Tag, d.suggestedName())
+}
+
+// parseLayout parses DIR[:TAG|:NAME:TAG].
+func parseLayout(word, rest string, tags []string) (destination, error) {
+	const example = "as in oci:hello:v1"
+	dir, name, named := strings.Cut(rest, ":")
+	if dir == "" {
+		return nil, usagef(example, "destination %q: no directory", word)
+	}
+	d := &layoutDestination{dir: dir}
+	var own ocilayout.Name
+	switch {
+	case named && strings.ContainsAny(name, ":/"):
+		n, err := ocilayout.ParseReference(name)
+		if err != nil {
+			return nil, usagef(example, "destination %q: %v", word, err)
+		}
+		own = n
+	case named:
+		tag, err := ocilayout.ParseTag(name)
+		if err != nil {
+			return nil, usagef(example, "destination %q: %v", word, err)
+		}
+		own = ocilayout.Name{Tag: tag}
+	}
+	for _, t := range tags {
+		n, err := ocilayout.ParseReference(t)
+		if err != nil {
+			return nil, usagef("as in --tag registry.example.com/team/hello:v1", "--tag: %v", err)
+		}
+		d.names = append(d.names, n)
+	}
+	switch {
+	case !named && len(d.names) == 0:
+		d.names = []ocilayout.Name{{Tag: "latest"}}
+	case named && own.Full == "" && len(d.names) > 0:
+		d.names[0].Tag = own.Tag // the place in the layout; --tag is the name
+	case named:
+		d.names = append([]ocilayout.Name{own}, d.names...)
+	}
+	return d, nil
+}
+
+func (d *layoutDestination) tags() []string {
+	var tags []string
+	for _, n := range d.names {
+		tags = append(tags, n.Tag)
+	}
+	return tags
+}
+
+func (d *layoutDestination) fullNames() []string {
+	var full []string
+	for _, n := range d.names {
+		if n.Full != "" {
+			full = append(full, n.Full)
+		}
+	}
+	return full
+}
+
+// suggestedName is a name to load the image under.
+func (d *layoutDestination) suggestedName() string {
+	if full := d.fullNames(); len(full) > 0 {
+		return full[0]
+	}
+	dir := d.dir
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	n, err := ocilayout.ParseReference(strings.ToLower(filepath.Base(dir)) + ":" + d.names[0].Tag)
+	if err != nil {
+		return "NAME"
+	}
+	return strings.TrimPrefix(n.Full, "docker.io/library/")
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/registry"
+)
+
+// pushDestination is an image in a registry.
+type pushDestination struct {
+	image registry.Reference
+	tags  []string
+	stats registry.Stats
+}
+
+// pushed is what became of an image's blobs, for those who read JSON.
+type pushed struct {
+	Sent    int   `json:"sentBlobs"`
+	Mounted int   `json:"mountedBlobs"`
+	Present int   `json:"presentBlobs"`
+	Bytes   int64 `json:"sentBytes"`
+}
+
+// parsePushed parses REGISTRY/NAME[:TAG]. A --tag is one there, with the same name before it or none.
+func parsePushed(word, rest string, tags []string) (destination, error) {
+	const example = "as in docker://registry.example.com/team/hello:v1"
+	image, err := registry.ParseReference(rest)
+	if err != nil {
+		return nil, usagef(example, "destination %q: %v", word, err)
+	}
+	if image.Digest != "" {
+		return nil, usagef(example, "destination %q: has a digest, which is the result, not a name", word)
+	}
+	d := &pushDestination{image: image, tags: []string{image.Tag}}
+	for _, t := range tags {
+		name := t
+		if !strings.ContainsAny(t, ":/") {
+			name = image.Name() + ":" + t
+		}
+		r, err := registry.ParseReference(name)
+		if err != nil {
+			return nil, usagef("as in --tag v1.2", "--tag: %v", err)
+		}
+		if r.Name() != image.Name() || r.Digest != "" {
+			return nil, usagef("as in --tag v1.2", "--tag %q: want a tag of %s, where the image goes", t, image.Name())
+		}
+		d.tags = append(d.tags, r.Tag)
+	}
+	return d, nil
+}
+
+func (d *pushDestination) open(ctx context.Context, o *imageOptions, say *speaker, l ocilayout.Options) (*output, error) {
+	client, err := o.client(say)
+	if err != nil {
+		return nil, err
+	}
+	push, err := client.Push(ctx, d.image, o.registryFlags.from)
+	if err != nil {
+		return nil, err
+	}
+	l.Deliver = push.Blob
+	layout, err := ocilayout.OpenStaged(o.cacheDir(), l)
+	if err != nil {
+		return nil, err
+	}
+	return &output{layout, func(ctx context.Context, image ispec.Descriptor) error {
+		manifest, err := layout.Manifest(image)
+		if err != nil {
+			return err
+		}
+		if err := push.Manifest(ctx, image, manifest, d.tags...); err != nil {
+			return err
+		}
+		d.stats = push.Stats()
+		say.notef("pushed to %s: %d blobs sent (%s), %d from another repository, %d were there",
+			d.image.Name(), d.stats.Sent, humanBytes(d.stats.SentBytes), d.stats.Mounted, d.stats.Present)
+		return nil
+	}}, nil
+}
+
+func (d *pushDestination) place() place {
+	return place{
+		Repository: d.image.Name(), Tags: d.tags,
+		Pushed: &pushed{d.stats.Sent, d.stats.Mounted, d.stats.Present, d.stats.SentBytes},
+	}
+}
+
+func (d *pushDestination) next() string {
+	return fmt.Sprintf("run it with: podman run --rm %s", d.image)
+}

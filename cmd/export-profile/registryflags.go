@@ -1,0 +1,95 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout/registry"
+)
+
+// registryFlags say how registries are talked to.
+type registryFlags struct {
+	tlsVerify  bool
+	registryCA string
+	mountFrom  string
+
+	from   *registry.Reference // what --mount-from names, or nil
+	sent   atomic.Int64        // bytes, for progress
+	shared *registry.Client
+}
+
+func (f *registryFlags) flags(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "with =false, accept any certificate of a registry, and plain HTTP")
+	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries with a certificate of those in `FILE` (PEM), too; --ca-file is about the image")
+	fs.StringVar(&f.mountFrom, "mount-from", "", "take blobs from `NAME`, another repository of the registry that is pushed to, if it has them")
+}
+
+// client is made when a registry is first talked to.
+func (f *registryFlags) client(say *speaker) (*registry.Client, error) {
+	if f.shared != nil {
+		return f.shared, nil
+	}
+	o := registry.Options{
+		Insecure: !f.tlsVerify,
+		Proxy:    http.ProxyFromEnvironment,
+		Sent:     func(n int64) { f.sent.Add(n) },
+		Explain:  say.debugf,
+	}
+	var err error
+	if o.AuthFiles, err = authFiles(); err != nil {
+		return nil, err
+	}
+	if f.registryCA != "" {
+		if o.CA, err = os.ReadFile(f.registryCA); err != nil {
+			return nil, fmt.Errorf("read certificates of registries: %w", err)
+		}
+	}
+	f.shared, err = registry.New(o)
+	return f.shared, err
+}
+
+// check reads what the flags say for a destination before anything long is begun.
+func (f *registryFlags) check(d destination) error {
+	if f.mountFrom == "" {
+		return nil
+	}
+	const example = "as in --mount-from registry.example.com/team/other docker://registry.example.com/team/hello"
+	r, err := registry.ParseReference(f.mountFrom)
+	if err != nil {
+		return usagef(example, "--mount-from: %v", err)
+	}
+	to, ok := d.(*pushDestination)
+	if !ok || to.image.Registry != r.Registry {
+		return usagef(example, "--mount-from: the image does not go to %s", r.Registry)
+	}
+	f.from = &r
+	return nil
+}
+
+// authFiles are the files in which podman looks for logins, in its order; docker's is the last.
+func authFiles() ([]string, error) {
+	if name := os.Getenv("REGISTRY_AUTH_FILE"); name != "" {
+		if _, err := os.Stat(name); err != nil {
+			return nil, fmt.Errorf("REGISTRY_AUTH_FILE: %w", err)
+		}
+		return []string{name}, nil
+	}
+	runtime := cmp.Or(os.Getenv("XDG_RUNTIME_DIR"), filepath.Join("/run/containers", strconv.Itoa(os.Getuid())))
+	files := []string{filepath.Join(runtime, "containers/auth.json")}
+	if dir, err := os.UserConfigDir(); err == nil {
+		files = append(files, filepath.Join(dir, "containers/auth.json"))
+	}
+	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
+		files = append(files, filepath.Join(dir, "config.json"))
+	} else if home, err := os.UserHomeDir(); err == nil {
+		files = append(files, filepath.Join(home, ".docker/config.json"))
+	}
+	return files, nil
+}
