@@ -24,6 +24,8 @@ func kinds() []kind {
 	return []kind{
 		{"oci:", parseLayout},
 		{"docker://", parsePushed},
+		{"oci-archive:", parseOCIArchive},
+		{"docker-archive:", parseDockerArchive},
 	}
 }
 
@@ -37,11 +39,13 @@ type kind struct {
 type output struct {
 	*ocilayout.Layout
 	publish func(context.Context, ispec.Descriptor) error
+	stdout  bool // the image itself goes there
 }
 
 // place is what the result says of where an image is.
 type place struct {
 	Layout     string   `json:"layout,omitempty"`
+	Archive    string   `json:"archive,omitempty"`
 	Repository string   `json:"repository,omitempty"`
 	Tags       []string `json:"tags"`
 	Names      []string `json:"names,omitempty"`
@@ -49,7 +53,7 @@ type place struct {
 }
 
 // transports are those of skopeo and podman, by which people will try to name a destination.
-var transports = []string{"oci-archive", "docker-archive", "docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball", "tar"}
+var transports = []string{"docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball"}
 
 // parseDestination parses a destination of any kind and the names that --tag adds.
 func parseDestination(word string, tags []string) (destination, error) {

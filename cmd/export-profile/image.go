@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -17,6 +19,7 @@ const imageHelp = `examples:
   export-profile image --from hello.export --entrypoint hello --user app:1000 oci:hello:v1
   export-profile image --from https://cache.example.com --profile /nix/store/…-hello-1.0 oci:hello:v1
   nix-store --export $(nix-store -qR ./result) | export-profile image --from - oci:hello:v1
+  export-profile image --tag hello:v1 docker-archive:- | podman load
   export-profile image --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
 
 Makes an OCI image of a profile and everything it refers to, and prints its digest.
@@ -25,6 +28,8 @@ The same closure gives the same digest, from any source, on any machine.
 DEST is oci:DIR[:TAG] or oci:DIR:NAME:TAG. DIR is a new or an empty directory,
 or an OCI layout, which keeps the images of other tags. Or it is docker://REGISTRY/NAME[:TAG]:
 layers that the registry has are not sent; logins are those of podman login and docker login.
+oci-archive:FILE and docker-archive:FILE are one tar that podman, Docker and containerd load, with --tag for its name;
+tar:FILE is the root filesystem alone. FILE can be - for standard output.
 PATH and the certificates' variables are set; --env overrides them.
 `
 
@@ -43,6 +48,8 @@ type imageOptions struct {
 	digestFile  string
 	verifyCache bool
 	sync        bool
+
+	stdout io.Writer // for an image that goes there
 }
 
 func setupImage(fs *pflag.FlagSet) runFunc {
@@ -78,8 +85,31 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 		case len(args) != 1:
 			return usagef("as in export-profile image oci:hello:v1", "image: want one destination, not %d", len(args))
 		}
+		o.stdout = t.out
+		if file, ok := tarDestination(args[0]); ok {
+			return o.runTar(ctx, t, file)
+		}
 		return o.run(ctx, t, args[0])
 	}
+}
+
+// runTar writes the root filesystem alone, as one tar. What is about an image's config has no place in it.
+func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err error) {
+	say := o.speaker(t)
+	defer say.close()
+	if o.previous != "" || o.digestFile != "" || o.json || len(o.tags) > 0 {
+		return usagef("", "tar: is a root filesystem and no image: it has no --tag, --previous, --digest-file or --json")
+	}
+	compression, err := ocilayout.ParseCompression(cmp.Or(o.compression, "none"))
+	if err != nil {
+		return usagef("as in --compression zstd:3", "--compression: %v", err)
+	}
+	all, store, err := o.assemble(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	return writeTar(ctx, t, say, all, file, compression, o.sync)
 }
 
 func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err error) {
@@ -170,6 +200,10 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 			Previous *changes       `json:"previous,omitempty"`
 			contents
 		}{desc.Digest.String(), dest.place(), image.Platform, len(image.Layers), changed, all.contents()})
+	}
+	if out.stdout {
+		say.debugf("digest: %s", desc.Digest)
+		return nil
 	}
 	fmt.Fprintln(t.out, desc.Digest)
 	say.hintf("%s", dest.next())

@@ -16,7 +16,8 @@ import (
 // layoutDestination is an image in a layout.
 type layoutDestination struct {
 	dir   string
-	names []ocilayout.Name
+	names []ocilayout.Name // at least one
+	named bool             // behind the directory
 }
 
 func (d *layoutDestination) open(ctx context.Context, _ *imageOptions, _ *speaker, l ocilayout.Options) (*output, error) {
@@ -27,7 +28,7 @@ func (d *layoutDestination) open(ctx context.Context, _ *imageOptions, _ *speake
 	if err != nil {
 		return nil, err
 	}
-	return &output{layout, func(ctx context.Context, image ispec.Descriptor) error {
+	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		return layout.Publish(ctx, image, d.names...)
 	}}, nil
 }
@@ -47,7 +48,7 @@ func parseLayout(word, rest string, tags []string) (destination, error) {
 	if dir == "" {
 		return nil, usagef(example, "destination %q: no directory", word)
 	}
-	d := &layoutDestination{dir: dir}
+	d := &layoutDestination{dir: dir, named: named}
 	var own ocilayout.Name
 	switch {
 	case named && strings.ContainsAny(name, ":/"):

@@ -68,7 +68,7 @@ func (d *pushDestination) open(ctx context.Context, o *imageOptions, say *speake
 	if err != nil {
 		return nil, err
 	}
-	return &output{layout, func(ctx context.Context, image ispec.Descriptor) error {
+	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		manifest, err := layout.Manifest(image)
 		if err != nil {
 			return err

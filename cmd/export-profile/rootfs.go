@@ -9,16 +9,19 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
 const rootfsHelp = `examples:
   export-profile rootfs ./root
   export-profile rootfs --from hello.export --writable ./root
+  export-profile rootfs tar:- | podman import - hello
   export-profile rootfs --env-file env ./root && podman run --env-file env --rootfs "$PWD/root" curl --version
 
 Writes a root filesystem: the profile's closure in /nix/store, /run/profile, /etc with certificates,
-/bin/sh and /usr/bin/env if the profile has them, accounts, /tmp. DIR must not exist yet.
+/bin/sh and /usr/bin/env if the profile has them, accounts, /tmp. DIR must not exist yet;
+tar:FILE, or tar:- for standard output, is one tar instead.
 It needs no privilege; without any, all files belong to whoever runs it.
 
 ` + "`export-profile ROOTDIR`" + `, with a slash in the name, makes the same tree as the original script:
@@ -68,7 +71,11 @@ func setupScript(fs *pflag.FlagSet) runFunc {
 func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
-	if _, err := os.Lstat(dir); err == nil {
+	file, isTar := tarDestination(dir)
+	if isTar && (o.writable || o.json) {
+		return usagef("", "--writable and --json are about a directory, not about tar:")
+	}
+	if _, err := os.Lstat(dir); err == nil && !isTar {
 		return fmt.Errorf("write root filesystem %q: %w", dir, os.ErrExist)
 	}
 	all, store, err := o.assemble(ctx, t, say)
@@ -77,6 +84,9 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	}
 	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
 
+	if isTar {
+		return o.runTar(ctx, t, say, all, file)
+	}
 	parts := all.top.Flatten()
 	if os.Geteuid() != 0 {
 		if err := noteOwners(parts, say); err != nil {
@@ -107,6 +117,28 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 			Directory string `json:"directory"`
 			contents
 		}{dir, all.contents()})
+	}
+	return nil
+}
+
+// runTar writes one tar instead of a directory.
+func (o *rootfsOptions) runTar(ctx context.Context, t terminal, say *speaker, all *assembled, file string) error {
+	none, err := ocilayout.ParseCompression("none")
+	if err != nil {
+		return err
+	}
+	var env *pending
+	if o.envFile != "" {
+		if env, err = newPending(o.envFile, strings.Join(all.base.Env, "\n")+"\n"); err != nil {
+			return err
+		}
+		defer env.remove()
+	}
+	if err := writeTar(ctx, t, say, all, file, none, false); err != nil {
+		return err
+	}
+	if env != nil {
+		return env.publish()
 	}
 	return nil
 }
