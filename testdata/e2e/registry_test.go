@@ -1,0 +1,461 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// registryLogin is in registryPasswords, as htpasswd -B writes it.
+const (
+	registryLogin     = "user:right"
+	registryPasswords = "user:$2b$05$bpEg4g.8jSuhDrczu4wNy.TukldzrpIbvx6lK0DemuJJcWvw7ntC2\n"
+)
+
+// startRegistry runs Debian's docker-registry on this machine for the time of the test.
+// The address has no scheme. The rest of its configuration is under http.
+func startRegistry(t *testing.T, config string) (address string) {
+	t.Helper()
+	dir := lab.user.scratch(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = fmt.Sprintf("localhost:%d", l.Addr().(*net.TCPAddr).Port)
+	l.Close()
+	writeFile(t, filepath.Join(dir, "config.yml"), fmt.Sprintf(
+		"version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\n%s", dir,
+		strings.ReplaceAll("http:\n  addr: ADDRESS\n"+config, "ADDRESS", address)))
+	cmd := lab.user.command(dir, "docker-registry", "serve", "config.yml")
+	logged, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = logged, logged
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		logged.Close()
+	})
+	for range 100 {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			return address
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	b, _ := os.ReadFile(logged.Name())
+	t.Fatalf("docker-registry does not listen: %s", b)
+	return ""
+}
+
+// checkPushed reads an image in a registry, by its own means and with all its blobs, and returns its digest.
+func checkPushed(t *testing.T, address, repository, tag string) string {
+	t.Helper()
+	get := func(path string) []byte {
+		r, err := http.NewRequest(http.MethodGet, "http://"+address+"/v2/"+repository+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", ispec.MediaTypeImageManifest)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s, %v: %s", path, answer.Status, err, b)
+		}
+		return b
+	}
+	b := get("/manifests/" + tag)
+	var m ispec.Manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range append(m.Layers, m.Config) {
+		if blob := get("/blobs/" + d.Digest.String()); digest.FromBytes(blob) != d.Digest || int64(len(blob)) != d.Size {
+			t.Errorf("blob %s in %s has %d bytes of %s", d.Digest, repository, len(blob), digest.FromBytes(blob))
+		}
+	}
+	return digest.FromBytes(b).String()
+}
+
+// wire is a proxy before a registry that counts all bytes on its connections.
+type wire struct {
+	address string
+	bytes   atomic.Int64
+	mu      sync.Mutex
+	writes  []string // requests that write
+	fault   func(w http.ResponseWriter, r *http.Request) bool
+}
+
+func startWire(t *testing.T, registry string) *wire {
+	t.Helper()
+	v := &wire{}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: registry})
+			r.Out.Host = r.In.Host // it is in the addresses that the registry gives out
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v.mu.Lock()
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			v.writes = append(v.writes, r.Method+" "+r.URL.Path)
+		}
+		fault := v.fault
+		v.mu.Unlock()
+		if fault == nil || !fault(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Listener = countingListener{s.Listener, &v.bytes}
+	s.Start()
+	t.Cleanup(s.Close)
+	v.address = strings.TrimPrefix(s.URL, "http://")
+	return v
+}
+
+type countingListener struct {
+	net.Listener
+	n *atomic.Int64
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return countingConn{c, l.n}, err
+}
+
+type countingConn struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// forgetCache makes the person a CI runner without anything to keep.
+func forgetCache(t *testing.T, p person) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(p.home, ".cache/export-profile")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPushCompressions: the digest is that of a layout, and in the registry; podman runs it from there;
+// a second push sends nothing.
+func TestPushCompressions(t *testing.T) {
+	p := lab.user
+	v := startWire(t, startRegistry(t, ""))
+	for _, c := range compressions {
+		t.Run(c, func(t *testing.T) {
+			dir := p.scratch(t)
+			name := v.address + "/team/curl-" + c
+			args := []string{"image", "--profile", lab.profile, "--compression", c}
+			got := p.export(t, dir, append(args, "--tag", "latest", "--digest-file", "digest", "docker://"+name+":v1")...)
+			want := p.export(t, dir, append(args, "oci:layout:v1")...)
+			for _, tag := range []string{"v1", "latest"} {
+				if pushed := checkPushed(t, v.address, "team/curl-"+c, tag); pushed != want || got != want {
+					t.Errorf("printed %s, the registry has %s as %s; want %s", got, pushed, tag, want)
+				}
+			}
+			if b, err := os.ReadFile(filepath.Join(dir, "digest")); err != nil || strings.TrimSpace(string(b)) != want {
+				t.Errorf("--digest-file has %q, %v; want %s", b, err, want)
+			}
+			r := do(t, p.command(dir, "skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", "docker://"+name+":v1"))
+			if strings.TrimSpace(r.stdout) != want {
+				t.Errorf("%v\nwant %s", r, want)
+			}
+			do(t, p.podman(dir, "pull", "-q", "--tls-verify=false", name+":v1"))
+			if r := podmanRun(t, p, dir, name+":v1", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+				t.Errorf("%v\nwant %q", r, curlVersion(t))
+			}
+			v.writes = nil
+			p.export(t, dir, append(args, "docker://"+name+":v1")...)
+			if len(v.writes) > 0 {
+				t.Errorf("the second push has sent %q; want nothing", v.writes)
+			}
+			wantNoLitter(t, p, dir, "layout", "digest")
+		})
+	}
+}
+
+// TestPushSecure: TLS with an own authority, and logins where podman and docker put them.
+func TestPushSecure(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	ca, cert := makeCA(t)
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "ca.pem"), string(ca))
+	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})))
+	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	writeFile(t, filepath.Join(dir, "passwords"), registryPasswords)
+	address := startRegistry(t, fmt.Sprintf("  tls: {certificate: %[1]s/cert.pem, key: %[1]s/key.pem}\nauth: {htpasswd: {realm: test, path: %[1]s/passwords}}\n", dir))
+	if _, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}); err != nil {
+		t.Fatal(err)
+	}
+	logins := func(login string) string {
+		return fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, address, base64.StdEncoding.EncodeToString([]byte(login)))
+	}
+	homes := 0
+	home := func(place, content string) person { // with a login in one of the places
+		homes++
+		name := fmt.Sprintf("home%d", homes)
+		q := p.with("HOME="+filepath.Join(dir, name), "XDG_RUNTIME_DIR="+filepath.Join(dir, name, "run"))
+		for file, login := range map[string]string{"config": ".docker/config.json", "config-home": ".config/containers/auth.json", "runtime": "run/containers/auth.json"} {
+			path := filepath.Join(dir, name, login)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if file == place {
+				writeFile(t, path, content)
+			}
+		}
+		if err := p.own(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	writeFile(t, filepath.Join(dir, "named.json"), logins(registryLogin))
+	args := []string{"image", "--quiet", "--profile", dash(t), "docker://" + address + "/team/dash:v1"}
+	trusting := append(args[:len(args):len(args)], "--registry-ca", "ca.pem")
+	for _, tt := range []struct {
+		name string
+		p    person
+		args []string
+		say  string // on standard error, if it fails
+	}{
+		{"podman's", home("runtime", logins(registryLogin)), trusting, ""},
+		{"podman's, in the home", home("config-home", logins(registryLogin)), trusting, ""},
+		{"docker's", home("config", logins(registryLogin)), trusting, ""},
+		{"named", home("none", "").with("REGISTRY_AUTH_FILE=" + dir + "/named.json"), trusting, ""},
+		{"any certificate", home("config", logins(registryLogin)), append(args[:len(args):len(args)], "--tls-verify=false"), ""},
+		{"unknown authority", home("config", logins(registryLogin)), args, "--registry-ca"},
+		{"no login", home("none", ""), trusting, "podman login"},
+		{"wrong login", home("config", logins("user:wrong")), trusting, "status 401"},
+		{"named and not there", home("none", "").with("REGISTRY_AUTH_FILE=" + dir + "/nothing.json"), trusting, "REGISTRY_AUTH_FILE"},
+	} {
+		r := try(t, tt.p.command(dir, lab.program, tt.args...))
+		if tt.say == "" && r.status() != 0 || tt.say != "" && (r.status() != 1 || !strings.Contains(r.stderr, tt.say)) {
+			t.Errorf("%s: %v\nwant %q", tt.name, r, tt.say)
+		}
+		if strings.Contains(r.stderr, "wrong\"") || strings.Contains(r.stderr, base64.StdEncoding.EncodeToString([]byte("user:wrong"))) {
+			t.Errorf("%s: %v\nsays a password", tt.name, r)
+		}
+	}
+}
+
+// TestPushUpdate: with the previous image in a registry and an empty cache, what has changed is all that is on the wire.
+func TestPushUpdate(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	v := startWire(t, startRegistry(t, ""))
+	random := rand.NewChaCha8([32]byte{1})
+	leaf := func(version string) (path string, size int64) {
+		tree := filepath.Join(dir, version, "leaf")
+		if err := os.MkdirAll(tree, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 3<<20)
+		_, _ = random.Read(b)
+		writeFile(t, filepath.Join(tree, "data"), string(b))
+		path = strings.TrimSpace(do(t, nix("nix-store", "--add", tree)).stdout)
+		t.Cleanup(func() { do(t, nix("nix-store", "--delete", path)) })
+		return path, int64(len(b)) // random bytes do not get smaller
+	}
+	one, _ := leaf("1")
+	two, size := leaf("2")
+	name := "docker://" + v.address + "/team/app"
+	image := func(leaf string, args ...string) string {
+		return p.export(t, dir, append([]string{"image", "--profile", lab.profile, "--profile", leaf}, args...)...)
+	}
+	image(one, name+":v1")
+
+	forgetCache(t, p)
+	before := v.bytes.Load()
+	start := time.Now()
+	pushed := image(two, "--previous", name+":v1", name+":v2")
+	took, wired := time.Since(start), v.bytes.Load()-before
+	limit := size*110/100 + 128<<10
+	t.Logf("%d bytes changed; %d on the wire (limit %d) in %v", size, wired, limit, took)
+	if wired > limit {
+		t.Errorf("%d bytes on the wire for %d changed ones; want at most %d", wired, size, limit)
+	}
+	if got := checkPushed(t, v.address, "team/app", "v2"); got != pushed {
+		t.Errorf("printed %s, the registry has %s", pushed, got)
+	}
+
+	// In another repository, the layers are mounted.
+	forgetCache(t, p)
+	before = v.bytes.Load()
+	if got := image(two, "--previous", name+":v1", "docker://"+v.address+"/other/app:v2"); got != pushed {
+		t.Errorf("into another repository: %s; want %s", got, pushed)
+	}
+	if wired := v.bytes.Load() - before; wired > limit {
+		t.Errorf("into another repository: %d bytes on the wire; want at most %d", wired, limit)
+	}
+	checkPushed(t, v.address, "other/app", "v2")
+
+	// Without a previous image but with a hint, nothing but the manifest is sent.
+	before = v.bytes.Load()
+	image(two, "--cache", "cache", "--mount-from", v.address+"/team/app", "--previous", name+":v2", "docker://"+v.address+"/third/app:v2")
+	if wired := v.bytes.Load() - before; wired > 256<<10 {
+		t.Errorf("what is all there: %d bytes on the wire", wired)
+	}
+	checkPushed(t, v.address, "third/app", "v2")
+
+	// Into a layout, kept layers are fetched; they are those of the registry.
+	forgetCache(t, p)
+	if got := image(two, "--previous", name+":v1", "oci:layout:v2"); got != pushed {
+		t.Errorf("into a layout: %s; want %s", got, pushed)
+	}
+	wantLayout(t, filepath.Join(dir, "layout"), map[string]string{"v2": pushed})
+
+	do(t, p.podman(dir, "pull", "-q", "--tls-verify=false", v.address+"/team/app:v2"))
+	if r := podmanRun(t, p, dir, v.address+"/team/app:v2", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+		t.Errorf("%v\nwant %q", r, curlVersion(t))
+	}
+}
+
+// TestPushFlaky: a registry that drops connections, dawdles and refuses now and then gets the image all the same.
+func TestPushFlaky(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	v := startWire(t, startRegistry(t, ""))
+	want := p.export(t, dir, "image", "--profile", lab.profile, "oci:layout:v1")
+	random := rand.New(rand.NewPCG(3, 4))
+	var faults [5]int
+	v.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		v.mu.Lock()
+		n := random.IntN(25)
+		if n < len(faults) {
+			faults[n]++
+		}
+		v.mu.Unlock()
+		switch n {
+		case 0:
+			w.WriteHeader(http.StatusInternalServerError)
+		case 1:
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		case 2:
+			panic(http.ErrAbortHandler)
+		case 3:
+			_, _ = io.CopyN(io.Discard, r.Body, 10<<10)
+			panic(http.ErrAbortHandler)
+		case 4:
+			time.Sleep(500 * time.Millisecond)
+			return false
+		default:
+			return false
+		}
+		return true
+	}
+	for i := range 5 {
+		name := fmt.Sprintf("team/flaky%d", i)
+		got := p.export(t, dir, "image", "--profile", lab.profile, "docker://"+v.address+"/"+name+":v1")
+		v.mu.Lock()
+		fault := v.fault
+		v.fault = nil
+		v.mu.Unlock()
+		if pushed := checkPushed(t, v.address, name, "v1"); got != want || pushed != want {
+			t.Errorf("printed %s, the registry has %s; want %s", got, pushed, want)
+		}
+		v.mu.Lock()
+		v.fault = fault
+		v.mu.Unlock()
+	}
+	t.Logf("500, 429, dropped, dropped within, slow: %v", faults)
+	for i, n := range faults {
+		if n == 0 {
+			t.Errorf("fault %d never happened", i)
+		}
+	}
+}
+
+// pushKills is how often a push is interrupted with each signal.
+const pushKills = 30
+
+// TestKillPush interrupts pushes that replace a tag: it leads to the old image or to the new one, and either is whole.
+func TestKillPush(t *testing.T) {
+	p := lab.user
+	address := startRegistry(t, "")
+	for _, s := range signals {
+		t.Run(s.name, func(t *testing.T) {
+			dir := p.scratch(t)
+			export := goldenExport(t, dir)
+			v := &victim{person: p, dir: dir, killed: make(map[string]int)}
+			random := rand.New(rand.NewPCG(1, 2))
+			inTime := 0
+			for i := range pushKills {
+				name := fmt.Sprintf("%s/n%d", strings.ToLower(s.name), i)
+				push := func(args ...string) string {
+					return p.export(t, dir, append(append([]string{"image"}, args...), "docker://"+address+"/"+name+":v1")...)
+				}
+				if i%remeasure == 0 {
+					v.args = []string{"image", "--profile", dash(t), "docker://" + address + "/measure" + name + ":v1"}
+					v.measure(t)
+				}
+				old := push("--from", export)
+				v.args = []string{"image", "--profile", dash(t), "docker://" + address + "/" + name + ":v1"}
+				v.forget(t)
+				if v.interrupt(t, random, s.signal) {
+					inTime++
+				}
+				left := checkPushed(t, address, name, "v1")
+				if s.cleans {
+					wantNoLitter(t, p, dir, filepath.Base(export))
+				}
+				want := push("--profile", dash(t))
+				if got := checkPushed(t, address, name, "v1"); got != want || left != old && left != want {
+					t.Fatalf("an interrupted push left %s, and the next one %s; want %s or %s, and the latter", left, got, old, want)
+				}
+				wantNoLitter(t, p, dir, filepath.Base(export))
+			}
+			t.Logf("%d of %d were interrupted; %v each: %v", inTime, pushKills, v.duration, v.killed)
+			if inTime < pushKills/2 {
+				t.Errorf("too few of %d pushes were interrupted: %v", pushKills, v.killed)
+			}
+		})
+	}
+}
