@@ -122,6 +122,25 @@ type blobFile struct {
 	engine *engine
 }
 
+// writePiece is how much is written to a file at once. For more, Linux looks for large pieces of free memory
+// to keep it in; a virtual machine may have given those back, and waits for each to be zeroed by its host:
+// 1 GB took 0.3 s in pieces of 64 KiB, 1.8 s in those of 1 MiB, and 0.7 s in those of 8 KiB.
+const writePiece = 64 << 10
+
+func (b *blobFile) Write(p []byte) (n int, err error) {
+	for len(p) > n && err == nil {
+		var m int
+		m, err = b.File.Write(p[n:min(len(p), n+writePiece)])
+		n += m
+	}
+	return n, err
+}
+
+// ReadFrom is there because the file's own would be taken, which copies in other pieces.
+func (b *blobFile) ReadFrom(r io.Reader) (int64, error) {
+	return copyAll(context.Background(), b, r, nil)
+}
+
 // commit gives the blob its name. Whether that is right is the caller's business.
 func (b *blobFile) commit(d digest.Digest) error {
 	if err := b.Chmod(0o644); err != nil {

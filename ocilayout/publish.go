@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -272,7 +271,7 @@ func unshare(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
+	_, err = sendAll(context.Background(), to, from)
 	if err := errors.Join(err, to.Chmod(0o644), to.Close()); err != nil {
 		os.Remove(temp)
 		return err
