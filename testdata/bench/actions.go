@@ -1,0 +1,261 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"syscall"
+)
+
+// action is something that is measured once a round. It leaves nothing behind.
+type action func() (sample, error)
+
+// measure does an action when the disk is at rest.
+func (l *lab) measure(name string) (sample, error) {
+	act, ok := l.actions[name]
+	if !ok {
+		return sample{}, fmt.Errorf("no action %q", name)
+	}
+	syscall.Sync()
+	if err := l.awaitPause(); err != nil {
+		return sample{}, err
+	}
+	s, err := act()
+	return s, errors.Join(err, l.discard("out"), l.discard("cache"))
+}
+
+// path is a place for what is made; out and cache are there for each action alone.
+func (l *lab) path(elem ...string) string {
+	return filepath.Join(append([]string{l.scratch}, elem...)...)
+}
+
+// image is the command that makes an image. Of flags that contradict each other, the last counts.
+func (l *lab) image(profile, dir string, flags ...string) []string {
+	args := []string{l.program, "image", "--quiet", "--compression", compression, "--profile", profile}
+	return append(append(args, flags...), "oci:"+dir+":v1")
+}
+
+func (l *lab) allActions() map[string]action {
+	actions := map[string]action{
+		"umoci insert": l.umoci, "buildah": l.buildah, "skopeo": l.skopeo,
+		"tar": l.tar, "cp -a": l.copyStore, "nix-store --import": l.nixImport, "rootfs": l.rootfs,
+		"same, new layout":  l.sameNewLayout,
+		"same, same layout": l.sameLayout,
+		"same, opens":       l.sameOpens,
+		"same, copied":      l.sameCopied,
+		"cp blobs":          l.copyBlobs,
+		"plan 10000":        l.planMany,
+		"image 10x":         l.imageMany,
+	}
+	for _, c := range []string{"none", "gzip", "zstd", "zstd:1"} {
+		actions["cold "+c] = func() (sample, error) { return l.cold(l.base.profile, "--compression", c) }
+	}
+	for name, g := range map[string]*generation{"leaf": l.leaf, "library": l.mid} {
+		actions[name] = func() (sample, error) { return l.update(g) }
+		actions[name+" alone"] = func() (sample, error) { return l.changedAlone(name, g) }
+		actions[name+" new bytes"] = func() (sample, error) { return l.newBytes(g) }
+		actions[name+" new bytes, previous"] = func() (sample, error) {
+			if err := l.has("--previous"); err != nil {
+				return sample{}, err
+			}
+			return l.newBytes(g, "--previous", l.path("warm-layout")+":v1")
+		}
+		actions[name+" tar.gz"] = func() (sample, error) { return l.changedTar(g) }
+	}
+	return actions
+}
+
+// cold is an image made with an empty cache, which it fills, as a person's first run does.
+func (l *lab) cold(profile string, flags ...string) (sample, error) {
+	s, err := l.run(l.image(profile, l.path("out"), append(flags, "--cache", l.path("cache"))...)...)
+	return withSize(s, err, l.path("out/blobs"))
+}
+
+// warm makes an image, and with it a cache that knows all of its layers.
+func (l *lab) warm() error {
+	return l.prepared("a warm cache", func() error {
+		_, err := l.run(l.image(l.base.profile, l.path("warm-layout"), "--cache", l.path("warm"))...)
+		if err != nil {
+			return err
+		}
+		return knowsLayers(l.path("warm"), l.path("warm-layout"))
+	})
+}
+
+// knowsLayers is nil if a cache has the blobs of a layout: what is measured here would take as long as a first run else.
+func knowsLayers(cache, layout string) error {
+	known, err := diskSize(cache)
+	if err != nil {
+		return err
+	}
+	all, err := diskSize(filepath.Join(layout, "blobs"))
+	if err == nil && known < all/2 {
+		return &notAvailableError{"a cache of layers"}
+	}
+	return err
+}
+
+func (l *lab) sameNewLayout() (sample, error) {
+	if err := l.warm(); err != nil {
+		return sample{}, err
+	}
+	return l.run(l.image(l.base.profile, l.path("out"), "--cache", l.path("warm"))...)
+}
+
+func (l *lab) sameLayout() (sample, error) {
+	if err := l.warm(); err != nil {
+		return sample{}, err
+	}
+	return l.run(l.image(l.base.profile, l.path("warm-layout"), "--cache", l.path("warm"))...)
+}
+
+// sameOpens counts what is opened below the store; -y shows where a directory is that a name is relative to.
+func (l *lab) sameOpens() (sample, error) {
+	if err := l.warm(); err != nil {
+		return sample{}, err
+	}
+	trace := l.path("trace")
+	s, err := l.run(append([]string{"strace", "-f", "-y", "-s", "4096", "-e", "trace=open,openat,openat2", "-o", trace},
+		l.image(l.base.profile, l.path("out"), "--cache", l.path("warm"))...)...)
+	if err != nil {
+		return s, err
+	}
+	b, err := os.ReadFile(trace)
+	s.Size = int64(len(regexp.MustCompile(`(?m)^.*/nix/store[/>].*$`).FindAll(b, -1)))
+	return s, err
+}
+
+func (l *lab) warmElsewhere() error {
+	return l.prepared("a warm cache on another file system", func() error {
+		layout, cache := filepath.Join(l.mounted, "layout"), filepath.Join(l.mounted, "cache")
+		if _, err := l.run(l.image(l.base.profile, layout, "--cache", cache)...); err != nil {
+			return err
+		}
+		return knowsLayers(cache, layout)
+	})
+}
+
+func (l *lab) sameCopied() (sample, error) {
+	if err := l.warmElsewhere(); err != nil {
+		return sample{}, err
+	}
+	return l.run(l.image(l.base.profile, l.path("out"), "--cache", filepath.Join(l.mounted, "cache"))...)
+}
+
+func (l *lab) copyBlobs() (sample, error) {
+	if err := l.warmElsewhere(); err != nil {
+		return sample{}, err
+	}
+	return l.run("cp", "-r", filepath.Join(l.mounted, "layout/blobs"), l.path("out"))
+}
+
+// update is an image of another generation, made with a cache that knows the one before.
+func (l *lab) update(g *generation) (sample, error) {
+	if err := l.warm(); err != nil {
+		return sample{}, err
+	}
+	if _, err := l.output("cp", "-al", l.path("warm"), l.path("cache")); err != nil {
+		return sample{}, err
+	}
+	return l.run(l.image(g.profile, l.path("out"), "--cache", l.path("cache"))...)
+}
+
+// changedAlone is an image of nothing but what an update changed, made without any cache.
+func (l *lab) changedAlone(name string, g *generation) (sample, error) {
+	root := l.path(name + "-changed")
+	err := l.prepared("a store of what changed: "+name, func() error {
+		list := root + ".list"
+		if err := writeList(list, g.changed(l.base)); err != nil {
+			return err
+		}
+		_, err := l.output(self(), "-child", "subset", g.profile, list, root)
+		return err
+	})
+	if err != nil {
+		return sample{}, err
+	}
+	object, err := filepath.EvalSymlinks(g.profile)
+	if err != nil {
+		return sample{}, err
+	}
+	return l.run(l.image(object, l.path("out"), "--no-cache", "--from", root, "--platform", "linux/"+runtime.GOARCH)...)
+}
+
+// newBytes counts what a registry that has the image of the base does not have of another generation's.
+func (l *lab) newBytes(g *generation, flags ...string) (sample, error) {
+	var missing *notAvailableError // a cache makes no difference here
+	if err := l.warm(); err != nil && !errors.As(err, &missing) {
+		return sample{}, err
+	}
+	s, err := l.run(l.image(g.profile, l.path("out"), append(flags, "--cache", l.path("cache"))...)...)
+	if err != nil {
+		return s, err
+	}
+	return s, filepath.WalkDir(l.path("out/blobs/sha256"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if _, err := os.Stat(l.path("warm-layout/blobs/sha256", d.Name())); err == nil {
+			return nil
+		}
+		fi, err := d.Info()
+		if err == nil {
+			s.Size += fi.Size()
+		}
+		return err
+	})
+}
+
+// changedTar is one compressed archive of what changed, made by the compressor that the images' layers are.
+func (l *lab) changedTar(g *generation) (sample, error) {
+	list := l.path("changed.list")
+	if err := writeList(list, g.changed(l.base)); err != nil {
+		return sample{}, err
+	}
+	s, err := l.script(`tar --hard-dereference -cf - -C / -T "$1" | "$2" -child compress >"$3"`, list, self(), l.path("out"))
+	return withSize(s, err, l.path("out"))
+}
+
+// imageMany is an image of ten times as many store objects, which are small.
+func (l *lab) imageMany() (sample, error) {
+	root := l.path("many")
+	count := fmt.Sprint(10 * len(l.base.closure))
+	err := l.prepared(count+" small store objects", func() error {
+		_, err := l.output(self(), "-child", "synthesize", root, count, "20", "files")
+		return err
+	})
+	if err != nil {
+		return sample{}, err
+	}
+	object, err := os.ReadFile(root + "/object")
+	if err != nil {
+		return sample{}, err
+	}
+	return l.cold(string(object), "--from", root, "--platform", "linux/"+runtime.GOARCH)
+}
+
+// planMany finds a closure of 10,000 paths and 200,000 references in a database, and plans its layers.
+func (l *lab) planMany() (sample, error) {
+	root := l.path("graph")
+	err := l.prepared("10000 store paths with 200000 references", func() error {
+		_, err := l.output(self(), "-child", "synthesize", root, "10000", "20")
+		return err
+	})
+	if err != nil {
+		return sample{}, err
+	}
+	return l.run(self(), "-child", "plan", root)
+}
+
+// withSize adds the size of a result.
+func withSize(s sample, err error, path string) (sample, error) {
+	if err != nil {
+		return s, err
+	}
+	s.Size, err = diskSize(path)
+	return s, err
+}

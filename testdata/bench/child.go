@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/localstore"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// runChild does what this program runs itself for: so that it is measured as other commands are,
+// and what it needs in memory does not stay in the parent's.
+func runChild(ctx context.Context, name string, args []string) error {
+	switch {
+	case name == "compress" && len(args) == 0:
+		return compress(os.Stdin, os.Stdout)
+	case name == "plan" && len(args) == 1:
+		return planStore(ctx, args[0])
+	case name == "subset" && len(args) == 3:
+		return subset(ctx, args[0], args[1], args[2])
+	case name == "synthesize" && len(args) >= 3:
+		count, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		references, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		return synthesize(args[0], count, references, len(args) == 4)
+	}
+	return fmt.Errorf("child %q: unknown", name)
+}
+
+// compression is the default of images, spelled out where compress has to do the same.
+const compression = "gzip:2"
+
+func compress(r io.Reader, w io.Writer) error {
+	z, err := gzip.NewWriterLevel(w, 2)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(z, bufio.NewReaderSize(r, 1<<20))
+	return errors.Join(err, z.Close())
+}
+
+// planStore does what an image takes before the first file is read.
+func planStore(ctx context.Context, root string) error {
+	object, err := os.ReadFile(root + "/object")
+	if err != nil {
+		return err
+	}
+	closure, close, err := findClosure(ctx, root, string(object))
+	if err != nil {
+		return err
+	}
+	layers, err := planClosure(ctx, closure)
+	if err == nil {
+		fmt.Println(len(closure.Infos), "paths,", len(layers), "layers")
+	}
+	return errors.Join(err, close())
+}
+
+// findClosure reads the store at a root.
+func findClosure(ctx context.Context, root, name string) (*profile.Closure, func() error, error) {
+	store, err := localstore.Open(ctx, root, localstore.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := profile.Resolve(ctx, store, name)
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	closure, err := profile.FindClosure(ctx, store, p.Path)
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return closure, store.Close, nil
+}
+
+func planClosure(ctx context.Context, c *profile.Closure) ([]ocilayout.Layer, error) {
+	base := rootfs.Part{Name: "base"}
+	for _, p := range c.Roots {
+		base.Refs = append(base.Refs, p.Root())
+	}
+	return ocilayout.Plan(append(c.Parts(ctx), base), ocilayout.PlanOptions{})
+}
+
+// subset copies those store objects of a profile that a list names to a root of their own,
+// where they refer to nothing but each other and are all that the profile refers to.
+func subset(ctx context.Context, name, list, root string) error {
+	closure, close, err := findClosure(ctx, "/", name)
+	if err != nil {
+		return err
+	}
+	defer close()
+	b, err := os.ReadFile(list)
+	if err != nil {
+		return err
+	}
+	listed := make(map[profile.Path]bool)
+	var paths []profile.Path
+	for _, word := range strings.Fields(string(b)) {
+		listed[profile.Path("/"+word)] = true
+		paths = append(paths, profile.Path("/"+word))
+	}
+	db, err := createDB(root)
+	if err != nil {
+		return err
+	}
+	args := []string{"-a", "-t", root + "/nix/store"}
+	for _, info := range closure.Infos {
+		if !listed[info.Path] {
+			continue
+		}
+		args = append(args, string(info.Path))
+		references := paths
+		if info.Path != closure.Roots[0] {
+			references = nil
+			for _, p := range info.References {
+				if listed[p] {
+					references = append(references, p)
+				}
+			}
+		}
+		if err := db.add(info.Path, info.NarHash, info.NarSize, references); err != nil {
+			return err
+		}
+	}
+	if err := db.close(); err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "cp", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cp: %w\n%s", err, out)
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sample is what one command took, those that it ran itself included.
+type sample struct {
+	Wall    float64 `json:"wall"`    // seconds
+	CPU     float64 `json:"cpu"`     // seconds
+	RSS     int64   `json:"rss"`     // bytes, of the largest process
+	Written int64   `json:"written"` // bytes, to files on disks
+	Size    int64   `json:"size"`    // what the action counts: bytes of its result, or open()s
+	Others  float64 `json:"others"`  // processors that something else had meanwhile
+}
+
+// series are the samples of an action, one a round, or why there are none.
+type series struct {
+	samples []sample
+	err     error
+}
+
+// notAvailableError says what this export-profile can't do yet.
+type notAvailableError struct{ what string }
+
+func (e *notAvailableError) Error() string { return e.what + ": not available" }
+
+// run runs a command to its end and measures it.
+func (l *lab) run(args ...string) (sample, error) {
+	ctx, cancel := context.WithTimeoutCause(l.ctx, l.options.timeout, fmt.Errorf("took longer than %v", l.options.timeout))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = l.env
+	var stderr bytes.Buffer
+	cmd.Stderr = &tail{b: &stderr}
+	// A pipeline is stopped as a whole.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+
+	busy, err := readBusy()
+	if err != nil {
+		return sample{}, err
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return sample{}, err
+	}
+	// What the kernel counted is gone once the process was waited for.
+	waitErr := awaitExit(cmd.Process.Pid)
+	s := sample{Wall: time.Since(start).Seconds()}
+	written, ioErr := readWritten(cmd.Process.Pid)
+	busyAfter, busyErr := readBusy()
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err = errors.Join(err, waitErr, ioErr, busyErr); err != nil {
+		return s, fmt.Errorf("%.200q: %w\n%s", args, err, stderr.String())
+	}
+	s.Written = written
+	s.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	s.Others = max(0, busyAfter-busy-s.CPU) / max(s.Wall, 0.01)
+	// Linux counts what this process had in memory when it started the command, too:
+	// the few MB that it has are the least that is ever seen here.
+	s.RSS = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	return s, nil
+}
+
+// script measures a script of the shell; its arguments are $1, $2 and so on.
+func (l *lab) script(script string, args ...string) (sample, error) {
+	return l.run(append([]string{"bash", "-euo", "pipefail", "-c", script, "bash"}, args...)...)
+}
+
+// output runs a command that is not measured, and is what it prints.
+func (l *lab) output(args ...string) (string, error) {
+	cmd := exec.CommandContext(l.ctx, args[0], args[1:]...)
+	cmd.Env = l.env
+	var stderr bytes.Buffer
+	cmd.Stderr = &tail{b: &stderr}
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%.200q: %w\n%s", args, err, stderr.String())
+	}
+	return string(out), nil
+}
+
+// awaitExit waits until a process has ended, and leaves it as a zombie.
+func awaitExit(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// readWritten is how many bytes a process, and those that it has waited for, wrote to files on disks.
+func readWritten(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if n, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			return strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+		}
+	}
+	return 0, errors.New("the kernel does not say what a process wrote")
+}
+
+// readBusy is for how many seconds all processors together have worked, or the machine below has not let them.
+func readBusy() (float64, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	var user, nice, system, idle, iowait, irq, softirq, steal float64
+	_, err = fmt.Sscan(strings.TrimPrefix(string(b), "cpu"), &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
+	return (user + nice + system + irq + softirq + steal) / 100, err // always 100 a second, in what programs see
+}
+
+// awaitPause waits until other programs leave the processors alone, but not forever.
+func (l *lab) awaitPause() error {
+	const look = 500 * time.Millisecond
+	for end := time.Now().Add(l.options.patience); time.Now().Before(end); {
+		before, err := readBusy()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(look):
+		case <-l.ctx.Done():
+			return l.ctx.Err()
+		}
+		after, err := readBusy()
+		if err != nil || after-before < look.Seconds()/5 {
+			return err
+		}
+	}
+	return nil
+}
+
+// tail keeps about the last 4 KB.
+type tail struct{ b *bytes.Buffer }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b.Write(p)
+	if n := t.b.Len() - 4096; n > 0 {
+		t.b.Next(n)
+	}
+	return len(p), nil
+}
+
+// diskSize is how many bytes the regular files below a directory or a file have, each once.
+func diskSize(root string) (size int64, err error) {
+	type inode struct{ dev, ino uint64 }
+	seen := make(map[inode]bool)
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		st := fi.Sys().(*syscall.Stat_t)
+		if i := (inode{st.Dev, st.Ino}); !seen[i] {
+			seen[i] = true
+			size += fi.Size()
+		}
+		return nil
+	})
+	return size, err
+}
+
+// removeAll removes a tree, whose directories may be read-only: it is run by root.
+func removeAll(paths ...string) error {
+	var errs []error
+	for _, p := range paths {
+		errs = append(errs, os.RemoveAll(p))
+	}
+	return errors.Join(errs...)
+}
+
+func cores() int { return runtime.NumCPU() }

@@ -1,0 +1,66 @@
+package main
+
+// row compares what export-profile does with what another tool does, or with a bound.
+type row struct {
+	what       string
+	ours, peer string // actions; no peer: ours is compared with the limit itself
+	value      quantity
+	less       float64 // is taken off ours before the ratio is taken: what a run may cost in any case
+	per        bool    // the ratio is of what it took for each byte that was written
+	limit      float64 // the most that the ratio, or ours where there is no peer, may be; 0: anything
+	target     string  // the same for people
+}
+
+// quantity is what a row is about.
+type quantity struct {
+	unit   string
+	digits int
+	of     func(sample) float64
+}
+
+var (
+	seconds = quantity{"s", 2, func(s sample) float64 { return s.Wall }}
+	content = quantity{"MB", 2, func(s sample) float64 { return float64(s.Size) / 1e6 }}
+	memory  = quantity{"MiB", 0, func(s sample) float64 { return float64(s.RSS) / (1 << 20) }}
+	opens   = quantity{"open()", 0, func(s sample) float64 { return float64(s.Size) }}
+)
+
+// rows are the table. Targets are those of the project; a row without one is there to be known.
+func rows() []row {
+	rows := []row{
+		{what: "cold, gzip : umoci insert", ours: "cold gzip", peer: "umoci insert", value: seconds, limit: 0.32},
+		{what: "cold, gzip : umoci insert, size", ours: "cold gzip", peer: "umoci insert", value: content, limit: 1.15},
+		{what: "cold, zstd : umoci insert", ours: "cold zstd", peer: "umoci insert", value: seconds, limit: 0.28},
+		{what: "cold, zstd : umoci insert, size", ours: "cold zstd", peer: "umoci insert", value: content, limit: 1.0},
+		{what: "cold, zstd:1 : umoci insert", ours: "cold zstd:1", peer: "umoci insert", value: seconds, limit: 0.28},
+		{what: "cold, zstd:1 : umoci insert, size", ours: "cold zstd:1", peer: "umoci insert", value: content, limit: 1.0},
+		{what: "cold, none : tar --hard-dereference", ours: "cold none", peer: "tar", value: seconds, limit: 1.0},
+
+		{what: "nothing changed, new layout", ours: "same, new layout", value: seconds, limit: 0.05, target: "≤ 0.05 s"},
+		{what: "nothing changed, same layout", ours: "same, same layout", value: seconds, limit: 0.05, target: "≤ 0.05 s"},
+		{what: "nothing changed, files of the store opened", ours: "same, opens", value: opens, limit: 0, target: "0"},
+		{what: "nothing changed, blobs copied : cp -r", ours: "same, copied", peer: "cp blobs", value: seconds, limit: 1.2},
+
+		{what: "a leaf changed : what changed alone", ours: "leaf", peer: "leaf alone", value: seconds,
+			less: 0.05, limit: 1.3, target: "≤ 0.05 s + 1.3 ×"},
+		{what: "a library changed : what changed alone", ours: "library", peer: "library alone", value: seconds},
+	}
+	for _, of := range []string{"leaf", "library"} {
+		rows = append(rows,
+			row{what: "a " + of + " changed, bytes to push, --previous : tar.gz of it", ours: of + " new bytes, previous",
+				peer: of + " tar.gz", value: content, less: 0.064, limit: 1.1, target: "≤ 64 KB + 1.10 ×"},
+			row{what: "a " + of + " changed, bytes to push : tar.gz of it", ours: of + " new bytes", peer: of + " tar.gz", value: content})
+	}
+	return append(rows,
+		row{what: "export-profile DIR : nix-store --export, --import", ours: "rootfs", peer: "nix-store --import", value: seconds, limit: 0.4},
+		row{what: "export-profile DIR : cp -a, per byte", ours: "rootfs", peer: "cp -a", value: seconds, per: true, limit: 0.8},
+		row{what: "cold, gzip, peak RSS", ours: "cold gzip", value: memory,
+			limit: float64(64 + 32*cores()), target: "≤ 64 MiB + 32 MiB a core"},
+		row{what: "cold, zstd, peak RSS", ours: "cold zstd", value: memory,
+			limit: float64(64 + 32*cores()), target: "≤ 64 MiB + 32 MiB a core"},
+		row{what: "cold, 10 × the paths : cold, gzip, peak RSS", ours: "image 10x", peer: "cold gzip", value: memory, limit: 1.5},
+		row{what: "closure and plan, 10,000 paths, 200,000 references", ours: "plan 10000", value: seconds, limit: 0.5, target: "≤ 0.5 s"},
+		row{what: "cold, gzip : skopeo from a docker-archive", ours: "cold gzip", peer: "skopeo", value: seconds},
+		row{what: "cold, gzip : buildah copy, commit", ours: "cold gzip", peer: "buildah", value: seconds},
+	)
+}
