@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sys/unix"
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile"
@@ -25,6 +26,8 @@ func runChild(ctx context.Context, name string, args []string) error {
 	switch {
 	case name == "compress" && len(args) == 0:
 		return compress(os.Stdin, os.Stdout)
+	case name == "memory" && len(args) == 0:
+		return touchMemory()
 	case name == "plan" && len(args) == 1:
 		return planStore(ctx, args[0])
 	case name == "subset" && len(args) == 3:
@@ -53,6 +56,20 @@ func compress(r io.Reader, w io.Writer) error {
 	}
 	_, err = io.Copy(z, bufio.NewReaderSize(r, 1<<20))
 	return errors.Join(err, z.Close())
+}
+
+// enoughMemory is for all that one action writes.
+const enoughMemory = 3 << 30
+
+// touchMemory makes the kernel have that much free memory at hand when this process has ended, if there is as much.
+func touchMemory() error {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return err
+	}
+	size := min(enoughMemory, info.Freeram*uint64(info.Unit)/2)
+	_, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	return err
 }
 
 // planStore does what an image takes before the first file is read.

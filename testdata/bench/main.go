@@ -8,7 +8,7 @@
 // That takes half an hour the first time; what is built is kept in -dir and in /nix/store, and used again.
 //
 // Every action is done once in each of -runs rounds, one after the other, so that what else the machine does
-// hits all of them. A row compares two actions of the same round: its ratio is the median of the rounds'
+// hits all of them, and every other round backwards. A row compares two actions of the same round: its ratio is the median of the rounds'
 // ratios. All files that are read are in memory, and what one action leaves to be written to the disk
 // is written before the next one begins.
 //
@@ -100,6 +100,9 @@ func bench(ctx context.Context, rows []row, n rounds, o options, jsonFile string
 	}
 measuring:
 	for round := range n.all {
+		if round > 0 {
+			slices.Reverse(names) // what came before makes a difference
+		}
 		for _, name := range names {
 			s := measured[name]
 			if s.err != nil || slow[name] && round >= n.slow {
