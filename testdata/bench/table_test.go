@@ -101,3 +101,15 @@ func TestChanged(t *testing.T) {
 		t.Errorf("changed = %q; want %q", got, "c e")
 	}
 }
+
+func TestBelowStore(t *testing.T) {
+	trace := `7 openat(AT_FDCWD</w>, "/nix/store", O_RDONLY|O_CLOEXEC) = 3</nix/store>
+7 openat(AT_FDCWD</w>, "/nix/var/nix/db/db.sqlite", O_RDWR) = 4</nix/var/nix/db/db.sqlite>
+7 openat(3</nix/store>, "a-hello", O_RDONLY) = 5</nix/store/a-hello>
+7 openat(3</nix/store>, "b-hello", O_RDONLY) = -1 ENOENT (No such file or directory)
+7 openat(5</nix/store/a-hello>, "bin", O_RDONLY) = 6</nix/store/a-hello/bin>
+`
+	if got := len(belowStore.FindAllString(trace, -1)); got != 3 {
+		t.Errorf("%d files are opened below the store; want 3", got)
+	}
+}
