@@ -187,9 +187,12 @@ func sendAll(ctx context.Context, w, r *os.File) (n int64, err error) {
 	}
 }
 
+// copyBuffer is small enough to stay in a processor's cache.
+const copyBuffer = 64 << 10
+
 // copyAll copies until the end or until it is cancelled, and hashes what it copies if there is a hash.
 func copyAll(ctx context.Context, w io.Writer, r io.Reader, h hash.Hash) (n int64, err error) {
-	buf := make([]byte, writePiece)
+	buf := make([]byte, copyBuffer)
 	for {
 		if err := context.Cause(ctx); err != nil {
 			return n, err

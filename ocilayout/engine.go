@@ -122,11 +122,11 @@ type blobFile struct {
 	engine *engine
 }
 
-// writePiece is how much is written to a file at once. For more, Linux looks for large pieces of free memory
+// writePiece is how much is written to a file at once. For more, Linux looks for larger pieces of free memory
 // to keep it in; a virtual machine may have given those back, and waits while its host zeroes them:
-// an image of 2.3 GB took 8 to 10 s of system time in pieces of 1 MiB, and 2 to 4 s in those of 64 KiB.
-// Where memory is at hand, 1 GB takes 0.28 s in pieces of 64 KiB, 0.23 s in those of 128 KiB, and 0.20 s in larger ones.
-const writePiece = 128 << 10
+// an image of 2.3 GB took 8 to 10 s of system time in pieces of 1 MiB, 5 to 6 s in those of 128 KiB,
+// and 2 to 3 s in those of 16 KiB. Where memory is at hand, small pieces cost 0.2 s a GB.
+const writePiece = 16 << 10
 
 func (b *blobFile) Write(p []byte) (n int, err error) {
 	for len(p) > n && err == nil {
