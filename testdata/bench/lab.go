@@ -98,9 +98,10 @@ func newLab(ctx context.Context, o options) (l *lab, err error) {
 			return nil, err
 		}
 	}
+	made := l // a return with an error sets l to nil
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, l.close())
+			err = errors.Join(err, made.close())
 		}
 	}()
 	if err := syscall.Mount("tmpfs", l.mounted, "tmpfs", 0, "size=8g"); err != nil {
