@@ -30,10 +30,11 @@ const (
 	algorithmNone
 )
 
-// The levels that no level means: gzip's is fast, zstd's is that of the zstd command.
+// The levels that no level means, chosen by measurement: the fastest that makes no more bytes than the level 6 of others does
+// (zstd), and a tenth more at most (gzip). See the README.
 const (
 	gzipDefault = 2
-	zstdDefault = 3
+	zstdDefault = 1
 
 	gzipMost = 9
 	zstdMost = 22

@@ -22,7 +22,7 @@ var compressions = []struct {
 	{"gzip:1", "gzip:1", ispec.MediaTypeImageLayerGzip},
 	{"gzip:2", "gzip:2", ispec.MediaTypeImageLayerGzip},
 	{"gzip:9", "gzip:9", ispec.MediaTypeImageLayerGzip},
-	{"zstd", "zstd:3", ispec.MediaTypeImageLayerZstd},
+	{"zstd", "zstd:1", ispec.MediaTypeImageLayerZstd},
 	{"zstd:1", "zstd:1", ispec.MediaTypeImageLayerZstd},
 	{"zstd:3", "zstd:3", ispec.MediaTypeImageLayerZstd},
 	{"zstd:22", "zstd:22", ispec.MediaTypeImageLayerZstd},

@@ -55,7 +55,7 @@ func (l *lab) allActions() map[string]action {
 		"plan 10000":        l.planMany,
 		"image 10x":         l.imageMany,
 	}
-	for _, c := range []string{"none", "gzip", "zstd", "zstd:1"} {
+	for _, c := range []string{"none", "gzip", "zstd", "zstd:3"} {
 		actions["cold "+c] = func() (sample, error) { return l.cold(l.base.profile, "--compression", c) }
 	}
 	for name, g := range map[string]*generation{"leaf": l.leaf, "library": l.mid} {

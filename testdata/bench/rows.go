@@ -32,8 +32,8 @@ func rows() []row {
 		{what: "cold, gzip : umoci insert, size", ours: "cold gzip", peer: "umoci insert", value: content, limit: 1.15},
 		{what: "cold, zstd : umoci insert", ours: "cold zstd", peer: "umoci insert", value: seconds, limit: 0.28},
 		{what: "cold, zstd : umoci insert, size", ours: "cold zstd", peer: "umoci insert", value: content, limit: 1.0},
-		{what: "cold, zstd:1 : umoci insert", ours: "cold zstd:1", peer: "umoci insert", value: seconds, limit: 0.28},
-		{what: "cold, zstd:1 : umoci insert, size", ours: "cold zstd:1", peer: "umoci insert", value: content, limit: 1.0},
+		{what: "cold, zstd:3 : umoci insert", ours: "cold zstd:3", peer: "umoci insert", value: seconds, limit: 0.28},
+		{what: "cold, zstd:3 : umoci insert, size", ours: "cold zstd:3", peer: "umoci insert", value: content, limit: 1.0},
 		{what: "cold, none : tar --hard-dereference", ours: "cold none", peer: "tar", value: seconds, limit: 1.0},
 
 		{what: "nothing changed, new layout", ours: "same, new layout", value: seconds, limit: 0.05, target: "≤ 0.05 s"},
