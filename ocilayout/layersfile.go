@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -49,7 +50,9 @@ type PolicyGlob struct {
 // maxPolicy is how large a policy may be. One for each path of a large closure has a tenth of that.
 const maxPolicy = 16 << 20
 
-var layerNamePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+var layerNamePattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+})
 
 // ParsePolicy parses the file form. Errors say in which lines; all that are wrong are told at once.
 func ParsePolicy(r io.Reader) (*Policy, error) {
@@ -115,7 +118,7 @@ func (c *policyChecker) errorf(line int, format string, args ...any) {
 }
 
 func (c *policyChecker) name(name string, line int) bool {
-	if !layerNamePattern.MatchString(name) {
+	if !layerNamePattern().MatchString(name) {
 		return false
 	}
 	if before, ok := c.names[name]; ok {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -85,16 +86,18 @@ func (c *configFlags) config() (config ispec.ImageConfig, err error) {
 		}
 		config.Volumes[path.Clean(dir)] = struct{}{}
 	}
-	if c.stopSignal != "" && !stopSignals.MatchString(c.stopSignal) {
+	if c.stopSignal != "" && !stopSignals().MatchString(c.stopSignal) {
 		return config, usagef("as in --stop-signal SIGTERM", "--stop-signal %q: no such signal", c.stopSignal)
 	}
 	config.StopSignal = c.stopSignal
 	return config, nil
 }
 
-var stopSignals = regexp.MustCompile(`^(SIG(HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|KILL|USR1|SEGV|USR2|PIPE|ALRM|TERM|` +
-	`STKFLT|CHLD|CONT|STOP|TSTP|TTIN|TTOU|URG|XCPU|XFSZ|VTALRM|PROF|WINCH|IO|PWR|SYS|RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?)` +
-	`|[1-9]|[1-5][0-9]|6[0-4])$`)
+var stopSignals = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(SIG(HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|KILL|USR1|SEGV|USR2|PIPE|ALRM|TERM|` +
+		`STKFLT|CHLD|CONT|STOP|TSTP|TTIN|TTOU|URG|XCPU|XFSZ|VTALRM|PROF|WINCH|IO|PWR|SYS|RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?)` +
+		`|[1-9]|[1-5][0-9]|6[0-4])$`)
+})
 
 // mergeEnv sets variables in place of those of the same name, or after the others.
 func mergeEnv(env, over []string) []string {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -118,10 +119,12 @@ func checkTime(s string) error {
 	return nil
 }
 
-var mediaTypePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+var mediaTypePattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+})
 
 func checkMediaType(s string) error {
-	if !mediaTypePattern.MatchString(s) {
+	if !mediaTypePattern().MatchString(s) {
 		return fmt.Errorf("%s is not a media type", quote(s))
 	}
 	return nil
@@ -156,10 +159,12 @@ func checkEnv(s string) error {
 	return nil
 }
 
-var portPattern = regexp.MustCompile(`^[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?$`)
+var portPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?$`)
+})
 
 func checkPort(s string) error {
-	if !portPattern.MatchString(s) {
+	if !portPattern().MatchString(s) {
 		return errors.New("want PORT[/PROTOCOL]")
 	}
 	return nil
