@@ -1,0 +1,62 @@
+package ocilayout
+
+import (
+	"os"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Known is what is known of a layer before it is added.
+type Known struct {
+	How  How              // what would become of it
+	Blob ispec.Descriptor // zero if it would be built or compressed
+	Size int64            // of the tar, in bytes; 0 if it is not known
+}
+
+// Known says what would become of layers if they were added, and neither uses nor changes anything.
+// A nil cache knows only those that are kept.
+// What it says of a blob holds unless that is damaged or removed.
+func (c *Cache) Known(layers []Layer, z Compression) []Known {
+	known := make([]Known, len(layers))
+	for i, l := range layers {
+		known[i] = c.known(l, z)
+	}
+	return known
+}
+
+func (c *Cache) known(l Layer, z Compression) Known {
+	if l.Kept != nil {
+		return Known{How: Reused, Blob: l.Kept.Descriptor}
+	}
+	built := Known{How: Built}
+	key, err := layerKey(l)
+	if c == nil || err != nil {
+		return built
+	}
+	var tar tarRecord
+	if c.peek(key, &tar) != nil || checkDigest(tar.DiffID) != nil {
+		return built
+	}
+	compressor, err := c.compressor(z)
+	var blob blobRecord
+	if err == nil && c.peek(packedRecord(tar.DiffID, z), &blob) == nil && blob.Compressor == compressor && c.has(blob) {
+		d := ispec.Descriptor{MediaType: z.MediaType(), Digest: blob.Digest, Size: blob.Size}
+		return Known{How: Cached, Blob: d, Size: tar.Size}
+	}
+	for _, other := range allCompressions() {
+		if other != z && c.peek(packedRecord(tar.DiffID, other), &blob) == nil && c.has(blob) {
+			return Known{How: Recompressed, Size: tar.Size}
+		}
+	}
+	built.Size = tar.Size
+	return built
+}
+
+// has says whether a blob is there, and looks at its size alone.
+func (c *Cache) has(r blobRecord) bool {
+	if checkDigest(r.Digest) != nil {
+		return false
+	}
+	fi, err := os.Lstat(c.blob(r.Digest))
+	return err == nil && fi.Mode().IsRegular() && fi.Size() == r.Size
+}
