@@ -141,8 +141,8 @@ func TestLinkFarm(t *testing.T) {
 		lines = append(lines, "d 0555 "+dir, "l "+dir+"/l -> "+next, "l "+dir+"/r -> "+next)
 	}
 	b := newBuilder(NewView(parts(t, lines), nil))
-	if b.mostLinked != 1<<20 {
-		t.Errorf("a million links are allowed; got %d", b.mostLinked)
+	if b.mostLinked != 1<<18 {
+		t.Errorf("a quarter of a million links are allowed; got %d", b.mostLinked)
 	}
 	b.mostLinked = 1 << 14 // sooner
 	err := b.base(Options{Profiles: []string{"nix/store/p"}}, &BaseFiles{})

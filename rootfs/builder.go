@@ -20,6 +20,7 @@ type builder struct {
 	err      error // the first entry that could not be put
 
 	linked, mostLinked int // nodes that trees of links have visited, and may visit
+	linkedBytes        int64
 }
 
 func newBuilder(v *View) *builder {

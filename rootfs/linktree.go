@@ -8,9 +8,12 @@ import (
 	"strings"
 )
 
-// maxLinkTree is how many files and directories all trees of links may have:
-// a few nested links can make billions of them.
-const maxLinkTree = 1 << 20
+// Limits of all trees of links together: a few nested links can make billions of files.
+// They are counted before the first is made, so that what is refused takes no memory.
+const (
+	maxLinkTree  = 1 << 18  // files and directories
+	maxLinkBytes = 48 << 20 // of their paths
+)
 
 // linkTree makes at dst what `cp -R -Ls /src dst` makes:
 // the directories of src with their modes, and a link /src/<same place> for every file in them.
@@ -23,24 +26,40 @@ const maxLinkTree = 1 << 20
 // Where dst has something already, from a profile that comes first, directories are merged.
 // A file that is there already is kept, with a note if it is another one.
 func (b *builder) linkTree(src, dst string) error {
-	w := linkWalk{builder: b, dst: dst}
 	e, err := b.view.Stat(src)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return w.node(src, dst, e, err)
+	for _, counting := range []bool{true, false} {
+		w := linkWalk{builder: b, root: src, dst: dst, counting: counting}
+		if err := w.node(src, dst, e, err); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type linkWalk struct {
 	*builder
-	dst   string
-	above []string // the directories that the walk is in, by their real paths
+	root     string // where it begins: what is below can be thousands of bytes long
+	dst      string
+	counting bool     // and nothing else
+	above    []string // the directories that the walk is in, by their real paths
 }
 
 // node makes what is at the logical path src, which Stat says is e or err.
 func (w *linkWalk) node(src, dst string, e Entry, err error) error {
-	if w.linked++; w.linked > w.mostLinked {
-		return fmt.Errorf("links to %q: more than %d files and directories", "/"+src, w.mostLinked)
+	if w.counting {
+		if w.linked++; w.linked > w.mostLinked {
+			return fmt.Errorf("links to %q: more than %d files and directories", "/"+w.root, w.mostLinked)
+		}
+		if w.linkedBytes += int64(len(dst) + len(src)); w.linkedBytes > maxLinkBytes {
+			return fmt.Errorf("links to %q: their paths have more than %d bytes", "/"+w.root, maxLinkBytes)
+		}
+		if err == nil && e.IsDir() {
+			return w.children(src, dst, e)
+		}
+		return nil
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -54,16 +73,26 @@ func (w *linkWalk) node(src, dst string, e Entry, err error) error {
 	case !e.IsDir():
 		w.link(src, dst, e.Path)
 		return nil
+	}
+	return w.children(src, dst, e)
+}
+
+// children makes a directory and what is in it.
+func (w *linkWalk) children(src, dst string, e Entry) error {
+	switch had, ok := w.entries[dst]; {
 	case slices.Contains(w.above, e.Path):
 		return nil
 	case len(w.above) >= MaxDepth:
-		return fmt.Errorf("links to %q: deeper than %d directories", "/"+src, MaxDepth)
-	}
-	if had, ok := w.entries[dst]; ok && !had.IsDir() {
-		w.conflict(src, dst)
+		return fmt.Errorf("links to %q: deeper than %d directories", "/"+w.root, MaxDepth)
+	case ok && !had.IsDir():
+		if !w.counting {
+			w.conflict(src, dst)
+		}
 		return nil
 	}
-	w.dir(dst, e.Mode.Perm())
+	if !w.counting {
+		w.dir(dst, e.Mode.Perm())
+	}
 	names, err := w.view.Names(e.Path)
 	if err != nil {
 		return err
