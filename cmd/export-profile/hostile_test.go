@@ -155,8 +155,8 @@ func hostiles() []hostile {
 		{name: "registration, references 2^62", want: "read references", args: registration("100\n\n4611686018427387904\n")},
 		{name: "NAR of 10,000 directories", want: "deeper than 1024 directories", args: file(wire(1, deepNAR(10_000)))},
 		{name: "root of 10,000 directories", want: "deeper than", args: deepRoot},
-		{name: "farm in /etc", want: "more than 1048576 files and directories", args: farm("etc")},
-		{name: "farm in /run/profile", want: "more than 1048576 files and directories", args: farm("share", "--bare")},
+		{name: "farm in /etc", want: "their paths have more than 50331648 bytes", args: farm("etc")},
+		{name: "farm in /run/profile", want: "their paths have more than 50331648 bytes", args: farm("share", "--bare")},
 	}
 	for _, c := range []struct {
 		name   string
