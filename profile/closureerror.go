@@ -39,32 +39,52 @@ func newClosureError(infos []*Info, missing []Path, untrusted []error) *ClosureE
 	return e
 }
 
+// Error names all of them: in a line if they are few, and else a line each.
 func (e *ClosureError) Error() string {
-	var b strings.Builder
-	b.WriteString("find closure: ")
+	var parts []string
 	if n := len(e.Missing); n > 0 {
-		fmt.Fprintf(&b, "%d missing from the store: ", n)
-		few(&b, n, func(i int) string {
+		parts = append(parts, all(n, "missing from the store", func(i int) string {
 			m := e.Missing[i]
 			if m.NeededBy == m.Path {
 				return m.Path.Base()
 			}
 			return fmt.Sprintf("%s (needed by %s)", m.Path.Base(), m.NeededBy.Base())
-		})
+		}))
 	}
 	if n := len(e.Untrusted); n > 0 {
-		if len(e.Missing) > 0 {
-			b.WriteString("; ")
+		parts = append(parts, all(n, "not trusted", func(i int) string { return e.Untrusted[i].Error() }))
+	}
+	separator := "; "
+	if len(e.Missing) > mostInLine || len(e.Untrusted) > mostInLine {
+		separator = "\n"
+	}
+	return "find closure: " + strings.Join(parts, separator)
+}
+
+// mostInLine is how many things are named in one line.
+const mostInLine = 8
+
+// all is how many things are so, and all of them.
+func all(n int, so string, thing func(int) string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s:", n, so)
+	for i := range n {
+		switch {
+		case n > mostInLine:
+			b.WriteString("\n  ")
+		case i > 0:
+			b.WriteString(", ")
+		default:
+			b.WriteString(" ")
 		}
-		fmt.Fprintf(&b, "%d not trusted: ", n)
-		few(&b, n, func(i int) string { return e.Untrusted[i].Error() })
+		b.WriteString(thing(i))
 	}
 	return b.String()
 }
 
 // few writes the first of n things, and how many more there are.
 func few(b *strings.Builder, n int, thing func(int) string) {
-	const most = 8
+	const most = mostInLine
 	for i := range min(n, most) {
 		if i > 0 {
 			b.WriteString(", ")

@@ -18,11 +18,7 @@ func TestAllAtOnce(t *testing.T) {
 	s := storetest.New("wide")
 	var names []string
 	for _, kind := range []string{"missing", "unsigned", "forged", "strange"} {
-		n := 2 // of each of three; more than eight would be counted, and not named
-		if kind == "missing" {
-			n = 3
-		}
-		for i := range n {
+		for i := range 12 {
 			name := fmt.Sprintf("%s-%d", kind, i)
 			s.Add(t, name, "", "f 0444 . "+name)
 			names = append(names, name)

@@ -38,6 +38,8 @@ func hint(err error) string {
 		return "name one with --profile, or a store with --from"
 	case errors.As(err, &ambiguous):
 		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
+	case errors.As(err, &closure) && len(closure.Missing) > 0 && len(closure.Untrusted) > 0:
+		return "export all that the profile needs, and trust the key of whoever signs it with --trusted-public-key"
 	case errors.As(err, &closure) && len(closure.Missing) > 0:
 		return "export all that the profile needs: nix-store --export $(nix-store -qR PROFILE)"
 	case errors.Is(err, profile.ErrUntrusted):
