@@ -13,12 +13,14 @@ import (
 
 // record is what all versions of the JSON say of an object.
 type record struct {
-	Path       string   `json:"path"`
-	Valid      *bool    `json:"valid"`
-	NarHash    string   `json:"narHash"`
-	NarSize    int64    `json:"narSize"`
-	References []string `json:"references"`
-	Deriver    string   `json:"deriver"`
+	Path    string `json:"path"`
+	Valid   *bool  `json:"valid"`
+	NarHash string `json:"narHash"`
+	NarSize int64  `json:"narSize"`
+	Deriver string `json:"deriver"`
+
+	// All versions have them, if they are none, too. Without, the rest of the closure would silently be missing.
+	References json.RawMessage `json:"references"`
 
 	Signatures []json.RawMessage `json:"signatures"`
 	CA         json.RawMessage   `json:"ca"`
@@ -146,7 +148,14 @@ func (r *record) info(name string) (*profile.Info, error) {
 			return nil, fmt.Errorf("%q: %w", p, err)
 		}
 	}
-	for _, ref := range r.References {
+	if r.References == nil {
+		return nil, fmt.Errorf("%q: it says nothing of its references", p)
+	}
+	var refs []string
+	if err := json.Unmarshal(r.References, &refs); err != nil {
+		return nil, fmt.Errorf("references of %q: %w", p, err)
+	}
+	for _, ref := range refs {
 		q, err := parseName(ref)
 		if err != nil {
 			return nil, fmt.Errorf("references of %q: %w", p, err)

@@ -75,7 +75,7 @@ func (s *Sample) WritePathInfo(t testing.TB) string {
 	}
 	rows := make(map[string]row)
 	for _, info := range s.Infos {
-		r := row{NarHash: info.NarHash.String(), NarSize: info.NarSize}
+		r := row{NarHash: info.NarHash.String(), NarSize: info.NarSize, References: []string{}}
 		for _, ref := range info.References {
 			r.References = append(r.References, ref.Base())
 		}
