@@ -90,7 +90,7 @@ func TestBadCommandLine(t *testing.T) {
 		{args: []string{"rootfs", "--writeable", "./x"}, err: `--writeable`, hint: `did you mean --writable\?`},
 		{args: []string{"image"}, err: `one destination`, hint: `oci:`},
 		{args: []string{"image", "oci:a", "oci:b"}, err: `one destination`, hint: `oci:`},
-		{args: []string{"image", "docker://registry.example.com/x"}, err: `docker: is not supported`, hint: `oci:`},
+		{args: []string{"image", "docker-daemon:x"}, err: `docker-daemon: is not supported`, hint: `oci:`},
 		{args: []string{"image", "oci::v1"}, err: `no directory`, hint: `oci:`},
 		{args: []string{"image", "oci:x:no tag"}, err: `"oci:x:no tag"`, hint: `oci:hello:v1`},
 		{args: []string{"image", "--tag", "Hello:v1", "oci:x"}, err: `--tag: .*Hello`, hint: `--tag`},
