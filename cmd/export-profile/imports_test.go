@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"profile/localstore":  {"profile", "profile/nar", "rootfs"},
 	"profile/exportstore": {"profile", "profile/decompress", "profile/input", "profile/nar", "rootfs"},
 	"profile/binarycache": {"profile", "profile/decompress", "profile/nar", "profile/spool", "rootfs"},
+	"profile/nixdb":       {"profile", "rootfs"},
 	"profile/scan":        {"profile", "profile/nar", "rootfs"},
 	"profile/tarstore":    {"profile", "profile/input", "profile/scan", "rootfs"},
 	"profile/storetest":   {"profile", "profile/nar", "profile/references", "rootfs"},
