@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nixdb"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
@@ -66,6 +67,7 @@ type assembly struct {
 	users   []string
 	groups  []string
 	caFiles []string
+	nixDB   bool
 }
 
 func (a *assembly) flags(fs *pflag.FlagSet) {
@@ -76,6 +78,7 @@ func (a *assembly) flags(fs *pflag.FlagSet) {
 	a.overlayFlags.flags(fs)
 	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&a.bare, "bare", false, "only the files that the original script makes: no /tmp, accounts or certificate links")
+	fs.BoolVar(&a.nixDB, "with-nix-db", false, "add Nix's database of what is in the store, for a Nix that runs there")
 	a.selection.cacheFlags.flags(fs)
 }
 
@@ -121,6 +124,11 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	if err != nil {
 		return nil, nil, err
 	}
+	if a.nixDB {
+		if err := addNixDB(base, closure); err != nil {
+			return nil, nil, err
+		}
+	}
 	for _, note := range base.Notes {
 		say.notef("%s", note)
 	}
@@ -133,6 +141,15 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 		return nil, nil, err
 	}
 	return &assembled{closure, base, top.Parts, top, user, arch}, store, nil
+}
+
+// addNixDB adds the state that Nix keeps beside its store.
+func addNixDB(base *rootfs.BaseFiles, closure *profile.Closure) error {
+	files, err := nixdb.Files(closure)
+	if err == nil {
+		base.Part, err = rootfs.Extend(base.Part, files)
+	}
+	return err
 }
 
 // options reads what the flags name before anything long is begun.
@@ -163,6 +180,9 @@ func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
 	}
 	if a.bare && len(a.caFiles) > 0 {
 		return o, user, usagef("", "--ca-file adds a file, and with --bare there are none but the script's")
+	}
+	if a.bare && a.nixDB {
+		return o, user, usagef("", "--with-nix-db adds files, and with --bare there are none but the script's")
 	}
 	for _, name := range a.caFiles {
 		b, err := os.ReadFile(name)

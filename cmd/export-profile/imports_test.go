@@ -39,7 +39,7 @@ var layers = map[string][]string{
 	"ocilayout/verify":   {"ocilayout", "rootfs"},
 	"ocilayout/registry": {"ocilayout"},
 	"cmd/export-profile": {
-		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/source", "profile/tarstore", "profile/trust",
+		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb", "profile/source", "profile/tarstore", "profile/trust",
 		"rootfs", "rootfs/overlay", "ocilayout", "ocilayout/registry", "ocilayout/verify",
 	},
 }
