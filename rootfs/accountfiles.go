@@ -21,6 +21,7 @@ type accountFile struct {
 	kind    string // "user" or "group"
 	content []byte
 	brought bool              // by a profile
+	below   *Entry            // of the image below, to which all is appended
 	broken  error             // why what was brought cannot be appended to
 	ids     map[string]string // by name: uid:gid, or gid
 	added   []string          // names
@@ -115,12 +116,13 @@ func (o Options) accounts() ([]Account, error) {
 // accountFile is what a profile brings, or else the content given.
 func (b *builder) accountFile(path, kind, content string) *accountFile {
 	f := &accountFile{path: path, kind: kind, content: []byte(content), ids: make(map[string]string)}
-	if had, ok := b.entries[path]; ok {
+	if had, ok := b.get(path); ok {
 		f.brought = true
 		if f.content, f.broken = b.readAccounts(had); f.broken != nil {
 			f.broken = fmt.Errorf("append to the profile's %s: %w", path, f.broken)
 		}
 	}
+	b.accountsBelow(f)
 	for line := range strings.Lines(string(f.content)) {
 		switch fields := strings.Split(strings.TrimSuffix(line, "\n"), ":"); {
 		case len(fields) < 4:
@@ -159,17 +161,16 @@ func (f *accountFile) append(name, ids, line string) error {
 	}
 	if had, ok := f.ids[name]; ok && had != ids {
 		of := "every image has it as"
-		if f.brought {
+		if f.below != nil {
+			of = "the base image's " + f.path + " has it as"
+		} else if f.brought {
 			of = "the profile's " + f.path + " has it as"
 		}
 		return fmt.Errorf("%s %q is to be %s: %s %s", f.kind, name, ids, of, had)
 	} else if ok {
 		return nil
 	}
-	if len(f.content) > 0 && f.content[len(f.content)-1] != '\n' {
-		f.content = append(f.content, '\n')
-	}
-	f.content = append(f.content, line...)
+	f.appendLine(line)
 	f.ids[name] = ids
 	f.added = append(f.added, name)
 	return nil
@@ -187,9 +188,13 @@ func (f *accountFile) names(id string) bool {
 
 // accountLines makes the file, in the place of a profile's only if there is a line more.
 func (b *builder) accountLines(f *accountFile) {
+	if f.below != nil {
+		b.accountLinesOver(f)
+		return
+	}
 	if f.brought && len(f.added) > 0 {
 		b.note("%q is the profile's with %s %q added", "/"+f.path, f.kind, f.added)
-		delete(b.entries, f.path)
+		delete(b.entries, b.place(f.path))
 	}
 	b.file(f.path, f.content)
 }
@@ -197,12 +202,12 @@ func (b *builder) accountLines(f *accountFile) {
 // home makes a user's home, unless something is there.
 func (b *builder) home(a Account) {
 	path := strings.TrimPrefix(a.Home, "/")
-	if path == "" || b.has(path) {
+	if path == "" || b.has(path) || b.below(path) {
 		return
 	}
 	e := Dir(path, 0o755)
 	e.UID, e.GID = a.UID, a.GID
-	b.put(e)
+	b.over(e)
 }
 
 // noteIDs notes the numbers that rootless podman cannot map.

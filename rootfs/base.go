@@ -21,13 +21,17 @@ type Options struct {
 	Groups []Group
 	// CAFiles are PEM files whose certificates are trusted besides those of the profile.
 	CAFiles [][]byte
+	// Lower, if not nil, is the image that the files are laid over.
+	Lower *Lower
 }
 
 // BaseFiles are the files of an image besides its store, and what a process needs to know to use them.
 type BaseFiles struct {
 	Part
-	Env   []string // NAME=VALUE: PATH, and where certificates are
-	Notes []string // what was left out, overridden or is missing, a line each
+	Env []string // NAME=VALUE: PATH, and where certificates are
+	// DefaultEnv are variables about files of the image below. Whatever that sets itself is better.
+	DefaultEnv []string
+	Notes      []string // what was left out, overridden or is missing, a line each
 	// Architectures are those of the profiles, in their order; see [View.Architecture].
 	Architectures []string
 }
@@ -45,6 +49,11 @@ type BaseFiles struct {
 // What a profile brings is never overwritten, except its certificates by Options.CAFiles,
 // and its etc/passwd and etc/group by themselves with the accounts of Options appended.
 //
+// With Options.Lower, links to directories that the image below has are followed,
+// and directories that it has keep their owner and mode. A profile's files take the place of the image's,
+// with a note; nothing else does: accounts are appended to the image's own,
+// and what is made up is made only where the image has nothing. No file of the part is in a store object.
+//
 // The part's key is a hash of all that is in it.
 func Base(v *View, o Options) (*BaseFiles, error) {
 	if len(o.Profiles) == 0 {
@@ -58,6 +67,7 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 		return f, nil
 	}
 	b := newBuilder(v)
+	b.lower = o.Lower
 	f := &BaseFiles{}
 	if err := b.base(o, f); err != nil {
 		return nil, fmt.Errorf("base files: %w", err)
@@ -70,16 +80,19 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 
 func (b *builder) base(o Options, f *BaseFiles) error {
 	// Every layer has these, so that no unpacker makes up a mode for them.
+	if err := b.storeBelow(); err != nil {
+		return err
+	}
 	b.dir(storeDir, 0o755)
 
 	if o.Bare || len(o.Profiles) > 1 {
 		for _, p := range o.Profiles {
-			if err := b.linkTree(p, "run/profile"); err != nil {
+			if err := b.linkTree(p, runProfile); err != nil {
 				return err
 			}
 		}
 	} else {
-		b.put(Link("run/profile", "/"+o.Profiles[0]))
+		b.over(Link(runProfile, "/"+o.Profiles[0]))
 	}
 	for _, p := range o.Profiles {
 		if err := b.linkTree(p+"/etc", "etc"); err != nil {
@@ -107,6 +120,8 @@ func (b *builder) base(o Options, f *BaseFiles) error {
 	f.Env = []string{path}
 	if b.has(caBundle) {
 		f.Env = append(f.Env, "NIX_SSL_CERT_FILE=/"+caBundle, "SSL_CERT_FILE=/"+caBundle)
+	} else if bundle := b.bundleBelow(); bundle != "" {
+		f.DefaultEnv = []string{"NIX_SSL_CERT_FILE=/" + bundle, "SSL_CERT_FILE=/" + bundle}
 	} else {
 		b.note("no CA certificates: the profile has no %s", caBundle)
 	}
@@ -145,8 +160,17 @@ func (b *builder) linkPrograms(profiles []string) error {
 
 // skeleton makes the directories that programs take for granted.
 func (b *builder) skeleton() {
-	b.dir("tmp", fs.ModeSticky|0o777)
-	b.dir("var/tmp", fs.ModeSticky|0o777)
-	b.dir("var/empty", 0o555)
-	b.dir("root", 0o700)
+	for _, d := range []struct {
+		path string
+		mode fs.FileMode
+	}{
+		{"tmp", fs.ModeSticky | 0o777},
+		{"var/tmp", fs.ModeSticky | 0o777},
+		{"var/empty", 0o555},
+		{"root", 0o700},
+	} {
+		if !b.below(d.path) {
+			b.dir(d.path, d.mode)
+		}
+	}
 }

@@ -16,8 +16,8 @@ var update = flag.Bool("update", false, "write what the tests see into their tes
 
 // TestBase runs testdata/base/*.txtar, one case a file.
 // The comment says what the case is about and, in lines "key: value", with which options:
-// profile (repeatable), bare, user, add-user and add-group (repeatable), ca. The file "store" is the input;
-// "tree", "env" and "notes", or else "error", are the result.
+// profile (repeatable), bare, user, add-user and add-group (repeatable), ca. The files "store" and,
+// if there is an image below, "lower" are the input; "tree", "env" and "notes", or else "error", are the result.
 func TestBase(t *testing.T) {
 	files, err := filepath.Glob("testdata/base/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -63,6 +63,10 @@ func TestBase(t *testing.T) {
 			}
 
 			got := map[string]string{"store": want["store"]}
+			if below, ok := want["lower"]; ok {
+				got["lower"] = below
+				o.Lower = lower(t, strings.Split(strings.TrimSpace(below), "\n")...)
+			}
 			v := NewView(parts(t, strings.Split(strings.TrimSpace(want["store"]), "\n")), nil)
 			if base, err := Base(v, o); err != nil {
 				got["error"] = err.Error() + "\n"
@@ -73,10 +77,13 @@ func TestBase(t *testing.T) {
 				}
 				got["tree"] = text(lines)
 				got["env"] = text(base.Env)
+				if base.DefaultEnv != nil {
+					got["default-env"] = text(base.DefaultEnv)
+				}
 				got["notes"] = text(base.Notes)
 			}
 			if *update {
-				for _, name := range []string{"tree", "env", "notes", "error"} {
+				for _, name := range []string{"tree", "env", "default-env", "notes", "error"} {
 					archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == name })
 					if data, ok := got[name]; ok {
 						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(data)})

@@ -14,6 +14,12 @@ import (
 // It is empty where one of the parts promises nothing.
 func (v *View) baseKey(o Options) string {
 	h := sha256.New()
+	if o.Lower != nil {
+		if o.Lower.Key == "" {
+			return ""
+		}
+		fmt.Fprintf(h, "over %q\n", o.Lower.Key)
+	}
 	fmt.Fprintf(h, "%q %v %q %d:%d %q %q %d\n", o.Profiles, o.Bare, o.User.Name, o.User.UID, o.User.GID,
 		fmt.Sprint(o.Users), fmt.Sprint(o.Groups), len(o.CAFiles))
 	for _, f := range o.CAFiles {
@@ -36,7 +42,7 @@ func (v *View) baseKey(o Options) string {
 // encodeBase spells base files, with the contents of all that are made up.
 func encodeBase(b *builder, f *BaseFiles) []byte {
 	out := appendString(nil, f.Key)
-	for _, list := range [][]string{f.Env, f.Notes, f.Architectures} {
+	for _, list := range [][]string{f.Env, f.DefaultEnv, f.Notes, f.Architectures} {
 		out = binary.AppendUvarint(out, uint64(len(list)))
 		for _, s := range list {
 			out = appendString(out, s)
@@ -62,7 +68,7 @@ func decodeBase(fact []byte, o Options) *BaseFiles {
 	d := factReader{fact}
 	key := d.string()
 	f := &BaseFiles{}
-	for _, list := range []*[]string{&f.Env, &f.Notes, &f.Architectures} {
+	for _, list := range []*[]string{&f.Env, &f.DefaultEnv, &f.Notes, &f.Architectures} {
 		for range d.number() {
 			s := d.string()
 			if d.err() != nil {
@@ -79,7 +85,7 @@ func decodeBase(fact []byte, o Options) *BaseFiles {
 			return nil
 		}
 		if e.IsRegular() {
-			b.file(e.Path, []byte(content))
+			b.fileOver(e, []byte(content))
 			continue
 		}
 		b.entries[e.Path] = e

@@ -13,6 +13,7 @@ import (
 // What is put first stays; see [Base] for what that means.
 type builder struct {
 	view     *View
+	lower    *Lower // the image below, or nil
 	entries  map[string]Entry
 	contents map[string][]byte
 	notes    []string
@@ -42,12 +43,19 @@ func (b *builder) note(format string, args ...any) {
 }
 
 func (b *builder) has(path string) bool {
-	_, ok := b.entries[path]
+	_, ok := b.get(path)
 	return ok
+}
+
+// get is what was put at a path.
+func (b *builder) get(path string) (Entry, bool) {
+	e, ok := b.entries[b.place(path)]
+	return e, ok
 }
 
 // dir makes a directory and those above it, unless they are there.
 func (b *builder) dir(path string, mode fs.FileMode) {
+	path = b.placeDir(path)
 	if e, ok := b.entries[path]; ok {
 		if !e.IsDir() && b.err == nil {
 			b.err = fmt.Errorf("directory %q: the profile has a file there: %w", path, fs.ErrExist)
@@ -57,12 +65,18 @@ func (b *builder) dir(path string, mode fs.FileMode) {
 	if parent := parentOf(path); parent != "" {
 		b.dir(parent, 0o755)
 	}
-	b.entries[path] = Dir(path, mode)
+	b.entries[path] = b.dirBelow(Dir(path, mode))
 }
 
-// put makes a file or link and the directories above it, unless something is there.
+// put makes a file or link and the directories above it, unless something is there, also in the image below.
 func (b *builder) put(e Entry) bool {
-	if b.has(e.Path) {
+	return !b.below(e.Path) && b.over(e)
+}
+
+// over makes a file or link and the directories above it, unless something is there.
+// It takes the place of a file or link of the image below.
+func (b *builder) over(e Entry) bool {
+	if b.has(e.Path) || !b.makeRoom(&e) {
 		return false
 	}
 	if parent := parentOf(e.Path); parent != "" {
@@ -74,11 +88,18 @@ func (b *builder) put(e Entry) bool {
 
 // file makes a regular file, 0444 as in the store, unless something is there.
 func (b *builder) file(path string, content []byte) bool {
-	ok := b.put(File(path, 0o444, int64(len(content)), func() (io.ReadCloser, error) {
+	return !b.below(path) && b.fileOver(File(path, 0o444, 0, nil), content)
+}
+
+// fileOver makes a regular file of an entry, as over does.
+func (b *builder) fileOver(e Entry, content []byte) bool {
+	e.Size = int64(len(content))
+	e.Open = func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content)), nil
-	}))
+	}
+	ok := b.over(e)
 	if ok {
-		b.contents[path] = content
+		b.contents[b.place(e.Path)] = content
 	}
 	return ok
 }

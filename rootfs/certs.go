@@ -18,7 +18,7 @@ const maxBundle = 64 << 20
 // (Debian's and Fedora's), with the given certificates appended.
 func (b *builder) certificates(files [][]byte) error {
 	target := "/" + caBundle
-	had, ok := b.entries[caBundle]
+	had, ok := b.get(caBundle)
 	if len(files) > 0 {
 		bundle, err := b.profileBundle()
 		if err != nil {
@@ -30,8 +30,8 @@ func (b *builder) certificates(files [][]byte) error {
 			}
 			bundle = append(bundle, f...)
 		}
-		delete(b.entries, caBundle) // the only file of a profile that is overridden
-		b.file(caBundle, bundle)
+		delete(b.entries, b.place(caBundle)) // the only file of a profile that is overridden
+		b.fileOver(File(caBundle, 0o444, 0, nil), bundle)
 	} else if !ok {
 		return nil
 	} else if had.IsLink() {
@@ -43,9 +43,9 @@ func (b *builder) certificates(files [][]byte) error {
 }
 
 func (b *builder) profileBundle() ([]byte, error) {
-	had, ok := b.entries[caBundle]
+	had, ok := b.get(caBundle)
 	if !ok {
-		return nil, nil
+		return b.readBundleBelow()
 	}
 	e, err := b.view.Stat(strings.TrimPrefix(had.Target, "/"))
 	if err != nil {

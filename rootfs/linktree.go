@@ -79,7 +79,7 @@ func (w *linkWalk) node(src, dst string, e Entry, err error) error {
 
 // children makes a directory and what is in it.
 func (w *linkWalk) children(src, dst string, e Entry) error {
-	switch had, ok := w.entries[dst]; {
+	switch had, ok := w.get(dst); {
 	case slices.Contains(w.above, e.Path):
 		return nil
 	case len(w.above) >= MaxDepth:
@@ -87,6 +87,12 @@ func (w *linkWalk) children(src, dst string, e Entry) error {
 	case ok && !had.IsDir():
 		if !w.counting {
 			w.conflict(src, dst)
+		}
+		return nil
+	}
+	if why := w.noDir(dst); why != "" {
+		if !w.counting {
+			w.note("left out %q: %s", "/"+src, why)
 		}
 		return nil
 	}
@@ -110,9 +116,9 @@ func (w *linkWalk) children(src, dst string, e Entry) error {
 
 // link makes the link, or says why not. real is where it ends.
 func (w *linkWalk) link(src, dst, real string) {
-	had, ok := w.entries[dst]
+	had, ok := w.get(dst)
 	if !ok {
-		w.put(Link(dst, "/"+src))
+		w.over(Link(dst, "/"+src))
 		return
 	}
 	if had.IsLink() {
