@@ -87,6 +87,9 @@ type Options struct {
 	Rules  []Rule
 	// AllowStoreChanges lets changes and rules reach into store objects.
 	AllowStoreChanges bool
+	// Lower, if not nil, is the image that the parts are laid over. Changes see it; rules do not,
+	// since what it has is not written again.
+	Lower *rootfs.Lower
 
 	// Stdin is what the source "-" reads. It can be read once.
 	Stdin io.Reader
@@ -151,6 +154,9 @@ func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options 
 		return nil, err
 	}
 	o.tree = newTree(view, r, options.AllowStoreChanges)
+	if err := o.tree.insertLower(options.Lower); err != nil {
+		return nil, err
+	}
 	roots, err := o.below(parts)
 	if err != nil {
 		return nil, err

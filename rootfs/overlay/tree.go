@@ -239,10 +239,27 @@ func (t *tree) insert(n *node) error {
 			return errors.New("no directory to be in")
 		}
 	}
+	if had := above.children[name]; had != nil && had.IsDir() && n.IsDir() {
+		n.children = had.children // of the image below
+	}
 	if above.children == nil {
 		above.children = make(map[string]*node)
 	}
 	above.children[name] = n
+	return nil
+}
+
+// insertLower puts the files of an image below everything.
+func (t *tree) insertLower(l *rootfs.Lower) error {
+	for e := range l.Within("") {
+		n := &node{Entry: e.Entry, from: "the base image"}
+		if e.Other {
+			n.Mode = n.Mode.Perm() // in whose place anything can be put
+		}
+		if err := t.insert(n); err != nil {
+			return fmt.Errorf("the base image: %q: %w", e.Path, err)
+		}
+	}
 	return nil
 }
 
