@@ -118,10 +118,23 @@ func (b *builder) makeRoom(e *Entry) bool {
 		b.note("left out %q: the base image has a directory there", "/"+wanted)
 		return false
 	}
-	if !had.IsLink() || had.Target != e.Target {
+	if !b.sameEnd(had.Entry, *e) {
 		b.note(takesPlace, "/"+e.Path)
 	}
 	return true
+}
+
+// sameEnd says whether two links lead to the same file of the store.
+func (b *builder) sameEnd(below, own Entry) bool {
+	if !below.IsLink() || !own.IsLink() || b.view == nil {
+		return false
+	}
+	was, err := b.lower.Stat(below.Path)
+	if err != nil {
+		return false
+	}
+	is, err := b.view.Stat(strings.TrimPrefix(own.Target, "/"))
+	return err == nil && is.Path == was.Path
 }
 
 // bundlesBelow are the places where distributions have their certificates.
