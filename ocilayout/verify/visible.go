@@ -66,7 +66,7 @@ func (img *image) apply(found *findings) Image {
 			delete(others, name)
 		}
 		for _, o := range l.claim.Objects {
-			if below, ok := visible[o.Name]; ok && (below.Hash != o.Hash || o.Hash == "") {
+			if below, ok := visible[o.Name]; ok && o.Name != baseName && (below.Hash != o.Hash || o.Hash == "") {
 				problem(i, o.Name, "%s is another one than that of layer %d, which is not hidden", o.Name, below.layer+1)
 			}
 			if below, ok := others[o.Name]; ok {
