@@ -3,6 +3,7 @@ package ocilayout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -20,6 +21,9 @@ type Image struct {
 	Compression Compression
 	Platform    ispec.Platform
 	Layers      []Layer // see Plan
+	// Base, if not nil, is the image whose layers and history come before.
+	// Nothing else of it is taken over; see (*Base).Inherit.
+	Base *Base
 }
 
 // AddImage builds an image's layers, config and manifest.
@@ -28,8 +32,8 @@ type Image struct {
 // Progress (see Options) is told the bytes of files that have been read,
 // and the sizes of layers that need not be built.
 func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, error) {
-	if len(image.Layers) > mostLayers {
-		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", len(image.Layers), mostLayers)
+	if n := len(image.Layers) + image.Base.layers(); n > mostLayers {
+		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, mostLayers)
 	}
 	created := image.Created.UTC()
 	if image.Created.IsZero() {
@@ -48,6 +52,11 @@ func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, e
 		Layers:      []ispec.Descriptor{},
 		Annotations: image.Annotations,
 	}
+	all := image.Layers
+	if image.Base != nil {
+		config.History = slices.Clone(image.Base.Config.History)
+		all = append(image.Base.asLayers(), all...)
+	}
 	for _, layer := range image.Layers {
 		h, err := layerHistory(layer, created)
 		if err != nil {
@@ -55,7 +64,7 @@ func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, e
 		}
 		config.History = append(config.History, h)
 	}
-	layers, err := l.addLayers(ctx, image.Layers, image.Compression)
+	layers, err := l.addLayers(ctx, all, image.Compression)
 	if err != nil {
 		return ispec.Descriptor{}, err
 	}

@@ -24,6 +24,8 @@ type Kept struct {
 	// It is called only where the blob has to be somewhere else.
 	Open       func(context.Context) (io.ReadCloser, error)
 	Repository string // with the registry's name
+	// Of is whose it is, for people, if the new image cannot be without it.
+	Of string
 }
 
 func (k *Kept) path() string { return filepath.Join(k.Dir, blobs, k.Descriptor.Digest.Encoded()) }
@@ -98,6 +100,9 @@ func (k *Kept) stat() error {
 
 // damaged says of a blob that cannot be used what can be done without it.
 func (k *Kept) damaged(err error) error {
+	if k.Of != "" {
+		return fmt.Errorf("take blob %s of %s: %w", k.Descriptor.Digest, k.Of, err)
+	}
 	where := fmt.Sprintf("layout %q", k.Dir)
 	if k.Open != nil {
 		where = k.Repository

@@ -146,6 +146,9 @@ func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce fun
 func (l Layer) title() string {
 	switch len(l.Parts) {
 	case 0:
+		if l.Kept != nil && l.Kept.Of != "" {
+			return l.Kept.Of
+		}
 		return "nothing"
 	case 1:
 		return l.Parts[0].Name

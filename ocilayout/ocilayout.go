@@ -5,6 +5,8 @@
 // which [ReadPrevious] reads, are used again. [Open] makes ready to write into an image layout,
 // a directory as the OCI image specification describes it; (*Layout).AddImage builds an image for it,
 // and (*Layout).Publish makes the image visible there under one or more names.
+// [ReadBase] reads an image, of whatever program, for others to begin with: its layers come before theirs,
+// and (*Base).Tree says what is in them. (*Layout).AddIndex joins images for several platforms into one.
 // [OpenArchive] and [OpenTemporary] are for an image that becomes one tar, which podman, Docker and containerd load:
 // (*Layout).PublishArchive writes it to a file, and (*Layout).WriteArchive into a stream.
 // [PublishTar] and [WriteTar] make a tar of the file system itself, without an image.

@@ -83,6 +83,8 @@ type PlanOptions struct {
 	MaxLayers int     // at most 120; 0 means 60, and with ModePerPath 120
 	Mode      Mode    // ModeAuto unless Policy is nil
 	Policy    *Policy // which parts are together; nil if it is all the same
+	// BaseLayers is how many layers of a base image come before. They count.
+	BaseLayers int
 }
 
 // Plan divides parts into layers, so that an update of a few parts changes few bytes.
@@ -120,6 +122,8 @@ func (o PlanOptions) check() error {
 	switch {
 	case o.MaxLayers < 0 || o.MaxLayers > mostLayers:
 		return fmt.Errorf("at most %d layers: want 1 to %d", o.MaxLayers, mostLayers)
+	case o.BaseLayers < 0 || o.BaseLayers >= cmp.Or(o.MaxLayers, mostLayers):
+		return fmt.Errorf("at most %d layers: the base image has %d already", cmp.Or(o.MaxLayers, mostLayers), o.BaseLayers)
 	case o.Mode > ModePerPath:
 		return fmt.Errorf("unknown mode %v", o.Mode)
 	case o.Policy != nil && o.Mode != ModeAuto:
@@ -134,9 +138,12 @@ func (o PlanOptions) limit() int {
 	case ModeSingle:
 		return 1
 	case ModePerPath:
-		return cmp.Or(o.MaxLayers, mostLayers)
+		return cmp.Or(o.MaxLayers, mostLayers) - o.BaseLayers
 	}
-	return cmp.Or(o.MaxLayers, defaultLayers)
+	if o.MaxLayers == 0 {
+		return min(defaultLayers, mostLayers-o.BaseLayers)
+	}
+	return o.MaxLayers - o.BaseLayers
 }
 
 // sortParts is the parts in path order, each once.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -17,7 +18,8 @@ var ErrForeign = errors.New("not an image of this program alone")
 // Previous is an image in a layout or a registry, as far as another image can be planned by it; see [PlanSticky].
 type Previous struct {
 	Digest digest.Digest // of the manifest
-	// Layers are those that were planned. What was on top of them, another image has on top of its own.
+	// Layers are those that were planned. What was on top of them, another image has on top of its own,
+	// and what was below them, of a base image that another program has made, it has if it has that base.
 	Layers []PreviousLayer
 
 	blobs map[digest.Digest]int64 // sizes of all blobs, the manifest's included
@@ -34,7 +36,7 @@ type PreviousLayer struct {
 // It reads index, manifest and config, and only looks whether the layers' blobs are there.
 //
 // The error is fs.ErrNotExist if there is no such image or a blob is missing,
-// and ErrForeign if a layer is not of this program's making.
+// and ErrForeign if a layer is not of this program's making, unless it is below all that are.
 // What the history says is believed, as far as it makes sense.
 func ReadPrevious(ctx context.Context, dir, tag string) (_ *Previous, err error) {
 	defer func() {
@@ -144,15 +146,18 @@ func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
 // parse puts together what manifest, config and history say of each layer.
 func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, place func(*Kept)) error {
 	n := len(manifest.Layers)
-	if len(config.RootFS.DiffIDs) != n || len(config.History) != n {
+	entries := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	if len(config.RootFS.DiffIDs) != n || len(entries) != n {
 		return fmt.Errorf("%w: %d layers, %d diffIDs and %d entries in its history",
-			ErrForeign, n, len(config.RootFS.DiffIDs), len(config.History))
+			ErrForeign, n, len(config.RootFS.DiffIDs), len(entries))
 	}
+	own := false
 	for i, d := range manifest.Layers {
-		history, err := ParseHistory(config.History[i])
-		if err != nil {
+		history, err := ParseHistory(entries[i])
+		if err != nil && (own || i == n-1) {
 			return fmt.Errorf("layer %d: %w: %w", i+1, ErrForeign, err)
 		}
+		own = err == nil
 		switch d.MediaType {
 		case ispec.MediaTypeImageLayer, ispec.MediaTypeImageLayerGzip, ispec.MediaTypeImageLayerZstd:
 		default:
@@ -165,13 +170,31 @@ func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, place func
 		if d.Size < 0 {
 			return fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
 		}
-		l := PreviousLayer{Kept: Kept{Descriptor: d, DiffID: diffID, Entry: config.History[i]}, History: history}
+		l := PreviousLayer{Kept: Kept{Descriptor: d, DiffID: diffID, Entry: entries[i]}, History: history}
 		place(&l.Kept)
-		if !history.Top {
+		if own && !history.Top {
 			p.Layers = append(p.Layers, l)
 		}
 	}
 	return nil
+}
+
+// Without is the image without those layers that hold or hide something of these names.
+// It is for an image that has them from its base image: there they must neither be shown nor hidden.
+func (p *Previous) Without(names []string) *Previous {
+	if p == nil {
+		return nil
+	}
+	base := make(map[string]bool, len(names))
+	for _, name := range names {
+		base[name] = true
+	}
+	without := *p
+	without.Layers = slices.DeleteFunc(slices.Clone(p.Layers), func(l PreviousLayer) bool {
+		return slices.ContainsFunc(l.History.Objects, func(o Object) bool { return base[o.Name] }) ||
+			slices.ContainsFunc(l.History.Hidden, func(name string) bool { return base[name] })
+	})
+	return &without
 }
 
 // Fetch is what someone who has the image p has to fetch to have next:

@@ -109,7 +109,7 @@ func (o StickyOptions) mostLayers() int {
 	if o.Mode == ModeSingle {
 		return 1
 	}
-	return cmp.Or(o.MaxLayers, mostLayers)
+	return cmp.Or(o.MaxLayers, mostLayers) - o.BaseLayers
 }
 
 // unchanged says whether the previous image is the one that is wanted.

@@ -1,0 +1,383 @@
+package ocilayout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Base is an image that another one begins with: its layers come first, in the bytes they have.
+// Any program may have made it.
+type Base struct {
+	Digest digest.Digest // of the manifest
+	Config ispec.Image
+	// Layers have media types of the OCI specification, which say the same as Docker's.
+	// Their Entry is not used: Config.History has one for each, and others between them.
+	Layers []Kept
+	// Lost is what of the config no OCI image has, for people.
+	Lost []string
+
+	open OpenBlob
+}
+
+// OpenBlob opens a blob of an image, wherever that is. The error is fs.ErrNotExist if there is none.
+// Whoever reads it checks digest and size.
+type OpenBlob func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error)
+
+// Media types of Docker's image manifest, version 2, schema 2.
+const (
+	dockerListType   = "application/vnd.docker.distribution.manifest.list.v2+json"
+	dockerImageType  = "application/vnd.docker.distribution.manifest.v2+json"
+	dockerConfigType = "application/vnd.docker.container.image.v1+json"
+)
+
+// layerTypes are those of layers, with the OCI type of the same form.
+var layerTypes = map[string]string{
+	ispec.MediaTypeImageLayer:                                   ispec.MediaTypeImageLayer,
+	ispec.MediaTypeImageLayerGzip:                               ispec.MediaTypeImageLayerGzip,
+	ispec.MediaTypeImageLayerZstd:                               ispec.MediaTypeImageLayerZstd,
+	"application/vnd.docker.image.rootfs.diff.tar":              ispec.MediaTypeImageLayer,
+	"application/vnd.docker.image.rootfs.diff.tar.gzip":         ispec.MediaTypeImageLayerGzip,
+	"application/vnd.docker.image.rootfs.diff.tar.zstd":         ispec.MediaTypeImageLayerZstd,
+	"application/vnd.docker.container.image.rootfs.diff+x-gtar": ispec.MediaTypeImageLayer,
+}
+
+// ReadBase reads an image in a layout by its tag or full name, as ReadPrevious does.
+// Of an index it is the image for a platform, which no other image may be for, either.
+// Manifest and config are read, and of the layers' blobs it is only seen that they are there.
+func ReadBase(ctx context.Context, dir, tag string, platform ispec.Platform) (_ *Base, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read base image %q in layout %q: %w", tag, dir, err)
+		}
+	}()
+	path, _, err := resolve(dir)
+	if err != nil {
+		return nil, err
+	}
+	index, err := readIndex(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	desc, err := findImage(index.Manifests, tag)
+	if err != nil {
+		return nil, err
+	}
+	b, err := readBase(ctx, openBlobIn(path), desc, platform)
+	if err != nil {
+		return nil, err
+	}
+	for i := range b.Layers {
+		b.Layers[i].Dir = path
+		if err := b.Layers[i].stat(); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+		}
+	}
+	return b, nil
+}
+
+// readIndex reads the index of a layout.
+func readIndex(ctx context.Context, path string) (index ispec.Index, err error) {
+	if _, err := os.Lstat(indexPath(path)); err != nil {
+		return index, err // umoci says less
+	}
+	e, err := openEngine(path)
+	if err != nil {
+		return index, err
+	}
+	index, err = e.GetIndex(ctx)
+	return index, errors.Join(err, e.Close())
+}
+
+// openBlobIn opens the blobs of a layout.
+func openBlobIn(path string) OpenBlob {
+	return func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+		if err := checkDigest(d.Digest); err != nil {
+			return nil, err
+		}
+		return os.Open(filepath.Join(path, blobs, d.Digest.Encoded()))
+	}
+}
+
+// readBase reads an image wherever it is.
+func readBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform) (*Base, error) {
+	desc, manifest, config, err := readPlatform(ctx, open, desc, platform, 0)
+	if err != nil {
+		return nil, err
+	}
+	b := &Base{Digest: desc.Digest, open: open}
+	var lost struct {
+		Config struct {
+			Healthcheck any
+			OnBuild     []string
+			Shell       []string
+		} `json:"config"`
+	}
+	if err := errors.Join(json.Unmarshal(config, &b.Config), json.Unmarshal(config, &lost)); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if lost.Config.Healthcheck != nil {
+		b.Lost = append(b.Lost, "health check")
+	}
+	if len(lost.Config.OnBuild) > 0 {
+		b.Lost = append(b.Lost, "ONBUILD")
+	}
+	if len(lost.Config.Shell) > 0 {
+		b.Lost = append(b.Lost, "SHELL")
+	}
+	if !agree(b.Config.Platform, platform) {
+		return nil, fmt.Errorf("it is for %s, and the image is to be for %s", platformName(b.Config.Platform), platformName(platform))
+	}
+	if n := len(manifest.Layers); n != len(b.Config.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(b.Config.RootFS.DiffIDs))
+	}
+	for i, d := range manifest.Layers {
+		mediaType, ok := layerTypes[d.MediaType]
+		if !ok {
+			return nil, fmt.Errorf("layer %d: it is of type %q, which cannot be used", i+1, d.MediaType)
+		}
+		diffID := b.Config.RootFS.DiffIDs[i]
+		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+		}
+		b.Layers = append(b.Layers, Kept{
+			Descriptor: ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size},
+			DiffID:     diffID,
+			Of:         "the base image",
+		})
+	}
+	b.Config.History = wholeHistory(b.Config.History, len(b.Layers))
+	return b, nil
+}
+
+// maxBaseIndexes is how many indexes may be in each other.
+const maxBaseIndexes = 8
+
+// readPlatform reads manifest and config of an image, or of that one of an index which is for a platform.
+func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform, depth int) (
+	_ ispec.Descriptor, manifest ispec.Manifest, config []byte, err error) {
+	document, err := readDocument(ctx, open, desc)
+	if err != nil {
+		return desc, manifest, nil, err
+	}
+	switch desc.MediaType {
+	case ispec.MediaTypeImageManifest, dockerImageType:
+		if err := json.Unmarshal(document, &manifest); err != nil {
+			return desc, manifest, nil, fmt.Errorf("manifest: %w", err)
+		}
+		if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig && t != dockerConfigType {
+			return desc, manifest, nil, fmt.Errorf("it is not an image: its config is of type %q", t)
+		}
+		config, err = readDocument(ctx, open, manifest.Config)
+		return desc, manifest, config, err
+	case ispec.MediaTypeImageIndex, dockerListType:
+		var index ispec.Index
+		if err := json.Unmarshal(document, &index); err != nil {
+			return desc, manifest, nil, fmt.Errorf("index: %w", err)
+		}
+		if platform.OS == "" && len(index.Manifests) > 1 {
+			return desc, manifest, nil, errors.New("it is for several platforms, and nothing says for which the image is to be")
+		}
+		if depth == maxBaseIndexes {
+			return desc, manifest, nil, errors.New("too many indexes in indexes")
+		}
+		var has []string
+		for _, d := range index.Manifests {
+			if d.Platform == nil {
+				if d.MediaType == ispec.MediaTypeImageIndex || d.MediaType == dockerListType || len(index.Manifests) == 1 {
+					return readPlatform(ctx, open, d, platform, depth+1)
+				}
+				continue
+			}
+			if agree(*d.Platform, platform) {
+				return readPlatform(ctx, open, d, platform, depth+1)
+			}
+			has = append(has, platformName(*d.Platform))
+		}
+		return desc, manifest, nil, fmt.Errorf("none of its images is for %s: they are for %s", platformName(platform), strings.Join(has, ", "))
+	}
+	return desc, manifest, nil, fmt.Errorf("it is of type %q, which is not an image's", desc.MediaType)
+}
+
+// readDocument reads a manifest, config or index and compares digest and size.
+func readDocument(ctx context.Context, open OpenBlob, d ispec.Descriptor) ([]byte, error) {
+	if err := checkDigest(d.Digest); err != nil {
+		return nil, err
+	}
+	if d.Size > maxManifest {
+		return nil, fmt.Errorf("%s is too large: %d bytes", d.Digest, d.Size)
+	}
+	r, err := open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, d.Size+1))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Digest, err)
+	}
+	if got := digest.FromBytes(b); int64(len(b)) != d.Size || got != d.Digest {
+		return nil, fmt.Errorf("%s is damaged: it has the digest %s and not %d bytes, or others", d.Digest, got, d.Size)
+	}
+	return b, nil
+}
+
+// agree says whether an image for one platform is one for another. A variant counts where both have one,
+// and a platform without an OS is any.
+func agree(a, b ispec.Platform) bool {
+	return b.OS == "" || a.OS == b.OS && a.Architecture == b.Architecture &&
+		(a.Variant == "" || b.Variant == "" || a.Variant == b.Variant)
+}
+
+func platformName(p ispec.Platform) string {
+	name := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		name += "/" + p.Variant
+	}
+	return name
+}
+
+// wholeHistory is a history with an entry for each layer.
+// An image without one, or with one that does not fit, gets entries that say nothing.
+func wholeHistory(history []ispec.History, layers int) []ispec.History {
+	n := 0
+	for _, h := range history {
+		if !h.EmptyLayer {
+			n++
+		}
+	}
+	if n == layers {
+		return history
+	}
+	return slices.Repeat([]ispec.History{{Comment: "layer of the base image, whose history does not say what it is"}}, layers)
+}
+
+// Inherit is a config with what the base image has and it has not.
+// Env are the variables of what is laid over the base image: its PATH comes before the base's.
+// Defaults are those that the base's are better than.
+//
+// Variables are merged by their names, the base's first and those of the config over all others;
+// labels, ports and volumes are merged. An entrypoint makes the base's command void, as Docker has it.
+func (b *Base) Inherit(c ispec.ImageConfig, env, defaults []string) ispec.ImageConfig {
+	base := b.Config.Config
+	env = slices.Clone(env)
+	for i, e := range env {
+		if path, ok := strings.CutPrefix(e, "PATH="); ok {
+			env[i] = "PATH=" + joinPath(path, variable(base.Env, "PATH"))
+		}
+	}
+	c.Env = mergeVariables(defaults, base.Env, env, c.Env)
+	if len(c.Entrypoint) == 0 {
+		c.Entrypoint = base.Entrypoint
+		if len(c.Cmd) == 0 {
+			c.Cmd = base.Cmd
+		}
+	}
+	for _, field := range []struct{ own, base *string }{
+		{&c.User, &base.User},
+		{&c.WorkingDir, &base.WorkingDir},
+		{&c.StopSignal, &base.StopSignal},
+	} {
+		if *field.own == "" {
+			*field.own = *field.base
+		}
+	}
+	c.Labels = union(base.Labels, c.Labels)
+	c.ExposedPorts = union(base.ExposedPorts, c.ExposedPorts)
+	c.Volumes = union(base.Volumes, c.Volumes)
+	return c
+}
+
+// joinPath puts directories behind others, those that are not there yet.
+func joinPath(path, more string) string {
+	all := strings.Split(path, ":")
+	for dir := range strings.SplitSeq(more, ":") {
+		if dir != "" && !slices.Contains(all, dir) {
+			all = append(all, dir)
+		}
+	}
+	return strings.Join(all, ":")
+}
+
+// variable is the value of the last variable of that name.
+func variable(env []string, name string) (value string) {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+func union[V any](base, own map[string]V) map[string]V {
+	if len(base) == 0 {
+		return own
+	}
+	all := make(map[string]V, len(base)+len(own))
+	for _, m := range []map[string]V{base, own} {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// mergeVariables is each variable once, as the last list has it. Those of the second one come first.
+func mergeVariables(defaults, base, env, own []string) []string {
+	var all []string
+	at := make(map[string]int)
+	add := func(list []string, over bool) {
+		for _, e := range list {
+			name, _, ok := strings.Cut(e, "=")
+			if !ok || name == "" {
+				continue // which no image may have
+			}
+			i, had := at[name]
+			switch {
+			case !had:
+				at[name] = len(all)
+				all = append(all, e)
+			case over:
+				all[i] = e
+			}
+		}
+	}
+	add(base, true)
+	add(env, true)
+	add(defaults, false)
+	add(own, true)
+	return all
+}
+
+// Size is how many bytes the layers' blobs have.
+func (b *Base) Size() (n int64) {
+	for _, l := range b.Layers {
+		n += l.Descriptor.Size
+	}
+	return n
+}
+
+// layers is how many there are, also without a base image.
+func (b *Base) layers() int {
+	if b == nil {
+		return 0
+	}
+	return len(b.Layers)
+}
+
+// asLayers are the layers of an image that begins with this one.
+func (b *Base) asLayers() []Layer {
+	layers := make([]Layer, len(b.Layers))
+	for i := range b.Layers {
+		layers[i].Kept = &b.Layers[i]
+	}
+	return layers
+}

@@ -1,0 +1,402 @@
+package ocilayout
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// baseListing is what a layer of a base image does to the files below it.
+type baseListing struct {
+	Entries []baseEntry // in the order of the tar
+	// Objects are the NAR hashes, in hexadecimal digits, of store objects
+	// all entries of which come in path order and one after the other.
+	Objects map[string]string
+}
+
+// baseEntry is an entry of a layer's tar.
+type baseEntry struct {
+	Kind     byte
+	Path     string
+	Mode     fs.FileMode
+	UID, GID int
+	Size     int64
+	Target   string
+	Source   string // of a regular file, whose name in the tar its content has
+	Sum      []byte // SHA-256 of a regular file in the store
+	Sparse   bool   // its content has no sum: holes may be of any size
+}
+
+// Kinds of entries.
+const (
+	basePut    = 'p'
+	baseOther  = 'o' // a device and the like
+	baseHide   = 'h' // a whiteout of Path
+	baseOpaque = 'q' // of all that layers below have in Path
+	baseLink   = 'l' // a hard link to Target, which is not in the layer
+)
+
+// Limits of a base image's layer.
+const (
+	maxBaseLayer  = 64 << 30  // bytes, once decompressed
+	maxBaseNames  = 256 << 20 // bytes of names and targets, with 64 for each entry
+	maxBaseWindow = 128 << 20 // how far back zstd may refer to
+)
+
+// baseLayer reads a layer's blob to its end and makes sure that it is what its descriptor and diffID say.
+type baseLayer struct {
+	kept  *Kept
+	blob  *sumReader
+	plain *sumReader
+	close []io.Closer
+	tar   *tar.Reader
+}
+
+func openBaseLayer(ctx context.Context, open OpenBlob, k *Kept) (_ *baseLayer, err error) {
+	r, err := open(ctx, k.Descriptor)
+	if err != nil {
+		return nil, err
+	}
+	l := &baseLayer{kept: k, close: []io.Closer{r}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: k.Descriptor.Size}
+	var z io.Reader = bufio.NewReaderSize(l.blob, tarBuffer)
+	switch k.Descriptor.MediaType {
+	case ispec.MediaTypeImageLayerGzip:
+		g, err := gzip.NewReader(z)
+		if err != nil {
+			return nil, err
+		}
+		z = g
+	case ispec.MediaTypeImageLayerZstd:
+		d, err := zstd.NewReader(z, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxBaseWindow))
+		if err != nil {
+			return nil, err
+		}
+		l.close = append(l.close, d.IOReadCloser())
+		z = d
+	}
+	l.plain = &sumReader{ctx: ctx, r: z, hash: sha256.New(), most: maxBaseLayer}
+	l.tar = tar.NewReader(bufio.NewReaderSize(l.plain, tarBuffer))
+	return l, nil
+}
+
+// finish reads the rest.
+func (l *baseLayer) finish() error {
+	buf := make([]byte, tarBuffer)
+	for _, r := range []io.Reader{l.plain, l.blob} {
+		if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{r}, buf); err != nil {
+			return err
+		}
+	}
+	d := l.kept.Descriptor
+	if got := digest.NewDigest(digest.SHA256, l.blob.hash); got != d.Digest || l.blob.n != d.Size {
+		return fmt.Errorf("blob %s is damaged: it has %d of %d bytes, and the digest %s", d.Digest, l.blob.n, d.Size, got)
+	}
+	if got := digest.NewDigest(digest.SHA256, l.plain.hash); got != l.kept.DiffID {
+		return fmt.Errorf("blob %s is %s once decompressed, and the config says %s", d.Digest, got, l.kept.DiffID)
+	}
+	return nil
+}
+
+func (l *baseLayer) Close() error {
+	var errs []error
+	for i := range l.close {
+		errs = append(errs, l.close[len(l.close)-1-i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+// sumReader hashes and bounds what is read.
+type sumReader struct {
+	ctx     context.Context
+	r       io.Reader
+	hash    hash.Hash
+	n, most int64
+}
+
+func (s *sumReader) Read(p []byte) (int, error) {
+	if err := context.Cause(s.ctx); err != nil {
+		return 0, err
+	}
+	n, err := s.r.Read(p)
+	s.hash.Write(p[:n])
+	if s.n += int64(n); s.n > s.most {
+		return n, fmt.Errorf("it has more than %d bytes", s.most)
+	}
+	return n, err
+}
+
+// baseReader makes a listing of a layer.
+type baseReader struct {
+	layer   *baseLayer
+	hash    func(rootfs.Tree, string) (string, int64, error)
+	listing baseListing
+	at      map[string]int  // the entry of each path
+	seen    map[string]bool // store objects that there have been entries of
+	names   int64           // bytes
+	err     error
+
+	content hash.Hash // of the current entry, if it is a file of the store
+}
+
+// listBaseLayer reads a layer once.
+func listBaseLayer(ctx context.Context, open OpenBlob, k *Kept, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *baseListing, err error) {
+	l, err := openBaseLayer(ctx, open, k)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	r := &baseReader{layer: l, hash: narHash, at: make(map[string]int), seen: make(map[string]bool)}
+	r.listing.Objects = make(map[string]string)
+	i, ok := r.next()
+	for ok {
+		if r.begins(i) {
+			i, ok = r.object(i)
+			continue
+		}
+		if o := objectOf(r.listing.Entries[i].Path); o != "" {
+			delete(r.listing.Objects, o) // it is not all of it
+			r.seen[o] = true
+		}
+		r.finish(i)
+		i, ok = r.next()
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return &r.listing, l.finish()
+}
+
+// objectOf is the name of the store object that a path is in, or "".
+func objectOf(p string) string {
+	rest, ok := strings.CutPrefix(p, storeDir+"/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+// begins says whether an entry is the first one of a store object that can be hashed.
+func (r *baseReader) begins(i int) bool {
+	e := r.listing.Entries[i]
+	return r.hash != nil && e.Kind == basePut && path.Dir(e.Path) == storeDir && !r.seen[path.Base(e.Path)]
+}
+
+var errNotHashed = errors.New("cannot be hashed as it comes")
+
+// object hashes a store object, whose first entry is there, and returns the entry after it.
+func (r *baseReader) object(first int) (int, bool) {
+	root := r.listing.Entries[first].Path
+	current, inside := first, true
+	more := true
+	advance := func() {
+		r.finish(current)
+		current, more = r.next()
+		inside = more && rootfs.Within(root, r.listing.Entries[current].Path)
+	}
+	whole := true
+	tree := func(yield func(rootfs.Entry, error) bool) {
+		for inside {
+			e := r.listing.Entries[current]
+			if e.Kind != basePut || e.Mode.IsRegular() && (e.Source != e.Path || e.Sparse) {
+				whole = false
+				yield(rootfs.Entry{}, errNotHashed)
+				return
+			}
+			entry := e.entry()
+			if entry.IsRegular() {
+				entry.Open = func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+			}
+			if !yield(entry, nil) {
+				return
+			}
+			advance()
+		}
+	}
+	hex, _, err := r.hash(rootfs.Check(root, tree), root)
+	for inside {
+		whole = false
+		advance()
+	}
+	name := path.Base(root)
+	if err == nil && whole && r.err == nil {
+		r.listing.Objects[name] = hex
+	}
+	r.seen[name] = true
+	return current, more
+}
+
+// Read reads the content of the current entry.
+func (r *baseReader) Read(p []byte) (int, error) {
+	n, err := r.layer.tar.Read(p)
+	if r.content != nil {
+		r.content.Write(p[:n])
+	}
+	if err != nil && err != io.EOF && r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// finish reads the rest of an entry's content.
+func (r *baseReader) finish(i int) {
+	if r.content == nil || r.err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, struct{ io.Reader }{r}) // the error is r's
+	r.listing.Entries[i].Sum = r.content.Sum(nil)
+	r.content = nil
+}
+
+// next adds the next entry to the listing and returns its place there.
+func (r *baseReader) next() (int, bool) {
+	for r.err == nil {
+		h, err := r.layer.tar.Next()
+		if err == io.EOF {
+			return 0, false
+		}
+		if err != nil {
+			r.err = fmt.Errorf("read layer: %w", err)
+			break
+		}
+		e, ok, err := r.entry(h)
+		if err != nil {
+			r.err = fmt.Errorf("%.255q in the layer: %w", h.Name, err)
+			break
+		}
+		if !ok {
+			continue
+		}
+		i := len(r.listing.Entries)
+		if r.names += int64(len(e.Path)+len(e.Target)) + 64; r.names > maxBaseNames {
+			r.err = fmt.Errorf("the names in the layer have more than %d bytes", maxBaseNames)
+			break
+		}
+		r.listing.Entries = append(r.listing.Entries, e)
+		if e.Kind == basePut {
+			r.at[e.Path] = i
+			if e.Mode.IsRegular() && e.Source == e.Path && !e.Sparse && objectOf(e.Path) != "" {
+				r.content = sha256.New()
+			}
+		}
+		return i, true
+	}
+	return 0, false
+}
+
+// cleanName is a tar's name as a path, which is empty for the root. Unpackers take a leading slash away.
+func cleanName(name string) (string, error) {
+	var elements []string
+	for element := range strings.SplitSeq(name, "/") {
+		if element == "" || element == "." {
+			continue
+		}
+		if err := rootfs.CheckName(element); err != nil { // also of ".."
+			return "", err
+		}
+		if elements = append(elements, element); len(elements) > rootfs.MaxDepth {
+			return "", fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
+		}
+	}
+	return strings.Join(elements, "/"), nil
+}
+
+const (
+	whiteoutPrefix = ".wh."
+	opaqueName     = ".wh..wh..opq"
+)
+
+// entry makes an entry of a header; not ok is one that makes no difference.
+func (r *baseReader) entry(h *tar.Header) (e baseEntry, ok bool, err error) {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return e, false, nil
+	}
+	if e.Path, err = cleanName(h.Name); err != nil {
+		return e, false, err
+	}
+	dir, name := path.Split(e.Path)
+	dir = strings.TrimSuffix(dir, "/")
+	switch {
+	case name == opaqueName:
+		return baseEntry{Kind: baseOpaque, Path: dir}, true, nil
+	case strings.HasPrefix(name, whiteoutPrefix+whiteoutPrefix):
+		return e, false, nil // aufs's own
+	case strings.HasPrefix(name, whiteoutPrefix):
+		hidden := strings.TrimPrefix(name, whiteoutPrefix)
+		if err := rootfs.CheckName(hidden); err != nil {
+			return e, false, err
+		}
+		return baseEntry{Kind: baseHide, Path: path.Join(dir, hidden)}, true, nil
+	}
+	e.Kind, e.UID, e.GID = basePut, h.Uid, h.Gid
+	e.Mode = fs.FileMode(h.Mode) & fs.ModePerm
+	for bit, m := range map[int64]fs.FileMode{0o1000: fs.ModeSticky, 0o2000: fs.ModeSetgid, 0o4000: fs.ModeSetuid} {
+		if h.Mode&bit != 0 {
+			e.Mode |= m
+		}
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		e.Mode = e.Mode&^fs.ModeSetuid | fs.ModeDir
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		e.Size, e.Source = h.Size, e.Path
+		e.Sparse = isSparse(h)
+	case tar.TypeSymlink:
+		e.Mode, e.Target = fs.ModeSymlink|0o777, h.Linkname
+		err = rootfs.CheckTarget(h.Linkname)
+	case tar.TypeLink:
+		var target string
+		if target, err = cleanName(h.Linkname); err != nil {
+			return e, false, err
+		}
+		if i, ok := r.at[target]; ok {
+			linked := r.listing.Entries[i]
+			linked.Path = e.Path
+			return linked, true, nil
+		}
+		e.Kind, e.Target = baseLink, target
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		e.Kind = baseOther
+	default:
+		err = fmt.Errorf("is of the unknown type %q", h.Typeflag)
+	}
+	return e, true, err
+}
+
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// entry is the entry of a tree, without its content.
+func (e baseEntry) entry() rootfs.Entry {
+	return rootfs.Entry{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Target: e.Target}
+}

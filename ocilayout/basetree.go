@@ -1,0 +1,282 @@
+package ocilayout
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/gob"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// BaseTree is the files of a base image.
+type BaseTree struct {
+	Lower *rootfs.Lower
+
+	listings []*baseListing
+	counts   []map[string]int              // for each layer, the entries of each store object
+	sums     map[int]map[string]*baseEntry // for a layer that was asked for, its files of the store
+}
+
+// BaseOptions say how the files of a base image are found out.
+type BaseOptions struct {
+	// Facts, if not nil, spare reading a layer that was read before.
+	Facts *rootfs.Facts
+	// Hash is the NAR hash of a store object, as hexadecimal digits, and the NAR's size.
+	// It walks the tree once. Without it, store objects are compared file by file.
+	Hash func(t rootfs.Tree, root string) (hex string, size int64, err error)
+	// Progress is called with the bytes of blobs that were read, or need not be, since the last call,
+	// from several goroutines.
+	Progress func(bytes int64)
+}
+
+// baseFact is the kind of the facts about layers of base images.
+const baseFact = "baselayer1"
+
+// Tree reads the layers of a base image, each once, and finds out which files they come to.
+// All that is read must have the digests and diffIDs that manifest and config say.
+// Whiteouts are about layers below, wherever they are in a layer.
+func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read base image %s: %w", b.Digest, err)
+		}
+	}()
+	t := &BaseTree{listings: make([]*baseListing, len(b.Layers)), sums: make(map[int]map[string]*baseEntry)}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range b.Layers {
+		group.Go(func() (err error) {
+			if t.listings[i], err = b.list(groupCtx, &b.Layers[i], o); err != nil {
+				return fmt.Errorf("layer %d: %w", i+1, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	key := sha256.New()
+	for _, l := range b.Layers {
+		fmt.Fprintf(key, "%s\n", l.DiffID)
+	}
+	t.Lower = rootfs.NewLower("sha256:" + hex.EncodeToString(key.Sum(nil)))
+	t.Lower.Read = func(e rootfs.LowerEntry, limit int64) ([]byte, error) { return b.read(ctx, e, limit) }
+	for i, l := range t.listings {
+		if err := t.apply(i, l); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+		}
+	}
+	return t, nil
+}
+
+// list is what is in a layer, by a fact or by reading it.
+func (b *Base) list(ctx context.Context, k *Kept, o BaseOptions) (*baseListing, error) {
+	if fact := o.Facts.Load(baseFact, k.DiffID.String()); fact != nil {
+		l := &baseListing{}
+		if gob.NewDecoder(bytes.NewReader(fact)).Decode(l) == nil && l.check() == nil {
+			o.progress(k.Descriptor.Size)
+			return l, nil
+		}
+	}
+	l, err := listBaseLayer(ctx, b.open, k, o.Hash)
+	if err != nil {
+		return nil, err
+	}
+	o.progress(k.Descriptor.Size)
+	var fact bytes.Buffer
+	if o.Hash != nil && gob.NewEncoder(&fact).Encode(l) == nil {
+		o.Facts.Keep(baseFact, k.DiffID.String(), fact.Bytes())
+	}
+	return l, nil
+}
+
+func (o BaseOptions) progress(n int64) {
+	if o.Progress != nil {
+		o.Progress(n)
+	}
+}
+
+// check is about a listing that was kept.
+func (l *baseListing) check() error {
+	for _, e := range l.Entries {
+		if clean, err := cleanName(e.Path); err != nil || clean != e.Path {
+			return errors.Join(err, errors.New("odd path"))
+		}
+	}
+	return nil
+}
+
+// apply applies a layer to those below it.
+func (t *BaseTree) apply(layer int, l *baseListing) error {
+	for _, e := range l.Entries {
+		switch e.Kind {
+		case baseHide:
+			t.Lower.Remove(e.Path)
+		case baseOpaque:
+			t.Lower.Clear(e.Path)
+		}
+	}
+	count := make(map[string]int)
+	t.counts = append(t.counts, count)
+	for _, e := range l.Entries {
+		put := rootfs.LowerEntry{Entry: e.entry(), Layer: layer, Source: e.Source}
+		switch e.Kind {
+		case baseHide, baseOpaque:
+			continue
+		case baseOther:
+			put.Other = true
+		case baseLink:
+			had, ok := t.Lower.Lookup(e.Target)
+			if !ok {
+				return fmt.Errorf("%q is a hard link to %q, which is not there", e.Path, e.Target)
+			}
+			put = had
+			put.Path = e.Path
+		}
+		if o := objectOf(e.Path); o != "" {
+			count[o]++
+		}
+		if err := t.Lower.Put(put); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads a file of the image.
+func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
+	if e.Size > limit {
+		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, limit)
+	}
+	l, err := openBaseLayer(ctx, b.open, &b.Layers[e.Layer])
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	for {
+		h, err := l.tar.Next()
+		if err == io.EOF {
+			return content, l.finish()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read layer: %w", err)
+		}
+		if name, err := cleanName(h.Name); err == nil && name == e.Source && h.FileInfo().Mode().IsRegular() {
+			if content, err = io.ReadAll(io.LimitReader(l.tar, limit)); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// StoreNames are the names of all that the image has in its store.
+func (t *BaseTree) StoreNames() []string { return t.Lower.Names(storeDir) }
+
+// OtherObjectsError says that a base image has something else under the names of store objects.
+type OtherObjectsError struct{ Roots []string }
+
+func (e *OtherObjectsError) Error() string {
+	return fmt.Sprintf("the base image has other files than the store has in %s; "+
+		"nothing that is laid over it could hide them", strings.Join(e.Roots, ", "))
+}
+
+// Without is the parts that the base image does not have already.
+// No name is believed: an object is there if its files are those that the part's key promises,
+// or else, where the layer does not tell its NAR hash, those that the part has.
+func (t *BaseTree) Without(parts []rootfs.Part) (rest []rootfs.Part, err error) {
+	other := &OtherObjectsError{}
+	for _, p := range parts {
+		same, there, err := t.has(p)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("compare %q with the base image: %w", "/"+p.Root, err)
+		case there && !same:
+			other.Roots = append(other.Roots, "/"+p.Root)
+		case !there:
+			rest = append(rest, p)
+		}
+	}
+	if len(other.Roots) > 0 {
+		return nil, other
+	}
+	return rest, nil
+}
+
+// has says whether something is there in an object's place, and whether that is the object.
+func (t *BaseTree) has(p rootfs.Part) (same, there bool, err error) {
+	if p.Root == "" {
+		return false, false, nil
+	}
+	first, ok := t.Lower.Lookup(p.Root)
+	if !ok {
+		return false, false, nil
+	}
+	name, n, one := objectOf(p.Root), 0, true
+	for e := range t.Lower.Within(p.Root) {
+		n++
+		one = one && e.Layer == first.Layer
+	}
+	if hash := t.listings[first.Layer].Objects[name]; one && hash != "" && n == t.counts[first.Layer][name] && p.Key != "" {
+		return "sha256:"+hash == p.Key, true, nil
+	}
+	same, err = t.equal(p)
+	return same, true, err
+}
+
+// equal compares all files of an object.
+func (t *BaseTree) equal(p rootfs.Part) (bool, error) {
+	next, stop := iter.Pull(t.Lower.Within(p.Root))
+	defer stop()
+	same := true
+	for e, err := range rootfs.Check(p.Root, p.Tree) { // to its end, so that it has been checked
+		if err != nil {
+			return false, err
+		}
+		below, ok := next()
+		sum := sha256.New()
+		if e.IsRegular() {
+			r, err := e.Open()
+			if err != nil {
+				return false, err
+			}
+			_, err = io.Copy(sum, r)
+			if err := errors.Join(err, r.Close()); err != nil {
+				return false, err
+			}
+		}
+		switch {
+		case !ok, below.Other, below.Path != e.Path, below.Mode.Type() != e.Mode.Type(), below.Target != e.Target:
+			same = false
+		case e.IsRegular():
+			had := t.fileOf(below.Layer)[below.Source]
+			same = same && had != nil && bytes.Equal(had.Sum, sum.Sum(nil)) && (below.Mode&0o100 != 0) == (e.Mode&0o100 != 0)
+		}
+	}
+	_, more := next()
+	return same && !more, nil
+}
+
+// fileOf is the files of the store that a layer has.
+func (t *BaseTree) fileOf(layer int) map[string]*baseEntry {
+	files := t.sums[layer]
+	if files == nil {
+		files = make(map[string]*baseEntry)
+		for i, e := range t.listings[layer].Entries {
+			if e.Sum != nil && e.Source == e.Path {
+				files[e.Path] = &t.listings[layer].Entries[i]
+			}
+		}
+		t.sums[layer] = files
+	}
+	return files
+}
