@@ -1,0 +1,250 @@
+package ocilayout
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// Source is an image, or an index of images, in a layout.
+type Source struct {
+	Dir string
+	Tag string // or full name; if it is empty, the only image or that with the tag latest
+}
+
+func (s Source) String() string {
+	if s.Tag == "" {
+		return s.Dir
+	}
+	return s.Dir + ":" + s.Tag
+}
+
+// Joined is an index of images.
+type Joined struct {
+	Descriptor ispec.Descriptor
+	Platforms  []ispec.Platform // of its images, in their order
+}
+
+// AddIndex joins images for different platforms into one index, which can then be published as an image can.
+// Which platform an image is for, its config says. Of an index, all images are taken;
+// the result has them side by side, in the order of their platforms, whatever order they are given in.
+// Attestations that an index has of its images (as BuildKit makes them) come with them.
+//
+// Two images for one platform are an error, unless they are the same.
+// Blobs are copied, and checked on the way; those that the layout has already are used as they are.
+func (l *Layout) AddIndex(ctx context.Context, sources []Source, annotations map[string]string) (_ Joined, err error) {
+	j := joiner{layout: l, blobs: make(map[digest.Digest]*Kept)}
+	for _, s := range sources {
+		if err := j.source(ctx, s); err != nil {
+			return Joined{}, fmt.Errorf("add image %q to the index: %w", s, err)
+		}
+	}
+	images, err := j.distinct()
+	if err != nil {
+		return Joined{}, fmt.Errorf("join images: %w", err)
+	}
+	if err := j.copy(ctx); err != nil {
+		return Joined{}, err
+	}
+	index := ispec.Index{
+		Versioned:   specs.Versioned{SchemaVersion: 2},
+		MediaType:   ispec.MediaTypeImageIndex,
+		Manifests:   images,
+		Annotations: annotations,
+	}
+	result := Joined{}
+	for _, d := range images {
+		if !isAttestation(d) {
+			result.Platforms = append(result.Platforms, *d.Platform)
+		}
+	}
+	if result.Descriptor, err = l.addJSON(ctx, ispec.MediaTypeImageIndex, index); err != nil {
+		return Joined{}, fmt.Errorf("write index: %w", err)
+	}
+	return result, nil
+}
+
+// joiner collects images and their blobs.
+type joiner struct {
+	layout *Layout
+	images []joined
+	blobs  map[digest.Digest]*Kept
+	order  []digest.Digest // of the blobs
+}
+
+type joined struct {
+	desc   ispec.Descriptor
+	source Source
+}
+
+// referenceDigest is the annotation by which an attestation says which image it is about.
+const referenceDigest = "vnd.docker.reference.digest"
+
+func isAttestation(d ispec.Descriptor) bool { return d.Annotations[referenceDigest] != "" }
+
+func (j *joiner) source(ctx context.Context, s Source) error {
+	path, _, err := resolve(s.Dir)
+	if err != nil {
+		return err
+	}
+	index, err := readIndex(ctx, path)
+	if err != nil {
+		return err
+	}
+	desc, err := findImage(index.Manifests, s.Tag)
+	if err != nil {
+		return err
+	}
+	desc.Annotations = nil // its name in that layout
+	return j.follow(ctx, s, path, desc, 0)
+}
+
+// follow adds an image, or those of an index.
+func (j *joiner) follow(ctx context.Context, s Source, path string, desc ispec.Descriptor, depth int) error {
+	open := openBlobIn(path)
+	switch desc.MediaType {
+	case ispec.MediaTypeImageIndex:
+		b, err := readDocument(ctx, open, desc)
+		if err != nil {
+			return err
+		}
+		var index ispec.Index
+		if err := json.Unmarshal(b, &index); err != nil {
+			return fmt.Errorf("index %s: %w", desc.Digest, err)
+		}
+		if depth == maxBaseIndexes {
+			return errors.New("too many indexes in indexes")
+		}
+		for _, d := range index.Manifests {
+			if err := j.follow(ctx, s, path, d, depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	case ispec.MediaTypeImageManifest:
+	default:
+		return fmt.Errorf("%s is of type %q, and an index is of OCI images", desc.Digest, desc.MediaType)
+	}
+	b, err := readDocument(ctx, open, desc)
+	if err != nil {
+		return err
+	}
+	var manifest ispec.Manifest
+	if err := json.Unmarshal(b, &manifest); err != nil {
+		return fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	if manifest.Subject != nil {
+		return fmt.Errorf("manifest %s belongs to %s, and is not an image by itself", desc.Digest, manifest.Subject.Digest)
+	}
+	image := ispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+	if isAttestation(desc) {
+		image.Platform, image.Annotations = desc.Platform, desc.Annotations
+	} else if image.Platform, err = readConfigPlatform(ctx, open, manifest.Config); err != nil {
+		return err
+	}
+	j.images = append(j.images, joined{image, s})
+	for _, d := range append([]ispec.Descriptor{desc, manifest.Config}, manifest.Layers...) {
+		if err := checkDigest(d.Digest); err != nil {
+			return err
+		}
+		if had := j.blobs[d.Digest]; had == nil {
+			j.order = append(j.order, d.Digest)
+		} else if had.Dir == j.layout.dir {
+			continue
+		}
+		j.blobs[d.Digest] = &Kept{Descriptor: d, Dir: path, Of: fmt.Sprintf("layout %q", s.Dir)}
+	}
+	return nil
+}
+
+// readConfigPlatform is what an image is for.
+func readConfigPlatform(ctx context.Context, open OpenBlob, d ispec.Descriptor) (*ispec.Platform, error) {
+	if d.MediaType != ispec.MediaTypeImageConfig {
+		return nil, fmt.Errorf("it is not an OCI image: its config is of type %q", d.MediaType)
+	}
+	b, err := readDocument(ctx, open, d)
+	if err != nil {
+		return nil, err
+	}
+	var config ispec.Image
+	if err := json.Unmarshal(b, &config); err != nil {
+		return nil, fmt.Errorf("config %s: %w", d.Digest, err)
+	}
+	if config.OS == "" || config.Architecture == "" {
+		return nil, fmt.Errorf("config %s does not say which platform it is for", d.Digest)
+	}
+	return &config.Platform, nil
+}
+
+// distinct are the images, each once and one for each platform, and behind them the attestations.
+func (j *joiner) distinct() ([]ispec.Descriptor, error) {
+	var images, attestations []ispec.Descriptor
+	byPlatform := make(map[string]joined)
+	seen := make(map[digest.Digest]bool)
+	var errs []error
+	for _, i := range j.images {
+		if seen[i.desc.Digest] {
+			continue
+		}
+		seen[i.desc.Digest] = true
+		if isAttestation(i.desc) {
+			attestations = append(attestations, i.desc)
+			continue
+		}
+		key := platformKey(*i.desc.Platform)
+		if had, ok := byPlatform[key]; ok {
+			errs = append(errs, fmt.Errorf("%q and %q are both for %s", had.source, i.source, platformName(*i.desc.Platform)))
+			continue
+		}
+		byPlatform[key] = i
+		images = append(images, i.desc)
+	}
+	if len(images) == 0 {
+		errs = append(errs, errors.New("there is no image"))
+	}
+	slices.SortFunc(images, func(a, b ispec.Descriptor) int {
+		return cmp.Compare(platformKey(*a.Platform), platformKey(*b.Platform))
+	})
+	slices.SortFunc(attestations, func(a, b ispec.Descriptor) int {
+		return cmp.Or(cmp.Compare(a.Annotations[referenceDigest], b.Annotations[referenceDigest]), cmp.Compare(a.Digest, b.Digest))
+	})
+	return append(images, attestations...), errors.Join(errs...)
+}
+
+// platformKey is the same for platforms that loaders do not tell apart.
+func platformKey(p ispec.Platform) string {
+	if p.Architecture == "arm64" && p.Variant == "v8" {
+		p.Variant = ""
+	}
+	return strings.Join([]string{p.OS, p.Architecture, p.Variant, p.OSVersion, strings.Join(p.OSFeatures, ",")}, "\x00")
+}
+
+// copy puts all blobs into the staged layout.
+func (j *joiner) copy(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, d := range j.order {
+		k := j.blobs[d]
+		group.Go(func() error {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			_, err := j.layout.addKept(ctx, k)
+			if err == nil && j.layout.options.Progress != nil {
+				j.layout.options.Progress(k.Descriptor.Size)
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
