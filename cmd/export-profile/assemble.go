@@ -68,6 +68,7 @@ type assembly struct {
 	groups  []string
 	caFiles []string
 	nixDB   bool
+	under   baseFlags
 }
 
 func (a *assembly) flags(fs *pflag.FlagSet) {
@@ -86,8 +87,9 @@ func (a *assembly) flags(fs *pflag.FlagSet) {
 type assembled struct {
 	closure *profile.Closure
 	base    *rootfs.BaseFiles
-	parts   []rootfs.Part // the closure's and the base
+	parts   []rootfs.Part // the closure's and the base, without what the base image has
 	top     *overlay.Overlay
+	under   *baseImage // nil without one
 	user    rootfs.User
 	arch    string // of the profiles' programs, or ""
 }
@@ -102,6 +104,9 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	changes, err := a.overlayFlags.options()
 	if err != nil {
 		return nil, nil, err
+	}
+	if a.nixDB && a.under.name != "" {
+		return nil, nil, usagef("", "--with-nix-db does not know the store paths of --base")
 	}
 	if readsStdin(changes) && slices.Contains(a.from, "-") {
 		return nil, nil, usagef("", "--add - and --from - both read standard input")
@@ -120,6 +125,11 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	}
 	parts := closure.Parts(ctx)
 	view := rootfs.NewView(parts, a.facts())
+	under, err := a.under.read(ctx, say, view, options.Profiles, a.facts())
+	if err != nil {
+		return nil, nil, err
+	}
+	options.Lower = under.lower()
 	base, err := rootfs.Base(view, options)
 	if err != nil {
 		return nil, nil, err
@@ -136,11 +146,15 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	if err != nil {
 		return nil, nil, err
 	}
+	changes.Lower = under.lower()
+	if parts, err = under.without(parts, say); err != nil {
+		return nil, nil, err
+	}
 	top, err := a.apply(ctx, t, say, &a.cacheFlags, append(parts, base.Part), view, changes)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &assembled{closure, base, top.Parts, top, user, arch}, store, nil
+	return &assembled{closure, base, top.Parts, top, under, user, under.architecture(arch)}, store, nil
 }
 
 // addNixDB adds the state that Nix keeps beside its store.

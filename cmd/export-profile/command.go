@@ -27,6 +27,7 @@ func commands() []command {
 	return []command{
 		{"image", "[flags] DEST", "make an OCI image of a profile", imageHelp, setupImage},
 		{"rootfs", "[flags] DIR", "make a root filesystem of a profile", rootfsHelp, setupRootfs},
+		{"index", "[flags] DEST IMAGE…", "join images for several platforms into one", indexHelp, setupIndex},
 		{"closure", "[flags]", "list what a profile needs, with sizes", closureHelp, setupClosure},
 		{"why", "[flags] [FROM] TO", "show what brings something into a closure", whyHelp, setupWhy},
 		{"plan", "[flags]", "show what image would do, layer by layer", planHelp, setupPlan},
@@ -103,6 +104,9 @@ func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
 	if errors.As(err, &unknown) && strings.HasPrefix(unknown.GetSpecifiedName(), "health") {
 		return usagef("give it to who runs the image, as in podman run --health-cmd, or a probe of Kubernetes",
 			"%v: an OCI image has no health check, only Docker's own format has one", err)
+	}
+	if unknown != nil && unknown.GetSpecifiedName() == "base" && (c.name == "rootfs" || c.name == "") {
+		return usagef("make an image with it: export-profile image --base oci:DIR:TAG …", "--base: a base image is only for an image, and not for a root filesystem")
 	}
 	if unknown != nil {
 		var names []string

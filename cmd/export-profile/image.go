@@ -57,6 +57,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	o.assembly.flags(fs)
 	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; in a registry, a further tag; repeatable")
 	o.config.flags(fs)
+	o.under.flags(fs)
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
 	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
 	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
@@ -133,6 +134,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if o.noCache && o.verifyCache {
 		return usagef("", "--verify-cache compares with the cache, and --no-cache uses none")
 	}
+	o.under.platform = o.platform
 	all, store, err := o.assemble(ctx, t, say)
 	if err != nil {
 		return err
@@ -142,12 +144,16 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if image.Platform, err = o.imagePlatform(all.arch, say); err != nil {
 		return err
 	}
-	image.Platform.OSVersion, image.Platform.OSFeatures = o.config.osVersion, o.config.osFeatures
-	image.Config.Env = mergeEnv(all.base.Env, image.Config.Env)
+	all.under.under(&image, all.base)
+	image.Platform.OSVersion = cmp.Or(o.config.osVersion, image.Platform.OSVersion)
+	if o.config.osFeatures != nil {
+		image.Platform.OSFeatures = o.config.osFeatures
+	}
 	if o.user != "" {
 		image.Config.User = all.user.ID()
 	}
-	plan, err := o.plan(ctx, say, all.parts, layering, &o.registryFlags)
+	layering.BaseLayers = all.under.layers()
+	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
 	if err != nil {
 		return err
 	}
@@ -197,9 +203,10 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 			place
 			Platform ispec.Platform `json:"platform"`
 			Layers   int            `json:"layers"`
+			Base     string         `json:"base,omitempty"`
 			Previous *changes       `json:"previous,omitempty"`
 			contents
-		}{desc.Digest.String(), dest.place(), image.Platform, len(image.Layers), changed, all.contents()})
+		}{desc.Digest.String(), dest.place(), image.Platform, len(image.Layers) + all.under.layers(), all.under.digest(), changed, all.contents()})
 	}
 	if out.stdout {
 		say.debugf("digest: %s", desc.Digest)

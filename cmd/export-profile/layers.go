@@ -81,7 +81,7 @@ type planned struct {
 }
 
 // plan divides parts into layers. Nothing of them is read.
-func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part, o ocilayout.StickyOptions, r *registryFlags) (p planned, err error) {
+func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part, under *baseImage, o ocilayout.StickyOptions, r *registryFlags) (p planned, err error) {
 	const more = "allow more with --max-layers, or leave the division to --layers auto"
 	if f.previous == "" {
 		p.layers, err = ocilayout.Plan(parts, o.PlanOptions)
@@ -97,7 +97,7 @@ func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = ocilayout.PlanSticky(parts, p.previous, o)
+	p.layers, p.report, err = ocilayout.PlanSticky(parts, under.overPrevious(p.previous), o)
 	for _, reason := range p.report.Reasons {
 		say.notef("%s", reason)
 	}

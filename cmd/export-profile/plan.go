@@ -34,6 +34,7 @@ func setupPlan(fs *pflag.FlagSet) runFunc {
 	o := &planOptions{}
 	o.assembly.flags(fs)
 	fs.StringVar(&o.compression, "compression", "", "as image would compress layers: `none|gzip|zstd[:LEVEL]` (default gzip:2)")
+	o.under.flags(fs)
 	o.layerFlags.flags(fs)
 	o.registryFlags.flags(fs)
 	o.saying.flags(fs)
@@ -63,7 +64,8 @@ func (o *planOptions) run(ctx context.Context, t terminal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
-	plan, err := o.plan(ctx, say, all.parts, layering, &o.registryFlags)
+	layering.BaseLayers = all.under.layers()
+	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
 	if err != nil {
 		return err
 	}

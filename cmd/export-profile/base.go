@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// baseFlags say which image another one begins with.
+type baseFlags struct {
+	name     string
+	platform string // that --platform asks for, if it does
+}
+
+func (b *baseFlags) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&b.name, "base", "", "lay everything over the image `oci:DIR[:TAG]`, whose layers and config are kept")
+}
+
+// baseImage is the image that another one begins with, and its files.
+type baseImage struct {
+	image *ocilayout.Base
+	tree  *ocilayout.BaseTree
+}
+
+const baseExample = "as in --base oci:debian:12"
+
+// read reads the base image for the platform of the profiles, and its files; it is nil if there is none.
+func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, profiles []string, facts *rootfs.Facts) (*baseImage, error) {
+	if b.name == "" {
+		return nil, nil
+	}
+	for _, t := range append([]string{"oci-archive", "docker-archive", "tar"}, transports...) {
+		if strings.HasPrefix(b.name, t+":") {
+			return nil, usagef(baseExample, "--base %q: %s: is not supported, only oci: is", b.name, t)
+		}
+	}
+	dir, tag, named := strings.Cut(strings.TrimPrefix(b.name, "oci:"), ":")
+	if dir == "" || named && tag == "" {
+		return nil, usagef(baseExample, "--base %q: want oci:DIR[:TAG]", b.name)
+	}
+	platform, err := b.wanted(v, profiles)
+	if err != nil {
+		return nil, err
+	}
+	image, err := ocilayout.ReadBase(ctx, dir, tag, platform)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, withHint(err, "a base image is in a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, what := range image.Lost {
+		say.notef("the base image's %s is left out: an OCI image has none", what)
+	}
+	reading := say.progress("reading base image", image.Size())
+	tree, err := image.Tree(ctx, ocilayout.BaseOptions{Facts: facts, Hash: narHash, Progress: reading.add})
+	reading.done()
+	if err != nil {
+		return nil, err
+	}
+	say.debugf("base image %s: %s, for %s", image.Digest, count(len(image.Layers), "layer"), image.Config.Architecture)
+	return &baseImage{image, tree}, nil
+}
+
+// wanted is the platform that --platform says, or else that of the profiles' programs; empty if they have none.
+func (b *baseFlags) wanted(v *rootfs.View, profiles []string) (p ispec.Platform, err error) {
+	if b.platform != "" {
+		return parsePlatform(b.platform)
+	}
+	for _, profile := range profiles {
+		arch, err := v.Architecture(profile)
+		if err != nil {
+			return p, err
+		}
+		if arch != "" {
+			return ispec.Platform{OS: "linux", Architecture: arch}, nil
+		}
+	}
+	return p, nil
+}
+
+// lower is the base image's files.
+func (b *baseImage) lower() *rootfs.Lower {
+	if b == nil {
+		return nil
+	}
+	return b.tree.Lower
+}
+
+// without is what the base image does not have already.
+func (b *baseImage) without(parts []rootfs.Part, say *speaker) ([]rootfs.Part, error) {
+	if b == nil {
+		return parts, nil
+	}
+	rest, err := b.tree.Without(parts)
+	if err == nil && len(rest) < len(parts) {
+		say.debugf("the base image has %d of %s", len(parts)-len(rest), count(len(parts), "store path"))
+	}
+	var other *ocilayout.OtherObjectsError
+	if errors.As(err, &other) {
+		return nil, withHint(err, "make the base image anew from the same store, or leave it out")
+	}
+	return rest, err
+}
+
+// under makes an image begin with the base image.
+func (b *baseImage) under(image *ocilayout.Image, base *rootfs.BaseFiles) {
+	if b == nil {
+		image.Config.Env = mergeEnv(base.Env, image.Config.Env)
+		return
+	}
+	image.Base = b.image
+	image.Config = b.image.Inherit(image.Config, base.Env, base.DefaultEnv)
+	has := b.image.Config.Platform
+	if image.Platform.Variant == "" {
+		image.Platform.Variant = has.Variant
+	}
+	image.Platform.OSVersion, image.Platform.OSFeatures = has.OSVersion, has.OSFeatures
+}
+
+// architecture is the base image's where the profiles have none.
+func (b *baseImage) architecture(arch string) string {
+	if b == nil || arch != "" {
+		return arch
+	}
+	return b.image.Config.Architecture
+}
+
+func (b *baseImage) layers() int {
+	if b == nil {
+		return 0
+	}
+	return len(b.image.Layers)
+}
+
+// overPrevious is what an image over the base image can take over of a previous one.
+func (b *baseImage) overPrevious(p *ocilayout.Previous) *ocilayout.Previous {
+	if b == nil {
+		return p
+	}
+	return p.Without(b.tree.StoreNames())
+}
+
+func (b *baseImage) digest() string {
+	if b == nil {
+		return ""
+	}
+	return b.image.Digest.String()
+}
