@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/profile/storetest"
+)
+
+// TestLarge: a file of more than 2 GiB is as any other, from a directory and from a cache, and takes no memory.
+func TestLarge(t *testing.T) {
+	if testing.Short() || underRace {
+		t.Skip("it takes long")
+	}
+	const size = 2<<30 + 12345
+	s := storetest.Large(t, size)
+	info := s.Infos[0]
+
+	root := t.TempDir()
+	file := filepath.Join(root, info.Path.Root())
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, size); err != nil { // takes no space
+		t.Fatal(err)
+	}
+
+	cache := t.TempDir()
+	for name, text := range map[string]string{
+		"nix-cache-info":                "StoreDir: /nix/store\n",
+		info.Path.Digest() + ".narinfo": storetest.NarInfo(info, "zeros.nar.zst", "zstd"),
+	} {
+		if err := os.WriteFile(filepath.Join(cache, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Create(filepath.Join(cache, "zeros.nar.zst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := zstd.NewWriter(f, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nar.Write(z, s.Files(t.Context(), info.Path), info.Path.Root()); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	idle := measure(t, "version").Peak
+	var digests []string
+	for _, source := range [][]string{from(root, "--references", s.WriteRegistration(t, true)), from(cache)} {
+		m := measure(t, append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--profile", string(s.Root),
+			"--platform=linux/amd64", "--quiet", "--compression=zstd", "--no-cache", "--cache=" + t.TempDir()}, source...)...)
+		if m.NotFinished || m.Status != 0 {
+			t.Fatalf("%q: exit status %d after %v: %s", source, m.Status, m.Took, m.Err)
+		}
+		digests = append(digests, m.Out)
+		t.Logf("%q: %v, %d MiB more than idle", source, m.Took, (m.Peak-idle)>>20)
+		// 32 MiB for each of two or more workers that compress, and what is in all bounds besides.
+		if got := m.Peak - idle; got > allowed+128<<20 {
+			t.Errorf("%q: %d MiB more than the idle program", source, got>>20)
+		}
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("from a directory: %s; from a cache: %s", digests[0], digests[1])
+	}
+}
