@@ -39,6 +39,7 @@ type baseEntry struct {
 	Target   string
 	Source   string // of a regular file, whose name in the tar its content has
 	Sum      []byte // SHA-256 of a regular file in the store
+	Content  []byte // of a small file that is nearly always asked for
 	Sparse   bool   // its content has no sum: holes may be of any size
 }
 
@@ -57,6 +58,9 @@ const (
 	maxBaseNames  = 256 << 20 // bytes of names and targets, with 64 for each entry
 	maxBaseWindow = 128 << 20 // how far back zstd may refer to
 )
+
+// maxKeptContent is how large a file's content can be in a listing.
+const maxKeptContent = 256 << 10
 
 // baseLayer reads a layer's blob to its end and makes sure that it is what its descriptor and diffID say.
 type baseLayer struct {
@@ -156,7 +160,9 @@ type baseReader struct {
 	names   int64           // bytes
 	err     error
 
-	content hash.Hash // of the current entry, if it is a file of the store
+	content hash.Hash // of the current entry, if it is a file of the store or keep is set
+	keep    bool      // its content, in small
+	small   []byte
 }
 
 // listBaseLayer reads a layer once.
@@ -253,6 +259,9 @@ func (r *baseReader) Read(p []byte) (int, error) {
 	if r.content != nil {
 		r.content.Write(p[:n])
 	}
+	if r.keep {
+		r.small = append(r.small, p[:n]...)
+	}
 	if err != nil && err != io.EOF && r.err == nil {
 		r.err = err
 	}
@@ -266,7 +275,8 @@ func (r *baseReader) finish(i int) {
 	}
 	_, _ = io.Copy(io.Discard, struct{ io.Reader }{r}) // the error is r's
 	r.listing.Entries[i].Sum = r.content.Sum(nil)
-	r.content = nil
+	r.listing.Entries[i].Content = r.small
+	r.content, r.keep, r.small = nil, false, nil
 }
 
 // next adds the next entry to the listing and returns its place there.
@@ -296,8 +306,11 @@ func (r *baseReader) next() (int, bool) {
 		r.listing.Entries = append(r.listing.Entries, e)
 		if e.Kind == basePut {
 			r.at[e.Path] = i
-			if e.Mode.IsRegular() && e.Source == e.Path && !e.Sparse && objectOf(e.Path) != "" {
-				r.content = sha256.New()
+			if whole := e.Mode.IsRegular() && e.Source == e.Path && !e.Sparse; whole {
+				r.keep = (e.Path == "etc/passwd" || e.Path == "etc/group") && e.Size <= maxKeptContent
+				if r.keep || objectOf(e.Path) != "" {
+					r.content = sha256.New()
+				}
 			}
 		}
 		return i, true

@@ -70,7 +70,14 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 		fmt.Fprintf(key, "%s\n", l.DiffID)
 	}
 	t.Lower = rootfs.NewLower("sha256:" + hex.EncodeToString(key.Sum(nil)))
-	t.Lower.Read = func(e rootfs.LowerEntry, limit int64) ([]byte, error) { return b.read(ctx, e, limit) }
+	t.Lower.Read = func(e rootfs.LowerEntry, limit int64) ([]byte, error) {
+		for _, had := range t.listings[e.Layer].Entries {
+			if had.Content != nil && had.Path == e.Source && e.Size == int64(len(had.Content)) && e.Size <= limit {
+				return had.Content, nil
+			}
+		}
+		return b.read(ctx, e, limit)
+	}
 	for i, l := range t.listings {
 		if err := t.apply(i, l); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
