@@ -98,6 +98,9 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
+	if o.under.name != "" {
+		return usagef("", "tar: is what is laid over --base and nothing of that: make an image")
+	}
 	if o.previous != "" || o.digestFile != "" || o.json || len(o.tags) > 0 {
 		return usagef("", "tar: is a root filesystem and no image: it has no --tag, --previous, --digest-file or --json")
 	}
