@@ -46,6 +46,8 @@ func load(ctx context.Context, file string, immutable, signatures bool) (_ *snap
 	}{
 		// The schema of a copy from somewhere may contain anything, but not call it.
 		{`pragma trusted_schema = off`, nil},
+		// Tables are read once from one end to the other: more pages would only be more memory.
+		{`pragma cache_size = 32`, nil},
 		// One transaction, one snapshot.
 		{`begin`, nil},
 		{`select name from sqlite_schema where name in ('ValidPaths', 'Refs') and (type <> 'table' or rootpage = 0)`, refuseTable},
