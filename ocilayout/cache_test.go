@@ -107,7 +107,7 @@ func TestCache(t *testing.T) {
 			}
 			verify(t, dir)
 		}
-		for _, second := range []string{"none", "gzip", "zstd:1"} {
+		for _, second := range []string{"none", "gzip", "zstd:3"} {
 			if second == first {
 				continue
 			}
