@@ -27,7 +27,7 @@ type mistake struct {
 }
 
 // check makes the mistake, as the ordinary user in a new home and directory.
-// There must be one error and at most one hint, on standard error, nothing on standard output,
+// There must be one error, whose further lines are indented, and at most one hint, on standard error, nothing on standard output,
 // and nothing new in the directory, which is also the home, but for what a cache may keep.
 func (m mistake) check(t *testing.T) {
 	t.Run(m.name, func(t *testing.T) {
@@ -66,6 +66,10 @@ func (m mistake) checkSaid(t *testing.T, r result) {
 	t.Helper()
 	said := make(map[string][]string)
 	for line := range strings.Lines(r.stderr) {
+		if e := said["error"]; len(e) == 1 && strings.HasPrefix(line, "  ") {
+			e[0] += "\n" + strings.TrimSuffix(line, "\n")
+			continue
+		}
 		kind, text, ok := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "export-profile: "), ": ")
 		if !ok || !strings.HasPrefix(line, "export-profile: ") {
 			t.Errorf("%v\n%q is no error, hint or note", r, line)
