@@ -41,13 +41,13 @@ func ParseAccount(s string) (Account, error) {
 		return fail("%w", err)
 	}
 	var err error
-	if a.UID, err = parseID(fields[1]); err != nil {
+	if a.UID, err = ParseID(fields[1]); err != nil {
 		return fail("%w", err)
 	}
 	a.GID = a.UID
 	fields = fields[2:]
 	if len(fields) > 0 && !strings.HasPrefix(fields[0], "/") {
-		if a.GID, err = parseID(fields[0]); err != nil {
+		if a.GID, err = ParseID(fields[0]); err != nil {
 			return fail("%w", err)
 		}
 		fields = fields[1:]
@@ -90,7 +90,7 @@ func ParseGroup(s string) (Group, error) {
 		return fail(err)
 	}
 	var err error
-	if g.GID, err = parseID(fields[1]); err != nil {
+	if g.GID, err = ParseID(fields[1]); err != nil {
 		return fail(err)
 	}
 	if len(fields) == 3 {
@@ -112,8 +112,8 @@ func ParseGroup(s string) (Group, error) {
 	return g, nil
 }
 
-// parseID parses the number of a user or group. The last one means "no change" to chown.
-func parseID(s string) (int, error) {
+// ParseID parses the number of a user or group. The last one means "no change" to chown.
+func ParseID(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n >= math.MaxUint32 {
 		return 0, fmt.Errorf("%q is not a number of a user or group", s)

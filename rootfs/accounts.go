@@ -2,7 +2,6 @@ package rootfs
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -44,14 +43,14 @@ func ParseUser(s string) (User, error) {
 		return User{}, fmt.Errorf("user %q: want NAME:UID[:GID] or UID[:GID]", s)
 	}
 	for i, f := range fields {
-		n, err := strconv.ParseUint(f, 10, 32)
-		if err != nil || n >= math.MaxUint32 { // the last one means "no change" to chown
-			return User{}, fmt.Errorf("user %q: %q is not a number of a user or group", s, f)
+		n, err := ParseID(f)
+		if err != nil {
+			return User{}, fmt.Errorf("user %q: %w", s, err)
 		}
 		if i == 0 {
-			u.UID = int(n)
+			u.UID = n
 		}
-		u.GID = int(n)
+		u.GID = n
 	}
 	for _, known := range []User{root, nobody} {
 		if u.Name == known.Name && u != known {

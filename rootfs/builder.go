@@ -120,12 +120,6 @@ func (b *builder) part(refs []string) Part {
 		sum.Add(e, sha256.Sum256(b.contents[e.Path]))
 	}
 	p.Key, p.Size = sum.Key(), sum.Size()
-	p.Tree = func(yield func(Entry, error) bool) {
-		for _, e := range sorted {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	}
+	p.Tree = TreeOf(sorted)
 	return p
 }

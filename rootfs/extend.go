@@ -20,7 +20,7 @@ func Extend(base Part, more Tree) (Part, error) {
 			if err != nil {
 				return Part{}, fmt.Errorf("extend base files: %w", err)
 			}
-			if sums[e.Path], err = sumContent(e); err != nil {
+			if sums[e.Path], err = SumContent(e); err != nil {
 				return Part{}, fmt.Errorf("extend base files: read %q: %w", e.Path, err)
 			}
 			entries = append(entries, e)
@@ -43,18 +43,12 @@ func Extend(base Part, more Tree) (Part, error) {
 		sum.Add(e, sums[e.Path])
 	}
 	base.Key, base.Size = sum.Key(), sum.Size()
-	base.Tree = Check("", func(yield func(Entry, error) bool) {
-		for _, e := range joined {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
+	base.Tree = Check("", TreeOf(joined))
 	return base, nil
 }
 
-// sumContent is the SHA-256 of a regular file's content, and of nothing for all others.
-func sumContent(e Entry) (sum [sha256.Size]byte, err error) {
+// SumContent is the SHA-256 of a regular file's content, and of nothing for all others, as BaseSum takes it.
+func SumContent(e Entry) (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	if e.IsRegular() {
 		r, err := e.Open()

@@ -37,11 +37,8 @@ type Facts struct {
 // factsVersion begins every fact.
 const factsVersion = "export-profile facts 1\n"
 
-// Facts that nobody has used for this long are trimmed. When one was last used is known to the hour.
-const (
-	keepUnused = 30 * 24 * time.Hour
-	touchEvery = time.Hour
-)
+// touchEvery is how exactly it is known when a fact was last used, for RemoveUnused.
+const touchEvery = time.Hour
 
 // maxFact is the largest fact that is read: the listing of some hundred thousand files.
 const maxFact = 64 << 20
@@ -65,7 +62,7 @@ func (f *Facts) load(kind, key string) []byte {
 		return nil
 	}
 	if time.Since(fi.ModTime()) > touchEvery {
-		_ = os.Chtimes(name, time.Time{}, time.Now()) // when it was last used, for Trim
+		_ = os.Chtimes(name, time.Time{}, time.Now()) // when it was last used
 	}
 	return b[len(factsVersion):body]
 }
@@ -113,27 +110,6 @@ func (f *Facts) place(kind, key string) string {
 		return ""
 	}
 	return filepath.Join(f.Dir, digest+"."+kind)
-}
-
-// Trim removes the facts that were not used for a while.
-func (f *Facts) Trim() error {
-	entries, err := os.ReadDir(f.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("trim facts: %w", err)
-	}
-	for _, e := range entries {
-		fi, err := e.Info()
-		if err != nil || time.Since(fi.ModTime()) < keepUnused {
-			continue
-		}
-		if err := os.Remove(filepath.Join(f.Dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("trim facts: %w", err)
-		}
-	}
-	return nil
 }
 
 // encodeListing spells a listing with paths relative to its root, since equal parts may have different ones.

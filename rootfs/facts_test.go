@@ -195,14 +195,15 @@ func TestFactsRoot(t *testing.T) {
 }
 
 func TestFactsTrim(t *testing.T) {
+	const unused = 30 * 24 * time.Hour
 	facts := &Facts{filepath.Join(t.TempDir(), "facts")}
-	if err := facts.Trim(); err != nil {
-		t.Errorf("Trim of nothing = %v", err)
+	if _, err := RemoveUnused(facts.Dir, unused); err != nil {
+		t.Errorf("RemoveUnused of nothing = %v", err)
 	}
 	old, used := fmt.Sprintf("sha256:%064x", 1), fmt.Sprintf("sha256:%064x", 2)
 	for _, key := range []string{old, used} {
 		facts.keep("listing", key, []byte("fact"))
-		long := time.Now().Add(-2 * keepUnused)
+		long := time.Now().Add(-2 * unused)
 		if err := os.Chtimes(facts.place("listing", key), long, long); err != nil {
 			t.Fatal(err)
 		}
@@ -210,11 +211,11 @@ func TestFactsTrim(t *testing.T) {
 	if facts.load("listing", used) == nil {
 		t.Error("a fact is gone before it was trimmed")
 	}
-	if err := facts.Trim(); err != nil {
-		t.Fatal(err)
+	if removed, err := RemoveUnused(facts.Dir, unused); err != nil || removed.Files != 1 {
+		t.Fatalf("RemoveUnused = %+v, %v; want one file, <nil>", removed, err)
 	}
 	if facts.load("listing", old) != nil || facts.load("listing", used) == nil {
-		t.Error("Trim kept what nobody used, or removed what somebody did")
+		t.Error("RemoveUnused kept what nobody used, or removed what somebody did")
 	}
 }
 

@@ -169,44 +169,23 @@ var errNoDirectory = errors.New("is not a directory")
 
 // resolve follows links, at the end of a path only if follow is set. Behind a place where nothing is, there may be anything.
 func (l *Lower) resolve(path string, follow bool) (string, error) {
-	var names []string
-	nodes := []*lowerNode{l.root} // of each directory down to where we are; nil where nothing is
-	links := 0
-	for todo := path; todo != ""; {
-		var name string
-		name, todo, _ = strings.Cut(todo, "/")
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			if len(names) > 0 {
-				names, nodes = names[:len(names)-1], nodes[:len(nodes)-1]
-			}
-			continue
+	place, err := Follow(l.root, path, follow, func(at *lowerNode, name string) (*lowerNode, string, error) {
+		if !at.isDir() {
+			return nil, "", fmt.Errorf("%q: %q %w: %w", "/"+path, "/"+at.Path, errNoDirectory, fs.ErrNotExist)
 		}
-		var next *lowerNode
-		if at := nodes[len(nodes)-1]; at != nil {
-			if !at.isDir() {
-				return "", fmt.Errorf("%q: %q %w: %w", "/"+path, "/"+at.Path, errNoDirectory, fs.ErrNotExist)
-			}
-			next = at.children[name]
+		next := at.children[name]
+		if next == nil || next.Other || !next.IsLink() {
+			return next, "", nil
 		}
-		if next == nil || next.Other || !next.IsLink() || todo == "" && !follow {
-			if len(names) > MaxDepth {
-				return "", fmt.Errorf("%.255q: deeper than %d directories", "/"+path, MaxDepth)
-			}
-			names, nodes = append(names, name), append(nodes, next)
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", fmt.Errorf("%q: more than %d links: %w", "/"+path, maxLinks, fs.ErrNotExist)
-		}
-		if strings.HasPrefix(next.Target, "/") {
-			names, nodes = nil, nodes[:1]
-		}
-		todo = strings.TrimSuffix(next.Target+"/"+todo, "/")
+		return next, next.Target, nil
+	})
+	switch {
+	case errors.Is(err, ErrDeep):
+		err = fmt.Errorf("%.255q: %w", "/"+path, err)
+	case errors.Is(err, ErrLinks):
+		err = fmt.Errorf("%q: %w: %w", "/"+path, err, fs.ErrNotExist)
 	}
-	return strings.Join(names, "/"), nil
+	return place, err
 }
 
 // Names are the names in a directory, sorted.

@@ -65,6 +65,17 @@ type Entry struct {
 // It can be walked again. An error ends it.
 type Tree = iter.Seq2[Entry, error]
 
+// TreeOf is a tree of entries that are in path order.
+func TreeOf(entries []Entry) Tree {
+	return func(yield func(Entry, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
 // Part is a piece of the file system that changes as a whole.
 type Part struct {
 	// Name is what people call it: the base name of a store path, or "base".

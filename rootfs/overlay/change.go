@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"path"
 	"strconv"
 	"strings"
@@ -180,37 +179,21 @@ func parseMode(s string) (fs.FileMode, error) {
 	if err != nil || n > 0o7777 {
 		return 0, fmt.Errorf("mode %q is not octal, like 0644 or 1777", s)
 	}
-	mode := fs.FileMode(n & 0o777)
-	for bit, m := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if n&bit != 0 {
-			mode |= m
-		}
-	}
-	return mode, nil
+	return rootfs.FileMode(uint32(n)), nil
 }
 
 // formatMode is the inverse of parseMode.
-func formatMode(mode fs.FileMode) string {
-	n := uint32(mode.Perm())
-	for bit, m := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if mode&m != 0 {
-			n |= bit
-		}
-	}
-	return fmt.Sprintf("%04o", n)
-}
+func formatMode(mode fs.FileMode) string { return fmt.Sprintf("%04o", rootfs.UnixMode(mode)) }
 
 // parseOwner parses UID, or UID and GID.
 func parseOwner(fields []string) (uid, gid int, err error) {
 	for i, f := range fields {
-		n, err := strconv.ParseUint(f, 10, 32)
-		if err != nil || n >= math.MaxUint32 { // the last one means "no change" to chown
-			return 0, 0, fmt.Errorf("%q is not a number of a user or group", f)
+		if gid, err = rootfs.ParseID(f); err != nil {
+			return 0, 0, err
 		}
 		if i == 0 {
-			uid = int(n)
+			uid = gid
 		}
-		gid = int(n)
 	}
 	return uid, gid, nil
 }

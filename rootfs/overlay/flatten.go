@@ -29,12 +29,10 @@ func (o *Overlay) Flatten() []rootfs.Part {
 		parts = append(parts, p)
 	}
 	if len(o.Layers) > 0 {
-		base.Key, base.Tree = "", merged(base.Tree, listNodes(nil, o.tree.root, o.objects))
-		base.Size = 0
-		for e, err := range base.Tree {
-			if err == nil {
-				base.Size += e.Size
-			}
+		nodes := listNodes(nil, o.tree.root, o.objects)
+		base.Key, base.Tree, base.Size = "", merged(base.Tree, nodes), 0
+		for _, n := range nodes {
+			base.Size += n.Size
 		}
 	}
 	return append(parts, base)

@@ -72,18 +72,13 @@ func (d *difference) part(name string) rootfs.Part {
 	p := rootfs.Part{Name: name}
 	h := sha256.New()
 	fmt.Fprint(h, "export-profile overlay 1\n")
+	var entries []rootfs.Entry
 	for _, n := range d.entries {
+		entries = append(entries, n.Entry)
 		fmt.Fprintf(h, "%q %o %d:%d %q %d %x\n", n.Path, uint32(n.Mode), n.UID, n.GID, n.Target, n.Size, n.sum)
 		p.Size += n.Size
 	}
 	p.Key = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	entries := d.entries
-	p.Tree = func(yield func(rootfs.Entry, error) bool) {
-		for _, n := range entries {
-			if !yield(n.Entry, nil) {
-				return
-			}
-		}
-	}
+	p.Tree = rootfs.TreeOf(entries)
 	return p
 }

@@ -228,10 +228,8 @@ func (o *Overlay) below(parts []rootfs.Part) (roots []string, err error) {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
 			}
 			e.Open = nil
-			if was := e; len(t.rules.all) > 0 {
-				if t.rules.apply(&e); e.Mode != was.Mode || e.UID != was.UID || e.GID != was.GID {
-					ruled[e.Path] = e
-				}
+			if t.rules.apply(&e) {
+				ruled[e.Path] = e
 			}
 			if err := t.insert(&node{Entry: e, from: "the image's base"}); err != nil {
 				return nil, fmt.Errorf("%s: %q: %w", p.Name, e.Path, err)

@@ -97,11 +97,13 @@ func newRules(all []Rule) (*rules, error) {
 }
 
 // apply changes an entry by the last rules that match it.
+// It says whether that makes a difference.
 // What every layer has alike, /nix and /nix/store, no rule matches.
-func (r *rules) apply(e *rootfs.Entry) {
+func (r *rules) apply(e *rootfs.Entry) (changed bool) {
 	if len(r.all) == 0 || e.Path == "nix" || e.Path == storeDir {
-		return
+		return false
 	}
+	was := *e
 	elems := strings.Split(e.Path, "/")
 	for i, rule := range r.all {
 		if rule.HasMode && e.IsLink() || !rule.glob.match(elems) {
@@ -118,6 +120,7 @@ func (r *rules) apply(e *rootfs.Entry) {
 			e.Mode = rule.Mode
 		}
 	}
+	return e.Mode != was.Mode || e.UID != was.UID || e.GID != was.GID
 }
 
 // searchable lets everyone enter a directory who may read it.

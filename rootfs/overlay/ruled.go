@@ -3,9 +3,7 @@ package overlay
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -25,8 +23,7 @@ func (o *Overlay) ruledObject(p rootfs.Part) (rootfs.Part, error) {
 	}
 	ruled := make(map[string]rootfs.Entry)
 	for _, e := range entries {
-		was := e
-		if r.apply(&e); e.Mode != was.Mode || e.UID != was.UID || e.GID != was.GID {
+		if r.apply(&e) {
 			ruled[e.Path] = e
 		}
 	}
@@ -77,27 +74,12 @@ func rekeyBase(p rootfs.Part) (rootfs.Part, error) {
 		if err != nil {
 			return p, err
 		}
-		content := sha256.Sum256(nil)
-		if e.IsRegular() {
-			if content, err = sumContent(e); err != nil {
-				return p, fmt.Errorf("read %q: %w", e.Path, err)
-			}
+		content, err := rootfs.SumContent(e)
+		if err != nil {
+			return p, fmt.Errorf("read %q: %w", e.Path, err)
 		}
 		sum.Add(e, content)
 	}
 	p.Key = sum.Key()
 	return p, nil
-}
-
-func sumContent(e rootfs.Entry) (sum [sha256.Size]byte, err error) {
-	r, err := e.Open()
-	if err != nil {
-		return sum, err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return sum, err
-	}
-	return [sha256.Size]byte(h.Sum(nil)), nil
 }

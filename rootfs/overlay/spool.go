@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 const blockSize = 512
@@ -23,14 +25,11 @@ func spool(ctx context.Context, dir string, r io.Reader) (_ *os.File, size int64
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, 0, fmt.Errorf("keep a stream: %w", err)
 	}
-	f, err := os.CreateTemp(dir, ".overlay-")
+	f, err := rootfs.Nameless(dir)
 	if err != nil {
 		return nil, 0, fmt.Errorf("keep a stream: %w", err)
 	}
-	if err = os.Remove(f.Name()); err == nil {
-		size, err = copyContext(ctx, f, r)
-	}
-	if err != nil {
+	if size, err = copyContext(ctx, f, r); err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("keep a stream: %w", err), f.Close())
 	}
 	return f, size, nil

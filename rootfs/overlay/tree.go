@@ -108,51 +108,22 @@ func (t *tree) find(path string) *node {
 	return n
 }
 
-// maxLinks is how many links Linux follows in one look-up.
-const maxLinks = 40
-
-// resolve is the place of a path when the links in it are followed, as a process in the image would;
-// at its end only if follow is set. Behind a place where nothing is, there may be anything.
+// resolve is the place of a path when the links in it are followed; see rootfs.Follow.
 func (t *tree) resolve(path string, follow bool) (string, error) {
-	var names []string
-	nodes := []*node{t.root} // of each directory down to where we are; nil where nothing is
-	links := 0
-	for todo := path; todo != ""; {
-		var name string
-		name, todo, _ = strings.Cut(todo, "/")
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			if len(names) > 0 {
-				names, nodes = names[:len(names)-1], nodes[:len(nodes)-1]
-			}
-			continue
+	place, err := rootfs.Follow(t.root, path, follow, func(at *node, name string) (*node, string, error) {
+		if !at.IsDir() {
+			return nil, "", fmt.Errorf("%q is a %s of %s, and not a directory", "/"+at.Path, at.what(), at.from)
 		}
-		at := nodes[len(nodes)-1]
-		var next *node
-		if at != nil {
-			if !at.IsDir() {
-				return "", fmt.Errorf("%q is a %s of %s, and not a directory", "/"+at.Path, at.what(), at.from)
-			}
-			next = t.child(at, name)
+		next := t.child(at, name)
+		if next == nil || !next.IsLink() {
+			return next, "", nil
 		}
-		if next == nil || !next.IsLink() || todo == "" && !follow {
-			if len(names) > rootfs.MaxDepth {
-				return "", fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
-			}
-			names, nodes = append(names, name), append(nodes, next)
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", fmt.Errorf("%q: more than %d links", "/"+path, maxLinks)
-		}
-		if strings.HasPrefix(next.Target, "/") {
-			names, nodes = nil, nodes[:1]
-		}
-		todo = next.Target + "/" + todo
+		return next, next.Target, nil
+	})
+	if errors.Is(err, rootfs.ErrLinks) {
+		err = fmt.Errorf("%q: %w", "/"+path, err)
 	}
-	return strings.Join(names, "/"), nil
+	return place, err
 }
 
 // own is the node itself if this layer may change it, else a copy.
