@@ -21,7 +21,7 @@ var layers = map[string][]string{
 	"profile/nar":         {"profile", "rootfs"},
 	"profile/references":  {"profile", "profile/nar", "rootfs"},
 	"profile/decompress":  {},
-	"profile/spool":       {},
+	"profile/spool":       {"rootfs"},
 	"profile/trust":       {"profile", "profile/nar", "rootfs"},
 	"profile/input":       {"profile/decompress", "profile/spool"},
 	"profile/localstore":  {"profile", "profile/nar", "rootfs"},

@@ -67,13 +67,7 @@ func Files(c *profile.Closure) (rootfs.Tree, error) {
 		entries = append(entries, rootfs.Link(stateDir+"/gcroots/"+root.Base(), string(root)))
 	}
 	slices.SortFunc(entries, func(a, b rootfs.Entry) int { return rootfs.ComparePaths(a.Path, b.Path) })
-	return func(yield func(rootfs.Entry, error) bool) {
-		for _, e := range entries {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	}, nil
+	return rootfs.TreeOf(entries), nil
 }
 
 func file(path string, content []byte) rootfs.Entry {

@@ -2,11 +2,10 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // New makes a file that nobody else can open and that is gone when it is closed or the process dies.
@@ -17,19 +16,9 @@ func New(dir string) (*os.File, error) {
 	} else if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), dir+"/spool"), nil
-	}
-	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.ENOENT) {
-		return nil, fmt.Errorf("make spool in %q: %w", dir, err)
-	}
-	f, err := os.CreateTemp(dir, "spool-") // file systems without nameless files
+	f, err := rootfs.Nameless(dir)
 	if err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, fmt.Errorf("make spool in %q: %w", dir, err)
 	}
 	return f, nil
 }
