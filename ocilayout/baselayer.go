@@ -13,10 +13,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -83,22 +80,11 @@ func openBaseLayer(ctx context.Context, open OpenBlob, k *Kept) (_ *baseLayer, e
 		}
 	}()
 	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: k.Descriptor.Size}
-	var z io.Reader = bufio.NewReaderSize(l.blob, tarBuffer)
-	switch k.Descriptor.MediaType {
-	case ispec.MediaTypeImageLayerGzip:
-		g, err := gzip.NewReader(z)
-		if err != nil {
-			return nil, err
-		}
-		z = g
-	case ispec.MediaTypeImageLayerZstd:
-		d, err := zstd.NewReader(z, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxBaseWindow))
-		if err != nil {
-			return nil, err
-		}
-		l.close = append(l.close, d.IOReadCloser())
-		z = d
+	z, err := Decompress(bufio.NewReaderSize(l.blob, tarBuffer), k.Descriptor.MediaType)
+	if err != nil {
+		return nil, err
 	}
+	l.close = append(l.close, z)
 	l.plain = &sumReader{ctx: ctx, r: z, hash: sha256.New(), most: maxBaseLayer}
 	l.tar = tar.NewReader(bufio.NewReaderSize(l.plain, tarBuffer))
 	return l, nil
@@ -363,12 +349,7 @@ func (r *baseReader) entry(h *tar.Header) (e baseEntry, ok bool, err error) {
 		return baseEntry{Kind: baseHide, Path: path.Join(dir, hidden)}, true, nil
 	}
 	e.Kind, e.UID, e.GID = basePut, h.Uid, h.Gid
-	e.Mode = fs.FileMode(h.Mode) & fs.ModePerm
-	for bit, m := range map[int64]fs.FileMode{0o1000: fs.ModeSticky, 0o2000: fs.ModeSetgid, 0o4000: fs.ModeSetuid} {
-		if h.Mode&bit != 0 {
-			e.Mode |= m
-		}
-	}
+	e.Mode = rootfs.FileMode(uint32(h.Mode))
 	switch h.Typeflag {
 	case tar.TypeDir:
 		e.Mode = e.Mode&^fs.ModeSetuid | fs.ModeDir

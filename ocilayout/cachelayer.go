@@ -136,7 +136,7 @@ func (a *layerAdder) recompress(ctx context.Context, key string, tar tarRecord, 
 		return b, err
 	}
 	defer f.Close()
-	plain, err := other.reader(f)
+	plain, err := Decompress(f, other.MediaType())
 	if err != nil {
 		return b, err
 	}

@@ -3,12 +3,10 @@ package ocilayout
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -201,19 +199,4 @@ func (c Compression) tail(crc uint32, size int64) []byte {
 	b := []byte{3, 0} // the last block of all, which is empty
 	b = binary.LittleEndian.AppendUint32(b, crc)
 	return binary.LittleEndian.AppendUint32(b, uint32(size))
-}
-
-// reader is what a blob of this compression was made of.
-func (c Compression) reader(r io.Reader) (io.ReadCloser, error) {
-	switch c.algorithm {
-	case algorithmGzip:
-		return gzip.NewReader(r)
-	case algorithmZstd:
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
-	}
-	return io.NopCloser(r), nil
 }

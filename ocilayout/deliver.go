@@ -42,13 +42,13 @@ type Blob struct {
 	ispec.Descriptor
 	Kept *Kept // the layer of a previous image that it is, or nil
 
-	path string // of its file, unless it is kept and from afar
+	path string // of its file, unless it is kept
 }
 
 // Open reads it. Its digest is not checked; a kept one may not even have the right size.
 func (b Blob) Open(ctx context.Context) (io.ReadCloser, error) {
-	if b.path == "" {
-		return b.Kept.Open(ctx)
+	if b.Kept != nil {
+		return b.Kept.open(ctx)
 	}
 	return os.Open(b.path)
 }
@@ -57,14 +57,7 @@ func (l *Layout) deliver(ctx context.Context, d ispec.Descriptor, kept *Kept) er
 	if l.options.Deliver == nil {
 		return nil
 	}
-	b := Blob{Descriptor: d, Kept: kept, path: l.engine.path(d.Digest)}
-	switch {
-	case kept != nil && kept.Open != nil:
-		b.path = ""
-	case kept != nil:
-		b.path = kept.path()
-	}
-	return l.options.Deliver(ctx, b)
+	return l.options.Deliver(ctx, Blob{Descriptor: d, Kept: kept, path: l.engine.path(d.Digest)})
 }
 
 // Manifest is the bytes of an image's manifest that AddImage has described.

@@ -71,21 +71,13 @@ func (e *engine) path(d digest.Digest) string {
 
 // PutBlob stores what it reads. It may be called by several goroutines.
 func (e *engine) PutBlob(_ context.Context, r io.Reader) (digest.Digest, int64, error) {
-	return e.put(func(w io.Writer) error {
-		_, err := io.Copy(w, r)
-		return err
-	})
-}
-
-// put stores what write writes.
-func (e *engine) put(write func(io.Writer) error) (digest.Digest, int64, error) {
 	f, err := e.newBlob()
 	if err != nil {
 		return "", 0, err
 	}
 	defer f.discard()
 	w := &sumWriter{w: f, hash: sha256.New()}
-	if err := write(w); err != nil {
+	if _, err := io.Copy(w, r); err != nil {
 		return "", 0, err
 	}
 	d := digest.NewDigest(digest.SHA256, w.hash)

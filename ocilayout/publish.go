@@ -252,7 +252,7 @@ func (o *owner) give(path string) error {
 		return nil
 	}
 	if fi.Mode().IsRegular() && s.Nlink > 1 {
-		if err := unshare(path); err != nil {
+		if err := unshare(path, fi.Size()); err != nil {
 			return err
 		}
 	}
@@ -260,19 +260,9 @@ func (o *owner) give(path string) error {
 }
 
 // unshare makes a file with other names one without.
-func unshare(path string) (err error) {
-	from, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
+func unshare(path string, size int64) error {
 	temp := path + ".new"
-	to, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = sendAll(context.Background(), to, from)
-	if err := errors.Join(err, to.Chmod(0o644), to.Close()); err != nil {
+	if err := putFile(context.Background(), temp, path, size, false); err != nil {
 		os.Remove(temp)
 		return err
 	}

@@ -97,11 +97,7 @@ func planSticky(parts []rootfs.Part, previous *Previous, o StickyOptions) ([]Lay
 	if (could-s.live)*2 > could {
 		return s.repack()
 	}
-	included := make([]bool, len(p.parts))
-	for i := range included {
-		included[i] = s.shown[i] == nowhere
-	}
-	return s.result(p.divide(included, s.room()))
+	return s.result(p.divide(s.missing(), s.room()))
 }
 
 // mostLayers is how many layers an image may come to have.
@@ -163,8 +159,12 @@ func (s *sticky) boundWaste() {
 // and with them some more, so that the next images find room.
 func (s *sticky) boundLayers() {
 	kept := s.kept()
-	need := min(s.natural(), 2, max(1, s.most/2))
-	if s.options.Mode == ModePerPath || kept+need <= s.most {
+	room := min(2, max(1, s.most/2))
+	if s.options.Mode == ModePerPath || kept+room <= s.most {
+		return // however many there are
+	}
+	need := min(s.natural(), room)
+	if kept+need <= s.most {
 		return
 	}
 	n := 0
@@ -186,11 +186,17 @@ func (s *sticky) room() int {
 
 // natural is how many new layers there would be if there were no limit.
 func (s *sticky) natural() int {
-	included := make([]bool, len(s.shown))
-	for i := range included {
-		included[i] = s.shown[i] == nowhere
+	missing := s.missing()
+	return len(s.planner.divide(missing, len(missing)))
+}
+
+// missing are the parts that no kept layer shows.
+func (s *sticky) missing() []bool {
+	missing := make([]bool, len(s.shown))
+	for i := range missing {
+		missing[i] = s.shown[i] == nowhere
 	}
-	return len(s.planner.divide(included, len(included)))
+	return missing
 }
 
 // repack plans everything anew. Layers that come out as they were are kept.

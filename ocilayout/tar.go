@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strconv"
 	"strings"
 
@@ -199,16 +198,7 @@ func appendHeader(buf []byte, e rootfs.Entry) ([]byte, error) {
 	if strings.HasPrefix(e.Path, ".wh.") || strings.Contains(e.Path, "/.wh.") {
 		return buf, errors.New("a name that begins with .wh. would delete a file of another layer")
 	}
-	h := &header{name: e.Path, mode: int64(e.Mode.Perm()), uid: int64(e.UID), gid: int64(e.GID)}
-	if e.Mode&fs.ModeSetuid != 0 {
-		h.mode |= 0o4000
-	}
-	if e.Mode&fs.ModeSetgid != 0 {
-		h.mode |= 0o2000
-	}
-	if e.Mode&fs.ModeSticky != 0 {
-		h.mode |= 0o1000
-	}
+	h := &header{name: e.Path, mode: int64(rootfs.UnixMode(e.Mode)), uid: int64(e.UID), gid: int64(e.GID)}
 	switch {
 	case e.IsDir():
 		h.kind = '5'

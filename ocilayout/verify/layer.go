@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -65,9 +63,6 @@ func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []diges
 		img.layers = append(img.layers, l)
 	}
 }
-
-// maxWindow is how far back zstd may refer to, which is memory: what `zstd --long` needs.
-const maxWindow = 128 << 20
 
 // blobBuffer is how much is read and hashed at once, and before a cancelled context is noticed.
 const blobBuffer = 256 << 10
@@ -135,23 +130,14 @@ func (l *layer) contents(blob io.Reader, c *Claims, o Options) {
 
 func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
 	// Old images have layers that may not be distributed, which are no others by their form.
-	switch strings.Replace(mediaType, ".nondistributable.", ".", 1) {
-	case ispec.MediaTypeImageLayer:
-		return io.NopCloser(r), nil
-	case ispec.MediaTypeImageLayerGzip:
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, fmt.Errorf("read layer: %w", err)
-		}
-		return z, nil
-	case ispec.MediaTypeImageLayerZstd:
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, fmt.Errorf("read layer: %w", err)
-		}
-		return z.IOReadCloser(), nil
+	z, err := ocilayout.Decompress(r, strings.Replace(mediaType, ".nondistributable.", ".", 1))
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, fmt.Errorf("it is of type %s, which is not a layer's", quote(mediaType))
 	}
-	return nil, fmt.Errorf("it is of type %s, which is not a layer's", quote(mediaType))
+	if err != nil {
+		return nil, fmt.Errorf("read layer: %w", err)
+	}
+	return z, nil
 }
 
 // blobReader hashes and counts what is read of a blob.

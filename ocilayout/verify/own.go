@@ -192,7 +192,7 @@ func (o *ownRules) object(root string) *ocilayout.Object {
 }
 
 // addBase adds an entry that no store object has.
-func (o *ownRules) addBase(w *walker, e rootfs.Entry) {
+func (o *ownRules) addBase(e rootfs.Entry) {
 	if e.Path != "nix" && e.Path != storeDir {
 		if o.claimed == nil && !o.any {
 			o.layer.found.addf(e.Path, "is a base file, which the history does not have") // the first will do
@@ -202,7 +202,7 @@ func (o *ownRules) addBase(w *walker, e rootfs.Entry) {
 	if o.claimed == nil {
 		return
 	}
-	sum, err := sumOf(e)
+	sum, err := rootfs.SumContent(e)
 	if err != nil {
 		o.unsure = true
 		return

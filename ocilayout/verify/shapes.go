@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,10 +95,10 @@ var (
 	version2  = shape{kind: number, integer: checkVersion}
 )
 
-func exactly(want ...string) shape {
+func exactly(want string) shape {
 	return shape{kind: text, check: func(s string) error {
-		if !slices.Contains(want, s) {
-			return fmt.Errorf("is %s, want %q", quote(s), want[0])
+		if s != want {
+			return fmt.Errorf("is %s, want %q", quote(s), want)
 		}
 		return nil
 	}}

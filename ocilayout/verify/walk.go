@@ -3,7 +3,6 @@ package verify
 import (
 	"archive/tar"
 	"bufio"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
@@ -109,7 +108,7 @@ func (w *walker) walk() {
 		case isObject(i.entry.Path):
 			i, ok = w.object(i)
 		default:
-			w.own.addBase(w, i.entry)
+			w.own.addBase(i.entry)
 			i, ok = w.next()
 		}
 	}
@@ -248,10 +247,7 @@ func whiteout(name string) (hidden string, ok bool) {
 
 // mode is that of a header, of the types that a tree has.
 func mode(h *tar.Header) fs.FileMode {
-	m := fs.FileMode(h.Mode) & fs.ModePerm
-	if h.Mode&0o1000 != 0 {
-		m |= fs.ModeSticky
-	}
+	m := rootfs.FileMode(uint32(h.Mode)) & (fs.ModePerm | fs.ModeSticky)
 	switch h.Typeflag {
 	case tar.TypeDir:
 		m |= fs.ModeDir
@@ -259,19 +255,4 @@ func mode(h *tar.Header) fs.FileMode {
 		m |= fs.ModeSymlink
 	}
 	return m
-}
-
-// sumOf is the SHA-256 of a file's content.
-func sumOf(e rootfs.Entry) (sum [sha256.Size]byte, err error) {
-	h := sha256.New()
-	if e.IsRegular() {
-		r, err := e.Open()
-		if err != nil {
-			return sum, err
-		}
-		if _, err := io.Copy(h, r); err != nil {
-			return sum, err
-		}
-	}
-	return [sha256.Size]byte(h.Sum(nil)), nil
 }
