@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/term"
@@ -83,11 +81,8 @@ func (d *archiveDestination) open(ctx context.Context, o *imageOptions, say *spe
 		}}, nil
 	}
 	layout, err := ocilayout.OpenArchive(ctx, d.file, l)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, withHint(err, "make it first: mkdir -p %s", filepath.Dir(d.file))
-	}
 	if err != nil {
-		return nil, err
+		return nil, makeFirst(err, d.file)
 	}
 	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		return notes(layout.PublishArchive(ctx, image, d.names, options))
@@ -116,11 +111,8 @@ func checkStdout(w io.Writer, what string) error {
 
 // tarDestination is the file of tar:FILE, a root filesystem as one tar.
 func tarDestination(word string) (file string, ok bool) {
-	const prefix = "tar:"
-	if len(word) <= len(prefix) || word[:len(prefix)] != prefix {
-		return "", false
-	}
-	return word[len(prefix):], true
+	file, ok = strings.CutPrefix(word, "tar:")
+	return file, ok && file != ""
 }
 
 // writeTar writes a root filesystem as one tar, to a file or to standard output.
@@ -138,11 +130,8 @@ func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, fil
 	}
 	made, err := ocilayout.PublishTar(ctx, file, parts, c, options)
 	writing.done()
-	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "make it first: mkdir -p %s", filepath.Dir(file))
-	}
 	if err != nil {
-		return err
+		return makeFirst(err, file)
 	}
 	_, err = fmt.Fprintln(t.out, made.Digest)
 	return err

@@ -36,20 +36,20 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	if b.name == "" {
 		return nil, nil
 	}
-	for _, t := range append([]string{"oci-archive", "docker-archive", "tar"}, transports...) {
+	for _, t := range []string{"oci-archive", "docker-archive", "tar"} {
 		if strings.HasPrefix(b.name, t+":") {
 			return nil, usagef(baseExample, "--base %q: %s: is not supported, only oci: is", b.name, t)
 		}
 	}
-	dir, tag, named := strings.Cut(strings.TrimPrefix(b.name, "oci:"), ":")
-	if dir == "" || named && tag == "" {
-		return nil, usagef(baseExample, "--base %q: want oci:DIR[:TAG]", b.name)
+	at, err := parseSource("--base", baseExample, b.name)
+	if err != nil {
+		return nil, err
 	}
 	platform, err := b.wanted(v, profiles)
 	if err != nil {
 		return nil, err
 	}
-	image, err := ocilayout.ReadBase(ctx, dir, tag, platform)
+	image, err := ocilayout.ReadBase(ctx, at.Dir, at.Tag, platform)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, withHint(err, "a base image is in a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
 	}

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -86,64 +84,10 @@ func (c *cacheFlags) trim(say *speaker) {
 		return // nothing was kept, either
 	}
 	for _, dir := range []string{c.factsDir(), c.narInfoDir()} {
-		if _, err := removeUnused(dir, keepUnused); err != nil {
+		if _, err := rootfs.RemoveUnused(dir, keepUnused); err != nil {
 			say.debugf("trim cache: %v", err)
 		}
 	}
-}
-
-// kept is what some directory of the cache has.
-type kept struct {
-	Files int   `json:"files"`
-	Bytes int64 `json:"bytes"`
-}
-
-// usage counts the files below a directory, which need not exist.
-func usageOf(dir string) (kept, error) {
-	var k kept
-	err := walkFiles(dir, func(_ string, fi fs.FileInfo) error {
-		k.Files++
-		k.Bytes += fi.Size()
-		return nil
-	})
-	return k, err
-}
-
-// removeUnused removes the files below a directory that were not used for so long.
-func removeUnused(dir string, olderThan time.Duration) (kept, error) {
-	var removed kept
-	err := walkFiles(dir, func(name string, fi fs.FileInfo) error {
-		if time.Since(fi.ModTime()) < olderThan {
-			return nil
-		}
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		removed.Files++
-		removed.Bytes += fi.Size()
-		return nil
-	})
-	return removed, err
-}
-
-// walkFiles visits regular files. Other runs may make and remove some meanwhile.
-func walkFiles(dir string, visit func(string, fs.FileInfo) error) error {
-	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		fi, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return visit(name, fi)
-	})
 }
 
 const cacheHelp = `examples:
@@ -152,7 +96,7 @@ const cacheHelp = `examples:
   export-profile cache prune --older-than 7d --max-size 5GB
   export-profile cache prune --all
 
-Shows what the cache has, or removes what was not used for 30 days, which each run does once a day, too.
+Shows what the cache has, or removes what was not used for 30 days, which image and rootfs do once a day, too.
 Whatever is removed makes the next run slower and nothing else; so does deleting the directory.
 `
 
@@ -197,6 +141,12 @@ type cacheUsage struct {
 	NarInfo kept `json:"narinfo"`
 }
 
+// kept is rootfs.Kept as JSON has it.
+type kept struct {
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
 func (u *cacheUsage) setLayers(l ocilayout.Usage) {
 	u.Layers.Layers, u.Layers.Blobs, u.Layers.Bytes, u.Layers.Shared = l.Layers, l.Blobs, l.Bytes, l.Shared
 	if !l.Oldest.IsZero() {
@@ -217,29 +167,8 @@ func (u *cacheUsage) print(t terminal, json bool) error {
 	return nil
 }
 
-func (o *cacheOptions) show(t terminal) (err error) {
-	u := cacheUsage{Directory: o.cacheDir()}
-	if exists(u.Directory) { // looking should not make one
-		cache, err := ocilayout.OpenCache(u.Directory)
-		if err != nil {
-			return err
-		}
-		l, err := cache.Usage()
-		if err != nil {
-			return err
-		}
-		u.setLayers(l)
-	}
-	if u.Facts, err = usageOf(o.factsDir()); err != nil {
-		return err
-	}
-	if u.NarInfo, err = usageOf(o.narInfoDir()); err != nil {
-		return err
-	}
-	if !o.json {
-		fmt.Fprintf(t.out, "%s:\n", u.Directory)
-	}
-	return u.print(t, o.json)
+func (o *cacheOptions) show(t terminal) error {
+	return o.report(t, "%s:", (*ocilayout.Cache).Usage, rootfs.Usage)
 }
 
 func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
@@ -260,26 +189,35 @@ func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
 			return usagef("as in --max-size 5GB", "--max-size: %v", err)
 		}
 	}
+	return o.report(t, "removed from %s:",
+		func(c *ocilayout.Cache) (ocilayout.Usage, error) { return c.Prune(ctx, options) },
+		func(dir string) (rootfs.Kept, error) { return rootfs.RemoveUnused(dir, options.OlderThan) })
+}
+
+// report does something to each part of the cache and prints what that says.
+func (o *cacheOptions) report(t terminal, heading string,
+	layers func(*ocilayout.Cache) (ocilayout.Usage, error), files func(dir string) (rootfs.Kept, error)) error {
 	u := cacheUsage{Directory: o.cacheDir()}
-	if exists(u.Directory) {
+	if exists(u.Directory) { // looking should not make one
 		cache, err := ocilayout.OpenCache(u.Directory)
 		if err != nil {
 			return err
 		}
-		l, err := cache.Prune(ctx, options)
+		l, err := layers(cache)
 		if err != nil {
 			return err
 		}
 		u.setLayers(l)
 	}
-	if u.Facts, err = removeUnused(o.factsDir(), options.OlderThan); err != nil {
-		return err
-	}
-	if u.NarInfo, err = removeUnused(o.narInfoDir(), options.OlderThan); err != nil {
-		return err
+	for dir, into := range map[string]*kept{o.factsDir(): &u.Facts, o.narInfoDir(): &u.NarInfo} {
+		k, err := files(dir)
+		if err != nil {
+			return err
+		}
+		*into = kept(k)
 	}
 	if !o.json {
-		fmt.Fprintf(t.out, "removed from %s:\n", u.Directory)
+		fmt.Fprintf(t.out, heading+"\n", u.Directory)
 	}
 	return u.print(t, o.json)
 }

@@ -114,7 +114,7 @@ func (o *closureOptions) size(n int64) string {
 	if o.bytes {
 		return fmt.Sprintf("%11d", n)
 	}
-	return nixSize(n)
+	return fmt.Sprintf("%10s", nixSize(n))
 }
 
 // nixSize is a size as Nix prints it with -h: at least in KiB.
@@ -126,7 +126,7 @@ func nixSize(n int64) string {
 		}
 		x, unit = x/1024, larger
 	}
-	return fmt.Sprintf("%6.1f %s", x, unit)
+	return fmt.Sprintf("%.1f %s", x, unit)
 }
 
 // nixInfo is an object in the JSON of nix path-info, whose null is "not known".

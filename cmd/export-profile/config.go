@@ -161,12 +161,12 @@ func parsePort(s string) (string, error) {
 	return fmt.Sprintf("%d/%s", n, protocol), nil
 }
 
-var platformWords = regexp.MustCompile(`^[a-z0-9_.-]+$`)
+var platformWords = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_.-]+$`) })
 
 func parsePlatform(s string) (ispec.Platform, error) {
 	words := strings.Split(s, "/")
 	for _, w := range words {
-		if len(words) < 2 || len(words) > 3 || !platformWords.MatchString(w) {
+		if len(words) < 2 || len(words) > 3 || !platformWords().MatchString(w) {
 			return ispec.Platform{}, usagef("as in --platform linux/arm64", "--platform %q: want OS/ARCH[/VARIANT]", s)
 		}
 	}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -70,4 +73,26 @@ func parseDestination(word string, tags []string) (destination, error) {
 		}
 	}
 	return parseLayout(word, word, tags)
+}
+
+// parseSource parses oci:DIR[:TAG], an image that is there already; errors say what it is for, as in the example.
+func parseSource(what, example, word string) (s ocilayout.Source, err error) {
+	for _, name := range transports {
+		if strings.HasPrefix(word, name+":") {
+			return s, usagef(example, "%s %q: %s: is not supported, only oci: is", what, word, name)
+		}
+	}
+	dir, tag, named := strings.Cut(strings.TrimPrefix(word, "oci:"), ":")
+	if dir == "" || named && tag == "" {
+		return s, usagef(example, "%s %q: want oci:DIR[:TAG]", what, word)
+	}
+	return ocilayout.Source{Dir: dir, Tag: tag}, nil
+}
+
+// makeFirst is a hint for an error that a file's or a layout's directory is missing.
+func makeFirst(err error, name string) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "make it first: mkdir -p %s", filepath.Dir(name))
+	}
+	return err
 }

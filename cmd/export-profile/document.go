@@ -13,12 +13,11 @@ import (
 // node is a value of a document, JSON or YAML, and where it is: errors name the line.
 // A scalar has the text that the document has, so that 1000 and "1000" are the same, as they are on a command line.
 type node struct {
-	line   int
-	kind   nodeKind
-	text   string  // of a scalar
-	items  []*node // of a list, or the values of a map
-	keys   []*node // of a map, scalars
-	quoted bool    // a scalar that is a string by its spelling
+	line  int
+	kind  nodeKind
+	text  string  // of a scalar
+	items []*node // of a list, or the values of a map
+	keys  []*node // of a map, scalars
 }
 
 type nodeKind byte
@@ -93,7 +92,6 @@ func fromYAML(y *yaml.Node, depth int) (*node, error) {
 	switch y.Kind {
 	case yaml.ScalarNode:
 		n.text = y.Value
-		n.quoted = y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 		if y.ShortTag() == "!!null" {
 			n.kind = nullNode
 		}
@@ -169,7 +167,7 @@ func (p *jsonParser) value(depth int) (*node, error) {
 				if err != nil {
 					return nil, err
 				}
-				n.keys = append(n.keys, &node{line: line, text: key.(string), quoted: true})
+				n.keys = append(n.keys, &node{line: line, text: key.(string)})
 			}
 			item, err := p.value(depth + 1)
 			if err != nil {
@@ -180,7 +178,7 @@ func (p *jsonParser) value(depth int) (*node, error) {
 		_, _, err = p.token()
 		return n, err
 	case string:
-		n.text, n.quoted = t, true
+		n.text = t
 	case json.Number:
 		n.text = t.String()
 	case bool:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +35,9 @@ const maxDocument = 4 << 20
 
 // notInFile are the flags that are about one run.
 var notInFile = []string{"help", "file", "print-file", "print-schema", "json", "quiet", "debug", "digest-file"}
+
+// inFile says whether a flag is a key of documents by its own name.
+func inFile(f *pflag.Flag) bool { return !slices.Contains(notInFile, f.Name) && !isChange(f) }
 
 const (
 	changesKey     = "changes"
@@ -104,7 +106,7 @@ func applyDocument(fs *pflag.FlagSet, b []byte) (destination string, err error) 
 			destination, err = value.scalar("destination")
 		case key.text == changesKey:
 			err = applyChanges(fs, value)
-		case flag == nil || slices.Contains(notInFile, key.text) || isChange(flag):
+		case flag == nil || !inFile(flag):
 			err = unknownKey(fs, key)
 		default:
 			err = applyFlag(fs, flag, value)
@@ -117,7 +119,7 @@ func applyDocument(fs *pflag.FlagSet, b []byte) (destination string, err error) 
 func unknownKey(fs *pflag.FlagSet, key *node) error {
 	names := []string{destinationKey, changesKey}
 	fs.VisitAll(func(f *pflag.Flag) {
-		if !slices.Contains(notInFile, f.Name) && !isChange(f) {
+		if inFile(f) {
 			names = append(names, f.Name)
 		}
 	})
@@ -158,8 +160,7 @@ func (n *node) scalars(name string) ([]string, error) {
 
 // isPairs says whether a flag takes NAME=VALUE, and isCommand whether it takes words.
 func isPairs(f *pflag.Flag) bool {
-	name, _ := pflag.UnquoteUsage(f)
-	return strings.Contains(name, "=") && f.Value.Type() == "stringArray" && f.Name != "owner" && f.Name != "mode"
+	return slices.Contains([]string{"env", "label", "annotation"}, f.Name)
 }
 
 func isCommand(f *pflag.Flag) bool { return f.Name == "entrypoint" || f.Name == "cmd" }
@@ -229,7 +230,7 @@ func (f *fileFlags) print(w io.Writer, fs *pflag.FlagSet, args []string) error {
 	}
 	fs.VisitAll(func(f *pflag.Flag) {
 		switch {
-		case !f.Changed || slices.Contains(notInFile, f.Name) || isChange(f):
+		case !f.Changed || !inFile(f):
 		case f.Value.Type() == "bool" || f.Value.Type() == "int":
 			add(f.Name, &yaml.Node{Kind: yaml.ScalarNode, Value: f.Value.String()})
 		case isPairs(f):
@@ -278,9 +279,6 @@ func yamlStrings(words []string) *yaml.Node {
 	return list
 }
 
-//go:embed image.schema.json
-var imageSchema []byte
-
 // schema is the JSON schema (2020-12) of documents, made of the flags; image.schema.json is what it prints.
 func schema(fs *pflag.FlagSet) ([]byte, error) {
 	type object = map[string]any
@@ -294,7 +292,7 @@ func schema(fs *pflag.FlagSet) ([]byte, error) {
 		},
 	}
 	fs.VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(notInFile, f.Name) || isChange(f) {
+		if !inFile(f) {
 			return
 		}
 		name, usage := pflag.UnquoteUsage(f)

@@ -61,7 +61,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
 	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
 	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
-	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
+	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2, and none for tar:)")
 	o.layerFlags.flags(fs)
 	o.registryFlags.flags(fs)
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
@@ -104,9 +104,9 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 	if o.previous != "" || o.digestFile != "" || o.json || len(o.tags) > 0 {
 		return usagef("", "tar: is a root filesystem and no image: it has no --tag, --previous, --digest-file or --json")
 	}
-	compression, err := ocilayout.ParseCompression(cmp.Or(o.compression, "none"))
+	compression, err := parseCompression(cmp.Or(o.compression, "none"))
 	if err != nil {
-		return usagef("as in --compression zstd:3", "--compression: %v", err)
+		return err
 	}
 	all, store, err := o.assemble(ctx, t, say)
 	if err != nil {
@@ -182,22 +182,18 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	for _, r := range out.Results() {
 		say.debugf("layer %s: %v, %d bytes", r.Name, r.How, r.Size)
 	}
-	var digest *pending
-	if o.digestFile != "" {
-		if digest, err = newPending(o.digestFile, desc.Digest.String()+"\n"); err != nil {
-			return err
-		}
-		defer digest.remove()
+	digest, err := newPending(o.digestFile, desc.Digest.String()+"\n")
+	if err != nil {
+		return err
 	}
+	defer digest.remove()
 	if err := out.publish(ctx, desc); err != nil {
 		return err
 	}
-
-	if digest != nil {
-		if err := digest.publish(); err != nil {
-			return err
-		}
+	if err := digest.publish(); err != nil {
+		return err
 	}
+
 	changed := plan.compare(say, out.Added())
 	o.trim(say)
 	if o.json {
@@ -233,10 +229,8 @@ func (o *imageOptions) image() (ocilayout.Image, error) {
 	if image.Created, err = parseCreated(o.created); err != nil {
 		return image, err
 	}
-	if o.compression != "" {
-		if image.Compression, err = ocilayout.ParseCompression(o.compression); err != nil {
-			return image, usagef("as in --compression zstd:3", "--compression: %v", err)
-		}
+	if image.Compression, err = parseCompression(o.compression); err != nil {
+		return image, err
 	}
 	if o.platform != "" {
 		if _, err := parsePlatform(o.platform); err != nil {
@@ -244,6 +238,17 @@ func (o *imageOptions) image() (ocilayout.Image, error) {
 		}
 	}
 	return image, nil
+}
+
+// parseCompression is what --compression says, or the usual one if that is nothing.
+func parseCompression(word string) (c ocilayout.Compression, err error) {
+	if word == "" {
+		return c, nil
+	}
+	if c, err = ocilayout.ParseCompression(word); err != nil {
+		return c, usagef("as in --compression zstd:3", "--compression: %v", err)
+	}
+	return c, nil
 }
 
 func (o *imageOptions) imagePlatform(arch string, say *speaker) (ispec.Platform, error) {

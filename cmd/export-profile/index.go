@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
-	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -21,7 +19,7 @@ const indexHelp = `examples:
 Joins images for different platforms into one image, of which every loader takes the part for its own,
 and prints its digest. Nothing is run, and nothing of the images is changed.
 
-DEST is as that of image, and each IMAGE is oci:DIR[:TAG]; a layout can be both.
+DEST is oci:DIR[:TAG] or oci:DIR:NAME:TAG, and each IMAGE is oci:DIR[:TAG]; a layout can be both.
 What an image is for is what its config says. Of an image that is for several platforms, all are taken.
 Two images for the same platform are an error. The order of images makes no difference.
 `
@@ -68,41 +66,34 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	}
 	var sources []ocilayout.Source
 	for _, image := range images {
-		s, err := parseSource(image)
+		s, err := parseSource("image", indexExample, image)
 		if err != nil {
 			return err
 		}
 		sources = append(sources, s)
 	}
-	layout, err := ocilayout.Open(ctx, dest.dir, ocilayout.Options{Sync: o.sync})
-	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "make it first: mkdir -p %s", filepath.Dir(dest.dir))
-	}
+	out, err := dest.open(ctx, nil, say, ocilayout.Options{Sync: o.sync})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, layout.Close()) }()
-	joined, err := layout.AddIndex(ctx, sources, annotations)
+	defer func() { err = errors.Join(err, out.Close()) }()
+	joined, err := out.AddIndex(ctx, sources, annotations)
 	if errors.Is(err, fs.ErrNotExist) {
 		return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
 	}
 	if err != nil {
 		return err
 	}
-	var digest *pending
-	if o.digestFile != "" {
-		if digest, err = newPending(o.digestFile, joined.Descriptor.Digest.String()+"\n"); err != nil {
-			return err
-		}
-		defer digest.remove()
-	}
-	if err := layout.Publish(ctx, joined.Descriptor, dest.names...); err != nil {
+	digest, err := newPending(o.digestFile, joined.Descriptor.Digest.String()+"\n")
+	if err != nil {
 		return err
 	}
-	if digest != nil {
-		if err := digest.publish(); err != nil {
-			return err
-		}
+	defer digest.remove()
+	if err := out.publish(ctx, joined.Descriptor); err != nil {
+		return err
+	}
+	if err := digest.publish(); err != nil {
+		return err
 	}
 	if o.json {
 		return printJSON(t.out, struct {
@@ -116,18 +107,4 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	fmt.Fprintln(t.out, joined.Descriptor.Digest)
 	say.hintf("%s", dest.next())
 	return nil
-}
-
-// parseSource parses oci:DIR[:TAG], an image that is there already.
-func parseSource(word string) (s ocilayout.Source, err error) {
-	for _, name := range transports {
-		if strings.HasPrefix(word, name+":") {
-			return s, usagef(indexExample, "image %q: %s: is not supported, only oci: is", word, name)
-		}
-	}
-	dir, tag, named := strings.Cut(strings.TrimPrefix(word, "oci:"), ":")
-	if dir == "" || named && tag == "" {
-		return s, usagef(indexExample, "image %q: want oci:DIR[:TAG]", word)
-	}
-	return ocilayout.Source{Dir: dir, Tag: tag}, nil
 }

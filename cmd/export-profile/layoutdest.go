@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -22,11 +20,8 @@ type layoutDestination struct {
 
 func (d *layoutDestination) open(ctx context.Context, _ *imageOptions, _ *speaker, l ocilayout.Options) (*output, error) {
 	layout, err := ocilayout.Open(ctx, d.dir, l)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, withHint(err, "make it first: mkdir -p %s", filepath.Dir(d.dir))
-	}
 	if err != nil {
-		return nil, err
+		return nil, makeFirst(err, d.dir)
 	}
 	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		return layout.Publish(ctx, image, d.names...)

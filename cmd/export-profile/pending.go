@@ -9,9 +9,14 @@ import (
 
 // pending is a small file beside a larger result. It is written before the result is visible,
 // so that all that can fail has failed by then, and takes its name after it.
+// A nil one is a file that nobody asked for.
 type pending struct{ name, temp string }
 
+// newPending writes the file; it is nil if name is empty.
 func newPending(name, content string) (_ *pending, err error) {
+	if name == "" {
+		return nil, nil
+	}
 	if fi, err := os.Stat(name); err == nil && fi.IsDir() {
 		return nil, fmt.Errorf("write %q: it is a directory", name)
 	}
@@ -29,7 +34,16 @@ func newPending(name, content string) (_ *pending, err error) {
 	return &pending{name, f.Name()}, nil
 }
 
-func (p *pending) publish() error { return os.Rename(p.temp, p.name) }
+func (p *pending) publish() error {
+	if p == nil {
+		return nil
+	}
+	return os.Rename(p.temp, p.name)
+}
 
 // remove removes what was not published.
-func (p *pending) remove() { os.Remove(p.temp) }
+func (p *pending) remove() {
+	if p != nil {
+		os.Remove(p.temp)
+	}
+}

@@ -18,7 +18,7 @@ const planHelp = `examples:
   export-profile plan --profile ./result --previous oci:hello:v1
   export-profile plan --from hello.export --layers-file layers --json
 
-Shows what image would do, layer by layer, and does nothing: what is in each, what of it the cache has,
+Shows what image would do, layer by layer, and builds nothing: what is in each, what of it the cache has,
 what a previous image has, and how much would have to be built.
 `
 
@@ -53,12 +53,11 @@ func (o *planOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	var z ocilayout.Compression
-	if o.compression != "" {
-		if z, err = ocilayout.ParseCompression(o.compression); err != nil {
-			return usagef("as in --compression zstd:3", "--compression: %v", err)
-		}
+	z, err := parseCompression(o.compression)
+	if err != nil {
+		return err
 	}
+	known := exists(o.cacheDir()) // before something is remembered there
 	all, store, err := o.assemble(ctx, t, say)
 	if err != nil {
 		return err
@@ -71,7 +70,7 @@ func (o *planOptions) run(ctx context.Context, t terminal) (err error) {
 	}
 	layers := layersOn(plan.layers, all.top.Layers)
 	var cache *ocilayout.Cache
-	if exists(o.cacheDir()) { // looking should not make one
+	if known { // looking should not make one
 		cache = o.cacheFlags.layers(say)
 	}
 	p := newPlanResult(layers, cache.Known(layers, z))
@@ -135,12 +134,12 @@ func names(parts []rootfs.Part) []string {
 func (p planResult) print(w io.Writer) error {
 	var b strings.Builder
 	for i, l := range p.Layers {
-		fmt.Fprintf(&b, "%3d  %-12s %s  %s\n", i+1, l.How, nixSize(l.Size), few(l.Parts))
+		fmt.Fprintf(&b, "%3d  %-12s %10s  %s\n", i+1, l.How, nixSize(l.Size), few(l.Parts))
 	}
-	fmt.Fprintf(&b, "%d layers, %s: %s to build, %s to compress again\n", len(p.Layers), strings.TrimSpace(nixSize(p.Size)),
-		strings.TrimSpace(nixSize(p.Build)), strings.TrimSpace(nixSize(p.Repack)))
+	fmt.Fprintf(&b, "%d layers, %s: %s to build, %s to compress again\n", len(p.Layers), nixSize(p.Size),
+		nixSize(p.Build), nixSize(p.Repack))
 	if p.Reused > 0 {
-		fmt.Fprintf(&b, "%s of blobs are those of the previous image; %d layers are new\n", strings.TrimSpace(nixSize(p.Reused)), p.NewLayers)
+		fmt.Fprintf(&b, "%s of blobs are those of the previous image; %d layers are new\n", nixSize(p.Reused), p.NewLayers)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -84,32 +83,21 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	}
 	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
 
-	if isTar {
-		return o.runTar(ctx, t, say, all, file)
-	}
-	parts := all.top.Flatten()
-	if os.Geteuid() != 0 {
-		if err := noteOwners(parts, say); err != nil {
-			return err
-		}
-	}
-	var env *pending
-	if o.envFile != "" {
-		if env, err = newPending(o.envFile, strings.Join(all.base.Env, "\n")+"\n"); err != nil {
-			return err
-		}
-		defer env.remove()
-	}
-	writing := say.progress("writing", all.closure.Size())
-	err = rootfs.WriteDir(ctx, dir, parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
-	writing.done()
+	env, err := newPending(o.envFile, strings.Join(all.base.Env, "\n")+"\n")
 	if err != nil {
 		return err
 	}
-	if env != nil {
-		if err := env.publish(); err != nil {
-			return err
-		}
+	defer env.remove()
+	if isTar {
+		err = o.writeTar(ctx, t, say, all, file)
+	} else {
+		err = o.writeDir(ctx, say, all, dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := env.publish(); err != nil {
+		return err
 	}
 	o.trim(say)
 	if o.json {
@@ -121,35 +109,33 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	return nil
 }
 
-// runTar writes one tar instead of a directory.
-func (o *rootfsOptions) runTar(ctx context.Context, t terminal, say *speaker, all *assembled, file string) error {
-	none, err := ocilayout.ParseCompression("none")
+func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file string) error {
+	none, err := parseCompression("none")
 	if err != nil {
 		return err
 	}
-	var env *pending
-	if o.envFile != "" {
-		if env, err = newPending(o.envFile, strings.Join(all.base.Env, "\n")+"\n"); err != nil {
+	return writeTar(ctx, t, say, all, file, none, false)
+}
+
+func (o *rootfsOptions) writeDir(ctx context.Context, say *speaker, all *assembled, dir string) error {
+	parts := all.top.Flatten()
+	if os.Geteuid() != 0 {
+		if err := o.noteOwners(parts, say); err != nil {
 			return err
 		}
-		defer env.remove()
 	}
-	if err := writeTar(ctx, t, say, all, file, none, false); err != nil {
-		return err
-	}
-	if env != nil {
-		return env.publish()
-	}
-	return nil
+	writing := say.progress("writing", all.closure.Size())
+	defer writing.done()
+	return rootfs.WriteDir(ctx, dir, parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
 }
 
 // noteOwners says which owners only root could have set.
-func noteOwners(parts []rootfs.Part, say *speaker) error {
+func (o *rootfsOptions) noteOwners(parts []rootfs.Part, say *speaker) error {
 	const most = 10
 	n := 0
 	for _, p := range parts {
-		if p.Root != "" && p.Key != "" {
-			continue // a store object as it is: all of it is root's
+		if p.Root != "" && (p.Key != "" || !o.allowStoreChanges) {
+			continue // a store object as it is: all of it is root's, and to walk it can mean to read it
 		}
 		for e, err := range p.Tree {
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -59,15 +58,9 @@ func narHash(t rootfs.Tree, root string) (string, int64, error) {
 func (o *verifyOptions) run(ctx context.Context, t terminal, word string) error {
 	say := o.speaker(t)
 	defer say.close()
-	const example = "as in export-profile verify oci:hello:v1"
-	for _, name := range transports {
-		if strings.HasPrefix(word, name+":") {
-			return usagef(example, "image %q: %s: is not supported, only oci: is", word, name)
-		}
-	}
-	dir, tag, named := strings.Cut(strings.TrimPrefix(word, "oci:"), ":")
-	if dir == "" || named && tag == "" {
-		return usagef(example, "image %q: want oci:DIR[:TAG]", word)
+	at, err := parseSource("image", "as in export-profile verify oci:hello:v1", word)
+	if err != nil {
+		return err
 	}
 	options := verify.Options{Hash: narHash}
 	if o.maxLayer != "" {
@@ -77,7 +70,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) error 
 		}
 		options.MaxLayer = n
 	}
-	claims, err := verify.ReadLayout(ctx, dir, tag)
+	claims, err := verify.ReadLayout(ctx, at.Dir, at.Tag)
 	if errors.Is(err, fs.ErrNotExist) {
 		return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
 	}

@@ -80,15 +80,15 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 		}
 		from = []profile.Path{p}
 	}
+	var gone []profile.Path
+	var bytes int64
+	for _, info := range graph.Without(to, closure.Roots...) {
+		gone = append(gone, info.Path)
+		bytes += info.NarSize
+	}
 	var result []why
-	gone := graph.Without(to, closure.Roots...)
 	for _, f := range from {
-		w := why{From: f, To: to, Chain: graph.Why(f, to)}
-		for _, info := range gone {
-			w.Without = append(w.Without, info.Path)
-			w.WithoutBytes += info.NarSize
-		}
-		result = append(result, w)
+		result = append(result, why{f, to, graph.Why(f, to), gone, bytes})
 	}
 	if o.json {
 		return printJSON(t.out, result)
@@ -99,7 +99,7 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 		}
 	}
 	fmt.Fprintf(t.out, "without it, %d of %d paths would leave, %s of %s\n", len(gone), len(closure.Infos),
-		strings.TrimSpace(nixSize(result[0].WithoutBytes)), strings.TrimSpace(nixSize(closure.Size())))
+		nixSize(bytes), nixSize(closure.Size()))
 	return nil
 }
 
@@ -134,42 +134,29 @@ func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store,
 	return errors.Join(failed, d.err)
 }
 
-// ambiguousWord is a word that means several objects of a closure, or none.
-type ambiguousWord struct {
-	word string
-	all  []*profile.Info
-}
-
-func (e *ambiguousWord) Error() string {
-	if len(e.all) == 0 {
-		return fmt.Sprintf("find %q: nothing in the closure is called so", e.word)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "find %q: it is one of", e.word)
-	for _, info := range e.all {
-		fmt.Fprintf(&b, "\n  %s", info.Path)
-	}
-	return b.String()
-}
-
+// findOne finds the only object that a word means.
 func findOne(graph *profile.Graph, word string) (profile.Path, error) {
 	found := profile.Find(graph.Infos, word)
 	if len(found) == 1 {
 		return found[0].Path, nil
 	}
-	e := &ambiguousWord{word: word, all: found}
 	if len(found) > 0 {
-		return "", withHint(e, "say which: export-profile why %s", found[0].Path.Base())
+		var all strings.Builder
+		for _, info := range found {
+			fmt.Fprintf(&all, "\n  %s", info.Path)
+		}
+		return "", withHint(fmt.Errorf("find %q: it is one of%s", word, &all), "say which: export-profile why %s", found[0].Path.Base())
 	}
+	err := fmt.Errorf("find %q: nothing in the closure is called so", word)
 	var names []string
 	for _, info := range graph.Infos {
 		name, _ := profile.SplitName(info.Path.Name())
 		names = append(names, name)
 	}
 	if near := nearest(word, names); near != "" {
-		return "", withHint(e, "did you mean %s?", near)
+		return "", withHint(err, "did you mean %s?", near)
 	}
-	return "", withHint(e, "`export-profile closure` lists what there is")
+	return "", withHint(err, "`export-profile closure` lists what there is")
 }
 
 // around is how many bytes to both sides of a reference are shown.
