@@ -108,7 +108,7 @@ func putFile(ctx context.Context, to, from string, size int64, link bool) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	if cloneFile(w, from) {
+	if cloneFile(w, from) == nil {
 		return w.Chmod(0o644)
 	}
 	if link && linkable(from) {
@@ -132,13 +132,13 @@ func putFile(ctx context.Context, to, from string, size int64, link bool) (err e
 }
 
 // cloneFile makes an empty file share the content of another, where the file system can.
-func cloneFile(to *os.File, from string) bool {
+func cloneFile(to *os.File, from string) error {
 	r, err := os.Open(from)
 	if err != nil {
-		return false
+		return err
 	}
 	defer r.Close()
-	return unix.IoctlFileClone(int(to.Fd()), int(r.Fd())) == nil
+	return unix.IoctlFileClone(int(to.Fd()), int(r.Fd()))
 }
 
 // linkable says whether a file can be a blob under another name:

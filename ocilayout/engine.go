@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,8 +32,9 @@ import (
 //     are lost; see mergeIndex.
 type engine struct {
 	cas.Engine
-	dir    string
-	closed bool
+	dir      string
+	closed   bool
+	noClones atomic.Bool // the file system was asked for one
 }
 
 // createEngine makes a new layout with an empty index in a directory that does not exist.
@@ -154,19 +156,32 @@ func (b *blobFile) discard() {
 // adopt makes a blob of a file without copying it, as a clone or, if it may, a link.
 // It says whether it could. Whether the file is that blob is the caller's business.
 func (e *engine) adopt(name string, d digest.Digest, link bool) (bool, error) {
+	if !e.noClones.Load() {
+		if ok, err := e.clone(name, d); ok || err != nil {
+			return ok, err
+		}
+	}
+	if !link || !linkable(name) {
+		return false, nil
+	}
+	err := os.Link(name, e.path(d))
+	return err == nil || errors.Is(err, fs.ErrExist), nil
+}
+
+func (e *engine) clone(name string, d digest.Digest) (bool, error) {
 	f, err := e.newBlob()
 	if err != nil {
 		return false, err
 	}
 	defer f.discard()
-	if cloneFile(f.File, name) {
+	err = cloneFile(f.File, name)
+	if err == nil {
 		return true, f.commit(d)
 	}
-	if !link || !linkable(name) {
-		return false, nil
+	if errors.Is(err, errors.ErrUnsupported) {
+		e.noClones.Store(true)
 	}
-	err = os.Link(name, e.path(d))
-	return err == nil || errors.Is(err, fs.ErrExist), nil
+	return false, nil
 }
 
 // StatBlob says whether the layout has a blob.
