@@ -148,6 +148,9 @@ func (r *record) info(name string) (*profile.Info, error) {
 			return nil, fmt.Errorf("%q: %w", p, err)
 		}
 	}
+	if !info.NarHash.Known() { // all versions have it, too, and without it nothing would be checked
+		return nil, fmt.Errorf("%q: it says nothing of its NAR hash", p)
+	}
 	if r.References == nil {
 		return nil, fmt.Errorf("%q: it says nothing of its references", p)
 	}

@@ -91,6 +91,7 @@ func cases() []parseCase {
 		{"more than JSON", "[] x", "! something behind the JSON"},
 		{"entry without path", `[{"narHash":"x"}]`, "! entry 0 has no path"},
 		{"hash in JSON", `[{"path":"` + pathA + `","narHash":"sha256-x"}]`, "! not base 64"},
+		{"no hash in JSON", `[{"path":"` + pathA + `","narSize":42,"references":[]}]`, "! it says nothing of its NAR hash"},
 		{"no references in JSON", `[{"path":"` + pathA + `","narHash":"` + hexA + `","narSize":42}]`, "! it says nothing of its references"},
 		{"size in JSON", `[{"path":"` + pathA + `","narSize":-1}]`, "! NAR size -1"},
 		{"manifest.json", `{"version":3,"elements":{}}`, "! "},
@@ -150,9 +151,9 @@ func TestParseGolden(t *testing.T) {
 // TestParseVouchers: signatures and content addresses in every spelling.
 func TestParseVouchers(t *testing.T) {
 	for _, in := range []string{
-		`[{"path":"` + pathA + `","references":[],"signatures":["k:s"],"ca":"fixed:r:sha256:x"}]`,
-		`{"version":2,"storeDir":"/nix/store","info":{"` + baseA + `":{"references":[],"signatures":["k:s"],"ca":{"method":"nar","hash":"sha256-x"}}}}`,
-		`{"version":3,"storeDir":"/nix/store","info":{"` + baseA + `":{"references":[],"signatures":[{"keyName":"k","sig":"s"}],"ca":{"method":"nar","hash":"sha256-x"}}}}`,
+		`[{"path":"` + pathA + `","narHash":"` + hexA + `","references":[],"signatures":["k:s"],"ca":"fixed:r:sha256:x"}]`,
+		`{"version":2,"storeDir":"/nix/store","info":{"` + baseA + `":{"narHash":"` + hexA + `","references":[],"signatures":["k:s"],"ca":{"method":"nar","hash":"sha256-x"}}}}`,
+		`{"version":3,"storeDir":"/nix/store","info":{"` + baseA + `":{"narHash":"` + hexA + `","references":[],"signatures":[{"keyName":"k","sig":"s"}],"ca":{"method":"nar","hash":"sha256-x"}}}}`,
 	} {
 		infos, err := references.Parse(strings.NewReader(in))
 		if err != nil || len(infos) != 1 || !cmp.Equal(infos[0].Signatures, []string{"k:s"}) || infos[0].CA != "fixed:r:sha256:x" {
@@ -160,7 +161,7 @@ func TestParseVouchers(t *testing.T) {
 		}
 	}
 	for method, want := range map[string]string{"flat": "fixed:sha256:x", "text": "text:sha256:x", "git": "git:sha256:x"} {
-		in := `[{"path":"` + pathA + `","references":[],"ca":{"method":"` + method + `","hash":"sha256-x"}}]`
+		in := `[{"path":"` + pathA + `","narHash":"` + hexA + `","references":[],"ca":{"method":"` + method + `","hash":"sha256-x"}}]`
 		if infos, err := references.Parse(strings.NewReader(in)); err != nil || infos[0].CA != want {
 			t.Errorf("Parse(%s) = %+v, %v; want %s", in, infos, err, want)
 		}
@@ -179,7 +180,7 @@ func FuzzParse(f *testing.F) {
 		}
 		type row struct {
 			Path       profile.Path   `json:"path"`
-			NarHash    string         `json:"narHash,omitempty"`
+			NarHash    string         `json:"narHash"`
 			NarSize    int64          `json:"narSize"`
 			References []profile.Path `json:"references"`
 			Deriver    profile.Path   `json:"deriver,omitempty"`
@@ -189,9 +190,10 @@ func FuzzParse(f *testing.F) {
 		var rows []row
 		for _, info := range infos {
 			r := row{Path: info.Path, NarSize: info.NarSize, References: info.References, Deriver: info.Deriver, Signatures: info.Signatures, CA: info.CA}
-			if info.NarHash.Known() {
-				r.NarHash = info.NarHash.String()
+			if !info.NarHash.Known() {
+				return // a form without hashes, and JSON has always had them
 			}
+			r.NarHash = info.NarHash.String()
 			rows = append(rows, r)
 		}
 		b, err := json.Marshal(rows)
