@@ -109,7 +109,7 @@ func parseHash(s string) (profile.Hash, error) {
 
 func parseSize(s string) (int64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || n == 0 || n > math.MaxInt64-1 {
+	if err != nil || n == 0 || n > math.MaxInt64-1 || s[0] == '0' { // Nix writes no zeros before a number
 		return 0, fmt.Errorf("size %q: not a positive decimal number below 2^63", s)
 	}
 	return int64(n), nil

@@ -56,6 +56,7 @@ func TestParseNarInfo(t *testing.T) {
 		{"size zero", strings.Replace(must, "10", "0", 1), "", `line 4: NarSize: size "0": not a positive decimal number below 2^63`},
 		{"a negative size", strings.Replace(must, "10", "-1", 1), "", `line 4: NarSize: size "-1": not a positive decimal number below 2^63`},
 		{"a signed size", strings.Replace(must, "10", "+1", 1), "", `line 4: NarSize: size "+1": not a positive decimal number below 2^63`},
+		{"a size that begins with zero", strings.Replace(must, "10", "010", 1), "", `line 4: NarSize: size "010": not a positive decimal number below 2^63`},
 		{"a hexadecimal size", strings.Replace(must, "10", "0x10", 1), "", `line 4: NarSize: size "0x10": not a positive decimal number below 2^63`},
 		{"a huge size", strings.Replace(must, "10", "9223372036854775807", 1), "",
 			`line 4: NarSize: size "9223372036854775807": not a positive decimal number below 2^63`},
