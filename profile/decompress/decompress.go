@@ -29,10 +29,17 @@ import (
 const MaxWindow = 128 << 20
 
 // WindowError says that a stream would take too much memory.
-type WindowError struct{ Compression string }
+type WindowError struct {
+	Compression string
+	Size        uint64 // of the window, or 0 where the stream does not say it at its beginning
+}
 
 func (e *WindowError) Error() string {
-	return fmt.Sprintf("%s: window larger than %d MiB", e.Compression, MaxWindow>>20)
+	s := fmt.Sprintf("%s: window larger than %d MiB", e.Compression, MaxWindow>>20)
+	if e.Size > 0 {
+		s += fmt.Sprintf(": %d bytes", e.Size)
+	}
+	return s
 }
 
 // magics are what compressed files begin with. Brotli has none.
@@ -85,11 +92,14 @@ func Named(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return reader(name, z, nil), nil
 	case "zstd":
-		z, free, err := newZstd(r)
+		h := &headed{r: r}
+		z, free, err := newZstd(h)
 		if err != nil {
 			return nil, wrap(name, err)
 		}
-		return reader(name, z, free), nil
+		d := reader(name, z, free)
+		d.window = h.window
+		return d, nil
 	case "br":
 		return reader(name, brotli.NewReader(r), nil), nil
 	case "lz4":
@@ -119,18 +129,24 @@ func (l *lateEnd) Read(p []byte) (int, error) {
 // decompressor gives all libraries' errors one vocabulary.
 type decompressor struct {
 	io.Reader
-	name string
-	free func()
+	name   string
+	free   func()
+	window func() uint64 // what the stream says at its beginning; may be nil
 }
 
 func reader(name string, r io.Reader, free func()) *decompressor {
-	return &decompressor{r, name, free}
+	return &decompressor{Reader: r, name: name, free: free}
 }
 
 func (d *decompressor) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
 	if err != nil && err != io.EOF {
 		err = wrap(d.name, err)
+		if w, ok := err.(*WindowError); ok && d.window != nil {
+			if size := d.window(); size > MaxWindow { // else it is a later frame's
+				w.Size = size
+			}
+		}
 	}
 	return n, err
 }
@@ -151,7 +167,7 @@ func (closed) Read([]byte) (int, error) { return 0, fs.ErrClosed }
 func wrap(name string, err error) error {
 	switch {
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, xz.ErrMemlimit):
-		return &WindowError{name}
+		return &WindowError{Compression: name}
 	case errors.Is(err, xz.ErrBuf), err == io.EOF:
 		err = io.ErrUnexpectedEOF
 	}

@@ -15,8 +15,7 @@ var zstdDecoders sync.Pool
 const maxKeptWindow = 8 << 20
 
 // newZstd is a decoder, and what gives it back.
-func newZstd(r io.Reader) (io.Reader, func(), error) {
-	h := &headed{r: r}
+func newZstd(h *headed) (io.Reader, func(), error) {
 	z, ok := zstdDecoders.Get().(*zstd.Decoder)
 	if ok {
 		if err := z.Reset(h); err != nil {
