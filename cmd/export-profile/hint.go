@@ -58,6 +58,8 @@ func hint(err error) string {
 		return "without a Nix store on this machine, name one with --from; `export-profile help image` shows how to make one elsewhere"
 	case errors.Is(err, syscall.ENOSPC):
 		return "free some space, or choose another place (--cache for what is spooled)"
+	case strings.Contains(err.Error(), "make spool"):
+		return "name a directory that you may write to with --cache: large temporary files lie in it"
 	case errors.Is(err, fs.ErrExist) && strings.Contains(err.Error(), "root filesystem"):
 		return "remove it, or choose another directory"
 	case errors.Is(err, fs.ErrPermission):

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/export-profile/export-profile/profile/storetest"
+)
+
+// TestNoSpool: where nothing can be spooled, also without a cache, the error says which flag names another place.
+func TestNoSpool(t *testing.T) {
+	s, key := storetest.Tiny(t).Signed("somebody-1")
+	server := serve(t, s.WriteCache(t, "zstd"))
+	dest := filepath.Join(t.TempDir(), "x")
+	out, said, status := invoke(t, "", "image", "--no-cache", "--cache=/dev/null/x", "--platform=linux/amd64", "--quiet",
+		"--profile", string(s.Root), "--trusted-public-key", key, "--from", server, "oci:"+dest)
+	if status != 1 || out != "" || !strings.Contains(said, "make spool") || !strings.Contains(said, "write to with --cache") {
+		t.Errorf("exit status %d, %q on standard output, and it says %q; want 1, nothing, and a hint at --cache", status, out, said)
+	}
+}
