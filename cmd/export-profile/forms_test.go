@@ -170,6 +170,8 @@ func TestForms(t *testing.T) {
 		many := len(sample.Infos) > 100
 		if many && (testing.Short() || underRace) {
 			sample = storetest.Many(t, 100)
+		} else if many {
+			sample = storetest.Many(t, 500) // each source by itself reads 2,000
 		}
 		t.Run(sample.Name, func(t *testing.T) {
 			digest, tree := readForm(t, forms()[0], sample, true)
