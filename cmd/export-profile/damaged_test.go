@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -85,7 +86,7 @@ func damagedForms() []damagedForm {
 		}, same, same},
 		{"database", func(t *testing.T, s *sample) (string, []string) {
 			dir := s.WriteDatabase(t)
-			return filepath.Join(dir, "nix/var/nix/db/db.sqlite"), from(dir)
+			return storetest.Dense(t, dir), from(dir)
 		}, same, another}, // SQLite has no sums: which references there are, nothing else says
 	}
 }
@@ -105,7 +106,7 @@ func TestDamaged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			flags = append(flags, "--quiet", "--profile", string(sample.Root), "--platform=linux/amd64", "--no-cache", "--cache="+t.TempDir())
+			flags = append(flags, "--quiet", "--profile", string(sample.Root), "--platform=linux/amd64", "--compression=none", "--no-cache", "--cache="+t.TempDir())
 			d := &damagedRun{file: file, flags: flags, old: old, dir: t.TempDir(), before: snapshot(t, old)}
 			d.digest = succeed(t, "", append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
 
@@ -135,6 +136,8 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+var longAgo = time.Unix(1e9, 0)
+
 type damagedRun struct {
 	file     string
 	flags    []string
@@ -152,6 +155,9 @@ func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(d.file, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(d.file, longAgo, longAgo); err != nil { // a new database would be waited for
 		t.Fatal(err)
 	}
 	dest := filepath.Join(d.dir, "dest")
