@@ -265,6 +265,23 @@ type closable struct{ *bytes.Reader }
 
 func (closable) Close() error { return nil }
 
+// FuzzCheckCacheInfo: without an error, a store directory that is named is Nix's.
+func FuzzCheckCacheInfo(f *testing.F) {
+	f.Add([]byte("StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n"))
+	f.Add([]byte("Priority: x\r\nno colon\nStoreDir:/nix/store \r\nFoo: bar"))
+	f.Add([]byte("StoreDir: /nix/store\nStoreDir: /gnu/store"))
+	f.Add([]byte("<html>a: b</html>\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		named, err := checkCacheInfo(b)
+		if says := bytes.Contains(b, []byte("StoreDir:")); named && (!says || err == nil && !bytes.Contains(b, []byte(profile.StoreDir))) {
+			t.Errorf("checkCacheInfo(%q) = %v, %v", b, named, err)
+		}
+		if again, err2 := checkCacheInfo(append(bytes.Clone(b), "\nStoreDir: /nix/stor"...)); !again || err2 == nil {
+			t.Errorf("checkCacheInfo(%q and another store directory) = %v, %v; want an error", b, again, err2)
+		}
+	})
+}
+
 // TestNoCache has what is no binary cache.
 func TestNoCache(t *testing.T) {
 	for _, test := range []struct {

@@ -367,6 +367,13 @@ func FuzzOpen(f *testing.F) {
 		f.Add(test.stream)
 	}
 	f.Add(golden(f))
+	for _, sample := range []*storetest.Sample{storetest.Tiny(f), storetest.Knot(f)} {
+		b, err := os.ReadFile(sample.WriteNario2(f))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		s, err := openBytes(t, stream, Options{})
 		if err != nil {

@@ -105,6 +105,30 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
+// FuzzParseKeys: what is accepted are keys that are accepted again, one by one, and errors hold no long words, which may be secret.
+func FuzzParseKeys(f *testing.F) {
+	f.Add("# ours\n" + defaultKey + " b:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=\r\n\tc: # theirs")
+	f.Add("a:" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("s"), ed25519.PrivateKeySize)))
+	f.Add(":\xff\x00\u2028")
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := ParseKeys(text)
+		if err != nil {
+			for word := range strings.FieldsSeq(text) {
+				if _, secret, ok := strings.Cut(word, ":"); ok && len(secret) > 40 && !strings.Contains(secret, ":") && strings.Contains(err.Error(), secret) {
+					t.Errorf("ParseKeys(%q) = %v, which repeats a word", text, err)
+				}
+			}
+			return
+		}
+		for _, k := range keys {
+			word := k.Name + ":" + base64.StdEncoding.EncodeToString(k.Public)
+			if again, err := ParseKey(word); err != nil || again.Name != k.Name || !again.Public.Equal(k.Public) {
+				t.Errorf("ParseKey(%q) = %v, %v; want %v", word, again, err, k)
+			}
+		}
+	})
+}
+
 // TestSigned checks what Nix signed.
 func TestSigned(t *testing.T) {
 	s, key := signed(t)
