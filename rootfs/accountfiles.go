@@ -194,7 +194,7 @@ func (b *builder) accountLines(f *accountFile) {
 	}
 	if f.brought && len(f.added) > 0 {
 		b.note("%q is the profile's with %s %q added", "/"+f.path, f.kind, f.added)
-		delete(b.entries, b.place(f.path))
+		b.files.remove(b.place(f.path))
 	}
 	b.file(f.path, f.content)
 }

@@ -68,6 +68,7 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 	}
 	b := newBuilder(v)
 	b.lower = o.Lower
+	b.files.mirrors = mirrors(o)
 	f := &BaseFiles{}
 	if err := b.base(o, f); err != nil {
 		return nil, fmt.Errorf("base files: %w", err)
@@ -76,6 +77,15 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 	f.Notes = b.notes
 	v.facts.keep("base", key, encodeBase(b, f))
 	return f, nil
+}
+
+// mirrors are where trees of links are made.
+func mirrors(o Options) []mirror {
+	var all []mirror
+	for _, p := range o.Profiles {
+		all = append(all, mirror{runProfile, p}, mirror{"etc", p + "/etc"})
+	}
+	return all
 }
 
 func (b *builder) base(o Options, f *BaseFiles) error {

@@ -148,8 +148,8 @@ func TestLinkFarm(t *testing.T) {
 		lines = append(lines, "d 0555 "+dir, "l "+dir+"/l -> "+next, "l "+dir+"/r -> "+next)
 	}
 	b := newBuilder(NewView(parts(t, lines), nil))
-	if b.mostLinked != 1<<18 {
-		t.Errorf("a quarter of a million links are allowed; got %d", b.mostLinked)
+	if b.mostLinked < 300_000 {
+		t.Errorf("%d links are allowed; want those of a large Python environment, 300,000", b.mostLinked)
 	}
 	b.mostLinked = 1 << 14 // sooner
 	err := b.base(Options{Profiles: []string{"nix/store/p"}}, &BaseFiles{})

@@ -40,6 +40,7 @@ func (v *View) baseKey(o Options) string {
 }
 
 // encodeBase spells base files, with the contents of all that are made up.
+// Of paths and targets, most of which are alike, it spells the difference.
 func encodeBase(b *builder, f *BaseFiles) []byte {
 	out := appendString(nil, f.Key)
 	for _, list := range [][]string{f.Env, f.DefaultEnv, f.Notes, f.Architectures} {
@@ -48,12 +49,19 @@ func encodeBase(b *builder, f *BaseFiles) []byte {
 			out = appendString(out, s)
 		}
 	}
+	last := ""
 	for e := range f.Tree {
-		out = appendString(out, e.Path)
+		same := commonPrefix(last, e.Path)
+		out = appendString(binary.AppendUvarint(out, uint64(same)), e.Path[same:])
+		last = e.Path
 		for _, n := range []uint64{uint64(e.Mode), uint64(e.UID), uint64(e.GID)} {
 			out = binary.AppendUvarint(out, n)
 		}
-		out = appendString(out, e.Target)
+		i := slices.IndexFunc(b.files.mirrors, func(m mirror) bool { return Within(m.dst, e.Path) && m.leads(e) })
+		out = binary.AppendUvarint(out, uint64(i+1))
+		if i < 0 {
+			out = appendString(out, e.Target)
+		}
 		out = appendString(out, string(b.contents[e.Path]))
 	}
 	return out
@@ -78,8 +86,23 @@ func decodeBase(fact []byte, o Options) *BaseFiles {
 		}
 	}
 	b := newBuilder(nil)
+	b.files.mirrors = mirrors(o)
+	last := ""
 	for len(d.b) > 0 {
-		e := Entry{Path: d.string(), Mode: fs.FileMode(d.number()), UID: int(d.number()), GID: int(d.number()), Target: d.string()}
+		same := d.number()
+		if same > uint64(len(last)) {
+			return nil
+		}
+		e := Entry{Path: last[:same] + d.string(), Mode: fs.FileMode(d.number()), UID: int(d.number()), GID: int(d.number())}
+		last = e.Path
+		switch i := d.number(); {
+		case i == 0:
+			e.Target = d.string()
+		case i > uint64(len(b.files.mirrors)) || !Within(b.files.mirrors[i-1].dst, e.Path):
+			return nil
+		default:
+			e.Target = b.files.mirrors[i-1].target(e.Path)
+		}
 		content := d.string()
 		if d.err() != nil || b.has(e.Path) {
 			return nil
@@ -88,10 +111,18 @@ func decodeBase(fact []byte, o Options) *BaseFiles {
 			b.fileOver(e, []byte(content))
 			continue
 		}
-		b.entries[e.Path] = e
+		b.files.set(e)
 	}
 	if f.Part = b.part(o.Profiles); f.Key != key || len(f.Architectures) != len(o.Profiles) {
 		return nil
 	}
 	return f
+}
+
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }

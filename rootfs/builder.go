@@ -14,20 +14,20 @@ import (
 type builder struct {
 	view     *View
 	lower    *Lower // the image below, or nil
-	entries  map[string]Entry
+	files    *fileTree
 	contents map[string][]byte
 	notes    []string
 	noted    map[string]bool
 	err      error // the first entry that could not be put
 
-	linked, mostLinked int // nodes that trees of links have visited, and may visit
+	linked, mostLinked int // what trees of links have visited, and may visit
 	linkedBytes        int64
 }
 
 func newBuilder(v *View) *builder {
 	return &builder{
 		view:     v,
-		entries:  make(map[string]Entry),
+		files:    newFileTree(""),
 		contents: make(map[string][]byte),
 		noted:    make(map[string]bool),
 
@@ -49,14 +49,13 @@ func (b *builder) has(path string) bool {
 
 // get is what was put at a path.
 func (b *builder) get(path string) (Entry, bool) {
-	e, ok := b.entries[b.place(path)]
-	return e, ok
+	return b.files.get(b.place(path))
 }
 
 // dir makes a directory and those above it, unless they are there.
 func (b *builder) dir(path string, mode fs.FileMode) {
 	path = b.placeDir(path)
-	if e, ok := b.entries[path]; ok {
+	if e, ok := b.files.get(path); ok {
 		if !e.IsDir() && b.err == nil {
 			b.err = fmt.Errorf("directory %q: the profile has a file there: %w", path, fs.ErrExist)
 		}
@@ -65,7 +64,7 @@ func (b *builder) dir(path string, mode fs.FileMode) {
 	if parent := parentOf(path); parent != "" {
 		b.dir(parent, 0o755)
 	}
-	b.entries[path] = b.dirBelow(Dir(path, mode))
+	b.files.set(b.dirBelow(Dir(path, mode)))
 }
 
 // put makes a file or link and the directories above it, unless something is there, also in the image below.
@@ -82,7 +81,7 @@ func (b *builder) over(e Entry) bool {
 	if parent := parentOf(e.Path); parent != "" {
 		b.dir(parent, 0o755)
 	}
-	b.entries[e.Path] = e
+	b.files.set(e)
 	return true
 }
 
@@ -106,20 +105,14 @@ func (b *builder) fileOver(e Entry, content []byte) bool {
 
 // part is all that was made.
 func (b *builder) part(refs []string) Part {
-	sorted := make([]Entry, 0, len(b.entries))
-	for _, e := range b.entries {
-		sorted = append(sorted, e)
-	}
-	slices.SortFunc(sorted, func(a, b Entry) int { return ComparePaths(a.Path, b.Path) })
-
 	p := Part{Name: "base", Refs: slices.Clone(refs)}
 	slices.Sort(p.Refs)
 	p.Refs = slices.Compact(p.Refs)
 	sum := NewBaseSum()
-	for _, e := range sorted {
+	for e := range b.files.all() {
 		sum.Add(e, sha256.Sum256(b.contents[e.Path]))
 	}
 	p.Key, p.Size = sum.Key(), sum.Size()
-	p.Tree = TreeOf(sorted)
+	p.Tree = b.files.tree()
 	return p
 }

@@ -30,7 +30,7 @@ func (b *builder) certificates(files [][]byte) error {
 			}
 			bundle = append(bundle, f...)
 		}
-		delete(b.entries, b.place(caBundle)) // the only file of a profile that is overridden
+		b.files.remove(b.place(caBundle)) // the only file of a profile that is overridden
 		b.fileOver(File(caBundle, 0o444, 0, nil), bundle)
 	} else if !ok {
 		return nil

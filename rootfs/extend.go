@@ -6,45 +6,62 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
+	"iter"
 )
 
 // Extend is the base part with more entries, and the key and size that it has then.
 // Where both have a directory it must be the same one; nothing else may be in both.
 // All contents are read once, for the key, and again when the part is walked.
 func Extend(base Part, more Tree) (Part, error) {
-	var entries []Entry
-	sums := make(map[string][sha256.Size]byte) // of each entry's content
-	for _, tree := range []Tree{base.Tree, more} {
-		for e, err := range Check("", tree) {
-			if err != nil {
-				return Part{}, fmt.Errorf("extend base files: %w", err)
-			}
-			if sums[e.Path], err = SumContent(e); err != nil {
-				return Part{}, fmt.Errorf("extend base files: read %q: %w", e.Path, err)
-			}
-			entries = append(entries, e)
-		}
-	}
-	slices.SortStableFunc(entries, func(a, b Entry) int { return ComparePaths(a.Path, b.Path) })
-	joined := entries[:0]
-	for _, e := range entries {
-		if len(joined) > 0 && joined[len(joined)-1].Path == e.Path {
-			there := joined[len(joined)-1]
-			if !e.IsDir() || e.Mode != there.Mode || e.UID != there.UID || e.GID != there.GID {
-				return Part{}, fmt.Errorf("extend base files: %q: %w", e.Path, fs.ErrExist)
-			}
-			continue
-		}
-		joined = append(joined, e)
-	}
+	both := merge(Check("", base.Tree), Check("", more))
 	sum := NewBaseSum()
-	for _, e := range joined {
-		sum.Add(e, sums[e.Path])
+	for e, err := range both {
+		if err != nil {
+			return Part{}, fmt.Errorf("extend base files: %w", err)
+		}
+		content, err := SumContent(e)
+		if err != nil {
+			return Part{}, fmt.Errorf("extend base files: read %q: %w", e.Path, err)
+		}
+		sum.Add(e, content)
 	}
 	base.Key, base.Size = sum.Key(), sum.Size()
-	base.Tree = Check("", TreeOf(joined))
+	base.Tree = Check("", both)
 	return base, nil
+}
+
+// merge is the entries of two trees, and those once that are the same directory.
+func merge(a, b Tree) Tree {
+	return func(yield func(Entry, error) bool) {
+		next, stop := iter.Pull2(b)
+		defer stop()
+		other, err, ok := next()
+		for e, errA := range a {
+			for ok && err == nil && errA == nil && ComparePaths(other.Path, e.Path) < 0 {
+				if !yield(other, nil) {
+					return
+				}
+				other, err, ok = next()
+			}
+			if errA == nil {
+				errA = err
+			}
+			if ok && errA == nil && other.Path == e.Path {
+				if !e.IsDir() || other.Mode != e.Mode || other.UID != e.UID || other.GID != e.GID {
+					errA = fmt.Errorf("%q: %w", e.Path, fs.ErrExist)
+				}
+				other, err, ok = next()
+			}
+			if !yield(e, errA) || errA != nil {
+				return
+			}
+		}
+		for ; ok; other, err, ok = next() {
+			if !yield(other, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // SumContent is the SHA-256 of a regular file's content, and of nothing for all others, as BaseSum takes it.

@@ -15,12 +15,12 @@ func basePart(t *testing.T, lines ...string) Part {
 	b := newBuilder(nil)
 	for e := range tree(t, lines...) {
 		if !e.IsRegular() {
-			b.entries[e.Path] = e
+			b.files.set(e)
 			continue
 		}
-		_, content, _ := strings.Cut(lines[len(b.entries)], e.Path+" ")
+		_, content, _ := strings.Cut(lines[b.files.count], e.Path+" ")
 		b.file(e.Path, []byte(content))
-		b.entries[e.Path] = Entry{Path: e.Path, Mode: e.Mode, Size: e.Size, Open: e.Open}
+		b.files.set(Entry{Path: e.Path, Mode: e.Mode, Size: e.Size, Open: e.Open})
 	}
 	return b.part(nil)
 }

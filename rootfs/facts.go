@@ -35,7 +35,7 @@ type Facts struct {
 }
 
 // factsVersion begins every fact.
-const factsVersion = "export-profile facts 1\n"
+const factsVersion = "export-profile facts 2\n"
 
 // touchEvery is how exactly it is known when a fact was last used, for RemoveUnused.
 const touchEvery = time.Hour
@@ -113,11 +113,10 @@ func (f *Facts) place(kind, key string) string {
 }
 
 // encodeListing spells a listing with paths relative to its root, since equal parts may have different ones.
-func encodeListing(root string, l *listing) []byte {
+func encodeListing(l *fileTree) []byte {
 	var b []byte
-	for _, path := range l.order {
-		e := l.entries[path]
-		b = appendString(b, strings.TrimPrefix(path, root))
+	for e := range l.all() {
+		b = appendString(b, strings.TrimPrefix(e.Path, l.base))
 		b = binary.AppendUvarint(b, uint64(e.Mode))
 		b = binary.AppendUvarint(b, uint64(e.Size))
 		b = appendString(b, e.Target)
@@ -130,9 +129,9 @@ func appendString(b []byte, s string) []byte {
 }
 
 // decodeListing is the inverse of encodeListing. What it returns follows the rules of trees.
-func decodeListing(root string, b []byte) (*listing, error) {
+func (v *View) decodeListing(root string, b []byte) (*fileTree, error) {
 	d := factReader{b}
-	l := newListing()
+	l := newFileTree(root)
 	for e, err := range Check(root, func(yield func(Entry, error) bool) {
 		for len(d.b) > 0 {
 			e := Entry{Path: root + d.string(), Mode: fs.FileMode(d.number()), Size: int64(d.number()), Target: d.string()}
@@ -144,10 +143,12 @@ func decodeListing(root string, b []byte) (*listing, error) {
 			}
 		}
 	}) {
+		if err == nil {
+			err = v.add(l, e)
+		}
 		if err != nil {
 			return nil, err
 		}
-		l.add(root, e)
 	}
 	return l, nil
 }

@@ -11,8 +11,8 @@ import (
 // Limits of all trees of links together: a few nested links can make billions of files.
 // They are counted before the first is made, so that what is refused takes no memory.
 const (
-	maxLinkTree  = 1 << 18  // files and directories
-	maxLinkBytes = 48 << 20 // of their paths
+	maxLinkTree  = 5 << 16  // links, and directories twice, as they take twice the memory: a large Python environment has 300,000
+	maxLinkBytes = 96 << 20 // of their paths
 )
 
 // linkTree makes at dst what `cp -R -Ls /src dst` makes:
@@ -50,8 +50,12 @@ type linkWalk struct {
 // node makes what is at the logical path src, which Stat says is e or err.
 func (w *linkWalk) node(src, dst string, e Entry, err error) error {
 	if w.counting {
-		if w.linked++; w.linked > w.mostLinked {
-			return fmt.Errorf("links to %q: more than %d files and directories", "/"+w.root, w.mostLinked)
+		w.linked++
+		if err == nil && e.IsDir() {
+			w.linked++
+		}
+		if w.linked > w.mostLinked {
+			return fmt.Errorf("links to %q: more than %d files and directories, which count twice", "/"+w.root, w.mostLinked)
 		}
 		if w.linkedBytes += int64(len(dst) + len(src)); w.linkedBytes > maxLinkBytes {
 			return fmt.Errorf("links to %q: their paths have more than %d bytes", "/"+w.root, maxLinkBytes)
@@ -105,8 +109,8 @@ func (w *linkWalk) children(src, dst string, e Entry) error {
 	}
 	w.above = append(w.above, e.Path)
 	defer func() { w.above = w.above[:len(w.above)-1] }()
-	for _, name := range names {
-		child, err := w.view.Stat(e.Path + "/" + name)
+	for name := range names {
+		child, err := w.view.stat(e, name)
 		if err := w.node(src+"/"+name, dst+"/"+name, child, err); err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
 package rootfs
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Entries are all entries of the part at root, in path order and without their contents: Open is nil.
 // The caller must not change them.
@@ -12,9 +15,5 @@ func (v *View) Entries(root string) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list %q: %w", root, err)
 	}
-	entries := make([]Entry, len(l.order))
-	for i, path := range l.order {
-		entries[i] = l.entries[path]
-	}
-	return entries, nil
+	return slices.AppendSeq(make([]Entry, 0, l.count), l.all()), nil
 }

@@ -230,7 +230,7 @@ func (f *accountFile) appendLine(line string) {
 // accountLinesOver makes the file in the place of that of the image below, if there is a line more.
 func (b *builder) accountLinesOver(f *accountFile) {
 	if f.brought {
-		delete(b.entries, b.place(f.path))
+		b.files.remove(b.place(f.path))
 		replaced := fmt.Sprintf(takesPlace, "/"+b.place(f.path))
 		b.notes = slices.DeleteFunc(b.notes, func(n string) bool { return n == replaced })
 	}

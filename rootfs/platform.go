@@ -27,7 +27,7 @@ func (v *View) Architecture(profile string) (string, error) {
 	// Files of one part are read in one walk, parts in the order in which their files come.
 	byRoot := make(map[string][]string)
 	var order []string
-	for _, name := range names {
+	for name := range names {
 		e, err := v.Stat(bin.Path + "/" + name)
 		if nothingThere(err) || err == nil && !e.IsRegular() {
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"strings"
 )
 
@@ -18,31 +19,36 @@ const storeDir = "nix/store"
 // of such a one it believes nothing before a walk in which all was read.
 // It is not safe for concurrent use.
 type View struct {
-	parts    map[string]Part // by root
-	above    map[string]bool // directories above the roots
-	listings map[string]*listing
+	parts    map[string]Part      // by root
+	above    map[string]bool      // directories above the roots
+	listings map[string]*fileTree // without contents: Open would not outlive the walk
 	facts    *Facts
+
+	listed, mostListed int // files in the listings
+	listedBytes        int64
 }
 
-// listing is a part without its contents.
-type listing struct {
-	entries  map[string]Entry // Open is nil: it would not outlive the walk
-	children map[string][]string
-	order    []string // the paths of all entries, in path order
-}
+// Limits of what a View remembers, of all parts together.
+// Those of a large profile and all it links to are some 700,000, with a hundred bytes for each:
+// this is the most memory that an image takes, some 200 MiB at these limits.
+const (
+	maxListed      = 1 << 20  // files and directories
+	maxListedBytes = 64 << 20 // of their names and targets
+)
 
-func newListing() *listing {
-	return &listing{entries: make(map[string]Entry), children: make(map[string][]string)}
-}
-
-// add takes the next entry, in path order, of the part at root.
-func (l *listing) add(root string, e Entry) {
+// add takes the next entry of a part, or says that there are too many.
+func (v *View) add(l *fileTree, e Entry) error {
 	e.Open = nil
-	l.entries[e.Path] = e
-	l.order = append(l.order, e.Path)
-	if parent := parentOf(e.Path); e.Path != root {
-		l.children[parent] = append(l.children[parent], e.Path[len(parent)+1:])
+	v.listed++
+	v.listedBytes += int64(len(e.Path) - len(parentOf(e.Path)) + len(e.Target))
+	switch {
+	case v.listed > v.mostListed:
+		return fmt.Errorf("with the others that are looked at, more than %d files and directories", v.mostListed)
+	case v.listedBytes > maxListedBytes:
+		return fmt.Errorf("with the others that are looked at, names and links of more than %d bytes", maxListedBytes)
 	}
+	l.set(e)
+	return nil
 }
 
 // ErrOutside says that a link leads out of the store, to where a View sees nothing.
@@ -57,8 +63,10 @@ func NewView(parts []Part, facts *Facts) *View {
 	v := &View{
 		parts:    make(map[string]Part, len(parts)),
 		above:    make(map[string]bool),
-		listings: make(map[string]*listing),
+		listings: make(map[string]*fileTree),
 		facts:    facts,
+
+		mostListed: maxListed,
 	}
 	for _, p := range parts {
 		v.parts[p.Root] = p
@@ -73,8 +81,15 @@ func NewView(parts []Part, facts *Facts) *View {
 // The error wraps fs.ErrNotExist where the path leads nowhere, in circles, or to an object that is not there,
 // and ErrOutside where it leads out of the store.
 func (v *View) Stat(path string) (Entry, error) {
-	var at Entry // Path "" is the root of the file system
-	todo := path
+	return v.stat(Entry{}, path)
+}
+
+// stat is Stat from a directory on, whose path has no links. Path "" is the root of the file system.
+func (v *View) stat(at Entry, path string) (Entry, error) {
+	if at.Path != "" {
+		path = at.Path + "/" + path
+	}
+	todo := strings.TrimPrefix(path, at.Path)
 	for links := 0; todo != ""; {
 		name, rest, _ := strings.Cut(todo, "/")
 		todo = rest
@@ -119,7 +134,7 @@ func (v *View) lookup(path string) (Entry, error) {
 		if err != nil {
 			return Entry{}, brokenError(err)
 		}
-		if e, ok := l.entries[path]; ok {
+		if e, ok := l.get(path); ok {
 			return e, nil
 		}
 		return Entry{}, fs.ErrNotExist
@@ -133,16 +148,24 @@ func (v *View) lookup(path string) (Entry, error) {
 
 // rootOf is the root of the part that a path is or lies in.
 func (v *View) rootOf(path string) (string, bool) {
-	for dir := path; dir != ""; dir = parentOf(dir) {
-		if _, ok := v.parts[dir]; ok {
-			return dir, true
+	for end := 0; end < len(path); end++ {
+		next := strings.IndexByte(path[end:], '/')
+		if next < 0 {
+			next = len(path) - end
+		}
+		end += next
+		if _, ok := v.parts[path[:end]]; ok {
+			return path[:end], true
+		}
+		if !v.above[path[:end]] {
+			break
 		}
 	}
 	return "", false
 }
 
 // Names are the names in a directory, given by the path that Stat says, in path order.
-func (v *View) Names(dir string) ([]string, error) {
+func (v *View) Names(dir string) (iter.Seq[string], error) {
 	root, ok := v.rootOf(dir)
 	if !ok {
 		return nil, fmt.Errorf("%q: %w", dir, ErrOutside)
@@ -151,31 +174,35 @@ func (v *View) Names(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.children[dir], nil
+	return l.names(dir), nil
 }
 
-func (v *View) list(root string) (*listing, error) {
+func (v *View) list(root string) (*fileTree, error) {
 	if l := v.listings[root]; l != nil {
 		return l, nil
 	}
 	part := v.parts[root]
 	if fact := v.facts.load("listing", part.Key); fact != nil {
-		if l, err := decodeListing(root, fact); err == nil {
+		listed, bytes := v.listed, v.listedBytes
+		if l, err := v.decodeListing(root, fact); err == nil {
 			v.listings[root] = l
 			return l, nil
 		}
+		v.listed, v.listedBytes = listed, bytes
 	}
-	l := newListing()
+	l := newFileTree(root)
 	for e, err := range Check(root, part.Tree) {
 		if err == nil && part.Unproven && e.IsRegular() {
 			err = readThrough(e) // what is seen here counts, so it has to be true
 		}
+		if err == nil {
+			err = v.add(l, e)
+		}
 		if err != nil {
 			return nil, err
 		}
-		l.add(root, e)
 	}
-	v.facts.keep("listing", part.Key, encodeListing(root, l))
+	v.facts.keep("listing", part.Key, encodeListing(l))
 	v.listings[root] = l
 	return l, nil
 }

@@ -2,9 +2,11 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 )
 
 func testView(t *testing.T) *View {
@@ -123,4 +125,62 @@ func TestArchitecture(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestViewLimits: of objects without end, no more is remembered than a large profile needs,
+// whether they are read or were listed before.
+func TestViewLimits(t *testing.T) {
+	lines := []string{"d 0555 nix/store/p"}
+	for i := range 2000 {
+		lines = append(lines, fmt.Sprintf("f 0444 nix/store/p/%04d x", i))
+	}
+	facts := &Facts{t.TempDir()}
+	for range 2 {
+		v := NewView(parts(t, lines), facts)
+		if v.mostListed < 700_000 {
+			t.Errorf("%d files are allowed; want those of a large profile and all it links to, 700,000", v.mostListed)
+		}
+		if e, err := v.Stat("nix/store/p/1999"); err != nil || !e.IsRegular() {
+			t.Errorf("Stat = %v, %v; want a file", e, err)
+		}
+		v = NewView(parts(t, lines), facts)
+		v.mostListed = 1000
+		if e, err := v.Stat("nix/store/p/1"); err == nil || !strings.Contains(err.Error(), "more than 1000 files and directories") {
+			t.Errorf("Stat = %v, %v; want an error that says how many", e, err)
+		}
+		v = NewView(parts(t, lines), facts)
+		v.listedBytes = maxListedBytes - 5000
+		if e, err := v.Stat("nix/store/p/1"); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d bytes", maxListedBytes)) {
+			t.Errorf("Stat = %v, %v; want an error that says how many", e, err)
+		}
+	}
+}
+
+// TestViewDeep: what is below a thousand directories is found as fast as anything.
+func TestViewDeep(t *testing.T) {
+	root := "nix/store/p"
+	lines := []string{"d 0555 " + root, "d 0555 " + root + "/etc"}
+	dir := root + "/etc"
+	for range MaxDepth - 8 {
+		dir += "/d"
+		lines = append(lines, "d 0555 "+dir)
+	}
+	for i := range 300 {
+		lines = append(lines, fmt.Sprintf("f 0444 %s/%04d x", dir, i))
+	}
+	begin := time.Now()
+	base, err := Base(NewView(parts(t, lines), nil), Options{Profiles: []string{root}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := 0
+	for e := range base.Tree {
+		if e.IsLink() {
+			links++
+		}
+	}
+	if links != 301 { // and /run/profile
+		t.Errorf("%d links; want 301", links)
+	}
+	t.Logf("%v", time.Since(begin))
 }
