@@ -19,12 +19,14 @@ func (o *Overlay) Flatten() []rootfs.Part {
 			base = p
 			continue
 		}
-		switch n := o.tree.find(p.Root); n {
-		case nil:
-			continue
-		case o.objects[p.Root]:
-		default:
-			p.Key, p.Tree = "", merged(p.Tree, listNodes(nil, n, nil))
+		if o.tree != nil {
+			switch n := o.tree.find(p.Root); n {
+			case nil:
+				continue
+			case o.objects[p.Root]:
+			default:
+				p.Key, p.Tree = "", merged(p.Tree, listNodes(nil, n, nil))
+			}
 		}
 		parts = append(parts, p)
 	}

@@ -106,7 +106,7 @@ type Overlay struct {
 	Layers []Layer       // what comes on top, from the lowest
 	Notes  []string      // what was replaced, left out or changed in the store, a line each
 
-	tree    *tree
+	tree    *tree            // nil if nothing is changed
 	objects map[string]*node // by root, as they were below
 	closers []io.Closer
 	noted   map[string]bool
@@ -143,6 +143,9 @@ func (o *Overlay) note(format string, args ...any) {
 //
 // What can be corrected together is in one error. After success, the caller closes the overlay.
 func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options Options) (_ *Overlay, err error) {
+	if len(options.Layers) == 0 && len(options.Rules) == 0 { // what is below need not be looked at
+		return &Overlay{Parts: slices.Clone(parts)}, context.Cause(ctx)
+	}
 	o := &Overlay{objects: make(map[string]*node), noted: make(map[string]bool)}
 	defer func() {
 		if err != nil {
