@@ -48,7 +48,7 @@ func TestMeasure(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "export-profile", args...)
 	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, &out, &said
 	begin := time.Now()
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -69,12 +69,21 @@ func TestMeasure(t *testing.T) {
 // measure runs the program and measures it.
 func measure(t *testing.T, args ...string) (m measured) {
 	t.Helper()
+	return measureFrom(t, nil, args...)
+}
+
+// measureFrom is measure with something on standard input.
+func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measured) {
+	t.Helper()
 	words, err := json.Marshal(args)
 	if err != nil {
 		t.Fatal(err)
 	}
 	into := filepath.Join(t.TempDir(), "measured")
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestMeasure$")
+	if stdin != nil {
+		cmd.Stdin = stdin
+	}
 	cmd.Env = append(os.Environ(), measureInto+"="+into, measureInto+"_ARGS="+string(words))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("measure: %v\n%s", err, out)
@@ -155,8 +164,8 @@ func hostiles() []hostile {
 		{name: "registration, references 2^62", want: "read references", args: registration("100\n\n4611686018427387904\n")},
 		{name: "NAR of 10,000 directories", want: "deeper than 1024 directories", args: file(wire(1, deepNAR(10_000)))},
 		{name: "root of 10,000 directories", want: "deeper than", args: deepRoot},
-		{name: "farm in /etc", want: "their paths have more than 50331648 bytes", args: farm("etc")},
-		{name: "farm in /run/profile", want: "their paths have more than 50331648 bytes", args: farm("share", "--bare")},
+		{name: "farm in /etc", want: "more than 327680 files and directories", args: farm(64, "etc")},
+		{name: "farm in /run/profile", want: "more than 327680 files and directories", args: farm(64, "share", "--bare")},
 	}
 	for _, c := range []struct {
 		name   string
@@ -327,16 +336,17 @@ func deepRoot(t *testing.T) []string {
 	return from(root, "--profile", string(hostilePath))
 }
 
-// farm is a profile of 64 objects, in each of which there are two links to the next.
-func farm(dir string, more ...string) func(*testing.T) []string {
+// farm is a profile of objects in each of which there are two links to the next.
+func farm(objects int, dir string, more ...string) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		s := storetest.New("farm")
 		s.Add(t, "0", "", "d .", "f 0444 file x")
-		for i := 1; i < 64; i++ {
+		for i := 1; i < objects; i++ {
 			next := fmt.Sprint(i - 1)
 			s.Add(t, fmt.Sprint(i), next, "d .", "l a "+string(storetest.PathOf(next)), "l b "+string(storetest.PathOf(next)))
 		}
-		s.Add(t, "farm", "63", "d .", "l "+dir+" "+string(storetest.PathOf("63")))
+		first := fmt.Sprint(objects - 1)
+		s.Add(t, "farm", first, "d .", "l "+dir+" "+string(storetest.PathOf(first)))
 		return from(s.WriteExport(t), append(more, "--profile", string(s.Root))...)
 	}
 }

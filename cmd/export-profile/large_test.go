@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -74,5 +75,60 @@ func TestLarge(t *testing.T) {
 	}
 	if digests[0] != digests[1] {
 		t.Errorf("from a directory: %s; from a cache: %s", digests[0], digests[1])
+	}
+}
+
+// TestLargePipe: a stream of more than 1 GiB through a pipe takes no memory, and makes what the same files make.
+func TestLargePipe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes some seconds")
+	}
+	const size = 1<<30 + 1<<20
+	s := storetest.Large(t, size)
+	root := t.TempDir()
+	file := filepath.Join(root, s.Root.Root())
+	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o444), os.Truncate(file, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() { written <- errors.Join(s.Export(w), w.Close()) }()
+
+	flags := []string{"image", "--platform=linux/amd64", "--quiet", "--compression=zstd", "--cache=" + t.TempDir()}
+	idle := measure(t, "version").Peak
+	m := measureFrom(t, r, append(flags, "--from=-", "oci:"+filepath.Join(t.TempDir(), "x"))...)
+	r.Close() // so that the writer ends, too
+	if err := <-written; m.NotFinished || m.Status != 0 || err != nil {
+		t.Fatalf("exit status %d after %v: %s; the stream: %v", m.Status, m.Took, m.Err, err)
+	}
+	t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
+	if got := m.Peak - idle; got > allowed+128<<20 && !underRace { // as in TestLarge
+		t.Errorf("%d MiB more than the idle program", got>>20)
+	}
+	want := succeed(t, "", append(flags, append(from(root, "--references", s.WriteRegistration(t, true), "--profile", string(s.Root)),
+		"--no-cache", "oci:"+filepath.Join(t.TempDir(), "x"))...)...)
+	if m.Out != want {
+		t.Errorf("from a pipe: %s; from a directory: %s", m.Out, want)
+	}
+}
+
+// TestLargeFarm: the most links that there may be take no more memory than anything else.
+func TestLargeFarm(t *testing.T) {
+	if testing.Short() || underRace {
+		t.Skip("it takes some seconds")
+	}
+	idle := measure(t, "version").Peak
+	m := measure(t, append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--platform=linux/amd64", "--quiet", "--cache=" + t.TempDir()},
+		farm(16, "etc")(t)...)...)
+	if m.NotFinished || m.Status != 0 {
+		t.Fatalf("exit status %d after %v: %s", m.Status, m.Took, m.Err)
+	}
+	t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
+	if got := m.Peak - idle; got > allowed {
+		t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, allowed>>20)
 	}
 }

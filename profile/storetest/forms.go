@@ -24,28 +24,35 @@ import (
 func (s *Sample) WriteExport(t testing.TB) string {
 	t.Helper()
 	var b bytes.Buffer
-	number := func(n uint64) { b.Write(binary.LittleEndian.AppendUint64(nil, n)) }
-	str := func(s string) {
-		number(uint64(len(s)))
-		b.WriteString(s)
-		b.Write(make([]byte, -len(s)&7))
+	if err := s.Export(&b); err != nil {
+		t.Fatal(err)
+	}
+	return writeFile(t, s.Name+".export", b.Bytes())
+}
+
+// Export writes an export stream, of which nothing is kept in memory.
+func (s *Sample) Export(w io.Writer) error {
+	number := func(b []byte, n int) []byte { return binary.LittleEndian.AppendUint64(b, uint64(n)) }
+	str := func(b []byte, s string) []byte {
+		return append(append(number(b, len(s)), s...), make([]byte, -len(s)&7)...)
 	}
 	for _, info := range s.Infos {
-		number(1)
-		if err := nar.Write(&b, s.trees[info.Path], info.Path.Root()); err != nil {
-			t.Fatal(err)
+		if _, err := w.Write(number(nil, 1)); err != nil {
+			return err
 		}
-		number(0x4558494e)
-		str(string(info.Path))
-		number(uint64(len(info.References)))
+		if err := nar.Write(w, s.trees[info.Path], info.Path.Root()); err != nil {
+			return err
+		}
+		b := number(str(number(nil, 0x4558494e), string(info.Path)), len(info.References))
 		for _, r := range info.References {
-			str(string(r))
+			b = str(b, string(r))
 		}
-		str(string(info.Deriver))
-		number(0)
+		if _, err := w.Write(number(str(b, string(info.Deriver)), 0)); err != nil {
+			return err
+		}
 	}
-	number(0)
-	return writeFile(t, s.Name+".export", b.Bytes())
+	_, err := w.Write(number(nil, 0))
+	return err
 }
 
 // WriteRegistration writes what nix-store --dump-db and closureInfo do, or without hashes what exportReferencesGraph does.
