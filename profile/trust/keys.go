@@ -88,15 +88,19 @@ func Fingerprint(info *profile.Info) string {
 
 // verify reports why no key vouches for an object.
 func (k Keys) verify(info *profile.Info) error {
-	if len(info.Signatures) == 0 {
-		return errors.New("it has no signature")
-	}
-	if !info.NarHash.Known() || info.NarSize <= 0 {
+	if len(info.Signatures) > 0 && (!info.NarHash.Known() || info.NarSize <= 0) {
 		return errors.New("its NAR hash and size, which signatures are about, are not known")
 	}
-	message := []byte(Fingerprint(info))
+	return k.Verify([]byte(Fingerprint(info)), info.Signatures)
+}
+
+// Verify reports why no signature of a message, "name:base64", is one of a trusted key.
+func (k Keys) Verify(message []byte, signatures []string) error {
+	if len(signatures) == 0 {
+		return errors.New("it has no signature")
+	}
 	var strangers, wrong []string
-	for _, s := range info.Signatures {
+	for _, s := range signatures {
 		name, text, _ := strings.Cut(s, ":")
 		signature, ok := decodeSignature(text)
 		known := false
