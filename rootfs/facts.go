@@ -32,6 +32,12 @@ import (
 // Facts may be deleted at any time. A change of their format changes factsVersion.
 type Facts struct {
 	Dir string // made when the first fact is kept
+
+	// Ask, if not nil, is asked for a fact that is not in Dir, as it would be there: what several machines share.
+	// Whoever answers vouches for it. The name is a hash and the kind, without a slash.
+	Ask func(name string) []byte
+	// Tell, if not nil, is told of each fact that is used or kept, unless Ask gave it.
+	Tell func(name string, fact []byte)
 }
 
 // factsVersion begins every fact.
@@ -49,34 +55,73 @@ func (f *Facts) load(kind, key string) []byte {
 	if name == "" {
 		return nil
 	}
+	b := readFact(name)
+	if body := factBody(b); body != nil {
+		f.tell(name, b)
+		return body
+	}
+	if f.Ask == nil {
+		return nil
+	}
+	b = f.Ask(filepath.Base(name))
+	body := factBody(b)
+	if body != nil {
+		f.write(name, b)
+	}
+	return body
+}
+
+// readFact reads a fact's file, or nothing.
+func readFact(name string) []byte {
 	fi, err := os.Lstat(name)
 	if err != nil || !fi.Mode().IsRegular() || fi.Size() > maxFact {
 		return nil
 	}
 	b, err := os.ReadFile(name)
-	body := len(b) - sha256.Size
-	if err != nil || body < len(factsVersion) || !bytes.HasPrefix(b, []byte(factsVersion)) {
-		return nil
-	}
-	if sum := sha256.Sum256(b[:body]); !bytes.Equal(sum[:], b[body:]) {
+	if err != nil {
 		return nil
 	}
 	if time.Since(fi.ModTime()) > touchEvery {
 		_ = os.Chtimes(name, time.Time{}, time.Now()) // when it was last used
 	}
+	return b
+}
+
+// factBody is what a file says, or nil if that is odd.
+func factBody(b []byte) []byte {
+	body := len(b) - sha256.Size
+	if body < len(factsVersion) || !bytes.HasPrefix(b, []byte(factsVersion)) {
+		return nil
+	}
+	if sum := sha256.Sum256(b[:body]); !bytes.Equal(sum[:], b[body:]) {
+		return nil
+	}
 	return b[len(factsVersion):body]
+}
+
+func (f *Facts) tell(name string, b []byte) {
+	if f.Tell != nil {
+		f.Tell(filepath.Base(name), b)
+	}
 }
 
 // keep remembers a fact, if it can.
 func (f *Facts) keep(kind, key string, fact []byte) {
 	name := f.place(kind, key)
-	if name == "" || len(fact) > maxFact/2 || os.MkdirAll(f.Dir, 0o755) != nil {
+	if name == "" || len(fact) > maxFact/2 {
 		return
 	}
 	b := append([]byte(factsVersion), fact...)
 	sum := sha256.Sum256(b)
 	b = append(b, sum[:]...)
-	_ = writeNameless(f.Dir, name, b)
+	f.write(name, b)
+	f.tell(name, b)
+}
+
+func (f *Facts) write(name string, b []byte) {
+	if os.MkdirAll(f.Dir, 0o755) == nil {
+		_ = writeNameless(f.Dir, name, b)
+	}
 }
 
 // writeNameless writes a file that has no name before it is whole, so that a killed run leaves nothing.

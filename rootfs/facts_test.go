@@ -84,8 +84,8 @@ func TestFacts(t *testing.T) {
 			t.Errorf("%s: %d walks, %d files opened; want none: %v", when, walks, opens, quiet)
 		}
 	}
-	check("first", &Facts{dir}, false)
-	check("second", &Facts{dir}, true)
+	check("first", &Facts{Dir: dir}, false)
+	check("second", &Facts{Dir: dir}, true)
 
 	names, err := filepath.Glob(dir + "/*")
 	if err != nil || len(names) < 4 {
@@ -106,7 +106,7 @@ func TestFacts(t *testing.T) {
 	if err := os.Remove(bases[0]); err != nil {
 		t.Fatal(err)
 	}
-	check("from listings and heads", &Facts{dir}, true)
+	check("from listings and heads", &Facts{Dir: dir}, true)
 
 	// Whatever byte of whatever fact is another, the result is not.
 	for _, name := range names {
@@ -120,7 +120,7 @@ func TestFacts(t *testing.T) {
 			if err := os.WriteFile(name, bad, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if (&Facts{dir}).load(strings.TrimPrefix(filepath.Ext(name), "."), "sha256:"+strings.Split(filepath.Base(name), ".")[0]) != nil {
+			if (&Facts{Dir: dir}).load(strings.TrimPrefix(filepath.Ext(name), "."), "sha256:"+strings.Split(filepath.Base(name), ".")[0]) != nil {
 				t.Errorf("%s with byte %d changed is believed", name, i)
 			}
 		}
@@ -128,24 +128,24 @@ func TestFacts(t *testing.T) {
 			if err := os.WriteFile(name, bad, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(want, base(&Facts{dir})); d != "" {
+			if d := cmp.Diff(want, base(&Facts{Dir: dir})); d != "" {
 				t.Errorf("with a fact cut short (-want +got):\n%s", d)
 			}
 		}
 	}
-	check("at last", &Facts{dir}, true)
+	check("at last", &Facts{Dir: dir}, true)
 
 	// A directory that cannot be written to, or is none, makes no difference.
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	check("in a file", &Facts{file}, false)
+	check("in a file", &Facts{Dir: file}, false)
 }
 
 // TestFactsOptions: other options or other parts are another fact.
 func TestFactsOptions(t *testing.T) {
-	facts := &Facts{t.TempDir()}
+	facts := &Facts{Dir: t.TempDir()}
 	walks, opens := 0, 0
 	keys := make(map[string]string)
 	for name, test := range map[string]struct {
@@ -183,7 +183,7 @@ func TestFactsOptions(t *testing.T) {
 
 // TestFactsRoot: a listing is of a key, wherever its part lies.
 func TestFactsRoot(t *testing.T) {
-	facts := &Facts{t.TempDir()}
+	facts := &Facts{Dir: t.TempDir()}
 	walks, opens := 0, 0
 	for i, root := range []string{"nix/store/one", "nix/store/two"} {
 		all := watchedParts(t, &walks, &opens, "d 0555 "+root, "f 0444 "+root+"/x content")
@@ -196,7 +196,7 @@ func TestFactsRoot(t *testing.T) {
 
 func TestFactsTrim(t *testing.T) {
 	const unused = 30 * 24 * time.Hour
-	facts := &Facts{filepath.Join(t.TempDir(), "facts")}
+	facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
 	if _, err := RemoveUnused(facts.Dir, unused); err != nil {
 		t.Errorf("RemoveUnused of nothing = %v", err)
 	}
@@ -244,7 +244,7 @@ func FuzzDecodeListing(f *testing.F) {
 // TestFactsUnproven: what only claims its key is read through before it counts,
 // and what is false leaves no fact that a good part of that key would suffer from.
 func TestFactsUnproven(t *testing.T) {
-	facts := &Facts{filepath.Join(t.TempDir(), "facts")}
+	facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
 	o := Options{Profiles: []string{"nix/store/p"}}
 	walks, opens := 0, 0
 	good := watchedParts(t, &walks, &opens, factLines...)
@@ -300,7 +300,7 @@ func TestFactsUnproven(t *testing.T) {
 // before the walk in which they were read has come to its end, of an unproven part with all contents read.
 func TestFactsHeads(t *testing.T) {
 	for _, unproven := range []bool{false, true} {
-		facts := &Facts{filepath.Join(t.TempDir(), "facts")}
+		facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
 		walks, opens := 0, 0
 		// Behind the program is more, so that to stop at it is to stop early.
 		lines := append(slices.Clone(factLines[:len(factLines)-1]), `f 0444 nix/store/q/zzz "more"`)

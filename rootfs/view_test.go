@@ -134,7 +134,7 @@ func TestViewLimits(t *testing.T) {
 	for i := range 2000 {
 		lines = append(lines, fmt.Sprintf("f 0444 nix/store/p/%04d x", i))
 	}
-	facts := &Facts{t.TempDir()}
+	facts := &Facts{Dir: t.TempDir()}
 	for range 2 {
 		v := NewView(parts(t, lines), facts)
 		if v.mostListed < 700_000 {

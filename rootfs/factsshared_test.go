@@ -1,0 +1,64 @@
+package rootfs
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestFactsShared: what one machine is told of, another may be asked for, and nothing odd is taken.
+func TestFactsShared(t *testing.T) {
+	key := "sha256:" + strings.Repeat("ab", 32)
+	told := make(map[string][]byte)
+	tell := func(name string, b []byte) { told[name] = b }
+	one := &Facts{Dir: filepath.Join(t.TempDir(), "one"), Tell: tell}
+	one.Keep("kind", key, []byte("fact"))
+	name := strings.Repeat("ab", 32) + ".kind"
+	if got := slices.Collect(maps.Keys(told)); len(got) != 1 || got[0] != name {
+		t.Fatalf("told of %q; want %q", got, name)
+	}
+	shared := told[name]
+
+	clear(told)
+	if got := one.Load("kind", key); string(got) != "fact" || !bytes.Equal(told[name], shared) {
+		t.Errorf("Load = %q, and %d facts are told of; want the fact", got, len(told))
+	}
+
+	clear(told)
+	asked := 0
+	two := &Facts{Dir: filepath.Join(t.TempDir(), "two"), Tell: tell, Ask: func(n string) []byte {
+		asked++
+		if n != name {
+			t.Errorf("asked for %q; want %q", n, name)
+		}
+		return shared
+	}}
+	for range 2 {
+		if got := two.Load("kind", key); string(got) != "fact" {
+			t.Errorf("Load = %q; want the other's fact", got)
+		}
+	}
+	if b, err := os.ReadFile(filepath.Join(two.Dir, name)); asked != 1 || err != nil || !bytes.Equal(b, shared) {
+		t.Errorf("asked %d times, kept %q, %v; want once, and kept as it was", asked, b, err)
+	}
+
+	for odd, b := range map[string][]byte{
+		"nothing": nil, "empty": {}, "cut": shared[:len(shared)-1], "longer": append(slices.Clone(shared), 0),
+		"changed": append(slices.Clone(shared[:len(shared)-1]), shared[len(shared)-1]^1),
+		"version": append([]byte("x"), shared[1:]...),
+	} {
+		f := &Facts{Dir: filepath.Join(t.TempDir(), "odd"), Tell: tell, Ask: func(string) []byte { return b }}
+		if got := f.Load("kind", key); got != nil || exists(f.Dir) {
+			t.Errorf("%s: Load = %q, and something is kept: %v; want nothing", odd, got, exists(f.Dir))
+		}
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
