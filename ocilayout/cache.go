@@ -95,14 +95,16 @@ func linkedVersion() string {
 }
 
 // compressor is all that makes a difference to what is made of a tar.
-func (c *Cache) compressor(z Compression) (string, error) {
+func (c *Cache) compressor(z Compression) (string, error) { return compressorOf(z, c.compress) }
+
+func compressorOf(z Compression, version string) (string, error) {
 	switch {
 	case z.algorithm == algorithmNone:
 		return z.String(), nil
-	case c.compress == "":
+	case version == "":
 		return "", errors.New("the version of the compressor is not known")
 	}
-	return fmt.Sprintf("%v, compress %s, blocks %d", z, c.compress, blockFormat), nil
+	return fmt.Sprintf("%v, compress %s, blocks %d", z, version, blockFormat), nil
 }
 
 // newFiles is a directory for files that are about to get into the cache. The caller must remove it.

@@ -104,7 +104,7 @@ func (a *layerAdder) fromBlob(ctx context.Context, tar tarRecord, z Compression)
 	if err != nil {
 		return b, err
 	}
-	b = layerBlob{ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, tar.DiffID}
+	b = layerBlob{ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, tar.DiffID, tar.Size}
 	if a.held != nil {
 		a.held.hold(r.Digest, f)
 		return b, nil

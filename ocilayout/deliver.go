@@ -42,13 +42,17 @@ type Blob struct {
 	ispec.Descriptor
 	Kept *Kept // the layer of a previous image that it is, or nil
 
-	path string // of its file, unless it is kept
+	path string   // of its file, unless it is kept
+	held *os.File // instead of a path
 }
 
 // Open reads it. Its digest is not checked; a kept one may not even have the right size.
 func (b Blob) Open(ctx context.Context) (io.ReadCloser, error) {
 	if b.Kept != nil {
 		return b.Kept.open(ctx)
+	}
+	if b.held != nil {
+		return io.NopCloser(io.NewSectionReader(b.held, 0, b.Size)), nil
 	}
 	return os.Open(b.path)
 }

@@ -24,6 +24,8 @@ type Kept struct {
 	// It is called only where the blob has to be somewhere else.
 	Open       func(context.Context) (io.ReadCloser, error)
 	Repository string // with the registry's name
+	// Shared says that nobody needs the blob to stay where it is, so that it may be gone.
+	Shared bool
 	// Of is whose it is, for people, if the new image cannot be without it.
 	Of string
 }

@@ -19,6 +19,7 @@ import (
 type layerBlob struct {
 	ispec.Descriptor
 	diffID digest.Digest // of the tar, whatever compressed it
+	tar    int64         // how large that is; 0 if it is not known
 }
 
 // LayerResult says what became of a layer.
@@ -36,6 +37,7 @@ const (
 	Cached                  // from the cache, as it was
 	Recompressed            // from the cache, where it was compressed otherwise
 	Reused                  // from another image; see Layer.Kept
+	Fetched                 // from a cache of several machines; see Layer.Shared
 )
 
 func (h How) String() string {
@@ -48,6 +50,8 @@ func (h How) String() string {
 		return "recompressed"
 	case Reused:
 		return "reused"
+	case Fetched:
+		return "fetched"
 	}
 	return fmt.Sprintf("How(%d)", byte(h))
 }
@@ -62,23 +66,18 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) (
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(layers[b].Size(), layers[a].Size()) })
 
 	workers := runtime.GOMAXPROCS(0)
-	a := &layerAdder{Layout: l, pool: newBlockPool(c, workers)}
+	a := &layerAdder{Layout: l, pool: newBlockPool(c, workers), slots: make(chan struct{}, workers)}
 	blobs := make([]layerBlob, len(layers))
 	results := make([]LayerResult, len(layers))
-	slots := make(chan struct{}, workers) // of those who build; who delivers does not count
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, i := range order {
-		slots <- struct{}{}
+		a.slots <- struct{}{}
 		group.Go(func() (err error) {
 			layer := layers[i]
 			results[i].Name = layer.title()
-			blobs[i], results[i].How, err = a.add(groupCtx, layer)
-			<-slots
-			if err != nil {
-				return fmt.Errorf("write layer of %s: %w", layer.title(), err)
-			}
+			blobs[i], results[i].How, err = a.finish(groupCtx, layer)
 			results[i].Size = blobs[i].Size
-			return l.deliver(groupCtx, blobs[i].Descriptor, layer.Kept)
+			return err
 		})
 	}
 	err := group.Wait()
@@ -89,7 +88,33 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) (
 // layerAdder adds the layers of one image to a layout.
 type layerAdder struct {
 	*Layout
-	pool *blockPool
+	pool  *blockPool
+	slots chan struct{} // of those who build; who fetches or delivers does not count
+}
+
+// finish adds a layer and delivers it. It begins with a slot.
+func (a *layerAdder) finish(ctx context.Context, layer Layer) (b layerBlob, how How, err error) {
+	if layer.Shared != nil && !a.options.VerifyCache && layer.Kept == nil {
+		<-a.slots
+		if b, err = a.finishShared(ctx, layer); err == nil {
+			return b, Fetched, nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return b, 0, cause
+		}
+		a.explain(layer, fmt.Errorf("not fetched: %w", err))
+		a.slots <- struct{}{}
+	}
+	b, how, err = a.add(ctx, layer)
+	<-a.slots
+	if err != nil {
+		return b, how, fmt.Errorf("write layer of %s: %w", layer.title(), err)
+	}
+	if err := a.deliver(ctx, b.Descriptor, layer.Kept); err != nil {
+		return b, how, err
+	}
+	a.made(ctx, layer, b)
+	return b, how, nil
 }
 
 // add adds a layer, from wherever it is there the soonest.
@@ -132,6 +157,7 @@ func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce fun
 	if b.diffID, size, err = a.pool.pack(ctx, w, produce); err != nil {
 		return b, 0, err
 	}
+	b.tar = size
 	if diffID != "" && b.diffID != diffID {
 		return b, 0, fmt.Errorf("the diffID is %s instead of %s", b.diffID, diffID)
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	// so that it is on its way while others are still built: the layers in any order, then the config.
 	// It is called in a goroutine of its own for each layer; an error of it is one of AddImage.
 	Deliver func(context.Context, Blob) error
+	// Made, if not nil, is told of each layer that is neither kept nor fetched what is known of it,
+	// after it was delivered. It is called in a goroutine of its own for each.
+	// Layers of which nothing promises the content are not told of.
+	Made func(context.Context, Record, Blob)
 	// Explain, if not nil, is told why the cache was of no use, for people, from several goroutines.
 	Explain func(format string, args ...any)
 }

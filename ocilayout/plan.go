@@ -22,6 +22,9 @@ type Layer struct {
 	// Kept, if not nil, is a layer of another image that is this one, and is used as it is:
 	// nothing is built. It may hold more than Parts, what other layers hide.
 	Kept *Kept
+	// Shared, if not nil, is the layer's blob in a cache of several machines. It makes no difference to an image:
+	// where it cannot be had, the layer is built.
+	Shared *Shared
 }
 
 // Size is about how many bytes it holds.

@@ -56,7 +56,7 @@ func (c *Client) Push(ctx context.Context, to Reference, from *Reference) (*Push
 
 // Blob puts a blob into the repository unless it is there. It is for ocilayout.Options.Deliver.
 func (p *Push) Blob(ctx context.Context, b ocilayout.Blob) error {
-	if b.Kept != nil && b.Kept.Repository == p.to.Name() {
+	if b.Kept != nil && b.Kept.Repository == p.to.Name() && !b.Kept.Shared {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.kept = append(p.kept, b)

@@ -1,0 +1,60 @@
+package ocilayout
+
+import (
+	"context"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Shared is a layer's blob in a cache of several machines.
+type Shared struct {
+	Kept    // without an entry of a history
+	TarSize int64
+}
+
+// NewShared is the blob of a record that is believed. Its place is for the caller to say, with Open and Repository.
+func NewShared(r Record) *Shared {
+	return &Shared{TarSize: r.TarSize, Kept: Kept{
+		Descriptor: ispec.Descriptor{MediaType: r.MediaType, Digest: r.Blob, Size: r.Size},
+		DiffID:     r.DiffID,
+		Of:         "the shared cache",
+		Shared:     true,
+	}}
+}
+
+// finishShared takes a layer from a cache of several machines, and keeps what it fetches in this machine's own.
+// Where the image is delivered nothing is fetched unless who gets it has not got it.
+func (a *layerAdder) finishShared(ctx context.Context, layer Layer) (layerBlob, error) {
+	k := &layer.Shared.Kept
+	b, err := a.addKept(ctx, k)
+	if err != nil {
+		return b, err
+	}
+	b.tar = layer.Shared.TarSize
+	if a.options.Deliver == nil && a.options.Cache != nil {
+		if key, err := layerKey(layer); err == nil {
+			a.keep(ctx, layer, key, b.tar, b)
+		}
+	}
+	if err := a.deliver(ctx, b.Descriptor, k); err != nil {
+		return b, err
+	}
+	if a.options.Progress != nil {
+		a.options.Progress(layer.Size())
+	}
+	return b, nil
+}
+
+// made tells of a layer.
+func (a *layerAdder) made(ctx context.Context, layer Layer, b layerBlob) {
+	if a.options.Made == nil || layer.Kept != nil {
+		return
+	}
+	r, err := newRecord(layer, a.pool.compression, linkedVersion())
+	if err != nil {
+		a.explain(layer, err)
+		return
+	}
+	r.DiffID, r.TarSize, r.Blob, r.Size = b.diffID, b.tar, b.Digest, b.Size
+	a.options.Made(ctx, r, Blob{Descriptor: b.Descriptor, path: a.engine.path(b.Digest), held: a.held.get(b.Digest)})
+}
