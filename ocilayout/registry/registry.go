@@ -12,6 +12,11 @@
 // since a registry keeps what its manifests need; if it does not, the manifest is refused,
 // and then all kept layers are asked for and those that are missing sent.
 //
+// # Sharing layers
+//
+// A [Cache] is a repository in which machines find what others have built, signed by who did.
+// Package ocilayout takes from it what it has, and builds the rest.
+//
 // # Failures
 //
 // What may pass is tried again, each time after a longer while: refusals for the moment (408, 429, 5xx),
