@@ -84,40 +84,43 @@ func TestRecordAnswers(t *testing.T) {
 // and the keys of what is wanted are whole.
 func TestRecordVouches(t *testing.T) {
 	good, built := sampleRecord(t)
-	kept := func() Layer {
-		return Layer{Parts: recordParts()[:2], Kept: &Kept{ // b is not wanted any more
+	kept := func() *Kept {
+		return &Kept{
 			Descriptor: ispec.Descriptor{MediaType: good.MediaType, Digest: good.Blob, Size: good.Size},
 			DiffID:     good.DiffID,
 			Entry:      ispec.History{CreatedBy: createdBy, Comment: built.history().String()},
-		}}
+		}
 	}
-	if err := good.Vouches(kept()); err != nil {
+	wanted := map[string]string{"base": recordKey("0"), "a-1": recordKey("a"), "b-2": recordKey("c")} // b is another one now
+	if err := good.Vouches(kept(), wanted); err != nil {
 		t.Errorf("Vouches = %v; want <nil>", err)
 	}
 	for name, change := range recordChanges {
-		if name == "format" || name == "compressor" || name == "order" {
+		if name == "format" || name == "compressor" || name == "order" || name == "root" {
 			continue // whatever made it
 		}
 		r, _ := sampleRecord(t)
 		change(&r)
-		if r.Vouches(kept()) == nil {
+		if r.Vouches(kept(), wanted) == nil {
 			t.Errorf("record with another %s: Vouches = <nil>; want an error", name)
 		}
 	}
-	for name, change := range map[string]func(*Layer){
-		"blob":    func(l *Layer) { l.Kept.Descriptor.Digest = digest.FromString("x") },
-		"size":    func(l *Layer) { l.Kept.Descriptor.Size++ },
-		"diffID":  func(l *Layer) { l.Kept.DiffID = digest.FromString("x") },
-		"type":    func(l *Layer) { l.Kept.Descriptor.MediaType = ispec.MediaTypeImageLayer },
-		"history": func(l *Layer) { l.Kept.Entry.Comment += " -x" },
-		"key":     func(l *Layer) { l.Parts[1].Key = recordKey("a")[:70] + "b" }, // the same first digits
-		"no key":  func(l *Layer) { l.Parts[1].Key = "" },
+	for name, change := range map[string]func(*Kept){
+		"blob":    func(k *Kept) { k.Descriptor.Digest = digest.FromString("x") },
+		"size":    func(k *Kept) { k.Descriptor.Size++ },
+		"diffID":  func(k *Kept) { k.DiffID = digest.FromString("x") },
+		"type":    func(k *Kept) { k.Descriptor.MediaType = ispec.MediaTypeImageLayer },
+		"history": func(k *Kept) { k.Entry.Comment += " -x" },
 	} {
-		l := kept()
-		change(&l)
-		if good.Vouches(l) == nil {
+		k := kept()
+		change(k)
+		if good.Vouches(k, wanted) == nil {
 			t.Errorf("layer with another %s: Vouches = <nil>; want an error", name)
 		}
+	}
+	wanted["a-1"] = recordKey("a")[:70] + "b" // the same first digits
+	if good.Vouches(kept(), wanted) == nil {
+		t.Error("Vouches of what has the same first digits = <nil>; want an error")
 	}
 }
 
@@ -140,13 +143,13 @@ func FuzzRecord(f *testing.F) {
 		change(&r)
 		seed(r)
 	}
-	l.Kept = &Kept{Entry: ispec.History{CreatedBy: createdBy}}
+	kept := &Kept{Entry: ispec.History{CreatedBy: createdBy}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r Record
 		if json.Unmarshal(b, &r) != nil {
 			return
 		}
-		_ = r.Vouches(l)
+		_ = r.Vouches(kept, nil)
 		if r.Answers(wanted) == nil && (r.Key() != wanted.Key() || checkDigest(r.Blob) != nil || checkDigest(r.DiffID) != nil) {
 			t.Errorf("%s answers what is not asked", b)
 		}

@@ -123,23 +123,20 @@ func (c *Cache) record(ctx context.Context, wanted ocilayout.Record) (r ocilayou
 	return r, nil
 }
 
-// Vouch says of each layer why nobody who is trusted has said that it holds what is wanted of it,
-// or nil where one has, or it is not kept.
-func (c *Cache) Vouch(ctx context.Context, layers []ocilayout.Layer) ([]error, error) {
-	doubts := make([]error, len(layers))
+// Vouch says of each layer of other images why nobody who is trusted has said that it holds what is wanted of it,
+// or nil where one has. What is wanted are keys of parts by their names.
+func (c *Cache) Vouch(ctx context.Context, kept []*ocilayout.Kept, wanted map[string]string) ([]error, error) {
+	doubts := make([]error, len(kept))
 	var group errgroup.Group
 	group.SetLimit(parallelClaims)
-	for i, l := range layers {
-		if l.Kept == nil {
-			continue
-		}
+	for i, k := range kept {
 		group.Go(func() error {
 			var r ocilayout.Record
-			tag := blobTag(l.Kept.Descriptor.Digest)
+			tag := blobTag(k.Descriptor.Digest)
 			if doubts[i] = c.readClaim(ctx, layerClaim, tag, &r); doubts[i] != nil {
 				return context.Cause(ctx)
 			}
-			if err := r.Vouches(l); err != nil {
+			if err := r.Vouches(k, wanted); err != nil {
 				doubts[i] = fmt.Errorf("%s:%s is not believed: %w", c.at.Name(), tag, err)
 			}
 			return nil

@@ -507,3 +507,45 @@ func TestSharedFacts(t *testing.T) {
 		t.Errorf("without a key, %d requests", n)
 	}
 }
+
+// TestVouch: what a key has signed of a layer proves what an image's history says of it, and nothing else does.
+func TestVouch(t *testing.T) {
+	f := newFake(t)
+	keys := signer(1)
+	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
+	(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a}, to: "team/hello:v1"}).want(layoutDigest(t, image(t, nil, "gzip", a)), built)
+	(&runner{T: t, fake: newFake(t), keys: keys, parts: []rootfs.Part{b}}).want(layoutDigest(t, image(t, nil, "gzip", b)), built)
+	c := client(t, Options{})
+	both := image(t, nil, "gzip", a, b)
+	mustPush(t, c, f.at("team/hello:v2"), nil, both)
+	previous, err := c.ReadPrevious(t.Context(), f.at("team/hello:v2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := []*ocilayout.Kept{&previous.Layers[0].Kept, &previous.Layers[1].Kept}
+	if previous.Layers[0].History.Objects[0].Name != a.Name {
+		slices.Reverse(kept)
+	}
+	wanted := map[string]string{a.Name: a.Key, b.Name: b.Key}
+	check := func(k Keys, wanted map[string]string, wantA bool) {
+		t.Helper()
+		cache, err := c.Cache(t.Context(), f.at("cache/layers"), nil, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doubts, err := cache.Vouch(t.Context(), kept, wanted)
+		if err != nil || (doubts[0] == nil) != wantA || doubts[1] == nil {
+			t.Errorf("Vouch = %v, %v; want the first proven: %v, and the second not", doubts, err, wantA)
+		}
+	}
+	check(reader(keys), wanted, true)
+	check(reader(signer(2)), wanted, false)
+	check(reader(keys), map[string]string{a.Name: a.Key[:40] + b.Key[40:]}, false) // the same first digits
+
+	tag := blobTag(kept[0].Descriptor.Digest)
+	m := claimOf(t, f, tag)
+	setClaim(t, f, blobTag(kept[1].Descriptor.Digest), m) // it is of another blob
+	check(reader(keys), wanted, true)
+	kept[0].DiffID = digest.FromString("x")
+	check(reader(keys), wanted, false)
+}
