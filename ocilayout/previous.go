@@ -197,6 +197,18 @@ func (p *Previous) Without(names []string) *Previous {
 	return &without
 }
 
+// Drop is the image without some of its layers.
+func (p *Previous) Drop(drop func(*Kept) bool) *Previous {
+	rest := *p
+	rest.Layers = nil
+	for i := range p.Layers {
+		if !drop(&p.Layers[i].Kept) {
+			rest.Layers = append(rest.Layers, p.Layers[i])
+		}
+	}
+	return &rest
+}
+
 // Fetch is what someone who has the image p has to fetch to have next:
 // the bytes of blobs that are new, and of those that are there already.
 func (p *Previous) Fetch(next *Previous) (fetched, had int64) {

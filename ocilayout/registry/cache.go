@@ -50,8 +50,8 @@ type Cache struct {
 
 // CacheStats is what a cache was good for.
 type CacheStats struct {
-	Found, Facts int // layers that need not be built; facts that were had
-	Written      int // layers and facts that were written
+	Found, FoundFacts     int // layers and facts that are there
+	Written, WrittenFacts int // those that were written
 }
 
 // parallelClaims is how many claims are asked for at the same time.
@@ -244,13 +244,13 @@ func (c *Cache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayout.Blo
 	if err = c.push.put(ctx, blob); err == nil {
 		err = c.writeClaim(ctx, layerClaim, r, blob.Descriptor, layerTag(r), blobTag(r.Blob))
 	}
-	c.wrote(ctx, "blob "+r.Blob.String(), err)
+	c.wrote(ctx, "blob "+r.Blob.String(), err, func(s *CacheStats) { s.Written++ })
 }
 
-func (c *Cache) wrote(ctx context.Context, what string, err error) {
+func (c *Cache) wrote(ctx context.Context, what string, err error, counted func(*CacheStats)) {
 	switch {
 	case err == nil:
-		c.count(func(s *CacheStats) { s.Written++ })
+		c.count(counted)
 	case context.Cause(ctx) == nil:
 		c.client.explain("%s: not shared: %v", what, err)
 		c.fail(err)
@@ -277,7 +277,7 @@ func (c *Cache) Fact(ctx context.Context, name string) []byte {
 		}
 		return nil
 	}
-	c.count(func(s *CacheStats) { s.Facts++ })
+	c.count(func(s *CacheStats) { s.FoundFacts++ })
 	return b
 }
 
@@ -321,7 +321,7 @@ func (c *Cache) WriteFacts(ctx context.Context) {
 			if err == nil {
 				err = c.writeClaim(ctx, factClaim, r, r.descriptor(), factTag(name))
 			}
-			c.wrote(ctx, "fact "+name, err)
+			c.wrote(ctx, "fact "+name, err, func(s *CacheStats) { s.WrittenFacts++ })
 			return nil
 		})
 	}

@@ -468,7 +468,7 @@ func TestSharedFacts(t *testing.T) {
 		w.KeepFact(name, []byte("fact of "+name))
 	}
 	w.WriteFacts(t.Context())
-	if got := w.Stats(); got != (CacheStats{Written: 2}) {
+	if got := w.Stats(); got != (CacheStats{WrittenFacts: 2}) {
 		t.Errorf("%+v, %v; want 2 written", got, w.Err())
 	}
 	r := cache(reader(keys))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -96,7 +97,8 @@ func (c *Cache) readClaim(ctx context.Context, kind claimKind, tag string, claim
 		return errNoClaim
 	}
 	var failed *Error
-	if errors.As(err, &failed) && (failed.Tries > 1 || errors.Is(err, ErrDenied)) {
+	var unreachable *url.Error
+	if errors.As(err, &failed) && (failed.Tries > 1 || errors.As(err, &unreachable) || errors.Is(err, ErrDenied)) {
 		c.fail(err)
 	}
 	if err != nil {
