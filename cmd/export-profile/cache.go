@@ -23,18 +23,59 @@ import (
 //
 // Large temporary files lie beside it, since $TMPDIR is often memory.
 type cacheFlags struct {
-	cache   string
+	cache   []string
 	noCache bool
+
+	shares bool // the command can share a cache with other machines
+	// What other machines know of store objects, if so; see rootfs.Facts.
+	ask  func(name string) []byte
+	tell func(name string, fact []byte)
 }
 
+const sharedPrefix = "docker://"
+
 func (c *cacheFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.cache, "cache", "", "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile)")
+	fs.StringArrayVar(&c.cache, "cache", nil, "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile)")
 	fs.BoolVar(&c.noCache, "no-cache", false, "neither use nor fill the cache")
 }
 
+// check refuses what has more than one place, or a place that the command has no use for.
+func (c *cacheFlags) check(shares bool) error {
+	dirs, shared := 0, 0
+	for _, word := range c.cache {
+		if strings.HasPrefix(word, sharedPrefix) {
+			shared++
+		} else if word != "" {
+			dirs++
+		}
+	}
+	switch {
+	case shared > 0 && !shares:
+		return usagef("", "--cache docker://…: only image shares its cache, when it makes layers")
+	case shared > 0 && c.noCache:
+		return usagef("", "--cache docker://… is a cache, and --no-cache uses none")
+	case dirs > 1 || shared > 1:
+		return usagef("as in --cache DIR --cache docker://registry.example.com/cache",
+			"--cache: want at most one directory and one docker://, not %q", c.cache)
+	}
+	return nil
+}
+
+// sharedCache is the repository of a cache that several machines share, or "".
+func (c *cacheFlags) sharedCache() string {
+	for _, word := range c.cache {
+		if name, ok := strings.CutPrefix(word, sharedPrefix); ok {
+			return name
+		}
+	}
+	return ""
+}
+
 func (c *cacheFlags) cacheDir() string {
-	if c.cache != "" {
-		return c.cache
+	for _, word := range c.cache {
+		if word != "" && !strings.HasPrefix(word, sharedPrefix) {
+			return word
+		}
 	}
 	if dir, err := os.UserCacheDir(); err == nil {
 		return filepath.Join(dir, "export-profile")
@@ -50,7 +91,7 @@ func (c *cacheFlags) facts() *rootfs.Facts {
 	if c.noCache {
 		return nil
 	}
-	return &rootfs.Facts{Dir: c.factsDir()}
+	return &rootfs.Facts{Dir: c.factsDir(), Ask: c.ask, Tell: c.tell}
 }
 
 // layers is the cache of layers, or nil: without one, a run is slower and nothing else.
@@ -109,12 +150,15 @@ type cacheOptions struct {
 
 func setupCache(fs *pflag.FlagSet) runFunc {
 	o := &cacheOptions{}
-	fs.StringVar(&o.cache, "cache", "", "the cache is in `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	fs.StringArrayVar(&o.cache, "cache", nil, "the cache is in `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, as in 12h or 7d (default 30d)")
 	fs.StringVar(&o.maxSize, "max-size", "", "prune layers, the longest unused first, until they have at most `SIZE` bytes, as in 5GB or 500MiB")
 	fs.BoolVar(&o.all, "all", false, "prune everything")
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
+		if err := o.check(false); err != nil {
+			return err
+		}
 		switch {
 		case len(args) == 0 && (o.olderThan != "" || o.maxSize != "" || o.all):
 			return usagef("as in export-profile cache prune --older-than 7d", "cache: to remove something, say prune")

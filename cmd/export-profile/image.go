@@ -21,6 +21,7 @@ const imageHelp = `examples:
   nix-store --export $(nix-store -qR ./result) | export-profile image --from - oci:hello:v1
   export-profile image --tag hello:v1 docker-archive:- | podman load
   export-profile image --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
+  export-profile image --cache docker://registry.example.com/cache --cache-key-file secret-key oci:hello:v1
 
 Makes an OCI image of a profile and everything it refers to, and prints its digest.
 The same closure gives the same digest, from any source, on any machine.
@@ -31,12 +32,17 @@ layers that the registry has are not sent; logins are those of podman login and 
 oci-archive:FILE and docker-archive:FILE are one tar that podman, Docker and containerd load, with --tag for its name;
 tar:FILE is the root filesystem alone. FILE can be - for standard output.
 PATH and the certificates' variables are set; --env overrides them.
+
+With --cache docker://REGISTRY/NAME, machines share what they have built. What is there is believed
+only if a key has signed it that --trusted-cache-key names; who has the secret key (--cache-key-file) adds to it.
+Then layers of --previous docker://… are kept only if they are signed there, too, or read with --verify-previous.
 `
 
 type imageOptions struct {
 	assembly
 	layerFlags
 	registryFlags
+	sharedCacheFlags
 	saying
 	config      configFlags
 	tags        []string
@@ -64,6 +70,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2, and none for tar:)")
 	o.layerFlags.flags(fs)
 	o.registryFlags.flags(fs)
+	o.sharedCacheFlags.flags(fs)
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
@@ -101,6 +108,9 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 	if o.under.name != "" {
 		return usagef("", "tar: is what is laid over --base and nothing of that: make an image")
 	}
+	if o.sharedCache() != "" || o.keyFile != "" || len(o.trusted) > 0 {
+		return usagef("", "tar: has no layers that a cache in a registry could share")
+	}
 	if o.previous != "" || o.digestFile != "" || o.json || len(o.tags) > 0 {
 		return usagef("", "tar: is a root filesystem and no image: it has no --tag, --previous, --digest-file or --json")
 	}
@@ -137,6 +147,16 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if o.noCache && o.verifyCache {
 		return usagef("", "--verify-cache compares with the cache, and --no-cache uses none")
 	}
+	sharing, err := o.settings(&o.cacheFlags)
+	if err != nil {
+		return err
+	}
+	shared, err := sharing.open(ctx, &o.registryFlags, dest, say)
+	if err != nil {
+		return err
+	}
+	shared.serve(ctx, &o.cacheFlags)
+	o.vouch = shared.voucher()
 	o.under.platform = o.platform
 	all, store, err := o.assemble(ctx, t, say)
 	if err != nil {
@@ -160,13 +180,17 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	image.Layers = layersOn(plan.layers, all.top.Layers)
+	cache := o.cacheFlags.layers(say)
+	if image.Layers, err = shared.find(ctx, layersOn(plan.layers, all.top.Layers), image.Compression, cache); err != nil {
+		return err
+	}
 
 	writing := say.progressSending("writing", all.closure.Size(), &o.sent)
 	out, err := dest.open(ctx, o, say, ocilayout.Options{
 		Progress:    writing.add,
 		Sync:        o.sync,
-		Cache:       o.cacheFlags.layers(say),
+		Cache:       cache,
+		Made:        shared.made(),
 		VerifyCache: o.verifyCache,
 		Explain:     say.debugf,
 	})
@@ -194,6 +218,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 		return err
 	}
 
+	shared.finish(ctx, say)
 	changed := plan.compare(say, out.Added())
 	o.trim(say)
 	if o.json {

@@ -22,8 +22,12 @@ type layerFlags struct {
 	layersFile string
 	previous   string
 	maxWaste   int
+	// verifyPrevious reads the layers that are kept.
+	verifyPrevious bool
 
 	registered *registry.Reference // what previous names, if it is in a registry
+	// vouch, if not nil, says of layers of an image in a registry why nobody who is trusted has signed what they hold.
+	vouch func(context.Context, []*ocilayout.Kept, map[string]string) ([]error, error)
 }
 
 func (f *layerFlags) flags(fs *pflag.FlagSet) {
@@ -33,6 +37,7 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) as far as they are still wanted")
 	fs.IntVar(&f.maxWaste, "max-waste", ocilayout.DefaultMaxWaste,
 		"with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
+	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers of --previous that are kept, and keep only those that hold what they say")
 }
 
 // options reads what the flags name.
@@ -43,6 +48,8 @@ func (f *layerFlags) options() (o ocilayout.StickyOptions, err error) {
 		return o, usagef("as in --max-layers 40", "--max-layers: %d is no number of layers", f.maxLayers)
 	case f.maxWaste < 0 || f.maxWaste > 100:
 		return o, usagef("as in --max-waste 10", "--max-waste: want 0 to 100 percent, not %d", f.maxWaste)
+	case f.previous == "" && f.verifyPrevious:
+		return o, usagef("", "--verify-previous is about the layers of --previous, and there is none")
 	case f.previous == "" && f.maxWaste != ocilayout.DefaultMaxWaste:
 		return o, usagef("", "--max-waste is about the layers of --previous, and there is none")
 	}
@@ -97,7 +104,10 @@ func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = ocilayout.PlanSticky(parts, under.overPrevious(p.previous), o)
+	p.layers, p.report, err = f.planBelieved(ctx, say, parts, under.overPrevious(p.previous), o)
+	if cause := context.Cause(ctx); cause != nil {
+		return p, cause
+	}
 	for _, reason := range p.report.Reasons {
 		say.notef("%s", reason)
 	}

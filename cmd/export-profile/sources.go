@@ -95,14 +95,19 @@ func exists(name string) bool {
 
 // keys are those that are trusted: the known ones, and those given as words or in files.
 func (o *sources) keys() (trust.Keys, error) {
-	keys := trust.Default()
-	for _, word := range o.trusted {
+	keys, err := parseTrusted("--trusted-public-key", o.trusted)
+	return append(trust.Default(), keys...), err
+}
+
+// parseTrusted parses public keys, each as a word or as the name of a file of them.
+func parseTrusted(flag string, words []string) (keys trust.Keys, err error) {
+	for _, word := range words {
 		if key, err := trust.ParseKey(word); err == nil {
 			keys = append(keys, key)
 			continue
 		} else if !exists(word) {
-			return nil, usagef("as in --trusted-public-key example.com-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=, or the name of a file",
-				"--trusted-public-key: %v", err)
+			return nil, usagef("as in "+flag+" example.com-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=, or the name of a file",
+				flag+": %v", err)
 		}
 		more, err := readKeys(word)
 		if err != nil {

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/verify"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// planBelieved divides parts into layers, and keeps of the previous image only what is believed:
+// what a trusted key has signed, where there is one, or what was read.
+// Without a layer that is not, other layers may be kept, so that this goes on until all are believed.
+func (f *layerFlags) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.Previous, o ocilayout.StickyOptions) (
+	layers []ocilayout.Layer, report ocilayout.Report, err error) {
+	wanted := make(map[string]string, len(parts))
+	for _, p := range parts {
+		wanted[p.Name] = p.Key
+	}
+	believed, doubted := make(map[claimed]bool), 0
+	for {
+		if layers, report, err = ocilayout.PlanSticky(parts, previous, o); err != nil {
+			return nil, report, err
+		}
+		var kept []*ocilayout.Kept
+		for _, l := range layers {
+			if l.Kept != nil && !believed[claimedBy(l.Kept)] {
+				kept = append(kept, l.Kept)
+			}
+		}
+		doubts, err := f.doubts(ctx, say, kept, wanted)
+		if err != nil {
+			return nil, report, err
+		}
+		bad := make(map[*ocilayout.Kept]bool)
+		for i, k := range kept {
+			if doubts == nil || doubts[i] == nil {
+				believed[claimedBy(k)] = true
+				continue
+			}
+			say.debugf("layer %s of the previous image: %v", k.Descriptor.Digest, doubts[i])
+			bad[k] = true
+		}
+		if len(bad) == 0 {
+			break
+		}
+		doubted += len(bad)
+		previous = previous.Drop(func(k *ocilayout.Kept) bool { return bad[k] })
+	}
+	switch {
+	case doubted > 0 && f.verifyPrevious:
+		say.notef("of the previous image %s not kept: not what the image says (--debug says why)", layersAre(doubted))
+	case doubted > 0:
+		say.notef("of the previous image %s not kept: no trusted key has signed what they hold; --verify-previous reads them", layersAre(doubted))
+	}
+	return layers, report, nil
+}
+
+// claimed is what an image says of a layer.
+type claimed struct{ blob, diffID, history string }
+
+func claimedBy(k *ocilayout.Kept) claimed {
+	return claimed{k.Descriptor.Digest.String(), k.DiffID.String(), k.Entry.Comment}
+}
+
+// doubts are reasons not to keep layers of the previous image, or nil if it is simply believed.
+func (f *layerFlags) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Kept, wanted map[string]string) ([]error, error) {
+	if len(kept) == 0 {
+		return nil, nil
+	}
+	var doubts []error
+	if f.vouch != nil && f.registered != nil {
+		var err error
+		if doubts, err = f.vouch(ctx, kept, wanted); err != nil {
+			return nil, err
+		}
+	}
+	if !f.verifyPrevious {
+		return doubts, nil
+	}
+	// What is signed need not be read.
+	var unread []*ocilayout.Kept
+	var at []int
+	size := int64(0)
+	for i, k := range kept {
+		if doubts == nil || doubts[i] != nil {
+			unread, at = append(unread, k), append(at, i)
+			size += k.Descriptor.Size
+		}
+	}
+	reading := say.progress("verifying", size)
+	defer reading.done()
+	found, err := verify.CheckKept(ctx, unread, wanted, verify.Options{Hash: narHash, Progress: reading.add})
+	if err != nil {
+		return nil, err
+	}
+	if doubts == nil {
+		doubts = make([]error, len(kept))
+	}
+	for i, n := range at {
+		doubts[n] = found[i]
+	}
+	return doubts, nil
+}
+
+func layersAre(n int) string {
+	if n == 1 {
+		return "1 layer is"
+	}
+	return count(n, "layer") + " are"
+}
