@@ -37,7 +37,9 @@ func TestVerifyPrevious(t *testing.T) {
 		{"a file", func(p *planted) { p.editFile("hello-1.0", "bin/hello", swap) }, 3},
 		{"a mode", func(p *planted) { p.editFile("hello-1.0", "bin/hello", func(f *tarFile) { f.Mode = 0o4555 }) }, 3},
 		{"a file more", func(p *planted) { p.insert("hello-1.0", "bin/hello", regular(helloPath+"/bin/hello2", "x")) }, 3},
-		{"a base file", func(p *planted) { p.editFile("base", "etc/passwd", func(f *tarFile) { f.content = append(f.content, "evil::0:0::/:\n"...) }) }, 3},
+		{"a base file", func(p *planted) {
+			p.editFile("base", "etc/passwd", func(f *tarFile) { f.content = append(f.content, "evil::0:0::/:\n"...) })
+		}, 3},
 		{"a diffID", func(p *planted) { p.config.RootFS.DiffIDs[p.layer("hello-1.0")] = digest.FromString("x"); p.save() }, 3},
 		{"a blob", func(p *planted) { p.damage(p.blob(p.manifest.Layers[p.layer("hello-1.0")].Digest)) }, 1},
 		{"all layers", func(p *planted) {
