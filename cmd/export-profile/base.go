@@ -16,7 +16,7 @@ import (
 // baseFlags say which image another one begins with.
 type baseFlags struct {
 	name     string
-	platform string // that --platform asks for, if it does
+	platform ispec.Platform // that --platform asks for, if it does
 }
 
 func (b *baseFlags) flags(fs *pflag.FlagSet) {
@@ -71,8 +71,8 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 
 // wanted is the platform that --platform says, or else that of the profiles' programs; empty if they have none.
 func (b *baseFlags) wanted(v *rootfs.View, profiles []string) (p ispec.Platform, err error) {
-	if b.platform != "" {
-		return parsePlatform(b.platform)
+	if b.platform.OS != "" {
+		return b.platform, nil
 	}
 	for _, profile := range profiles {
 		arch, err := v.Architecture(profile)

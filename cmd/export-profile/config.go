@@ -177,6 +177,15 @@ func parsePlatform(s string) (ispec.Platform, error) {
 	return p, nil
 }
 
+// platformName is a platform as --platform has it.
+func platformName(p ispec.Platform) string {
+	name := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		name += "/" + p.Variant
+	}
+	return name
+}
+
 // parseCreated parses a time. SOURCE_DATE_EPOCH is not read:
 // inside nix-shell it is 1980, and nobody means that.
 func parseCreated(s string) (time.Time, error) {

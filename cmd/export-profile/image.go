@@ -123,7 +123,11 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
-	return writeTar(ctx, t, say, all, file, compression, o.sync)
+	if err := writeTar(ctx, t, say, all, file, compression, o.sync); err != nil {
+		return err
+	}
+	o.trim(say)
+	return nil
 }
 
 func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err error) {
@@ -157,14 +161,14 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	}
 	shared.serve(ctx, &o.cacheFlags)
 	o.vouch = shared.voucher()
-	o.under.platform = o.platform
+	o.under.platform = image.Platform
 	all, store, err := o.assemble(ctx, t, say)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
 
-	if image.Platform, err = o.imagePlatform(all.arch, say); err != nil {
+	if image.Platform, err = platformOf(image.Platform, all.arch, say); err != nil {
 		return err
 	}
 	all.under.under(&image, all.base)
@@ -258,7 +262,7 @@ func (o *imageOptions) image() (ocilayout.Image, error) {
 		return image, err
 	}
 	if o.platform != "" {
-		if _, err := parsePlatform(o.platform); err != nil {
+		if image.Platform, err = parsePlatform(o.platform); err != nil {
 			return image, err
 		}
 	}
@@ -276,16 +280,16 @@ func parseCompression(word string) (c ocilayout.Compression, err error) {
 	return c, nil
 }
 
-func (o *imageOptions) imagePlatform(arch string, say *speaker) (ispec.Platform, error) {
-	if o.platform != "" {
-		p, err := parsePlatform(o.platform)
-		if err == nil && arch != "" && p.Architecture != arch {
-			say.notef("the profile's programs are for %s, and --platform says %s", arch, o.platform)
+// platformOf is the platform that was asked for, or else that of the profile's programs.
+func platformOf(asked ispec.Platform, arch string, say *speaker) (ispec.Platform, error) {
+	switch {
+	case asked.OS != "":
+		if arch != "" && asked.Architecture != arch {
+			say.notef("the profile's programs are for %s, and --platform says %s", arch, platformName(asked))
 		}
-		return p, err
-	}
-	if arch == "" {
-		return ispec.Platform{}, usagef("as in --platform linux/amd64", "the profile has no programs that say which platform they are for")
+		return asked, nil
+	case arch == "":
+		return asked, usagef("as in --platform linux/amd64", "the profile has no programs that say which platform they are for")
 	}
 	return ispec.Platform{OS: "linux", Architecture: arch}, nil
 }
