@@ -33,7 +33,8 @@ type Kept struct {
 func (k *Kept) path() string { return filepath.Join(k.Dir, blobs, k.Descriptor.Digest.Encoded()) }
 
 // addKept puts a layer's blob into the staged layout.
-// Within one layout that is a link, as no byte moves. From elsewhere it is a copy, which is checked on the way.
+// Within one layout that is a link, as no byte moves. A file from elsewhere is linked as the cache does it,
+// and then read, since nobody else will; what can't be linked is a copy, which is checked on the way.
 // Where the image is delivered, who gets it may have the blob already: it stays where it is.
 func (l *Layout) addKept(ctx context.Context, k *Kept) (layerBlob, error) {
 	b := layerBlob{Descriptor: k.Descriptor, diffID: k.DiffID}
@@ -56,7 +57,36 @@ func (l *Layout) addKept(ctx context.Context, k *Kept) (layerBlob, error) {
 		return b, k.damaged(err)
 	}
 	defer r.Close()
+	if f, ok := r.(*os.File); ok && k.Descriptor.Size > 0 {
+		if linked, err := l.linkKept(ctx, k, f); linked || err != nil {
+			return b, err
+		}
+	}
 	return b, l.copyKept(ctx, k, r)
+}
+
+// linkKept makes a file a blob without copying it, and says whether it could.
+// What is checked is what has become the blob, not what the file's name leads to meanwhile.
+func (l *Layout) linkKept(ctx context.Context, k *Kept, f *os.File) (linked bool, err error) {
+	linked, err = l.engine.adopt(f.Name(), k.Descriptor.Digest, l.linkable)
+	if !linked || err != nil {
+		return false, nil // a copy may still be possible
+	}
+	path := l.engine.path(k.Descriptor.Digest)
+	blob, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer blob.Close()
+	h := sha256.New()
+	n, err := copyAll(ctx, io.Discard, io.LimitReader(blob, k.Descriptor.Size+1), h)
+	if err == nil {
+		err = k.check(n, digest.NewDigest(digest.SHA256, h))
+	}
+	if err != nil {
+		return false, errors.Join(k.damaged(err), os.Remove(path))
+	}
+	return true, nil
 }
 
 func (l *Layout) copyKept(ctx context.Context, k *Kept, r io.Reader) error {
@@ -68,15 +98,24 @@ func (l *Layout) copyKept(ctx context.Context, k *Kept, r io.Reader) error {
 	h := sha256.New()
 	n, err := copyAll(ctx, to, io.LimitReader(r, k.Descriptor.Size+1), h)
 	d := digest.NewDigest(digest.SHA256, h)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = k.check(n, d)
+	}
+	if err != nil {
 		return k.damaged(err)
-	case n > k.Descriptor.Size:
-		return k.damaged(fmt.Errorf("it has more than %d bytes", k.Descriptor.Size))
-	case d != k.Descriptor.Digest:
-		return k.damaged(fmt.Errorf("its digest is %s", d))
 	}
 	return to.commit(d)
+}
+
+// check says what is wrong with a blob that has n bytes, or more than there should be, and the digest d.
+func (k *Kept) check(n int64, d digest.Digest) error {
+	switch {
+	case n > k.Descriptor.Size:
+		return fmt.Errorf("it has more than %d bytes", k.Descriptor.Size)
+	case d != k.Descriptor.Digest:
+		return fmt.Errorf("its digest is %s", d)
+	}
+	return nil
 }
 
 func (k *Kept) open(ctx context.Context) (io.ReadCloser, error) {
