@@ -17,6 +17,7 @@ const module = "github.com/export-profile/export-profile"
 var layers = map[string][]string{
 	"rootfs":              {},
 	"rootfs/overlay":      {"rootfs"},
+	"rootfs/startup":      {"rootfs"},
 	"profile":             {"rootfs"},
 	"profile/nar":         {"profile", "rootfs"},
 	"profile/references":  {"profile", "profile/nar", "rootfs"},
@@ -40,7 +41,7 @@ var layers = map[string][]string{
 	"ocilayout/registry": {"ocilayout"},
 	"cmd/export-profile": {
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb", "profile/source", "profile/tarstore", "profile/trust",
-		"rootfs", "rootfs/overlay", "ocilayout", "ocilayout/registry", "ocilayout/verify",
+		"rootfs", "rootfs/overlay", "rootfs/startup", "ocilayout", "ocilayout/registry", "ocilayout/verify",
 	},
 }
 

@@ -1,0 +1,119 @@
+package startup
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// account is whom the image runs as.
+type account struct {
+	uid    int
+	groups []int
+}
+
+// may says whether the user has a permission on what an entry is: 4 to read, 1 to execute or enter.
+func (a account) may(e rootfs.Entry, permission uint32) bool {
+	mode := uint32(e.Mode.Perm())
+	switch {
+	case a.uid == 0 && permission == 0o1 && !e.IsDir():
+		return mode&0o111 != 0
+	case a.uid == 0:
+		return true
+	case a.uid == e.UID:
+		return mode&(permission<<6) != 0
+	case slices.Contains(a.groups, e.GID):
+		return mode&(permission<<3) != 0
+	}
+	return mode&permission != 0
+}
+
+func (a account) forWhom() string {
+	if a.uid == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" for user %d", a.uid)
+}
+
+// readAccount finds out whom the config's User is, as runc, crun and podman do:
+// a number needs no line in /etc/passwd, and a name does.
+func (c *checker) readAccount() error {
+	name, group, hasGroup := strings.Cut(c.config.User, ":")
+	if name == "" {
+		name = "0"
+	}
+	passwd, err := c.readLines("etc/passwd")
+	if err != nil {
+		return err
+	}
+	groups, err := c.readLines("etc/group")
+	if err != nil {
+		return err
+	}
+	uid, numeric := parseID(name)
+	c.account.uid = uid
+	account := name
+	known := numeric
+	for _, line := range passwd {
+		if len(line) >= 4 && (line[0] == name || numeric && line[2] == name) {
+			account, known = line[0], true
+			c.account.uid, _ = parseID(line[2])
+			if gid, ok := parseID(line[3]); ok {
+				c.account.groups = append(c.account.groups, gid)
+			}
+			break
+		}
+	}
+	if !known {
+		c.errorf(User, c.config.User, fmt.Sprintf("no user %q in the image's /etc/passwd", name))
+	}
+	if !hasGroup || group == "" {
+		for _, line := range groups {
+			if len(line) >= 4 && slices.Contains(strings.Split(line[3], ","), account) {
+				if gid, ok := parseID(line[2]); ok {
+					c.account.groups = append(c.account.groups, gid)
+				}
+			}
+		}
+		if c.account.groups == nil {
+			c.account.groups = []int{0}
+		}
+		return nil
+	}
+	gid, knownGroup := parseID(group)
+	for _, line := range groups {
+		if len(line) >= 3 && line[0] == group {
+			gid, knownGroup = parseID(line[2])
+		}
+	}
+	if !knownGroup {
+		c.errorf(User, c.config.User, fmt.Sprintf("no group %q in the image's /etc/group", group))
+	}
+	c.account.groups = []int{gid}
+	return nil
+}
+
+func parseID(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	return int(n), err == nil
+}
+
+// readLines are the lines of an account file, in fields. One that is not there has none.
+func (c *checker) readLines(name string) ([][]string, error) {
+	e, err := c.stat(name)
+	if err != nil || !e.IsRegular() || e.Other {
+		return nil, nil
+	}
+	b, err := c.read(e, maxRead)
+	if err != nil {
+		return nil, err
+	}
+	var lines [][]string
+	for line := range strings.Lines(string(b)) {
+		lines = append(lines, strings.Split(strings.TrimSpace(line), ":"))
+	}
+	return lines, nil
+}

@@ -1,0 +1,378 @@
+package startup
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// binaryFile is what kernel and dynamic loader look at in an ELF file (System V gABI, chapters 4 and 5).
+type binaryFile struct {
+	Machine machine
+	Type    uint16 // typeExec, typeDyn, or something that cannot be started
+	Interp  string // PT_INTERP, or ""
+
+	Soname       string
+	Needed       []string // DT_NEEDED and DT_FILTER
+	Rpath        string   // DT_RPATH, "" where there is DT_RUNPATH, too
+	Runpath      string
+	HasRunpath   bool // a DT_RUNPATH that is empty hides DT_RPATH, too
+	NoDefaultLib bool // DF_1_NODEFLIB
+
+	Wanted  []wantedVersion
+	Defined []string // versions
+
+	// Damage says why neither kernel nor loader can take it, or is empty.
+	Damage string
+}
+
+// wantedVersion is a version of symbols that a file wants of a library that it needs.
+type wantedVersion struct {
+	Library, Version string
+	Weak             bool
+}
+
+// Types of ELF files.
+const (
+	typeExec = 2
+	typeDyn  = 3
+)
+
+// Limits of what is read of one file, whatever it declares. The kernel has the first one, too.
+const (
+	maxHeaders  = 64 << 10 // bytes of program headers
+	maxDynamic  = 1 << 20  // bytes of the dynamic section
+	maxNeeded   = 4096
+	maxString   = 4096
+	maxVersions = 1 << 16
+	maxNames    = 256 << 10 // bytes of all names together
+)
+
+const elfMagic = "\x7fELF"
+
+// damageError is what is wrong with a file, as opposed to an error while it is read.
+type damageError string
+
+func (e damageError) Error() string { return string(e) }
+
+func damagef(format string, args ...any) error { return damageError(fmt.Sprintf(format, args...)) }
+
+// readBinary reads an ELF file, whose magic is known to be right.
+// An error is one of reading; what is wrong with the file is its Damage.
+func readBinary(r io.ReaderAt, size int64) (*binaryFile, error) {
+	b := &binaryFile{}
+	f := elfReader{r: r, size: size}
+	err := f.read(b)
+	if damage := damageError(""); errors.As(err, &damage) {
+		b.Damage, err = string(damage), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+type elfReader struct {
+	r     io.ReaderAt
+	size  int64
+	order binary.ByteOrder
+	wide  bool // 64 bits
+
+	loads    []segment
+	strings  int64 // where the string table is in the file
+	nStrings uint64
+	names    int // bytes of names that were read
+}
+
+type segment struct{ offset, address, size uint64 }
+
+// at reads bytes of which all must be there.
+func (f *elfReader) at(what string, offset uint64, n uint64) ([]byte, error) {
+	if offset > uint64(f.size) || n > uint64(f.size)-offset {
+		return nil, damagef("%s is beyond its end", what)
+	}
+	b := make([]byte, n)
+	if _, err := f.r.ReadAt(b, int64(offset)); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return b, nil
+}
+
+// word is a number of the class's size.
+func (f *elfReader) word(b []byte) uint64 {
+	if f.wide {
+		return f.order.Uint64(b)
+	}
+	return uint64(f.order.Uint32(b))
+}
+
+func (f *elfReader) read(b *binaryFile) error {
+	head, err := f.at("the ELF header", 0, 52)
+	if err != nil {
+		return err
+	}
+	switch head[4] {
+	case 1:
+	case 2:
+		f.wide = true
+		if head, err = f.at("the ELF header", 0, 64); err != nil {
+			return err
+		}
+	default:
+		return damagef("unknown ELF class %d", head[4])
+	}
+	switch head[5] {
+	case 1:
+		f.order = binary.LittleEndian
+	case 2:
+		f.order = binary.BigEndian
+	default:
+		return damagef("unknown ELF byte order %d", head[5])
+	}
+	b.Type = f.order.Uint16(head[16:])
+	b.Machine = machine{f.order.Uint16(head[18:]), f.wide, head[5] == 2}
+	if b.Type != typeExec && b.Type != typeDyn {
+		return nil
+	}
+	offset, entry, counts := f.word(head[28:]), uint64(32), head[42:]
+	if f.wide {
+		offset, entry, counts = f.word(head[32:]), 56, head[54:]
+	}
+	count := uint64(f.order.Uint16(counts[2:]))
+	switch {
+	case uint64(f.order.Uint16(counts)) != entry:
+		return damagef("program headers of %d bytes", f.order.Uint16(counts))
+	case count == 0 || count*entry > maxHeaders:
+		return damagef("%d program headers", count)
+	}
+	table, err := f.at("its program header table", offset, count*entry)
+	if err != nil {
+		return err
+	}
+	return f.segments(b, table, int(entry))
+}
+
+// segments looks at the program headers, and at what they lead to.
+func (f *elfReader) segments(b *binaryFile, table []byte, entry int) error {
+	var dynamic *segment
+	for ; len(table) >= entry; table = table[entry:] {
+		s := segment{f.word(table[4:]), f.word(table[8:]), f.word(table[16:])}
+		if f.wide {
+			s = segment{f.word(table[8:]), f.word(table[16:]), f.word(table[32:])}
+		}
+		switch f.order.Uint32(table) {
+		case 1: // PT_LOAD
+			f.loads = append(f.loads, s)
+			if s.offset > uint64(f.size) || s.size > uint64(f.size)-s.offset {
+				return damagef("it is cut short: a segment ends beyond its end")
+			}
+		case 2: // PT_DYNAMIC
+			dynamic = &s
+		case 3: // PT_INTERP; the kernel takes the first
+			if b.Interp != "" {
+				continue
+			}
+			if s.size < 2 || s.size > maxString {
+				return damagef("an interpreter's name of %d bytes", s.size)
+			}
+			name, err := f.at("its interpreter's name", s.offset, s.size)
+			if err != nil {
+				return err
+			}
+			if name[len(name)-1] != 0 {
+				return damagef("an interpreter's name without an end")
+			}
+			b.Interp, _, _ = strings.Cut(string(name), "\x00")
+		}
+	}
+	if dynamic == nil {
+		return nil
+	}
+	if dynamic.size > maxDynamic {
+		return damagef("a dynamic section of %d bytes", dynamic.size)
+	}
+	section, err := f.at("its dynamic section", dynamic.offset, dynamic.size)
+	if err != nil {
+		return err
+	}
+	return f.dynamic(b, section)
+}
+
+// place is where in the file an address is.
+func (f *elfReader) place(address uint64) (uint64, bool) {
+	for _, s := range f.loads {
+		if address >= s.address && address-s.address < s.size {
+			return s.offset + (address - s.address), true
+		}
+	}
+	return 0, false
+}
+
+// string is one of the string table.
+func (f *elfReader) string(at uint64) (string, error) {
+	if at >= f.nStrings {
+		return "", damagef("a name is beyond its string table")
+	}
+	from := uint64(f.strings) + at
+	if from > uint64(f.size) {
+		return "", damagef("a name is beyond its end")
+	}
+	for n := uint64(64); ; n *= 8 { // most are short
+		n = min(n, maxString+1, f.nStrings-at, uint64(f.size)-from)
+		b, err := f.at("a name", from, n)
+		if err != nil {
+			return "", err
+		}
+		s, _, ended := strings.Cut(string(b), "\x00")
+		switch {
+		case ended:
+			if f.names += len(s); f.names > maxNames {
+				return "", damagef("its names have more than %d bytes", maxNames)
+			}
+			return s, nil
+		case n == min(maxString+1, f.nStrings-at, uint64(f.size)-from):
+			return "", damagef("a name without an end")
+		}
+	}
+}
+
+// Tags of the dynamic section.
+const (
+	tagNeeded     = 1
+	tagStrtab     = 5
+	tagStrsz      = 10
+	tagSoname     = 14
+	tagRpath      = 15
+	tagRunpath    = 29
+	tagFlags1     = 0x6ffffffb
+	tagVerdef     = 0x6ffffffc
+	tagVerdefnum  = 0x6ffffffd
+	tagVerneed    = 0x6ffffffe
+	tagVerneednum = 0x6fffffff
+	tagFilter     = 0x7fffffff
+)
+
+func (f *elfReader) dynamic(b *binaryFile, section []byte) error {
+	step := 8
+	if f.wide {
+		step = 16
+	}
+	last := make(map[uint64]uint64)
+	var needed []uint64
+	for ; len(section) >= step; section = section[step:] {
+		tag, value := f.word(section), f.word(section[step/2:])
+		if tag == 0 {
+			break
+		}
+		if tag == tagNeeded || tag == tagFilter {
+			if needed = append(needed, value); len(needed) > maxNeeded {
+				return damagef("it needs more than %d libraries", maxNeeded)
+			}
+		}
+		last[tag] = value
+	}
+	address, ok := last[tagStrtab]
+	if !ok {
+		if len(needed) > 0 {
+			return damagef("it needs libraries without names")
+		}
+		return nil
+	}
+	place, ok := f.place(address)
+	if !ok {
+		return damagef("its string table is in no segment")
+	}
+	f.strings, f.nStrings = int64(place), last[tagStrsz]
+	for _, at := range needed {
+		s, err := f.string(at)
+		if err != nil {
+			return err
+		}
+		b.Needed = append(b.Needed, s)
+	}
+	for _, s := range []struct {
+		tag uint64
+		to  *string
+	}{{tagSoname, &b.Soname}, {tagRpath, &b.Rpath}, {tagRunpath, &b.Runpath}} {
+		at, ok := last[s.tag]
+		if !ok {
+			continue
+		}
+		var err error
+		if *s.to, err = f.string(at); err != nil {
+			return err
+		}
+	}
+	if _, b.HasRunpath = last[tagRunpath]; b.HasRunpath {
+		b.Rpath = ""
+	}
+	b.NoDefaultLib = last[tagFlags1]&0x800 != 0
+	if err := f.wanted(b, last[tagVerneed], last[tagVerneednum]); err != nil {
+		return err
+	}
+	return f.defined(b, last[tagVerdef], last[tagVerdefnum])
+}
+
+// next is where the record after one is, which is at another place.
+func next(at uint64, step uint32) (uint64, bool) { return at + uint64(step), step != 0 }
+
+// wanted reads the versions that are wanted of others.
+func (f *elfReader) wanted(b *binaryFile, address, count uint64) error {
+	at, ok := f.place(address)
+	for ; ok && address != 0 && count > 0; count-- {
+		need, err := f.at("a version", at, 16)
+		if err != nil {
+			return err
+		}
+		library, err := f.string(uint64(f.order.Uint32(need[4:])))
+		if err != nil {
+			return err
+		}
+		aux := at + uint64(f.order.Uint32(need[8:]))
+		for range f.order.Uint16(need[2:]) {
+			v, err := f.at("a version", aux, 16)
+			if err != nil {
+				return err
+			}
+			name, err := f.string(uint64(f.order.Uint32(v[8:])))
+			if err != nil {
+				return err
+			}
+			if b.Wanted = append(b.Wanted, wantedVersion{library, name, f.order.Uint16(v[4:])&2 != 0}); len(b.Wanted) > maxVersions {
+				return damagef("it needs more than %d versions", maxVersions)
+			}
+			var more bool
+			if aux, more = next(aux, f.order.Uint32(v[12:])); !more {
+				break
+			}
+		}
+		at, ok = next(at, f.order.Uint32(need[12:]))
+	}
+	return nil
+}
+
+// defined reads the versions that a library has.
+func (f *elfReader) defined(b *binaryFile, address, count uint64) error {
+	at, ok := f.place(address)
+	for ; ok && address != 0 && count > 0; count-- {
+		def, err := f.at("a version", at, 20)
+		if err != nil {
+			return err
+		}
+		aux, err := f.at("a version", at+uint64(f.order.Uint32(def[12:])), 8)
+		if err != nil {
+			return err
+		}
+		name, err := f.string(uint64(f.order.Uint32(aux)))
+		if err != nil {
+			return err
+		}
+		if b.Defined = append(b.Defined, name); len(b.Defined) > maxVersions {
+			return damagef("it has more than %d versions", maxVersions)
+		}
+		at, ok = next(at, f.order.Uint32(def[16:]))
+	}
+	return nil
+}

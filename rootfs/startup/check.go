@@ -1,0 +1,236 @@
+package startup
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+func (c *checker) check() error {
+	for _, step := range []func() error{
+		c.readAccount, c.checkPrograms, c.checkCommand, c.checkCertificates,
+		c.checkOthers, c.checkLibraries, c.checkLinks, c.checkConflicts, c.checkNames,
+	} {
+		if err := context.Cause(c.ctx); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge reports why a program does not start, and remembers what it uses.
+func (c *checker) judge(v *verdict, report func(kind, path, reason string), kind, path string) {
+	for _, r := range v.reasons {
+		report(kind, path, r)
+	}
+	for _, used := range v.uses {
+		c.reached[used] = true
+	}
+}
+
+// pathDirs are the directories of PATH, without the slash before.
+func (c *checker) pathDirs() []string {
+	var dirs []string
+	for dir := range strings.SplitSeq(c.searchPath(""), ":") {
+		if dir = c.absolute(cmp.Or(dir, ".")); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// checkPrograms starts all that a shell finds in PATH: for each name, the first that is executable.
+func (c *checker) checkPrograms() error {
+	seen := make(map[string]bool)
+	for _, dir := range c.pathDirs() {
+		at, err := c.stat(dir)
+		if err != nil || !at.IsDir() {
+			continue
+		}
+		for _, name := range c.files.Names(at.Path) {
+			e, err := c.stat(dir + "/" + name)
+			if seen[name] || err != nil || c.notExecutable(e) != "" {
+				continue
+			}
+			seen[name], c.reached[e.Path] = true, true
+			c.report.Programs++
+			v, err := c.execute(dir+"/"+name, 0)
+			if err != nil {
+				return err
+			}
+			c.judge(v, c.errorf, Program, "/"+dir+"/"+name)
+		}
+	}
+	for name := range c.reached {
+		c.sonames[path.Base(name)] = true
+		if e, ok := c.files.Lookup(name); ok {
+			if s, err := c.startable(e); err == nil && s.Binary != nil {
+				c.sonames[s.Binary.Soname] = true
+			}
+		}
+	}
+	return nil
+}
+
+// checkCommand starts what the image runs, which runc and crun look for as a shell does.
+func (c *checker) checkCommand() error {
+	if dir := c.config.WorkingDir; dir != "" {
+		if e, err := c.stat(c.absolute(dir)); err == nil && !e.IsDir() { // one that is not there is made
+			c.errorf(WorkingDir, dir, "is no directory")
+		}
+	}
+	words, what := c.config.Entrypoint, "the entrypoint"
+	if len(words) == 0 {
+		words, what = c.config.Cmd, "the command"
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	word := words[0]
+	found, why := "", ""
+	if strings.Contains(word, "/") {
+		found = c.absolute(word)
+	} else {
+		for _, dir := range c.pathDirs() {
+			e, err := c.stat(dir + "/" + word)
+			if err != nil {
+				continue
+			}
+			if not := c.notExecutable(e); not != "" {
+				why = cmp.Or(why, fmt.Sprintf("/%s/%s %s", dir, word, not))
+				continue
+			}
+			found = dir + "/" + word
+			break
+		}
+	}
+	if found == "" {
+		c.errorf(Entrypoint, word, what+" is not in PATH"+strings.TrimSuffix(": "+why, ": "))
+		return nil
+	}
+	v, err := c.execute(found, 0)
+	if err != nil {
+		return err
+	}
+	c.judge(&verdict{reasons: prefix(what+" ", v.reasons), uses: v.uses}, c.errorf, Entrypoint, "/"+found)
+	return nil
+}
+
+// checkOthers starts the programs and scripts that nothing in PATH runs.
+func (c *checker) checkOthers() error {
+	return c.eachFile(func(e rootfs.LowerEntry, s *startable) error {
+		if s.Script == nil && (s.Binary == nil || s.Binary.Interp == "") || c.reached[e.Path] || c.notExecutable(e) != "" {
+			return nil
+		}
+		if s.Binary != nil && !runs(c.config.Architecture, s.Binary.Machine) {
+			return nil // it is data here
+		}
+		v, err := c.execute(e.Path, 0)
+		if err == nil {
+			c.judge(v, c.warn, Other, "/"+e.Path)
+		}
+		return err
+	})
+}
+
+// eachFile is for all files that may be started or loaded, in path order, each once.
+func (c *checker) eachFile(do func(rootfs.LowerEntry, *startable) error) error {
+	for e := range c.files.Within("") {
+		if e.Other || !mayStart(e.Entry) {
+			continue
+		}
+		s, err := c.startable(e)
+		if err != nil {
+			return err
+		}
+		if err := do(e, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkLibraries loads the libraries that nothing has loaded up to now,
+// as a program would that loads no other and has no search path of its own.
+func (c *checker) checkLibraries() error {
+	return c.eachFile(func(e rootfs.LowerEntry, s *startable) error {
+		b := s.Binary
+		if b == nil || b.Type != typeDyn || b.Interp != "" || c.reached[e.Path] || !runs(c.config.Architecture, b.Machine) {
+			return nil
+		}
+		if b.Damage != "" {
+			c.warn(Library, "/"+e.Path, "is damaged: "+b.Damage)
+			return nil
+		}
+		l := c.usualLoader(b.Machine)
+		if l == nil {
+			return nil
+		}
+		root := &object{libFile: libFile{at: e.Path, path: e.Path, binary: b}, origin: "/" + parentOf(e.Path)}
+		p := &loading{c: c, l: l, main: root, loaded: []*object{root}, library: true}
+		p.self = &object{libFile: libFile{at: l.at, path: l.at, binary: l.binary}, names: []string{"/" + l.at}}
+		v, err := p.run()
+		if err != nil {
+			return err
+		}
+		for _, r := range v.reasons {
+			c.warn(Library, "/"+e.Path, r)
+		}
+		return nil
+	})
+}
+
+// usualLoader is the one that most programs for a machine have, or nil.
+func (c *checker) usualLoader(m machine) *loader {
+	var usual *loader
+	for _, l := range c.loaders {
+		if l.machine == m && (usual == nil || l.users > usual.users || l.users == usual.users && l.at < usual.at) {
+			usual = l
+		}
+	}
+	return usual
+}
+
+// providedElsewhere says whether a library that is loaded by a program may find another one
+// that is there already: because a program of PATH loads it, or because it is in the same store object.
+func (c *checker) providedElsewhere(o *object, name string) bool {
+	if c.sonames[name] {
+		return true
+	}
+	root := objectOf(o.path)
+	return root != "" && slices.ContainsFunc(c.library[name], func(at string) bool { return objectOf(at) == root })
+}
+
+// objectOf is the store object that a path is in, or "".
+func objectOf(name string) string {
+	rest, ok := strings.CutPrefix(name, storeDir+"/")
+	if !ok {
+		return ""
+	}
+	base, _, _ := strings.Cut(rest, "/")
+	return storeDir + "/" + base
+}
+
+// checkNames warns of store objects that are named and not there.
+func (c *checker) checkNames() error {
+	there := make(map[string]bool)
+	for _, name := range c.files.Names(storeDir) {
+		there[name[:min(len(name), digestLen)]] = true
+	}
+	for _, looked := range c.looked {
+		for base, first := range looked.Names {
+			if !there[base[:digestLen]] {
+				c.warn(Reference, "/"+first.Path, fmt.Sprintf("names %q, which is not in the image", storePrefix+base))
+			}
+		}
+	}
+	return nil
+}

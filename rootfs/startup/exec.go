@@ -1,0 +1,236 @@
+package startup
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// verdict is why a program does not start; none if it does.
+type verdict struct {
+	refused bool // by the kernel, so that whoever looks along PATH goes on
+	reasons []string
+	uses    []string // paths of the files that it is started with
+}
+
+func (v *verdict) ok() bool { return len(v.reasons) == 0 }
+
+func refusef(format string, args ...any) *verdict {
+	return &verdict{refused: true, reasons: []string{fmt.Sprintf(format, args...)}}
+}
+
+// missing says why there is nothing at a path.
+func (c *checker) missing(name string, err error) string {
+	switch e, ok := c.files.Lookup(name); {
+	case ok && e.IsLink():
+		return fmt.Sprintf("is a link that leads nowhere: %s", e.Target)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err.Error()
+	}
+	return "does not exist"
+}
+
+// execute is what the kernel says to a program at a path, after so many interpreters before it.
+func (c *checker) execute(name string, depth int) (*verdict, error) {
+	e, err := c.stat(name)
+	if err != nil {
+		return refusef("%s", c.missing(name, err)), nil
+	}
+	if why := c.notExecutable(e); why != "" {
+		return refusef("%s", why), nil
+	}
+	if depth > maxInterpreters {
+		return refusef("has more than %d interpreters of interpreters", maxInterpreters), nil
+	}
+	s, err := c.startable(e)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Binary != nil:
+		if v := c.programs[e.Path]; v != nil {
+			return v, nil
+		}
+		v, err := c.program(e, s.Binary)
+		c.programs[e.Path] = v
+		return v, err
+	case s.Script != nil:
+		return c.script(e, s.Script, depth)
+	case e.Size == 0:
+		return refusef("is empty"), nil
+	}
+	return refusef("is neither an ELF program nor a script that begins with #!"), nil
+}
+
+// notExecutable says why execve does not take something at all.
+func (c *checker) notExecutable(e rootfs.LowerEntry) string {
+	switch {
+	case e.Other:
+		return "is no regular file"
+	case e.IsDir():
+		return "is a directory"
+	case !c.account.may(e.Entry, 0o1):
+		return "is not executable" + c.account.forWhom()
+	}
+	if dir := c.closed(e.Path); dir != "" {
+		return fmt.Sprintf("is in %q, which cannot be entered%s", "/"+dir, c.account.forWhom())
+	}
+	return ""
+}
+
+// closed is the first directory above a path without links that the user may not enter, or "".
+func (c *checker) closed(name string) string {
+	if c.account.uid == 0 {
+		return ""
+	}
+	for i, b := range []byte(name) {
+		if b != '/' {
+			continue
+		}
+		if e, ok := c.files.Lookup(name[:i]); ok && !c.account.may(e.Entry, 0o1) {
+			return name[:i]
+		}
+	}
+	return ""
+}
+
+// script is the verdict on a script.
+func (c *checker) script(e rootfs.LowerEntry, head []byte, depth int) (*verdict, error) {
+	interpreter, arg, why := parseScript(head)
+	if why != "" {
+		return refusef("%s", why), nil
+	}
+	v, err := c.execute(c.absolute(interpreter), depth+1)
+	if err != nil {
+		return nil, err
+	}
+	uses := append([]string{e.Path}, v.uses...)
+	if !v.ok() {
+		return &verdict{v.refused, prefix(fmt.Sprintf("its interpreter %q ", interpreter), v.reasons), uses}, nil
+	}
+	if path.Base(interpreter) != "env" || arg == "" {
+		return &verdict{uses: uses}, nil
+	}
+	program, searched, known := parseEnv(arg)
+	if !known {
+		return &verdict{uses: uses}, nil
+	}
+	v, err = c.byEnv(program, searched)
+	if err != nil {
+		return nil, err
+	}
+	return &verdict{reasons: v.reasons, uses: append(uses, v.uses...)}, nil
+}
+
+// byEnv is the verdict on a program that env starts. It goes on along PATH if the kernel refuses one.
+func (c *checker) byEnv(program, searched string) (*verdict, error) {
+	if strings.Contains(program, "/") {
+		v, err := c.execute(c.absolute(program), 0)
+		if v != nil && !v.ok() {
+			v = &verdict{reasons: prefix(fmt.Sprintf("env starts %q, which ", program), v.reasons), uses: v.uses}
+		}
+		return v, err
+	}
+	var first *verdict
+	for dir := range strings.SplitSeq(cmp.Or(searched, c.searchPath(bareSearchPath)), ":") {
+		name := c.absolute(path.Join(cmp.Or(dir, "."), program))
+		e, err := c.stat(name)
+		if err != nil || c.notExecutable(e) != "" {
+			continue
+		}
+		v, err := c.execute(name, 0)
+		if err != nil {
+			return nil, err
+		}
+		if v.ok() || !v.refused {
+			return &verdict{reasons: prefix(fmt.Sprintf("env starts %q, which ", "/"+name), v.reasons), uses: v.uses}, nil
+		}
+		if first == nil {
+			first = &verdict{reasons: prefix(fmt.Sprintf("env tries to start %q, which ", "/"+name), v.reasons), uses: v.uses}
+		}
+	}
+	if first != nil {
+		return first, nil
+	}
+	why := fmt.Sprintf("env finds no %q in PATH", program)
+	if strings.ContainsAny(program, " \t") {
+		why += ", as all behind it is one name; env -S splits it"
+	}
+	return &verdict{reasons: []string{why}}, nil
+}
+
+// defaultSearchPath is the PATH that podman and Docker give a container whose image has none.
+const defaultSearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// searchPath is PATH. An empty one is as good as none to the C library, but not to runc.
+func (c *checker) searchPath(empty string) string {
+	p, ok := c.env["PATH"]
+	if !ok {
+		return defaultSearchPath
+	}
+	return cmp.Or(p, empty)
+}
+
+func prefix(with string, reasons []string) []string {
+	var prefixed []string
+	for _, r := range reasons {
+		prefixed = append(prefixed, with+r)
+	}
+	return prefixed
+}
+
+// program is the verdict on an ELF program: the kernel's (fs/binfmt_elf.c), and then its loader's.
+func (c *checker) program(e rootfs.LowerEntry, b *binaryFile) (*verdict, error) {
+	if why := c.refuses(b); why != "" {
+		return refusef("%s", why), nil
+	}
+	if b.Interp == "" {
+		if len(b.Needed) > 0 {
+			return &verdict{reasons: []string{"is no program: it needs libraries and has no interpreter"}}, nil
+		}
+		return &verdict{uses: []string{e.Path}}, nil
+	}
+	at := c.absolute(b.Interp)
+	interp, err := c.stat(at)
+	if err != nil {
+		return refusef("its ELF interpreter %q %s", b.Interp, c.missing(at, err)), nil
+	}
+	if why := c.notExecutable(interp); why != "" {
+		return refusef("its ELF interpreter %q %s", b.Interp, why), nil
+	}
+	s, err := c.startable(interp)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Binary == nil:
+		return refusef("its ELF interpreter %q is no ELF file", b.Interp), nil
+	case c.refuses(s.Binary) != "":
+		return refusef("its ELF interpreter %q %s", b.Interp, c.refuses(s.Binary)), nil
+	case s.Binary.Machine != b.Machine:
+		return refusef("its ELF interpreter %q is for %v, and the program for %v", b.Interp, s.Binary.Machine, b.Machine), nil
+	}
+	l, err := c.loader(interp, s.Binary)
+	if err != nil {
+		return nil, err
+	}
+	return c.load(l, at, e, b)
+}
+
+// refuses says why the kernel does not take an ELF file.
+func (c *checker) refuses(b *binaryFile) string {
+	switch {
+	case b.Damage != "":
+		return "is damaged: " + b.Damage
+	case b.Type != typeExec && b.Type != typeDyn:
+		return "is an ELF file that is neither a program nor a library"
+	case !runs(c.config.Architecture, b.Machine):
+		return fmt.Sprintf("is for %v, and the image for %s", b.Machine, c.config.Architecture)
+	}
+	return ""
+}

@@ -1,0 +1,288 @@
+package startup
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// byGlibc is what glibc's loader does (elf/rtld.c, dl-deps.c, dl-load.c, dl-version.c of 2.36 to 2.41).
+func (p *loading) byGlibc() (*verdict, error) {
+	if p.l.binary.Soname != "" {
+		p.self.names = append(p.self.names, p.l.binary.Soname)
+	}
+	preload := strings.FieldsFunc(p.c.env["LD_PRELOAD"], func(r rune) bool { return r == ' ' || r == ':' })
+	for i, name := range slices.Concat(preload, p.l.preload) {
+		o, err := p.need(p.main, name)
+		if err != nil {
+			return nil, err
+		}
+		if o == nil || o.why != "" { // the loader complains and goes on
+			from := "LD_PRELOAD"
+			if i >= len(preload) {
+				from = "ld.so.preload"
+			}
+			p.c.warn(Preload, name, from+" names it, and no program of "+p.l.machine.String()+" can load it")
+		}
+	}
+	for i := 0; i < len(p.loaded); i++ {
+		o := p.loaded[i]
+		for _, name := range o.binary.Needed {
+			had, err := p.need(o, name)
+			switch {
+			case err != nil:
+				return nil, err
+			case had == nil:
+				p.lacks(o, name)
+			case had.why != "":
+				p.fail(o, "needs %q for %s, and %q %s", name, o.called(), "/"+had.path, had.why)
+			}
+		}
+	}
+	for _, o := range append(p.loaded, p.self) {
+		p.versions(o)
+	}
+	return p.finish(), nil
+}
+
+// need is what is loaded under a name for an object, which may be there already; nil if nothing is found.
+func (p *loading) need(by *object, name string) (*object, error) {
+	for _, o := range append(p.loaded, p.self) {
+		if slices.Contains(o.names, name) {
+			return o, nil
+		}
+		if o.binary.Soname == name {
+			o.names = append(o.names, name)
+			return o, nil
+		}
+	}
+	f, err := p.find(by, name)
+	if f == nil || err != nil {
+		return nil, err
+	}
+	for _, o := range append(p.loaded, p.self) {
+		if o.path == f.path { // the same file under another name
+			o.names = append(o.names, name)
+			return o, nil
+		}
+	}
+	o := &object{libFile: *f, names: []string{name, "/" + f.at}, by: by, origin: "/" + parentOf(f.at)}
+	if f.why == "" {
+		p.loaded = append(p.loaded, o)
+	}
+	return o, nil
+}
+
+// find looks for a library.
+func (p *loading) find(by *object, name string) (*libFile, error) {
+	if strings.Contains(name, "/") {
+		name, ok := p.expand(by, name)
+		if !ok {
+			return nil, nil
+		}
+		f, err := p.c.libraryAt(p.c.absolute(name))
+		if f != nil && f.why == "" && f.binary.Machine != p.l.machine {
+			f.why = fmt.Sprintf("is for %v, and the program for %v", f.binary.Machine, p.l.machine)
+		}
+		return f, err
+	}
+	var lists []*dirList
+	if !by.binary.HasRunpath {
+		// Of everyone in the chain that has no RUNPATH, and of the program in any case.
+		sawMain := false
+		for o := by; o != nil; o = o.by {
+			if o.binary.Rpath != "" {
+				lists = append(lists, p.dirs(o, o.binary.Rpath, ":"))
+			}
+			sawMain = sawMain || o == p.main
+		}
+		if !sawMain && p.main.binary.Rpath != "" {
+			lists = append(lists, p.dirs(p.main, p.main.binary.Rpath, ":"))
+		}
+	}
+	if paths := p.c.env["LD_LIBRARY_PATH"]; paths != "" {
+		lists = append(lists, p.dirs(p.main, paths, ":;"))
+	}
+	if by.binary.Runpath != "" {
+		lists = append(lists, p.dirs(by, by.binary.Runpath, ":"))
+	}
+	for _, list := range lists {
+		if f, err := p.c.searchDirs(list, p.l.machine, name); f != nil || err != nil {
+			return f, err
+		}
+	}
+	for _, cached := range p.l.cache[name] {
+		if by.binary.NoDefaultLib && slices.Contains(p.l.defaultDirs, "/"+parentOf(strings.TrimPrefix(cached, "/"))) {
+			continue
+		}
+		f, err := p.c.libraryAt(p.c.absolute(cached))
+		if err != nil || f != nil && (f.why != "" || f.binary.Machine == p.l.machine) {
+			return f, err
+		}
+	}
+	if by.binary.NoDefaultLib {
+		return nil, nil
+	}
+	return p.c.searchDirs(p.c.dirList(p.l.defaultDirs), p.l.machine, name)
+}
+
+// expand replaces $ORIGIN, $LIB and $PLATFORM. It is not ok where an entry has to be left out.
+func (p *loading) expand(o *object, s string) (string, bool) {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(s, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String(), true
+		}
+		name, rest := "", after
+		if braced, ok := strings.CutPrefix(after, "{"); ok {
+			if inner, behind, ok := strings.Cut(braced, "}"); ok {
+				name, rest = inner, behind
+			}
+		} else {
+			end := strings.IndexFunc(after, func(r rune) bool {
+				return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_'
+			})
+			if end < 0 {
+				end = len(after)
+			}
+			name, rest = after[:end], after[end:]
+		}
+		switch name {
+		case "ORIGIN":
+			b.WriteString(o.origin)
+		case "LIB":
+			b.WriteString(p.l.lib)
+		case "PLATFORM":
+			platform := p.l.machine.platform()
+			if platform == "" {
+				return "", false
+			}
+			b.WriteString(platform)
+		default: // it stays as it is
+			b.WriteByte('$')
+			rest = after
+		}
+		s = rest
+	}
+}
+
+// dirList are directories that are searched one after the other. Equal ones are one.
+type dirList struct {
+	dirs []string // without the slash before
+}
+
+func (c *checker) dirList(dirs []string) *dirList {
+	key := strings.Join(dirs, "\x00")
+	if l := c.dirLists[key]; l != nil {
+		return l
+	}
+	l := &dirList{}
+	for _, d := range dirs {
+		l.dirs = append(l.dirs, c.absolute(strings.TrimRight(d, "/")))
+	}
+	c.dirLists[key] = l
+	return l
+}
+
+// dirs are the directories of a search path, in which an empty one is the current one.
+func (p *loading) dirs(o *object, searched, separators string) *dirList {
+	var dirs []string
+	for _, dir := range splitAny(searched, separators) {
+		if dir, ok := p.expand(o, cmp.Or(dir, ".")); ok {
+			dirs = append(dirs, dir)
+		}
+	}
+	return p.c.dirList(dirs)
+}
+
+// splitAny is strings.Split at any of the separators.
+func splitAny(s, separators string) []string {
+	var words []string
+	for {
+		i := strings.IndexAny(s, separators)
+		if i < 0 {
+			return append(words, s)
+		}
+		words, s = append(words, s[:i]), s[i+1:]
+	}
+}
+
+type foundKey struct {
+	list    *dirList
+	machine machine
+	name    string
+}
+
+// searchDirs is the first library of a name in some directories that is for a machine; others are passed over.
+// What is no ELF file at all ends the search, and the program.
+func (c *checker) searchDirs(list *dirList, m machine, name string) (*libFile, error) {
+	key := foundKey{list, m, name}
+	if f, ok := c.found[key]; ok {
+		return f, nil
+	}
+	var found *libFile
+	for _, dir := range list.dirs {
+		f, err := c.libraryAt(strings.TrimPrefix(dir+"/"+name, "/"))
+		if err != nil {
+			return nil, err
+		}
+		if f != nil && (f.why != "" || f.binary.Machine == m) {
+			found = f
+			break
+		}
+	}
+	if found == nil {
+		var err error
+		if found, err = c.searchCapabilities(list, m, name); err != nil {
+			return nil, err
+		}
+	}
+	c.found[key] = found
+	return found, nil
+}
+
+// capabilities are the directories for processors that can do more than the least.
+var capabilities = map[string][]string{
+	"amd64":   {"x86-64-v2", "x86-64-v3", "x86-64-v4"},
+	"ppc64le": {"power9", "power10"},
+	"s390x":   {"z13", "z14", "z15", "z16"},
+}
+
+// searchCapabilities looks where a loader looks only on some processors, in glibc-hwcaps.
+func (c *checker) searchCapabilities(list *dirList, m machine, name string) (*libFile, error) {
+	for _, dir := range list.dirs {
+		for _, capability := range capabilities[m.arch()] {
+			at := strings.TrimPrefix(dir+"/glibc-hwcaps/"+capability+"/"+name, "/")
+			f, err := c.libraryAt(at)
+			if err != nil {
+				return nil, err
+			}
+			if f != nil && (f.why != "" || f.binary.Machine == m) {
+				c.warn(Library, "/"+at, fmt.Sprintf("is the only %q there, and only for processors that are %s", name, capability))
+				return f, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// versions makes sure that libraries have the versions that an object wants of them.
+func (p *loading) versions(o *object) {
+	for _, w := range o.binary.Wanted {
+		if w.Weak {
+			continue
+		}
+		for _, of := range append(p.loaded, p.self) {
+			if !slices.Contains(of.names, w.Library) {
+				continue
+			}
+			if len(of.binary.Defined) > 0 && !slices.Contains(of.binary.Defined, w.Version) {
+				p.fail(o, "%s wants version %s of %s, which %s does not have", o.called(), w.Version, w.Library, of.called())
+			}
+			break
+		}
+	}
+}

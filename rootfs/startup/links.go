@@ -1,0 +1,158 @@
+package startup
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// profileRoots are the store objects whose bin is in PATH.
+func (c *checker) profileRoots() []string {
+	var roots []string
+	for _, dir := range c.pathDirs() {
+		at, err := c.stat(strings.TrimSuffix(dir, "/bin"))
+		if err != nil || dir == at.Path || !strings.HasSuffix(dir, "/bin") {
+			continue
+		}
+		if root := objectOf(at.Path); root == at.Path && root != "" && !slices.Contains(roots, root) {
+			roots = append(roots, root)
+		}
+	}
+	return roots
+}
+
+// fromKernel are the directories that have nothing in an image and something in a container.
+var fromKernel = []string{"proc", "sys", "dev"}
+
+// checkLinks finds links that lead nowhere. In a profile, one to something that is not there is an error,
+// and so is one in PATH; one to another link, which leads nowhere, is that one's fault.
+func (c *checker) checkLinks() error {
+	profiles := append(c.profileRoots(), "run/profile")
+	var inPath []string
+	for _, dir := range c.pathDirs() {
+		if at, err := c.stat(dir); err == nil {
+			inPath = append(inPath, at.Path)
+		}
+	}
+	for e := range c.files.Within("") {
+		if e.Other || !e.IsLink() {
+			continue
+		}
+		if _, err := c.files.Stat(e.Path); err == nil {
+			continue
+		}
+		end, err := c.files.Place(e.Path + "/x")
+		if err == nil && slices.ContainsFunc(fromKernel, func(dir string) bool { return rootfs.Within(dir, end) }) {
+			continue
+		}
+		inProfile := slices.ContainsFunc(profiles, func(root string) bool { return rootfs.Within(root, e.Path) })
+		reason := fmt.Sprintf("leads nowhere: %s", e.Target)
+		switch {
+		case slices.Contains(inPath, parentOf(e.Path)), inProfile && !c.leadsToLink(e):
+			c.errorf(ProfileLink, "/"+e.Path, reason)
+		default:
+			c.warn(Link, "/"+e.Path, reason)
+		}
+	}
+	return nil
+}
+
+// leadsToLink says whether there is another link where a link leads.
+func (c *checker) leadsToLink(e rootfs.LowerEntry) bool {
+	target := e.Target
+	if !strings.HasPrefix(target, "/") {
+		target = parentOf(e.Path) + "/" + target
+	}
+	at, err := c.files.Place(target)
+	if err != nil {
+		return false
+	}
+	next, ok := c.files.Lookup(at)
+	return ok && next.IsLink()
+}
+
+// maxCompared is how many pairs of files are compared by their bytes; more are taken to differ.
+const maxCompared = 64
+
+// checkConflicts finds files of which only one can be seen: two profiles have them,
+// or two of the packages that a profile is made of.
+func (c *checker) checkConflicts() error {
+	compared := 0
+	profiles := c.profileRoots()
+	for i, p := range profiles {
+		for _, over := range profiles[:i] {
+			if err := c.hiddenBy(over, p, &compared); err != nil {
+				return err
+			}
+		}
+		packages := make(map[string]bool)
+		shown := make(map[string]string) // by path below the profile, the package that it comes from
+		for e := range c.files.Within(p) {
+			if !e.IsLink() || !strings.HasPrefix(e.Target, storePrefix) {
+				continue
+			}
+			target := strings.TrimPrefix(e.Target, "/")
+			if root := objectOf(target); strings.TrimPrefix(target, root) == strings.TrimPrefix(e.Path, p) {
+				packages[root] = true
+				shown[strings.TrimPrefix(e.Path, p)] = root
+			}
+		}
+		for other := range packages {
+			for e := range c.files.Within(other) {
+				name := strings.TrimPrefix(e.Path, other)
+				winner := shown[name]
+				if winner == "" || winner == other || e.IsDir() {
+					continue
+				}
+				if err := c.conflict(p+name, winner+name, e.Path, &compared); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// hiddenBy warns of files of one profile that have another's in their place.
+func (c *checker) hiddenBy(over, under string, compared *int) error {
+	for e := range c.files.Within(under) {
+		name := strings.TrimPrefix(e.Path, under)
+		if e.IsDir() || strings.HasPrefix(name, "/manifest.") {
+			continue
+		}
+		if _, ok := c.files.Lookup(over + name); ok {
+			if err := c.conflict("run/profile"+name, over+name, e.Path, compared); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// conflict warns of two files of one name, unless they are the same.
+func (c *checker) conflict(at, winner, loser string, compared *int) error {
+	a, err := c.stat(winner)
+	if err != nil {
+		return nil // another problem
+	}
+	b, err := c.stat(loser)
+	if err != nil || a.Path == b.Path || a.IsDir() || b.IsDir() || a.Other || b.Other {
+		return nil
+	}
+	if a.Size == b.Size && a.Size <= maxRead && *compared < maxCompared {
+		*compared++
+		one, err := c.read(a, a.Size)
+		if err != nil {
+			return err
+		}
+		two, err := c.read(b, b.Size)
+		if err != nil || bytes.Equal(one, two) {
+			return err
+		}
+	}
+	c.warn(Conflict, "/"+at, fmt.Sprintf("is %q, and hides %q", "/"+winner, "/"+loser))
+	return nil
+}

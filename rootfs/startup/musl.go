@@ -1,0 +1,127 @@
+package startup
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// muslOwn are the libraries that musl's loader is itself.
+var muslOwn = []string{"c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."}
+
+// muslPath is where musl looks if it has no file that says something else.
+const muslPath = "/lib:/usr/local/lib:/usr/lib"
+
+// byMusl is what musl's loader does (ldso/dynlink.c of 1.2). It takes the first file of a name, whatever it is,
+// both RPATH and RUNPATH are inherited, sonames count for nothing, and there are no versions.
+func (p *loading) byMusl() (*verdict, error) {
+	system, err := p.muslSystemPath()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range strings.FieldsFunc(p.c.env["LD_PRELOAD"], func(r rune) bool { return r == ' ' || r == ':' || r == '\t' || r == '\n' }) {
+		o, err := p.muslNeed(p.main, name, system)
+		if err != nil {
+			return nil, err
+		}
+		if o == nil || o.why != "" { // which makes no difference to the program
+			p.c.warn(Preload, name, "LD_PRELOAD names it, and no program of "+p.l.machine.String()+" can load it")
+		}
+	}
+	for i := 0; i < len(p.loaded); i++ {
+		o := p.loaded[i]
+		for _, name := range o.binary.Needed {
+			had, err := p.muslNeed(o, name, system)
+			switch {
+			case err != nil:
+				return nil, err
+			case had == nil:
+				p.lacks(o, name)
+			case had.why != "":
+				p.fail(o, "needs %q for %s, and %q %s", name, o.called(), "/"+had.path, had.why)
+			}
+		}
+	}
+	return p.finish(), nil
+}
+
+// muslSystemPath is what etc/ld-musl-ARCH.path says, beside the directory that the loader is in.
+func (p *loading) muslSystemPath() (string, error) {
+	name := strings.TrimSuffix(path.Base(p.self.at), ".1")
+	name = strings.TrimSuffix(name, ".so")
+	if !strings.HasPrefix(name, "ld-musl-") {
+		name = "ld-musl-" + p.l.machine.platform()
+	}
+	file := path.Join("/", parentOf(parentOf(p.self.at)), "etc", name+".path")
+	e, err := p.c.stat(strings.TrimPrefix(file, "/"))
+	if err != nil {
+		return muslPath, nil
+	}
+	b, err := p.c.read(e, maxRead)
+	return string(b), err
+}
+
+func (p *loading) muslNeed(by *object, name, system string) (*object, error) {
+	if rest, ok := strings.CutPrefix(name, "lib"); ok && slices.ContainsFunc(muslOwn, func(own string) bool { return strings.HasPrefix(rest, own) }) {
+		return p.self, nil
+	}
+	var f *libFile
+	var err error
+	if strings.Contains(name, "/") {
+		f, err = p.c.libraryAt(p.c.absolute(name))
+	} else {
+		for _, o := range p.loaded {
+			if len(o.names) > 0 && o.names[0] == name {
+				return o, nil
+			}
+		}
+		f, err = p.muslFind(by, name, system)
+	}
+	if f == nil || err != nil {
+		return nil, err
+	}
+	for _, o := range append(p.loaded, p.self) {
+		if o.path == f.path {
+			if !strings.Contains(name, "/") && o != p.self && len(o.names) == 0 {
+				o.names = []string{name}
+			}
+			return o, nil
+		}
+	}
+	o := &object{libFile: *f, by: by, origin: "/" + parentOf(f.at)}
+	if !strings.Contains(name, "/") {
+		o.names = []string{name}
+	}
+	if o.why == "" && o.binary.Machine != p.l.machine {
+		o.why = fmt.Sprintf("is for %v, and the program for %v", o.binary.Machine, p.l.machine)
+	}
+	if o.why == "" {
+		p.loaded = append(p.loaded, o)
+	}
+	return o, nil
+}
+
+// muslFind takes the first file of a name.
+func (p *loading) muslFind(by *object, name, system string) (*libFile, error) {
+	paths := []string{p.c.env["LD_LIBRARY_PATH"]}
+	for o := by; o != nil; o = o.by {
+		searched := o.binary.Rpath
+		if o.binary.HasRunpath {
+			searched = o.binary.Runpath
+		}
+		origin := strings.NewReplacer("$ORIGIN", o.origin, "${ORIGIN}", o.origin)
+		if searched = origin.Replace(searched); !strings.Contains(searched, "$") { // else it is ignored
+			paths = append(paths, searched)
+		}
+	}
+	for _, searched := range append(paths, system) {
+		for dir := range strings.FieldsFuncSeq(searched, func(r rune) bool { return r == ':' || r == '\n' }) {
+			f, err := p.c.libraryAt(p.c.absolute(dir + "/" + name))
+			if f != nil || err != nil {
+				return f, err
+			}
+		}
+	}
+	return nil, nil
+}

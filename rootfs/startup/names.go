@@ -1,0 +1,89 @@
+package startup
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+const (
+	storeDir    = "nix/store"
+	storePrefix = "/" + storeDir + "/"
+	digestLen   = 32
+	maxBase     = digestLen + 1 + 211 // of a store object's name
+	maxNamed    = 50_000              // different ones in one source
+)
+
+// findNames looks for names of store objects in a reader that does not fail.
+func (c *contents) findNames(e rootfs.Entry, r *strings.Reader) {
+	f := nameFinder{found: func(base string) { c.name(base, e.Path) }}
+	_, _ = r.WriteTo(&f)
+	f.end()
+}
+
+func (c *contents) name(base, path string) {
+	if _, ok := c.Names[base]; !ok && len(c.Names) < maxNamed {
+		c.Names[base] = storeNaming{path}
+	}
+}
+
+// nameFinder is a writer that finds /nix/store/<digest>-<name> in what is written, wherever that is cut.
+type nameFinder struct {
+	found func(base string)
+	buf   []byte // what may be the beginning of one
+}
+
+// Write implements io.Writer. It never fails.
+func (f *nameFinder) Write(p []byte) (int, error) {
+	f.buf = append(f.buf, p...)
+	f.scan(false)
+	return len(p), nil
+}
+
+// end says that nothing follows.
+func (f *nameFinder) end() { f.scan(true) }
+
+func (f *nameFinder) scan(last bool) {
+	b := f.buf
+	for {
+		i := bytes.Index(b, []byte(storePrefix))
+		if i < 0 {
+			b = b[max(0, len(b)-len(storePrefix)+1):]
+			break
+		}
+		b = b[i:]
+		if len(b) < len(storePrefix)+maxBase && !last {
+			break
+		}
+		b = b[len(storePrefix):]
+		if base := baseName(b); base != "" {
+			f.found(base)
+		}
+	}
+	f.buf = append(f.buf[:0], b...)
+}
+
+// baseName is the base name of a store object that b begins with, or "".
+func baseName(b []byte) string {
+	if len(b) < digestLen+2 || b[digestLen] != '-' {
+		return ""
+	}
+	for _, c := range b[:digestLen] {
+		if strings.IndexByte("0123456789abcdfghijklmnpqrsvwxyz", c) < 0 {
+			return ""
+		}
+	}
+	end := digestLen + 1
+	for end < len(b) && end < maxBase && isNameByte(b[end]) {
+		end++
+	}
+	if end == digestLen+1 {
+		return ""
+	}
+	return string(b[:end])
+}
+
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("+-._?=", c) >= 0
+}
