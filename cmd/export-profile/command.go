@@ -31,6 +31,7 @@ func commands() []command {
 		{"closure", "[flags]", "list what a profile needs, with sizes", closureHelp, setupClosure},
 		{"why", "[flags] [FROM] TO", "show what brings something into a closure", whyHelp, setupWhy},
 		{"plan", "[flags]", "show what image would do, layer by layer", planHelp, setupPlan},
+		{"check", "[flags] [IMAGE]", "find out what would not start in an image", checkHelp, setupCheck},
 		{"cache", "[flags] [prune]", "show what is kept from run to run, or remove some of it", cacheHelp, setupCache},
 		{"verify", "[flags] IMAGE", "find out whether an image is what it says it is", verifyHelp, setupVerify},
 		{"version", "", "say which version this is", versionHelp, setupVersion},

@@ -192,6 +192,11 @@ func parseCreated(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
+	return parseTime("--created", s)
+}
+
+// parseTime parses what a flag says.
+func parseTime(flag, s string) (time.Time, error) {
 	if s == "now" {
 		return time.Now().UTC().Truncate(time.Second), nil
 	}
@@ -200,8 +205,8 @@ func parseCreated(s string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return time.Time{}, usagef("as in --created 2024-05-01T12:00:00Z, --created 1714564800 or --created now",
-			"--created %q: not a time", s)
+		return time.Time{}, usagef(fmt.Sprintf("as in %[1]s 2024-05-01T12:00:00Z, %[1]s 1714564800 or %[1]s now", flag),
+			"%s %q: not a time", flag, s)
 	}
 	return t.UTC(), nil
 }

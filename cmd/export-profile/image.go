@@ -54,6 +54,8 @@ type imageOptions struct {
 	digestFile  string
 	verifyCache bool
 	sync        bool
+	check       bool
+	checkFlags
 
 	stdout io.Writer // for an image that goes there
 }
@@ -74,6 +76,8 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
+	fs.BoolVar(&o.check, "check", false, "make no image with something in it that would not start, as export-profile check finds it; exit 3")
+	o.checkFlags.flags(fs)
 	o.fileFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
@@ -123,6 +127,18 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	if o.check {
+		image, err := o.image()
+		if err == nil {
+			err = o.complete(&image, all, say)
+		}
+		if err == nil {
+			err = o.refuse(ctx, all, image, say)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := writeTar(ctx, t, say, all, file, compression, o.sync); err != nil {
 		return err
 	}
@@ -168,16 +184,13 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	}
 	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
 
-	if image.Platform, err = platformOf(image.Platform, all.arch, say); err != nil {
+	if err := o.complete(&image, all, say); err != nil {
 		return err
 	}
-	all.under.under(&image, all.base)
-	image.Platform.OSVersion = cmp.Or(o.config.osVersion, image.Platform.OSVersion)
-	if o.config.osFeatures != nil {
-		image.Platform.OSFeatures = o.config.osFeatures
-	}
-	if o.user != "" {
-		image.Config.User = all.user.ID()
+	if o.check {
+		if err := o.refuse(ctx, all, image, say); err != nil {
+			return err
+		}
 	}
 	layering.BaseLayers = all.under.layers()
 	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
@@ -267,6 +280,22 @@ func (o *imageOptions) image() (ocilayout.Image, error) {
 		}
 	}
 	return image, nil
+}
+
+// complete adds to an image what only all its files say.
+func (o *imageOptions) complete(image *ocilayout.Image, all *assembled, say *speaker) (err error) {
+	if image.Platform, err = platformOf(image.Platform, all.arch, say); err != nil {
+		return err
+	}
+	all.under.under(image, all.base)
+	image.Platform.OSVersion = cmp.Or(o.config.osVersion, image.Platform.OSVersion)
+	if o.config.osFeatures != nil {
+		image.Platform.OSFeatures = o.config.osFeatures
+	}
+	if o.user != "" {
+		image.Config.User = all.user.ID()
+	}
+	return nil
 }
 
 // parseCompression is what --compression says, or the usual one if that is nothing.

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs/startup"
+)
+
+const checkHelp = `examples:
+  export-profile check
+  export-profile check --profile ./result --user app:1000 --entrypoint hello
+  export-profile check --from hello.export --add etc:/etc/hello --json
+  export-profile check oci:hello:v1
+
+Finds out what would not start in the image that image would make with the same flags, or in a finished one.
+Nothing is built and nothing is run.
+
+Errors are programs of PATH and entrypoints whose ELF interpreter, libraries or #! interpreter are not found
+as kernel and dynamic loader look for them, a user who is not known, certificates that cannot be decoded or
+are all expired, and links of the profile that lead nowhere. Warnings are the same for what PATH does not reach,
+other links that lead nowhere, names of store paths that are not there, and files that hide another package's.
+The exit status is 3 if there are errors. What a program opens or starts once it runs is not known.
+`
+
+// checkFlags say how an image is checked.
+type checkFlags struct{ time string }
+
+func (c *checkFlags) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.time, "check-time", "", "certificates have to be valid at `TIME`: RFC 3339, seconds since the epoch, or now (default now)")
+}
+
+// at is the time at which certificates have to be valid.
+func (c *checkFlags) at() (time.Time, error) {
+	if c.time == "" {
+		return time.Now(), nil
+	}
+	return parseTime("--check-time", c.time)
+}
+
+type checkOptions struct {
+	imageOptions
+}
+
+func setupCheck(fs *pflag.FlagSet) runFunc {
+	o := &checkOptions{}
+	o.assembly.flags(fs)
+	o.config.flags(fs)
+	o.under.flags(fs)
+	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
+	o.checkFlags.flags(fs)
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		switch len(args) {
+		case 0:
+			return o.run(ctx, t)
+		case 1:
+			if other := changedBesides(fs, "cache", "no-cache", "platform", "check-time", "json", "quiet", "debug"); other != "" {
+				return usagef("leave it out, or leave out "+args[0], "--%s is about an image that is to be made, and %q is a finished one", other, args[0])
+			}
+			return o.runFinished(ctx, t, args[0])
+		}
+		return usagef("as in export-profile check oci:hello:v1", "check: want one image at most, not %d", len(args))
+	}
+}
+
+// changedBesides is a flag that was given and is none of these, or "".
+func changedBesides(fs *pflag.FlagSet, names ...string) string {
+	found := ""
+	fs.Visit(func(f *pflag.Flag) {
+		for _, name := range names {
+			if f.Name == name {
+				return
+			}
+		}
+		found = f.Name
+	})
+	return found
+}
+
+// run checks what image would make.
+func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
+	say := o.speaker(t)
+	defer say.close()
+	image, err := o.image()
+	if err != nil {
+		return err
+	}
+	o.under.platform = image.Platform
+	all, store, err := o.assemble(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	if err := o.complete(&image, all, say); err != nil {
+		return err
+	}
+	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), say, true)
+	if err != nil {
+		return err
+	}
+	return o.printReport(t, report)
+}
+
+// runFinished checks an image that is finished.
+func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string) error {
+	say := o.speaker(t)
+	defer say.close()
+	at, err := parseSource("image", "as in export-profile check oci:hello:v1", word)
+	if err != nil {
+		return err
+	}
+	var platform ispec.Platform
+	if o.platform != "" {
+		if platform, err = parsePlatform(o.platform); err != nil {
+			return err
+		}
+	}
+	image, err := ocilayout.ReadBase(ctx, at.Dir, at.Tag, platform)
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
+	}
+	if err != nil {
+		return err
+	}
+	reading := say.progress("reading image", image.Size())
+	tree, err := image.Tree(ctx, ocilayout.BaseOptions{Facts: o.facts(), Hash: narHash, Progress: reading.add})
+	reading.done()
+	if err != nil {
+		return err
+	}
+	finished := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
+	finished.Config = startConfig(image.Config.Config, image.Config.Architecture)
+	report, err := o.checkImage(ctx, finished, 0, say, true)
+	if err != nil {
+		return err
+	}
+	return o.printReport(t, report)
+}
+
+// layerSources are where the contents of an image's files are.
+func layerSources(ctx context.Context, image *ocilayout.Base) []startup.Source {
+	var sources []startup.Source
+	for i, l := range image.Layers {
+		sources = append(sources, startup.Source{Name: l.Descriptor.Digest.String(), Key: l.DiffID.String(), Tree: image.Contents(ctx, i)})
+	}
+	return sources
+}
+
+func startConfig(c ispec.ImageConfig, arch string) startup.Config {
+	return startup.Config{
+		Architecture: arch, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, User: c.User, WorkingDir: c.WorkingDir,
+	}
+}
+
+// toCheck is what is to be written, and what a process begins with.
+func (a *assembled) toCheck(ctx context.Context, image ocilayout.Image) *startup.Image {
+	all := &startup.Image{Lower: a.under.lower(), Parts: a.parts, Config: startConfig(image.Config, image.Platform.Architecture)}
+	if a.under != nil {
+		all.LowerSources = layerSources(ctx, a.under.image)
+	}
+	for _, l := range a.top.Layers {
+		all.Layers = append(all.Layers, startup.Layer{Part: l.Part, Hidden: l.Hidden})
+	}
+	return all
+}
+
+// checkImage checks an image; names of store paths are looked for in all its bytes if that is wanted.
+func (o *imageOptions) checkImage(ctx context.Context, image *startup.Image, size int64, say *speaker, names bool) (*startup.Report, error) {
+	at, err := o.checkFlags.at()
+	if err != nil {
+		return nil, err
+	}
+	checking := say.progress("checking", size)
+	defer checking.done()
+	return startup.Check(ctx, image, startup.Options{Time: at, References: names, Facts: o.facts(), Progress: checking.add})
+}
+
+// printReport prints all that was found.
+func (o *checkOptions) printReport(t terminal, r *startup.Report) error {
+	if o.json {
+		if err := printJSON(t.out, newCheckResult(r)); err != nil {
+			return err
+		}
+	} else {
+		var b strings.Builder
+		for _, p := range r.Errors {
+			fmt.Fprintf(&b, "error: %v\n", p)
+		}
+		for _, p := range r.Warnings {
+			fmt.Fprintf(&b, "warning: %v\n", p)
+		}
+		fmt.Fprintf(&b, "%s in PATH, %s, %s\n", count(r.Programs, "program"), count(len(r.Errors), "error"), count(len(r.Warnings), "warning"))
+		if _, err := fmt.Fprint(t.out, b.String()); err != nil {
+			return err
+		}
+	}
+	if n := len(r.Errors); n > 0 {
+		return &foundError{"check: " + count(n, "error")}
+	}
+	return nil
+}
+
+// checkResult is a report as JSON.
+type checkResult struct {
+	Programs int               `json:"programs"`
+	Errors   []startup.Problem `json:"errors"`
+	Warnings []startup.Problem `json:"warnings"`
+}
+
+func newCheckResult(r *startup.Report) checkResult {
+	return checkResult{r.Programs, append([]startup.Problem{}, r.Errors...), append([]startup.Problem{}, r.Warnings...)}
+}
+
+// refuse checks an image before it is made, and says what is wrong if it does not ship.
+func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayout.Image, say *speaker) error {
+	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), say, false)
+	if err != nil {
+		return err
+	}
+	for _, p := range report.Errors {
+		say.line("error: %v", []any{p})
+	}
+	if n := len(report.Errors); n > 0 {
+		return &foundError{fmt.Sprintf("check: %s; nothing was written", count(n, "error"))}
+	}
+	if n := len(report.Warnings); n > 0 {
+		say.notef("check: %s, which export-profile check shows with the same flags", count(n, "warning"))
+	}
+	return nil
+}
