@@ -29,6 +29,7 @@ var layers = map[string][]string{
 	"profile/exportstore": {"profile", "profile/decompress", "profile/input", "profile/nar", "rootfs"},
 	"profile/binarycache": {"profile", "profile/decompress", "profile/nar", "profile/spool", "rootfs"},
 	"profile/nixdb":       {"profile", "rootfs"},
+	"profile/sbom":        {"profile"},
 	"profile/scan":        {"profile", "profile/nar", "rootfs"},
 	"profile/tarstore":    {"profile", "profile/input", "profile/scan", "rootfs"},
 	"profile/storetest":   {"profile", "profile/nar", "profile/references", "rootfs"},
@@ -52,6 +53,7 @@ var rooms = map[string][]string{
 		"github.com/klauspost/compress", "github.com/mikelolasagasti/xz",
 		"github.com/andybalholm/brotli", "github.com/pierrec/lz4/v4",
 	},
+	"profile/sbom": {"github.com/spdx/tools-golang/spdx/v2", "github.com/CycloneDX/cyclonedx-go"},
 	"profile/storetest": { // writes what the others read
 		"github.com/google/go-cmp", "github.com/klauspost/compress", "github.com/andybalholm/brotli",
 		"github.com/pierrec/lz4/v4", "zombiezen.com/go/sqlite",

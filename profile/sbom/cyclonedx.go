@@ -1,0 +1,75 @@
+package sbom
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	cdx "github.com/CycloneDX/cyclonedx-go"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// Names of properties.
+const (
+	storePathProperty = "nix:store_path"
+	narHashProperty   = "nix:nar_hash"
+	narSizeProperty   = "nix:nar_size"
+	layerProperty     = "oci:layer_digest"
+)
+
+// writeCycloneDX is about the image, which depends on the roots, or else about the roots; a store path is its own reference.
+func writeCycloneDX(w io.Writer, c *profile.Closure, i Image) error {
+	bom := cdx.NewBOM()
+	bom.SerialNumber = "urn:uuid:" + uuid(CycloneDX, c, i)
+	subject := cdx.Component{BOMRef: "closure", Type: cdx.ComponentTypeApplication, Name: name(c)}
+	if i.Digest != "" {
+		subject = cdx.Component{
+			BOMRef: i.Digest, Type: cdx.ComponentTypeContainer, Name: name(c), Version: i.Digest,
+			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: strings.TrimPrefix(i.Digest, "sha256:")}},
+		}
+	}
+	bom.Metadata = &cdx.Metadata{
+		Timestamp: i.created(),
+		Tools: &cdx.ToolsChoice{Components: &[]cdx.Component{ // of no version: it may make no difference
+			{Type: cdx.ComponentTypeApplication, Name: "export-profile"},
+		}},
+		Component: &subject,
+	}
+	components := []cdx.Component{}
+	dependencies := []cdx.Dependency{dependency(subject.BOMRef, c.Roots)}
+	for _, info := range c.Infos {
+		name, version := split(info.Path)
+		component := cdx.Component{
+			BOMRef: string(info.Path), Type: cdx.ComponentTypeLibrary, // which is what is to be said if it is not known
+			Name: name, Version: version, PackageURL: packageURL(info.Path),
+		}
+		properties := []cdx.Property{{Name: storePathProperty, Value: string(info.Path)}}
+		if info.NarHash.Known() {
+			component.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: info.NarHash.Hex()}}
+			properties = append(properties, cdx.Property{Name: narHashProperty, Value: info.NarHash.SRI()})
+		}
+		properties = append(properties, cdx.Property{Name: narSizeProperty, Value: strconv.FormatInt(info.NarSize, 10)})
+		if layer := i.Layers[info.Path]; layer != "" {
+			properties = append(properties, cdx.Property{Name: layerProperty, Value: layer})
+		}
+		component.Properties = &properties
+		components = append(components, component)
+		dependencies = append(dependencies, dependency(component.BOMRef, references(info)))
+	}
+	bom.Components = &components
+	bom.Dependencies = &dependencies
+	return cdx.NewBOMEncoder(w, cdx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(bom, cdx.SpecVersion1_6)
+}
+
+func dependency(of string, on []profile.Path) cdx.Dependency {
+	d := cdx.Dependency{Ref: of}
+	if len(on) > 0 {
+		refs := make([]string, len(on))
+		for k, p := range on {
+			refs[k] = string(p)
+		}
+		d.Dependencies = &refs
+	}
+	return d
+}

@@ -1,0 +1,230 @@
+package sbom
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	cdx "github.com/CycloneDX/cyclonedx-go"
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/spdx/tools-golang/spdx/v2/v2_3"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+var update = flag.Bool("update", false, "write the documents into testdata")
+
+func path(t *testing.T, base string) profile.Path {
+	t.Helper()
+	p, err := profile.ParseBase(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// closure has a self-reference, names with all that is odd, a hash that is not known, and two roots.
+func closure(t *testing.T) *profile.Closure {
+	t.Helper()
+	hash, err := profile.ParseHash("sha256:" + strings.Repeat("ab", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lib := path(t, "6821dyl8slsfcylbd6mxghxdqg9f36w9-gtk+3-3.24.38_rc1")
+	hello := path(t, "fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0")
+	odd := path(t, "72nvywr0x8jnb2rfhg1rqhz1wvy5s06b--1?x=y")
+	return &profile.Closure{
+		Roots: []profile.Path{hello, odd},
+		Infos: []*profile.Info{
+			{Path: lib, NarHash: hash, NarSize: 1840, References: []profile.Path{lib}},
+			{Path: odd, NarSize: 96},
+			{Path: hello, NarHash: hash, NarSize: 10864, References: []profile.Path{lib, hello}},
+		},
+	}
+}
+
+func image(c *profile.Closure) Image {
+	layer := "sha256:" + strings.Repeat("22", 32)
+	return Image{
+		Digest:  "sha256:" + strings.Repeat("11", 32),
+		Created: time.Date(2024, 2, 29, 12, 0, 0, 999, time.FixedZone("", 3600)),
+		Layers:  map[profile.Path]string{c.Infos[0].Path: layer, c.Infos[2].Path: layer},
+	}
+}
+
+// schemas are the published ones.
+func schemas(t *testing.T) map[Format]*jsonschema.Schema {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	dir := filepath.Join(strings.TrimSpace(string(out)), "schema")
+	compiler := jsonschema.NewCompiler()
+	for url, name := range map[string]string{
+		"http://spdx.org/rdf/terms/2.3":                    "testdata/spdx-2.3.schema.json",
+		"http://cyclonedx.org/schema/bom-1.6.schema.json":  filepath.Join(dir, "bom-1.6.schema.json"),
+		"http://cyclonedx.org/schema/spdx.schema.json":     filepath.Join(dir, "spdx.schema.json"),
+		"http://cyclonedx.org/schema/jsf-0.82.schema.json": filepath.Join(dir, "jsf-0.82.schemax.json"),
+	} {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := jsonschema.UnmarshalJSON(f)
+		f.Close()
+		if err == nil {
+			err = compiler.AddResource(url, doc)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return map[Format]*jsonschema.Schema{
+		SPDX:      compiler.MustCompile("http://spdx.org/rdf/terms/2.3"),
+		CycloneDX: compiler.MustCompile("http://cyclonedx.org/schema/bom-1.6.schema.json"),
+	}
+}
+
+// TestWrite compares documents with those in testdata, and validates them against the published schemas.
+func TestWrite(t *testing.T) {
+	schema := schemas(t)
+	c := closure(t)
+	for _, tt := range []struct {
+		name   string
+		format Format
+		image  Image
+	}{
+		{"image", SPDX, image(c)},
+		{"image", CycloneDX, image(c)},
+		{"closure", SPDX, Image{}},
+		{"closure", CycloneDX, Image{}},
+	} {
+		var b bytes.Buffer
+		if err := tt.format.Write(&b, c, tt.image); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b.Bytes()))
+		if err == nil {
+			err = schema[tt.format].Validate(doc)
+		}
+		if err != nil {
+			t.Errorf("%s of the %s: %v", tt.format, tt.name, err)
+		}
+		golden := "testdata/" + tt.name + tt.format.Extension()
+		if *update {
+			if err := os.WriteFile(golden, b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), b.String()); diff != "" {
+			t.Errorf("%s of the %s (-%s +got):\n%s", tt.format, tt.name, golden, diff)
+		}
+	}
+}
+
+// TestSchemasRefuse makes sure that the schemas would say if something was wrong.
+func TestSchemasRefuse(t *testing.T) {
+	schema := schemas(t)
+	c := closure(t)
+	for f, from := range map[Format]string{SPDX: `"SPDX-2.3"`, CycloneDX: `"1.6"`} {
+		var b bytes.Buffer
+		if err := f.Write(&b, c, image(c)); err != nil {
+			t.Fatal(err)
+		}
+		broken := strings.Replace(b.String(), from, "16", 1)
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(broken))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema[f].Validate(doc); err == nil {
+			t.Errorf("%s: the schema takes %s", f, broken[:60])
+		}
+	}
+}
+
+// TestReadAgain: the libraries read what they have written, and every reference is one to what is there.
+func TestReadAgain(t *testing.T) {
+	c := closure(t)
+	var b bytes.Buffer
+	if err := SPDX.Write(&b, c, image(c)); err != nil {
+		t.Fatal(err)
+	}
+	var doc v2_3.Document
+	if err := json.Unmarshal(b.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{"DOCUMENT": true}
+	for _, p := range doc.Packages {
+		id := string(p.PackageSPDXIdentifier)
+		if there[id] {
+			t.Errorf("%q is there twice", id)
+		}
+		there[id] = true
+	}
+	for _, r := range doc.Relationships {
+		if !there[string(r.RefA.ElementRefID)] || !there[string(r.RefB.ElementRefID)] {
+			t.Errorf("%v is about what is not there", r)
+		}
+	}
+	b.Reset()
+	if err := CycloneDX.Write(&b, c, image(c)); err != nil {
+		t.Fatal(err)
+	}
+	bom := new(cdx.BOM)
+	if err := cdx.NewBOMDecoder(&b, cdx.BOMFileFormatJSON).Decode(bom); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(*bom.Components); got != len(c.Infos) {
+		t.Errorf("%d components; want %d", got, len(c.Infos))
+	}
+}
+
+func TestUUID(t *testing.T) {
+	c := closure(t)
+	seen := make(map[string]string)
+	other := *c
+	other.Roots = c.Roots[:1]
+	for name, id := range map[string]string{
+		"SPDX of the image":      uuid(SPDX, c, image(c)),
+		"CycloneDX of the image": uuid(CycloneDX, c, image(c)),
+		"closure":                uuid(SPDX, c, Image{}),
+		"other roots":            uuid(SPDX, &other, Image{}),
+	} {
+		if had := seen[id]; had != "" {
+			t.Errorf("%s has the UUID of %s", name, had)
+		}
+		seen[id] = name
+		if len(id) != 36 || id[14] != '8' || !strings.ContainsRune("89ab", rune(id[19])) {
+			t.Errorf("%s: %q is not a UUID of version 8", name, id)
+		}
+	}
+	again := Image{Digest: image(c).Digest}
+	if uuid(SPDX, &other, again) != uuid(SPDX, c, image(c)) {
+		t.Error("an image's UUID depends on more than its digest")
+	}
+}
+
+func TestPackageURL(t *testing.T) {
+	for _, tt := range []struct{ base, want string }{
+		{"6821dyl8slsfcylbd6mxghxdqg9f36w9-gtk+3-3.24", "pkg:nix/gtk%2B3@3.24"},
+		{"6821dyl8slsfcylbd6mxghxdqg9f36w9-user-environment", "pkg:nix/user-environment"},
+		{"6821dyl8slsfcylbd6mxghxdqg9f36w9--1", "pkg:nix/-1"},
+		{"6821dyl8slsfcylbd6mxghxdqg9f36w9-a-1?b=c", "pkg:nix/a@1%3Fb%3Dc"},
+	} {
+		if got := packageURL(path(t, tt.base)); got != tt.want {
+			t.Errorf("packageURL(%q) = %q; want %q", tt.base, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package sbom
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+
+	"github.com/spdx/tools-golang/spdx/v2/common"
+	"github.com/spdx/tools-golang/spdx/v2/v2_3"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+const noAssertion = "NOASSERTION"
+
+// Types of external references that are not in the specification, which allows others.
+const (
+	storePathType = "nix-store-path"
+	layerType     = "oci-layer"
+)
+
+// spdxImage is the identifier of the image, which no store path has.
+const spdxImage = "Image"
+
+// spdxID is an object's identifier: its hash, so that no two have the same, and its name.
+func spdxID(p profile.Path) common.ElementID {
+	return common.ElementID(strings.Map(func(r rune) rune {
+		if r == '+' || r == '_' || r == '?' || r == '=' {
+			return '-'
+		}
+		return r
+	}, p.Base()))
+}
+
+// writeSPDX describes the image, which contains all store paths, or else the roots; a reference is DEPENDS_ON.
+func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
+	doc := v2_3.Document{
+		SPDXVersion:       v2_3.Version,
+		DataLicense:       v2_3.DataLicense,
+		SPDXIdentifier:    "DOCUMENT",
+		DocumentName:      name(c),
+		DocumentNamespace: "https://spdx.org/spdxdocs/" + escape(name(c)) + "-" + uuid(SPDX, c, i),
+		CreationInfo: &v2_3.CreationInfo{
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: "export-profile"}}, // of no version: it may make no difference
+			Created:  i.created(),
+		},
+	}
+	relate := func(a common.ElementID, how string, b common.ElementID) {
+		doc.Relationships = append(doc.Relationships, &v2_3.Relationship{
+			RefA: common.DocElementID{ElementRefID: a}, RefB: common.DocElementID{ElementRefID: b}, Relationship: how,
+		})
+	}
+	if i.Digest != "" {
+		doc.Packages = append(doc.Packages, spdxPackage(v2_3.Package{
+			PackageName:           name(c),
+			PackageSPDXIdentifier: spdxImage,
+			PackageVersion:        i.Digest,
+			PackageChecksums:      []common.Checksum{{Algorithm: common.SHA256, Value: strings.TrimPrefix(i.Digest, "sha256:")}},
+			PackageComment:        "the checksum is the digest of the image's manifest",
+			PrimaryPackagePurpose: "CONTAINER",
+		}))
+		relate("DOCUMENT", common.TypeRelationshipDescribe, spdxImage)
+	} else {
+		for _, root := range c.Roots {
+			relate("DOCUMENT", common.TypeRelationshipDescribe, spdxID(root))
+		}
+	}
+	for _, info := range c.Infos {
+		name, version := split(info.Path)
+		p := v2_3.Package{
+			PackageName:           name,
+			PackageSPDXIdentifier: spdxID(info.Path),
+			PackageVersion:        version,
+			PackageFileName:       string(info.Path),
+			PackageExternalReferences: []*v2_3.PackageExternalReference{
+				{Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: packageURL(info.Path)},
+				{Category: common.CategoryOther, RefType: storePathType, Locator: string(info.Path)},
+			},
+		}
+		if info.NarHash.Known() {
+			p.PackageChecksums = []common.Checksum{{Algorithm: common.SHA256, Value: info.NarHash.Hex()}}
+			p.PackageComment = "the checksum is that of the store path's NAR"
+		}
+		if layer := i.Layers[info.Path]; layer != "" {
+			p.PackageExternalReferences = append(p.PackageExternalReferences,
+				&v2_3.PackageExternalReference{Category: common.CategoryOther, RefType: layerType, Locator: layer})
+		}
+		doc.Packages = append(doc.Packages, spdxPackage(p))
+		if i.Digest != "" {
+			relate(spdxImage, common.TypeRelationshipContains, spdxID(info.Path))
+		}
+		for _, r := range references(info) {
+			relate(spdxID(info.Path), common.TypeRelationshipDependsOn, spdxID(r))
+		}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(&doc)
+}
+
+// spdxPackage adds what is to be said of all packages.
+func spdxPackage(p v2_3.Package) *v2_3.Package {
+	p.PackageSupplier = &common.Supplier{Supplier: noAssertion}
+	p.PackageDownloadLocation = noAssertion
+	p.PackageLicenseConcluded = noAssertion
+	p.PackageLicenseDeclared = noAssertion
+	p.PackageCopyrightText = noAssertion
+	return &p
+}
