@@ -25,6 +25,8 @@ type Base struct {
 	Layers []Kept
 	// Lost is what of the config no OCI image has, for people.
 	Lost []string
+	// Manifest and ConfigBlob are what an image has beside its layers.
+	Manifest, ConfigBlob ispec.Descriptor
 
 	open OpenBlob
 }
@@ -54,12 +56,24 @@ var layerTypes = map[string]string{
 // ReadBase reads an image in a layout by its tag or full name, as ReadPrevious does.
 // Of an index it is the image for a platform, which no other image may be for, either.
 // Manifest and config are read, and of the layers' blobs it is only seen that they are there.
-func ReadBase(ctx context.Context, dir, tag string, platform ispec.Platform) (_ *Base, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("read base image %q in layout %q: %w", tag, dir, err)
-		}
-	}()
+func ReadBase(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
+	b, err := readInLayout(ctx, dir, tag, platform)
+	if err != nil {
+		return nil, fmt.Errorf("read base image %q in layout %q: %w", tag, dir, err)
+	}
+	return b, nil
+}
+
+// ReadImage is ReadBase for an image that is only looked into.
+func ReadImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
+	b, err := readInLayout(ctx, dir, tag, platform)
+	if err != nil {
+		return nil, fmt.Errorf("read image %q in layout %q: %w", tag, dir, err)
+	}
+	return b, nil
+}
+
+func readInLayout(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
 	path, _, err := resolve(dir)
 	if err != nil {
 		return nil, err
@@ -81,6 +95,16 @@ func ReadBase(ctx context.Context, dir, tag string, platform ispec.Platform) (_ 
 		if err := b.Layers[i].stat(); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
+	}
+	return b, nil
+}
+
+// OpenBase reads an image wherever its blobs are, of which a descriptor has been found: a manifest or an index.
+// It reads manifest and config, as ReadBase does, and no layer.
+func OpenBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform) (*Base, error) {
+	b, err := readBase(ctx, open, desc, platform)
+	if err != nil {
+		return nil, fmt.Errorf("read image %s: %w", desc.Digest, err)
 	}
 	return b, nil
 }
@@ -114,7 +138,7 @@ func readBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platfor
 	if err != nil {
 		return nil, err
 	}
-	b := &Base{Digest: desc.Digest, open: open}
+	b := &Base{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: open}
 	var lost struct {
 		Config struct {
 			Healthcheck any

@@ -48,7 +48,7 @@ const baseFact = "baselayer1"
 func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("read base image %s: %w", b.Digest, err)
+			err = fmt.Errorf("read image %s: %w", b.Digest, err)
 		}
 	}()
 	t := &BaseTree{listings: make([]*baseListing, len(b.Layers)), sums: make(map[int]map[string]*baseEntry)}

@@ -212,12 +212,22 @@ func (p *Previous) Drop(drop func(*Kept) bool) *Previous {
 // Fetch is what someone who has the image p has to fetch to have next:
 // the bytes of blobs that are new, and of those that are there already.
 func (p *Previous) Fetch(next *Previous) (fetched, had int64) {
-	for d, size := range next.blobs {
-		if _, ok := p.blobs[d]; ok {
+	return fetch(p.blobs, next.blobs)
+}
+
+func fetch(have, want map[digest.Digest]int64) (fetched, had int64) {
+	for d, size := range want {
+		if _, ok := have[d]; ok {
 			had += size
 		} else {
 			fetched += size
 		}
 	}
 	return fetched, had
+}
+
+// Size is how many bytes all blobs of the image have.
+func (p *Previous) Size() int64 {
+	fetched, _ := fetch(nil, p.blobs)
+	return fetched
 }

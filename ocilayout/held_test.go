@@ -1,0 +1,187 @@
+package ocilayout
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// wanted is what is visible of the sample, with the first digits of hashes, or all.
+func wanted(image Image, digits int) []Held {
+	visible := make(map[string]Held)
+	for i, l := range image.Layers {
+		for _, p := range l.Parts {
+			if p.Root == "" {
+				continue
+			}
+			h := Held{Object{Name: p.Name, Hash: strings.TrimPrefix(p.Key, "sha256:")[:digits], Size: p.Size}, i}
+			if digits == 64 {
+				h.Size = 0
+			}
+			visible[p.Name] = h
+		}
+	}
+	return sortHeld(visible)
+}
+
+// TestHeld reads images of this program in a layout and in archives, by their histories and by their layers.
+func TestHeld(t *testing.T) {
+	image := sampleImage(t, 1)
+	dir := t.TempDir()
+	d := write(t, filepath.Join(dir, "layout"), image, hello)
+	both, _ := stream(t, image, []Name{hello}, FormBoth, Options{})
+	oci, _ := stream(t, image, []Name{hello}, FormOCI, Options{})
+	docker, _ := stream(t, image, []Name{hello}, FormDocker, Options{})
+	for name, b := range map[string][]byte{"both.tar": both, "oci.tar": oci, "docker.tar": docker, "short.tar": oci[:len(oci)-2000]} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, at := range []string{"layout", "both.tar", "oci.tar"} {
+		b, err := ReadImage(t.Context(), filepath.Join(dir, at), "docker.io/library/hello:v1", ispec.Platform{})
+		if at != "layout" {
+			var c io.Closer
+			if b, c, err = ReadArchive(t.Context(), filepath.Join(dir, at), "docker.io/library/hello:v1", ispec.Platform{}); err == nil {
+				defer c.Close()
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Digest != d.Digest {
+			t.Errorf("%s has the image %s; want %s", at, b.Digest, d.Digest)
+		}
+		objects, foreign := b.Held()
+		if diff := cmp.Diff(wanted(image, hashDigits), objects); diff != "" || foreign != 0 {
+			t.Errorf("%s by its history, %d foreign layers (-want +got):\n%s", at, foreign, diff)
+		}
+		tree, err := b.Tree(t.Context(), BaseOptions{Hash: partHash})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(wanted(image, 64), tree.Held()); diff != "" {
+			t.Errorf("%s by its layers (-want +got):\n%s", at, diff)
+		}
+		for _, h := range objects {
+			for _, p := range image.Layers[h.Layer].Parts {
+				if p.Name != h.Name {
+					continue
+				}
+				if hex, _, err := partHash(b.Object(t.Context(), h.Layer, h.Name), p.Root); err != nil || "sha256:"+hex != p.Key {
+					t.Errorf("%s: Object(%q) is %s, %v; want %s", at, h.Name, hex, err, p.Key)
+				}
+			}
+		}
+		if fetched, had := b.Fetch(b); fetched != 0 || had == 0 {
+			t.Errorf("%s: who has it fetches %d and has %d bytes", at, fetched, had)
+		}
+		if fetched, had := (&Base{}).Fetch(b); had != 0 || fetched != b.Size()+b.Manifest.Size+b.ConfigBlob.Size {
+			t.Errorf("%s: who has nothing fetches %d and has %d bytes", at, fetched, had)
+		}
+	}
+	for _, tt := range []struct {
+		name, tag string
+		is        error
+	}{
+		{"docker.tar", "", errNotLayout},
+		{"oci.tar", "v2", fs.ErrNotExist},
+		{"none.tar", "", fs.ErrNotExist},
+		{"short.tar", "", io.ErrUnexpectedEOF},
+		{"layout", "", nil},
+	} {
+		_, _, err := ReadArchive(t.Context(), filepath.Join(dir, tt.name), tt.tag, ispec.Platform{})
+		if err == nil || tt.is != nil && !errors.Is(err, tt.is) {
+			t.Errorf("ReadArchive(%q, %q) = %v; want %v", tt.name, tt.tag, err, tt.is)
+		}
+	}
+}
+
+// TestReadArchiveDamaged changes each byte in turn of the small files of an archive, and some of the layers.
+func TestReadArchiveDamaged(t *testing.T) {
+	image := sampleImage(t, 1)
+	b, _ := stream(t, image, []Name{hello}, FormOCI, Options{})
+	name := filepath.Join(t.TempDir(), "damaged.tar")
+	for at := 0; at < len(b); at += 1 + at/20 {
+		damaged := bytes.Clone(b)
+		damaged[at] ^= 0x10
+		if err := os.WriteFile(name, damaged, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		i, c, err := ReadArchive(t.Context(), name, "", ispec.Platform{})
+		if err != nil {
+			continue
+		}
+		if tree, err := i.Tree(t.Context(), BaseOptions{Hash: partHash}); err == nil {
+			if diff := cmp.Diff(wanted(image, 64), tree.Held()); diff != "" {
+				t.Errorf("with byte %d changed (-want +got):\n%s", at, diff)
+			}
+		}
+		c.Close()
+	}
+}
+
+// TestHeldHidden: what a later layer hides is not visible, and what is there again is.
+func TestHeldHidden(t *testing.T) {
+	parts := sample(1)
+	image := sampleImage(t, 1)
+	image.Layers = []Layer{
+		layerOf(parts[0]), layerOf(parts[1]), {Parts: []rootfs.Part{parts[3]}, Hidden: []string{parts[0].Root, parts[1].Root}}, layerOf(parts[0]),
+	}
+	dir := filepath.Join(t.TempDir(), "layout")
+	write(t, dir, image, hello)
+	b, err := ReadImage(t.Context(), dir, "v1", ispec.Platform{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, _ := b.Held()
+	tree, err := b.Tree(t.Context(), BaseOptions{Hash: partHash})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "1111-lib in 3, 4444-profile in 2, "
+	for by, held := range map[string][]Held{"history": objects, "layers": tree.Held()} {
+		got := ""
+		for _, h := range held {
+			got += fmt.Sprintf("%s in %d, ", h.Name, h.Layer)
+		}
+		if got != want {
+			t.Errorf("by its %s: %q; want %q", by, got, want)
+		}
+	}
+}
+
+// TestHeldForeign: layers of other programs are read to know what is in them, and objects of several layers have no hash.
+func TestHeldForeign(t *testing.T) {
+	b, tree, err := readTree(t, BaseOptions{Hash: partHash},
+		[]string{"d nix/store", "f nix/store/1-a text", "d nix/store/2-b", "f nix/store/2-b/x 1", "h nix/store/3-c -> nix/store/1-a"},
+		[]string{"f nix/store/2-b/y 2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if objects, foreign := b.Held(); len(objects) != 0 || foreign != 2 {
+		t.Errorf("Held() = %v, %d; want nothing, 2", objects, foreign)
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "nix/store/1-a %v text", fs.FileMode(0o444))
+	want := []Held{{Object{Name: "1-a", Hash: fmt.Sprintf("%x", sum.Sum(nil))}, 0}, {Object{Name: "2-b"}, 0}, {Object{Name: "3-c"}, 0}}
+	if diff := cmp.Diff(want, tree.Held()); diff != "" {
+		t.Errorf("by its layers (-want +got):\n%s", diff)
+	}
+	for _, err := range b.Object(t.Context(), 0, "3-c") {
+		if err == nil || !strings.Contains(err.Error(), "not a file of its own") {
+			t.Errorf("Object of a hard link: %v", err)
+		}
+	}
+}
