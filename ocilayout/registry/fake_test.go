@@ -22,6 +22,7 @@ import (
 type fakeRegistry struct {
 	*httptest.Server
 	login string // NAME:PASSWORD, if it wants one
+	lists bool   // referrers
 	// fault, if not nil, is asked before each request, and says whether it has answered.
 	fault func(w http.ResponseWriter, r *http.Request) bool
 
@@ -65,6 +66,8 @@ func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.serveBlob(w, r, repository, rest)
 	} else if repository, which, ok := strings.Cut(path, "/manifests/"); ok {
 		f.serveManifest(w, r, repository, which)
+	} else if strings.Contains(path, "/referrers/") {
+		refuse(w, http.StatusNotFound, "NOT_FOUND") // those that list referrers say so with each subject
 	}
 }
 
@@ -120,7 +123,15 @@ func (f *fakeRegistry) serveManifest(w http.ResponseWriter, r *http.Request, rep
 	b, _ := io.ReadAll(r.Body)
 	var m ispec.Manifest
 	_ = json.Unmarshal(b, &m)
-	for _, d := range append(m.Layers, m.Config) {
+	if m.MediaType == ispec.MediaTypeImageIndex {
+		m.Config.Digest = "" // and no layers
+	} else {
+		m.Layers = append(m.Layers, m.Config)
+	}
+	if f.lists && m.Subject != nil {
+		w.Header().Set("OCI-Subject", m.Subject.Digest.String())
+	}
+	for _, d := range m.Layers {
 		if _, ok := f.blobs[repository][d.Digest]; !ok {
 			refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN")
 			return

@@ -51,6 +51,7 @@ func (c *Client) Push(ctx context.Context, to Reference, from *Reference) (*Push
 	if err != nil {
 		return nil, err
 	}
+	repo.SkipReferrersGC = true // to delete what is replaced may not be allowed
 	return &Push{client: c, to: to, from: from, repo: repo, slots: make(chan struct{}, parallel)}, nil
 }
 

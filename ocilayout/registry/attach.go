@@ -1,0 +1,66 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Attachment is a document about an image.
+type Attachment struct {
+	MediaType   string // of the content, and the type of the artifact
+	Content     []byte
+	Annotations map[string]string // of the artifact's manifest; its usual ones are not added
+}
+
+// Attach puts a document into the repository as a referrer of an image, which need not be there yet:
+// an artifact whose subject the image is. Where the registry does not list an image's referrers, the tag does that
+// the distribution specification has for it, as sha256-<hex>.
+// What is attached again is there once.
+func (p *Push) Attach(ctx context.Context, image ispec.Descriptor, a Attachment) (ispec.Descriptor, error) {
+	content := describe(a.MediaType, a.Content)
+	subject := ispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size}
+	manifest, err := json.Marshal(ispec.Manifest{
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    ispec.MediaTypeImageManifest,
+		ArtifactType: a.MediaType,
+		Config:       ispec.DescriptorEmptyJSON,
+		Layers:       []ispec.Descriptor{content},
+		Subject:      &subject,
+		Annotations:  a.Annotations,
+	})
+	if err != nil {
+		return ispec.Descriptor{}, err
+	}
+	artifact := describe(ispec.MediaTypeImageManifest, manifest)
+	artifact.ArtifactType = a.MediaType
+	ctx = p.scoped(ctx, "")
+	for _, b := range []struct {
+		ispec.Descriptor
+		content []byte
+	}{{ispec.DescriptorEmptyJSON, ispec.DescriptorEmptyJSON.Data}, {content, a.Content}} {
+		b.Data = nil
+		err := p.client.try(ctx, fmt.Sprintf("push blob %s to %s", b.Digest, p.to.Name()), func(ctx context.Context) error {
+			if there, err := p.repo.Blobs().Exists(ctx, b.Descriptor); err != nil || there {
+				return err
+			}
+			return p.repo.Blobs().Push(ctx, b.Descriptor, bytes.NewReader(b.content))
+		})
+		if err != nil {
+			return ispec.Descriptor{}, err
+		}
+	}
+	what := fmt.Sprintf("attach %s to %s@%s", a.MediaType, p.to.Name(), image.Digest)
+	return artifact, p.client.try(ctx, what, func(ctx context.Context) error {
+		return p.repo.Manifests().Push(ctx, artifact, bytes.NewReader(manifest))
+	})
+}
+
+func describe(mediaType string, b []byte) ispec.Descriptor {
+	return ispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
+}
