@@ -22,6 +22,8 @@ type selection struct {
 	sources
 	cacheFlags
 	profiles []string
+
+	images *imageFlags // nil where --from cannot be a finished image
 }
 
 func (s *selection) flags(fs *pflag.FlagSet) {
@@ -34,6 +36,11 @@ func (s *selection) flags(fs *pflag.FlagSet) {
 func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *profile.Closure, _ profile.Store, err error) {
 	if err := s.cacheFlags.check(s.shares); err != nil {
 		return nil, nil, err
+	}
+	if image, ok, err := s.image(); err != nil {
+		return nil, nil, err
+	} else if ok {
+		return s.findInImage(ctx, say, image)
 	}
 	store, err := s.open(ctx, t, say, &s.cacheFlags)
 	if err != nil {

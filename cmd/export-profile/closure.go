@@ -19,13 +19,18 @@ const closureHelp = `examples:
   export-profile closure --profile ./result --sort closure --top 10
   export-profile closure --from hello.export --tree
   export-profile closure --from https://cache.example.com --profile /nix/store/…-hello-1.0 --json
+  export-profile closure --from docker://registry.example.com/team/hello:v1
 
 Lists what a profile needs as nix path-info -rsSh does, and in its order:
 each store path with its own size and that of its closure. No file is read.
+
+With --from oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME, what is in that image.
+What its store paths refer to is found in their files, so that all layers are read the first time.
 `
 
 type closureOptions struct {
 	selection
+	imageFlags
 	saying
 	sort       string
 	top        int
@@ -38,11 +43,13 @@ func setupClosure(fs *pflag.FlagSet) runFunc {
 	o := &closureOptions{}
 	o.selection.flags(fs)
 	o.selection.cacheFlags.flags(fs)
+	o.selection.images = &o.imageFlags
 	fs.StringVar(&o.sort, "sort", "needs", "list first `needs|path|size|closure`: what others need, or by path, or the largest")
 	fs.IntVar(&o.top, "top", 0, "list only the first `N`")
 	fs.BoolVar(&o.bytes, "bytes", false, "sizes in bytes")
 	fs.BoolVar(&o.tree, "tree", false, "draw who needs what as a tree; what was drawn before is marked with [...]")
 	fs.IntVar(&o.jsonFormat, "json-format", 2, "with --json, print Nix's format `1|2`")
+	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 0 {

@@ -41,7 +41,8 @@ var layers = map[string][]string{
 	"ocilayout/verify":   {"ocilayout", "rootfs"},
 	"ocilayout/registry": {"ocilayout"},
 	"cmd/export-profile": {
-		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb", "profile/source", "profile/tarstore", "profile/trust",
+		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
+		"profile/sbom", "profile/scan", "profile/source", "profile/tarstore", "profile/trust",
 		"rootfs", "rootfs/overlay", "rootfs/startup", "ocilayout", "ocilayout/registry", "ocilayout/verify",
 	},
 }

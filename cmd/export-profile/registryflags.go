@@ -26,9 +26,14 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) flags(fs *pflag.FlagSet) {
+	f.reading(fs)
+	fs.StringVar(&f.mountFrom, "mount-from", "", "take blobs from `NAME`, another repository of the registry that is pushed to, if it has them")
+}
+
+// reading are the flags of commands that push nothing.
+func (f *registryFlags) reading(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "with =false, accept any certificate of a registry, and plain HTTP")
 	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries with a certificate of those in `FILE` (PEM), too; --ca-file is about the image")
-	fs.StringVar(&f.mountFrom, "mount-from", "", "take blobs from `NAME`, another repository of the registry that is pushed to, if it has them")
 }
 
 // client is made when a registry is first talked to.

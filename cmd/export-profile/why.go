@@ -19,14 +19,17 @@ const whyHelp = `examples:
   export-profile why --profile ./result curl openssl
   export-profile why --from hello.export --precise glibc
   export-profile why --all zlib
+  export-profile why --from oci:hello:v1 zstd
 
 Draws the shortest chain of references that brings TO into the closure, as nix why-depends does,
 and says what would leave if TO left. FROM is one of its objects instead of the whole profile.
 Both are store paths, their base names, or names with or without a version.
+--from can be a finished image, as for closure.
 `
 
 type whyOptions struct {
 	selection
+	imageFlags
 	saying
 	all, precise bool
 }
@@ -35,8 +38,10 @@ func setupWhy(fs *pflag.FlagSet) runFunc {
 	o := &whyOptions{}
 	o.selection.flags(fs)
 	o.selection.cacheFlags.flags(fs)
+	o.selection.images = &o.imageFlags
 	fs.BoolVar(&o.all, "all", false, "draw all chains; what was drawn before is marked with [...]")
 	fs.BoolVar(&o.precise, "precise", false, "show the files that have the references, and what is around them")
+	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 && len(args) != 2 {

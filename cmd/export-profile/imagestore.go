@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/profile/scan"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// imageStore is the store that is visible in a finished image.
+// What its objects refer to is nowhere in an image: it is found in their files, as Nix has found it when they were built,
+// and kept as a fact about the image's layers.
+type imageStore struct {
+	image *ocilayout.Base
+	in    io.Closer // what the image is in
+
+	objects map[profile.Path]imageObject
+	paths   []profile.Path
+}
+
+var (
+	_ profile.Store  = (*imageStore)(nil)
+	_ profile.Lister = (*imageStore)(nil)
+)
+
+// imageObject is what is found out about an object, and the form of the fact that keeps it.
+type imageObject struct {
+	Name  string
+	Hash  string // of the NAR, in hexadecimal digits
+	Size  int64  // of the NAR
+	Layer int
+	Refs  []string `json:",omitempty"` // base names, sorted
+}
+
+// imageFact is the kind of facts about images.
+const imageFact = "imagestore1"
+
+// readImageStore reads the layers of an image, unless a fact tells what is in them.
+func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Base, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
+	key := sha256.New()
+	for _, l := range image.Layers {
+		fmt.Fprintf(key, "%s\n", l.DiffID)
+	}
+	about := "sha256:" + hex.EncodeToString(key.Sum(nil))
+	var objects []imageObject
+	if fact := facts.Load(imageFact, about); fact == nil || json.Unmarshal(fact, &objects) != nil {
+		var err error
+		if objects, err = scanImage(ctx, say, image, facts); err != nil {
+			return nil, err
+		}
+		if b, err := json.Marshal(objects); err == nil {
+			facts.Keep(imageFact, about, b)
+		}
+	}
+	s := &imageStore{image: image, in: in, objects: make(map[profile.Path]imageObject, len(objects))}
+	for _, o := range objects { // sorted
+		p, err := profile.ParseBase(o.Name)
+		if err != nil {
+			return nil, err
+		}
+		s.objects[p] = o
+		s.paths = append(s.paths, p)
+	}
+	if err := s.compare(); err != nil {
+		return nil, err
+	}
+	say.notef("an image does not say what its store paths refer to: it was found in their files")
+	return s, nil
+}
+
+// compare makes sure that the image's history says of its layers what is in them.
+func (s *imageStore) compare() error {
+	held, _ := s.image.Held()
+	for _, h := range held {
+		o, ok := s.objects[profile.Path(profile.StoreDir+"/"+h.Name)]
+		if !ok || !strings.HasPrefix(o.Hash, h.Hash) {
+			return withHint(fmt.Errorf("image %s: %q is not what its history says", s.image.Digest, h.Name), "export-profile verify says all that is wrong with an image")
+		}
+	}
+	return nil
+}
+
+// scanImage reads all layers once to find NAR hashes and references.
+func scanImage(ctx context.Context, say *speaker, image *ocilayout.Base, facts *rootfs.Facts) ([]imageObject, error) {
+	var names []string
+	held, foreign := image.Held()
+	for _, h := range held {
+		names = append(names, h.Name)
+	}
+	if foreign > 0 { // which may have others
+		tree, err := readLayers(ctx, say, image, ocilayout.BaseOptions{Facts: facts, Hash: narHash})
+		if err != nil {
+			return nil, err
+		}
+		names = tree.StoreNames()
+	}
+	index, err := scan.NewIndex(scan.Candidates(names, func(string) bool { return false }))
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	found := make(map[string]imageObject) // by root and hash
+	tree, err := readLayers(ctx, say, image, ocilayout.BaseOptions{Hash: func(t rootfs.Tree, root string) (string, int64, error) {
+		h, finder, n := sha256.New(), index.Finder(), new(byteCount)
+		if err := nar.Write(io.MultiWriter(h, finder, n), t, root); err != nil {
+			return "", 0, err
+		}
+		o := imageObject{Hash: hex.EncodeToString(h.Sum(nil)), Size: int64(*n)}
+		for _, p := range finder.Found() {
+			o.Refs = append(o.Refs, p.Base())
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		found[root+" "+o.Hash] = o
+		return o.Hash, o.Size, nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	objects := []imageObject{}
+	for _, h := range tree.Held() {
+		p, err := profile.ParseBase(h.Name)
+		if err != nil {
+			continue // what else is in the directory
+		}
+		o, ok := found[p.Root()+" "+h.Hash]
+		if !ok {
+			return nil, fmt.Errorf("image %s: the files of %q do not lie together in one layer, and it cannot be told what it is", image.Digest, p)
+		}
+		o.Name, o.Layer = h.Name, h.Layer
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// byteCount counts what is written to it.
+type byteCount int64
+
+func (n *byteCount) Write(p []byte) (int, error) {
+	*n += byteCount(len(p))
+	return len(p), nil
+}
+
+// readLayers finds out which files an image's layers come to.
+func readLayers(ctx context.Context, say *speaker, image *ocilayout.Base, o ocilayout.BaseOptions) (*ocilayout.BaseTree, error) {
+	reading := say.progress("reading image", image.Size())
+	defer reading.done()
+	o.Progress = reading.add
+	return image.Tree(ctx, o)
+}
+
+func (s *imageStore) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
+	o, ok := s.objects[p]
+	if !ok {
+		return nil, fmt.Errorf("%q is not in the image: %w", p, fs.ErrNotExist)
+	}
+	info := &profile.Info{Path: p, NarSize: o.Size}
+	var err error
+	if info.NarHash, err = profile.ParseHash("sha256:" + o.Hash); err != nil {
+		return nil, fmt.Errorf("%q: %w", p, err)
+	}
+	for _, r := range o.Refs {
+		ref, err := profile.ParseBase(r)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", p, err)
+		}
+		info.References = append(info.References, ref)
+	}
+	return info, nil
+}
+
+// Files are those that the object's layer has, which is read again.
+func (s *imageStore) Files(ctx context.Context, p profile.Path) rootfs.Tree {
+	o, ok := s.objects[p]
+	if !ok {
+		return func(yield func(rootfs.Entry, error) bool) {
+			yield(rootfs.Entry{}, fmt.Errorf("%q is not in the image: %w", p, fs.ErrNotExist))
+		}
+	}
+	return s.image.Object(ctx, o.Layer, o.Name)
+}
+
+func (s *imageStore) Paths(context.Context) ([]profile.Path, error) { return s.paths, nil }
+
+func (s *imageStore) Close() error { return s.in.Close() }
+
+// tops are the objects that no other one refers to, and of a cycle that nothing leads to, one.
+func (s *imageStore) tops() []profile.Path {
+	needed := make(map[string]bool)
+	for _, o := range s.objects {
+		for _, r := range o.Refs {
+			if r != o.Name {
+				needed[r] = true
+			}
+		}
+	}
+	var tops []profile.Path
+	seen := make(map[string]bool)
+	add := func(p profile.Path) {
+		tops = append(tops, p)
+		seen[p.Base()] = true
+		for queue := []string{p.Base()}; len(queue) > 0; queue = queue[1:] {
+			for _, r := range s.objects[profile.Path(profile.StoreDir+"/"+queue[0])].Refs {
+				if !seen[r] {
+					seen[r] = true
+					queue = append(queue, r)
+				}
+			}
+		}
+	}
+	for _, p := range s.paths {
+		if !needed[p.Base()] {
+			add(p)
+		}
+	}
+	for _, p := range s.paths {
+		if !seen[p.Base()] {
+			add(p)
+		}
+	}
+	return tops
+}
+
+// layers are the digests of the layers that the objects are in.
+func (s *imageStore) layers() map[profile.Path]string {
+	layers := make(map[profile.Path]string, len(s.objects))
+	for p, o := range s.objects {
+		layers[p] = s.image.Layers[o.Layer].Descriptor.Digest.String()
+	}
+	return layers
+}
