@@ -1,0 +1,90 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+)
+
+// DiskUse is what is at a place in an image, with what is below it.
+type DiskUse struct {
+	Path  string // as it was come to, through links; relative, and empty for the root
+	Size  int64  // bytes of regular files
+	Dir   bool
+	Depth int // below the place that was asked for
+}
+
+// DiskUse adds up files as du -aL --apparent-size does: links are followed, and what was counted once,
+// under whatever name, is not counted or shown again. Only regular files have sizes.
+// Names are visited in order, and a directory after what is in it.
+// A link that leads to nothing in the image is not shown; lost is told of it.
+// It returns the sum. The error wraps fs.ErrNotExist if one of the places is nothing.
+func (l *Lower) DiskUse(places []string, visit func(DiskUse) error, lost func(path string)) (total int64, err error) {
+	u := diskUse{lower: l, visit: visit, lost: lost, seen: make(map[*lowerNode]bool)}
+	for _, place := range places {
+		n, err := u.follow(place)
+		if err != nil {
+			return total, err
+		}
+		size, err := u.walk(place, n, 0)
+		if total += size; err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+type diskUse struct {
+	lower *Lower
+	visit func(DiskUse) error
+	lost  func(string)
+	seen  map[*lowerNode]bool
+}
+
+// follow is what is at a path when all links are followed.
+func (u *diskUse) follow(path string) (*lowerNode, error) {
+	end, err := u.lower.resolve(path, true)
+	if err != nil {
+		return nil, err
+	}
+	if n := u.lower.find(end); n != nil {
+		return n, nil
+	}
+	return nil, fmt.Errorf("%q: %w", "/"+path, fs.ErrNotExist)
+}
+
+func (u *diskUse) walk(shown string, n *lowerNode, depth int) (size int64, err error) {
+	switch {
+	case u.seen[n]:
+		return 0, nil
+	case depth > MaxDepth:
+		return 0, fmt.Errorf("%.255q: %w", "/"+shown, ErrDeep)
+	}
+	u.seen[n] = true
+	if !n.isDir() {
+		if n.IsRegular() && !n.Other {
+			size = n.Size
+		}
+		return size, u.visit(DiskUse{Path: shown, Size: size, Depth: depth})
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.children)) {
+		child, below := n.children[name], path.Join(shown, name)
+		if child.IsLink() && !child.Other {
+			// From where it really is, since a link leads from there.
+			if child, err = u.follow(path.Join(n.Path, name)); errors.Is(err, fs.ErrNotExist) {
+				u.lost(below)
+				continue
+			} else if err != nil {
+				return size, err
+			}
+		}
+		more, err := u.walk(below, child, depth+1)
+		if size += more; err != nil {
+			return size, err
+		}
+	}
+	return size, u.visit(DiskUse{Path: shown, Size: size, Dir: true, Depth: depth})
+}
