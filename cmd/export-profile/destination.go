@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -42,7 +43,8 @@ type kind struct {
 type output struct {
 	*ocilayout.Layout
 	publish func(context.Context, ispec.Descriptor) error
-	stdout  bool // the image itself goes there
+	attach  func(context.Context, ispec.Descriptor, time.Time, []*document) error // before it is published; nil where it cannot be
+	stdout  bool                                                                  // the image itself goes there
 }
 
 // place is what the result says of where an image is.

@@ -22,6 +22,7 @@ const imageHelp = `examples:
   export-profile image --tag hello:v1 docker-archive:- | podman load
   export-profile image --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
   export-profile image --cache docker://registry.example.com/cache --cache-key-file secret-key oci:hello:v1
+  export-profile image --sbom spdx --max-size 500MB docker://registry.example.com/hello:v1
 
 Makes an OCI image of a profile and everything it refers to, and prints its digest.
 The same closure gives the same digest, from any source, on any machine.
@@ -51,7 +52,9 @@ type imageOptions struct {
 	compression string
 	annotations []string
 	fileFlags
+	sbomFlags
 	digestFile  string
+	maxSize     string
 	verifyCache bool
 	sync        bool
 	check       bool
@@ -75,6 +78,8 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	o.sharedCacheFlags.flags(fs)
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
+	o.sbomFlags.flags(fs)
+	fs.StringVar(&o.maxSize, "max-size", "", "fail, with exit status 3, if the image's blobs have more than `SIZE` bytes, as in 500MB; nothing becomes visible")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.BoolVar(&o.check, "check", false, "make no image with something in it that would not start, as export-profile check finds it; exit 3")
 	o.checkFlags.flags(fs)
@@ -117,6 +122,9 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 	}
 	if o.previous != "" || o.digestFile != "" || o.json || len(o.tags) > 0 {
 		return usagef("", "tar: is a root filesystem and no image: it has no --tag, --previous, --digest-file or --json")
+	}
+	if len(o.sbomFlags.words) > 0 || o.maxSize != "" {
+		return usagef("export-profile sbom writes a document without an image", "tar: is a root filesystem and no image: it has no --sbom and no --max-size")
 	}
 	compression, err := parseCompression(cmp.Or(o.compression, "none"))
 	if err != nil {
@@ -161,6 +169,14 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 		return err
 	}
 	layering, err := o.layerFlags.options()
+	if err != nil {
+		return err
+	}
+	docs, err := o.sbomFlags.documents(dest)
+	if err != nil {
+		return err
+	}
+	budget, err := parseBudget(o.maxSize, "")
 	if err != nil {
 		return err
 	}
@@ -223,15 +239,31 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	for _, r := range out.Results() {
 		say.debugf("layer %s: %v, %d bytes", r.Name, r.How, r.Size)
 	}
+	if err := budget.check("the image", "blobs", out.Added().Size(), nil); err != nil {
+		return err
+	}
 	digest, err := newPending(o.digestFile, desc.Digest.String()+"\n")
 	if err != nil {
 		return err
 	}
 	defer digest.remove()
+	defer removeDocuments(docs)
+	manifest, err := out.Manifest(desc)
+	if err != nil {
+		return err
+	}
+	if err := writeDocuments(docs, all.closure, image, desc, manifest); err != nil {
+		return err
+	}
+	if out.attach != nil {
+		if err := out.attach(ctx, desc, image.Created, docs); err != nil {
+			return err
+		}
+	}
 	if err := out.publish(ctx, desc); err != nil {
 		return err
 	}
-	if err := digest.publish(); err != nil {
+	if err := errors.Join(digest.publish(), publishDocuments(docs)); err != nil {
 		return err
 	}
 
@@ -246,8 +278,9 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 			Layers   int            `json:"layers"`
 			Base     string         `json:"base,omitempty"`
 			Previous *changes       `json:"previous,omitempty"`
+			SBOMs    []string       `json:"sboms,omitempty"` // files
 			contents
-		}{desc.Digest.String(), dest.place(), image.Platform, len(image.Layers) + all.under.layers(), all.under.digest(), changed, all.contents()})
+		}{desc.Digest.String(), dest.place(), image.Platform, len(image.Layers) + all.under.layers(), all.under.digest(), changed, documentFiles(docs), all.contents()})
 	}
 	if out.stdout {
 		say.debugf("digest: %s", desc.Digest)

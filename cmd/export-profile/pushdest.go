@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -68,7 +69,10 @@ func (d *pushDestination) open(ctx context.Context, o *imageOptions, say *speake
 	if err != nil {
 		return nil, err
 	}
-	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
+	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, docs []*document) error {
+		return attachDocuments(ctx, push, image, created, docs)
+	}
+	return &output{Layout: layout, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		manifest, err := layout.Manifest(image)
 		if err != nil {
 			return err

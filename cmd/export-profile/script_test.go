@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 //	litter DIR                 fail if there is anything that a run should have cleaned up
 //	only DIR NAME…             fail if there is anything but these in a directory
 //
-// and the variables GOLDEN (the golden closure's export stream), REGISTRATION and PROFILE (its profile).
+// and the variables GOLDEN (the golden closure's export stream), REGISTRATION, PROFILE (its profile) and HELLO (a program in it).
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -57,6 +57,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("REGISTRATION", storetest.File(t, "basic.registration"))
 			env.Setenv("TREE", storetest.File(t, "basic.tree"))
 			env.Setenv("PROFILE", string(storetest.GoldenProfile))
+			env.Setenv("HELLO", "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0")
 			env.Setenv("NIX_PROFILE", "")
 			env.Defer(func() { _ = rootfs.RemoveAll(env.WorkDir) }) // read-only directories
 			return os.Mkdir(env.WorkDir+"/home", 0o755)

@@ -1,0 +1,326 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile"
+)
+
+const diffHelp = `examples:
+  export-profile diff oci:hello:v1 oci:hello:v2
+  export-profile diff docker://registry.example.com/team/hello:v1 ./result
+  export-profile diff --from hello.export /nix/store/…-hello-1.0 /nix/store/…-hello-1.1
+  export-profile diff --max-growth 5% docker://registry.example.com/team/hello:latest oci:hello:v2
+
+Shows which packages were added, removed or changed from A to B, as nix store diff-closures does,
+and how sizes differ; of two images also which layers they share, and what whoever has A fetches to have B.
+
+A and B are finished images, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME;
+or else profiles, result links or store paths in the store of --from.
+Of images that export-profile made, only manifest and config are read.
+
+With --max-size or --max-growth, the exit status is 3 if B is too large, and the reason is said.
+Sizes are those of blobs if both are images, and else those of store paths.
+`
+
+type diffOptions struct {
+	selection
+	imageFlags
+	saying
+	maxSize, maxGrowth string
+}
+
+func setupDiff(fs *pflag.FlagSet) runFunc {
+	o := &diffOptions{}
+	o.sources.flags(fs)
+	o.selection.cacheFlags.flags(fs)
+	fs.StringVar(&o.maxSize, "max-size", "", "exit with status 3 if B has more than `SIZE` bytes, as in 500MB")
+	fs.StringVar(&o.maxGrowth, "max-growth", "", "exit with status 3 if B has more than A by `SIZE` bytes or percent, as in 20MB or 5%")
+	o.imageFlags.flags(fs)
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) != 2 {
+			return usagef("as in export-profile diff oci:hello:v1 oci:hello:v2", "diff: want two images or profiles, not %d", len(args))
+		}
+		return o.run(ctx, t, args[0], args[1])
+	}
+}
+
+// side is one of what is compared.
+type side struct {
+	word  string
+	infos []*profile.Info // sorted by path; of an image perhaps without references
+	image *ocilayout.Base // nil for a profile
+	close func() error
+}
+
+// digits is how much of a NAR hash images have, of which two are compared.
+const digits = 12
+
+// identities are the NAR hashes of all objects, as far as images have them.
+func (s *side) identities() map[profile.Path]string {
+	all := make(map[profile.Path]string, len(s.infos))
+	for _, info := range s.infos {
+		if all[info.Path] = ""; info.NarHash.Known() {
+			all[info.Path] = info.NarHash.Hex()[:digits]
+		}
+	}
+	return all
+}
+
+func (s *side) narSize() (sum int64) {
+	for _, info := range s.infos {
+		sum += info.NarSize
+	}
+	return sum
+}
+
+func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err error) {
+	say := o.speaker(t)
+	defer say.close()
+	budget, err := parseBudget(o.maxSize, o.maxGrowth)
+	if err != nil {
+		return err
+	}
+	if len(o.sources.from) > 0 && isImage(a) && isImage(b) {
+		return usagef("", "--from says where profiles are, and both are images")
+	}
+	var sides []*side
+	var store profile.Store // of profiles, opened once
+	defer func() {
+		for _, s := range sides {
+			err = errors.Join(err, s.close())
+		}
+		if store != nil {
+			err = errors.Join(err, store.Close())
+		}
+	}()
+	for _, word := range []string{a, b} {
+		var s *side
+		if isImage(word) {
+			s, err = o.finished(ctx, say, word)
+		} else {
+			if store == nil {
+				if store, err = o.sources.open(ctx, t, say, &o.cacheFlags); err != nil {
+					return err
+				}
+			}
+			s, err = closureSide(ctx, store, word)
+		}
+		if err != nil {
+			return err
+		}
+		sides = append(sides, s)
+	}
+	d := compareSides(sides[0], sides[1])
+	of, size, before := "store paths", d.B.NarSize, d.A.NarSize
+	if d.Layers != nil {
+		of, size, before = "blobs", d.B.Size, d.A.Size
+	}
+	d.Exceeded = append(d.Exceeded, budget.exceeded(fmt.Sprintf("%q", b), of, size, &before)...)
+	if o.json {
+		err = printJSON(t.out, d)
+	} else {
+		err = d.print(t.out)
+	}
+	if err == nil && len(d.Exceeded) > 0 {
+		err = &foundError{strings.Join(d.Exceeded, "; ")}
+	}
+	return err
+}
+
+// finished is a finished image. If all of it is of this program, its history says enough.
+func (o *diffOptions) finished(ctx context.Context, say *speaker, word string) (*side, error) {
+	image, in, err := o.imageFlags.open(ctx, say, word)
+	if err != nil {
+		return nil, err
+	}
+	s := &side{word: word, image: image, close: in.Close}
+	held, foreign := image.Held()
+	if foreign == 0 {
+		for _, h := range held {
+			info, err := heldInfo(h)
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("image %q: %w", word, err), in.Close())
+			}
+			s.infos = append(s.infos, info)
+		}
+		return s, nil
+	}
+	store, err := readImageStore(ctx, say, image, in, o.facts())
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	for _, p := range store.paths {
+		info, err := store.Info(ctx, p)
+		if err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+		s.infos = append(s.infos, info)
+	}
+	return s, nil
+}
+
+// heldInfo is what the history says of an object. The digits of its hash that are not there are zeros.
+func heldInfo(h ocilayout.Held) (*profile.Info, error) {
+	p, err := profile.ParseBase(h.Name)
+	if err != nil {
+		return nil, err
+	}
+	info := &profile.Info{Path: p, NarSize: h.Size}
+	if h.Hash != "" {
+		info.NarHash, err = profile.ParseHash("sha256:" + h.Hash + strings.Repeat("0", 64-len(h.Hash)))
+	}
+	return info, err
+}
+
+func closureSide(ctx context.Context, store profile.Store, word string) (*side, error) {
+	p, err := profile.Resolve(ctx, store, word)
+	if err != nil {
+		return nil, withHint(err, "an image is %s", strings.TrimPrefix(imageExample, "as in "))
+	}
+	closure, err := profile.FindClosure(ctx, store, p.Path)
+	if err != nil {
+		return nil, err
+	}
+	return &side{word: word, infos: closure.Infos, close: func() error { return nil }}, nil
+}
+
+// difference is what --json prints.
+type difference struct {
+	A        comparedSide     `json:"a"`
+	B        comparedSide     `json:"b"`
+	Packages []packageChange  `json:"packages"` // that are different, by name
+	Added    []profile.Path   `json:"addedPaths"`
+	Removed  []profile.Path   `json:"removedPaths"`
+	Changed  []profile.Path   `json:"changedPaths"`     // the same paths with other contents
+	Layers   *layerDifference `json:"layers,omitempty"` // of two images
+	Exceeded []string         `json:"exceeded"`         // reasons for which B is too large
+}
+
+type comparedSide struct {
+	Name    string `json:"name"`
+	Digest  string `json:"digest,omitempty"`
+	Paths   int    `json:"paths"`
+	NarSize int64  `json:"narSize"`
+	Size    int64  `json:"blobBytes,omitempty"` // of all blobs of an image
+	Layers  int    `json:"layers,omitempty"`
+}
+
+type packageChange struct {
+	Name    string   `json:"name"`
+	Removed []string `json:"removedVersions"`
+	Added   []string `json:"addedVersions"`
+	Before  int64    `json:"bytesBefore"`
+	After   int64    `json:"bytesAfter"`
+}
+
+type layerDifference struct {
+	Shared  int   `json:"shared"` // layers of B that A has, too
+	Added   int   `json:"added"`
+	Removed int   `json:"removed"`
+	Fetch   int64 `json:"fetchBytes"` // what whoever has A fetches to have B, of blobs
+	Had     int64 `json:"hadBytes"`
+}
+
+func compareSides(a, b *side) *difference {
+	d := &difference{
+		A: a.compared(), B: b.compared(),
+		Packages: []packageChange{}, Added: []profile.Path{}, Removed: []profile.Path{}, Changed: []profile.Path{}, Exceeded: []string{},
+	}
+	for _, p := range profile.Diff(a.infos, b.infos) {
+		d.Packages = append(d.Packages, packageChange{p.Name, append([]string{}, p.Removed...), append([]string{}, p.Added...), p.Before, p.After})
+	}
+	was, is := a.identities(), b.identities()
+	for _, info := range b.infos {
+		switch hash, ok := was[info.Path]; {
+		case !ok:
+			d.Added = append(d.Added, info.Path)
+		case hash != "" && is[info.Path] != "" && hash != is[info.Path]:
+			d.Changed = append(d.Changed, info.Path)
+		}
+	}
+	for _, info := range a.infos {
+		if _, ok := is[info.Path]; !ok {
+			d.Removed = append(d.Removed, info.Path)
+		}
+	}
+	if a.image == nil || b.image == nil {
+		return d
+	}
+	l := &layerDifference{}
+	before, after := a.image.Blobs(), b.image.Blobs()
+	for _, layer := range b.image.Layers {
+		if _, ok := before[layer.Descriptor.Digest]; ok {
+			l.Shared++
+		} else {
+			l.Added++
+		}
+	}
+	for _, layer := range a.image.Layers {
+		if _, ok := after[layer.Descriptor.Digest]; !ok {
+			l.Removed++
+		}
+	}
+	l.Fetch, l.Had = a.image.Fetch(b.image)
+	d.Layers = l
+	return d
+}
+
+func (s *side) compared() comparedSide {
+	c := comparedSide{Name: s.word, Paths: len(s.infos), NarSize: s.narSize()}
+	if s.image != nil {
+		c.Digest, c.Layers = s.image.Digest.String(), len(s.image.Layers)
+		for _, size := range s.image.Blobs() {
+			c.Size += size
+		}
+	}
+	return c
+}
+
+// print prints a line a package, as Nix does, and what is different in sum.
+func (d *difference) print(w io.Writer) error {
+	var b strings.Builder
+	for _, p := range d.Packages {
+		var items []string
+		if len(p.Removed)+len(p.Added) > 0 {
+			items = append(items, profile.ShowVersions(p.Removed)+" → "+profile.ShowVersions(p.Added))
+		}
+		if delta := p.After - p.Before; math.Abs(float64(delta)) >= 8<<10 {
+			items = append(items, fmt.Sprintf("%+.1f KiB", float64(delta)/1024))
+		}
+		fmt.Fprintf(&b, "%s: %s\n", p.Name, strings.Join(items, ", "))
+	}
+	fmt.Fprintf(&b, "store paths: %d, were %d: %d added, %d removed", d.B.Paths, d.A.Paths, len(d.Added), len(d.Removed))
+	if len(d.Changed) > 0 {
+		fmt.Fprintf(&b, ", %d with other contents, as %s", len(d.Changed), slices.MinFunc(d.Changed, cmp.Compare[profile.Path]))
+	}
+	fmt.Fprintf(&b, "; %s, %s\n", humanBytes(d.B.NarSize), growth(d.B.NarSize-d.A.NarSize))
+	if l := d.Layers; l != nil {
+		fmt.Fprintf(&b, "blobs: %s, %s; %d of %d layers are shared: whoever has the first image fetches %s and has %s\n",
+			humanBytes(d.B.Size), growth(d.B.Size-d.A.Size), l.Shared, d.B.Layers, humanBytes(l.Fetch), humanBytes(l.Had))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// growth is a number of bytes with its sign.
+func growth(n int64) string {
+	switch {
+	case n < 0:
+		return humanBytes(-n) + " less"
+	case n > 0:
+		return humanBytes(n) + " more"
+	}
+	return "as many"
+}

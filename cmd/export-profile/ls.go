@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+const lsHelp = `examples:
+  export-profile ls
+  export-profile ls --profile ./result --depth 2 / /run/profile/bin
+  export-profile ls --from oci:hello:v1
+  export-profile ls --from docker://registry.example.com/team/hello:v1 --json /etc
+
+Lists what is in the image that image would make, or in a finished one, with sizes:
+as du -hacL --apparent-size does in the root filesystem. Links are followed, and each file is counted once,
+where it is first come to; the size of a directory is that of the files that were first come to there.
+Without a PATH, all is listed.
+`
+
+type lsOptions struct {
+	assembly
+	imageFlags
+	saying
+	bytes bool
+	depth int
+}
+
+func setupLs(fs *pflag.FlagSet) runFunc {
+	o := &lsOptions{}
+	o.assembly.flags(fs)
+	o.selection.images = &o.imageFlags
+	o.under.flags(fs)
+	fs.BoolVar(&o.bytes, "bytes", false, "sizes in bytes")
+	fs.IntVar(&o.depth, "depth", -1, "list only what is at most `N` directories below a PATH; sizes are those of all")
+	o.imageFlags.flags(fs)
+	o.saying.flags(fs)
+	return func(ctx context.Context, t terminal, args []string) error {
+		if o.depth < -1 {
+			return usagef("as in --depth 2", "--depth: want a number, not %d", o.depth)
+		}
+		return o.run(ctx, t, args)
+	}
+}
+
+// lsRow is what --json prints of a file or directory.
+type lsRow struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"`
+	Dir  bool   `json:"directory,omitempty"`
+}
+
+func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err error) {
+	say := o.speaker(t)
+	defer say.close()
+	places := []string{""}
+	if len(args) > 0 {
+		places = nil
+		for _, a := range args {
+			places = append(places, strings.TrimPrefix(path.Clean("/"+a), "/"))
+		}
+	}
+	files, closing, err := o.files(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closing()) }()
+
+	w := bufio.NewWriter(t.out)
+	rows := []lsRow{}
+	lost := []string{}
+	total, err := files.DiskUse(places, func(u rootfs.DiskUse) error {
+		if o.depth >= 0 && u.Depth > o.depth {
+			return nil
+		}
+		if o.json {
+			rows = append(rows, lsRow{"/" + u.Path, u.Size, u.Dir})
+			return nil
+		}
+		return o.line(w, u.Size, "/"+u.Path)
+	}, func(path string) { lost = append(lost, "/"+path) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(t.out, struct {
+			Files    []lsRow  `json:"files"`
+			Total    int64    `json:"total"`
+			Dangling []string `json:"dangling"` // links that lead to nothing in the image
+		}{rows, total, lost})
+	}
+	if err := errors.Join(o.line(w, total, "total"), w.Flush()); err != nil {
+		return err
+	}
+	if len(lost) > 0 {
+		say.notef("%s to nothing in the image, as %q does; --json has all", leads(len(lost)), lost[0])
+	}
+	return nil
+}
+
+func leads(n int) string {
+	if n == 1 {
+		return "1 link leads"
+	}
+	return fmt.Sprintf("%d links lead", n)
+}
+
+// line is one of du's.
+func (o *lsOptions) line(w io.Writer, size int64, name string) error {
+	shown := duSize(size)
+	if o.bytes {
+		shown = fmt.Sprint(size)
+	}
+	_, err := fmt.Fprintf(w, "%s\t%s\n", shown, name)
+	return err
+}
+
+// duSize is a size as du -h prints it: rounded up, with one decimal below ten units.
+func duSize(n int64) string {
+	if n < 1024 {
+		return fmt.Sprint(n)
+	}
+	const units = "KMGTPE"
+	unit := uint64(1024)
+	for i := range units {
+		tenths := ceil(uint64(n), unit, 10)
+		if whole := ceil(uint64(n), unit, 1); tenths >= 100 {
+			if whole >= 1024 && i+1 < len(units) {
+				unit *= 1024
+				continue
+			}
+			return fmt.Sprintf("%d%c", whole, units[i])
+		}
+		return fmt.Sprintf("%d.%d%c", tenths/10, tenths%10, units[i])
+	}
+	panic("unreachable: the last unit has no next one")
+}
+
+// ceil is n/unit in parts of a whole, rounded up.
+func ceil(n, unit, parts uint64) uint64 {
+	whole, rest := n/unit, n%unit
+	return whole*parts + (rest*parts+unit-1)/unit
+}
+
+// files are those of a finished image, or of the one that would be made.
+func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *rootfs.Lower, closing func() error, err error) {
+	word, ok, err := o.image()
+	if err != nil {
+		return nil, nil, err
+	}
+	if ok {
+		image, in, err := o.imageFlags.open(ctx, say, word)
+		if err != nil {
+			return nil, nil, err
+		}
+		tree, err := readLayers(ctx, say, image, ocilayout.BaseOptions{Facts: o.facts(), Hash: narHash})
+		if err != nil {
+			return nil, nil, errors.Join(err, in.Close())
+		}
+		return tree.Lower, in.Close, nil
+	}
+	all, store, err := o.assemble(ctx, t, say)
+	if err != nil {
+		return nil, nil, err
+	}
+	closing = func() error { return errors.Join(all.top.Close(), store.Close()) }
+	files := all.under.lower()
+	if files == nil {
+		files = rootfs.NewLower("")
+	}
+	for _, l := range all.top.Layers {
+		for _, path := range l.Hidden { // of a base image; of the rest it is not there any more
+			files.Remove(path)
+		}
+	}
+	for e, err := range rootfs.Join(all.top.Flatten()) {
+		if err == nil {
+			err = files.Put(rootfs.LowerEntry{Entry: e})
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, closing())
+		}
+	}
+	return files, closing, nil
+}
