@@ -1,0 +1,287 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// cacheKeys are the names of files in a directory, with a secret key of Nix's and its public half.
+func cacheKeys(t *testing.T, p person, dir string) {
+	t.Helper()
+	secret, public := signingKey(t, "cache.example.com-1")
+	writeFile(t, filepath.Join(dir, "secret"), readFile(t, secret))
+	writeFile(t, filepath.Join(dir, "public"), readFile(t, public))
+	if err := p.own(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSharedRunners: a runner with an empty disk and what another one has built opens no file of the store,
+// and its image is the same.
+func TestSharedRunners(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	v := startWire(t, startRegistry(t, ""))
+	cacheKeys(t, p, dir)
+	cache := []string{"--cache", "docker://" + v.address + "/shared/cache"}
+	signing := append(cache[:2:2], "--cache-key-file", "secret")
+	trusting := append(cache[:2:2], "--trusted-cache-key", "public")
+	image := func(args ...string) []string { return append([]string{"image", "--profile", lab.profile}, args...) }
+
+	want := p.export(t, dir, image("--no-cache", "oci:alone:v1")...)
+	forgetCache(t, p)
+	v.writes = nil
+	if got := p.export(t, dir, image(append(trusting, "oci:reader:v1")...)...); got != want || len(v.writes) > 0 {
+		t.Errorf("without the key: %s, and %d requests have written; want %s and none", got, len(v.writes), want)
+	}
+	forgetCache(t, p)
+	start := time.Now()
+	if got := p.export(t, dir, image(append(signing, "docker://"+v.address+"/team/curl:v1")...)...); got != want {
+		t.Errorf("the first runner makes %s; want %s", got, want)
+	}
+	t.Logf("the first runner took %v", time.Since(start))
+
+	for _, tt := range []struct {
+		name  string
+		wired int64 // at most so many bytes
+		dest  string
+	}{
+		{"into the same repository", 256 << 10, "docker://" + v.address + "/team/curl:v2"},
+		{"into another repository", 256 << 10, "docker://" + v.address + "/other/curl:v1"},
+		{"into a layout", 1 << 40, "oci:layout:v1"},
+		{"into an archive", 1 << 40, "oci-archive:archive.tar"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			forgetCache(t, p)
+			before := v.bytes.Load()
+			start := time.Now()
+			trace := filepath.Join(dir, "trace")
+			args := append([]string{"-f", "-o", trace, "-e", "trace=open,openat,openat2", lab.program},
+				image(append(trusting, tt.dest)...)...)
+			r := do(t, p.command(dir, "strace", args...))
+			if got := strings.TrimSpace(r.stdout); got != want {
+				t.Errorf("the second runner makes %s; want %s", got, want)
+			}
+			wired := v.bytes.Load() - before
+			t.Logf("%d bytes on the wire in %v", wired, time.Since(start))
+			if wired > tt.wired {
+				t.Errorf("%d bytes on the wire; want at most %d", wired, tt.wired)
+			}
+			b := readFile(t, trace)
+			if !strings.Contains(b, "/nix/var/nix/db") {
+				t.Error("the trace has no opening of the database: it shows nothing")
+			}
+			for line := range strings.Lines(b) {
+				if strings.Contains(line, `"/nix/store/`) && !strings.Contains(line, "O_PATH") {
+					t.Errorf("a file of the store is opened: %s", line)
+				}
+			}
+		})
+	}
+	wantLayout(t, filepath.Join(dir, "layout"), map[string]string{"v1": want})
+	checkPushed(t, v.address, "team/curl", "v2")
+	checkPushed(t, v.address, "other/curl", "v1")
+	do(t, p.podman(dir, "pull", "-q", "--tls-verify=false", v.address+"/other/curl:v1"))
+	if r := podmanRun(t, p, dir, v.address+"/other/curl:v1", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+		t.Errorf("%v\nwant %q", r, curlVersion(t))
+	}
+
+	// What the key has signed of a previous image is kept without reading it; what it has not is not, unless it is read.
+	t.Run("previous", func(t *testing.T) {
+		tree := filepath.Join(dir, "leaf")
+		if err := os.MkdirAll(tree, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(tree, "data"), "a leaf of the shared cache's test")
+		leaf := strings.TrimSpace(do(t, nix("nix-store", "--add", tree)).stdout)
+		t.Cleanup(func() { do(t, nix("nix-store", "--delete", leaf)) })
+		unsigned := append(image("--no-cache", "--compression", "zstd:2"), "docker://"+v.address+"/team/unsigned:v1")
+		p.export(t, dir, unsigned...)
+		for _, tt := range []struct {
+			name, previous string
+			more           []string
+			kept           bool
+		}{
+			{"signed", "team/curl:v1", trusting, true},
+			{"not signed", "team/unsigned:v1", trusting, false},
+			{"read", "team/unsigned:v1", append(trusting[:4:4], "--verify-previous"), true},
+			{"believed", "team/unsigned:v1", nil, true},
+		} {
+			forgetCache(t, p)
+			args := image("--profile", leaf, "--previous", "docker://"+v.address+"/"+tt.previous)
+			args = append(append(args, tt.more...), "docker://"+v.address+"/team/next:"+strings.ReplaceAll(tt.name, " ", "-"))
+			r := do(t, p.command(dir, lab.program, args...))
+			if kept := !strings.Contains(r.stderr, "layers: 0 kept"); kept != tt.kept {
+				t.Errorf("%s: layers are kept: %v; want %v: %v", tt.name, kept, tt.kept, r)
+			}
+			if doubted := strings.Contains(r.stderr, "no trusted key has signed"); doubted == tt.kept {
+				t.Errorf("%s: %v", tt.name, r)
+			}
+			checkPushed(t, v.address, "team/next", strings.ReplaceAll(tt.name, " ", "-"))
+		}
+	})
+}
+
+// registryCall asks a registry for something about the shared cache.
+func registryCall(t *testing.T, method, address, path string, body []byte) []byte {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+address+"/v2/shared/cache"+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", ispec.MediaTypeImageManifest)
+	r.Header.Set("Content-Type", ispec.MediaTypeImageManifest)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s, %v: %s", method, path, answer.Status, err, b)
+	}
+	return b
+}
+
+// TestPoisonedSharedCache: whoever can write to the registry and has no key makes runs slower and nothing else.
+func TestPoisonedSharedCache(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	registry := startRegistry(t, "")
+	v := startWire(t, registry)
+	cacheKeys(t, p, dir)
+	run := func(args ...string) result {
+		t.Helper()
+		forgetCache(t, p)
+		args = append([]string{"image", "--debug", "--profile", dash(t), "--cache", "docker://" + v.address + "/shared/cache"}, args...)
+		return do(t, p.command(dir, lab.program, args...))
+	}
+	warm := func() string { return strings.TrimSpace(run("--cache-key-file", "secret", "oci:warm:v1").stdout) }
+	want := warm()
+	var list struct{ Tags []string }
+	if err := json.Unmarshal(registryCall(t, http.MethodGet, registry, "/tags/list", nil), &list); err != nil || len(list.Tags) < 4 {
+		t.Fatalf("the cache has the tags %q, %v", list.Tags, err)
+	}
+	original := make(map[string]ispec.Manifest)
+	for _, tag := range list.Tags {
+		var m ispec.Manifest
+		if err := json.Unmarshal(registryCall(t, http.MethodGet, registry, "/manifests/"+tag, nil), &m); err != nil {
+			t.Fatal(err)
+		}
+		original[tag] = m
+	}
+	r := run("--trusted-cache-key", "public", "oci:good:v1")
+	if strings.Contains(r.stderr, ": built") || strings.TrimSpace(r.stdout) != want {
+		t.Fatalf("the cache is of no use as it is: %v", r)
+	}
+	blobs := func(answer func(w http.ResponseWriter, size int64)) func(w http.ResponseWriter, r *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/shared/cache/blobs/") {
+				return false
+			}
+			d := filepath.Base(r.URL.Path)
+			for _, m := range original {
+				if m.Layers[0].Digest.String() == d {
+					answer(w, m.Layers[0].Size)
+					return true
+				}
+			}
+			return false
+		}
+	}
+	for i, tt := range []struct {
+		name   string
+		change func(tag string, m *ispec.Manifest)
+		fault  func(w http.ResponseWriter, r *http.Request) bool
+	}{
+		{"unsigned", func(_ string, m *ispec.Manifest) { delete(m.Annotations, "export-profile.signature") }, nil},
+		{"signed by another", func(_ string, m *ispec.Manifest) {
+			s := m.Annotations["export-profile.signature"]
+			m.Annotations["export-profile.signature"] = strings.Replace(s, "cache.example.com-1:", "cache.example.com-2:", 1)
+		}, nil},
+		{"a signature of something else", func(tag string, m *ispec.Manifest) {
+			for other, o := range original {
+				if other != tag && o.Annotations["export-profile.claim"] != m.Annotations["export-profile.claim"] {
+					m.Annotations["export-profile.signature"] = o.Annotations["export-profile.signature"]
+				}
+			}
+		}, nil},
+		{"another claim", func(tag string, m *ispec.Manifest) {
+			kind, _, _ := strings.Cut(tag, "-")
+			for _, other := range list.Tags {
+				if o := original[other]; strings.HasPrefix(other, kind) && o.Annotations["export-profile.claim"] != m.Annotations["export-profile.claim"] {
+					*m = o
+					return
+				}
+			}
+			m.Annotations = nil // there is one of the kind
+		}, nil},
+		{"another diffID", func(_ string, m *ispec.Manifest) {
+			m.Annotations["export-profile.claim"] = strings.Replace(m.Annotations["export-profile.claim"], `"sha256:`, `"sha256:0`, 1)
+		}, nil},
+		{"cut blobs", nil, blobs(func(w http.ResponseWriter, size int64) {
+			w.Header().Set("Content-Length", fmt.Sprint(size/2))
+			_, _ = w.Write(make([]byte, size/2))
+		})},
+		{"other bytes", nil, blobs(func(w http.ResponseWriter, size int64) {
+			w.Header().Set("Content-Length", fmt.Sprint(size))
+			_, _ = w.Write(make([]byte, size))
+		})},
+		{"no blobs", nil, blobs(func(w http.ResponseWriter, _ int64) { w.WriteHeader(http.StatusNotFound) })},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, tag := range list.Tags {
+				m := original[tag]
+				if tt.change == nil {
+					continue
+				}
+				b, err := json.Marshal(m) // a copy, maps included
+				if err == nil {
+					m = ispec.Manifest{}
+					err = json.Unmarshal(b, &m)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				tt.change(tag, &m)
+				if b, err = json.Marshal(m); err != nil {
+					t.Fatal(err)
+				}
+				registryCall(t, http.MethodPut, registry, "/manifests/"+tag, b)
+			}
+			v.mu.Lock()
+			v.fault = tt.fault
+			v.mu.Unlock()
+			name := fmt.Sprintf("poisoned%d", i)
+			r := run("--trusted-cache-key", "public", "oci:"+name+":v1")
+			if got := strings.TrimSpace(r.stdout); got != want {
+				t.Errorf("the image is %s; want %s: %v", got, want, r)
+			}
+			if strings.Contains(r.stderr, ": fetched") || !strings.Contains(r.stderr, ": built") {
+				t.Errorf("something poisoned is taken: %v", r)
+			}
+			wantLayout(t, filepath.Join(dir, name), map[string]string{"v1": want})
+			v.mu.Lock()
+			v.fault = nil
+			v.mu.Unlock()
+
+			// Who has the key puts it right.
+			if got := warm(); got != want {
+				t.Errorf("the image is %s; want %s", got, want)
+			}
+			if r := run("--trusted-cache-key", "public", "oci:again:v1"); strings.Contains(r.stderr, ": built") {
+				t.Errorf("it stays poisoned: %v", r)
+			}
+		})
+	}
+}
