@@ -35,6 +35,7 @@
 //
 // With a [Cache], a layer whose parts promise to be the same is taken from there;
 // its parts are not looked at. With another compression, it is compressed again.
+// What another machine has made of it is as good, if whoever says so is trusted (see [Record] and Layer.Shared).
 //
 // # Nothing is visible until it is whole
 //

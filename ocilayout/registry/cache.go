@@ -241,8 +241,13 @@ func (c *Cache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayout.Blo
 	case !errors.Is(err, errNoClaim):
 		c.client.explain("blob %s: %v", r.Blob, err) // and it is replaced
 	}
+	image, manifest, err := c.keys.newClaim(layerClaim, r, blob.Descriptor)
+	if err != nil {
+		c.client.explain("blob %s: not shared: %v", r.Blob, err)
+		return
+	}
 	if err = c.push.put(ctx, blob); err == nil {
-		err = c.writeClaim(ctx, layerClaim, r, blob.Descriptor, layerTag(r), blobTag(r.Blob))
+		err = c.writeClaim(ctx, image, manifest, layerTag(r), blobTag(r.Blob))
 	}
 	c.wrote(ctx, "blob "+r.Blob.String(), err, func(s *CacheStats) { s.Written++ })
 }
@@ -317,9 +322,12 @@ func (c *Cache) WriteFacts(ctx context.Context) {
 			if err := c.readClaim(ctx, factClaim, factTag(name), &there); err == nil && there == r || c.failedBefore() != nil {
 				return nil
 			}
-			err := c.putBytes(ctx, r.descriptor(), fact)
+			image, manifest, err := c.keys.newClaim(factClaim, r, r.descriptor())
 			if err == nil {
-				err = c.writeClaim(ctx, factClaim, r, r.descriptor(), factTag(name))
+				err = c.putBytes(ctx, r.descriptor(), fact)
+			}
+			if err == nil {
+				err = c.writeClaim(ctx, image, manifest, factTag(name))
 			}
 			c.wrote(ctx, "fact "+name, err, func(s *CacheStats) { s.WrittenFacts++ })
 			return nil

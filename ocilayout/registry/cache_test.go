@@ -292,7 +292,7 @@ func TestPoisonedCache(t *testing.T) {
 		{"signed as a fact", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			m.Annotations[annotationSignature] = keys.Sign(factClaim.signed(m.Annotations[annotationClaim]))
 		}},
-		{"no claim", "says nothing", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) { m.Annotations = nil }},
+		{"no claim", "it says nothing", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) { m.Annotations = nil }},
 		{"signed nonsense", "invalid", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			m.Annotations[annotationClaim] = "nonsense"
 			m.Annotations[annotationSignature] = keys.Sign(layerClaim.signed("nonsense"))
@@ -548,4 +548,33 @@ func TestVouch(t *testing.T) {
 	check(reader(keys), wanted, true)
 	kept[0].DiffID = digest.FromString("x")
 	check(reader(keys), wanted, false)
+}
+
+// FuzzClaim: whatever a manifest says, only what was signed comes out of it, and of its kind.
+func FuzzClaim(f *testing.F) {
+	keys := signer(1)
+	said := factRecord{"name", digest.FromString("fact"), 4}
+	_, good, err := keys.newClaim(factClaim, said, said.descriptor())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	_, other, err := signer(2).newClaim(factClaim, said, said.descriptor())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(other)
+	for _, s := range []string{"", "{}", "[]", `{"annotations":null}`, `{"annotations":{"export-profile.claim":"{}"}}`,
+		`{"annotations":{"export-profile.claim":"{}","export-profile.signature":"test:AAAA  : x"}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		var got factRecord
+		if keys.parseClaim(factClaim, manifest, &got) == nil && got != said {
+			t.Errorf("%s: %v is believed", manifest, got)
+		}
+		if keys.parseClaim(layerClaim, manifest, &got) == nil {
+			t.Errorf("%s is believed as a claim of another kind", manifest)
+		}
+	})
 }

@@ -49,7 +49,7 @@ func (k claimKind) signed(text string) []byte {
 const emptyConfig = "{}"
 
 // newClaim makes a signed claim about a blob, as an artifact's manifest.
-func (c *Cache) newClaim(kind claimKind, claim any, blob ispec.Descriptor) (ispec.Descriptor, []byte, error) {
+func (k Keys) newClaim(kind claimKind, claim any, blob ispec.Descriptor) (image ispec.Descriptor, manifest []byte, err error) {
 	text, err := json.Marshal(claim)
 	if err != nil {
 		return ispec.Descriptor{}, nil, err
@@ -62,7 +62,7 @@ func (c *Cache) newClaim(kind claimKind, claim any, blob ispec.Descriptor) (ispe
 		Layers:       []ispec.Descriptor{blob},
 		Annotations: map[string]string{
 			annotationClaim:     string(text),
-			annotationSignature: c.keys.Sign(kind.signed(string(text))),
+			annotationSignature: k.Sign(kind.signed(string(text))),
 		},
 	}
 	b, err := json.Marshal(m)
@@ -107,30 +107,31 @@ func (c *Cache) readClaim(ctx context.Context, kind claimKind, tag string, claim
 	if image.MediaType != ispec.MediaTypeImageManifest {
 		return fmt.Errorf("%s is of type %q", at, image.MediaType)
 	}
-	var m ispec.Manifest
-	if err := json.Unmarshal(b, &m); err != nil {
-		return fmt.Errorf("%s: %w", at, err)
-	}
-	text := m.Annotations[annotationClaim]
-	if text == "" {
-		return fmt.Errorf("%s says nothing", at)
-	}
-	signatures := strings.Fields(m.Annotations[annotationSignature])
-	if err := c.keys.Verify(kind.signed(text), signatures[:min(len(signatures), maxSignatures)]); err != nil {
+	if err := c.keys.parseClaim(kind, b, claim); err != nil {
 		return fmt.Errorf("%s is not believed: %w", at, err)
-	}
-	if err := json.Unmarshal([]byte(text), claim); err != nil {
-		return fmt.Errorf("%s: %w", at, err)
 	}
 	return nil
 }
 
-// writeClaim makes a claim visible under tags. Its blob must be there.
-func (c *Cache) writeClaim(ctx context.Context, kind claimKind, claim any, blob ispec.Descriptor, tags ...string) error {
-	image, manifest, err := c.newClaim(kind, claim, blob)
-	if err != nil {
+// parseClaim parses the claim in a manifest if it is to be believed.
+func (k Keys) parseClaim(kind claimKind, manifest []byte, claim any) error {
+	var m ispec.Manifest
+	if err := json.Unmarshal(manifest, &m); err != nil {
 		return err
 	}
+	text := m.Annotations[annotationClaim]
+	if text == "" {
+		return errors.New("it says nothing")
+	}
+	signatures := strings.Fields(m.Annotations[annotationSignature])
+	if err := k.Verify(kind.signed(text), signatures[:min(len(signatures), maxSignatures)]); err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(text), claim)
+}
+
+// writeClaim makes a claim visible under tags. Its blob must be there.
+func (c *Cache) writeClaim(ctx context.Context, image ispec.Descriptor, manifest []byte, tags ...string) error {
 	if err := c.putEmpty(ctx); err != nil {
 		return err
 	}
