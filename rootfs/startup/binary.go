@@ -20,6 +20,7 @@ type binaryFile struct {
 	Runpath      string
 	HasRunpath   bool // a DT_RUNPATH that is empty hides DT_RPATH, too
 	NoDefaultLib bool // DF_1_NODEFLIB
+	PIE          bool // DF_1_PIE
 
 	Wanted  []wantedVersion
 	Defined []string // versions
@@ -308,7 +309,7 @@ func (f *elfReader) dynamic(b *binaryFile, section []byte) error {
 	if _, b.HasRunpath = last[tagRunpath]; b.HasRunpath {
 		b.Rpath = ""
 	}
-	b.NoDefaultLib = last[tagFlags1]&0x800 != 0
+	b.NoDefaultLib, b.PIE = last[tagFlags1]&0x800 != 0, last[tagFlags1]&0x8000000 != 0
 	if err := f.wanted(b, last[tagVerneed], last[tagVerneednum]); err != nil {
 		return err
 	}

@@ -170,10 +170,13 @@ func TestForward(t *testing.T) {
 	} else {
 		passed = p
 	}
-	f = &forward{r: bytes.NewReader(b), keep: []span{{offset: passed.offset, size: passed.size}}}
-	for _, at := range []int64{2*maxHead + 1000, back, back + 50} {
-		if err := read(f, at, min(200, back+200-min(at, back+199))); err != nil {
-			t.Errorf("with that kept, at %d: %v", at, err)
+	kept := span{offset: passed.offset, size: passed.size}
+	for _, places := range [][]int64{{2*maxHead + 1000, back, back + 50}, {back, back + 50, back}, {back - 10, back + 20, 2*maxHead + 1000, back}} {
+		f = &forward{r: bytes.NewReader(b), keep: []span{kept}}
+		for _, at := range places {
+			if err := read(f, at, 50); err != nil {
+				t.Errorf("with that kept, at %d of %d: %v", at, places, err)
+			}
 		}
 	}
 	if err := read(&forward{r: bytes.NewReader(b[:10])}, 0, 20); err != io.ErrUnexpectedEOF {

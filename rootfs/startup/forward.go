@@ -46,7 +46,8 @@ func (f *forward) ReadAt(p []byte, offset int64) (int, error) {
 	if end <= int64(len(f.head)) {
 		return copy(p, f.head[offset:]), nil
 	}
-	for _, s := range f.keep {
+	for i := range f.keep {
+		s := &f.keep[i]
 		if offset >= s.offset && end <= s.offset+s.size {
 			if err := f.pass(end); err != nil {
 				return 0, err

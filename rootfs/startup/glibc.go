@@ -68,6 +68,9 @@ func (p *loading) need(by *object, name string) (*object, error) {
 		}
 	}
 	o := &object{libFile: *f, names: []string{name, "/" + f.at}, by: by, origin: "/" + parentOf(f.at)}
+	if o.why == "" {
+		o.why = notLibrary(o.binary)
+	}
 	if f.why == "" {
 		p.loaded = append(p.loaded, o)
 	}
@@ -82,7 +85,7 @@ func (p *loading) find(by *object, name string) (*libFile, error) {
 			return nil, nil
 		}
 		f, err := p.c.libraryAt(p.c.absolute(name))
-		if f != nil && f.why == "" && f.binary.Machine != p.l.machine {
+		if f != nil && !f.isFor(p.l.machine) {
 			f.why = fmt.Sprintf("is for %v, and the program for %v", f.binary.Machine, p.l.machine)
 		}
 		return f, err
@@ -117,7 +120,7 @@ func (p *loading) find(by *object, name string) (*libFile, error) {
 			continue
 		}
 		f, err := p.c.libraryAt(p.c.absolute(cached))
-		if err != nil || f != nil && (f.why != "" || f.binary.Machine == p.l.machine) {
+		if err != nil || f != nil && f.isFor(p.l.machine) {
 			return f, err
 		}
 	}
@@ -210,6 +213,29 @@ func splitAny(s, separators string) []string {
 	}
 }
 
+// isFor says whether a loader for a machine does not pass a file over: it takes it, or fails by it.
+func (f *libFile) isFor(m machine) bool {
+	if f.binary == nil || f.binary.Machine.ID == 0 {
+		return true
+	}
+	is := f.binary.Machine
+	if is.Wide == m.Wide && is.Big != m.Big && f.why == "" {
+		f.why = "has another byte order"
+	}
+	return is.Wide == m.Wide && (is.Big != m.Big || is.ID == m.ID)
+}
+
+// notLibrary says why glibc does not load an ELF file.
+func notLibrary(b *binaryFile) string {
+	switch {
+	case b.Type != typeDyn && b.Type != typeExec:
+		return "is an ELF file that is no library"
+	case b.Type == typeExec, b.PIE:
+		return "is a program and no library"
+	}
+	return ""
+}
+
 type foundKey struct {
 	list    *dirList
 	machine machine
@@ -229,7 +255,7 @@ func (c *checker) searchDirs(list *dirList, m machine, name string) (*libFile, e
 		if err != nil {
 			return nil, err
 		}
-		if f != nil && (f.why != "" || f.binary.Machine == m) {
+		if f != nil && f.isFor(m) {
 			found = f
 			break
 		}
@@ -260,7 +286,7 @@ func (c *checker) searchCapabilities(list *dirList, m machine, name string) (*li
 			if err != nil {
 				return nil, err
 			}
-			if f != nil && (f.why != "" || f.binary.Machine == m) {
+			if f != nil && f.isFor(m) {
 				c.warn(Library, "/"+at, fmt.Sprintf("is the only %q there, and only for processors that are %s", name, capability))
 				return f, nil
 			}
