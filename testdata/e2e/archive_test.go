@@ -14,29 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// pipeInto runs two commands, the second of which reads what the first one writes. Both must succeed.
-func pipeInto(t *testing.T, from, to *exec.Cmd) result {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	var stderr bytes.Buffer
-	from.Stdout, from.Stderr, to.Stdin = w, &stderr, r
-	err = from.Start()
-	w.Close()
-	if err != nil {
-		t.Fatalf("%q: %v", from.Args, err)
-	}
-	got := try(t, to)
-	r.Close() // so that the first one ends, if the second one has not read all
-	if err := from.Wait(); err != nil || got.status() != 0 {
-		t.Fatalf("%q: %v\nstderr: %s\n%v", from.Args, err, stderr.String(), got)
-	}
-	return got
-}
-
 // runsAs checks that podman has an image of a name, whose program runs, and removes it.
 func runsAs(t *testing.T, p person, dir, name string) {
 	t.Helper()

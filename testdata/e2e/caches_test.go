@@ -184,7 +184,7 @@ func TestServers(t *testing.T) {
 
 	// A mistake's home has no cache yet.
 	image := func(flags ...string) []string { return append(append([]string{"image"}, flags...), "oci:x") }
-	_, other := signingKey(t, "e2e-1") // another key of the same name
+	_, other := signingKey(t, "e2e-1")            // another key of the same name
 	untrusted := func(n int, why string) string { // each has its line
 		return fmt.Sprintf(`^find closure: %d not trusted:(\n  "/nix/store/\S+" is not trusted: %s){%[1]d}$`, n, why)
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -98,53 +97,4 @@ func compressor(t *testing.T, name string) []string {
 	}
 	t.Fatalf("no compressor %q", name)
 	return nil
-}
-
-// pipe is what a chain of commands writes to the next one.
-func pipe(t *testing.T, commands ...*exec.Cmd) *os.File {
-	t.Helper()
-	var from *os.File
-	for _, cmd := range commands {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if from != nil {
-			cmd.Stdin = from
-		}
-		cmd.Stdout = w
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		w.Close()
-		if from != nil {
-			from.Close()
-		}
-		from = r
-		t.Cleanup(func() {
-			r.Close()
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("%q: %v", cmd.Args, err)
-			}
-		})
-	}
-	return from
-}
-
-// pipedFile is a file with what a chain of commands writes.
-func pipedFile(t *testing.T, commands ...*exec.Cmd) string {
-	t.Helper()
-	name := filepath.Join(lab.root.scratch(t), "piped")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.Copy(f, pipe(t, commands...))
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
 }

@@ -38,12 +38,7 @@ const (
 func startRegistry(t *testing.T, config string) (address string) {
 	t.Helper()
 	dir := lab.user.scratch(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = fmt.Sprintf("localhost:%d", l.Addr().(*net.TCPAddr).Port)
-	l.Close()
+	address = strings.Replace(freeAddress(t), "127.0.0.1", "localhost", 1) // as certificates have it
 	writeFile(t, filepath.Join(dir, "config.yml"), fmt.Sprintf(
 		"version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\n%s", dir,
 		strings.ReplaceAll("http:\n  addr: ADDRESS\n"+config, "ADDRESS", address)))
@@ -60,17 +55,12 @@ func startRegistry(t *testing.T, config string) (address string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		logged.Close()
-	})
-	for range 100 {
-		if c, err := net.Dial("tcp", address); err == nil {
-			c.Close()
-			return address
+		if b, err := os.ReadFile(logged.Name()); err != nil || t.Failed() {
+			t.Logf("docker-registry: %v\n%s", err, b)
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	b, _ := os.ReadFile(logged.Name())
-	t.Fatalf("docker-registry does not listen: %s", b)
-	return ""
+	})
+	awaitServer(t, "tcp", address)
+	return address
 }
 
 // checkPushed reads an image in a registry, by its own means and with all its blobs, and returns its digest.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -81,12 +82,14 @@ expose: [8080]
 // writeSite writes what nginx serves, and returns the port that it is to listen on.
 func writeSite(t *testing.T, dir string) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	_, p, err := net.SplitHostPort(freeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port, err := strconv.Atoi(p)
+	if err != nil {
+		t.Fatal(err)
+	}
 	writeSiteOn(t, dir, port)
 	return port
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,19 +25,13 @@ func serve(t *testing.T, dir, login string) *webServer {
 	p := lab.user
 	own := p.scratch(t)
 	// nginx does not say which port it got, so it is told one that was free just now.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freeAddress(t)
 	auth := ""
 	if name, password, ok := strings.Cut(login, ":"); ok {
 		writeFile(t, filepath.Join(own, "passwords"), name+":{PLAIN}"+password+"\n")
 		auth = `auth_basic "cache"; auth_basic_user_file passwords;`
 	}
-	s := &webServer{url: "http://" + l.Addr().String(), log: filepath.Join(own, "requests")}
+	s := &webServer{url: "http://" + address, log: filepath.Join(own, "requests")}
 	var temp strings.Builder
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "%s_temp_path %s/%s; ", kind, own, kind)
@@ -58,7 +51,7 @@ http {
 		location = /asked { return 204; }
 	}
 }
-`, own, s.log, temp.String(), l.Addr(), dir, auth))
+`, own, s.log, temp.String(), address, dir, auth))
 	cmd := p.command(own, tool(t, "nginx"), "-e", "stderr", "-p", own, "-c", filepath.Join(own, "nginx.conf"))
 	var said strings.Builder
 	cmd.Stderr = &said
@@ -71,16 +64,8 @@ http {
 			t.Logf("nginx: %v\n%s", err, said.String())
 		}
 	})
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err == nil {
-			c.Close()
-			return s
-		}
-		if time.Now().After(end) {
-			t.Fatalf("nginx is not up: %v", err)
-		}
-	}
+	awaitServer(t, "tcp", address)
+	return s
 }
 
 // request is one line of the log.
