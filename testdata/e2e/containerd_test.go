@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestContainerd imports images into containerd, which calls them as --tag does, and runs them.
+func TestContainerd(t *testing.T) {
+	p := lab.user
+	for _, d := range []struct {
+		name    string
+		debian  func() (string, error)
+		version string
+	}{
+		{"bookworm", bookworm, "1.6."},
+		{"trixie", trixie, "1.7."},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			config := filepath.Join(lab.root.scratch(t), "config.toml")
+			writeFile(t, config, "version = 2\nroot = \"/run/data\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")
+			m := startMachine(t, d.debian, "containerd", "--config", config)
+			m.await(t, "ctr", "version")
+			if r := do(t, m.command("containerd", "--version")); !strings.Contains(r.stdout, " "+d.version) {
+				t.Errorf("%v\nwant %s", r, d.version)
+			}
+			for _, transport := range []string{"oci-archive:", "docker-archive:"} {
+				for _, c := range compressions {
+					t.Run(transport+c, func(t *testing.T) {
+						const name, other = "docker.io/library/hello:v1", "registry.example.com/team/hello:v2"
+						stream := p.command(p.scratch(t), lab.program, "image", "--profile", lab.profile, "--compression", c,
+							"--tag", "hello:v1", "--tag", other, transport+"-")
+						pipeInto(t, stream, m.command("ctr", "images", "import", "-"))
+						r := do(t, m.command("ctr", "images", "ls", "-q"))
+						if got := strings.Fields(r.stdout); !slices.Equal(got, []string{name, other}) {
+							t.Errorf("%v\nwant %s and %s", r, name, other)
+						}
+						for _, name := range []string{name, other} {
+							if r := do(t, m.command("ctr", "run", "--rm", name, "one", "curl", "--version")); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+								t.Errorf("%v\nwant %q", r, curlVersion(t))
+							}
+						}
+						do(t, m.command("ctr", "images", "rm", "--sync", name, other))
+					})
+				}
+			}
+		})
+	}
+}
