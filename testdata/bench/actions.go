@@ -60,6 +60,7 @@ func (l *lab) allActions() map[string]action {
 	}
 	for name, g := range map[string]*generation{"leaf": l.leaf, "library": l.mid} {
 		actions[name] = func() (sample, error) { return l.update(g) }
+		actions[name+" pushed"] = func() (sample, error) { return l.push(g) }
 		actions[name+" alone"] = func() (sample, error) { return l.changedAlone(name, g) }
 		actions[name+" new bytes"] = func() (sample, error) { return l.newBytes(g) }
 		actions[name+" new bytes, previous"] = func() (sample, error) {

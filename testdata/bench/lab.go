@@ -67,6 +67,7 @@ var closures = map[bool]struct {
 var tools = map[string]string{
 	"nix-store": "nix-bin", "patchelf": "patchelf", "umoci": "umoci", "skopeo": "skopeo", "buildah": "buildah",
 	"newuidmap": "uidmap", "strace": "strace", "python3": "python3",
+	"docker-registry": "docker-registry",
 }
 
 // nixConfig makes Nix build without its users, sandbox and network, and import without signatures.
