@@ -1,0 +1,115 @@
+package profile
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestDominators(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, roots string
+		before, want      string // of a, b, c…; "-" if there is none, "." if the roots don't need it
+	}{
+		{"chain", "a: b\nb: c\nc:", "a", "-ab", "-ab"},
+		{"diamond", "a: b c\nb: d\nc: d\nd: e\ne:", "a", "-aabd", "-aaad"},
+		{"long and short", "a: b d\nb: c\nc: d\nd:", "a", "-aba", "-aba"},
+		{"two roots", "a: c\nb: c d\nc:\nd:", "ab", "--ab", "---b"},
+		{"a root needs another", "a: b\nb: c\nc:", "ab", "--b", "--b"},
+		{"not needed", "a: b\nb:\nc: b", "a", "-a.", "-a."},
+		{"cycle", "a: b\nb: c\nc: b d\nd:", "a", "-abc", "-abc"},
+		{"cycle with two entries", "a: b c\nb: c\nc: b d\nd:", "a", "-aac", "-aac"},
+		{"itself", "a: a b\nb: b", "a", "-a", "-a"},
+	} {
+		g := graphOf(t, tt.text)
+		var roots []Path
+		for _, r := range []byte(tt.roots) {
+			roots = append(roots, letter(r))
+		}
+		show := func(m map[Path]Path) string {
+			s := ""
+			for _, info := range g.Infos {
+				switch p, ok := m[info.Path]; {
+				case !ok:
+					s += "."
+				case p == "":
+					s += "-"
+				default:
+					s += p.Name()
+				}
+			}
+			return s
+		}
+		if got := show(g.Before(roots...)); got != tt.before {
+			t.Errorf("%s: Before(%s) = %s; want %s", tt.name, tt.roots, got, tt.before)
+		}
+		if got := show(g.Dominators(roots...)); got != tt.want {
+			t.Errorf("%s: Dominators(%s) = %s; want %s", tt.name, tt.roots, got, tt.want)
+		}
+	}
+}
+
+// Whatever the graph is, both agree with what is found for one object at a time.
+func TestDominatorsRandom(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		c := &Closure{}
+		n := 1 + r.IntN(30)
+		for i := range n {
+			info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", StoreDir, i)), NarSize: 1}
+			for range r.IntN(4) {
+				info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", StoreDir, r.IntN(n))))
+			}
+			info.References = sortPaths(info.References)
+			c.Infos = append(c.Infos, info)
+		}
+		g := NewGraph(c)
+		var roots []Path
+		for range 1 + r.IntN(2) {
+			roots = append(roots, c.Infos[r.IntN(n)].Path)
+		}
+		before, dominators := g.Before(roots...), g.Dominators(roots...)
+		for _, info := range c.Infos {
+			p := info.Path
+			_, needed := before[p]
+			_, also := dominators[p]
+			if needed != also || needed != slices.ContainsFunc(roots, func(r Path) bool { return g.Why(r, p) != nil }) {
+				t.Fatalf("seed %d: %s: before %t, dominators %t", seed, p, needed, also)
+			}
+			if !needed {
+				continue
+			}
+			chain := []Path{p}
+			for before[chain[0]] != "" {
+				chain = slices.Insert(chain, 0, before[chain[0]])
+			}
+			var want []Path
+			for _, r := range roots {
+				if c := g.Why(r, p); c != nil && (want == nil || len(c) < len(want)) {
+					want = c
+				}
+			}
+			if !slices.Equal(chain, want) {
+				t.Errorf("seed %d: chain to %s by Before = %s; want %s, as Why has it", seed, p, chain, want)
+			}
+			var gone []Path
+			for _, other := range c.Infos {
+				for at := other.Path; at != ""; at = dominators[at] {
+					if _, ok := dominators[at]; ok && at == p {
+						gone = append(gone, other.Path)
+					}
+				}
+			}
+			want = nil
+			for _, info := range g.Without(p, roots...) {
+				if _, ok := dominators[info.Path]; ok { // else it is not needed with p either
+					want = append(want, info.Path)
+				}
+			}
+			if !slices.Equal(gone, want) {
+				t.Errorf("seed %d: with %s as dominator = %s; want %s, as Without has it", seed, p, gone, want)
+			}
+		}
+	}
+}
