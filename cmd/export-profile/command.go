@@ -35,6 +35,7 @@ func commands() []command {
 		{"ls", "[flags] [PATH…]", "list what is in an image, with sizes", lsHelp, setupLs},
 		{"diff", "[flags] A B", "show what is different between two images or profiles", diffHelp, setupDiff},
 		{"sbom", "[flags]", "write a list of packages for other programs, in SPDX or CycloneDX", sbomHelp, setupSBOM},
+		{"report", "[flags] FILE", "write a page that shows what is inside, and why", reportHelp, setupReport},
 		{"cache", "[flags] [prune]", "show what is kept from run to run, or remove some of it", cacheHelp, setupCache},
 		{"verify", "[flags] IMAGE", "find out whether an image is what it says it is", verifyHelp, setupVerify},
 		{"version", "", "say which version this is", versionHelp, setupVersion},

@@ -1,0 +1,78 @@
+package report
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestBundle: the bundle is what web/build.mjs makes of its sources. It says so by their hash.
+func TestBundle(t *testing.T) {
+	names, err := filepath.Glob("web/src/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = append(names, "web/build.mjs", "web/package.json", "web/package-lock.json")
+	slices.Sort(names)
+	hash := sha256.New()
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|\.html\(|document\.write`).Match(b) {
+			t.Errorf("%s takes text for markup", name)
+		}
+		fmt.Fprintf(hash, "%s %d\n%s", strings.TrimPrefix(name, "web/"), len(b), b)
+	}
+	want := fmt.Sprintf("/* sources sha256:%x */", hash.Sum(nil))
+	if got, _, _ := strings.Cut(script, "\n"); got != want {
+		t.Errorf("bundle.js begins with %s; want %s: run web/build.mjs", got, want)
+	}
+	if regexp.MustCompile(`(?i)</script|<!--|\beval\(|new Function|fetch\(|XMLHttpRequest|import\(`).MatchString(script) {
+		t.Error("bundle.js has what the page must not do")
+	}
+	if len(script) > 100_000 {
+		t.Errorf("bundle.js has %d bytes; want at most 100,000 in every page", len(script))
+	}
+}
+
+// TestLicences: every package that is bundled has its licence in every page.
+func TestLicences(t *testing.T) {
+	page := write(t, sample())
+	for _, name := range []string{"d3-hierarchy", "d3-selection", "d3-shape", "d3-transition", "d3-zoom"} {
+		if !regexp.MustCompile(`(?m)^` + name + ` \d+\.\d+\.\d+ \(ISC\)$`).MatchString(page) {
+			t.Errorf("the page has no licence of %s", name)
+		}
+	}
+	if got := strings.Count(page, "Copyright"); got < 5 {
+		t.Errorf("the page has %d copyrights", got)
+	}
+}
+
+// TestPolicy: what the policy allows is the script and the style that are there, as a browser takes them.
+func TestPolicy(t *testing.T) {
+	page := write(t, sample())
+	hashOf := func(pattern string) string {
+		found := regexp.MustCompile(`(?s)` + pattern).FindStringSubmatch(page)
+		if found == nil {
+			t.Fatalf("the page has no %s", pattern)
+		}
+		sum := sha256.Sum256([]byte(found[1]))
+		return "&#39;sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "&#39;"
+	}
+	want := `content="default-src &#39;none&#39;; script-src ` + hashOf(`<script>(.*?)</script>`) + `; style-src ` + hashOf(`<style>(.*?)</style>`) +
+		`; base-uri &#39;none&#39;; form-action &#39;none&#39;"`
+	if !strings.Contains(page, want) {
+		t.Errorf("the page's policy is not %s", want)
+	}
+	if found := regexp.MustCompile(`(?:src|href|action)="[^#"][^"]*"|url\([^#)]`).FindString(page); found != "" {
+		t.Errorf("the page refers to %s", found)
+	}
+}

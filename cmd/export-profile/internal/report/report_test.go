@@ -1,0 +1,297 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write testdata/sample.json")
+
+// sample is a small image of everything that the page shows:
+//
+//	env -> git -> openssl -> libc
+//	env -> curl -> openssl, libc
+func sample() *Report {
+	object := func(hash, name, version string, size, closure int64, before, dominator int, refs ...int) Object {
+		full := name
+		if version != "" {
+			full += "-" + version
+		}
+		return Object{strings.Repeat(hash, 32) + "-" + full, full, name, version, size, closure, refs, before, dominator}
+	}
+	return &Report{
+		Title: "env",
+		Roots: []int{4},
+		Objects: []Object{
+			object("a", "libc", "2.39", 30<<20, 30<<20, 2, 4),
+			object("b", "openssl", "3.1", 5<<20, 35<<20, 2, 4, 0),
+			object("c", "curl", "8.1", 1<<20, 36<<20, 4, 4, 0, 1),
+			object("d", "git", "2.45", 40<<20, 75<<20, 4, 4, 1),
+			object("f", "env", "", 3<<10, 76<<20+3<<10, None, None, 2, 3),
+		},
+		Layers: []Layer{
+			{Title: "layer 1", State: Kept, Blob: 12 << 20, Parts: []Part{{Object: 0}, {Object: 2}}, Gone: []string{strings.Repeat("9", 32) + "-zlib-1.2"}},
+			{Title: "layer 2", State: New, Parts: []Part{{Object: 3}, {Object: 1}, {Object: 4}}},
+			{Title: "layer 3", State: New, Parts: []Part{{None, "files beside the store", 900}}, Hides: []string{"nix/store/" + strings.Repeat("9", 32) + "-zlib-1.2"}},
+		},
+		Checked: true,
+		Findings: []Finding{
+			{"error", "/nix/store/" + strings.Repeat("d", 32) + "-git-2.45/bin/git", "needs libz.so.1, which is nowhere"},
+			{"warning", "/etc/mtab", "leads nowhere"},
+		},
+		Previous: &Previous{
+			Digest: "sha256:0123",
+			Objects: []Object{
+				object("a", "libc", "2.39", 30<<20, 0, None, None),
+				object("8", "openssl", "3.0", 4<<20, 0, None, None),
+				object("9", "zlib", "1.2", 1<<20, 0, None, None),
+				object("7", "curl", "8.1", 1<<20, 0, None, None),
+			},
+			Layers: []Lost{{"layer 2", 3 << 20, []string{"files beside the store", strings.Repeat("8", 32) + "-openssl-3.0"}, nil}},
+		},
+	}
+}
+
+func write(t *testing.T, r *Report) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// dataOf is the JSON in a page.
+func dataOf(t *testing.T, page string) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(page, `<script type="application/json" id="data">`)
+	data, _, ok := strings.Cut(rest, "</script>")
+	if !ok {
+		t.Fatal("the page has no data")
+	}
+	return data
+}
+
+func TestWrite(t *testing.T) {
+	page := write(t, sample())
+	if again := write(t, sample()); again != page {
+		t.Error("the same report gives other bytes")
+	}
+	var data bytes.Buffer
+	if err := WriteJSON(&data, sample()); err != nil {
+		t.Fatal(err)
+	}
+	if got := dataOf(t, page); got != data.String() {
+		t.Errorf("the data in the page are %s; want those of WriteJSON", got)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, data.Bytes(), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/sample.json"
+	if *update {
+		if err := os.WriteFile(golden, indented.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), indented.String()); diff != "" {
+		t.Errorf("data (-%s +got):\n%s", golden, diff)
+	}
+
+	// What the tables say, which are complete without the script.
+	text := strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, " ")), " ")
+	for _, want := range []string{
+		"76.0 MiB in the store 5 store paths 3 layers 1 error 1 warning 5 packages changed",
+		"error /nix/store/dddddddddddddddddddddddddddddddd-git-2.45/bin/git needs libz.so.1, which is nowhere warning /etc/mtab leads nowhere",
+		"of its layers 1 is kept and 1 is not, and 2 are new",
+		"curl rebuilt 8.1 8.1 0.0 KiB env added",
+		"layer 2 3.0 MiB files beside the store, openssl-3.0 –",
+		"git-2.45 new dddddddddddddddddddddddddddddddd-git-2.45 40.0 MiB 75.0 MiB 40.0 MiB 1 2 libc-2.39 aaaa",
+		"layer 1 kept 31.0 MiB 12.0 MiB libc-2.39 , curl-8.1 and, no longer seen: zlib-1.2",
+		"layer 3 new 0.9 KiB – files beside the store hides nix/store/",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
+func TestWithout(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Report)
+		want   string
+	}{
+		{"check", func(r *Report) { r.Checked, r.Findings = false, nil }, "The image was not checked."},
+		{"findings", func(r *Report) { r.Findings = nil }, "The check found nothing."},
+		{"previous", func(r *Report) { r.Previous = nil }, "There is no previous image"},
+		{"changes", func(r *Report) { r.Previous.Objects = r.Objects }, "It has the same packages."},
+	} {
+		r := sample()
+		tt.change(r)
+		if page := write(t, r); !strings.Contains(page, tt.want) {
+			t.Errorf("without %s: the page does not say %q", tt.name, tt.want)
+		}
+	}
+}
+
+// Names are text, whatever they are: no markup of theirs gets into the page, and nothing unseen.
+func TestHostile(t *testing.T) {
+	for _, name := range []string{
+		"</script><script>alert(1)</script>", "<!--", "-->", `" onclick="alert(1)`, "' onclick='alert(1)", "&lt;", "]]>",
+		"a\u2028b\u2029c", "\u202egnp.exe", "\x00\x1b[31m", "\xff\xfe", "%s%d%!", "${alert(1)}", "`", "\\u003c/script>", "<img src=x onerror=alert(1)>",
+	} {
+		r := sample()
+		r.Title, r.Previous.Digest = name, name
+		for i := range r.Objects {
+			o := &r.Objects[i]
+			o.Path, o.Name, o.Package, o.Version = o.Path+name, name, name, name
+		}
+		for i := range r.Layers {
+			l := &r.Layers[i]
+			l.Title, l.Gone, l.Hides = l.Title+name, []string{name}, []string{name}
+			l.Parts = append(l.Parts, Part{None, name, 1})
+		}
+		r.Findings = append(r.Findings, Finding{name, name, name})
+		r.Previous.Layers[0].Title, r.Previous.Layers[0].Parts, r.Previous.Layers[0].Again = name, []string{name}, []string{name}
+		page := write(t, r)
+
+		body := strings.Replace(page, script, "", 1)
+		body = strings.Replace(body, style, "", 1)
+		for markup, want := range map[string]int{
+			"<script": 2, "</script": 2, "<!--": 0, "<img": 0, "\u2028": 0, "\u2029": 0, "\u202e": 0, "\x00": 0, "\x1b": 0, "\xff": 0, "<!": 1,
+		} {
+			if got := strings.Count(body, markup); got != want {
+				t.Errorf("name %q: the page has %q %d times; want %d", name, markup, got, want)
+			}
+		}
+		for _, tag := range regexp.MustCompile(`<[a-z][^>]*>`).FindAllString(body, -1) {
+			if regexp.MustCompile(`\son[a-z]+=`).MatchString(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(tag, "")) {
+				t.Errorf("name %q: the page has %s", name, tag)
+			}
+		}
+		var data struct {
+			Objects []struct{ Name string }
+			Layers  []struct{ Parts []struct{ Title string } }
+		}
+		if err := json.Unmarshal([]byte(dataOf(t, page)), &data); err != nil {
+			t.Fatalf("name %q: %v", name, err)
+		}
+		if got := data.Objects[0].Name; got != printable(name) {
+			t.Errorf("name %q: in the data it is %q; want %q", name, got, printable(name))
+		}
+		if got := data.Layers[2].Parts[1].Title; got != printable(name) {
+			t.Errorf("part %q: in the data it is %q; want %q", name, got, printable(name))
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "curl-8.1": "curl-8.1", "é <b>": "é <b>", "a\nb": `"a\nb"`, "\u202ea": `"\u202ea"`, "\xff": `"\xff"`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Report)
+		want   string
+	}{
+		{"root", func(r *Report) { r.Roots[0] = 5 }, "there are 5 objects"},
+		{"no root", func(r *Report) { r.Roots[0] = None }, "there are 5 objects"},
+		{"reference", func(r *Report) { r.Objects[1].References[0] = 7 }, "7 is no other object"},
+		{"no reference", func(r *Report) { r.Objects[1].References[0] = None }, "refers to nothing"},
+		{"before", func(r *Report) { r.Objects[1].Before = -2 }, "-2 is no other object"},
+		{"itself", func(r *Report) { r.Objects[1].Dominator = 1 }, "1 is no other object"},
+		{"circle", func(r *Report) { r.Objects[2].Before, r.Objects[1].Before = 1, 2 }, "has no end"},
+		{"circle of dominators", func(r *Report) { r.Objects[2].Dominator, r.Objects[1].Dominator = 1, 2 }, "has no end"},
+		{"twice", func(r *Report) { r.Objects[1].Path = r.Objects[0].Path }, "is there twice"},
+		{"part", func(r *Report) { r.Layers[0].Parts[0].Object = 9 }, "there is no object 9"},
+	} {
+		r := sample()
+		tt.change(r)
+		for _, write := range []func(*Report) error{
+			func(r *Report) error { return Write(&bytes.Buffer{}, r) },
+			func(r *Report) error { return WriteJSON(&bytes.Buffer{}, r) },
+		} {
+			if err := write(r); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: error %v; want one that says %q", tt.name, err, tt.want)
+			}
+		}
+	}
+}
+
+// full is a disk that has room for so many bytes.
+type full int
+
+var errFull = errors.New("full")
+
+func (f *full) Write(b []byte) (int, error) {
+	if *f -= full(len(b)); *f < 0 {
+		return 0, errFull
+	}
+	return len(b), nil
+}
+
+func TestWriteFails(t *testing.T) {
+	for _, room := range []full{0, 9000, 100_000} {
+		if err := Write(&room, sample()); !errors.Is(err, errFull) {
+			t.Errorf("Write = %v; want %v", err, errFull)
+		}
+	}
+}
+
+func TestChanges(t *testing.T) {
+	objects := func(text string) (all []Object) {
+		for word := range strings.FieldsSeq(text) { // HASH-PACKAGE-VERSION:SIZE
+			hash, rest, _ := strings.Cut(word, "-")
+			name, version, _ := strings.Cut(rest, "-")
+			all = append(all, Object{Path: hash + "-" + rest, Package: name, Version: version, Size: int64(len(all) + 1)})
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		was, is string
+		want    []change
+	}{
+		{"1-a-1 2-b-1", "1-a-1 2-b-1", nil},
+		{"", "1-a-1", []change{{"a", "added", "", "1", 1}}},
+		{"1-a-1", "", []change{{"a", "removed", "1", "", -1}}},
+		{"1-a-1", "2-a-2", []change{{"a", "changed", "1", "2", 0}}},
+		{"1-a-1", "2-a-1", []change{{"a", "rebuilt", "1", "1", 0}}},
+		{"1-a-1", "2-a-2 1-a-1", []change{{"a", "changed", "1", "1, 2", 2}}},
+		{"1-a-1 2-a-1", "3-a-1 1-a-1", []change{{"a", "rebuilt", "1", "1", 0}}},
+		{"1-a-1 2-a-1", "1-a-1", []change{{"a", "changed", "1", "1", -2}}},
+		{"1-b-1 2-A-1", "3-c", []change{{"A", "removed", "1", "", -2}, {"b", "removed", "1", "", -1}, {"c", "added", "", "", 1}}},
+	} {
+		r := &Report{Objects: objects(tt.is), Previous: &Previous{Objects: objects(tt.was)}}
+		if diff := cmp.Diff(tt.want, r.changes()); diff != "" {
+			t.Errorf("%q after %q (-want +got):\n%s", tt.is, tt.was, diff)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0.0 KiB", 1023: "1.0 KiB", 1 << 20: "1.0 MiB", 5 << 29: "2.5 GiB", 3 << 50: "3072.0 TiB", -2048: "−2.0 KiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q; want %q", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,28 @@
+// The search: by any part of a store path, or several words of which it has all.
+import { button, element } from './dom.js'
+import { count, size } from './model.js'
+
+const most = 12
+
+export function drawSearch(input, results, status, model, pick, match) {
+  let found = []
+  function search() {
+    const words = input.value.trim().toLowerCase().split(/\s+/).filter(Boolean)
+    found = words.length === 0 ? []
+      : model.objects.filter(o => words.every(w => o.path.toLowerCase().includes(w)))
+        .sort((a, b) => b.size - a.size || a.i - b.i)
+    results.replaceChildren(...found.slice(0, most).map(o =>
+      element('li', {}, button(o), ' ', element('span', { class: 'figure' }, size(o.size)))))
+    const more = found.length > most ? `, the ${most} largest are below` : ''
+    status.textContent = words.length === 0 ? '' : `${found.length} of ${count(model.objects.length, 'path')} found${more}`
+    match(words.length === 0 ? null : new Set(found))
+  }
+  input.addEventListener('input', search)
+  input.addEventListener('keydown', event => {
+    if (event.key === 'Enter' && found.length > 0) pick(found[0])
+    else if (event.key === 'Escape') input.value = ''
+    else return
+    event.preventDefault()
+    if (event.key === 'Escape') search()
+  })
+}

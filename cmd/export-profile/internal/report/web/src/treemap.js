@@ -1,0 +1,138 @@
+// The treemap: what is large, by package, by layer, or by what brings it in.
+import { hierarchy, treemap, treemapSquarify } from 'd3-hierarchy'
+import { select } from 'd3-selection'
+import { fitted } from './dom.js'
+import { count, kinds, leaving, share, size } from './model.js'
+
+const header = 18 // pixels of a group's title
+const least = 2 // pixels: what is smaller is not drawn
+
+// groups are what is drawn: objects and parts that are none, or groups of these.
+const groups = {
+  package: ({ objects, layers }) => [
+    ...objects.map(leaf),
+    ...layers.flatMap(l => l.parts.filter(p => p.object === undefined).map(leafOf)),
+  ],
+  layer: ({ objects, layers }) => layers.map(l => ({
+    name: `${l.title}${l.state ? ', ' + l.state : ''}`,
+    children: l.parts.map(p => p.object === undefined ? leafOf(p) : leaf(objects[p.object])),
+  })),
+  reason: ({ roots }) => {
+    let top = roots
+    while (top.length === 1 && top[0].dominates.length === 1) top = top[0].dominates
+    const alone = o => ({ name: o.name, children: leaving(o).map(leaf) })
+    if (top.length > 1) return top.map(alone)
+    return [...roots.map(leaf), ...roots.flatMap(r => below(r, top[0])).map(leaf),
+      ...top[0].dominates.map(o => o.dominates.length ? alone(o) : leaf(o))]
+  },
+}
+
+// below is what is between a root and what it alone leads to.
+function below(root, top) {
+  const all = []
+  for (let o = top; o !== root; o = o.dominator) all.push(o)
+  return all
+}
+
+const leaf = o => ({ name: o.name, size: o.size, kind: o.kind, object: o })
+const leafOf = p => ({ name: p.title, size: p.size, kind: 'other' })
+
+export function drawTreemap(place, model, pick) {
+  const svg = select(place).append('svg').attr('role', 'listbox').attr('aria-label', 'Treemap. Arrow keys move, Enter chooses.')
+  const patterns = svg.append('defs').append('pattern').attr('id', 'new').attr('width', 6).attr('height', 6)
+    .attr('patternUnits', 'userSpaceOnUse').attr('patternTransform', 'rotate(45)')
+  patterns.append('rect').attr('class', 'hatch').attr('width', 2).attr('height', 6)
+  const field = svg.append('g')
+  let width = 0, mode = 'package', chosen = null, matched = null, cells = []
+
+  function draw() {
+    if (width === 0) return
+    const height = Math.round(Math.min(620, Math.max(340, width * 0.56)))
+    svg.attr('viewBox', `0 0 ${width} ${height}`)
+    const root = hierarchy({ name: '', children: groups[mode](model) }).sum(d => d.size ?? 0)
+      .sort((a, b) => b.value - a.value)
+    const titled = d => d.depth > 0 && d.children && d.x1 - d.x0 > 56 && d.y1 - d.y0 > 44
+    treemap().tile(treemapSquarify).size([width, height]).round(true).paddingInner(1)
+      .paddingOuter(d => d.depth > 0 ? 1 : 0).paddingTop(d => titled(d) ? header : d.depth > 0 ? 1 : 0)(root)
+    const big = d => d.x1 - d.x0 >= least && d.y1 - d.y0 >= least
+    const leaves = root.leaves()
+    cells = leaves.filter(d => d.data.size > 0 && big(d))
+
+    field.selectAll('*').remove()
+    const group = field.selectAll('g.group').data((root.children ?? []).filter(d => d.children && big(d))).join('g').attr('class', 'group')
+    group.append('rect').attr('x', d => d.x0).attr('y', d => d.y0)
+      .attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
+    group.filter(titled).append('text').attr('x', d => d.x0 + 4).attr('y', d => d.y0 + 13)
+      .text(d => fitted(`${d.data.name} · ${size(d.value)}`, d.x1 - d.x0 - 8, 12.5))
+    group.append('title').text(d => `${d.data.name}: ${size(d.value)}, ${share(model, d.value)}`)
+
+    const cell = field.selectAll('g.cell').data(cells).join('g')
+      .attr('class', d => `cell ${d.data.kind}`)
+      .attr('role', 'option').attr('tabindex', -1)
+      .attr('aria-label', describe)
+      .attr('data-object', d => d.data.object?.i)
+      .attr('transform', d => `translate(${d.x0},${d.y0})`)
+    cell.append('rect').attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
+    cell.filter(d => d.data.object?.new).append('rect').attr('class', 'new')
+      .attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
+    cell.filter(d => d.y1 - d.y0 > 16 && d.x1 - d.x0 > 30).append('text').attr('x', 4).attr('y', 13)
+      .text(d => fitted(d.data.name, d.x1 - d.x0 - 8, 12))
+    cell.filter(d => d.y1 - d.y0 > 34 && d.x1 - d.x0 > 60).append('text').attr('class', 'small').attr('x', 4).attr('y', 28)
+      .text(d => fitted(`${size(d.data.size)} · ${share(model, d.data.size)}`, d.x1 - d.x0 - 8, 11))
+    cell.append('title').text(describe)
+    cell.on('click', (_, d) => d.data.object && pick(d.data.object)).on('keydown', onKey)
+    field.select('g.cell').attr('tabindex', 0)
+
+    const small = leaves.length - cells.length
+    place.nextElementSibling.textContent = small ? `${count(small, 'path')} too small to be drawn; the table has all.` : ''
+    mark()
+  }
+
+  const describe = ({ data: { name, size: bytes, kind, object } }) =>
+    `${name}: ${size(bytes)}, ${share(model, bytes)}; ${kinds[kind]}${object?.new ? '; new since the previous image' : ''}`
+
+  // onKey moves to the nearest cell in a direction.
+  function onKey(event, d) {
+    const centre = c => [(c.x0 + c.x1) / 2, (c.y0 + c.y1) / 2]
+    const [x, y] = centre(d)
+    const towards = {
+      ArrowRight: c => [c.x0 - d.x1, Math.abs(centre(c)[1] - y)], ArrowLeft: c => [d.x0 - c.x1, Math.abs(centre(c)[1] - y)],
+      ArrowDown: c => [c.y0 - d.y1, Math.abs(centre(c)[0] - x)], ArrowUp: c => [d.y0 - c.y1, Math.abs(centre(c)[0] - x)],
+    }[event.key]
+    let to = null
+    if (event.key === 'Home') to = cells[0]
+    else if (event.key === 'End') to = cells.at(-1)
+    else if (event.key === 'Enter' || event.key === ' ') d.data.object && pick(d.data.object)
+    else if (towards) {
+      let best = Infinity
+      for (const c of cells) {
+        const [ahead, aside] = towards(c)
+        if (c !== d && ahead >= -1 && ahead + 2 * aside < best) [best, to] = [ahead + 2 * aside, c]
+      }
+    } else return
+    event.preventDefault()
+    if (!to) return
+    field.selectAll('g.cell').attr('tabindex', c => c === to ? 0 : -1).filter(c => c === to).node().focus()
+  }
+
+  function mark() {
+    field.selectAll('g.cell')
+      .classed('chosen', d => chosen !== null && d.data.object === chosen)
+      .attr('aria-selected', d => chosen !== null && d.data.object === chosen)
+      .classed('dim', d => matched !== null && !matched.has(d.data.object))
+      .filter('.chosen').raise()
+  }
+
+  // The size is not asked for, which would lay out the whole page: it comes.
+  new ResizeObserver(([{ contentRect }]) => {
+    const next = Math.max(Math.floor(contentRect.width), 280)
+    if (next === width) return
+    width = next
+    draw()
+  }).observe(place)
+  return {
+    show(next) { mode = next; draw() },
+    choose(o) { chosen = o; mark() },
+    match(set) { matched = set; mark() },
+  }
+}

@@ -1,0 +1,382 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"html"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Write writes the page.
+func Write(w io.Writer, r *Report) error {
+	if err := r.check(); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	p := page{bufio.NewWriter(w)}
+	p.head(r)
+	p.WriteString("<main>\n")
+	p.charts(r)
+	p.findings(r)
+	p.since(r)
+	p.objects(r)
+	p.layers(r)
+	p.WriteString("</main>\n")
+	p.aside()
+	p.WriteString("</div>\n")
+	p.foot()
+	p.WriteString(`<script type="application/json" id="data">`)
+	if err := r.writeData(p); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	p.WriteString("</script>\n<script>" + script + "</script>\n</body>\n</html>\n")
+	if err := p.Flush(); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// WriteJSON writes the facts of the charts alone.
+func WriteJSON(w io.Writer, r *Report) error {
+	err := r.check()
+	if err == nil {
+		err = r.writeData(w)
+	}
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+func (p page) head(r *Report) {
+	p.put(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="%s">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>%s: what is inside, and why</title>
+`, policy(), r.Title)
+	p.WriteString("<style>" + style + "</style>\n</head>\n<body>\n")
+	p.put(`<a class="skip" href="#paths">To the table of store paths</a>
+<header>
+<p class="what">What is inside, and why</p>
+<h1>%s</h1>
+<ul class="figures">
+`, r.Title)
+	figure := func(value, what string) { p.put("<li><b>%s</b> %s</li>\n", value, what) }
+	var total int64
+	for _, o := range r.Objects {
+		total += o.Size
+	}
+	plural := func(n int, noun string) (string, string) {
+		value, what, _ := strings.Cut(count(n, noun), " ")
+		return value, what
+	}
+	figure(size(total), "in the store")
+	figure(plural(len(r.Objects), "store path"))
+	figure(plural(len(r.Layers), "layer"))
+	if r.Checked {
+		errors := 0
+		for _, f := range r.Findings {
+			if f.Severity == "error" {
+				errors++
+			}
+		}
+		figure(plural(errors, "error"))
+		figure(plural(len(r.Findings)-errors, "warning"))
+	}
+	if r.Previous != nil {
+		value, what := plural(len(r.changes()), "package")
+		figure(value, what+" changed")
+	}
+	p.WriteString(`</ul>
+<nav aria-label="Sections"><a href="#large">What is large</a> <a href="#why">Why it is here</a> <a href="#check">Findings</a> ` +
+		`<a href="#since">Changes</a> <a href="#closure">Store paths</a> <a href="#image">Layers</a></nav>
+</header>
+<noscript><p class="note">Without JavaScript there are no charts and there is no search; the tables have everything.</p></noscript>
+<div class="columns">
+`)
+}
+
+// aside is the search and what is said of the chosen object. The script fills it.
+func (p page) aside() {
+	p.WriteString(`<aside class="script" aria-label="Search and details">
+<form role="search" class="search">
+<label for="search">Search store paths</label>
+<input type="search" id="search" autocomplete="off" spellcheck="false" placeholder="openssl" aria-describedby="status">
+</form>
+<p id="status" role="status"></p>
+<p id="said" role="status" class="spoken"></p>
+<ul id="results" class="plain"></ul>
+<div id="panel"></div>
+</aside>
+`)
+}
+
+func (p page) charts(r *Report) {
+	p.WriteString(`<section id="large" class="script">
+<h2>What is large</h2>
+<fieldset class="choice"><legend>Treemap by</legend>
+<label><input type="radio" name="by" value="package" checked> package</label>
+<label><input type="radio" name="by" value="layer"> layer</label>
+<label><input type="radio" name="by" value="reason"> what brings it in</label>
+</fieldset>
+<div id="map" class="chart"></div>
+<p class="note"></p>
+<ul class="legend" aria-label="Legend">
+<li><i class="direct"></i> the profile names it</li>
+<li><i class="one"></i> only one package brings it in</li>
+<li><i class="shared"></i> several packages share it</li>
+<li><i class="other"></i> not from the store</li>
+`)
+	if r.Previous != nil {
+		p.WriteString("<li><i class=\"fresh\"></i> new since the previous image</li>\n")
+	}
+	p.WriteString(`</ul>
+</section>
+<section id="why" class="script">
+<h2>Why it is here</h2>
+<p class="note">The middle is the profile. Each package hangs on the one that brings it in by the shortest chain; choose one to see it,
+with all that it needs (dashed) and all that needs it (dotted). Drag to move; the wheel with Ctrl enlarges.</p>
+<div class="tools">
+<button type="button" id="larger">Larger</button>
+<button type="button" id="smaller">Smaller</button>
+<button type="button" id="whole">All of it</button>
+<label><input type="checkbox" id="all" autocomplete="off"> draw all references</label>
+</div>
+<div id="graph" class="chart"></div>
+</section>
+`)
+}
+
+func (p page) findings(r *Report) {
+	p.WriteString("<section id=\"check\">\n<h2>Findings</h2>\n")
+	defer p.WriteString("</section>\n")
+	switch {
+	case !r.Checked:
+		p.WriteString("<p class=\"note\">The image was not checked.</p>\n")
+		return
+	case len(r.Findings) == 0:
+		p.WriteString("<p class=\"note\">The check found nothing.</p>\n")
+		return
+	}
+	p.table("What the check found", "Severity", "Path", "Reason")
+	for _, f := range r.Findings {
+		class := "warning"
+		if f.Severity == "error" {
+			class = "error"
+		}
+		p.put("<tr><td><span class=\"severity %s\">%s</span></td><td class=\"path\">", class, f.Severity)
+		p.object(r, slices.IndexFunc(r.Objects, func(o Object) bool {
+			rest, ok := strings.CutPrefix(strings.TrimPrefix(f.Path, "/nix/store/"), o.Path)
+			return ok && (rest == "" || rest[0] == '/')
+		}), f.Path)
+		p.put("</td><td>%s</td></tr>\n", f.Reason)
+	}
+	p.WriteString("</tbody>\n</table></div>\n")
+}
+
+func (p page) since(r *Report) {
+	p.WriteString("<section id=\"since\">\n<h2>Changes since the previous image</h2>\n")
+	defer p.WriteString("</section>\n")
+	if r.Previous == nil {
+		p.WriteString("<p class=\"note\">There is no previous image to compare with.</p>\n")
+		return
+	}
+	kept, added := 0, 0
+	for _, l := range r.Layers {
+		switch l.State {
+		case Kept:
+			kept++
+		case New:
+			added++
+		}
+	}
+	p.put("<p>Compared with <code>%s</code>: of its layers %s kept and %s not, and %s new.</p>\n", r.Previous.Digest,
+		isAre(kept), isAre(len(r.Previous.Layers)), isAre(added))
+	if changes := r.changes(); len(changes) == 0 {
+		p.WriteString("<p>It has the same packages.</p>\n")
+	} else {
+		p.table("Packages that changed", "Package", "Change", "Before", "Now", "#Size")
+		for _, c := range changes {
+			sign := ""
+			if c.Grown > 0 {
+				sign = "+"
+			}
+			p.put("<tr><th scope=\"row\">%s</th><td class=\"change %s\">%s</td><td>%s</td><td>%s</td><td class=\"number\">%s%s</td></tr>\n",
+				c.Package, c.What, c.What, c.Before, c.After, sign, size(c.Grown))
+		}
+		p.WriteString("</tbody>\n</table></div>\n")
+	}
+	if len(r.Previous.Layers) > 0 {
+		p.table("Layers of the previous image that are not kept", "Layer", "#Blob", "It held", "Of that in other layers now")
+		for _, l := range r.Previous.Layers {
+			p.put("<tr><th scope=\"row\" class=\"short\">%s</th><td class=\"number\">%s</td><td>", l.Title, size(l.Blob))
+			p.names(l.Parts)
+			p.WriteString("</td><td>")
+			p.names(l.Again)
+			p.WriteString("</td></tr>\n")
+		}
+		p.WriteString("</tbody>\n</table></div>\n")
+	}
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return fmt.Sprintf("%d are", n)
+}
+
+// objects is the table of closure, the largest first.
+func (p page) objects(r *Report) {
+	p.WriteString("<section id=\"closure\">\n<h2>Store paths</h2>\n" +
+		"<div class=\"scroll\"><table id=\"paths\"><caption>All store paths, with their own sizes, those with all that they need, " +
+		"and what would leave without them</caption>\n<thead><tr>")
+	for _, column := range [][2]string{
+		{"name", "Package"}, {"size", "#Own size"}, {"closure", "#With all it needs"},
+		{"exclusive", "#Would leave"}, {"users", "#Needed by"}, {"layer", "#Layer"},
+	} {
+		title, isNumber := strings.CutPrefix(column[1], "#")
+		class, sorted := "", ""
+		if isNumber {
+			class = " class=\"number\""
+		}
+		if column[0] == "size" {
+			sorted = " aria-sort=\"descending\""
+		}
+		p.put("<th scope=\"col\" data-sort=\""+column[0]+"\""+class+sorted+"><button type=\"button\">%s</button></th>", title)
+	}
+	p.WriteString("</tr></thead>\n<tbody>\n")
+	exclusive, layers, isNew := r.exclusive(), r.layerOf(), r.isNew()
+	users := make([]int, len(r.Objects))
+	order := make([]int, len(r.Objects))
+	for i, o := range r.Objects {
+		order[i] = i
+		for _, j := range o.References {
+			users[j]++
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(r.Objects[b].Size, r.Objects[a].Size) })
+	for _, i := range order {
+		o := r.Objects[i]
+		fresh, layer := "", "–"
+		if isNew[i] {
+			fresh = " <span class=\"new\">new</span>"
+		}
+		if layers[i] != None {
+			layer = r.Layers[layers[i]].Title
+		}
+		p.put("<tr data-object=\"%d\"><th scope=\"row\"><button type=\"button\" class=\"pick\" data-object=\"%d\">%s</button>"+fresh+
+			"<small>%s</small></th><td class=\"number\">%s</td><td class=\"number\">%s</td><td class=\"number\">%s</td>"+
+			"<td class=\"number\">%d</td><td class=\"number\">%s</td></tr>\n",
+			i, i, o.Name, o.Path, size(o.Size), size(o.Closure), size(exclusive[i]), users[i], strings.TrimPrefix(layer, "layer "))
+	}
+	p.WriteString("</tbody>\n</table></div>\n</section>\n")
+}
+
+func (p page) layers(r *Report) {
+	p.WriteString("<section id=\"image\">\n<h2>Layers</h2>\n")
+	p.table("Layers of the image, the lowest first", "Layer", "State", "#Shows", "#Blob", "Contents")
+	for _, l := range r.Layers {
+		var bytes int64
+		for _, part := range l.Parts {
+			if part.Object != None {
+				bytes += r.Objects[part.Object].Size
+			} else {
+				bytes += part.Size
+			}
+		}
+		blob := "–"
+		if l.Blob > 0 {
+			blob = size(l.Blob)
+		}
+		state := string(l.State)
+		if state == "" {
+			state = "–"
+		}
+		p.put("<tr><th scope=\"row\" class=\"short\">%s</th><td>%s</td><td class=\"number\">%s</td><td class=\"number\">%s</td><td>", l.Title, state, size(bytes), blob)
+		const few = 8
+		long := len(l.Parts) > few
+		if long {
+			p.put("<details class=\"contents\"><summary>%s</summary>", count(len(l.Parts), "part"))
+		}
+		for i, part := range l.Parts {
+			if i > 0 {
+				p.WriteString(", ")
+			}
+			if part.Object != None {
+				p.object(r, part.Object, r.Objects[part.Object].Name)
+			} else {
+				p.put("%s", part.Title)
+			}
+		}
+		if long {
+			p.WriteString("</details>")
+		}
+		if len(l.Gone) > 0 {
+			p.WriteString("<p class=\"note\">and, no longer seen: ")
+			p.names(l.Gone)
+			p.WriteString("</p>")
+		}
+		if len(l.Hides) > 0 {
+			p.WriteString("<p class=\"note\">hides ")
+			p.names(l.Hides)
+			p.WriteString("</p>")
+		}
+		p.WriteString("</td></tr>\n")
+	}
+	p.WriteString("</tbody>\n</table></div>\n</section>\n")
+}
+
+// table begins a table; the titles of columns of numbers have a # before them.
+func (p page) table(caption string, columns ...string) {
+	p.put("<div class=\"scroll\"><table><caption>%s</caption>\n<thead><tr>", caption)
+	for _, c := range columns {
+		if title, ok := strings.CutPrefix(c, "#"); ok {
+			p.put("<th scope=\"col\" class=\"number\">%s</th>", title)
+		} else {
+			p.put("<th scope=\"col\">%s</th>", c)
+		}
+	}
+	p.WriteString("</tr></thead>\n<tbody>\n")
+}
+
+// object is a button that chooses an object, or the text alone if there is none.
+func (p page) object(r *Report, i int, text string) {
+	if i == None {
+		p.put("%s", text)
+		return
+	}
+	p.put("<button type=\"button\" class=\"pick\" data-object=\"%d\">%s</button>", i, text)
+}
+
+// names are those of store paths, without their hashes.
+func (p page) names(all []string) {
+	for i, name := range all {
+		if i > 0 {
+			p.WriteString(", ")
+		}
+		if len(name) > 33 && name[32] == '-' {
+			name = name[33:]
+		}
+		p.put("%s", name)
+	}
+	if len(all) == 0 {
+		p.WriteString("–")
+	}
+}
+
+func (p page) foot() {
+	p.WriteString(`<footer>
+<p>Made by export-profile, which also says these things in a terminal: <code>closure</code>, <code>why</code>, <code>plan</code>.
+This page loads nothing and sends nothing.</p>
+<details><summary>Licences of the program in this page</summary><pre>` + html.EscapeString(licences) + `</pre></details>
+</footer>
+`)
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/cmd/export-profile/internal/report"
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile"
+)
+
+const reportHelp = `examples:
+  export-profile report hello.html
+  export-profile report --profile ./result --previous oci:hello:v1 hello.html
+  export-profile report --from hello.export - > hello.html
+
+Writes one HTML file to look at in a browser, which needs no network: what is large, by package and by layer;
+what brings each package in, and what would leave without it; all store paths and layers; what check finds;
+and with --previous what changed. It is of the image that image would make with the same flags, and builds nothing.
+`
+
+type reportOptions struct {
+	assembly
+	layerFlags
+	registryFlags
+	saying
+}
+
+func setupReport(fs *pflag.FlagSet) runFunc {
+	o := &reportOptions{}
+	o.assembly.flags(fs)
+	o.under.flags(fs)
+	o.layerFlags.flags(fs)
+	o.registryFlags.flags(fs)
+	o.saying.flags(fs)
+	fs.Lookup("json").Usage = "write what the page is made of as JSON instead"
+	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) != 1 {
+			return usagef("as in export-profile report hello.html", "report: want one file, not %d", len(args))
+		}
+		return o.run(ctx, t, args[0])
+	}
+}
+
+func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err error) {
+	say := o.speaker(t)
+	defer say.close()
+	layering, err := o.layerFlags.options()
+	if err != nil {
+		return err
+	}
+	all, store, err := o.assemble(ctx, t, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	layering.BaseLayers = all.under.layers()
+	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
+	if err != nil {
+		return err
+	}
+	r := newReport(all, plan)
+	// What check finds is set here: r.Checked and r.Findings.
+
+	write := report.Write
+	if o.json {
+		write = report.WriteJSON
+	}
+	if file == "-" {
+		return write(t.out, r)
+	}
+	var page bytes.Buffer
+	if err := write(&page, r); err != nil {
+		return err
+	}
+	result, err := newPending(file, page.String())
+	if err != nil {
+		return makeFirst(err, file)
+	}
+	defer result.remove()
+	return result.publish()
+}
+
+// newReport is what the page says, in the order in which closure and plan say it.
+// Nothing in it is of this machine, or of the place that the store paths come from.
+func newReport(all *assembled, plan planned) *report.Report {
+	graph := profile.NewGraph(all.closure)
+	infos := graph.Order()
+	at := make(map[profile.Path]int, len(infos))
+	for i, info := range infos {
+		at[info.Path] = i
+	}
+	number := func(p profile.Path) int {
+		if i, ok := at[p]; ok {
+			return i
+		}
+		return report.None
+	}
+	r := &report.Report{}
+	var titles []string
+	for _, root := range all.closure.Roots {
+		r.Roots = append(r.Roots, number(root))
+		titles = append(titles, root.Name())
+	}
+	r.Title = strings.Join(titles, ", ")
+	before, dominators := graph.Before(all.closure.Roots...), graph.Dominators(all.closure.Roots...)
+	for _, info := range infos {
+		o := reportObject(info.Path.Base(), info.NarSize)
+		o.Closure = graph.ClosureSize(info.Path)
+		for _, p := range graph.References(info.Path) {
+			o.References = append(o.References, number(p))
+		}
+		o.Before, o.Dominator = number(before[info.Path]), number(dominators[info.Path])
+		r.Objects = append(r.Objects, o)
+	}
+	r.Layers = reportLayers(all, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
+	r.Previous = reportPrevious(plan)
+	return r
+}
+
+// besideStore is what people call the base part.
+const besideStore = "files beside the store"
+
+// reportObject is a store object by its base name.
+func reportObject(base string, size int64) report.Object {
+	name := profile.Path(profile.StoreDir + "/" + base).Name() // of a base name that has been checked
+	pname, version := profile.SplitName(name)
+	return report.Object{Path: base, Name: name, Package: pname, Version: version, Size: size, Before: report.None, Dominator: report.None}
+}
+
+// reportLayers are those of the base image, and above them the planned ones.
+func reportLayers(all *assembled, plan planned, number func(name string) int) []report.Layer {
+	var layers []report.Layer
+	add := func(l report.Layer) {
+		l.Title = fmt.Sprintf("layer %d", len(layers)+1)
+		layers = append(layers, l)
+	}
+	if all.under != nil {
+		for _, l := range all.under.image.Layers {
+			add(report.Layer{State: report.Foreign, Blob: l.Descriptor.Size})
+		}
+	}
+	for _, l := range layersOn(plan.layers, all.top.Layers) {
+		row := report.Layer{Hides: l.Hidden}
+		shown := make(map[string]bool)
+		for _, p := range l.Parts {
+			part := report.Part{Object: report.None, Title: besideStore, Size: p.Size}
+			switch {
+			case p.Root != "":
+				part.Object = number(p.Name)
+			case len(l.Changes) > 0:
+				part.Title = strings.Join(l.Changes, ", ")
+			}
+			row.Parts = append(row.Parts, part)
+			shown[p.Name] = true
+		}
+		switch {
+		case l.Kept != nil:
+			row.State, row.Blob = report.Kept, l.Kept.Descriptor.Size
+			for _, was := range plan.previous.Layers {
+				if was.DiffID == l.Kept.DiffID {
+					row.Gone = goneOf(was.History, shown)
+				}
+			}
+		case plan.previous != nil:
+			row.State = report.New
+		}
+		add(row)
+	}
+	return layers
+}
+
+// goneOf are the names of what a layer holds and does not show.
+func goneOf(h ocilayout.History, shown map[string]bool) (gone []string) {
+	for _, o := range h.Objects {
+		if !shown[o.Name] {
+			gone = append(gone, o.Name)
+		}
+	}
+	return gone
+}
+
+// reportPrevious is what the previous image showed, and what of it is not kept.
+func reportPrevious(plan planned) *report.Previous {
+	if plan.previous == nil {
+		return nil
+	}
+	p := &report.Previous{Digest: plan.previous.Digest.String()}
+	is := make(map[string]bool) // what the image shows
+	for _, l := range plan.layers {
+		for _, part := range l.Parts {
+			is[part.Name] = true
+		}
+	}
+	hidden := make(map[string]bool) // by layers above
+	for i, l := range slices.Backward(plan.previous.Layers) {
+		for _, o := range l.History.Objects { // what is no store object is made anew for every image
+			if _, err := profile.ParseBase(o.Name); err == nil && !hidden[o.Name] {
+				p.Objects = append(p.Objects, reportObject(o.Name, o.Size))
+			}
+		}
+		for _, name := range l.History.Hidden {
+			hidden[name] = true
+		}
+		if slices.ContainsFunc(plan.layers, func(next ocilayout.Layer) bool { return next.Kept != nil && next.Kept.DiffID == l.DiffID }) {
+			continue
+		}
+		lost := report.Lost{Title: fmt.Sprintf("layer %d", i+1), Blob: l.Descriptor.Size}
+		for _, o := range l.History.Objects {
+			if _, err := profile.ParseBase(o.Name); err != nil {
+				lost.Parts = append(lost.Parts, besideStore)
+				continue
+			}
+			lost.Parts = append(lost.Parts, o.Name)
+			if is[o.Name] {
+				lost.Again = append(lost.Again, o.Name)
+			}
+		}
+		p.Layers = append(p.Layers, lost)
+	}
+	slices.Reverse(p.Layers)
+	return p
+}
