@@ -111,7 +111,7 @@ func TestDamaged(t *testing.T) {
 			d.digest = succeed(t, "", append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
 
 			// As many bytes and bits as there is time for, or all of them.
-			cuts, flips := 120, 160
+			cuts, flips := 60, 100
 			switch {
 			case os.Getenv("HOSTILE_ALL") != "":
 				cuts, flips = len(whole), 8*len(whole)

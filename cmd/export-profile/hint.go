@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/profile"
@@ -82,4 +83,38 @@ func withHint(err error, format string, args ...any) error {
 		return nil
 	}
 	return &hintedError{err, fmt.Sprintf(format, args...)}
+}
+
+// cutQuoted cuts what is quoted in an error and longer than half a kilobyte:
+// paths below thousands of directories have many.
+func cutQuoted(s string) string {
+	const most = 512
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(s, `"`)
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		end, cut := 0, 0
+		for end < len(rest) && rest[end] != '"' && rest[end] != '\n' {
+			if end <= most && utf8.RuneStart(rest[end]) {
+				cut = end
+			}
+			if rest[end] == '\\' && end+1 < len(rest) {
+				end++
+			}
+			end++
+		}
+		b.WriteByte('"')
+		if end > most {
+			b.WriteString(rest[:cut] + "…")
+		} else {
+			b.WriteString(rest[:end])
+		}
+		if s = rest[end:]; strings.HasPrefix(s, `"`) {
+			b.WriteByte('"')
+			s = s[1:]
+		}
+	}
 }

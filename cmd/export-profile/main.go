@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause // what it did to others says less
 	}
-	fmt.Fprintf(t.err, "export-profile: error: %v\n", err)
+	fmt.Fprintf(t.err, "export-profile: error: %s\n", cutQuoted(err.Error()))
 	if h := hint(err); h != "" {
 		fmt.Fprintf(t.err, "export-profile: hint: %s\n", h)
 	}

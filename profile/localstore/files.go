@@ -228,7 +228,7 @@ func readError(path string, err error) error {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		err = fmt.Errorf("%w: %w", errChanged, err)
 	}
-	return fmt.Errorf("read %.255q: %w", "/"+path, err)
+	return fmt.Errorf("read %q: %w", "/"+path, err)
 }
 
 func kindName(kind uint8) string {
