@@ -143,8 +143,8 @@ func hostiles() []hostile {
 	all := []hostile{
 		{name: "window of 256 MiB, zstd", want: "zstd: window larger than 128 MiB", args: file(zstdFrame(28, nil, 0))},
 		{name: "window of 1 GiB in one segment, zstd", want: "zstd: window larger than 128 MiB", args: file(append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, 0, 0, 0, 0x40, 1, 0, 0))},
-		{name: "window of 192 MiB, xz", want: "xz: window larger than 128 MiB", args: file(xzHeader(31))},
-		{name: "window of 4 GiB, xz", want: "xz: window larger than 128 MiB", args: file(xzHeader(40))},
+		{name: "window of 192 MiB, xz", want: "xz: window larger than 128 MiB: 201326592 bytes", args: file(xzHeader(31))},
+		{name: "window of 4 GiB, xz", want: "xz: window larger than 128 MiB: 4294967295 bytes", args: file(xzHeader(40))},
 		{name: "window of 256 MiB, zstd, in a cache", want: "zstd: window larger than 128 MiB", args: cached("zstd", zstdFrame(28, nil, 0))},
 		{name: "window of 192 MiB, xz, in a cache", want: "xz: window larger than 128 MiB", args: cached("xz", xzHeader(31))},
 		{name: "bomb in a frame with the largest window, zstd", args: cached("zstd", zstdFrame(27, bomb, 256<<20)), window: window128},

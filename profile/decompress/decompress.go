@@ -86,11 +86,14 @@ func Named(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return reader(name, z, nil), nil
 	case "xz":
-		z, err := xz.NewReader(&lateEnd{r: r}, MaxWindow)
+		h := &headed{r: r}
+		z, err := xz.NewReader(&lateEnd{r: h}, MaxWindow)
+		d := reader(name, z, nil)
+		d.window = func() uint64 { return xzWindow(h.head) }
 		if err != nil {
-			return nil, wrap(name, err)
+			return nil, d.wrap(err)
 		}
-		return reader(name, z, nil), nil
+		return d, nil
 	case "zstd":
 		h := &headed{r: r}
 		z, free, err := newZstd(h)
@@ -141,14 +144,19 @@ func reader(name string, r io.Reader, free func()) *decompressor {
 func (d *decompressor) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
 	if err != nil && err != io.EOF {
-		err = wrap(d.name, err)
-		if w, ok := err.(*WindowError); ok && d.window != nil {
-			if size := d.window(); size > MaxWindow { // else it is a later frame's
-				w.Size = size
-			}
-		}
+		err = d.wrap(err)
 	}
 	return n, err
+}
+
+func (d *decompressor) wrap(err error) error {
+	err = wrap(d.name, err)
+	if w, ok := err.(*WindowError); ok && d.window != nil {
+		if size := d.window(); size > MaxWindow { // else it is a later frame's
+			w.Size = size
+		}
+	}
+	return err
 }
 
 func (d *decompressor) Close() error {

@@ -37,6 +37,9 @@ func newZstd(h *headed) (io.Reader, func(), error) {
 	}, nil
 }
 
+// maxHead is where the sizes of windows are: at the beginning of a zstd frame and of the first block in xz.
+const maxHead = 64
+
 // headed remembers what a stream begins with.
 // It also keeps package zstd from seeing a buffer in memory, which it would decode at once and whole.
 type headed struct {
@@ -46,7 +49,7 @@ type headed struct {
 
 func (h *headed) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
-	if room := zstd.HeaderMaxSize - len(h.head); room > 0 {
+	if room := maxHead - len(h.head); room > 0 {
 		h.head = append(h.head, p[:min(n, room)]...)
 	}
 	return n, err
