@@ -507,3 +507,19 @@ func TestScheme(t *testing.T) {
 		}
 	}
 }
+
+// TestSchemeBroken: a connection that breaks while it is found out how a registry speaks is no answer.
+func TestSchemeBroken(t *testing.T) {
+	f := newFake(t)
+	f.Config.ErrorLog = log.New(io.Discard, "", 0)
+	var asked atomic.Int32
+	f.fault = func(http.ResponseWriter, *http.Request) bool {
+		if asked.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}
+	if plain, err := client(t, Options{}).isPlain(t.Context(), f.at("x")); !plain || err != nil || asked.Load() != 2 {
+		t.Errorf("isPlain = %v, %v after %d requests; want true, <nil> after 2", plain, err, asked.Load())
+	}
+}

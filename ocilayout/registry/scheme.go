@@ -33,8 +33,11 @@ func (c *Client) isPlain(ctx context.Context, r Reference) (bool, error) {
 		// What speaks HTTPS also has an answer for those who do not, but it is another one.
 		status, plainErr := c.ping(ctx, "http://"+host)
 		plain = plainErr == nil && status != http.StatusBadRequest
-		if plain {
+		switch {
+		case plain:
 			return nil
+		case plainErr != nil && errors.Is(err, http.ErrSchemeMismatch): // it speaks plain HTTP, and broke off
+			return plainErr
 		}
 		return err
 	})
