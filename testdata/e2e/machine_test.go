@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +46,7 @@ var trixie = sync.OnceValues(func() (root string, err error) {
 	}
 	start := time.Now()
 	if _, err := output(exec.Command("mmdebstrap", "--mode=root", "--variant=extract",
-		"--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include="+packages,
+		"--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", `--aptopt=Acquire::Retries "5"`, "--include="+packages,
 		"trixie", root+".new", mirror)); err != nil {
 		return "", err
 	}
@@ -53,12 +55,16 @@ var trixie = sync.OnceValues(func() (root string, err error) {
 			return "", err
 		}
 	}
+	run := root + ".new/var/run" // a script of a package that is not configured would make the link
+	if err := errors.Join(os.RemoveAll(run), os.Symlink("/run", run)); err != nil {
+		return "", err
+	}
 	for _, name := range accountFiles {
 		if err := os.WriteFile(filepath.Join(root+".new/etc", name), nil, 0o644); err != nil {
 			return "", err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(root+".new/etc/packages"), []byte(packages), 0o644); err != nil {
+	if err := os.WriteFile(root+".new/etc/packages", []byte(packages), 0o644); err != nil {
 		return "", err
 	}
 	fmt.Printf("e2e: trixie from %s in %.0f s\n", mirror, time.Since(start).Seconds())
@@ -76,14 +82,16 @@ type machine struct {
 	first *exec.Cmd
 }
 
-// newMachine makes the mounts in the order of its arguments and runs the rest of them.
+// newMachine makes the mounts of a machine over the root and the directory in its first arguments,
+// says so on file descriptor 3, and runs the others.
 const newMachine = `set -eu
 root=$1 lab=$2
 shift 2
 if [ "$root" = / ]; then
 	mount -t proc none /proc
 	mount -t tmpfs none /run
-	exec "$@"
+	echo ready >&3
+	exec "$@" 3>&-
 fi
 mount --bind "$root" "$root"
 mount -t proc none "$root/proc"
@@ -96,7 +104,8 @@ for file in ` + "%s" + `; do mount --bind "/etc/$file" "$root/etc/$file"; done
 cd "$root"
 pivot_root . .
 umount -l .
-exec "$@"
+echo ready >&3
+exec "$@" 3>&-
 `
 
 // startMachine starts a machine with its first process, when whose end all others end.
@@ -118,7 +127,15 @@ func startMachine(t *testing.T, debian func() (string, error), args ...string) *
 		t.Fatal(err)
 	}
 	m.first.Stdout, m.first.Stderr = said, said
-	if err := m.first.Start(); err != nil {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	m.first.ExtraFiles = []*os.File{w}
+	err = m.first.Start()
+	w.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -129,6 +146,9 @@ func startMachine(t *testing.T, debian func() (string, error), args ...string) *
 			t.Logf("%q: %v\n%s", args, err, b)
 		}
 	})
+	if b, err := io.ReadAll(r); err != nil || string(b) != "ready\n" {
+		t.Fatalf("the machine is not up: %q, %v", b, err)
+	}
 	return m
 }
 

@@ -1,5 +1,6 @@
 // Package e2e tests export-profile from outside, with the tools that people use it with:
-// real Nix with a real store, podman, skopeo, umoci and buildah.
+// real Nix with a real store, podman, skopeo, umoci, buildah, containerd, Docker and its registry,
+// some of them also as the next Debian has them.
 //
 // It needs root, since Nix builds as root here and some disks are mounted.
 // The product and podman run as an ordinary user, and where that matters as root, too.

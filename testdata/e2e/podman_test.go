@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -90,4 +91,47 @@ func TestPodmanHint(t *testing.T) {
 	if r := podmanRun(t, p, dir, words[len(words)-1], "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
 		t.Errorf("%v\nwant %q", r, curlVersion(t))
 	}
+}
+
+// TestPodmanNewer: a later podman, run by an ordinary user, calls archives as --tag does,
+// and a layout as it is told.
+func TestPodmanNewer(t *testing.T) {
+	p := lab.user
+	m := startMachine(t, trixie, "sleep", "infinity")
+	dir := p.scratch(t)
+	// Its storage and its sockets are the machine's own.
+	do(t, m.command("install", "-d", "-m", "0700", "-o", p.name, "/run/podman", "/run/podman/run"))
+	p = p.with("HOME=/run/podman", "XDG_RUNTIME_DIR=/run/podman/run", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	podman := func(args ...string) *exec.Cmd {
+		return m.as(p, dir, "podman", append([]string{"--runtime", "runc", "--cgroup-manager=cgroupfs"}, args...)...)
+	}
+	if r := do(t, podman("--version")); !strings.Contains(r.stdout, " 5.") {
+		t.Errorf("%v\nwant version 5", r)
+	}
+	runs := func(t *testing.T, name string) {
+		t.Helper()
+		r := do(t, podman("images", "--format", "{{.Repository}}:{{.Tag}}"))
+		if !slices.Contains(strings.Fields(r.stdout), name) {
+			t.Errorf("%v\nwant %s", r, name)
+		}
+		if r := do(t, podman("run", "--rm", "--network=none", name, "curl", "--version")); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+			t.Errorf("%v\nwant %q", r, curlVersion(t))
+		}
+		do(t, podman("rmi", name))
+	}
+	for _, transport := range []string{"oci-archive:", "docker-archive:"} {
+		for _, c := range compressions {
+			t.Run(transport+c, func(t *testing.T) {
+				pipeInto(t, lab.user.command(dir, lab.program, "image", "--profile", lab.profile, "--compression", c,
+					"--tag", "hello:v1", transport+"-"), podman("load"))
+				runs(t, "docker.io/library/hello:v1")
+			})
+		}
+	}
+	t.Run("oci:", func(t *testing.T) {
+		lab.user.export(t, dir, "image", "--profile", lab.profile, "oci:layout:v1")
+		r := do(t, podman("pull", "-q", "oci:"+dir+"/layout:v1"))
+		do(t, podman("tag", strings.TrimSpace(r.stdout), "layout:v1"))
+		runs(t, "localhost/layout:v1")
+	})
 }

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -207,10 +208,9 @@ func TestPushCompressions(t *testing.T) {
 	}
 }
 
-// TestPushSecure: TLS with an own authority, and logins where podman and docker put them.
-func TestPushSecure(t *testing.T) {
-	p := lab.user
-	dir := p.scratch(t)
+// startSecureRegistry is a registry with TLS, whose authority is put into ca.pem in a directory, and with one login.
+func startSecureRegistry(t *testing.T, dir string) (address string) {
+	t.Helper()
 	ca, cert := makeCA(t)
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
@@ -220,13 +220,41 @@ func TestPushSecure(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})))
 	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 	writeFile(t, filepath.Join(dir, "passwords"), registryPasswords)
-	address := startRegistry(t, fmt.Sprintf("  tls: {certificate: %[1]s/cert.pem, key: %[1]s/key.pem}\nauth: {htpasswd: {realm: test, path: %[1]s/passwords}}\n", dir))
-	if _, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}); err != nil {
+	address = startRegistry(t, fmt.Sprintf("  tls: {certificate: %[1]s/cert.pem, key: %[1]s/key.pem}\nauth: {htpasswd: {realm: test, path: %[1]s/passwords}}\n", dir))
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
 		t.Fatal(err)
 	}
-	logins := func(login string) string {
-		return fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, address, base64.StdEncoding.EncodeToString([]byte(login)))
-	}
+	c.Close()
+	return address
+}
+
+// loginFile is what podman and docker write of a login.
+func loginFile(address, login string) string {
+	return fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, address, base64.StdEncoding.EncodeToString([]byte(login)))
+}
+
+// openDoor is a proxy before a secure registry that anyone may read through, so that checkPushed can.
+func openDoor(t *testing.T, registry string) (address string) {
+	t.Helper()
+	name, password, _ := strings.Cut(registryLogin, ":")
+	s := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "https", Host: registry})
+			r.Out.SetBasicAuth(name, password)
+		},
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	})
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+// TestPushSecure: TLS with an own authority, and logins where podman and docker put them.
+func TestPushSecure(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	address := startSecureRegistry(t, dir)
+	logins := func(login string) string { return loginFile(address, login) }
 	homes := 0
 	home := func(place, content string) person { // with a login in one of the places
 		homes++
@@ -381,9 +409,14 @@ func TestPushFlaky(t *testing.T) {
 		}
 		return true
 	}
-	for i := range 5 {
+	for i := range 10 {
 		name := fmt.Sprintf("team/flaky%d", i)
-		got := p.export(t, dir, "image", "--profile", lab.profile, "docker://"+v.address+"/"+name+":v1")
+		var flags []string
+		if i >= 5 { // now what is there is read and mounted through the same faults, and nothing is at hand
+			forgetCache(t, p)
+			flags = []string{"--previous", "docker://" + v.address + "/team/flaky0:v1"}
+		}
+		got := p.export(t, dir, append(append([]string{"image", "--profile", lab.profile}, flags...), "docker://"+v.address+"/"+name+":v1")...)
 		v.mu.Lock()
 		fault := v.fault
 		v.fault = nil
@@ -403,13 +436,23 @@ func TestPushFlaky(t *testing.T) {
 	}
 }
 
-// pushKills is how often a push is interrupted with each signal.
-const pushKills = 30
+// pushKills is how often a push to each registry is interrupted with each signal.
+const pushKills = 15
 
 // TestKillPush interrupts pushes that replace a tag: it leads to the old image or to the new one, and either is whole.
 func TestKillPush(t *testing.T) {
-	p := lab.user
-	address := startRegistry(t, "")
+	open := startRegistry(t, "")
+	keys := lab.user.scratch(t)
+	secure := startSecureRegistry(t, keys)
+	writeFile(t, filepath.Join(keys, "login.json"), loginFile(secure, registryLogin))
+	t.Run("open", func(t *testing.T) { killPushes(t, lab.user, open, open) })
+	t.Run("secure", func(t *testing.T) {
+		killPushes(t, lab.user.with("REGISTRY_AUTH_FILE="+keys+"/login.json"), secure, openDoor(t, secure), "--registry-ca", keys+"/ca.pem")
+	})
+}
+
+// killPushes interrupts pushes to a registry, and looks at what comes of them at another address of it.
+func killPushes(t *testing.T, p person, address, inspected string, flags ...string) {
 	for _, s := range signals {
 		t.Run(s.name, func(t *testing.T) {
 			dir := p.scratch(t)
@@ -420,24 +463,24 @@ func TestKillPush(t *testing.T) {
 			for i := range pushKills {
 				name := fmt.Sprintf("%s/n%d", strings.ToLower(s.name), i)
 				push := func(args ...string) string {
-					return p.export(t, dir, append(append([]string{"image"}, args...), "docker://"+address+"/"+name+":v1")...)
+					return p.export(t, dir, slices.Concat([]string{"image"}, args, flags, []string{"docker://" + address + "/" + name + ":v1"})...)
 				}
 				if i%remeasure == 0 {
-					v.args = []string{"image", "--profile", dash(t), "docker://" + address + "/measure" + name + ":v1"}
+					v.args = append([]string{"image", "--profile", dash(t), "docker://" + address + "/measure" + name + ":v1"}, flags...)
 					v.measure(t)
 				}
 				old := push("--from", export)
-				v.args = []string{"image", "--profile", dash(t), "docker://" + address + "/" + name + ":v1"}
+				v.args = append([]string{"image", "--profile", dash(t), "docker://" + address + "/" + name + ":v1"}, flags...)
 				v.forget(t)
 				if v.interrupt(t, random, s.signal) {
 					inTime++
 				}
-				left := checkPushed(t, address, name, "v1")
+				left := checkPushed(t, inspected, name, "v1")
 				if s.cleans {
 					wantNoLitter(t, p, dir, filepath.Base(export))
 				}
 				want := push("--profile", dash(t))
-				if got := checkPushed(t, address, name, "v1"); got != want || left != old && left != want {
+				if got := checkPushed(t, inspected, name, "v1"); got != want || left != old && left != want {
 					t.Fatalf("an interrupted push left %s, and the next one %s; want %s or %s, and the latter", left, got, old, want)
 				}
 				wantNoLitter(t, p, dir, filepath.Base(export))

@@ -94,7 +94,8 @@ func TestBuildah(t *testing.T) {
 // The tools that are tested with are there. Others fail where they are used;
 // this says at once what to install.
 func TestTools(t *testing.T) {
-	for _, tool := range []string{"podman", "runc", "newuidmap", "skopeo", "umoci", "buildah", "nix-store", "patchelf", "unshare", "setpriv"} {
+	for _, tool := range []string{"podman", "runc", "newuidmap", "skopeo", "umoci", "buildah", "nix-store", "patchelf", "unshare", "setpriv",
+		"docker-registry", "containerd", "dockerd", "/usr/bin/docker", "mmdebstrap"} {
 		r := try(t, lab.user.command("/", "sh", "-c", "command -v "+tool))
 		if r.status() != 0 {
 			t.Errorf("no %s: apt-get install it", tool)

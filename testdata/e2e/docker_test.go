@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dockers are the daemons that load archives.
+var dockers = []struct {
+	name    string
+	debian  func() (string, error)
+	version string // of the daemon
+	config  string // of the daemon
+	says    string // in its information
+	zstd    bool   // reads it
+}{
+	{"bookworm", bookworm, "20.", `{}`, "overlay2", false},
+	{"trixie", trixie, "26.", `{}`, "overlay2", true},
+	{"trixie, containerd store", trixie, "26.", `{"features": {"containerd-snapshotter": true}}`, "io.containerd.snapshotter", true},
+}
+
+// startDocker runs a machine with a daemon that does not touch the network.
+func startDocker(t *testing.T, debian func() (string, error), config string) *machine {
+	t.Helper()
+	file := filepath.Join(lab.root.scratch(t), "daemon.json")
+	writeFile(t, file, config)
+	m := startMachine(t, debian, "dockerd", "--config-file", file, "--data-root", "/run/data",
+		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false")
+	m.await(t, "docker", "version")
+	return m
+}
+
+// TestDocker streams images into Docker, which calls them as --tag does, and runs them.
+func TestDocker(t *testing.T) {
+	p := lab.user
+	for _, d := range dockers {
+		t.Run(d.name, func(t *testing.T) {
+			m := startDocker(t, d.debian, d.config)
+			r := do(t, m.command("docker", "info", "--format", "{{.ServerVersion}} {{.Driver}} {{.DriverStatus}}"))
+			if !strings.HasPrefix(r.stdout, d.version) || !strings.Contains(r.stdout, d.says) {
+				t.Errorf("%v\nwant version %s, and %s", r, d.version, d.says)
+			}
+			for _, transport := range []string{"oci-archive:", "docker-archive:"} {
+				for _, c := range compressions {
+					t.Run(transport+c, func(t *testing.T) {
+						stream := p.command(p.scratch(t), lab.program, "image", "--profile", lab.profile, "--compression", c,
+							"--tag", "hello:v1", "--tag", "registry.example.com/team/hello:v2", transport+"-")
+						load := m.command("docker", "load")
+						if c == "zstd" && !d.zstd {
+							load.Stdin = pipe(t, stream)
+							if r := try(t, load); r.status() == 0 {
+								t.Errorf("%v\nwant a failure, of which export-profile warns", r)
+							}
+							return
+						}
+						pipeInto(t, stream, load)
+						r := do(t, m.command("docker", "images", "--format", "{{.Repository}}:{{.Tag}}"))
+						got := strings.Fields(r.stdout)
+						slices.Sort(got)
+						names := []string{"hello:v1", "registry.example.com/team/hello:v2"}
+						if !slices.Equal(got, names) {
+							t.Errorf("%v\nwant %q", r, names)
+						}
+						if r := do(t, m.command("docker", "run", "--rm", "--network=none", "hello:v1", "curl", "--version")); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+							t.Errorf("%v\nwant %q", r, curlVersion(t))
+						}
+						do(t, m.command("docker", append([]string{"rmi"}, names...)...))
+					})
+				}
+			}
+		})
+	}
+}
