@@ -508,18 +508,19 @@ func TestScheme(t *testing.T) {
 	}
 }
 
-// TestSchemeBroken: a connection that breaks while it is found out how a registry speaks is no answer.
-func TestSchemeBroken(t *testing.T) {
+// TestSchemeDropped: what answers HTTPS in plain HTTP speaks that, also if it drops the next connection.
+func TestSchemeDropped(t *testing.T) {
 	f := newFake(t)
-	f.Config.ErrorLog = log.New(io.Discard, "", 0)
-	var asked atomic.Int32
+	var dropped atomic.Bool
 	f.fault = func(http.ResponseWriter, *http.Request) bool {
-		if asked.Add(1) == 1 {
+		if !dropped.Swap(true) {
 			panic(http.ErrAbortHandler)
 		}
 		return false
 	}
-	if plain, err := client(t, Options{}).isPlain(t.Context(), f.at("x")); !plain || err != nil || asked.Load() != 2 {
-		t.Errorf("isPlain = %v, %v after %d requests; want true, <nil> after 2", plain, err, asked.Load())
+	f.Config.ErrorLog = log.New(io.Discard, "", 0)
+	want, _ := mustPush(t, client(t, Options{}), f.at("app:v1"), nil, image(t, nil, "none", part("a", 1, 1000)))
+	if got := f.tag("app", "v1"); got != want {
+		t.Errorf("the tag leads to %s; want %s", got, want)
 	}
 }

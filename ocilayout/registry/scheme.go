@@ -30,14 +30,14 @@ func (c *Client) isPlain(ctx context.Context, r Reference) (bool, error) {
 		if err == nil || errors.As(err, &certificate) {
 			return err
 		}
+		if plain = errors.Is(err, http.ErrSchemeMismatch); plain { // it has answered in plain HTTP
+			return nil
+		}
 		// What speaks HTTPS also has an answer for those who do not, but it is another one.
 		status, plainErr := c.ping(ctx, "http://"+host)
 		plain = plainErr == nil && status != http.StatusBadRequest
-		switch {
-		case plain:
+		if plain {
 			return nil
-		case plainErr != nil && errors.Is(err, http.ErrSchemeMismatch): // it speaks plain HTTP, and broke off
-			return plainErr
 		}
 		return err
 	})
