@@ -41,7 +41,7 @@ func startRegistry(t *testing.T, config string) (address string) {
 	dir := lab.user.scratch(t)
 	address = strings.Replace(freeAddress(t), "127.0.0.1", "localhost", 1) // as certificates have it
 	writeFile(t, filepath.Join(dir, "config.yml"), fmt.Sprintf(
-		"version: 0.1\nlog: {level: fatal, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\n%s", dir,
+		"version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\n%s", dir,
 		strings.ReplaceAll("http:\n  addr: ADDRESS\n"+config, "ADDRESS", address)))
 	cmd := lab.user.command(dir, "docker-registry", "serve", "config.yml")
 	logged, err := os.Create(filepath.Join(dir, "log"))
@@ -57,7 +57,7 @@ func startRegistry(t *testing.T, config string) (address string) {
 		_ = cmd.Wait()
 		logged.Close()
 		if b, err := os.ReadFile(logged.Name()); err != nil || t.Failed() {
-			t.Logf("docker-registry: %v\n%s", err, b)
+			t.Logf("docker-registry: %v\n%s", err, b[max(0, len(b)-2000):]) // what it does not have, it logs, too
 		}
 	})
 	awaitServer(t, "tcp", address)
