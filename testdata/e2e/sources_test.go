@@ -32,7 +32,7 @@ func TestSources(t *testing.T) {
 func isKept(path string) bool { return kept.MatchString(path) }
 
 var kept = regexp.MustCompile(`^(CACHEDIR\.TAG|trimmed` +
-	`|facts(/[0-9a-f]{64}\.[a-z0-9]+)?` +
+	`|facts(/[0-9a-f]{64}\.[a-z0-9-]+)?` +
 	`|narinfo(/[0-9a-f]{32}(/[0-9a-z]{32}\.narinfo)?)?` +
 	`|layers-1(/trimmed|/(parts|blobs)(/[0-9a-f]{64})?|/packed(/[0-9a-f]{64}\.[a-z0-9:]+)?)?)$`)
 
