@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -20,6 +22,9 @@ func (b *Base) Contents(ctx context.Context, layer int) rootfs.Tree {
 		}
 	}
 }
+
+// maxSparse is how large a file with holes can be, which take no room in the layer.
+const maxSparse = 4 << 30
 
 // errEnough says that no more entries are wanted.
 var errEnough = errors.New("enough")
@@ -38,8 +43,11 @@ func (b *Base) contents(ctx context.Context, layer int, yield func(rootfs.Entry,
 		if err != nil {
 			return fmt.Errorf("read layer: %w", err)
 		}
+		if isSparse(h) && h.Size > maxSparse {
+			return fmt.Errorf("%.255q is sparse, and has %d bytes", h.Name, h.Size)
+		}
 		name, err := cleanName(h.Name)
-		if err != nil || name == "" || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeCont && h.Typeflag != tar.TypeGNUSparse {
+		if err != nil || name == "" || strings.HasPrefix(path.Base(name), whiteoutPrefix) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeCont && h.Typeflag != tar.TypeGNUSparse {
 			continue
 		}
 		open := func() (io.ReadCloser, error) { return io.NopCloser(l.tar), nil }

@@ -1,0 +1,54 @@
+package ocilayout
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestContents: of a layer, the files that are in it, under the names that the tree of the image says;
+// and an error if it is not the layer that the config says, after which none of them counts.
+func TestContents(t *testing.T) {
+	b, tree, err := readTree(t, BaseOptions{}, []string{"f a one", "d d", "l l -> a", "x d/b two"}, []string{"h c -> a", "w d/b", "f d/e three"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents := func(layer int) (all []string, err error) {
+		for e, err := range b.Contents(t.Context(), layer) {
+			if err != nil {
+				return all, err
+			}
+			r, err := e.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := io.ReadAll(r)
+			if err != nil {
+				return all, err
+			}
+			all = append(all, e.Path+" "+string(content))
+		}
+		return all, nil
+	}
+	for layer, want := range [][]string{{"a one", "d/b two"}, {"d/e three"}} {
+		if got, err := contents(layer); err != nil || !slices.Equal(got, want) {
+			t.Errorf("layer %d: %q, %v; want %q", layer, got, err, want)
+		}
+	}
+	if e, ok := tree.Lower.Lookup("c"); !ok || e.Layer != 0 || e.Source != "a" {
+		t.Errorf("a hard link is %+v; its content is that of a", e)
+	}
+	for range b.Contents(t.Context(), 0) {
+		break // which is no error
+	}
+	name := filepath.Join(b.Layers[0].Dir, blobs, b.Layers[0].Descriptor.Digest.Encoded())
+	damaged := gzipped(t, foreignTar(t, "f a other"))
+	if err := os.WriteFile(name, damaged, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := contents(0); err == nil {
+		t.Errorf("of another blob: %q, <nil>; want an error", got)
+	}
+}
