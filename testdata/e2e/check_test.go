@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -175,8 +176,23 @@ func compare(t *testing.T, p person, dir string, env []string, args ...string) (
 	if len(programs) != v.Programs {
 		t.Errorf("check sees %d programs in %s; there are %d", v.Programs, path, len(programs))
 	}
-	for _, name := range programs {
-		ok, said := starts(t, root, name, append([]string{"HOME=/root"}, env...))
+	type outcome struct {
+		ok   bool
+		said string
+	}
+	outcomes := make([]outcome, len(programs))
+	turns := make(chan struct{}, 8) // most wait for something
+	var running sync.WaitGroup
+	for i, name := range programs {
+		turns <- struct{}{}
+		running.Go(func() {
+			outcomes[i].ok, outcomes[i].said = starts(t, root, name, append([]string{"HOME=/root"}, env...))
+			<-turns
+		})
+	}
+	running.Wait()
+	for i, name := range programs {
+		ok, said := outcomes[i].ok, outcomes[i].said
 		if reasons := v.reasons[name]; ok != (len(reasons) == 0) {
 			t.Errorf("%s: starts: %v (%s); check says %q", name, ok, said, reasons)
 		}
