@@ -13,7 +13,7 @@ export function button(o, ...more) {
 
 // fitted is a text that is cut to a width, about as wide as its letters are.
 export function fitted(text, width, fontSize) {
-  const most = Math.floor(width / (fontSize * 0.6))
+  const most = Math.floor(width / (fontSize * 0.62))
   if (text.length <= most) return text
   return most > 3 ? text.slice(0, most - 1) + '…' : ''
 }

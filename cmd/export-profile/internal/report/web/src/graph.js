@@ -36,7 +36,7 @@ export function drawGraph(place, model, pick) {
 
   const svg = select(place).append('svg').attr('role', 'tree')
     .attr('aria-label', 'Graph of references. Left and right arrow keys follow the shortest chains, up and down move between neighbours, Enter chooses.')
-  const field = svg.append('g')
+  const field = svg.append('g').attr('role', 'none')
   const radial = linkRadial().angle(d => d.x).radius(d => d.y)
   // The middle has no angle of its own: lines leave it straight.
   const link = ({ source, target }) => radial({ source: source.y === 0 ? { x: target.x, y: 0 } : source, target })
@@ -152,7 +152,7 @@ export function drawGraph(place, model, pick) {
     if (width === 0) return
     const named = o ? steps : landmarks()
     names.selectAll('text').data(named).join('text').attr('x', d => d.px).attr('y', d => d.py).attr('dy', '-.7em')
-      .text(d => o ? d.data.name : fitted(d.data.name, brief, 1 / 0.6))
+      .text(d => o ? d.data.name : fitted(d.data.name, brief, 1 / 0.62))
     if (!o) return go(whole())
     focusable(at[o.i])
     go(showing(steps, largest, margin))

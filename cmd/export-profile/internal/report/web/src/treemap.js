@@ -42,7 +42,8 @@ export function drawTreemap(place, model, pick) {
   const patterns = svg.append('defs').append('pattern').attr('id', 'new').attr('width', 6).attr('height', 6)
     .attr('patternUnits', 'userSpaceOnUse').attr('patternTransform', 'rotate(45)')
   patterns.append('rect').attr('class', 'hatch').attr('width', 2).attr('height', 6)
-  const field = svg.append('g')
+  const field = svg.append('g').attr('role', 'none')
+  const border = svg.append('rect').attr('class', 'border').attr('role', 'none')
   let width = 0, mode = 'package', chosen = null, matched = null, cells = []
 
   function draw() {
@@ -59,7 +60,7 @@ export function drawTreemap(place, model, pick) {
     cells = leaves.filter(d => d.data.size > 0 && big(d))
 
     field.selectAll('*').remove()
-    const group = field.selectAll('g.group').data((root.children ?? []).filter(d => d.children && big(d))).join('g').attr('class', 'group')
+    const group = field.selectAll('g.group').data((root.children ?? []).filter(d => d.children && big(d))).join('g').attr('class', 'group').attr('role', 'none')
     group.append('rect').attr('x', d => d.x0).attr('y', d => d.y0)
       .attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
     group.filter(titled).append('text').attr('x', d => d.x0 + 4).attr('y', d => d.y0 + 13)
@@ -69,9 +70,9 @@ export function drawTreemap(place, model, pick) {
     const cell = field.selectAll('g.cell').data(cells).join('g')
       .attr('class', d => `cell ${d.data.kind}`)
       .attr('role', 'option').attr('tabindex', -1)
-      .attr('aria-label', describe)
       .attr('data-object', d => d.data.object?.i)
       .attr('transform', d => `translate(${d.x0},${d.y0})`)
+    cell.append('title').text(describe) // which is its name for those who do not see it, too
     cell.append('rect').attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
     cell.filter(d => d.data.object?.new).append('rect').attr('class', 'new')
       .attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
@@ -79,7 +80,6 @@ export function drawTreemap(place, model, pick) {
       .text(d => fitted(d.data.name, d.x1 - d.x0 - 8, 12))
     cell.filter(d => d.y1 - d.y0 > 34 && d.x1 - d.x0 > 60).append('text').attr('class', 'small').attr('x', 4).attr('y', 28)
       .text(d => fitted(`${size(d.data.size)} · ${share(model, d.data.size)}`, d.x1 - d.x0 - 8, 11))
-    cell.append('title').text(describe)
     cell.on('click', (_, d) => d.data.object && pick(d.data.object)).on('keydown', onKey)
     field.select('g.cell').attr('tabindex', 0)
 
@@ -120,7 +120,9 @@ export function drawTreemap(place, model, pick) {
       .classed('chosen', d => chosen !== null && d.data.object === chosen)
       .attr('aria-selected', d => chosen !== null && d.data.object === chosen)
       .classed('dim', d => matched !== null && !matched.has(d.data.object))
-      .filter('.chosen').raise()
+    const cell = chosen && cells.find(d => d.data.object === chosen)
+    border.attr('visibility', cell ? null : 'hidden')
+    if (cell) border.attr('x', cell.x0).attr('y', cell.y0).attr('width', cell.x1 - cell.x0).attr('height', cell.y1 - cell.y0)
   }
 
   // The size is not asked for, which would lay out the whole page: it comes.
