@@ -1,5 +1,5 @@
 // Package e2e tests export-profile from outside, with the tools that people use it with:
-// real Nix with a real store, podman, skopeo, umoci, buildah, containerd, Docker and its registry,
+// real Nix with a real store, podman, skopeo, umoci, buildah, containerd, Docker and its registry, and Chromium,
 // some of them also as the next Debian has them.
 //
 // It needs root, since Nix builds as root here and some disks are mounted.

@@ -1,0 +1,220 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// page is one in a headless Chromium, by the DevTools protocol over two pipes:
+// commands and answers are JSON, each with a NUL behind it.
+// What a page asks for, and what it complains of, are among its events.
+type page struct {
+	t       *testing.T
+	in      io.WriteCloser
+	out     *bufio.Reader
+	session string
+	last    int
+	events  []message // as they came
+}
+
+type message struct {
+	ID     int             `json:"id,omitempty"`
+	Method string          `json:"method,omitempty"`
+	Params json.RawMessage `json:"params,omitempty"`
+	Result json.RawMessage `json:"result,omitempty"`
+	Error  *struct {
+		Message string `json:"message"`
+	} `json:"error,omitempty"`
+	Session string `json:"sessionId,omitempty"`
+}
+
+// browse starts a browser, which is gone when the test ends.
+func browse(t *testing.T) *page {
+	t.Helper()
+	fromUs, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, fromIt, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without its sandbox, since the tests run as root; what it opens is our own page.
+	cmd := exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--no-first-run", "--disable-extensions", "--user-data-dir="+t.TempDir(), "--remote-debugging-pipe")
+	cmd.ExtraFiles = []*os.File{fromUs, fromIt}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fromUs.Close()
+	fromIt.Close()
+	p := &page{t: t, in: in, out: bufio.NewReaderSize(out, 1<<20)}
+	late := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() {
+		p.call("Browser.close", nil, nil)
+		_ = cmd.Wait()
+		late.Stop()
+		in.Close()
+		out.Close()
+	})
+	var target struct{ TargetID string }
+	p.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	var attached struct{ SessionID string }
+	p.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	p.session = attached.SessionID
+	for _, domain := range []string{"Page", "Runtime", "Log", "Network"} {
+		p.call(domain+".enable", nil, nil)
+	}
+	return p
+}
+
+// call sends a command and waits for the answer.
+func (p *page) call(method string, params, result any) {
+	p.t.Helper()
+	p.last++
+	m := message{ID: p.last, Method: method, Session: p.session}
+	if strings.HasPrefix(method, "Browser.") {
+		m.Session = ""
+	}
+	b, err := json.Marshal(params)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if params != nil {
+		m.Params = b
+	}
+	if b, err = json.Marshal(m); err == nil {
+		_, err = p.in.Write(append(b, 0))
+	}
+	if err != nil {
+		p.t.Fatalf("%s: %v", method, err)
+	}
+	for {
+		m := p.read()
+		if m.ID != p.last {
+			continue
+		}
+		if m.Error != nil {
+			p.t.Fatalf("%s: %s", method, m.Error.Message)
+		}
+		if result != nil {
+			if err := json.Unmarshal(m.Result, result); err != nil {
+				p.t.Fatalf("%s: %v", method, err)
+			}
+		}
+		return
+	}
+}
+
+func (p *page) read() (m message) {
+	p.t.Helper()
+	b, err := p.out.ReadBytes(0)
+	if err == nil {
+		err = json.Unmarshal(b[:len(b)-1], &m)
+	}
+	if err != nil {
+		p.t.Fatalf("read from chromium: %v", err)
+	}
+	if m.Method != "" {
+		p.events = append(p.events, m)
+	}
+	return m
+}
+
+// open opens a page and waits until it is loaded.
+func (p *page) open(url string) {
+	p.t.Helper()
+	p.events = nil
+	p.call("Page.navigate", map[string]any{"url": url}, nil)
+	for {
+		for _, e := range p.events {
+			if e.Method == "Page.loadEventFired" {
+				return
+			}
+		}
+		p.read()
+	}
+}
+
+// complaints are what the page has thrown, logged or asked for beside itself.
+func (p *page) complaints() (all []string) {
+	requests := 0
+	for _, e := range p.events {
+		switch e.Method {
+		case "Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded":
+			all = append(all, e.Method+": "+string(e.Params))
+		case "Network.requestWillBeSent":
+			if requests++; requests > 1 {
+				all = append(all, e.Method+": "+string(e.Params))
+			}
+		}
+	}
+	return all
+}
+
+// eval is what an expression comes to, as JSON has it; a promise is waited for.
+func (p *page) eval(result any, expression string, args ...any) {
+	p.t.Helper()
+	var answer struct {
+		Result           struct{ Value json.RawMessage }
+		ExceptionDetails json.RawMessage
+	}
+	p.call("Runtime.evaluate", map[string]any{
+		"expression": fmt.Sprintf(expression, args...), "returnByValue": true, "awaitPromise": true,
+	}, &answer)
+	if answer.ExceptionDetails != nil {
+		p.t.Fatalf("%s: %s", fmt.Sprintf(expression, args...), answer.ExceptionDetails)
+	}
+	if result != nil {
+		if err := json.Unmarshal(answer.Result.Value, result); err != nil {
+			p.t.Fatalf("%s: %v", fmt.Sprintf(expression, args...), err)
+		}
+	}
+}
+
+// text is that of an element, or "" if there is none.
+func (p *page) text(selector string) (text string) {
+	p.t.Helper()
+	p.eval(&text, "document.querySelector(%q)?.innerText ?? ''", selector)
+	return text
+}
+
+// click clicks with the mouse at the middle of an element, as a person would.
+func (p *page) click(selector string) {
+	p.t.Helper()
+	var at struct{ X, Y float64 }
+	p.eval(&at, `(() => {
+		const e = document.querySelector(%q)
+		e.scrollIntoView({ block: 'center', behavior: 'instant' })
+		const r = e.getBoundingClientRect()
+		return { x: r.x + r.width / 2, y: r.y + r.height / 2 }
+	})()`, selector)
+	for _, what := range []string{"mousePressed", "mouseReleased"} {
+		p.call("Input.dispatchMouseEvent", map[string]any{"type": what, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
+	}
+}
+
+// press presses a key, such as Enter or ArrowRight.
+func (p *page) press(key string) {
+	p.t.Helper()
+	code := map[string]int{"Enter": 13, "Tab": 9, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}[key]
+	text := ""
+	if key == "Enter" {
+		text = "\r"
+	}
+	p.call("Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": key, "windowsVirtualKeyCode": code, "text": text}, nil)
+	p.call("Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "windowsVirtualKeyCode": code}, nil)
+}
+
+// write types a text.
+func (p *page) write(text string) {
+	p.t.Helper()
+	p.call("Input.insertText", map[string]any{"text": text}, nil)
+}
