@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -80,11 +81,12 @@ func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
 
 	graph := profile.NewGraph(closure)
 	if o.tree {
-		d := drawing{w: t.out, label: func(p profile.Path) string { return string(p) + "  " + o.size(graph.ClosureSize(p)) }}
+		w := bufio.NewWriter(t.out)
+		d := drawing{w: w, label: func(p profile.Path) string { return string(p) + "  " + o.size(graph.ClosureSize(p)) }}
 		for _, root := range closure.Roots {
 			d.draw(root, graph.References)
 		}
-		return d.err
+		return errors.Join(d.err, w.Flush())
 	}
 	infos := graph.Order()
 	switch o.sort {
@@ -105,16 +107,15 @@ func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
 	if o.json {
 		return o.printJSON(t.out, graph, infos)
 	}
+	w := bufio.NewWriter(t.out) // one write a line would take longer than the rest
 	width := 0
 	for _, info := range infos {
 		width = max(width, len(info.Path))
 	}
 	for _, info := range infos {
-		if _, err := fmt.Fprintf(t.out, "%-*s %s %s\n", width, info.Path, o.size(info.NarSize), o.size(graph.ClosureSize(info.Path))); err != nil {
-			return err
-		}
+		fmt.Fprintf(w, "%-*s %s %s\n", width, info.Path, o.size(info.NarSize), o.size(graph.ClosureSize(info.Path)))
 	}
-	return nil
+	return w.Flush()
 }
 
 func (o *closureOptions) size(n int64) string {
