@@ -1,4 +1,4 @@
-// Package registry puts images into registries and reads what is known there of previous ones,
+// Package registry puts images into registries, reads what is known there of previous ones, and looks into others,
 // as the OCI distribution specification describes it.
 //
 // # Pushing
@@ -11,6 +11,8 @@
 // is asked for there (a mount). A layer that is kept from an image in the same repository is not even asked for,
 // since a registry keeps what its manifests need; if it does not, the manifest is refused,
 // and then all kept layers are asked for and those that are missing sent.
+//
+// Documents about the image can be attached to it before; see [Push.Attach].
 //
 // # Sharing layers
 //
