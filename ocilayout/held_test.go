@@ -185,3 +185,31 @@ func TestHeldForeign(t *testing.T) {
 		}
 	}
 }
+
+// FuzzReadArchive: whatever is in a file, it is an error or an image, whose objects can be asked for.
+func FuzzReadArchive(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(foreignTar(f, "f index.json {}", "d blobs"))
+	f.Add(foreignTar(f, `f index.json {"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}]}`,
+		"f blobs/sha256/44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a {}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		name := filepath.Join(t.TempDir(), "archive")
+		if err := os.WriteFile(name, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		image, c, err := ReadArchive(t.Context(), name, "", ispec.Platform{})
+		if err != nil {
+			if image != nil || c != nil {
+				t.Errorf("an image with the error %v", err)
+			}
+			return
+		}
+		defer c.Close()
+		objects, _ := image.Held()
+		for _, h := range objects {
+			for range image.Object(t.Context(), h.Layer, h.Name) {
+				continue
+			}
+		}
+	})
+}
