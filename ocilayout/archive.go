@@ -61,6 +61,9 @@ func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []
 	if l.publishing || l.staging == nil {
 		return errors.New("already published or closed")
 	}
+	if image.MediaType == ispec.MediaTypeImageIndex {
+		return l.writeIndexArchive(a, image, names, form)
+	}
 	if image.MediaType != ispec.MediaTypeImageManifest {
 		return fmt.Errorf("%s is not an image manifest: %q", image.Digest, image.MediaType)
 	}
@@ -75,18 +78,8 @@ func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []
 	a.notes = append(notes, compressionNotes(&manifest, form)...)
 
 	if form != FormDocker {
-		// As in a layout, byte for byte.
-		if err := l.engine.PutIndex(a.ctx, ispec.Index{Manifests: index}); err != nil {
+		if err := l.archiveTop(a, index); err != nil {
 			return err
-		}
-		for _, name := range []string{ispec.ImageLayoutFile, ispec.ImageIndexFile} {
-			b, err := os.ReadFile(filepath.Join(l.engine.dir, name))
-			if err == nil {
-				err = a.bytes(name, b)
-			}
-			if err != nil {
-				return err
-			}
 		}
 	}
 	if form != FormOCI {
@@ -98,14 +91,70 @@ func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []
 			return err
 		}
 	}
+	all := append([]ispec.Descriptor{manifest.Config}, manifest.Layers...)
+	if form != FormDocker {
+		all = append([]ispec.Descriptor{image}, all...)
+	}
+	return l.archiveBlobs(a, all)
+}
+
+// writeIndexArchive writes an index of images, which only an image layout can have.
+// The index comes first, then the images' manifests, and then config and layers of one after the other.
+func (l *Layout) writeIndexArchive(a *archiveWriter, image ispec.Descriptor, names []Name, form Form) error {
+	if form == FormDocker {
+		return errors.New("docker-archive: has no form for an index of images")
+	}
+	var joined ispec.Index
+	r := &reach{engine: l.engine}
+	if err := r.read(a.ctx, image, &joined); err != nil {
+		return err
+	}
+	if joined.MediaType != ispec.MediaTypeImageIndex {
+		return fmt.Errorf("%s is not an image manifest, nor an index of those", image.Digest)
+	}
+	index, _, notes, err := archiveNames(image, names, FormOCI)
+	if err != nil {
+		return err
+	}
+	a.notes = notes
+	all, rest := []ispec.Descriptor{image}, []ispec.Descriptor(nil)
+	for _, d := range joined.Manifests { // none is an index, see AddIndex
+		var manifest ispec.Manifest
+		if err := r.read(a.ctx, d, &manifest); err != nil {
+			return err
+		}
+		all = append(all, d)
+		rest = append(append(rest, manifest.Config), manifest.Layers...)
+	}
+	if err := l.archiveTop(a, index); err != nil {
+		return err
+	}
+	return l.archiveBlobs(a, append(all, rest...))
+}
+
+// archiveTop writes what says that the archive is a layout, as in a layout, byte for byte.
+func (l *Layout) archiveTop(a *archiveWriter, index []ispec.Descriptor) error {
+	if err := l.engine.PutIndex(a.ctx, ispec.Index{Manifests: index}); err != nil {
+		return err
+	}
+	for _, name := range []string{ispec.ImageLayoutFile, ispec.ImageIndexFile} {
+		b, err := os.ReadFile(filepath.Join(l.engine.dir, name))
+		if err == nil {
+			err = a.bytes(name, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archiveBlobs writes blobs, each once, and the archive's end.
+func (l *Layout) archiveBlobs(a *archiveWriter, all []ispec.Descriptor) error {
 	for _, name := range []string{ispec.ImageBlobsDir, blobs} {
 		if err := a.dir(name); err != nil {
 			return err
 		}
-	}
-	all := append([]ispec.Descriptor{manifest.Config}, manifest.Layers...)
-	if form != FormDocker {
-		all = append([]ispec.Descriptor{image}, all...)
 	}
 	written := make(map[digest.Digest]bool)
 	for _, d := range all {

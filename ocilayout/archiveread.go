@@ -10,18 +10,216 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
-// maxArchiveFiles is how many files an archive of images may have.
-const maxArchiveFiles = 1 << 16
+// ArchiveFile is a tar that has an image layout, or what docker save writes, or both, of any program's making.
+// It is looked at once, and of that only names and places stay in memory; files are read where they are.
+//
+// Names may begin with ./ and directories may be there, as tar writes them.
+// What else is odd (names that are absolute or lead out, or are there twice) is in Odd, and counts for nothing:
+// of two files with one name, the first one does.
+type ArchiveFile struct {
+	Odd []OddEntry // the first of them
 
-// errNotLayout is what an archive is that another program has made in a form of its own.
-var errNotLayout = errors.New("it has no index.json, as an OCI archive has, and what docker save writes since Docker 25")
+	r     io.ReaderAt
+	files map[string]archiveEntry
+	name  string
+}
 
-// ReadArchive reads an image in an archive, which is an image layout in a tar, by its tag or full name, as ReadBase does.
-// The archive may be docker's, too, if it has the layout's index. It is not compressed, and stays open: the caller closes it.
+// OddEntry is an entry of an archive that is not as it should be.
+type OddEntry struct{ Name, What string }
+
+type archiveEntry struct {
+	at, size int64
+	link     string // of a symbolic link, from the archive's root
+	odd      string // why it cannot be read
+}
+
+// Limits of an archive.
+const (
+	maxArchiveNames = 64 << 20 // bytes of names, with 64 for each
+	maxOdd          = 100
+	maxTopFile      = 32 << 20 // an index or a manifest.json
+)
+
+// OpenArchiveFile looks at an uncompressed archive of so many bytes. The name is for people.
+// An error says that it is no tar, or has not all that its headers say.
+func OpenArchiveFile(ctx context.Context, name string, r io.ReaderAt, size int64) (*ArchiveFile, error) {
+	a := &ArchiveFile{r: r, files: make(map[string]archiveEntry), name: name}
+	if err := a.scan(ctx, size); err != nil {
+		return nil, fmt.Errorf("read archive %q: %w", name, err)
+	}
+	return a, nil
+}
+
+func (a *ArchiveFile) scan(ctx context.Context, size int64) error {
+	s := io.NewSectionReader(a.r, 0, size)
+	t := tar.NewReader(s)
+	names := int64(0)
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		h, err := t.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if names += int64(len(h.Name)+len(h.Linkname)) + 64; names > maxArchiveNames {
+			return fmt.Errorf("its names have more than %d bytes", maxArchiveNames)
+		}
+		at, err := s.Seek(0, io.SeekCurrent) // the tar's reader has read its headers and no more
+		if err != nil {
+			return err
+		}
+		a.add(h, at)
+	}
+}
+
+func (a *ArchiveFile) add(h *tar.Header, at int64) {
+	name, err := archiveName(h.Name)
+	e := archiveEntry{at: at, size: h.Size}
+	switch {
+	case err != nil:
+		a.odd(h.Name, err.Error())
+		return
+	case name == "" || h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader:
+		return
+	case isSparse(h):
+		e.odd = "is a sparse file"
+	case h.Typeflag == tar.TypeReg:
+	case h.Typeflag == tar.TypeSymlink:
+		// Docker and skopeo have such links for layers that are there twice.
+		if e.link, err = archiveName(path.Join(path.Dir(name), h.Linkname)); err != nil || strings.HasPrefix(h.Linkname, "/") {
+			e.link, e.odd = "", fmt.Sprintf("is a link to %.255q, which is not in the archive", h.Linkname)
+		}
+	default:
+		e.odd = "is not a regular file"
+	}
+	if _, ok := a.files[name]; ok {
+		a.odd(h.Name, "is there twice")
+		return
+	}
+	a.files[name] = e
+}
+
+func (a *ArchiveFile) odd(name, what string) {
+	if len(a.Odd) < maxOdd {
+		a.Odd = append(a.Odd, OddEntry{name, what})
+	}
+}
+
+// archiveName is a name in an archive without what leads nowhere; it is empty for the root.
+func archiveName(name string) (string, error) {
+	if strings.HasPrefix(name, "/") {
+		return "", errors.New("is an absolute path")
+	}
+	var elements []string
+	for element := range strings.SplitSeq(name, "/") {
+		if element == "" || element == "." {
+			continue
+		}
+		if err := rootfs.CheckName(element); err != nil { // also of ".."
+			return "", err
+		}
+		elements = append(elements, element)
+	}
+	if len(elements) > rootfs.MaxDepth {
+		return "", errors.New("is too deep")
+	}
+	return strings.Join(elements, "/"), nil
+}
+
+// ErrIrregular is in the error of a file of an archive that cannot be read as one.
+var ErrIrregular = errors.New("not a regular file")
+
+// File is a file of the archive, which can be read again and by several at the same time.
+// A link is followed to a file, when links are what one expects. The error is fs.ErrNotExist if there is none.
+func (a *ArchiveFile) File(name string, links bool) (*io.SectionReader, error) {
+	clean, err := archiveName(name)
+	if err != nil {
+		return nil, fmt.Errorf("%.255q: %w: %w", name, fs.ErrNotExist, err)
+	}
+	e, ok := a.files[clean]
+	if ok && links && e.link != "" {
+		clean = e.link
+		e, ok = a.files[clean]
+	}
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%.255q: %w", name, fs.ErrNotExist)
+	case e.odd != "":
+		return nil, fmt.Errorf("%.255q: %w: %s", name, ErrIrregular, e.odd)
+	case e.link != "":
+		return nil, fmt.Errorf("%.255q: %w: is a link", name, ErrIrregular)
+	}
+	return io.NewSectionReader(a.r, e.at, e.size), nil
+}
+
+// OpenBlob opens a blob of the archive's layout.
+func (a *ArchiveFile) OpenBlob(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+	if err := d.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("digest %q: %w", d.Digest, err)
+	}
+	f, err := a.File(ispec.ImageBlobsDir+"/"+d.Digest.Algorithm().String()+"/"+d.Digest.Encoded(), false)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(f), nil
+}
+
+// Find finds an image in the archive's layout, as FindImage does.
+// The error is ErrNoLayout if the archive is only Docker's.
+func (a *ArchiveFile) Find(tag string) (*Stored, error) {
+	s, err := a.find(tag)
+	if err != nil {
+		return nil, fmt.Errorf("find image %q in archive %q: %w", tag, a.name, err)
+	}
+	return s, nil
+}
+
+// ErrNoLayout is in the error of an archive that has no image layout.
+var ErrNoLayout = errors.New("it has no image layout in it")
+
+func (a *ArchiveFile) find(tag string) (*Stored, error) {
+	f, err := a.File(ispec.ImageIndexFile, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoLayout
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.Size() > maxTopFile {
+		return nil, fmt.Errorf("%s is too large: %d bytes", ispec.ImageIndexFile, f.Size())
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	var index ispec.Index
+	if err := json.Unmarshal(b, &index); err != nil {
+		return nil, fmt.Errorf("parse %s: %w", ispec.ImageIndexFile, err)
+	}
+	return storedIn(index, tag, &Stored{Name: namedIn(a.name, tag), Open: a.OpenBlob})
+}
+
+// ReadImage is ReadBase for an image that is only looked into.
+func ReadImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
+	s, err := FindImage(ctx, dir, tag)
+	if err != nil {
+		return nil, err
+	}
+	return s.Base(ctx, platform)
+}
+
+// ReadArchive is ReadImage for an archive, which stays open: the caller closes it.
 func ReadArchive(ctx context.Context, file, tag string, platform ispec.Platform) (_ *Base, _ io.Closer, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -29,92 +227,29 @@ func ReadArchive(ctx context.Context, file, tag string, platform ispec.Platform)
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("read image %q in archive %q: %w", tag, file, errors.Join(err, f.Close()))
+			err = errors.Join(err, f.Close())
 		}
 	}()
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
 	}
-	if !fi.Mode().IsRegular() {
-		return nil, nil, errors.New("it is no regular file")
-	}
-	files, err := listArchive(ctx, f, fi.Size())
+	a, err := OpenArchiveFile(ctx, file, f, fi.Size())
 	if err != nil {
 		return nil, nil, err
 	}
-	at, ok := files[ispec.ImageIndexFile]
-	if !ok {
-		return nil, nil, errNotLayout
-	}
-	if at.Size() > maxManifest {
-		return nil, nil, fmt.Errorf("its index is too large: %d bytes", at.Size())
-	}
-	var index ispec.Index
-	b := make([]byte, at.Size())
-	if _, err := at.ReadAt(b, 0); err != nil && err != io.EOF {
-		return nil, nil, err
-	}
-	if err := json.Unmarshal(b, &index); err != nil {
-		return nil, nil, fmt.Errorf("index: %w", err)
-	}
-	desc, err := findImage(index.Manifests, tag)
+	s, err := a.Find(tag)
 	if err != nil {
 		return nil, nil, err
 	}
-	open := func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
-		if err := checkDigest(d.Digest); err != nil {
-			return nil, err
-		}
-		at, ok := files[blobName(d.Digest)]
-		if !ok {
-			return nil, fmt.Errorf("blob %s: %w", d.Digest, fs.ErrNotExist)
-		}
-		return io.NopCloser(io.NewSectionReader(at, 0, at.Size())), nil
-	}
-	image, err := readBase(ctx, open, desc, platform)
+	b, err := s.Base(ctx, platform)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, l := range image.Layers {
-		at, ok := files[blobName(l.Descriptor.Digest)]
-		if !ok {
-			return nil, nil, fmt.Errorf("layer %d: blob %s: %w", i+1, l.Descriptor.Digest, fs.ErrNotExist)
-		}
-		if at.Size() != l.Descriptor.Size {
-			return nil, nil, fmt.Errorf("layer %d: blob %s has %d bytes instead of %d", i+1, l.Descriptor.Digest, at.Size(), l.Descriptor.Size)
-		}
-	}
-	return image, f, nil
+	return b, f, nil
 }
 
-// listArchive finds the files of a tar by their names; of several with one name, the last is there.
-func listArchive(ctx context.Context, f *os.File, size int64) (map[string]*io.SectionReader, error) {
-	files := make(map[string]*io.SectionReader)
-	for r := tar.NewReader(f); ; { // which reads no further than a header's end, and passes over contents by seeking
-		h, err := r.Next()
-		if err == io.EOF {
-			return files, nil
-		}
-		if err == nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		if len(files) == maxArchiveFiles {
-			return nil, fmt.Errorf("it has more than %d files", maxArchiveFiles)
-		}
-		offset, err := f.Seek(0, io.SeekCurrent)
-		if err != nil {
-			return nil, err
-		}
-		if h.Size > size-offset {
-			return nil, io.ErrUnexpectedEOF
-		}
-		files[path.Clean(h.Name)] = io.NewSectionReader(f, offset, h.Size)
-	}
+// OpenBase is ReadImage for a descriptor that has been found.
+func OpenBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform) (*Base, error) {
+	return (&Stored{Name: desc.Digest.String(), Open: open, Descriptor: desc}).Base(ctx, platform)
 }

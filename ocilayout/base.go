@@ -53,58 +53,22 @@ var layerTypes = map[string]string{
 	"application/vnd.docker.container.image.rootfs.diff+x-gtar": ispec.MediaTypeImageLayer,
 }
 
-// ReadBase reads an image in a layout by its tag or full name, as ReadPrevious does.
-// Of an index it is the image for a platform, which no other image may be for, either.
-// Manifest and config are read, and of the layers' blobs it is only seen that they are there.
+// ReadBase reads an image in a layout by its tag or full name, as ReadPrevious does; see (*Stored).Base.
 func ReadBase(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
-	b, err := readInLayout(ctx, dir, tag, platform)
+	s, err := findStored(ctx, dir, tag)
 	if err != nil {
 		return nil, fmt.Errorf("read base image %q in layout %q: %w", tag, dir, err)
 	}
-	return b, nil
+	return s.Base(ctx, platform)
 }
 
-// ReadImage is ReadBase for an image that is only looked into.
-func ReadImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
-	b, err := readInLayout(ctx, dir, tag, platform)
+// Base reads an image to begin another one with.
+// Of an index it is the image for a platform, which no other image may be for, either.
+// Manifest and config are read, and of the layers' blobs in a layout it is seen that they are there.
+func (s *Stored) Base(ctx context.Context, platform ispec.Platform) (*Base, error) {
+	b, err := readBase(ctx, s, platform)
 	if err != nil {
-		return nil, fmt.Errorf("read image %q in layout %q: %w", tag, dir, err)
-	}
-	return b, nil
-}
-
-func readInLayout(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
-	path, _, err := resolve(dir)
-	if err != nil {
-		return nil, err
-	}
-	index, err := readIndex(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	desc, err := findImage(index.Manifests, tag)
-	if err != nil {
-		return nil, err
-	}
-	b, err := readBase(ctx, openBlobIn(path), desc, platform)
-	if err != nil {
-		return nil, err
-	}
-	for i := range b.Layers {
-		b.Layers[i].Dir = path
-		if err := b.Layers[i].stat(); err != nil {
-			return nil, fmt.Errorf("layer %d: %w", i+1, err)
-		}
-	}
-	return b, nil
-}
-
-// OpenBase reads an image wherever its blobs are, of which a descriptor has been found: a manifest or an index.
-// It reads manifest and config, as ReadBase does, and no layer.
-func OpenBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform) (*Base, error) {
-	b, err := readBase(ctx, open, desc, platform)
-	if err != nil {
-		return nil, fmt.Errorf("read image %s: %w", desc.Digest, err)
+		return nil, fmt.Errorf("read base image %q: %w", s.Name, err)
 	}
 	return b, nil
 }
@@ -132,13 +96,12 @@ func openBlobIn(path string) OpenBlob {
 	}
 }
 
-// readBase reads an image wherever it is.
-func readBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform) (*Base, error) {
-	desc, manifest, config, err := readPlatform(ctx, open, desc, platform, 0)
+func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, error) {
+	desc, manifest, config, err := readPlatform(ctx, s.Open, s.Descriptor, platform, 0)
 	if err != nil {
 		return nil, err
 	}
-	b := &Base{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: open}
+	b := &Base{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
 	var lost struct {
 		Config struct {
 			Healthcheck any
@@ -173,11 +136,17 @@ func readBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platfor
 		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
-		b.Layers = append(b.Layers, Kept{
-			Descriptor: ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size},
-			DiffID:     diffID,
-			Of:         "the base image",
-		})
+		if d.Size < 0 {
+			return nil, fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
+		}
+		k := s.kept(ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size}, "the base image")
+		k.DiffID = diffID
+		if s.Dir != "" {
+			if err := k.stat(); err != nil {
+				return nil, fmt.Errorf("layer %d: %w", i+1, err)
+			}
+		}
+		b.Layers = append(b.Layers, k)
 	}
 	b.Config.History = wholeHistory(b.Config.History, len(b.Layers))
 	return b, nil
@@ -404,4 +373,10 @@ func (b *Base) asLayers() []Layer {
 		layers[i].Kept = &b.Layers[i]
 	}
 	return layers
+}
+
+// LayerType is the OCI media type of a layer whose form is that of another type, OCI's or Docker's.
+func LayerType(mediaType string) (oci string, ok bool) {
+	oci, ok = layerTypes[mediaType]
+	return oci, ok
 }

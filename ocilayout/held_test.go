@@ -95,7 +95,7 @@ func TestHeld(t *testing.T) {
 		name, tag string
 		is        error
 	}{
-		{"docker.tar", "", errNotLayout},
+		{"docker.tar", "", ErrNoLayout},
 		{"oci.tar", "v2", fs.ErrNotExist},
 		{"none.tar", "", fs.ErrNotExist},
 		{"short.tar", "", io.ErrUnexpectedEOF},

@@ -1,0 +1,68 @@
+package ocilayout
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Stored is an image, or an index of images, and where its blobs are: in a layout, an archive or a registry.
+type Stored struct {
+	Name       string // for people
+	Descriptor ispec.Descriptor
+	Open       OpenBlob
+	Dir        string // the layout that has the blobs, or empty
+	Repository string // that has them, with the registry's name, or empty
+}
+
+// FindImage finds an image in a layout by its tag or full name.
+// If that is empty, it is the layout's only image, or else the one with the tag latest.
+// The error is fs.ErrNotExist if there is none.
+func FindImage(ctx context.Context, dir, tag string) (*Stored, error) {
+	s, err := findStored(ctx, dir, tag)
+	if err != nil {
+		return nil, fmt.Errorf("find image %q in layout %q: %w", tag, dir, err)
+	}
+	return s, nil
+}
+
+func findStored(ctx context.Context, dir, tag string) (*Stored, error) {
+	path, _, err := resolve(dir)
+	if err != nil {
+		return nil, err
+	}
+	index, err := readIndex(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return storedIn(index, tag, &Stored{Name: namedIn(dir, tag), Open: openBlobIn(path), Dir: path})
+}
+
+// storedIn finds an image in an index and says so in s.
+func storedIn(index ispec.Index, tag string, s *Stored) (*Stored, error) {
+	desc, err := findImage(index.Manifests, tag)
+	if err != nil {
+		return nil, err
+	}
+	desc.Annotations = nil // its name there
+	s.Descriptor = desc
+	return s, nil
+}
+
+func namedIn(place, tag string) string {
+	if tag == "" {
+		return place
+	}
+	return place + ":" + tag
+}
+
+// kept is a blob of the image, of which is said whose it is.
+func (s *Stored) kept(d ispec.Descriptor, of string) Kept {
+	k := Kept{Descriptor: d, Dir: s.Dir, Repository: s.Repository, Of: of}
+	if s.Dir == "" {
+		k.Open = func(ctx context.Context) (io.ReadCloser, error) { return s.Open(ctx, d) }
+	}
+	return k
+}
