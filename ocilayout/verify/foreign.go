@@ -50,7 +50,15 @@ func (f *foreignRules) entry(h *tar.Header) item {
 	case "", ".":
 		return item{other: true} // the root's mode and owner
 	}
-	name, err := checkName(strings.TrimPrefix(h.Name, "./"))
+	// Whoever unpacks an absolute path takes the slash away, so that is what the entry does to the others.
+	below := strings.TrimLeft(h.Name, "/")
+	if below != h.Name {
+		f.layer.found.addf(h.Name, "is an absolute path")
+		if strings.TrimSuffix(below, "/") == "" || strings.TrimSuffix(below, "/") == "." {
+			return item{other: true}
+		}
+	}
+	name, err := checkName(strings.TrimPrefix(below, "./"))
 	if err != nil {
 		return bad("%v", err)
 	}

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // CheckKept reads layers of other images that a new one is to have, and says of each why it is not
@@ -48,7 +48,7 @@ func checkKept(ctx context.Context, k *ocilayout.Kept, wanted map[string]string,
 			claim.Objects[i].Hash = digits
 		}
 	}
-	c := newClaims(func(ctx context.Context, _ digest.Digest) (io.ReadCloser, error) {
+	c := newClaims(func(ctx context.Context, _ ispec.Descriptor) (io.ReadCloser, error) {
 		return ocilayout.Blob{Descriptor: k.Descriptor, Kept: k}.Open(ctx)
 	})
 	l := &layer{desc: k.Descriptor, diffID: k.DiffID, claim: &claim}

@@ -21,6 +21,9 @@ type layer struct {
 	desc   ispec.Descriptor
 	diffID digest.Digest      // empty if nobody says
 	claim  *ocilayout.History // nil if it is of another program
+	opaque bool               // it is no layer, but some blob
+	file   string             // its name in an archive, if its digest is not known
+	open   opener             // of that file
 
 	found findings
 	store storeChanges // of a layer of another program
@@ -29,6 +32,8 @@ type layer struct {
 // layerKey is what makes a layer the same in two images.
 type layerKey struct {
 	mediaType      string
+	file           string
+	opaque         bool
 	digest, diffID digest.Digest
 	size           int64
 	claimed        bool
@@ -42,26 +47,41 @@ func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []diges
 		if diffIDs != nil {
 			l.diffID = diffIDs[i]
 		}
-		key := layerKey{mediaType: d.MediaType, digest: d.Digest, diffID: l.diffID, size: d.Size}
-		if claims != nil && claims[i] != nil {
+		if claims != nil {
 			l.claim = claims[i]
-			key.claimed, key.history = true, l.claim.String()
-			if l.claim.Top {
-				key.history = "top" // what it names is no store object
-			} else {
-				for _, o := range l.claim.Objects {
-					c.objects[o.Name] = true
-				}
+		}
+		c.addLayer(img, l)
+	}
+}
+
+// addLayer adds a layer to an image, or the one that is the same in another image.
+func (c *Claims) addLayer(img *image, l *layer) {
+	key := layerKey{mediaType: l.desc.MediaType, file: l.file, opaque: l.opaque, digest: l.desc.Digest, diffID: l.diffID, size: l.desc.Size}
+	if l.claim != nil {
+		key.claimed, key.history = true, l.claim.String()
+		if l.claim.Top {
+			key.history = "top" // what it names is no store object
+		} else {
+			for _, o := range l.claim.Objects {
+				c.objects[o.Name] = true
 			}
 		}
-		if known, ok := c.byKey[key]; ok {
-			l = known
-		} else {
-			c.byKey[key] = l
-			c.layers = append(c.layers, l)
-		}
-		img.layers = append(img.layers, l)
 	}
+	if known, ok := c.byKey[key]; ok {
+		l = known
+	} else {
+		c.byKey[key] = l
+		c.layers = append(c.layers, l)
+	}
+	img.layers = append(img.layers, l)
+}
+
+// blob is what the layer's blob is called.
+func (l *layer) blob() string {
+	if l.file != "" {
+		return l.file
+	}
+	return l.desc.Digest.String()
 }
 
 // blobBuffer is how much is read and hashed at once, and before a cancelled context is noticed.
@@ -70,15 +90,19 @@ const blobBuffer = 256 << 10
 // check reads the layer's blob once.
 func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
 	l.found = findings{most: o.MaxProblems}
-	if l.desc.Digest.Validate() != nil {
-		return nil // it is in the manifest's shape
+	open, algorithm := l.open, digest.Canonical
+	if open == nil {
+		if l.desc.Digest.Validate() != nil {
+			return nil // it is in the manifest's shape
+		}
+		open, algorithm = c.open, l.desc.Digest.Algorithm()
 	}
-	file, err := c.open(ctx, l.desc.Digest)
+	file, err := open(ctx, l.desc)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.found.addf("", "is missing")
 		return nil
-	case errors.Is(err, errIrregular):
+	case errors.Is(err, ocilayout.ErrIrregular):
 		l.found.addf("", "%v", err)
 		return nil
 	case err != nil:
@@ -86,13 +110,15 @@ func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 
-	blob := &blobReader{ctx: ctx, r: file, hash: l.desc.Digest.Algorithm().Hash(), progress: o.Progress}
-	l.contents(bufio.NewReaderSize(blob, blobBuffer), c, o)
+	blob := &blobReader{ctx: ctx, r: file, hash: algorithm.Hash(), progress: o.Progress}
+	if !l.opaque {
+		l.contents(bufio.NewReaderSize(blob, blobBuffer), c, o)
+	}
 	// Whatever became of that, the rest of the blob counts.
 	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{blob}, make([]byte, blobBuffer)); err != nil {
 		return err // also if it came before
 	}
-	if got := digest.NewDigest(l.desc.Digest.Algorithm(), blob.hash); got != l.desc.Digest {
+	if got := digest.NewDigest(algorithm, blob.hash); l.open == nil && got != l.desc.Digest {
 		l.found.addf("", "has the digest %s", got)
 	}
 	if blob.n != l.desc.Size {
@@ -130,7 +156,11 @@ func (l *layer) contents(blob io.Reader, c *Claims, o Options) {
 
 func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
 	// Old images have layers that may not be distributed, which are no others by their form.
-	z, err := ocilayout.Decompress(r, strings.Replace(mediaType, ".nondistributable.", ".", 1))
+	form := strings.Replace(mediaType, ".nondistributable.", ".", 1)
+	if t, ok := ocilayout.LayerType(form); ok {
+		form = t
+	}
+	z, err := ocilayout.Decompress(r, form)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, fmt.Errorf("it is of type %s, which is not a layer's", quote(mediaType))
 	}

@@ -29,12 +29,13 @@ const (
 	maxIndexes   = 8         // one in another
 )
 
-// opener opens a blob, in a layout, an archive or a registry. The error is fs.ErrNotExist if there is none.
-type opener func(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
+// opener opens a blob, in a layout, an archive or a registry.
+type opener = ocilayout.OpenBlob
 
 // Claims is what index, manifests and configs say, and what was found wrong with them by themselves.
 type Claims struct {
 	open   opener
+	docker bool // Docker's manifests are images, too
 	images []*image
 	layers []*layer // of all images, each once
 	found  findings // in indexes
@@ -47,9 +48,12 @@ type Claims struct {
 
 // image is what a manifest and its config say.
 type image struct {
-	digest digest.Digest
+	digest digest.Digest // of the manifest; in an archive that has none, of the config
+	config digest.Digest
 	layers []*layer
 	found  findings
+
+	attestation bool // it is no image, but says something of one
 }
 
 // keptProblems is how many problems of one document are kept.
@@ -64,16 +68,30 @@ func ReadLayout(ctx context.Context, dir, tag string) (_ *Claims, err error) {
 			err = fmt.Errorf("read layout %q: %w", dir, err)
 		}
 	}()
-	c := newClaims(func(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
-		return openRegular(filepath.Join(dir, ispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded()))
+	c := newClaims(func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+		return openRegular(filepath.Join(dir, ispec.ImageBlobsDir, d.Digest.Algorithm().String(), d.Digest.Encoded()))
 	})
-	index, err := readFile(filepath.Join(dir, ispec.ImageIndexFile))
+	found, err := c.layout(ctx, tag, func(name string) (io.ReadCloser, error) { return openRegular(filepath.Join(dir, name)) })
+	if err == nil && !found {
+		err = noImage(tag)
+	}
 	if err != nil {
 		return nil, err
 	}
-	version, err := readFile(filepath.Join(dir, ispec.ImageLayoutFile))
+	return c, nil
+}
+
+func noImage(tag string) error { return fmt.Errorf("image %q: there is none: %w", tag, fs.ErrNotExist) }
+
+// layout reads what the files at a layout's top say of images, and whether one of them is wanted.
+func (c *Claims) layout(ctx context.Context, tag string, open func(name string) (io.ReadCloser, error)) (found bool, err error) {
+	index, err := readFile(open, ispec.ImageIndexFile)
+	if err != nil {
+		return false, err
+	}
+	version, err := readFile(open, ispec.ImageLayoutFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return false, err
 	}
 	if err != nil {
 		c.found.add(Problem{Blob: ispec.ImageLayoutFile, What: "is missing"})
@@ -81,30 +99,29 @@ func ReadLayout(ctx context.Context, dir, tag string) (_ *Claims, err error) {
 		c.checkShape(&c.found, ispec.ImageLayoutFile, version, layoutShape)
 	}
 	if !c.checkShape(&c.found, ispec.ImageIndexFile, index, indexShape) {
-		return c, nil
+		return true, nil
 	}
 	var parsed ispec.Index
 	if err := json.Unmarshal(index, &parsed); err != nil {
 		c.found.add(Problem{Blob: ispec.ImageIndexFile, What: err.Error()})
-		return c, nil
+		return true, nil
 	}
-	found := 0
 	for _, d := range parsed.Manifests {
 		if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[annotationFull] == tag {
-			found++
+			found = true
 			if err := c.follow(ctx, d, ispec.ImageIndexFile, 0); err != nil {
-				return nil, err
+				return true, err
 			}
 		}
 	}
-	if found == 0 {
-		return nil, fmt.Errorf("image %q: there is none: %w", tag, fs.ErrNotExist)
-	}
-	return c, nil
+	return found, nil
 }
 
 // createdBy is in the history of this program's layers; see ocilayout.ParseHistory.
 const createdBy = "export-profile"
+
+// annotationReference is what BuildKit gives its attestations in an index: the image that they are about.
+const annotationReference = "vnd.docker.reference.digest"
 
 // annotationFull is where loaders find the full name; see ocilayout.Name.
 const annotationFull = "io.containerd.image.name"
@@ -134,11 +151,16 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		return nil
 	}
 	var s shape
-	switch d.MediaType {
-	case ispec.MediaTypeImageIndex:
-		s = indexShape
-	case ispec.MediaTypeImageManifest:
+	index := false
+	switch {
+	case d.MediaType == ispec.MediaTypeImageIndex:
+		s, index = indexShape, true
+	case d.MediaType == ispec.MediaTypeImageManifest:
 		s = manifestShape
+	case d.MediaType == dockerListType && c.docker:
+		s, index = withType(indexShape, dockerListType), true
+	case d.MediaType == dockerImageType && c.docker:
+		s = withType(manifestShape, dockerImageType)
 	default:
 		c.found.add(Problem{Blob: in, What: fmt.Sprintf("%s is of type %s, which is not an image's",
 			quoteOdd(d.Digest.String()), quote(d.MediaType))})
@@ -149,9 +171,9 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		return nil
 	}
 	c.seen[d.Digest] = true
-	img := &image{digest: d.Digest, found: findings{most: keptProblems}}
+	img := &image{digest: d.Digest, found: findings{most: keptProblems}, attestation: d.Annotations[annotationReference] != "" && !index}
 	found := &img.found
-	if d.MediaType == ispec.MediaTypeImageIndex {
+	if index {
 		found = &c.found
 	} else {
 		c.images = append(c.images, img)
@@ -160,15 +182,15 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 	if err != nil || !ok {
 		return err
 	}
-	if d.MediaType == ispec.MediaTypeImageManifest {
+	if !index {
 		return c.manifest(ctx, img, d, b)
 	}
-	var index ispec.Index
-	if err := json.Unmarshal(b, &index); err != nil {
+	var parsed ispec.Index
+	if err := json.Unmarshal(b, &parsed); err != nil {
 		c.found.add(Problem{Blob: d.Digest.String(), What: err.Error()})
 		return nil
 	}
-	for _, m := range index.Manifests {
+	for _, m := range parsed.Manifests {
 		if err := c.follow(ctx, m, d.Digest.String(), depth+1); err != nil {
 			return err
 		}
@@ -186,12 +208,12 @@ func (c *Claims) document(ctx context.Context, found *findings, d ispec.Descript
 	if d.Digest.Validate() != nil {
 		return nil, false, nil // it is in the descriptor's shape
 	}
-	r, err := c.open(ctx, d.Digest)
+	r, err := c.open(ctx, d)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		problem("is missing")
 		return nil, false, nil
-	case errors.Is(err, errIrregular):
+	case errors.Is(err, ocilayout.ErrIrregular):
 		problem("%v", err)
 		return nil, false, nil
 	case err != nil:
@@ -237,8 +259,15 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 		problem(d.Digest, "%v", err)
 		return nil
 	}
+	img.config = m.Config.Digest
+	if img.attestation { // what is in its blobs is not for running
+		for _, d := range append([]ispec.Descriptor{m.Config}, m.Layers...) {
+			c.addLayer(img, &layer{desc: d, opaque: true})
+		}
+		return nil
+	}
 	var config ispec.Image
-	if m.Config.MediaType != ispec.MediaTypeImageConfig {
+	if m.Config.MediaType != ispec.MediaTypeImageConfig && (d.MediaType != dockerImageType || m.Config.MediaType != dockerConfigType) {
 		problem(d.Digest, "config.mediaType: is %s, want %q", quote(m.Config.MediaType), ispec.MediaTypeImageConfig)
 	} else {
 		b, ok, err := c.document(ctx, &img.found, m.Config, configShape)
@@ -261,27 +290,36 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 				quoteOdd(p.OS), quoteOdd(p.Architecture), quoteOdd(p.Variant))
 		}
 	}
-	diffIDs := config.RootFS.DiffIDs
-	if len(diffIDs) != len(m.Layers) {
-		problem(m.Config.Digest, "rootfs.diff_ids: has %d items, and the manifest %d layers", len(diffIDs), len(m.Layers))
+	diffIDs, claims := c.claims(img, m.Config.Digest.String(), config, len(m.Layers))
+	c.addLayers(img, m.Layers, diffIDs, claims)
+	return nil
+}
+
+// claims is what a config says of so many layers: diffIDs, or nil, and what they hold.
+func (c *Claims) claims(img *image, name string, config ispec.Image, layers int) (diffIDs []digest.Digest, claims []*ocilayout.History) {
+	problem := func(format string, args ...any) {
+		img.found.add(Problem{Blob: name, What: fmt.Sprintf(format, args...)})
+	}
+	diffIDs = config.RootFS.DiffIDs
+	if len(diffIDs) != layers {
+		problem("rootfs.diff_ids: has %d items, and the manifest %d layers", len(diffIDs), layers)
 		diffIDs = nil
 	}
 	history := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
-	if len(config.History) > 0 && len(history) != len(m.Layers) {
-		problem(m.Config.Digest, "history: has %d items with a layer, and the manifest %d layers", len(history), len(m.Layers))
+	if len(config.History) > 0 && len(history) != layers {
+		problem("history: has %d items with a layer, and the manifest %d layers", len(history), layers)
 		history = nil
 	}
-	claims := make([]*ocilayout.History, len(m.Layers))
+	claims = make([]*ocilayout.History, layers)
 	for i, h := range history {
 		switch parsed, err := ocilayout.ParseHistory(h); {
 		case err == nil:
 			claims[i] = &parsed
 		case h.CreatedBy == createdBy:
-			problem(m.Config.Digest, "history of layer %d: %v", i+1, err)
+			problem("history of layer %d: %v", i+1, err)
 		}
 	}
-	c.addLayers(img, m.Layers, diffIDs, claims)
-	return nil
+	return diffIDs, claims
 }
 
 // openRegular opens a file, and nothing that one could wait for.
@@ -292,7 +330,7 @@ func openRegular(name string) (io.ReadCloser, error) {
 	}
 	fi, err := f.Stat()
 	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%q: %w", name, errIrregular)
+		err = fmt.Errorf("%q: %w", name, ocilayout.ErrIrregular)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -300,10 +338,8 @@ func openRegular(name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-var errIrregular = errors.New("not a regular file")
-
-func readFile(name string) ([]byte, error) {
-	f, err := openRegular(name)
+func readFile(open func(string) (io.ReadCloser, error), name string) ([]byte, error) {
+	f, err := open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 // memory is blobs in memory.
 type memory map[digest.Digest][]byte
 
-func (m memory) open(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
-	b, ok := m[d]
+func (m memory) open(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+	b, ok := m[d.Digest]
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
@@ -118,5 +118,30 @@ func TestLargeDocument(t *testing.T) {
 	}
 	if len(c.found.list) != 1 || !strings.Contains(c.found.list[0].What, "is not looked at") {
 		t.Errorf("one document too many: %v", c.found.list)
+	}
+}
+
+// TestReadAttestation: what BuildKit says of an image is no image, but has its digests.
+func TestReadAttestation(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		m := memory{}
+		statement := m.put("application/vnd.in-toto+json", `{"a":1}`)
+		config := m.put(ispec.MediaTypeImageConfig, `{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":["`+string(statement.Digest)+`"]}}`)
+		manifest := m.put(ispec.MediaTypeImageManifest, fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+			config.MediaType, config.Digest, config.Size, statement.MediaType, statement.Digest, statement.Size))
+		manifest.Annotations = map[string]string{annotationReference: "sha256:1"}
+		manifest.Platform = &ispec.Platform{OS: "unknown", Architecture: "unknown"}
+		if damaged {
+			m[statement.Digest] = []byte(`{"a":2}`)
+		}
+		c, lines := checkAll(t, m, manifest)
+		if damaged {
+			wantOne(t, "a damaged attestation", lines, "has the digest")
+		} else if len(lines) > 0 {
+			t.Errorf("an attestation: %q", lines)
+		}
+		if r, err := c.Check(t.Context(), Options{}); err != nil || len(r.Images) != 0 {
+			t.Errorf("Check = %+v, %v; want no image", r, err)
+		}
 	}
 }

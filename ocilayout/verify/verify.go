@@ -1,7 +1,8 @@
 // Package verify finds out whether an image is what it says it is.
 // It trusts nothing but digests, and says all that is wrong and where.
 //
-// [ReadLayout] reads what index, manifests and configs say, and [(*Claims).Check] compares the layers with it:
+// [ReadLayout], [ReadArchive] and [ReadStored], which is for registries, read what index, manifests and configs say,
+// and [(*Claims).Check] compares the layers with it, each of which it reads once:
 //
 //   - Every blob has the digest and the size that its descriptor says.
 //   - Index, manifest and config are as the OCI image specification's schema has them;
@@ -10,6 +11,11 @@
 //   - What a layer's blob is once decompressed has the diffID that the config says.
 //   - A layer's tar can be read to its end. Names and hard links stay in the tree, nothing is there twice,
 //     nothing is below what is not a directory, and whiteouts are empty files.
+//
+// Attestations that BuildKit has put beside an image are no images, and only their digests are compared.
+//
+// In an archive, nothing may be there twice, or under a name that leads out of it;
+// if it has Docker's manifest.json, too, that must name the same images. Names that are digests must be right.
 //
 // Of a layer whose history entry is of this program's making (see [ocilayout.ParseHistory]) more is known:
 //
@@ -99,9 +105,11 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	for _, img := range c.images {
 		merge(&all, &img.found, Problem{Image: img.digest})
 		for i, l := range img.layers {
-			merge(&all, &l.found, Problem{Image: img.digest, Layer: i + 1, Blob: l.desc.Digest.String()})
+			merge(&all, &l.found, Problem{Image: img.digest, Layer: i + 1, Blob: l.blob()})
 		}
-		r.Images = append(r.Images, img.apply(&all))
+		if !img.attestation {
+			r.Images = append(r.Images, img.apply(&all))
+		}
 	}
 	r.Problems, r.Count = all.list, all.count
 	return r, nil

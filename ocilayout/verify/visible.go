@@ -21,7 +21,7 @@ func (img *image) apply(found *findings) Image {
 	visible := make(map[string]shown)
 	others := make(map[string]int) // objects into which a layer of another program has put something
 	problem := func(layer int, name, format string, args ...any) {
-		p := Problem{Image: img.digest, Layer: layer + 1, Blob: img.layers[layer].desc.Digest.String(), What: fmt.Sprintf(format, args...)}
+		p := Problem{Image: img.digest, Layer: layer + 1, Blob: img.layers[layer].blob(), What: fmt.Sprintf(format, args...)}
 		if p.Path = storeDir + "/" + name; name == baseName {
 			p.Path = ""
 		}
