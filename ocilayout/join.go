@@ -16,19 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Source is an image, or an index of images, in a layout.
-type Source struct {
-	Dir string
-	Tag string // or full name; if it is empty, the only image or that with the tag latest
-}
-
-func (s Source) String() string {
-	if s.Tag == "" {
-		return s.Dir
-	}
-	return s.Dir + ":" + s.Tag
-}
-
 // Joined is an index of images.
 type Joined struct {
 	Descriptor ispec.Descriptor
@@ -41,12 +28,13 @@ type Joined struct {
 // Attestations that an index has of its images (as BuildKit makes them) come with them.
 //
 // Two images for one platform are an error, unless they are the same.
-// Blobs are copied, and checked on the way; those that the layout has already are used as they are.
-func (l *Layout) AddIndex(ctx context.Context, sources []Source, annotations map[string]string) (_ Joined, err error) {
+// Blobs are copied or linked, and checked; those that the layout has already are used as they are.
+// Where they are delivered, so are the manifests of the images, each after all that it names.
+func (l *Layout) AddIndex(ctx context.Context, sources []*Stored, annotations map[string]string) (_ Joined, err error) {
 	j := joiner{layout: l, blobs: make(map[digest.Digest]*Kept)}
 	for _, s := range sources {
-		if err := j.source(ctx, s); err != nil {
-			return Joined{}, fmt.Errorf("add image %q to the index: %w", s, err)
+		if err := j.follow(ctx, s, s.Descriptor, 0); err != nil {
+			return Joined{}, fmt.Errorf("add image %q to the index: %w", s.Name, err)
 		}
 	}
 	images, err := j.distinct()
@@ -84,7 +72,7 @@ type joiner struct {
 
 type joined struct {
 	desc   ispec.Descriptor
-	source Source
+	source string
 }
 
 // referenceDigest is the annotation by which an attestation says which image it is about.
@@ -92,26 +80,9 @@ const referenceDigest = "vnd.docker.reference.digest"
 
 func isAttestation(d ispec.Descriptor) bool { return d.Annotations[referenceDigest] != "" }
 
-func (j *joiner) source(ctx context.Context, s Source) error {
-	path, _, err := resolve(s.Dir)
-	if err != nil {
-		return err
-	}
-	index, err := readIndex(ctx, path)
-	if err != nil {
-		return err
-	}
-	desc, err := findImage(index.Manifests, s.Tag)
-	if err != nil {
-		return err
-	}
-	desc.Annotations = nil // its name in that layout
-	return j.follow(ctx, s, path, desc, 0)
-}
-
 // follow adds an image, or those of an index.
-func (j *joiner) follow(ctx context.Context, s Source, path string, desc ispec.Descriptor, depth int) error {
-	open := openBlobIn(path)
+func (j *joiner) follow(ctx context.Context, s *Stored, desc ispec.Descriptor, depth int) error {
+	open := s.Open
 	switch desc.MediaType {
 	case ispec.MediaTypeImageIndex:
 		b, err := readDocument(ctx, open, desc)
@@ -126,7 +97,7 @@ func (j *joiner) follow(ctx context.Context, s Source, path string, desc ispec.D
 			return errors.New("too many indexes in indexes")
 		}
 		for _, d := range index.Manifests {
-			if err := j.follow(ctx, s, path, d, depth+1); err != nil {
+			if err := j.follow(ctx, s, d, depth+1); err != nil {
 				return err
 			}
 		}
@@ -152,7 +123,7 @@ func (j *joiner) follow(ctx context.Context, s Source, path string, desc ispec.D
 	} else if image.Platform, err = readConfigPlatform(ctx, open, manifest.Config); err != nil {
 		return err
 	}
-	j.images = append(j.images, joined{image, s})
+	j.images = append(j.images, joined{image, s.Name})
 	for _, d := range append([]ispec.Descriptor{desc, manifest.Config}, manifest.Layers...) {
 		if err := checkDigest(d.Digest); err != nil {
 			return err
@@ -162,7 +133,8 @@ func (j *joiner) follow(ctx context.Context, s Source, path string, desc ispec.D
 		} else if had.Dir == j.layout.dir {
 			continue
 		}
-		j.blobs[d.Digest] = &Kept{Descriptor: d, Dir: path, Of: fmt.Sprintf("layout %q", s.Dir)}
+		k := s.kept(d, fmt.Sprintf("image %q", s.Name))
+		j.blobs[d.Digest] = &k
 	}
 	return nil
 }
@@ -229,22 +201,39 @@ func platformKey(p ispec.Platform) string {
 	return strings.Join([]string{p.OS, p.Architecture, p.Variant, p.OSVersion, strings.Join(p.OSFeatures, ",")}, "\x00")
 }
 
-// copy puts all blobs into the staged layout.
+// copy puts all blobs into the staged layout, or to where they are delivered: manifests last, which name the others.
 func (j *joiner) copy(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	var manifests, others []digest.Digest
 	for _, d := range j.order {
-		k := j.blobs[d]
-		group.Go(func() error {
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
-			_, err := j.layout.addKept(ctx, k)
-			if err == nil && j.layout.options.Progress != nil {
-				j.layout.options.Progress(k.Descriptor.Size)
-			}
-			return err
-		})
+		if j.blobs[d].Descriptor.MediaType == ispec.MediaTypeImageManifest {
+			manifests = append(manifests, d)
+		} else {
+			others = append(others, d)
+		}
 	}
-	return group.Wait()
+	for _, some := range [][]digest.Digest{others, manifests} {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(runtime.GOMAXPROCS(0))
+		for _, d := range some {
+			group.Go(func() error { return j.copyBlob(ctx, j.blobs[d]) })
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *joiner) copyBlob(ctx context.Context, k *Kept) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	_, err := j.layout.addKept(ctx, k)
+	if err == nil {
+		err = j.layout.deliver(ctx, k.Descriptor, k)
+	}
+	if err == nil && j.layout.options.Progress != nil {
+		j.layout.options.Progress(k.Descriptor.Size)
+	}
+	return err
 }

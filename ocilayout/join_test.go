@@ -11,15 +11,26 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// namedSource is an image in a layout.
+type namedSource struct{ Dir, Tag string }
+
 // join publishes an index of images.
-func join(t *testing.T, dir, tag string, sources ...Source) (Joined, error) {
+func join(t *testing.T, dir, tag string, sources ...namedSource) (Joined, error) {
 	t.Helper()
+	var found []*Stored
+	for _, s := range sources {
+		f, err := FindImage(t.Context(), s.Dir, s.Tag)
+		if err != nil {
+			return Joined{}, err
+		}
+		found = append(found, f)
+	}
 	l, err := Open(t.Context(), dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	j, err := l.AddIndex(t.Context(), sources, map[string]string{"k": "v"})
+	j, err := l.AddIndex(t.Context(), found, map[string]string{"k": "v"})
 	if err != nil {
 		return j, err
 	}
@@ -40,10 +51,10 @@ func readIndexBlob(t *testing.T, dir string, d digest.Digest) (index ispec.Index
 
 func TestAddIndex(t *testing.T) {
 	root := t.TempDir()
-	source := func(arch, variant string) Source {
+	source := func(arch, variant string) namedSource {
 		image := sampleImage(t, 1)
 		image.Platform = ispec.Platform{OS: "linux", Architecture: arch, Variant: variant}
-		s := Source{filepath.Join(root, arch+variant), "v1"}
+		s := namedSource{filepath.Join(root, arch+variant), "v1"}
 		write(t, s.Dir, image, Name{Tag: s.Tag})
 		return s
 	}
@@ -67,7 +78,7 @@ func TestAddIndex(t *testing.T) {
 	}
 
 	// The order makes no difference, nor does whether images come from an index, several times, or by the same layout.
-	for name, sources := range map[string][]Source{
+	for name, sources := range map[string][]namedSource{
 		"order":  {armv7, amd64, arm64},
 		"nested": {{dir, "all"}},
 		"again":  {{dir, "all"}, amd64, {dir, "all"}, arm64},
@@ -85,14 +96,14 @@ func TestAddIndex(t *testing.T) {
 	other.Platform = ispec.Platform{OS: "linux", Architecture: "amd64"}
 	write(t, filepath.Join(root, "other"), other, Name{Tag: "v1"})
 	for name, test := range map[string]struct {
-		sources []Source
+		sources []namedSource
 		want    []string
 	}{
-		"two for one platform": {[]Source{amd64, {filepath.Join(root, "other"), "v1"}}, []string{"are both for linux/amd64", `amd64:v1`, `other:v1`}},
-		"one platform of two names, and another": {[]Source{amd64, arm64, arm64v8, {filepath.Join(root, "other"), "v1"}},
+		"two for one platform": {[]namedSource{amd64, {filepath.Join(root, "other"), "v1"}}, []string{"are both for linux/amd64", `amd64:v1`, `other:v1`}},
+		"one platform of two names, and another": {[]namedSource{amd64, arm64, arm64v8, {filepath.Join(root, "other"), "v1"}},
 			[]string{"are both for linux/amd64", "are both for linux/arm64/v8"}},
-		"no such image": {[]Source{{amd64.Dir, "v2"}}, []string{`amd64:v2" to the index: there is no such image`}},
-		"no layout":     {[]Source{{filepath.Join(root, "none"), "v2"}}, []string{"no such file"}},
+		"no such image": {[]namedSource{{amd64.Dir, "v2"}}, []string{`find image "v2" in layout`, "there is no such image"}},
+		"no layout":     {[]namedSource{{filepath.Join(root, "none"), "v2"}}, []string{"no such file"}},
 	} {
 		_, err := join(t, dir, "bad", test.sources...)
 		for _, want := range test.want {
@@ -153,7 +164,7 @@ func TestAddIndexForeign(t *testing.T) {
 	}
 	f.index(all...)
 	dir := filepath.Join(t.TempDir(), "joined")
-	j, err := join(t, dir, "all", Source{f.dir, "built"})
+	j, err := join(t, dir, "all", namedSource{f.dir, "built"})
 	if err != nil || len(j.Platforms) != 1 {
 		t.Fatalf("AddIndex = %+v, %v; want one platform", j, err)
 	}
@@ -165,7 +176,7 @@ func TestAddIndexForeign(t *testing.T) {
 		"nothing": "does not say which platform",
 		"subject": "is not an image by itself",
 	} {
-		if _, err := join(t, dir, "bad", Source{f.dir, tag}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := join(t, dir, "bad", namedSource{f.dir, tag}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %s", tag, err, want)
 		}
 	}
@@ -186,7 +197,7 @@ func TestAddIndexForeign(t *testing.T) {
 	if err := os.WriteFile(name, layer, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := join(t, dir, "bad", Source{f.dir, "image"}); err == nil || !strings.Contains(err.Error(), "its digest is") {
+	if _, err := join(t, dir, "bad", namedSource{f.dir, "image"}); err == nil || !strings.Contains(err.Error(), "its digest is") {
 		t.Errorf("with a damaged layer: %v", err)
 	}
 }

@@ -28,6 +28,7 @@ type Options struct {
 	VerifyCache bool
 	// Deliver, if not nil, is given each blob of an image but the manifest as soon as it is whole,
 	// so that it is on its way while others are still built: the layers in any order, then the config.
+	// Of an index it is given the manifests of its images, too, each after all that it names.
 	// It is called in a goroutine of its own for each layer; an error of it is one of AddImage.
 	Deliver func(context.Context, Blob) error
 	// Made, if not nil, is told of each layer that is neither kept nor fetched what is known of it,

@@ -49,7 +49,7 @@ func parseArchive(transport, word, rest string, tags []string) (destination, err
 	return a, nil
 }
 
-func (d *archiveDestination) open(ctx context.Context, o *imageOptions, say *speaker, l ocilayout.Options) (*output, error) {
+func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
 	var options ocilayout.ArchiveOptions // one tar for all loaders
 	notes := func(a ocilayout.Archive, err error) error {
 		for _, note := range a.Notes {
@@ -68,7 +68,7 @@ func (d *archiveDestination) open(ctx context.Context, o *imageOptions, say *spe
 		if o.json {
 			return nil, usagef("", "--json prints a result where %s- prints the image; --digest-file has the digest", d.transport)
 		}
-		parent := o.cacheDir()
+		parent := o.temp
 		if err := os.MkdirAll(parent, 0o755); err != nil {
 			return nil, withHint(err, "choose another place for large temporary files with --cache")
 		}

@@ -40,7 +40,7 @@ func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *prof
 	if image, ok, err := s.image(); err != nil {
 		return nil, nil, err
 	} else if ok {
-		return s.findInImage(ctx, say, image)
+		return s.findInImage(ctx, t.in, say, image)
 	}
 	store, err := s.open(ctx, t, say, &s.cacheFlags)
 	if err != nil {
@@ -135,7 +135,7 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *a
 	}
 	parts := closure.Parts(ctx)
 	view := rootfs.NewView(parts, a.facts())
-	under, err := a.under.read(ctx, say, view, options.Profiles, a.facts())
+	under, err := a.under.read(ctx, say, view, options.Profiles, &a.cacheFlags)
 	if err != nil {
 		return nil, nil, err
 	}

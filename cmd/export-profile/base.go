@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -17,29 +16,27 @@ import (
 type baseFlags struct {
 	name     string
 	platform ispec.Platform // that --platform asks for, if it does
+	registry *registryFlags
 }
 
-func (b *baseFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&b.name, "base", "", "lay everything over the image `oci:DIR[:TAG]`, whose layers and config are kept")
+func (b *baseFlags) flags(fs *pflag.FlagSet, r *registryFlags) {
+	fs.StringVar(&b.name, "base", "", "lay everything over `IMAGE` (oci:DIR[:TAG], docker://NAME[:TAG|@DIGEST] or oci-archive:FILE), whose layers and config are kept")
+	b.registry = r
 }
 
 // baseImage is the image that another one begins with, and its files.
 type baseImage struct {
-	image *ocilayout.Base
-	tree  *ocilayout.BaseTree
+	image  *ocilayout.Base
+	tree   *ocilayout.BaseTree
+	opened *sourceOpener
 }
 
-const baseExample = "as in --base oci:debian:12"
+const baseExample = "as in --base docker://debian:12"
 
 // read reads the base image for the platform of the profiles, and its files; it is nil if there is none.
-func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, profiles []string, facts *rootfs.Facts) (*baseImage, error) {
+func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, profiles []string, c *cacheFlags) (_ *baseImage, err error) {
 	if b.name == "" {
 		return nil, nil
-	}
-	for _, t := range []string{"oci-archive", "docker-archive", "tar"} {
-		if strings.HasPrefix(b.name, t+":") {
-			return nil, usagef(baseExample, "--base %q: %s: is not supported, only oci: is", b.name, t)
-		}
 	}
 	at, err := parseSource("--base", baseExample, b.name)
 	if err != nil {
@@ -49,9 +46,22 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	if err != nil {
 		return nil, err
 	}
-	image, err := ocilayout.ReadBase(ctx, at.Dir, at.Tag, platform)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, withHint(err, "a base image is in a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
+	o := &sourceOpener{say: say, spool: c.cacheDir(), most: maxArchive, registry: b.registry}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.Close())
+		}
+	}()
+	stored, err := o.open(ctx, at)
+	var image *ocilayout.Base
+	if err == nil {
+		if at.transport == inRegistry { // other places are as near as the cache
+			stored.Open = c.layers(say).Fetched(stored.Open)
+		}
+		image, err = stored.Base(ctx, platform)
+	}
+	if errors.Is(err, fs.ErrNotExist) && at.transport == inLayout {
+		return nil, withHint(err, "a base image is in a registry (--base docker://debian:12) or a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
 	}
 	if err != nil {
 		return nil, err
@@ -60,13 +70,13 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 		say.notef("the base image's %s is left out: an OCI image has none", what)
 	}
 	reading := say.progress("reading base image", image.Size())
-	tree, err := image.Tree(ctx, ocilayout.BaseOptions{Facts: facts, Hash: narHash, Progress: reading.add})
+	tree, err := image.Tree(ctx, ocilayout.BaseOptions{Facts: c.facts(), Hash: narHash, Progress: reading.add})
 	reading.done()
 	if err != nil {
 		return nil, err
 	}
 	say.debugf("base image %s: %s, for %s", image.Digest, count(len(image.Layers), "layer"), image.Config.Architecture)
-	return &baseImage{image, tree}, nil
+	return &baseImage{image, tree, o}, nil
 }
 
 // wanted is the platform that --platform says, or else that of the profiles' programs; empty if they have none.
@@ -146,6 +156,14 @@ func (b *baseImage) overPrevious(p *ocilayout.Previous) *ocilayout.Previous {
 		return p
 	}
 	return p.Without(b.tree.StoreNames())
+}
+
+// Close frees what reading the base image takes.
+func (b *baseImage) Close() error {
+	if b == nil {
+		return nil
+	}
+	return b.opened.Close()
 }
 
 func (b *baseImage) digest() string {

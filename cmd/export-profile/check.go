@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ const checkHelp = `examples:
   export-profile check --profile ./result --user app:1000 --entrypoint hello
   export-profile check --from hello.export --add etc:/etc/hello --json
   export-profile check oci:hello:v1
+  export-profile check docker://registry.example.com/team/hello:v1
 
 Finds out what would not start in the image that image would make with the same flags, or in a finished one.
 Nothing is built and nothing is run.
@@ -54,7 +54,8 @@ func setupCheck(fs *pflag.FlagSet) runFunc {
 	o := &checkOptions{}
 	o.assembly.flags(fs)
 	o.config.flags(fs)
-	o.under.flags(fs)
+	o.under.flags(fs, &o.registryFlags)
+	o.registryFlags.reading(fs)
 	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
 	o.checkFlags.flags(fs)
 	o.saying.flags(fs)
@@ -63,7 +64,7 @@ func setupCheck(fs *pflag.FlagSet) runFunc {
 		case 0:
 			return o.run(ctx, t)
 		case 1:
-			if other := changedBesides(fs, "cache", "no-cache", "platform", "check-time", "json", "quiet", "debug"); other != "" {
+			if other := changedBesides(fs, "cache", "no-cache", "platform", "check-time", "tls-verify", "registry-ca", "json", "quiet", "debug"); other != "" {
 				return usagef("leave it out, or leave out "+args[0], "--%s is about an image that is to be made, and %q is a finished one", other, args[0])
 			}
 			return o.runFinished(ctx, t, args[0])
@@ -99,7 +100,7 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
 	if err := o.complete(&image, all, say); err != nil {
 		return err
 	}
@@ -111,23 +112,12 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 }
 
 // runFinished checks an image that is finished.
-func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string) error {
+func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
-	at, err := parseSource("image", "as in export-profile check oci:hello:v1", word)
-	if err != nil {
-		return err
-	}
-	var platform ispec.Platform
-	if o.platform != "" {
-		if platform, err = parsePlatform(o.platform); err != nil {
-			return err
-		}
-	}
-	image, err := ocilayout.ReadBase(ctx, at.Dir, at.Tag, platform)
-	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
-	}
+	in := &sourceOpener{say: say, stdin: t.in, spool: o.cacheDir(), most: maxArchive, registry: &o.registryFlags}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	image, err := in.readFinished(ctx, o.platform, word)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // destination is where an image goes and what it is called there. Each kind has a type, in a file of its own.
 type destination interface {
 	// open makes ready to write an image there. Nothing is visible before it is published.
-	open(ctx context.Context, o *imageOptions, say *speaker, l ocilayout.Options) (*output, error)
+	open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error)
 	// place is where the image is, for those who read JSON.
 	place() place
 	// next is what people may want to do with the image then.
@@ -37,6 +38,14 @@ type kind struct {
 	prefix string
 	// parse parses what follows the prefix, and the names that --tag adds. Its errors are usage errors; word is for them.
 	parse func(word, rest string, tags []string) (destination, error)
+}
+
+// outlet is what destinations need of a command, each something else.
+type outlet struct {
+	stdout   io.Writer // for an image that goes there
+	json     bool      // the result does
+	temp     string    // a directory for large temporary files
+	registry *registryFlags
 }
 
 // output is an image that is being written.
@@ -75,20 +84,6 @@ func parseDestination(word string, tags []string) (destination, error) {
 		}
 	}
 	return parseLayout(word, word, tags)
-}
-
-// parseSource parses oci:DIR[:TAG], an image that is there already; errors say what it is for, as in the example.
-func parseSource(what, example, word string) (s ocilayout.Source, err error) {
-	for _, name := range transports {
-		if strings.HasPrefix(word, name+":") {
-			return s, usagef(example, "%s %q: %s: is not supported, only oci: is", what, word, name)
-		}
-	}
-	dir, tag, named := strings.Cut(strings.TrimPrefix(word, "oci:"), ":")
-	if dir == "" || named && tag == "" {
-		return s, usagef(example, "%s %q: want oci:DIR[:TAG]", what, word)
-	}
-	return ocilayout.Source{Dir: dir, Tag: tag}, nil
 }
 
 // makeFirst is a hint for an error that a file's or a layout's directory is missing.

@@ -108,7 +108,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	for _, word := range []string{a, b} {
 		var s *side
 		if isImage(word) {
-			s, err = o.finished(ctx, say, word)
+			s, err = o.finished(ctx, t.in, say, word)
 		} else {
 			if store == nil {
 				if store, err = o.sources.open(ctx, t, say, &o.cacheFlags); err != nil {
@@ -140,8 +140,8 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 }
 
 // finished is a finished image. If all of it is of this program, its history says enough.
-func (o *diffOptions) finished(ctx context.Context, say *speaker, word string) (*side, error) {
-	image, in, err := o.imageFlags.open(ctx, say, word)
+func (o *diffOptions) finished(ctx context.Context, stdin io.Reader, say *speaker, word string) (*side, error) {
+	image, in, err := o.imageFlags.open(ctx, stdin, say, &o.cacheFlags, word)
 	if err != nil {
 		return nil, err
 	}

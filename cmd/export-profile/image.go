@@ -23,6 +23,7 @@ const imageHelp = `examples:
   export-profile image --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
   export-profile image --cache docker://registry.example.com/cache --cache-key-file secret-key oci:hello:v1
   export-profile image --sbom spdx --max-size 500MB docker://registry.example.com/hello:v1
+  export-profile image --base docker://debian:12 docker://registry.example.com/hello:v1
 
 Makes an OCI image of a profile and everything it refers to, and prints its digest.
 The same closure gives the same digest, from any source, on any machine.
@@ -68,7 +69,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	o.assembly.flags(fs)
 	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; in a registry, a further tag; repeatable")
 	o.config.flags(fs)
-	o.under.flags(fs)
+	o.under.flags(fs, &o.registryFlags)
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
 	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
 	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
@@ -134,7 +135,7 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
 	if o.check {
 		image, err := o.image()
 		if err == nil {
@@ -198,7 +199,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
 
 	if err := o.complete(&image, all, say); err != nil {
 		return err
@@ -219,7 +220,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	}
 
 	writing := say.progressSending("writing", all.closure.Size(), &o.sent)
-	out, err := dest.open(ctx, o, say, ocilayout.Options{
+	out, err := dest.open(ctx, outlet{o.stdout, o.json, o.cacheDir(), &o.registryFlags}, say, ocilayout.Options{
 		Progress:    writing.add,
 		Sync:        o.sync,
 		Cache:       cache,

@@ -1,138 +1,218 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
+	"os"
 	"strings"
-
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/registry"
-	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/decompress"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
-// imageFlags are those of commands that look into finished images, too.
-type imageFlags struct {
-	registryFlags
-	platform string
+// imageSource is an image that is there already, as people name it:
+// [oci:]DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://REGISTRY/NAME[:TAG|@DIGEST].
+type imageSource struct {
+	word      string
+	transport string // as in the word; "oci:" if that has none
+	place     string // the directory or file
+	tag       string // or full name
+	ref       registry.Reference
 }
 
-func (f *imageFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.platform, "platform", "", "look at what an image for several platforms has for `OS/ARCH[/VARIANT]`")
-	f.registryFlags.reading(fs)
+const (
+	inLayout        = "oci:"
+	inOCIArchive    = "oci-archive:"
+	inDockerArchive = "docker-archive:"
+	inRegistry      = "docker://"
+)
+
+// parseSource parses an image that is there already; errors say what it is for, as in the example.
+func parseSource(what, example, word string) (s imageSource, err error) {
+	s = imageSource{word: word, transport: inLayout}
+	rest := strings.TrimPrefix(word, inLayout)
+	for _, t := range []string{inOCIArchive, inDockerArchive, inRegistry} {
+		if after, ok := strings.CutPrefix(word, t); ok {
+			s.transport, rest = t, after
+		}
+	}
+	if s.transport == inRegistry {
+		if s.ref, err = registry.ParseReference(rest); err != nil {
+			return s, usagef(example, "%s %q: %v", what, word, err)
+		}
+		return s, nil
+	}
+	for _, name := range append(transports, "tar") {
+		if s.transport == inLayout && strings.HasPrefix(word, name+":") {
+			return s, usagef(example, "%s %q: %s: is not supported, only %s", what, word, name,
+				strings.Join([]string{inLayout, inOCIArchive, inDockerArchive, inRegistry}, " and "))
+		}
+	}
+	dir, tag, named := strings.Cut(rest, ":")
+	if dir == "" || named && tag == "" {
+		place := "DIR"
+		if s.isArchive() {
+			place = "FILE"
+		}
+		return s, usagef(example, "%s %q: want %s%s[:TAG]", what, word, s.transport, place)
+	}
+	s.place, s.tag = dir, tag
+	return s, nil
 }
 
-// imagePrefixes are those of words that name a finished image.
-var imagePrefixes = []string{"oci:", "docker://", "oci-archive:", "docker-archive:"}
-
-func isImage(word string) bool {
-	return slices.ContainsFunc(imagePrefixes, func(p string) bool { return strings.HasPrefix(word, p) })
+func (s imageSource) isArchive() bool {
+	return s.transport == inOCIArchive || s.transport == inDockerArchive
 }
 
-const imageExample = "as in oci:hello:v1, oci-archive:hello.tar or docker://registry.example.com/team/hello:v1"
+// sourceOpener is what is needed to open images.
+type sourceOpener struct {
+	say      *speaker
+	stdin    io.Reader
+	spool    string // a directory for what is a stream
+	most     int64  // bytes of what is a stream or compressed
+	registry *registryFlags
 
-// image is the finished image that --from names, if it does.
-func (s *selection) image() (word string, ok bool, err error) {
-	i := slices.IndexFunc(s.from, isImage)
-	switch {
-	case i < 0:
-		return "", false, nil
-	case s.images == nil:
-		return "", false, usagef("closure, why, ls, diff and sbom look into one", "--from %q: a finished image is no store to take from", s.from[i])
-	case len(s.from) > 1:
-		return "", false, usagef("", "--from %q: an image cannot be in a chain", s.from[i])
-	case s.references != "" || s.requireSigs || s.noCheckSigs || len(s.trusted) > 0:
-		return "", false, usagef("", "--from %q: an image has no signatures, and its store paths' references are found in its files", s.from[i])
-	}
-	return s.from[i], true, nil
+	close []io.Closer
 }
 
-// open reads manifest and config of a finished image. The caller closes what it is in.
-func (f *imageFlags) open(ctx context.Context, say *speaker, word string) (image *ocilayout.Base, in io.Closer, err error) {
-	var platform ispec.Platform
-	if f.platform != "" {
-		if platform, err = parsePlatform(f.platform); err != nil {
-			return nil, nil, err
+// maxArchive is how much of a stream or of a compressed archive is put into a file.
+const maxArchive = 64 << 30
+
+// loneDocker is a hint for an archive that has no image in the form that is needed.
+const loneDocker = "it is in Docker's form alone; put it into a layout: skopeo copy docker-archive:FILE oci:DIR:TAG"
+
+// open finds an image. It is there until Close.
+func (o *sourceOpener) open(ctx context.Context, s imageSource) (found *ocilayout.Stored, err error) {
+	switch s.transport {
+	case inLayout:
+		found, err = ocilayout.FindImage(ctx, s.place, s.tag)
+	case inRegistry:
+		var client *registry.Client
+		if client, err = o.registry.client(o.say); err == nil {
+			found, err = client.Find(ctx, s.ref)
 		}
-	}
-	transport, rest, _ := strings.Cut(word, ":")
-	if transport == "docker" {
-		r, err := registry.ParseReference(strings.TrimPrefix(rest, "//"))
-		if err != nil {
-			return nil, nil, usagef(imageExample, "image %q: %v", word, err)
+	default:
+		var a *ocilayout.ArchiveFile
+		if a, err = o.archive(ctx, s); err == nil {
+			found, err = a.Find(s.tag)
 		}
-		client, err := f.client(say)
-		if err == nil {
-			image, err = client.ReadImage(ctx, r, platform)
+		if errors.Is(err, ocilayout.ErrNoLayout) {
+			return nil, withHint(err, loneDocker)
 		}
-		return image, io.NopCloser(nil), f.severalPlatforms(err)
-	}
-	name, tag, named := strings.Cut(rest, ":")
-	if name == "" || named && tag == "" {
-		return nil, nil, usagef(imageExample, "image %q: want %s:%s[:TAG]", word, transport, map[bool]string{true: "DIR", false: "FILE"}[transport == "oci"])
-	}
-	if strings.ContainsAny(tag, ":/") {
-		n, err := ocilayout.ParseReference(tag)
-		if err != nil {
-			return nil, nil, usagef(imageExample, "image %q: %v", word, err)
-		}
-		tag = n.Full
-	}
-	in = io.NopCloser(nil)
-	if transport == "oci" {
-		image, err = ocilayout.ReadImage(ctx, name, tag, platform)
-	} else {
-		image, in, err = ocilayout.ReadArchive(ctx, name, tag, platform)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, withHint(err, "an image is %s", strings.TrimPrefix(imageExample, "as in "))
+		return nil, s.hint(err)
 	}
-	return image, in, f.severalPlatforms(err)
+	return found, err
 }
 
-// severalPlatforms says what to do where an image cannot be chosen.
-func (f *imageFlags) severalPlatforms(err error) error {
-	if err != nil && f.platform == "" && strings.Contains(err.Error(), "several platforms") {
-		return withHint(err, "say which with --platform, as in --platform linux/amd64")
+func (s imageSource) hint(err error) error {
+	if hint(err) != "" || s.transport == inRegistry {
+		return err
 	}
-	return err
+	if s.isArchive() {
+		return withHint(err, "an image is %sFILE[:TAG], where FILE is a tar whose index.json or manifest.json knows TAG", s.transport)
+	}
+	return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
 }
 
-// findInImage is find for a finished image. Without --profile, the roots are what nothing else refers to.
-func (s *selection) findInImage(ctx context.Context, say *speaker, word string) (_ *profile.Closure, _ profile.Store, err error) {
-	image, in, err := s.images.open(ctx, say, word)
-	if err != nil {
-		return nil, nil, err
+// Close frees what the images need.
+func (o *sourceOpener) Close() error {
+	var errs []error
+	for _, c := range o.close {
+		errs = append(errs, c.Close())
 	}
-	store, err := readImageStore(ctx, say, image, in, s.facts())
-	if err != nil {
-		return nil, nil, errors.Join(err, in.Close())
-	}
-	defer func() {
+	o.close = nil
+	return errors.Join(errs...)
+}
+
+// archive looks at an archive. One that cannot be read at any place, or is compressed, is first put into a file.
+func (o *sourceOpener) archive(ctx context.Context, s imageSource) (*ocilayout.ArchiveFile, error) {
+	var r io.Reader = o.stdin
+	if s.place != stdoutName {
+		f, err := os.Open(s.place)
 		if err != nil {
-			err = errors.Join(err, store.Close())
+			return nil, err
 		}
-	}()
-	roots := store.tops()
-	if len(s.profiles) > 0 {
-		profiles, err := s.resolve(ctx, store)
+		o.close = append(o.close, f)
+		r = f
+	} else if o.stdin == nil {
+		return nil, usagef("", "%s: cannot be read from standard input here", s.word)
+	}
+	f, err := o.seekable(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("read archive %q: %w", s.place, err)
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return ocilayout.OpenArchiveFile(ctx, s.place, f, fi.Size())
+}
+
+func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, error) {
+	head := make([]byte, decompress.SniffLen)
+	if f, ok := r.(*os.File); ok {
+		if fi, err := f.Stat(); err != nil {
+			return nil, err
+		} else if fi.IsDir() {
+			return nil, errors.New("is a directory; a layout is oci:DIR")
+		} else if fi.Mode().IsRegular() {
+			if at, err := f.Seek(0, io.SeekCurrent); err == nil && at == 0 {
+				n, err := f.ReadAt(head, 0)
+				if err != nil && err != io.EOF {
+					return nil, err
+				}
+				if decompress.Sniff(head[:n]) == "" {
+					return f, nil
+				}
+			}
+		}
+	}
+	b := bufio.NewReaderSize(r, 1<<16)
+	head, err := b.Peek(decompress.SniffLen)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	var from io.Reader = b
+	if name := decompress.Sniff(head); name != "" {
+		z, err := decompress.Named(name, b)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		roots = nil
-		for _, p := range profiles {
-			roots = append(roots, p.Path)
-		}
+		defer z.Close()
+		from = z
 	}
-	if len(roots) == 0 {
-		return nil, nil, fmt.Errorf("image %q has no store paths", word)
+	if err := os.MkdirAll(o.spool, 0o755); err != nil {
+		return nil, withHint(err, "choose another place for large temporary files with --cache")
 	}
-	closure, err := profile.FindClosure(ctx, store, roots...)
-	return closure, store, err
+	spool, err := rootfs.Nameless(o.spool)
+	if err != nil {
+		return nil, withHint(err, "choose another place for large temporary files with --cache")
+	}
+	o.close = append(o.close, spool)
+	n, err := io.Copy(spool, &cancelled{ctx, io.LimitReader(from, o.most+1)})
+	if err == nil && n > o.most {
+		err = fmt.Errorf("it has more than %s once it is read and decompressed", humanBytes(o.most))
+	}
+	return spool, err
+}
+
+// cancelled is a reader that ends with its context.
+type cancelled struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancelled) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
 }

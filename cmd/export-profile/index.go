@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -15,17 +15,24 @@ import (
 const indexHelp = `examples:
   export-profile index oci:hello:v1 oci:hello:v1-amd64 oci:hello:v1-arm64
   export-profile index --tag registry.example.com/team/hello:v1 oci:hello oci:amd64 oci:arm64
+  export-profile index docker://registry.example.com/hello:v1 docker://registry.example.com/hello:amd64 oci:arm64
 
 Joins images for different platforms into one image, of which every loader takes the part for its own,
 and prints its digest. Nothing is run, and nothing of the images is changed.
 
-DEST is oci:DIR[:TAG] or oci:DIR:NAME:TAG, and each IMAGE is oci:DIR[:TAG]; a layout can be both.
+DEST is oci:DIR[:TAG], oci-archive:FILE or docker://REGISTRY/NAME[:TAG], as for image;
+docker-archive: has no form for several platforms.
+Each IMAGE is oci:DIR[:TAG], docker://REGISTRY/NAME[:TAG|@DIGEST] or oci-archive:FILE[:TAG].
+A layout or a repository can be both.
+What is in a registry already is neither fetched nor sent to that registry.
 What an image is for is what its config says. Of an image that is for several platforms, all are taken.
 Two images for the same platform are an error. The order of images makes no difference.
 `
 
 type indexOptions struct {
 	saying
+	registryFlags
+	cacheFlags
 	tags        []string
 	annotations []string
 	digestFile  string
@@ -38,6 +45,8 @@ func setupIndex(fs *pflag.FlagSet) runFunc {
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the index with `KEY=VALUE`; repeatable")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the index's digest to `FILE`, too")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
+	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	o.registryFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) < 2 {
@@ -50,21 +59,27 @@ func setupIndex(fs *pflag.FlagSet) runFunc {
 const indexExample = "as in export-profile index oci:hello:v1 oci:hello:v1-amd64 oci:hello:v1-arm64"
 
 func (o *indexOptions) run(ctx context.Context, t terminal, word string, images []string) (err error) {
+	if err := o.cacheFlags.check(false); err != nil {
+		return err
+	}
 	say := o.speaker(t)
 	defer say.close()
-	parsed, err := parseDestination(word, o.tags)
+	dest, err := parseDestination(word, o.tags)
 	if err != nil {
 		return err
 	}
-	dest, ok := parsed.(*layoutDestination)
-	if !ok {
-		return usagef(indexExample, "index %q: only an oci: layout can have one", word)
+	if strings.HasPrefix(word, inDockerArchive) {
+		return usagef("as in export-profile index oci-archive:hello.tar oci:amd64 oci:arm64",
+			"index %q: docker-archive: has no form for an image of several platforms", word)
+	}
+	if err := o.registryFlags.check(dest); err != nil {
+		return err
 	}
 	annotations, err := parsePairs("--annotation", o.annotations)
 	if err != nil {
 		return err
 	}
-	var sources []ocilayout.Source
+	var sources []imageSource
 	for _, image := range images {
 		s, err := parseSource("image", indexExample, image)
 		if err != nil {
@@ -72,15 +87,22 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		}
 		sources = append(sources, s)
 	}
-	out, err := dest.open(ctx, nil, say, ocilayout.Options{Sync: o.sync})
+	opener := &sourceOpener{say: say, stdin: t.in, spool: o.cacheDir(), most: maxArchive, registry: &o.registryFlags}
+	defer func() { err = errors.Join(err, opener.Close()) }()
+	var stored []*ocilayout.Stored
+	for _, s := range sources {
+		found, err := opener.open(ctx, s)
+		if err != nil {
+			return err
+		}
+		stored = append(stored, found)
+	}
+	out, err := dest.open(ctx, outlet{t.out, o.json, o.cacheDir(), &o.registryFlags}, say, ocilayout.Options{Sync: o.sync})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	joined, err := out.AddIndex(ctx, sources, annotations)
-	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
-	}
+	joined, err := out.AddIndex(ctx, stored, annotations)
 	if err != nil {
 		return err
 	}
@@ -97,12 +119,14 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	}
 	if o.json {
 		return printJSON(t.out, struct {
-			Digest    string           `json:"digest"`
-			Layout    string           `json:"layout"`
-			Tags      []string         `json:"tags"`
-			Names     []string         `json:"names,omitempty"`
+			Digest string `json:"digest"`
+			place
 			Platforms []ispec.Platform `json:"platforms"`
-		}{joined.Descriptor.Digest.String(), dest.dir, dest.tags(), dest.fullNames(), joined.Platforms})
+		}{joined.Descriptor.Digest.String(), dest.place(), joined.Platforms})
+	}
+	if out.stdout {
+		say.debugf("digest: %s", joined.Descriptor.Digest)
+		return nil
 	}
 	fmt.Fprintln(t.out, joined.Descriptor.Digest)
 	say.hintf("%s", dest.next())

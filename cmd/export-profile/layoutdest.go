@@ -18,7 +18,7 @@ type layoutDestination struct {
 	named bool             // behind the directory
 }
 
-func (d *layoutDestination) open(ctx context.Context, _ *imageOptions, _ *speaker, l ocilayout.Options) (*output, error) {
+func (d *layoutDestination) open(ctx context.Context, _ outlet, _ *speaker, l ocilayout.Options) (*output, error) {
 	layout, err := ocilayout.Open(ctx, d.dir, l)
 	if err != nil {
 		return nil, makeFirst(err, d.dir)

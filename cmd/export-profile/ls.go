@@ -40,7 +40,7 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 	o := &lsOptions{}
 	o.assembly.flags(fs)
 	o.selection.images = &o.imageFlags
-	o.under.flags(fs)
+	o.under.flags(fs, &o.registryFlags)
 	fs.BoolVar(&o.bytes, "bytes", false, "sizes in bytes")
 	fs.IntVar(&o.depth, "depth", -1, "list only what is at most `N` directories below a PATH; sizes are those of all")
 	o.imageFlags.flags(fs)
@@ -162,7 +162,7 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 		return nil, nil, err
 	}
 	if ok {
-		image, in, err := o.imageFlags.open(ctx, say, word)
+		image, in, err := o.imageFlags.open(ctx, t.in, say, &o.cacheFlags, word)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -176,7 +176,7 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 	if err != nil {
 		return nil, nil, err
 	}
-	closing = func() error { return errors.Join(all.top.Close(), store.Close()) }
+	closing = func() error { return errors.Join(all.top.Close(), all.under.Close(), store.Close()) }
 	files := all.under.lower()
 	if files == nil {
 		files = rootfs.NewLower("")

@@ -34,7 +34,7 @@ func setupPlan(fs *pflag.FlagSet) runFunc {
 	o := &planOptions{}
 	o.assembly.flags(fs)
 	fs.StringVar(&o.compression, "compression", "", "as image would compress layers: `none|gzip|zstd[:LEVEL]` (default gzip:2)")
-	o.under.flags(fs)
+	o.under.flags(fs, &o.registryFlags)
 	o.layerFlags.flags(fs)
 	o.registryFlags.flags(fs)
 	o.saying.flags(fs)
@@ -62,7 +62,7 @@ func (o *planOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
 	layering.BaseLayers = all.under.layers()
 	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
 	if err != nil {

@@ -55,17 +55,17 @@ func parsePushed(word, rest string, tags []string) (destination, error) {
 	return d, nil
 }
 
-func (d *pushDestination) open(ctx context.Context, o *imageOptions, say *speaker, l ocilayout.Options) (*output, error) {
-	client, err := o.client(say)
+func (d *pushDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
+	client, err := o.registry.client(say)
 	if err != nil {
 		return nil, err
 	}
-	push, err := client.Push(ctx, d.image, o.registryFlags.from)
+	push, err := client.Push(ctx, d.image, o.registry.from)
 	if err != nil {
 		return nil, err
 	}
 	l.Deliver = push.Blob
-	layout, err := ocilayout.OpenStaged(o.cacheDir(), l)
+	layout, err := ocilayout.OpenStaged(o.temp, l)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type reportOptions struct {
 func setupReport(fs *pflag.FlagSet) runFunc {
 	o := &reportOptions{}
 	o.assembly.flags(fs)
-	o.under.flags(fs)
+	o.under.flags(fs, &o.registryFlags)
 	o.layerFlags.flags(fs)
 	o.registryFlags.flags(fs)
 	o.saying.flags(fs)
@@ -59,7 +59,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
 	layering.BaseLayers = all.under.layers()
 	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
 	if err != nil {

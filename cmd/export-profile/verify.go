@@ -17,9 +17,14 @@ import (
 const verifyHelp = `examples:
   export-profile verify oci:hello:v1
   export-profile verify --json oci:hello
+  export-profile verify docker://registry.example.com/team/hello:v1
+  export-profile verify docker-archive:hello.tar
 
 Finds out whether an image is what it says it is, and prints its digest if it is.
-Without a tag, all images of the layout are looked at.
+IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], where FILE can be - for standard input,
+or docker://REGISTRY/NAME[:TAG|@DIGEST]. Without a tag, all images of a layout or an archive are looked at;
+of an image for several platforms, all are. Blobs are read once and not stored;
+an archive that is compressed, or comes through a pipe, is put into a temporary file.
 
 Digests and sizes of all blobs, diffIDs, tars, and the form of index, manifest and config are checked,
 whoever made the image. In layers that export-profile made, each store path must have the NAR hash
@@ -34,12 +39,16 @@ func (e *foundError) Error() string { return e.msg }
 
 type verifyOptions struct {
 	saying
+	registryFlags
+	cacheFlags
 	maxLayer string
 }
 
 func setupVerify(flags *pflag.FlagSet) runFunc {
 	o := &verifyOptions{}
 	flags.StringVar(&o.maxLayer, "max-layer", "", "let a layer have at most `SIZE` bytes once decompressed, as in 500MB or 2GiB (default 64GiB)")
+	flags.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	o.registryFlags.reading(flags)
 	o.saying.flags(flags)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
@@ -55,7 +64,29 @@ func narHash(t rootfs.Tree, root string) (string, int64, error) {
 	return hex.EncodeToString(h[:]), n, err
 }
 
-func (o *verifyOptions) run(ctx context.Context, t terminal, word string) error {
+// readClaims reads what an image says, wherever it is.
+func readClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
+	switch {
+	case at.transport == inLayout:
+		return verify.ReadLayout(ctx, at.place, at.tag)
+	case at.isArchive():
+		a, err := o.archive(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		return verify.ReadArchive(ctx, a, at.transport == inDockerArchive, at.tag)
+	}
+	stored, err := o.open(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	return verify.ReadStored(ctx, stored)
+}
+
+func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err error) {
+	if err := o.cacheFlags.check(false); err != nil {
+		return err
+	}
 	say := o.speaker(t)
 	defer say.close()
 	at, err := parseSource("image", "as in export-profile verify oci:hello:v1", word)
@@ -70,9 +101,11 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) error 
 		}
 		options.MaxLayer = n
 	}
-	claims, err := verify.ReadLayout(ctx, at.Dir, at.Tag)
+	opener := &sourceOpener{say: say, stdin: t.in, spool: o.cacheDir(), most: maxArchive, registry: &o.registryFlags}
+	defer func() { err = errors.Join(err, opener.Close()) }()
+	claims, err := readClaims(ctx, opener, at)
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
+		return at.hint(err)
 	}
 	if err != nil {
 		return err

@@ -21,8 +21,9 @@ import (
 // and manifests that name what it does not have.
 type fakeRegistry struct {
 	*httptest.Server
-	login string // NAME:PASSWORD, if it wants one
-	lists bool   // referrers
+	login  string // NAME:PASSWORD, if it wants one
+	lists  bool   // referrers
+	ranges bool   // it can answer from an offset on
 	// fault, if not nil, is asked before each request, and says whether it has answered.
 	fault func(w http.ResponseWriter, r *http.Request) bool
 
@@ -82,6 +83,13 @@ func (f *fakeRegistry) serveBlob(w http.ResponseWriter, r *http.Request, reposit
 			refuse(w, http.StatusNotFound, "BLOB_UNKNOWN")
 			return
 		}
+		var from int
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err == nil && from <= len(b) && f.ranges {
+			w.Header().Set("Content-Length", fmt.Sprint(len(b)-from))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(b[from:])
+			return
+		}
 		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
 		_, _ = w.Write(b)
 	case http.MethodPost:
@@ -133,6 +141,14 @@ func (f *fakeRegistry) serveManifest(w http.ResponseWriter, r *http.Request, rep
 	}
 	for _, d := range m.Layers {
 		if _, ok := f.blobs[repository][d.Digest]; !ok {
+			refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN")
+			return
+		}
+	}
+	var index ispec.Index
+	_ = json.Unmarshal(b, &index)
+	for _, d := range index.Manifests {
+		if _, ok := f.manifests[repository][d.Digest.String()]; !ok {
 			refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN")
 			return
 		}

@@ -127,6 +127,7 @@ type blobReader struct {
 	repo   *remote.Repository
 	of     ispec.Descriptor
 	what   string
+	fetch  func(context.Context) (io.ReadCloser, error) // from what was read on; nil: the repository's own
 
 	body   io.ReadCloser
 	n      int64 // bytes read
@@ -137,6 +138,13 @@ type blobReader struct {
 // open opens the blob where it was read to.
 func (b *blobReader) open() error {
 	return b.client.try(b.ctx, b.what, func(ctx context.Context) error {
+		if b.fetch != nil {
+			body, err := b.fetch(ctx)
+			if err == nil {
+				b.body = body
+			}
+			return err
+		}
 		body, err := b.repo.Blobs().Fetch(ctx, b.of)
 		if err != nil {
 			return err

@@ -27,9 +27,12 @@ type Push struct {
 	repo   *remote.Repository
 	slots  chan struct{}
 
-	mu    sync.Mutex
-	kept  []ocilayout.Blob // which the repository has, or should
-	stats Stats
+	mu      sync.Mutex
+	kept    []ocilayout.Blob // which the repository has, or should
+	trusted bool             // there are or were kept ones
+	stats   Stats
+
+	restoring sync.Mutex
 }
 
 // Stats is what became of the blobs of an image.
@@ -57,10 +60,13 @@ func (c *Client) Push(ctx context.Context, to Reference, from *Reference) (*Push
 
 // Blob puts a blob into the repository unless it is there. It is for ocilayout.Options.Deliver.
 func (p *Push) Blob(ctx context.Context, b ocilayout.Blob) error {
+	if isManifest(b.MediaType) {
+		return p.child(ctx, b)
+	}
 	if b.Kept != nil && b.Kept.Repository == p.to.Name() && !b.Kept.Shared {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.kept = append(p.kept, b)
+		p.kept, p.trusted = append(p.kept, b), true
 		p.stats.Present++
 		return nil
 	}
@@ -72,19 +78,25 @@ func (p *Push) Blob(ctx context.Context, b ocilayout.Blob) error {
 func (p *Push) Manifest(ctx context.Context, image ispec.Descriptor, manifest []byte, tags ...string) error {
 	ctx = p.scoped(ctx, "")
 	for _, tag := range tags {
-		err := p.tag(ctx, image, manifest, tag)
-		if hasCode(err, errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown) && len(p.kept) > 0 {
-			p.client.explain("%v; sending what is missing", err)
-			if err := p.restore(ctx); err != nil {
-				return err
-			}
-			err = p.tag(ctx, image, manifest, tag)
-		}
+		err := p.complete(ctx, func() error { return p.tag(ctx, image, manifest, tag) })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// complete puts a manifest, and if blobs are missing that the repository should have, those and then the manifest.
+func (p *Push) complete(ctx context.Context, put func() error) error {
+	err := put()
+	if !hasCode(err, errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown) || !p.hasTrusted() {
+		return err
+	}
+	p.client.explain("%v; sending what is missing", err)
+	if err := p.restore(ctx); err != nil {
+		return err
+	}
+	return put()
 }
 
 func (p *Push) tag(ctx context.Context, image ispec.Descriptor, manifest []byte, tag string) error {
@@ -99,9 +111,13 @@ func (p *Push) tag(ctx context.Context, image ispec.Descriptor, manifest []byte,
 
 // restore puts the kept layers that the repository should have into it, as far as it has not.
 func (p *Push) restore(ctx context.Context) error {
+	p.restoring.Lock() // of an index, manifests are put at the same time
+	defer p.restoring.Unlock()
+	p.mu.Lock()
 	kept := p.kept
 	p.kept = nil
 	p.stats.Present -= len(kept)
+	p.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, b := range kept {
 		group.Go(func() error { return p.put(ctx, b) })

@@ -49,7 +49,9 @@ func TestArchiveLoaders(t *testing.T) {
 		for _, c := range compressions {
 			t.Run(transport+c, func(t *testing.T) {
 				dir := p.scratch(t)
-				p.export(t, dir, "image", "--profile", lab.profile, "--compression", c, "--tag", "hello:v1", transport+"hello.tar")
+				digest := p.export(t, dir, "image", "--profile", lab.profile, "--compression", c, "--tag", "hello:v1", transport+"hello.tar")
+				verifies(t, p, dir, digest, "oci-archive:hello.tar")
+				verifies(t, p, dir, digest, "docker-archive:hello.tar:hello:v1")
 				const name = "docker.io/library/hello:v1"
 				for way, cmd := range loaders(p, dir, transport, "hello.tar", name) {
 					if c != "gzip" && way != "podman load -i" {

@@ -94,7 +94,9 @@ func checkPushed(t *testing.T, address, repository, tag string) string {
 			t.Errorf("blob %s in %s has %d bytes of %s", d.Digest, repository, len(blob), digest.FromBytes(blob))
 		}
 	}
-	return digest.FromBytes(b).String()
+	d := digest.FromBytes(b).String()
+	verifies(t, lab.user, lab.user.home, d, "docker://"+address+"/"+repository+":"+tag)
+	return d
 }
 
 // wire is a proxy before a registry that counts all bytes on its connections.

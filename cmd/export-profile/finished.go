@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile"
+)
+
+// imageFlags are those of commands that look into finished images, too.
+type imageFlags struct {
+	registryFlags
+	platform string
+}
+
+func (f *imageFlags) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&f.platform, "platform", "", "look at what an image for several platforms has for `OS/ARCH[/VARIANT]`")
+	f.registryFlags.reading(fs)
+}
+
+func isImage(word string) bool {
+	return slices.ContainsFunc([]string{inLayout, inOCIArchive, inDockerArchive, inRegistry}, func(p string) bool { return strings.HasPrefix(word, p) })
+}
+
+const imageExample = "as in oci:hello:v1, oci-archive:hello.tar or docker://registry.example.com/team/hello:v1"
+
+// image is the finished image that --from names, if it does.
+func (s *selection) image() (word string, ok bool, err error) {
+	i := slices.IndexFunc(s.from, isImage)
+	switch {
+	case i < 0:
+		return "", false, nil
+	case s.images == nil:
+		return "", false, usagef("closure, why, ls, diff and sbom look into one", "--from %q: a finished image is no store to take from", s.from[i])
+	case len(s.from) > 1:
+		return "", false, usagef("", "--from %q: an image cannot be in a chain", s.from[i])
+	case s.references != "" || s.requireSigs || s.noCheckSigs || len(s.trusted) > 0:
+		return "", false, usagef("", "--from %q: an image has no signatures, and its store paths' references are found in its files", s.from[i])
+	}
+	return s.from[i], true, nil
+}
+
+func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Base, io.Closer, error) {
+	in := &sourceOpener{say: say, stdin: stdin, spool: cache.cacheDir(), most: maxArchive, registry: &f.registryFlags}
+	image, err := in.readFinished(ctx, f.platform, word)
+	if err != nil {
+		return nil, nil, errors.Join(err, in.Close())
+	}
+	return image, in, nil
+}
+
+// readFinished reads manifest and config of a finished image, which can be looked into until the opener is closed.
+func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*ocilayout.Base, error) {
+	var platform ispec.Platform
+	at, err := parseSource("image", imageExample, word)
+	if err == nil && asked != "" {
+		platform, err = parsePlatform(asked)
+	}
+	if err == nil && strings.ContainsAny(at.tag, ":/") {
+		var name ocilayout.Name
+		if name, err = ocilayout.ParseReference(at.tag); err != nil {
+			err = usagef(imageExample, "image %q: %v", word, err)
+		}
+		at.tag = name.Full
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := o.open(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	image, err := found.Base(ctx, platform)
+	if err != nil && asked == "" && strings.Contains(err.Error(), "several platforms") {
+		err = withHint(err, "say which with --platform, as in --platform linux/amd64")
+	}
+	return image, err
+}
+
+// findInImage is find for a finished image. Without --profile, the roots are what nothing else refers to.
+func (s *selection) findInImage(ctx context.Context, stdin io.Reader, say *speaker, word string) (_ *profile.Closure, _ profile.Store, err error) {
+	image, in, err := s.images.open(ctx, stdin, say, &s.cacheFlags, word)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := readImageStore(ctx, say, image, in, s.facts())
+	if err != nil {
+		return nil, nil, errors.Join(err, in.Close())
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, store.Close())
+		}
+	}()
+	roots := store.tops()
+	if len(s.profiles) > 0 {
+		profiles, err := s.resolve(ctx, store)
+		if err != nil {
+			return nil, nil, err
+		}
+		roots = nil
+		for _, p := range profiles {
+			roots = append(roots, p.Path)
+		}
+	}
+	if len(roots) == 0 {
+		return nil, nil, fmt.Errorf("image %q has no store paths", word)
+	}
+	closure, err := profile.FindClosure(ctx, store, roots...)
+	return closure, store, err
+}
