@@ -133,3 +133,24 @@ func TestWalkAbsolute(t *testing.T) {
 		t.Errorf("the layer changes %+v; want o put and hidden", l.store)
 	}
 }
+
+// FuzzReadArchive: whatever manifest.json says, there is a report.
+func FuzzReadArchive(f *testing.F) {
+	config := `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}`
+	for _, m := range []string{
+		`[{"Config":"c.json","RepoTags":["hello:v1"],"Layers":["l"]}]`, `[{"Config":"../c.json","Layers":["/l","l/../l"]}]`,
+		`[{"Config":"c.json"},{"Config":"c.json","Layers":["l","l"]}]`, `[{"Config":"l","RepoTags":null,"Layers":null}]`, `{}`, `[null]`, `[`,
+	} {
+		f.Add(m, config)
+	}
+	layer := string(tarOf(f, dir("d/", 0o755)))
+	f.Fuzz(func(t *testing.T, manifest, config string) {
+		c, err := ReadArchive(t.Context(), archiveOf(t, entry{"manifest.json", manifest, ""}, entry{"c.json", config, ""}, entry{"l", layer, ""}), true, "")
+		if err != nil {
+			return
+		}
+		if _, err := c.Check(t.Context(), Options{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
