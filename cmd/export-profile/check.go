@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/startup"
 )
 
@@ -104,7 +105,7 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	if err := o.complete(&image, all, say); err != nil {
 		return err
 	}
-	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), say, true)
+	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, true)
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string)
 	}
 	finished := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
 	finished.Config = startConfig(image.Config.Config, image.Config.Architecture)
-	report, err := o.checkImage(ctx, finished, 0, say, true)
+	report, err := o.checkImage(ctx, finished, 0, o.facts(), say, true)
 	if err != nil {
 		return err
 	}
@@ -164,14 +165,14 @@ func (a *assembled) toCheck(ctx context.Context, image ocilayout.Image) *startup
 }
 
 // checkImage checks an image; names of store paths are looked for in all its bytes if that is wanted.
-func (o *imageOptions) checkImage(ctx context.Context, image *startup.Image, size int64, say *speaker, names bool) (*startup.Report, error) {
-	at, err := o.checkFlags.at()
+func (c *checkFlags) checkImage(ctx context.Context, image *startup.Image, size int64, facts *rootfs.Facts, say *speaker, names bool) (*startup.Report, error) {
+	at, err := c.at()
 	if err != nil {
 		return nil, err
 	}
 	checking := say.progress("checking", size)
 	defer checking.done()
-	return startup.Check(ctx, image, startup.Options{Time: at, References: names, Facts: o.facts(), Progress: checking.add})
+	return startup.Check(ctx, image, startup.Options{Time: at, References: names, Facts: facts, Progress: checking.add})
 }
 
 // printReport prints all that was found.
@@ -212,7 +213,7 @@ func newCheckResult(r *startup.Report) checkResult {
 
 // refuse checks an image before it is made, and says what is wrong if it does not ship.
 func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayout.Image, say *speaker) error {
-	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), say, false)
+	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, false)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/cmd/export-profile/internal/report"
@@ -18,18 +19,21 @@ import (
 const reportHelp = `examples:
   export-profile report hello.html
   export-profile report --profile ./result --previous oci:hello:v1 hello.html
-  export-profile report --from hello.export - > hello.html
+  export-profile report --check --from hello.export - > hello.html
 
 Writes one HTML file to look at in a browser, which needs no network: what is large, by package and by layer;
-what brings each package in, and what would leave without it; all store paths and layers; what check finds;
-and with --previous what changed. It is of the image that image would make with the same flags, and builds nothing.
+what brings each package in, and what would leave without it; all store paths and layers;
+with --check what check finds, and with --previous what changed.
+It is of the image that image would make with the same flags, and builds nothing.
 `
 
 type reportOptions struct {
 	assembly
 	layerFlags
 	registryFlags
+	checkFlags
 	saying
+	check bool
 }
 
 func setupReport(fs *pflag.FlagSet) runFunc {
@@ -38,6 +42,8 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 	o.under.flags(fs, &o.registryFlags)
 	o.layerFlags.flags(fs)
 	o.registryFlags.flags(fs)
+	fs.BoolVar(&o.check, "check", false, "show what check finds, for which all files are read")
+	o.checkFlags.flags(fs)
 	o.saying.flags(fs)
 	fs.Lookup("json").Usage = "write what the page is made of as JSON instead"
 	return func(ctx context.Context, t terminal, args []string) error {
@@ -66,7 +72,12 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 		return err
 	}
 	r := newReport(all, plan)
-	// What check finds is set here: r.Checked and r.Findings.
+	if o.check {
+		if r.Findings, err = o.findings(ctx, all, say); err != nil {
+			return err
+		}
+		r.Checked = true
+	}
 
 	write := report.Write
 	if o.json {
@@ -85,6 +96,27 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	}
 	defer result.remove()
 	return result.publish()
+}
+
+// findings are what check finds in the image, errors first.
+func (o *reportOptions) findings(ctx context.Context, all *assembled, say *speaker) ([]report.Finding, error) {
+	image := ocilayout.Image{Platform: ispec.Platform{Architecture: all.arch}}
+	all.under.under(&image, all.base)
+	if o.user != "" {
+		image.Config.User = all.user.ID()
+	}
+	found, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, true)
+	if err != nil {
+		return nil, err
+	}
+	var list []report.Finding
+	for _, p := range found.Errors {
+		list = append(list, report.Finding{Severity: "error", Path: p.Path, Reason: p.Reason})
+	}
+	for _, p := range found.Warnings {
+		list = append(list, report.Finding{Severity: "warning", Path: p.Path, Reason: p.Reason})
+	}
+	return list, nil
 }
 
 // newReport is what the page says, in the order in which closure and plan say it.
