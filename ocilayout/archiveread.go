@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -208,48 +207,4 @@ func (a *ArchiveFile) find(tag string) (*Stored, error) {
 		return nil, fmt.Errorf("parse %s: %w", ispec.ImageIndexFile, err)
 	}
 	return storedIn(index, tag, &Stored{Name: namedIn(a.name, tag), Open: a.OpenBlob})
-}
-
-// ReadImage is ReadBase for an image that is only looked into.
-func ReadImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
-	s, err := FindImage(ctx, dir, tag)
-	if err != nil {
-		return nil, err
-	}
-	return s.Base(ctx, platform)
-}
-
-// ReadArchive is ReadImage for an archive, which stays open: the caller closes it.
-func ReadArchive(ctx context.Context, file, tag string, platform ispec.Platform) (_ *Base, _ io.Closer, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	a, err := OpenArchiveFile(ctx, file, f, fi.Size())
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := a.Find(tag)
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := s.Base(ctx, platform)
-	if err != nil {
-		return nil, nil, err
-	}
-	return b, f, nil
-}
-
-// OpenBase is ReadImage for a descriptor that has been found.
-func OpenBase(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform) (*Base, error) {
-	return (&Stored{Name: desc.Digest.String(), Open: open, Descriptor: desc}).Base(ctx, platform)
 }

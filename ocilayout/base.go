@@ -68,7 +68,7 @@ func ReadBase(ctx context.Context, dir, tag string, platform ispec.Platform) (*B
 func (s *Stored) Base(ctx context.Context, platform ispec.Platform) (*Base, error) {
 	b, err := readBase(ctx, s, platform)
 	if err != nil {
-		return nil, fmt.Errorf("read base image %q: %w", s.Name, err)
+		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
 	}
 	return b, nil
 }

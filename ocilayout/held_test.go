@@ -2,6 +2,7 @@ package ocilayout
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -50,10 +51,10 @@ func TestHeld(t *testing.T) {
 		}
 	}
 	for _, at := range []string{"layout", "both.tar", "oci.tar"} {
-		b, err := ReadImage(t.Context(), filepath.Join(dir, at), "docker.io/library/hello:v1", ispec.Platform{})
+		b, err := readImage(t.Context(), filepath.Join(dir, at), "docker.io/library/hello:v1", ispec.Platform{})
 		if at != "layout" {
 			var c io.Closer
-			if b, c, err = ReadArchive(t.Context(), filepath.Join(dir, at), "docker.io/library/hello:v1", ispec.Platform{}); err == nil {
+			if b, c, err = readArchive(t.Context(), filepath.Join(dir, at), "docker.io/library/hello:v1", ispec.Platform{}); err == nil {
 				defer c.Close()
 			}
 		}
@@ -101,9 +102,9 @@ func TestHeld(t *testing.T) {
 		{"short.tar", "", io.ErrUnexpectedEOF},
 		{"layout", "", nil},
 	} {
-		_, _, err := ReadArchive(t.Context(), filepath.Join(dir, tt.name), tt.tag, ispec.Platform{})
+		_, _, err := readArchive(t.Context(), filepath.Join(dir, tt.name), tt.tag, ispec.Platform{})
 		if err == nil || tt.is != nil && !errors.Is(err, tt.is) {
-			t.Errorf("ReadArchive(%q, %q) = %v; want %v", tt.name, tt.tag, err, tt.is)
+			t.Errorf("readArchive(%q, %q) = %v; want %v", tt.name, tt.tag, err, tt.is)
 		}
 	}
 }
@@ -119,7 +120,7 @@ func TestReadArchiveDamaged(t *testing.T) {
 		if err := os.WriteFile(name, damaged, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		i, c, err := ReadArchive(t.Context(), name, "", ispec.Platform{})
+		i, c, err := readArchive(t.Context(), name, "", ispec.Platform{})
 		if err != nil {
 			continue
 		}
@@ -141,7 +142,7 @@ func TestHeldHidden(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "layout")
 	write(t, dir, image, hello)
-	b, err := ReadImage(t.Context(), dir, "v1", ispec.Platform{})
+	b, err := readImage(t.Context(), dir, "v1", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func FuzzReadArchive(f *testing.F) {
 		if err := os.WriteFile(name, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		image, c, err := ReadArchive(t.Context(), name, "", ispec.Platform{})
+		image, c, err := readArchive(t.Context(), name, "", ispec.Platform{})
 		if err != nil {
 			if image != nil || c != nil {
 				t.Errorf("an image with the error %v", err)
@@ -212,4 +213,42 @@ func FuzzReadArchive(f *testing.F) {
 			}
 		}
 	})
+}
+
+func readImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
+	s, err := FindImage(ctx, dir, tag)
+	if err != nil {
+		return nil, err
+	}
+	return s.Base(ctx, platform)
+}
+
+// readArchive is readImage for an archive, which stays open: the caller closes it.
+func readArchive(ctx context.Context, file, tag string, platform ispec.Platform) (_ *Base, _ io.Closer, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := OpenArchiveFile(ctx, file, f, fi.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := a.Find(tag)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := s.Base(ctx, platform)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, f, nil
 }

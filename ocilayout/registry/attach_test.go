@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -76,8 +77,8 @@ func TestAttach(t *testing.T) {
 	}
 }
 
-// TestReadImage looks into an image by its tag and digest, through an index, and where there is none.
-func TestReadImage(t *testing.T) {
+// TestFindImage looks into an image by its tag and digest, through an index, and where there is none.
+func TestFindImage(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
 	d, _ := mustPush(t, c, f.at("team/hello:v1"), nil, image(t, nil, "gzip", part("a", 1, 1<<10)))
@@ -92,13 +93,13 @@ func TestReadImage(t *testing.T) {
 	digested := f.at("team/hello")
 	digested.Digest, digested.Tag = d, ""
 	for _, r := range []Reference{f.at("team/hello:v1"), digested, f.at("team/hello:index")} {
-		b, err := c.ReadImage(t.Context(), r, ispec.Platform{})
+		b, err := readImage(t, c, r)
 		if err != nil {
-			t.Fatalf("ReadImage(%v): %v", r, err)
+			t.Fatalf("Find(%v): %v", r, err)
 		}
 		objects, foreign := b.Held()
 		if b.Digest != d || len(objects) != 1 || foreign != 0 {
-			t.Errorf("ReadImage(%v) = %s with %v and %d other layers; want %s", r, b.Digest, objects, foreign, d)
+			t.Errorf("Find(%v) = %s with %v and %d other layers; want %s", r, b.Digest, objects, foreign, d)
 		}
 		n := 0
 		for _, err := range b.Object(t.Context(), objects[0].Layer, objects[0].Name) {
@@ -108,10 +109,18 @@ func TestReadImage(t *testing.T) {
 			n++
 		}
 		if n != 2 {
-			t.Errorf("ReadImage(%v): the object has %d entries; want 2", r, n)
+			t.Errorf("Find(%v): the object has %d entries; want 2", r, n)
 		}
 	}
-	if b, err := c.ReadImage(t.Context(), f.at("team/hello:v2"), ispec.Platform{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("ReadImage of nothing = %v, %v; want %v", b, err, fs.ErrNotExist)
+	if b, err := readImage(t, c, f.at("team/hello:v2")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Find of nothing = %v, %v; want %v", b, err, fs.ErrNotExist)
 	}
+}
+
+func readImage(t *testing.T, c *Client, r Reference) (*ocilayout.Base, error) {
+	found, err := c.Find(t.Context(), r)
+	if err != nil {
+		return nil, err
+	}
+	return found.Base(t.Context(), ispec.Platform{})
 }
