@@ -114,17 +114,30 @@ func (g *Graph) close() {
 	reach := make([]bitset, len(groups))
 	g.sizes = make([]int64, len(groups))
 	for k, group := range slices.Backward(groups) {
-		set := newBitset(n)
+		// Most of what a group reaches is what the largest that it refers to does, whose size is known.
+		set, size, largest := newBitset(n), int64(0), -1
 		for _, i := range group {
-			set.add(i)
 			for _, j := range g.refs[i] {
-				if g.group[j] != k && !set.has(j) { // else it is all there
-					set.or(reach[g.group[j]])
+				if other := g.group[j]; other != k && (largest < 0 || g.sizes[other] > g.sizes[largest]) {
+					largest = other
 				}
 			}
 		}
-		reach[k] = set
-		g.sizes[k] = set.sum(narSizes)
+		if largest >= 0 {
+			copy(set, reach[largest])
+			size = g.sizes[largest]
+		}
+		for _, i := range group {
+			if set.add(i) {
+				size += narSizes[i]
+			}
+			for _, j := range g.refs[i] {
+				if g.group[j] != k && !set.has(j) { // else it is all there
+					size += set.or(reach[g.group[j]], narSizes)
+				}
+			}
+		}
+		reach[k], g.sizes[k] = set, size
 	}
 }
 
@@ -199,15 +212,11 @@ func (s bitset) add(i int) bool {
 	return true
 }
 
-func (s bitset) or(t bitset) {
-	for i, w := range t {
-		s[i] |= w
-	}
-}
-
-// sum adds up what each number in the set stands for.
-func (s bitset) sum(of []int64) (sum int64) {
-	for k, w := range s {
+// or adds a set, and adds up what each number stands for that is new.
+func (s bitset) or(t bitset, of []int64) (sum int64) {
+	for k, w := range t {
+		w &^= s[k]
+		s[k] |= w
 		for ; w != 0; w &= w - 1 {
 			sum += of[k*64+bits.TrailingZeros64(w)]
 		}
