@@ -51,6 +51,11 @@ func (s *snapshot) add(o object) error {
 
 // byID is the object with an id, and nil if there is none.
 func (s *snapshot) byID(id int64) *object {
+	if n := len(s.objects); n > 0 { // where nothing was deleted, ids have no gaps
+		if i := id - s.objects[0].id; i >= 0 && i < int64(n) && s.objects[i].id == id {
+			return &s.objects[i]
+		}
+	}
 	i, ok := slices.BinarySearchFunc(s.objects, id, func(o object, id int64) int { return cmp.Compare(o.id, id) })
 	if !ok {
 		return nil
@@ -101,6 +106,9 @@ func (s *snapshot) info(o *object) (*profile.Info, error) {
 	}
 	if d, err := profile.ParsePath(o.deriver); err == nil {
 		info.Deriver = d
+	}
+	if o.to > o.from {
+		info.References = make([]profile.Path, 0, o.to-o.from)
 	}
 	for _, id := range s.refs[o.from:o.to] {
 		ref := s.byID(id)
