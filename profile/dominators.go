@@ -34,35 +34,17 @@ func (g *Graph) Before(roots ...Path) map[Path]Path {
 func (g *Graph) Dominators(roots ...Path) map[Path]Path {
 	const unknown = -1
 	// Objects are numbered as a depth-first search leaves them, and what comes before all roots last.
-	number := make([]int, len(g.Infos))
-	var left []int
-	type step struct{ at, next int }
-	seen := newBitset(len(g.Infos))
-	var stack []step
 	isRoot := newBitset(len(g.Infos))
+	var from []int
 	for _, r := range roots {
-		i, ok := g.at[r]
-		if !ok {
-			continue
+		if i, ok := g.at[r]; ok && isRoot.add(i) {
+			from = append(from, i)
 		}
-		isRoot.add(i)
-		if seen.add(i) {
-			stack = append(stack, step{at: i})
-		}
-		for len(stack) > 0 {
-			top := &stack[len(stack)-1]
-			if top.next < len(g.refs[top.at]) {
-				j := g.refs[top.at][top.next]
-				top.next++
-				if seen.add(j) {
-					stack = append(stack, step{at: j})
-				}
-				continue
-			}
-			number[top.at] = len(left)
-			left = append(left, top.at)
-			stack = stack[:len(stack)-1]
-		}
+	}
+	left := g.leave(from)
+	number := make([]int, len(g.Infos))
+	for n, i := range left {
+		number[i] = n
 	}
 	start := len(left)
 	back := make([][]int, start) // by number

@@ -50,10 +50,19 @@ func (g *Graph) Order() []*Info {
 
 // sort is a depth-first search from all objects in path order, which notes each object when it leaves it.
 func (g *Graph) sort() {
+	all := make([]int, len(g.Infos))
+	for i := range all {
+		all[i] = i
+	}
+	g.order = g.leave(all)
+}
+
+// leave is the order in which a depth-first search from some objects leaves them, and all that they need.
+func (g *Graph) leave(from []int) (left []int) {
 	type step struct{ at, next int }
 	seen := newBitset(len(g.Infos))
 	var stack []step
-	for i := range g.Infos {
+	for _, i := range from {
 		if !seen.add(i) {
 			continue
 		}
@@ -68,10 +77,11 @@ func (g *Graph) sort() {
 				}
 				continue
 			}
-			g.order = append(g.order, top.at)
+			left = append(left, top.at)
 			stack = stack[:len(stack)-1]
 		}
 	}
+	return left
 }
 
 // close adds up what each object reaches: those of its references and itself.
