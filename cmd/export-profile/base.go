@@ -46,7 +46,7 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	if err != nil {
 		return nil, err
 	}
-	o := &sourceOpener{say: say, spool: c.cacheDir(), most: maxArchive, registry: b.registry}
+	o := c.opener(say, nil, b.registry)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.Close())

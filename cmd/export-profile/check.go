@@ -116,7 +116,7 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
-	in := &sourceOpener{say: say, stdin: t.in, spool: o.cacheDir(), most: maxArchive, registry: &o.registryFlags}
+	in := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, in.Close()) }()
 	image, err := in.readFinished(ctx, o.platform, word)
 	if err != nil {

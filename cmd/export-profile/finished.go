@@ -48,8 +48,9 @@ func (s *selection) image() (word string, ok bool, err error) {
 	return s.from[i], true, nil
 }
 
+// open reads manifest and config of a finished image. The caller closes what it is in.
 func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Base, io.Closer, error) {
-	in := &sourceOpener{say: say, stdin: stdin, spool: cache.cacheDir(), most: maxArchive, registry: &f.registryFlags}
+	in := cache.opener(say, stdin, &f.registryFlags)
 	image, err := in.readFinished(ctx, f.platform, word)
 	if err != nil {
 		return nil, nil, errors.Join(err, in.Close())

@@ -87,7 +87,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		}
 		sources = append(sources, s)
 	}
-	opener := &sourceOpener{say: say, stdin: t.in, spool: o.cacheDir(), most: maxArchive, registry: &o.registryFlags}
+	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
 	var stored []*ocilayout.Stored
 	for _, s := range sources {

@@ -101,7 +101,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 		}
 		options.MaxLayer = n
 	}
-	opener := &sourceOpener{say: say, stdin: t.in, spool: o.cacheDir(), most: maxArchive, registry: &o.registryFlags}
+	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
 	claims, err := readClaims(ctx, opener, at)
 	if errors.Is(err, fs.ErrNotExist) {
