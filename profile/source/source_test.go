@@ -174,6 +174,7 @@ func TestForms(t *testing.T) {
 		for _, f := range forms() {
 			t.Run(sample.Name+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
+				sample := sample
 				if (f.server || f.scanned) && sample.Name == "many" {
 					sample = storetest.Many(t, 200) // each is asked for, or read, several times
 				}
