@@ -18,12 +18,16 @@ type Name struct {
 // annotationFull is the annotation that loaders take the name from, where there is one.
 const annotationFull = "io.containerd.image.name"
 
-var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+
+// isTag says whether registries take a tag.
+// The length is not in the pattern, which would be compiled into 128 copies each time the program starts.
+func isTag(s string) bool { return len(s) <= 128 && tagPattern.MatchString(s) }
 
 // ParseTag checks the tag of an image in a layout: one that registries take,
 // and that tools find there as oci:DIR:TAG, which those like "_x", "a..b" and "1.0-" are not.
 func ParseTag(s string) (string, error) {
-	if !tagPattern.MatchString(s) || !casext.IsValidReferenceName(s) {
+	if !isTag(s) || !casext.IsValidReferenceName(s) {
 		return "", fmt.Errorf("tag %q: want at most 128 letters and digits, with any one of _.- between them", s)
 	}
 	return s, nil
@@ -65,7 +69,7 @@ func describe(image ispec.Descriptor, names []Name) ([]ispec.Descriptor, error) 
 		all = append(all, d)
 	}
 	for _, n := range names {
-		if !tagPattern.MatchString(n.Tag) {
+		if !isTag(n.Tag) {
 			return nil, fmt.Errorf("tag %q: is none", n.Tag)
 		}
 		i, taken := at[n.Tag]
