@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Difference is how a package differs between two closures.
@@ -50,14 +51,14 @@ func (d Difference) Delta() int64 { return d.After - d.Before }
 
 // outputName is the end of a name that is taken for that of an output.
 // It may be part of a version ("unstable"), which nobody can tell.
-var outputName = regexp.MustCompile(`^(.*)-([a-z]+|lib32|lib64)$`)
+var outputName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.*)-([a-z]+|lib32|lib64)$`) })
 
 // versions are the versions of each package, with the sizes of their objects.
 func versions(infos []*Info) map[string]map[string]int64 {
 	all := make(map[string]map[string]int64)
 	for _, info := range infos {
 		name := info.Path.Name()
-		if m := outputName.FindStringSubmatch(name); m != nil {
+		if m := outputName().FindStringSubmatch(name); m != nil {
 			name = m[1]
 		}
 		name, version := SplitName(name)
