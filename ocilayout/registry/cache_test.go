@@ -404,8 +404,10 @@ func TestCacheKilled(t *testing.T) {
 		if err != nil {
 			stopped++
 		}
-		f.mu.Lock() // a request that was cancelled may still be served
+		mu.Lock()
 		over := asked < n
+		mu.Unlock()
+		f.mu.Lock()
 		f.fault = nil
 		tags := slices.Collect(maps.Keys(f.manifests["cache/layers"]))
 		f.mu.Unlock()

@@ -24,10 +24,11 @@ type fakeRegistry struct {
 	login  string // NAME:PASSWORD, if it wants one
 	lists  bool   // referrers
 	ranges bool   // it can answer from an offset on
-	// fault, if not nil, is asked before each request, and says whether it has answered.
-	fault func(w http.ResponseWriter, r *http.Request) bool
 
-	mu        sync.Mutex
+	mu sync.Mutex
+	// fault, if not nil, is asked before each request, and says whether it has answered.
+	// Once there were requests it is changed with mu held: one that was cancelled may still be served.
+	fault     func(w http.ResponseWriter, r *http.Request) bool
 	blobs     map[string]map[digest.Digest][]byte // by repository
 	manifests map[string]map[string][]byte        // by repository, and tag or digest
 	asked     []string                            // METHOD path?query, without what is random
@@ -51,7 +52,10 @@ func (f *fakeRegistry) at(name string) Reference {
 }
 
 func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if f.fault != nil && f.fault(w, r) {
+	f.mu.Lock()
+	fault := f.fault
+	f.mu.Unlock()
+	if fault != nil && fault(w, r) {
 		return
 	}
 	if f.login != "" && r.Header.Get("Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte(f.login)) {

@@ -445,7 +445,9 @@ func TestKeptIntoLayout(t *testing.T) {
 		t.Errorf("the layout has %s after %d breaks; want %s", got, breaks, want)
 	}
 
+	f.mu.Lock()
 	f.fault = nil
+	f.mu.Unlock()
 	for d, blob := range f.all("x") {
 		for name, bad := range map[string][]byte{"other": append([]byte{1}, blob[1:]...), "longer": append([]byte(nil), append(blob, 0)...)} {
 			f.put("x", d, bad)
