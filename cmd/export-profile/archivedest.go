@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile/spool"
 )
 
 // archiveDestination is an image in one tar, a file or standard output.
@@ -116,7 +118,9 @@ func tarDestination(word string) (file string, ok bool) {
 }
 
 // writeTar writes a root filesystem as one tar, to a file or to standard output.
-func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file string, c ocilayout.Compression, sync bool) (err error) {
+// There it comes out of a temporary file in temp:
+// who reads it unpacks while it comes, and a NAR hash is only known to be right when all of the NAR has been read.
+func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file, temp string, c ocilayout.Compression, sync bool) (err error) {
 	parts := all.top.Flatten()
 	writing := say.progress("writing", all.closure.Size())
 	defer writing.done()
@@ -125,8 +129,16 @@ func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, fil
 		if err := checkStdout(t.out, "tar:-"); err != nil {
 			return err
 		}
-		_, err := ocilayout.WriteTar(ctx, t.out, parts, c, options)
-		return err
+		whole, err := spool.New(temp)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, whole.Close()) }()
+		if _, err := ocilayout.WriteTar(ctx, whole, parts, c, options); err != nil {
+			return err
+		}
+		writing.done()
+		return copyOut(ctx, t.out, whole)
 	}
 	made, err := ocilayout.PublishTar(ctx, file, parts, c, options)
 	writing.done()
@@ -135,4 +147,22 @@ func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, fil
 	}
 	_, err = fmt.Fprintln(t.out, made.Digest)
 	return err
+}
+
+// copyStep is how much is copied before a cancelled context is noticed.
+const copyStep = 8 << 20
+
+// copyOut copies all of a file to standard output.
+func copyOut(ctx context.Context, w io.Writer, f *os.File) error {
+	_, err := f.Seek(0, io.SeekStart)
+	for err == nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		_, err = io.CopyN(w, f, copyStep)
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return fmt.Errorf("write to standard output: %w", err)
 }

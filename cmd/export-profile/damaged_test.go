@@ -109,6 +109,7 @@ func TestDamaged(t *testing.T) {
 			flags = append(flags, "--quiet", "--profile", string(sample.Root), "--platform=linux/amd64", "--compression=none", "--no-cache", "--cache="+t.TempDir())
 			d := &damagedRun{file: file, flags: flags, old: old, dir: t.TempDir(), before: snapshot(t, old)}
 			d.digest = succeed(t, "", append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
+			d.tar = succeed(t, "", append([]string{"image", "tar:-"}, flags...)...)
 
 			// As many bytes and bits as there is time for, or all of them.
 			cuts, flips := 60, 100
@@ -136,6 +137,44 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestDamagedStream: of an object that is not what its hash says, and larger than all buffers,
+// nothing comes out at standard output, however it goes there.
+func TestDamagedStream(t *testing.T) {
+	sample := storetest.New("stream")
+	large := sample.Add(t, "large", "", "f 0444 . "+strings.Repeat("0123456789abcde\n", 8<<16))
+	sample.Root = sample.Add(t, "top", "large", "d .", "l large "+string(large))
+	root := sample.WriteRoot(t)
+	flags := append(from(root, "--references", sample.WriteRegistration(t, true)),
+		"--quiet", "--profile", string(sample.Root), "--no-cache", "--cache="+t.TempDir())
+	commands := [][]string{
+		{"rootfs", "tar:-"}, {"image", "tar:-"}, {"image", "--compression=zstd", "tar:-"},
+		{"image", "--platform=linux/amd64", "oci-archive:-"},
+	}
+	for _, c := range commands {
+		if out := succeed(t, "", append(c, flags...)...); len(out) < 512 {
+			t.Fatalf("%q: %d bytes of what is not damaged", c, len(out))
+		}
+	}
+	file := filepath.Join(root, large.Root())
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("poison"), 7<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands {
+		out, said, status := invoke(t, "", append(c, flags...)...)
+		if status != 1 || out != "" || !strings.Contains(said, "hash") {
+			t.Errorf("%q: exit status %d, %d bytes on standard output, and it says %q; want 1, none, and that the hash is another", c, status, len(out), said)
+		}
+	}
+}
+
 var longAgo = time.Unix(1e9, 0)
 
 type damagedRun struct {
@@ -144,11 +183,12 @@ type damagedRun struct {
 	old, dir string // a layout, and where the destinations are
 	before   map[string]string
 	digest   string // of what is not damaged
+	tar      string // what is not damaged as one
 	runs     int
 	failures int
 }
 
-// run makes an image of a damaged file, now in a layout and now where nothing is.
+// run makes an image of a damaged file, now where nothing is, now in a layout, and now a tar on standard output.
 func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 	t.Helper()
 	if err := os.Chmod(d.file, 0o644); err != nil {
@@ -161,29 +201,38 @@ func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 		t.Fatal(err)
 	}
 	dest := filepath.Join(d.dir, "dest")
+	word, whole := "oci:"+dest+":new", d.digest
 	var before map[string]string
-	if d.runs++; d.runs%2 == 0 {
+	switch d.runs++; d.runs % 3 {
+	case 0:
+		word, whole = "tar:-", d.tar
+		if err := os.RemoveAll(dest); err != nil {
+			t.Fatal(err)
+		}
+	case 1:
+		if err := os.RemoveAll(dest); err != nil {
+			t.Fatal(err)
+		}
+	case 2:
 		if _, err := os.Lstat(dest); err != nil {
 			if err := os.CopyFS(dest, os.DirFS(d.old)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		before = snapshot(t, dest)
-	} else if err := os.RemoveAll(dest); err != nil {
-		t.Fatal(err)
 	}
-	out, said, status := invoke(t, "", append([]string{"image", "oci:" + dest + ":new"}, d.flags...)...)
+	out, said, status := invoke(t, "", append([]string{"image", word}, d.flags...)...)
 	switch {
 	case status == 0:
-		if may == never || may == same && out != d.digest {
-			t.Errorf("%s: %q and no error; want one", how, out)
+		if may == never || may == same && out != whole {
+			t.Errorf("%s: %s: %.80q and no error; want one", how, word, out)
 		}
 		if err := os.RemoveAll(dest); err != nil {
 			t.Fatal(err)
 		}
 		return
 	case status != 1 || out != "" || !strings.HasPrefix(said, "export-profile: error: "):
-		t.Errorf("%s: exit status %d, %q on standard output, and it says %q; want 1, nothing, and an error", how, status, out, said)
+		t.Errorf("%s: %s: exit status %d, %d bytes on standard output (%.80q), and it says %q; want 1, nothing, and an error", how, word, status, len(out), out, said)
 	}
 	d.failures++
 	if before == nil {

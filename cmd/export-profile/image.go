@@ -148,7 +148,7 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 			return err
 		}
 	}
-	if err := writeTar(ctx, t, say, all, file, compression, o.sync); err != nil {
+	if err := writeTar(ctx, t, say, all, file, o.cacheDir(), compression, o.sync); err != nil {
 		return err
 	}
 	o.trim(say)

@@ -44,7 +44,7 @@ var layers = map[string][]string{
 	"cmd/export-profile": {
 		"cmd/export-profile/internal/report",
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
-		"profile/sbom", "profile/scan", "profile/source", "profile/tarstore", "profile/trust",
+		"profile/sbom", "profile/scan", "profile/source", "profile/spool", "profile/tarstore", "profile/trust",
 		"rootfs", "rootfs/overlay", "rootfs/startup", "ocilayout", "ocilayout/registry", "ocilayout/verify",
 	},
 }
