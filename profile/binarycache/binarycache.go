@@ -4,7 +4,7 @@
 //
 //	nix-cache-info      says for which store directory it is
 //	<hash>.narinfo      what is known of an object, and where its NAR is; see [ParseNarInfo]
-//	nar/…               compressed NARs, at any URL that a narinfo names
+//	nar/…               compressed NARs, wherever below the cache a narinfo says
 //
 // Nothing a cache says is believed that can be checked:
 //
@@ -15,9 +15,9 @@
 //     what it decompresses to has NarSize bytes, no more and no less, and the hash NarHash.
 //     Nothing is behind the NAR, neither inside nor outside the compression.
 //     A walk that comes to its end has proved all that.
-//   - In a directory, a NAR's URL is a path below it.
-//     A server may name any other http(s) URL, also by redirecting, at most 10 times;
-//     but from https it does not lead to http.
+//   - A NAR's URL is a path below the cache. Absolute ones (which Nix follows), and those with "..", are refused:
+//     nothing vouches for a narinfo yet, and it must not choose whom else this machine asks.
+//     The server itself may redirect, at most 10 times, to http and https, but not from https to http.
 //   - A login goes to the cache's own origin (scheme, host and port) only,
 //     and into no error.
 //

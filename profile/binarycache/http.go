@@ -124,20 +124,24 @@ func (h *server) check(ctx context.Context) error {
 	return nil
 }
 
-// resolve is the URL of a file of the cache, or of another that a narinfo names.
+// resolve is the URL of a file of the cache: the cache's own, or one below it.
+// A narinfo proves nothing yet when it says where its NAR is,
+// and may not have this machine ask others for things that only it can reach.
 func (h *server) resolve(ref string) (*url.URL, error) {
-	u, err := h.base.Parse(ref)
-	if err != nil {
+	u, err := url.Parse(ref)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("URL %q cannot be understood", ref)
+	case u.Scheme != "" || u.Host != "" || strings.HasPrefix(ref, "//"):
+		return nil, fmt.Errorf("URL %q is absolute, and not below the binary cache", ref)
+	case ref != "" && !fs.ValidPath(u.Path): // decoded, as the server may do it
+		return nil, fmt.Errorf("URL %q is no path below the binary cache", ref)
 	}
-	u.User, u.Fragment = nil, ""
-	if err := follow(h.base, u); err != nil {
-		return nil, fmt.Errorf("URL %q: %w", ref, err)
-	}
-	return u, nil
+	u.Fragment = ""
+	return h.base.ResolveReference(u), nil
 }
 
-// follow reports why one URL must not lead to another.
+// follow reports why a server must not send from one URL to another.
 func follow(from, to *url.URL) error {
 	switch {
 	case to.Scheme != "http" && to.Scheme != "https":

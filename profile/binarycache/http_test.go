@@ -333,37 +333,56 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// TestURL has NARs that lie elsewhere.
+// TestURL has NARs that lie elsewhere: where a narinfo says so, nobody is asked, of any host and of the cache's own.
 func TestURL(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
 	elsewhere := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "" {
-			t.Error("the login went to another origin")
-		}
+		t.Errorf("another host was asked for %q", r.URL)
 		f.ServeHTTP(w, r)
 	}))
-	at := serve(t, http.StripPrefix("/deep", f))
+	var outside atomic.Bool
+	at := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/deep/") || strings.Contains(r.URL.Path, "..") {
+			outside.Store(true)
+		}
+		http.StripPrefix("/deep", f).ServeHTTP(w, r)
+	}))
 	packed := n.URL
-	for url, ok := range map[string]bool{
-		packed:                   true,
-		packed + "?hash=x#y":     true,
-		"/deep/" + packed:        true,
-		"../deep/" + packed:      true,
-		elsewhere + "/" + packed: true,
-		strings.Replace(elsewhere, "http://", "http://u:p@", 1) + "/" + packed: true,
-		strings.TrimPrefix(elsewhere, "http:") + "/" + packed:                  true,
-		"ftp://localhost/" + packed:                                            false,
-		"http:///x":                                                            false,
-		"http:x":                                                               false,
-		"nar\x7f":                                                              false,
+	const absolute, out = "is absolute", "is no path below the binary cache"
+	for url, want := range map[string]string{
+		packed:                   "",
+		packed + "?hash=x#y":     "",
+		packed + "?up=../..":     "",
+		at + "/deep/" + packed:   absolute,
+		elsewhere + "/" + packed: absolute,
+		strings.Replace(elsewhere, "http://", "http://u:p@", 1) + "/" + packed: absolute,
+		strings.TrimPrefix(elsewhere, "http:") + "/" + packed:                  absolute,
+		"ftp://localhost/" + packed:                                            absolute,
+		"file:///etc/passwd":                                                   absolute,
+		"http:///x":                                                            absolute,
+		"http:x":                                                               absolute,
+		"/deep/" + packed:                                                      out,
+		"../deep/" + packed:                                                    out,
+		"nar/../" + packed:                                                     out,
+		"%2e%2e/deep/" + packed:                                                out,
+		"..%2Fdeep/" + packed:                                                  out,
+		"?x":                                                                   out,
+		"nar\x7f":                                                              "cannot be understood",
 	} {
 		n.URL = url
 		f[smallPath.Digest()+".narinfo"] = []byte(n.String())
 		s := open(t, strings.Replace(at, "http://", "http://user:secret@", 1)+"/deep", quick())
-		if b, err := readFile(t.Context(), s, smallPath); (err == nil && bytes.Equal(b, text)) != ok {
-			t.Errorf("a NAR at %q: %v; want success: %v", url, err, ok)
+		b, err := readFile(t.Context(), s, smallPath)
+		switch {
+		case want == "" && (err != nil || !bytes.Equal(b, text)):
+			t.Errorf("a NAR at %q: %q, %v; want all", url, b, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("URL %q ", url)) || !strings.Contains(err.Error(), want)):
+			t.Errorf("a NAR at %q: %v; want an error with the URL that says %q", url, err, want)
 		}
+	}
+	if outside.Load() {
+		t.Error("the cache's own server was asked for something that is not below the cache")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 type NarInfo struct {
 	profile.Info
 
-	URL         string       // of the NAR: relative to the cache, or absolute
+	URL         string       // of the NAR: a path below the cache
 	Compression string       // of what is there; never ""
 	FileHash    profile.Hash // of what is there, if known
 	FileSize    int64        // of what is there, or 0 if it is not known
