@@ -15,15 +15,17 @@ import (
 type applier struct {
 	*Overlay
 	options Options
-	layer   string // how titles name it
+	layer   string // how origins name it
 }
+
+func (a *applier) origin(c Change) origin { return origin(c.typed() + a.layer) }
 
 func (a *applier) apply(ctx context.Context, c Change) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	if c.Owned {
-		a.noteIDs(c.Title(), c.UID, c.GID)
+		a.noteIDs(c.typed(), c.UID, c.GID)
 	}
 	place := strings.TrimPrefix(c.Place, "/")
 	switch c.Word {
@@ -48,7 +50,7 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 		return err
 	}
 	if s.xattrs {
-		a.note("%s: extended attributes are left out", c.Title())
+		a.note("%s: extended attributes are left out", c.typed())
 	}
 	if s.single {
 		if c.Into || place == "" {
@@ -112,7 +114,7 @@ func (a *applier) put(c Change, e rootfs.Entry, sum *[32]byte) error {
 		return err
 	}
 	e.Path = path
-	n := &node{Entry: e, from: c.Title() + a.layer}
+	n := &node{Entry: e, from: a.origin(c)}
 	if sum != nil {
 		n.sum = *sum
 	}
@@ -122,6 +124,8 @@ func (a *applier) put(c Change, e rootfs.Entry, sum *[32]byte) error {
 		return a.set(c, wanted, n)
 	case e.IsDir() && had.IsDir():
 		return nil
+	case e.IsLink() && had.IsDir() && had.from == fromBase:
+		return a.through(c, wanted, n, had)
 	case e.IsDir() || had.IsDir():
 		return conflict(n, had, wanted)
 	}
@@ -141,7 +145,8 @@ func (a *applier) put(c Change, e rootfs.Entry, sum *[32]byte) error {
 }
 
 // conflict names both sides, and the rule. If had is a link, it leads to a directory.
-func conflict(n, had *node, wanted string) error {
+// The details say what else stands in the way.
+func conflict(n, had *node, wanted string, details ...string) error {
 	at := "that"
 	if wanted != "/"+had.Path {
 		at = fmt.Sprintf("%q, where that leads,", "/"+had.Path)
@@ -153,6 +158,9 @@ func conflict(n, had *node, wanted string) error {
 		at, hint = at+" leads to a directory and", fmt.Sprintf(", and %s/ is in the directory", wanted)
 	case n.IsRegular():
 		hint = fmt.Sprintf(", and %s/ is in the directory", wanted)
+	}
+	for _, d := range details {
+		hint += ", and " + d
 	}
 	return fmt.Errorf("%q is to be a %s, and %s is a %s of %s, which stays unless a whiteout comes first%s: %w",
 		wanted, n.what(), at, had.what(), had.from, hint, fs.ErrExist)
@@ -180,7 +188,7 @@ func (a *applier) guard(c Change, wanted, path string) error {
 		return fmt.Errorf("%q leads to %q: %w", wanted, "/"+path, ErrStoreObject)
 	}
 	object, _, _ := strings.Cut(path[len(storeDir)+1:], "/")
-	a.note("%s changes the store: %q is not what its name promises", c.Title(), "/"+storeDir+"/"+object)
+	a.note("%s changes the store: %q is not what its name promises", c.typed(), "/"+storeDir+"/"+object)
 	return nil
 }
 
@@ -207,7 +215,7 @@ func (a *applier) mkdir(c Change, place string) error {
 		e.UID, e.GID = c.UID, c.GID
 	}
 	if had == nil {
-		return a.set(c, "/"+place, &node{Entry: e, from: c.Title() + a.layer})
+		return a.set(c, "/"+place, &node{Entry: e, from: a.origin(c)})
 	}
 	if path == "" {
 		return errors.New("leads to the root of the image, which is not to be changed")
@@ -220,7 +228,7 @@ func (a *applier) mkdir(c Change, place string) error {
 		return err
 	}
 	a.tree.rules.apply(&e)
-	dir.Entry = e
+	dir.Entry, dir.from = e, a.origin(c)
 	return nil
 }
 

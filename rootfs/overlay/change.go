@@ -230,3 +230,6 @@ func (c Change) Title() string {
 	}
 	return string(c.Word) + " " + place
 }
+
+// typed names a change as it was typed, for messages: two of the same place are told apart by their sources.
+func (c Change) typed() string { return string(c.Word) + " " + c.String() }

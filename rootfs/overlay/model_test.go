@@ -16,13 +16,14 @@ import (
 
 // model is an image as a map of paths to lines without their path.
 // It knows nothing of layers, and its links are resolved by trying all prefixes.
+// What the image's base has begins with a capital letter.
 type model map[string]string
 
 func (m model) kind(p string) string {
 	if p == "" {
 		return "d"
 	}
-	return strings.SplitN(m[p]+" ", " ", 2)[0]
+	return strings.ToLower(strings.SplitN(m[p]+" ", " ", 2)[0])
 }
 
 // real follows all links of a path, one prefix at a time, from the first one on.
@@ -55,12 +56,57 @@ func (m model) real(p string, follow bool) (string, bool) {
 	return "", false
 }
 
-func (m model) parents(p string) {
+func (m model) parents(p, kind string) {
 	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
 		if m.kind(dir) == "" {
-			m[dir] = "d 0755 0:0"
+			m[dir] = kind + " 0755 0:0"
 		}
 	}
+}
+
+func (m model) within(dir string) []string {
+	all := slices.DeleteFunc(slices.Collect(maps.Keys(m)), func(p string) bool { return !rootfs.Within(dir, p) })
+	slices.SortFunc(all, rootfs.ComparePaths)
+	return all
+}
+
+// through puts a link where a directory is, and what is in that where the link leads.
+func (m model) through(p, link string) bool {
+	was := maps.Clone(m)
+	all := m.within(p)
+	for _, q := range all {
+		if strings.ToUpper(m[q][:1]) != m[q][:1] {
+			return false
+		}
+		delete(m, q)
+	}
+	m.parents(p, "d")
+	m[p] = link
+	end, ok := m.real(p, true)
+	if !ok {
+		return false
+	}
+	for _, q := range all {
+		dir := was.kind(q) == "d"
+		to, ok := m.real(strings.Trim(end+q[len(p):], "/"), dir)
+		if !ok {
+			return false
+		}
+		switch k := m.kind(to); {
+		case k == "" && strings.HasPrefix(to, "nix/"):
+			return false
+		case k == "":
+			m.parents(to, "D")
+			m[to] = was[q]
+			if fields := strings.Split(was[q], " "); fields[0] == "L" && !path.IsAbs(fields[3]) {
+				fields[3] = path.Join("/", path.Dir(q), fields[3])
+				m[to] = strings.Join(fields, " ")
+			}
+		case dir && k != "d":
+			return false
+		}
+	}
+	return true
 }
 
 // do applies a change, and says whether that is possible.
@@ -81,7 +127,7 @@ func (m model) do(c Change, content string) bool {
 			return false
 		}
 		if k == "" || c.HasMode {
-			m.parents(p)
+			m.parents(p, "d")
 			mode, owner := "0755", "0:0"
 			if k == "d" {
 				owner = strings.Split(m[p], " ")[2]
@@ -95,16 +141,14 @@ func (m model) do(c Change, content string) bool {
 		if k == "" {
 			return false
 		}
-		for q := range m {
-			if rootfs.Within(p, q) {
-				delete(m, q)
-			}
+		for _, q := range m.within(p) {
+			delete(m, q)
 		}
 	case Symlink:
 		if k == "d" {
-			return false
+			return m.through(p, "l 0777 0:0 "+c.Target)
 		}
-		m.parents(p)
+		m.parents(p, "d")
 		m[p] = "l 0777 0:0 " + c.Target
 	case Add:
 		if k == "d" {
@@ -113,7 +157,7 @@ func (m model) do(c Change, content string) bool {
 		if end, ok := m.real(p, true); ok && k == "l" && m.kind(end) == "d" {
 			return false
 		}
-		m.parents(p)
+		m.parents(p, "d")
 		m[p] = fmt.Sprintf("f %s %d:%d %q", formatMode(c.Mode), c.UID, c.GID, content)
 	}
 	return true
@@ -122,7 +166,7 @@ func (m model) do(c Change, content string) bool {
 func (m model) String() string {
 	var b strings.Builder
 	for _, p := range slices.SortedFunc(maps.Keys(m), rootfs.ComparePaths) {
-		fields := strings.SplitN(m[p], " ", 4)
+		fields := strings.SplitN(strings.ToLower(m[p][:1])+m[p][1:], " ", 4)
 		b.WriteString(strings.Join(slices.Insert(fields, 3, p), " ") + "\n")
 	}
 	return b.String()
@@ -131,6 +175,7 @@ func (m model) String() string {
 const modelBelow = `d 0755 0:0 a
 d 0700 1:2 a/b
 f 0444 0:0 a/b/c "one"
+l 0777 0:0 a/b/l ../c
 f 0444 0:0 a/c "two"
 l 0777 0:0 b a/b
 d 0755 0:0 nix
@@ -149,7 +194,7 @@ func TestModel(t *testing.T) {
 	}
 	dir, content := t.TempDir(), "new content"
 	writeFile(t, dir+"/f", content)
-	refused, hidden, linked := 0, 0, 0
+	refused, hidden, linked, through := 0, 0, 0, 0
 	for seed := range seeds {
 		r := rand.New(rand.NewPCG(uint64(seed), 5))
 		below := parseParts(t, modelBelow)
@@ -158,6 +203,9 @@ func TestModel(t *testing.T) {
 			fields := strings.SplitN(strings.TrimSpace(line), " ", 5)
 			p := fields[3]
 			m[p] = strings.Join(slices.Delete(fields, 3, 4), " ")
+			if !strings.HasPrefix(p, "nix/store/") {
+				m[p] = strings.ToUpper(m[p][:1]) + m[p][1:]
+			}
 		}
 		o := Options{Layers: [][]Change{nil}}
 		view := rootfs.NewView(storeParts(below), nil)
@@ -177,6 +225,9 @@ func TestModel(t *testing.T) {
 			}
 			if p, _ := m.real(c.Place[1:], false); p != c.Place[1:] {
 				linked++
+			}
+			if p, _ := m.real(c.Place[1:], false); c.Word == Symlink && m.kind(p) == "d" {
+				through++
 			}
 			if err := result.Close(); err != nil {
 				t.Fatal(err)
@@ -204,8 +255,9 @@ func TestModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if refused < seeds/2 || hidden < seeds/10 || linked < seeds/10 {
-		t.Errorf("%d changes were refused, %d hidden, %d through links: too few to tell anything", refused, hidden, linked)
+	if refused < seeds/2 || hidden < seeds/10 || linked < seeds/10 || through < seeds/50 {
+		t.Errorf("%d changes were refused, %d hidden, %d through links, %d links for directories: too few to tell anything",
+			refused, hidden, linked, through)
 	}
 }
 

@@ -39,6 +39,12 @@
 // such a conflict names both sides, and a whiteout before it solves it.
 // A whiteout hides a link and not what it leads to, and it is an error where nothing is.
 //
+// A link may take the place of a directory only if all in it is the image's base, which is made up
+// and belongs wherever such a link leads. If a directory is there, what the base has goes into it,
+// and gives way to what is there, with a note unless both lead to the same; if nothing is there, the directory goes there itself.
+// So with bin -> usr/bin in a tar that is added, bin/sh is at /usr/bin/sh. A directory that has anything of another change,
+// the image below or the store is in conflict with the link. The link is to come before what goes through it.
+//
 // A layer holds what it adds, with all directories above as they are below, so that no layer changes
 // one by accident. Hidden in it are names that the layer itself does not hold:
 // the order of a whiteout and a file of the same name in one layer is read differently by unpackers,
@@ -108,6 +114,7 @@ type Overlay struct {
 
 	tree    *tree            // nil if nothing is changed
 	objects map[string]*node // by root, as they were below
+	base    rootfs.Tree
 	closers []io.Closer
 	noted   map[string]bool
 }
@@ -175,7 +182,7 @@ func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options 
 		}
 		for _, c := range changes {
 			if err := a.apply(ctx, c); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", c.Title(), err))
+				errs = append(errs, fmt.Errorf("%s: %w", c.typed(), err))
 			}
 			if options.Stdin != nil && c.Word == Add && c.Source == Standard {
 				options.Stdin, a.options.Stdin = nil, nil
@@ -234,7 +241,7 @@ func (o *Overlay) below(parts []rootfs.Part) (roots []string, err error) {
 			if t.rules.apply(&e) {
 				ruled[e.Path] = e
 			}
-			if err := t.insert(&node{Entry: e, from: "the image's base"}); err != nil {
+			if err := t.insert(&node{Entry: e, from: fromBase}); err != nil {
 				return nil, fmt.Errorf("%s: %q: %w", p.Name, e.Path, err)
 			}
 		}
@@ -243,13 +250,14 @@ func (o *Overlay) below(parts []rootfs.Part) (roots []string, err error) {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
 		o.Parts = append(o.Parts, base)
+		o.base = base.Tree
 	}
 	for _, root := range roots {
 		parent, _ := cut(root)
-		if _, err := t.dir(parent, "the store"); err != nil {
+		if _, err := t.dir(parent, fromStore); err != nil {
 			return nil, err
 		}
-		n := &node{Entry: rootfs.Dir(root, 0o555), from: "the store", object: root}
+		n := &node{Entry: rootfs.Dir(root, 0o555), from: fromStore, object: root}
 		if had := t.find(parent); had.children[nameOf(root)] != nil {
 			return nil, fmt.Errorf("%q: %w", root, fs.ErrExist)
 		}

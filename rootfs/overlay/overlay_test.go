@@ -97,7 +97,7 @@ func testCase(t *testing.T, name string) {
 		defer result.Close()
 		got["layers"] = formatLayers(t, result.Layers)
 		got["flat"] = format(t, rootfs.Join(result.Flatten()))
-		got["notes"] = strings.Join(append(result.Notes, ""), "\n")
+		got["notes"] = strings.ReplaceAll(strings.Join(append(result.Notes, ""), "\n"), src, "$SRC")
 		if d := cmp.Diff(got["flat"], format(t, treeOf(stacked(t, result)))); d != "" {
 			t.Errorf("flattened and layer by layer (-flat +layers):\n%s", d)
 		}

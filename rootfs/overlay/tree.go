@@ -18,12 +18,21 @@ type node struct {
 	rootfs.Entry          // Open only of what was added
 	sum          [32]byte // of an added file's content
 	added        bool     // by a change, and not from the parts below
-	from         string   // who brought it, for people
-	layer        int      // that may change it
+	from         origin
+	layer        int // that may change it
 	children     map[string]*node
 
 	object string // the root of a store object whose entries are not known yet
 }
+
+// origin is who brought something, for people: a change with its layer, or one of these.
+type origin string
+
+const (
+	fromBase  origin = "the image's base"
+	fromLower origin = "the base image"
+	fromStore origin = "the store"
+)
 
 func (n *node) what() string {
 	switch {
@@ -138,7 +147,7 @@ func (t *tree) own(n *node) *node {
 }
 
 // dir is the directory at a path without links, for changing. Directories that are missing are made.
-func (t *tree) dir(path, from string) (*node, error) {
+func (t *tree) dir(path string, from origin) (*node, error) {
 	t.root = t.own(t.root)
 	at := t.root
 	if path == "" {
@@ -211,7 +220,7 @@ func (t *tree) insert(n *node) error {
 		}
 	}
 	if had := above.children[name]; had != nil && had.IsDir() && n.IsDir() {
-		n.children = had.children // of the image below
+		n.children, n.from = had.children, had.from // of the image below
 	}
 	if above.children == nil {
 		above.children = make(map[string]*node)
@@ -223,7 +232,7 @@ func (t *tree) insert(n *node) error {
 // insertLower puts the files of an image below everything.
 func (t *tree) insertLower(l *rootfs.Lower) error {
 	for e := range l.Within("") {
-		n := &node{Entry: e.Entry, from: "the base image"}
+		n := &node{Entry: e.Entry, from: fromLower}
 		if e.Other {
 			n.Mode = n.Mode.Perm() // in whose place anything can be put
 		}
