@@ -71,7 +71,7 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 		return errors.New("a mode with setuid, setgid or sticky is for a single file, and the source has several")
 	}
 	if place != "" {
-		if err := a.put(c, c.asked(rootfs.Dir(place, 0o755)), nil); err != nil {
+		if err := a.top(c, place); err != nil {
 			return err
 		}
 	}
@@ -88,6 +88,48 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// top makes the directory that the contents of a source go to, or gives it the mode and owner that are asked for.
+func (a *applier) top(c Change, place string) error {
+	if c.Into || !c.HasMode && !c.Owned {
+		return a.put(c, c.asked(rootfs.Dir(place, 0o755)), nil)
+	}
+	path, err := a.tree.resolve(place, true)
+	if err != nil {
+		return err
+	}
+	had := a.tree.find(path)
+	if had == nil || !had.IsDir() {
+		return a.put(c, c.asked(rootfs.Dir(place, 0o755)), nil)
+	}
+	e := c.asked(had.Entry)
+	if e.Mode == had.Mode && e.UID == had.UID && e.GID == had.GID {
+		return nil
+	}
+	from := had.from
+	if err := a.change(c, place, e); err != nil {
+		return err
+	}
+	a.note("%s: the directory %q of %s gets mode %s and owner %d:%d", a.origin(c), "/"+path, from, formatMode(e.Mode), e.UID, e.GID)
+	return nil
+}
+
+// change gives a directory that is there another mode and owner.
+func (a *applier) change(c Change, place string, e rootfs.Entry) error {
+	if e.Path == "" {
+		return errors.New("leads to the root of the image, which is not to be changed")
+	}
+	if err := a.guard(c, "/"+place, e.Path); err != nil {
+		return err
+	}
+	dir, err := a.tree.dir(e.Path, "")
+	if err != nil {
+		return err
+	}
+	a.tree.rules.apply(&e)
+	dir.Entry, dir.from = e, a.origin(c)
 	return nil
 }
 
@@ -217,19 +259,7 @@ func (a *applier) mkdir(c Change, place string) error {
 	if had == nil {
 		return a.set(c, "/"+place, &node{Entry: e, from: a.origin(c)})
 	}
-	if path == "" {
-		return errors.New("leads to the root of the image, which is not to be changed")
-	}
-	if err := a.guard(c, "/"+place, path); err != nil {
-		return err
-	}
-	dir, err := a.tree.dir(path, "")
-	if err != nil {
-		return err
-	}
-	a.tree.rules.apply(&e)
-	dir.Entry, dir.from = e, a.origin(c)
-	return nil
+	return a.change(c, place, e)
 }
 
 func (a *applier) whiteout(c Change, place string) error {

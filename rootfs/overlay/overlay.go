@@ -20,8 +20,9 @@
 //   - MODE is that of files. Directories of the source have the same with x where there is r,
 //     so that 0640 makes them 0750. UID and GID are of all that comes from the source, also links.
 //     Only a single file can be setuid, setgid or sticky. A tar entry or a host's file never makes one so.
-//   - Directories that are there already, also DST, keep owner and mode,
-//     except that Mkdir gives its directory those that it names.
+//   - MODE, UID and GID are also of the directory DST itself, with a note if it is there already.
+//     With a slash at its end, a DST that is there keeps its own: what is added goes into it.
+//   - All other directories that are there already keep owner and mode.
 //     Directories that are missing above DST are made, 0755 and root's.
 //   - Sources with devices, sockets or named pipes in them, with names that begin with ".wh."
 //     (which would be whiteouts), and sparse or multi-volume tars are refused.
