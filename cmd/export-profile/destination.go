@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -64,6 +65,14 @@ type place struct {
 	Tags       []string `json:"tags"`
 	Names      []string `json:"names,omitempty"`
 	Pushed     *pushed  `json:"pushed,omitempty"`
+}
+
+// file is the file or the directory that the image becomes, or "".
+func (p place) file() string {
+	if p.Archive == stdoutName {
+		return ""
+	}
+	return cmp.Or(p.Layout, p.Archive)
 }
 
 // transports are those of skopeo and podman, by which people will try to name a destination.

@@ -177,6 +177,13 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
+	files := []resultFile{{word, dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}}
+	for _, d := range docs {
+		files = append(files, resultFile{"--sbom " + d.word, d.file})
+	}
+	if err := distinct(files...); err != nil {
+		return err
+	}
 	budget, err := parseBudget(o.maxSize, "")
 	if err != nil {
 		return err

@@ -75,6 +75,9 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err := o.registryFlags.check(dest); err != nil {
 		return err
 	}
+	if err := distinct(resultFile{word, dest.place().file()}, resultFile{"--digest-file " + o.digestFile, o.digestFile}); err != nil {
+		return err
+	}
 	annotations, err := parsePairs("--annotation", o.annotations)
 	if err != nil {
 		return err

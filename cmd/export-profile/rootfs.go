@@ -74,6 +74,13 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if isTar && (o.writable || o.json) {
 		return usagef("", "--writable and --json are about a directory, not about tar:")
 	}
+	place := place{Archive: dir}
+	if isTar {
+		place.Archive = file
+	}
+	if err := distinct(resultFile{dir, place.file()}, resultFile{"--env-file " + o.envFile, o.envFile}); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(dir); err == nil && !isTar {
 		return fmt.Errorf("write root filesystem %q: %w", dir, os.ErrExist)
 	}

@@ -99,6 +99,7 @@ func (f *sbomFlags) flags(fs *pflag.FlagSet) {
 
 // document is an SBOM that is wanted.
 type document struct {
+	word    string
 	format  sbom.Format
 	file    string // "" if it is only attached
 	content []byte
@@ -129,7 +130,7 @@ func (f *sbomFlags) documents(d destination) ([]*document, error) {
 				file = at.Archive + format.Extension()
 			}
 		}
-		all = append(all, &document{format: format, file: file})
+		all = append(all, &document{word: word, format: format, file: file})
 	}
 	return all, nil
 }
