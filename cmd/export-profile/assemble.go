@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile"
@@ -93,78 +94,86 @@ func (a *assembly) flags(fs *pflag.FlagSet) {
 	a.selection.cacheFlags.flags(fs)
 }
 
-// assembled is all that is written, before a byte of it is.
+// assembled is all that is written, before a byte of it is. The parts are those of top: the closure's, without what
+// the base image has, and the base files. They are read when they are written, so that their store is open until Close.
 type assembled struct {
+	store   profile.Store
 	closure *profile.Closure
 	base    *rootfs.BaseFiles
-	parts   []rootfs.Part // the closure's and the base, without what the base image has
 	top     *overlay.Overlay
 	under   *baseImage // nil without one
 	user    rootfs.User
 	arch    string // of the profiles' programs, or ""
 }
 
+// Close frees what reading the parts takes.
+func (a *assembled) Close() error {
+	var top error
+	if a.top != nil {
+		top = a.top.Close()
+	}
+	return errors.Join(top, a.under.Close(), a.store.Close())
+}
+
 // assemble opens the source, resolves the profiles, finds their closure, and makes the base files.
-// The store stays open, since parts are read when they are written; the caller closes it.
-func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker) (_ *assembled, _ profile.Store, err error) {
+// Of a base image for several platforms, it takes the one that was asked for, or else that of the profiles.
+func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker, asked ispec.Platform) (_ *assembled, err error) {
 	options, user, err := a.options()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	changes, err := a.overlayFlags.options()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if a.nixDB && a.under.name != "" {
-		return nil, nil, usagef("", "--with-nix-db does not know the store paths of --base")
+		return nil, usagef("", "--with-nix-db does not know the store paths of --base")
 	}
 	if readsStdin(changes) && slices.Contains(a.from, "-") {
-		return nil, nil, usagef("", "--add - and --from - both read standard input")
+		return nil, usagef("", "--add - and --from - both read standard input")
 	}
-	closure, store, err := a.find(ctx, t, say)
-	if err != nil {
-		return nil, nil, err
+	all := &assembled{user: user}
+	if all.closure, all.store, err = a.find(ctx, t, say); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, store.Close())
+			err = errors.Join(err, all.Close())
 		}
 	}()
-	for _, root := range closure.Roots {
+	for _, root := range all.closure.Roots {
 		options.Profiles = append(options.Profiles, root.Root())
 	}
-	parts := closure.Parts(ctx)
+	parts := all.closure.Parts(ctx)
 	view := rootfs.NewView(parts, a.facts())
-	under, err := a.under.read(ctx, say, view, options.Profiles, &a.cacheFlags)
-	if err != nil {
-		return nil, nil, err
+	if all.under, err = a.under.read(ctx, say, view, options.Profiles, asked, &a.cacheFlags); err != nil {
+		return nil, err
 	}
-	options.Lower = under.lower()
-	base, err := rootfs.Base(view, options)
-	if err != nil {
-		return nil, nil, err
+	options.Lower = all.under.lower()
+	if all.base, err = rootfs.Base(view, options); err != nil {
+		return nil, err
 	}
 	if a.nixDB {
-		if err := addNixDB(base, closure); err != nil {
-			return nil, nil, err
+		if err := addNixDB(all.base, all.closure); err != nil {
+			return nil, err
 		}
 	}
-	for _, note := range base.Notes {
+	for _, note := range all.base.Notes {
 		say.notef("%s", note)
 	}
-	arch, err := architecture(base, options.Profiles)
+	arch, err := architecture(all.base, options.Profiles)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	changes.Lower = under.lower()
-	if parts, err = under.without(parts, say); err != nil {
-		return nil, nil, err
+	all.arch = all.under.architecture(arch)
+	changes.Lower = all.under.lower()
+	if parts, err = all.under.without(parts, say); err != nil {
+		return nil, err
 	}
-	top, err := a.apply(ctx, t, say, &a.cacheFlags, append(parts, base.Part), view, changes)
-	if err != nil {
-		return nil, nil, err
+	if all.top, err = a.apply(ctx, t, say, &a.cacheFlags, append(parts, all.base.Part), view, changes); err != nil {
+		return nil, err
 	}
-	return &assembled{closure, base, top.Parts, top, under, user, under.architecture(arch)}, store, nil
+	return all, nil
 }
 
 // addNixDB adds the state that Nix keeps beside its store.

@@ -15,7 +15,6 @@ import (
 // baseFlags say which image another one begins with.
 type baseFlags struct {
 	name     string
-	platform ispec.Platform // that --platform asks for, if it does
 	registry *registryFlags
 }
 
@@ -33,8 +32,9 @@ type baseImage struct {
 
 const baseExample = "as in --base docker://debian:12"
 
-// read reads the base image for the platform of the profiles, and its files; it is nil if there is none.
-func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, profiles []string, c *cacheFlags) (_ *baseImage, err error) {
+// read reads the base image for the platform that was asked for, or else that of the profiles, and its files.
+// It is nil if there is none.
+func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, profiles []string, asked ispec.Platform, c *cacheFlags) (_ *baseImage, err error) {
 	if b.name == "" {
 		return nil, nil
 	}
@@ -42,9 +42,11 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	if err != nil {
 		return nil, err
 	}
-	platform, err := b.wanted(v, profiles)
-	if err != nil {
-		return nil, err
+	platform := asked
+	if platform.OS == "" {
+		if platform, err = platformOfPrograms(v, profiles); err != nil {
+			return nil, err
+		}
 	}
 	o := c.opener(say, nil, b.registry)
 	defer func() {
@@ -79,11 +81,8 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	return &baseImage{image, tree, o}, nil
 }
 
-// wanted is the platform that --platform says, or else that of the profiles' programs; empty if they have none.
-func (b *baseFlags) wanted(v *rootfs.View, profiles []string) (p ispec.Platform, err error) {
-	if b.platform.OS != "" {
-		return b.platform, nil
-	}
+// platformOfPrograms is that of the profiles' programs; empty if they have none.
+func platformOfPrograms(v *rootfs.View, profiles []string) (p ispec.Platform, err error) {
 	for _, profile := range profiles {
 		arch, err := v.Architecture(profile)
 		if err != nil {

@@ -96,12 +96,11 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	o.under.platform = image.Platform
-	all, store, err := o.assemble(ctx, t, say)
+	all, err := o.assemble(ctx, t, say, image.Platform)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.Close()) }()
 	if err := o.complete(&image, all, say); err != nil {
 		return err
 	}
@@ -154,7 +153,7 @@ func startConfig(c ispec.ImageConfig, arch string) startup.Config {
 
 // toCheck is what is to be written, and what a process begins with.
 func (a *assembled) toCheck(ctx context.Context, image ocilayout.Image) *startup.Image {
-	all := &startup.Image{Lower: a.under.lower(), Parts: a.parts, Config: startConfig(image.Config, image.Platform.Architecture)}
+	all := &startup.Image{Lower: a.under.lower(), Parts: a.top.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
 	if a.under != nil {
 		all.LowerSources = layerSources(ctx, a.under.image)
 	}

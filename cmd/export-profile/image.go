@@ -131,17 +131,17 @@ func (o *imageOptions) runTar(ctx context.Context, t terminal, file string) (err
 	if err != nil {
 		return err
 	}
-	all, store, err := o.assemble(ctx, t, say)
+	image, err := o.image()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
+	all, err := o.assemble(ctx, t, say, image.Platform)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, all.Close()) }()
 	if o.check {
-		image, err := o.image()
-		if err == nil {
-			err = o.complete(&image, all, say)
-		}
-		if err == nil {
+		if err = o.complete(&image, all, say); err == nil {
 			err = o.refuse(ctx, all, image, say)
 		}
 		if err != nil {
@@ -201,12 +201,11 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	}
 	shared.serve(ctx, &o.cacheFlags)
 	o.vouch = shared.voucher()
-	o.under.platform = image.Platform
-	all, store, err := o.assemble(ctx, t, say)
+	all, err := o.assemble(ctx, t, say, image.Platform)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.Close()) }()
 
 	if err := o.complete(&image, all, say); err != nil {
 		return err
@@ -216,8 +215,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 			return err
 		}
 	}
-	layering.BaseLayers = all.under.layers()
-	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
+	plan, err := o.plan(ctx, say, all, layering, &o.registryFlags)
 	if err != nil {
 		return err
 	}

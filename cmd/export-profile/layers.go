@@ -12,7 +12,6 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/registry"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // layerFlags say how the parts of an image become layers.
@@ -87,11 +86,12 @@ type planned struct {
 	previous *ocilayout.Previous // nil without one
 }
 
-// plan divides parts into layers. Nothing of them is read.
-func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part, under *baseImage, o ocilayout.StickyOptions, r *registryFlags) (p planned, err error) {
+// plan divides what was assembled into layers. Nothing of it is read.
+func (f *layerFlags) plan(ctx context.Context, say *speaker, all *assembled, o ocilayout.StickyOptions, r *registryFlags) (p planned, err error) {
 	const more = "allow more with --max-layers, or leave the division to --layers auto"
+	o.BaseLayers = all.under.layers()
 	if f.previous == "" {
-		p.layers, err = ocilayout.Plan(parts, o.PlanOptions)
+		p.layers, err = ocilayout.Plan(all.top.Parts, o.PlanOptions)
 		return p, withHint(err, more)
 	}
 	p.previous, err = f.readPrevious(ctx, say, r)
@@ -104,7 +104,7 @@ func (f *layerFlags) plan(ctx context.Context, say *speaker, parts []rootfs.Part
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = f.planBelieved(ctx, say, parts, under.overPrevious(p.previous), o)
+	p.layers, p.report, err = f.planBelieved(ctx, say, all.top.Parts, all.under.overPrevious(p.previous), o)
 	if cause := context.Cause(ctx); cause != nil {
 		return p, cause
 	}

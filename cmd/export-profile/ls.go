@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
@@ -172,11 +173,16 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 		}
 		return tree.Lower, in.Close, nil
 	}
-	all, store, err := o.assemble(ctx, t, say)
+	var platform ispec.Platform
+	if o.platform != "" {
+		if platform, err = parsePlatform(o.platform); err != nil {
+			return nil, nil, err
+		}
+	}
+	all, err := o.assemble(ctx, t, say, platform)
 	if err != nil {
 		return nil, nil, err
 	}
-	closing = func() error { return errors.Join(all.top.Close(), all.under.Close(), store.Close()) }
 	files := all.under.lower()
 	if files == nil {
 		files = rootfs.NewLower("")
@@ -191,8 +197,8 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 			err = files.Put(rootfs.LowerEntry{Entry: e})
 		}
 		if err != nil {
-			return nil, nil, errors.Join(err, closing())
+			return nil, nil, errors.Join(err, all.Close())
 		}
 	}
-	return files, closing, nil
+	return files, all.Close, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
@@ -58,13 +59,12 @@ func (o *planOptions) run(ctx context.Context, t terminal) (err error) {
 		return err
 	}
 	known := exists(o.cacheDir()) // before something is remembered there
-	all, store, err := o.assemble(ctx, t, say)
+	all, err := o.assemble(ctx, t, say, ispec.Platform{})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
-	layering.BaseLayers = all.under.layers()
-	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
+	defer func() { err = errors.Join(err, all.Close()) }()
+	plan, err := o.plan(ctx, say, all, layering, &o.registryFlags)
 	if err != nil {
 		return err
 	}

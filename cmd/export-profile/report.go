@@ -61,13 +61,12 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	if err != nil {
 		return err
 	}
-	all, store, err := o.assemble(ctx, t, say)
+	all, err := o.assemble(ctx, t, say, ispec.Platform{})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), all.under.Close(), store.Close()) }()
-	layering.BaseLayers = all.under.layers()
-	plan, err := o.plan(ctx, say, all.parts, all.under, layering, &o.registryFlags)
+	defer func() { err = errors.Join(err, all.Close()) }()
+	plan, err := o.plan(ctx, say, all, layering, &o.registryFlags)
 	if err != nil {
 		return err
 	}

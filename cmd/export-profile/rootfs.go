@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/rootfs"
@@ -84,11 +85,11 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if _, err := os.Lstat(dir); err == nil && !isTar {
 		return fmt.Errorf("write root filesystem %q: %w", dir, os.ErrExist)
 	}
-	all, store, err := o.assemble(ctx, t, say)
+	all, err := o.assemble(ctx, t, say, ispec.Platform{})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.top.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, all.Close()) }()
 
 	env, err := newPending(o.envFile, strings.Join(all.base.Env, "\n")+"\n")
 	if err != nil {
