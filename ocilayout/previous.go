@@ -231,3 +231,9 @@ func (p *Previous) Size() int64 {
 	fetched, _ := fetch(nil, p.blobs)
 	return fetched
 }
+
+// Has says whether the image has a blob.
+func (p *Previous) Has(d digest.Digest) bool {
+	_, ok := p.blobs[d]
+	return ok
+}

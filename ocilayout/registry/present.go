@@ -1,0 +1,40 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// Present asks which of some blobs a repository has. Nothing is read or changed.
+func (c *Client) Present(ctx context.Context, r Reference, blobs []ispec.Descriptor) (map[digest.Digest]bool, error) {
+	repo, err := c.repository(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	present := make(map[digest.Digest]bool)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, d := range blobs {
+		group.Go(func() error {
+			what := fmt.Sprintf("look for blob %s in %s", d.Digest, r.Name())
+			return c.try(auth.AppendRepositoryScope(groupCtx, repo.Reference, auth.ActionPull), what, func(ctx context.Context) error {
+				there, err := repo.Blobs().Exists(ctx, d)
+				mu.Lock()
+				defer mu.Unlock()
+				present[d.Digest] = err == nil && there
+				return err
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return present, nil
+}

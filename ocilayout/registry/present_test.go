@@ -1,0 +1,37 @@
+package registry
+
+import (
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// TestPresent: a repository says what it has itself, without a blob being read, and nothing is said of one that cannot be asked.
+func TestPresent(t *testing.T) {
+	f := newFake(t)
+	c := client(t, Options{})
+	there, elsewhere, nowhere := []byte("there"), []byte("elsewhere"), []byte("nowhere")
+	f.blobs["team/hello"], f.blobs["team/other"] = make(map[digest.Digest][]byte), make(map[digest.Digest][]byte)
+	f.put("team/hello", digest.FromBytes(there), there)
+	f.put("team/other", digest.FromBytes(elsewhere), elsewhere)
+	var blobs []ispec.Descriptor
+	for _, b := range [][]byte{there, elsewhere, nowhere} {
+		blobs = append(blobs, ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: digest.FromBytes(b), Size: int64(len(b))})
+	}
+	got, err := c.Present(t.Context(), f.at("team/hello:v1"), blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, false, false} {
+		if got[blobs[i].Digest] != want {
+			t.Errorf("blob %d is present: %v; want %v", i, got[blobs[i].Digest], want)
+		}
+	}
+	if n := f.count("GET /v2/team"); n > 0 {
+		t.Errorf("%d blobs were read", n)
+	}
+	if got, err := c.Present(t.Context(), Reference{Registry: "localhost:1", Repository: "x", Tag: "latest"}, blobs); err == nil {
+		t.Errorf("Present of a registry that is not there = %v, nil; want an error", got)
+	}
+}
