@@ -21,9 +21,10 @@ import (
 // and manifests that name what it does not have.
 type fakeRegistry struct {
 	*httptest.Server
-	login  string // NAME:PASSWORD, if it wants one
-	lists  bool   // referrers
-	ranges bool   // it can answer from an offset on
+	login  string  // NAME:PASSWORD, if it wants one
+	bearer *bearer // if it wants tokens
+	lists  bool    // referrers
+	ranges bool    // it can answer from an offset on
 
 	mu sync.Mutex
 	// fault, if not nil, is asked before each request, and says whether it has answered.
@@ -53,10 +54,19 @@ func (f *fakeRegistry) at(name string) Reference {
 
 func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	fault := f.fault
+	fault, bearer := f.fault, f.bearer
 	f.mu.Unlock()
 	if fault != nil && fault(w, r) {
 		return
+	}
+	if bearer != nil {
+		if r.URL.Path == "/token" {
+			bearer.serveToken(w, r)
+			return
+		}
+		if !bearer.allows(w, r) {
+			return
+		}
 	}
 	if f.login != "" && r.Header.Get("Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte(f.login)) {
 		w.Header().Set("Www-Authenticate", `Basic realm="fake"`)

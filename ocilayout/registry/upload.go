@@ -28,7 +28,7 @@ func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
 	defer func() { <-p.slots }()
 	what := fmt.Sprintf("push blob %s to %s", b.Digest, p.to.Name())
 	from := p.mountable(b)
-	return p.client.try(p.scoped(ctx, from), what, func(ctx context.Context) error {
+	return p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
 		there, err := p.repo.Blobs().Exists(ctx, b.Descriptor)
 		switch {
 		case err != nil:
@@ -37,7 +37,7 @@ func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
 			p.count(func(s *Stats) { s.Present++ })
 			return nil
 		case from != "":
-			err := p.mount(ctx, b, from)
+			err := p.mount(p.scoped(ctx, from), b, from) // a token for both may be refused
 			switch status(err) {
 			case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
 				p.client.explain("%s: not from %s: %v", what, from, err)
