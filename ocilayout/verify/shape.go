@@ -98,10 +98,8 @@ func (c *shapeChecker) value(where string, s shape, depth int) error {
 		}
 		return nil
 	case string:
-		if got = text; s.kind == text && s.check != nil {
-			if err := s.check(v); err != nil {
-				c.report(where, err.Error())
-			}
+		if got = text; s.kind == text {
+			c.text(where, v, s.check)
 		}
 	case json.Number:
 		if got = number; s.kind == number {
@@ -122,6 +120,17 @@ func (c *shapeChecker) value(where string, s shape, depth int) error {
 		c.wrong(where, "is %s, want %s", kindNames[got], kindNames[s.kind])
 	}
 	return nil
+}
+
+// text checks a string. None may have a NUL, which ends it for whoever runs an image.
+func (c *shapeChecker) text(where, s string, check func(string) error) {
+	if strings.IndexByte(s, 0) >= 0 {
+		c.report(where, "has a NUL")
+	} else if check != nil {
+		if err := check(s); err != nil {
+			c.report(where, err.Error())
+		}
+	}
 }
 
 // object checks what follows the brace.
@@ -149,11 +158,7 @@ func (c *shapeChecker) object(where string, s shape, depth int) error {
 		inner, known := s.fields[name]
 		if s.values != nil {
 			inner = *s.values
-			if s.key != nil {
-				if err := s.key(name); err != nil {
-					c.report(at, err.Error())
-				}
-			}
+			c.text(at, name, s.key)
 		} else if !known {
 			// Go's programs take such a field for the known one, and others don't.
 			for field := range s.fields {

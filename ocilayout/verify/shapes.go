@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -13,7 +14,7 @@ import (
 )
 
 // The shapes are those of image-spec 1.1's schema, in which a required string may be empty and here may not,
-// and what its text says of strings, versions and types.
+// and what its text says of strings, versions and types. Null is right where docker writes it, which the text allows.
 var (
 	layoutShape = shape{kind: object, required: []string{"imageLayoutVersion"}, fields: map[string]shape{
 		"imageLayoutVersion": exactly(ispec.ImageLayoutVersion),
@@ -75,7 +76,7 @@ var (
 		"mediaType":    mediaType,
 		"digest":       {kind: text, check: checkDigest},
 		"size":         {kind: number, integer: checkSize},
-		"urls":         {kind: array, items: &shape{kind: text}},
+		"urls":         {kind: array, items: &shape{kind: text, check: checkURL}},
 		"data":         {kind: text},
 		"artifactType": mediaType,
 		"annotations":  strs,
@@ -111,8 +112,20 @@ func checkFilled(s string) error {
 	return nil
 }
 
+func checkURL(s string) error {
+	if u, err := url.Parse(s); err != nil || !u.IsAbs() {
+		return fmt.Errorf("%s is not a URL", quote(s))
+	}
+	return nil
+}
+
+// timePattern refuses what time.Parse lets pass: an hour of one digit, and a comma.
+var timePattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`)
+})
+
 func checkTime(s string) error {
-	if _, err := time.Parse(time.RFC3339, s); err != nil {
+	if _, err := time.Parse(time.RFC3339, s); err != nil || !timePattern().MatchString(s) {
 		return fmt.Errorf("%s is not a time as in RFC 3339", quote(s))
 	}
 	return nil
@@ -152,7 +165,7 @@ func checkSize(n int64) error {
 
 func checkEnv(s string) error {
 	name, _, ok := strings.Cut(s, "=")
-	if !ok || name == "" || strings.IndexByte(s, 0) >= 0 {
+	if !ok || name == "" {
 		return fmt.Errorf("%s: want NAME=VALUE", quote(s))
 	}
 	return nil
