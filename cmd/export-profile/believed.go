@@ -9,7 +9,8 @@ import (
 )
 
 // planBelieved divides parts into layers, and keeps of the previous image only what is believed:
-// what a trusted key has signed, where there is one, or what was read.
+// what a trusted key has signed, where there is one, or what was read. Where neither is asked for,
+// all of it is, since a machine without a cache can update an image at the cost of what changed only so; and it is said.
 // Without a layer that is not, other layers may be kept, so that this goes on until all are believed.
 func (f *layerFlags) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.Previous, o ocilayout.StickyOptions) (
 	layers []ocilayout.Layer, report ocilayout.Report, err error) {
@@ -50,6 +51,8 @@ func (f *layerFlags) planBelieved(ctx context.Context, say *speaker, parts []roo
 	switch {
 	case doubted > 0 && f.verifyPrevious:
 		say.notef("of the previous image %s not kept: not what the image says (--debug says why)", layersAre(doubted))
+	case f.registered != nil && f.vouch == nil && !f.verifyPrevious && len(believed) > 0:
+		say.notef("%s taken at the word of the previous image; --verify-previous reads them", layersAre(len(believed)))
 	case doubted > 0:
 		say.notef("of the previous image %s not kept: no trusted key has signed what they hold; --verify-previous reads them", layersAre(doubted))
 	}

@@ -2,8 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,4 +80,49 @@ func TestVerifyPrevious(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPreviousWord: of layers in a registry that are kept and not read, it is said that they are.
+func TestPreviousWord(t *testing.T) {
+	golden := storetest.File(t, "basic.nix-export")
+	dir := filepath.Join(t.TempDir(), "image")
+	args := []string{"image", "--no-cache", "--layers", "per-path", "--from", golden}
+	if out, status := verifyRun(t, append(args, "--quiet", "oci:"+dir)...); status != 0 {
+		t.Fatal(out)
+	}
+	registry := serveLayout(t, dir)
+	const word = "taken at the word of the previous image; --verify-previous reads them"
+	for _, tt := range []struct {
+		more []string
+		said bool
+	}{{nil, true}, {[]string{"--verify-previous"}, false}, {[]string{"--quiet"}, false}} {
+		var out, stderr bytes.Buffer
+		words := append(append(args[:len(args):len(args)], "--previous", "docker://"+registry+"/x:latest"), tt.more...)
+		status := run(t.Context(), append(words, "oci:"+filepath.Join(t.TempDir(), "next")), terminal{out: &out, err: &stderr})
+		if status != 0 || strings.Count(stderr.String(), word) > 1 || strings.Contains(stderr.String(), word) != tt.said {
+			t.Errorf("%q: %d: %s; want %q said: %v", tt.more, status, &stderr, word, tt.said)
+		}
+	}
+}
+
+// serveLayout is a registry that has a layout's image under all names, and its address.
+func serveLayout(t *testing.T, dir string) string {
+	t.Helper()
+	p := &planted{t: t, dir: dir}
+	p.load()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := os.ReadFile(filepath.Join(dir, "blobs/sha256", strings.TrimPrefix(path.Base(r.URL.Path), "sha256:")))
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			b, err = json.Marshal(p.manifest)
+			w.Header().Set("Content-Type", p.manifest.MediaType)
+		}
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		_, _ = w.Write(b)
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
 }
