@@ -21,8 +21,9 @@ type Held struct {
 	Layer  int // the place in the image's layers
 }
 
-// Held is what the image's history says is visible of its store, sorted by name, and how many layers
-// it does not say it of, since other programs have made them. What it says is believed, as far as it makes sense.
+// Held is what the image's history says is visible of its store, sorted by name, and how many layers it does not say it of,
+// since other programs have made them or their entries are damaged: what those hold is found out by reading them (see Tree).
+// What it says is believed, as far as it makes sense.
 func (b *Base) Held() (objects []Held, foreign int) {
 	visible := make(map[string]Held)
 	entries := slices.DeleteFunc(slices.Clone(b.Config.History), func(h ispec.History) bool { return h.EmptyLayer })

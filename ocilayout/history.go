@@ -144,12 +144,12 @@ func changesText(changes []string) string {
 }
 
 // ParseHistory is what a layer holds, by its entry in an image's history.
-// It is an error if the entry is not of this program's making.
+// The error is ErrForeign if another program has made the entry, and another one if it is damaged.
 func ParseHistory(entry ispec.History) (History, error) {
 	h := History{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
 	switch {
 	case entry.CreatedBy != createdBy && !h.Top:
-		return h, fmt.Errorf("history of %q: made by another program", entry.CreatedBy)
+		return h, fmt.Errorf("history of %q: %w", entry.CreatedBy, ErrForeign)
 	case entry.EmptyLayer:
 		return h, errors.New("history: an entry without a layer")
 	case entry.Comment == "":

@@ -12,8 +12,9 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// ErrForeign is in the error of an image that cannot be planned by, since this program has not made all of it.
-var ErrForeign = errors.New("not an image of this program alone")
+// ErrForeign is in the error of an image that cannot be planned by, since this program has not made all of it,
+// and of a layer that another one has made.
+var ErrForeign = errors.New("not of this program's making")
 
 // Previous is an image in a layout or a registry, as far as another image can be planned by it; see [PlanSticky].
 type Previous struct {
@@ -36,7 +37,7 @@ type PreviousLayer struct {
 // It reads index, manifest and config, and only looks whether the layers' blobs are there.
 //
 // The error is fs.ErrNotExist if there is no such image or a blob is missing,
-// and ErrForeign if a layer is not of this program's making, unless it is below all that are.
+// and ErrForeign if a layer is not of this program's making, unless it is below all that are, or its history is damaged.
 // What the history says is believed, as far as it makes sense.
 func ReadPrevious(ctx context.Context, dir, tag string) (_ *Previous, err error) {
 	defer func() {
@@ -154,7 +155,7 @@ func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, place func
 	own := false
 	for i, d := range manifest.Layers {
 		history, err := ParseHistory(entries[i])
-		if err != nil && (own || i == n-1) {
+		if err != nil && (own || i == n-1 || !errors.Is(err, ErrForeign)) {
 			return fmt.Errorf("layer %d: %w: %w", i+1, ErrForeign, err)
 		}
 		own = err == nil

@@ -51,6 +51,7 @@ func TestReadPrevious(t *testing.T) {
 		"a layer without diffID":  func(m *ispec.Manifest, c *ispec.Image) { c.RootFS.DiffIDs = c.RootFS.DiffIDs[:2] },
 		"another program":         func(m *ispec.Manifest, c *ispec.Image) { c.History[1].CreatedBy = "umoci" },
 		"an empty layer":          func(m *ispec.Manifest, c *ispec.Image) { c.History[1].EmptyLayer = true },
+		"a damaged lowest layer":  func(m *ispec.Manifest, c *ispec.Image) { c.History[0].Comment = "?" },
 		"another form":            func(m *ispec.Manifest, c *ispec.Image) { c.History[1].Comment = "store paths: [...]" },
 		"another type of layer":   func(m *ispec.Manifest, c *ispec.Image) { m.Layers[0].MediaType = "application/x-other" },
 		"another type of config":  func(m *ispec.Manifest, c *ispec.Image) { m.Config.MediaType = "application/x-other" },

@@ -280,9 +280,9 @@ func TestStickyRefuses(t *testing.T) {
 		{rootfs.Part{Name: "base", Root: "nix/store/base"}, History{}, StickyOptions{},
 			`plan layers: base: "nix/store/base": only store objects and the base files can be planned by a previous image`},
 		{a, History{Objects: []Object{{"a", "", 1}, {"a", "", 1}}}, StickyOptions{},
-			`plan layers: previous layer 1: not an image of this program alone: history: the layer holds "a" twice`},
+			`plan layers: previous layer 1: not of this program's making: history: the layer holds "a" twice`},
 		{a, History{Objects: []Object{{"a", "", 1 << 62}, {"b", "", 1 << 62}}}, StickyOptions{},
-			`plan layers: previous layer 1: not an image of this program alone: it has too many bytes`},
+			`plan layers: previous layer 1: not of this program's making: it has too many bytes`},
 	} {
 		_, _, err := PlanSticky([]rootfs.Part{test.part}, &Previous{Layers: []PreviousLayer{{History: test.previous}}}, test.o)
 		if err == nil || err.Error() != test.want {

@@ -117,9 +117,6 @@ func (c *Claims) layout(ctx context.Context, tag string, open func(name string) 
 	return found, nil
 }
 
-// createdBy is in the history of this program's layers; see ocilayout.ParseHistory.
-const createdBy = "export-profile"
-
 // annotationReference is what BuildKit gives its attestations in an index: the image that they are about.
 const annotationReference = "vnd.docker.reference.digest"
 
@@ -315,7 +312,7 @@ func (c *Claims) claims(img *image, name string, config ispec.Image, layers int)
 		switch parsed, err := ocilayout.ParseHistory(h); {
 		case err == nil:
 			claims[i] = &parsed
-		case h.CreatedBy == createdBy:
+		case !errors.Is(err, ocilayout.ErrForeign):
 			problem("history of layer %d: %v", i+1, err)
 		}
 	}
