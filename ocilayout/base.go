@@ -122,7 +122,7 @@ func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, e
 		b.Lost = append(b.Lost, "SHELL")
 	}
 	if !agree(b.Config.Platform, platform) {
-		return nil, fmt.Errorf("it is for %s, and the image is to be for %s", platformName(b.Config.Platform), platformName(platform))
+		return nil, fmt.Errorf("it is for %s, and %s was asked for", platformName(b.Config.Platform), platformName(platform))
 	}
 	if n := len(manifest.Layers); n != len(b.Config.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(b.Config.RootFS.DiffIDs))
@@ -178,7 +178,7 @@ func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, pla
 			return desc, manifest, nil, fmt.Errorf("index: %w", err)
 		}
 		if platform.OS == "" && len(index.Manifests) > 1 {
-			return desc, manifest, nil, errors.New("it is for several platforms, and nothing says for which the image is to be")
+			return desc, manifest, nil, errors.New("it is for several platforms, and none was asked for")
 		}
 		if depth == maxBaseIndexes {
 			return desc, manifest, nil, errors.New("too many indexes in indexes")
