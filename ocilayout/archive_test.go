@@ -45,6 +45,13 @@ func stream(t *testing.T, image Image, names []Name, form Form, o Options) ([]by
 	if err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(t.TempDir(), "archive")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := verifyMade(file, form != FormOCI); err != nil {
+		t.Error(err)
+	}
 	if a.Size != int64(b.Len()) || progress != a.Size {
 		t.Errorf("an archive of %d bytes says %d, and progress %d", b.Len(), a.Size, progress)
 	}

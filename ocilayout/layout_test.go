@@ -237,7 +237,10 @@ func TestPublishKeeps(t *testing.T) {
 		if err := os.WriteFile(indexPath(dir), []byte(spoiled), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		two := write(t, dir, sampleImage(t, 2), Name{Tag: "v1"})
+		two, err := writeErr(t.Context(), dir, sampleImage(t, 2), Options{}, Name{Tag: "v1"})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, b := range old {
 			if _, err := os.Stat(filepath.Join(dir, blobs, b)); err != nil {
 				t.Errorf("%s: %v", name, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -25,7 +26,7 @@ func TestStickyTransfer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, dir, Image{Layers: layers}, Name{Tag: "v1"})
+		write(t, dir, Image{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}, Name{Tag: "v1"})
 		p, err := ReadPrevious(t.Context(), dir, "v1")
 		if err != nil {
 			t.Fatal(err)
