@@ -119,6 +119,14 @@ func (b *baseImage) without(parts []rootfs.Part, say *speaker) ([]rootfs.Part, e
 	return rest, err
 }
 
+// held is what the base image has of the store.
+func (b *baseImage) held() []ocilayout.Held {
+	if b == nil {
+		return nil
+	}
+	return b.tree.Held()
+}
+
 // under makes an image begin with the base image.
 func (b *baseImage) under(image *ocilayout.Image, base *rootfs.BaseFiles) {
 	if b == nil {

@@ -258,7 +258,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	if err := writeDocuments(docs, all.closure, image, desc, manifest); err != nil {
+	if err := writeDocuments(docs, all.closure, all.under, image, desc, manifest); err != nil {
 		return err
 	}
 	if out.attach != nil {

@@ -136,7 +136,7 @@ func (f *sbomFlags) documents(d destination) ([]*document, error) {
 }
 
 // writeDocuments makes the documents of an image that has been built, and files that are not visible yet.
-func writeDocuments(docs []*document, closure *profile.Closure, image ocilayout.Image, desc ispec.Descriptor, manifest []byte) error {
+func writeDocuments(docs []*document, closure *profile.Closure, under *baseImage, image ocilayout.Image, desc ispec.Descriptor, manifest []byte) error {
 	if len(docs) == 0 {
 		return nil
 	}
@@ -145,6 +145,9 @@ func writeDocuments(docs []*document, closure *profile.Closure, image ocilayout.
 		return fmt.Errorf("manifest: %w", err)
 	}
 	of := sbom.Image{Digest: desc.Digest.String(), Created: image.Created, Layers: make(map[profile.Path]string)}
+	for _, h := range under.held() {
+		of.Layers[profile.Path(profile.StoreDir+"/"+h.Name)] = m.Layers[h.Layer].Digest.String()
+	}
 	below := len(m.Layers) - len(image.Layers) // those of a base image
 	for i, l := range image.Layers {
 		for _, p := range l.Parts {

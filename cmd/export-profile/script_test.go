@@ -22,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/export-profile/export-profile/ocilayout/verify"
+	"github.com/export-profile/export-profile/profile/sbom/sbomtest"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 //	damage FILE OFFSET         change one byte of a file
 //	cut FILE SIZE              leave its first bytes
 //	litter DIR                 fail if there is anything that a run should have cleaned up
+//	sbom FORMAT FILE…          fail if documents are not what the published schema says
 //	only DIR NAME…             fail if there is anything but these in a directory
 //
 // and the variables GOLDEN (the golden closure's export stream), REGISTRATION, PROFILE (its profile) and HELLO (a program in it).
@@ -73,6 +75,7 @@ func TestScript(t *testing.T) {
 			"cut":      cut,
 			"litter":   litter,
 			"only":     only,
+			"sbom":     validateSBOM,
 		},
 	})
 }
@@ -93,6 +96,20 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit status %d; want %d", got, want)
+	}
+}
+
+func validateSBOM(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] sbom FORMAT FILE…")
+	}
+	for _, name := range args[1:] {
+		err := sbomtest.Validate(args[0], []byte(ts.ReadFile(name)))
+		if neg && err == nil {
+			ts.Fatalf("%s is a document of %s", name, args[0])
+		} else if !neg && err != nil {
+			ts.Fatalf("%s: %v", name, err)
+		}
 	}
 }
 
