@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -48,7 +49,9 @@ const (
 	newName = "new"
 )
 
-// cacheTag is what https://bford.info/cachedir/ asks for.
+// CacheTag is the name of the file that https://bford.info/cachedir/ asks for.
+const CacheTag = "CACHEDIR.TAG"
+
 const cacheTag = `Signature: 8a477f597d28d172789f06886806bc55
 # This directory has what export-profile need not do again. It can be deleted at any time.
 `
@@ -65,12 +68,27 @@ func OpenCache(dir string) (*Cache, error) {
 		return nil, fmt.Errorf("open cache %q: %w", dir, err)
 	}
 	c := &Cache{dir: filepath.Join(path, cacheName), compress: linkedVersion()}
-	tag := filepath.Join(path, "CACHEDIR.TAG")
+	tag := filepath.Join(path, CacheTag)
 	if _, err := os.Lstat(tag); errors.Is(err, fs.ErrNotExist) {
 		_ = os.WriteFile(tag, []byte(cacheTag), 0o644)
 	}
 	_ = rootfs.CleanStaging(c.dir, newName, nil)
 	return c, nil
+}
+
+// FindCache opens the cache in a directory that exists, for [Cache.Usage] and [Cache.Prune]. It writes nothing there.
+func FindCache(dir string) (*Cache, error) {
+	path, err := filepath.Abs(dir)
+	if err == nil {
+		var fi os.FileInfo
+		if fi, err = os.Stat(path); err == nil && !fi.IsDir() {
+			err = syscall.ENOTDIR
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open cache %q: %w", dir, err)
+	}
+	return &Cache{dir: filepath.Join(path, cacheName), compress: linkedVersion()}, nil
 }
 
 // linkedVersion is the version of the compressors' module that this program was linked with,

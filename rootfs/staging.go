@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,14 +55,21 @@ func (s *Staging) Unlock() error { return s.lock.Close() }
 
 // CleanStaging removes what killed runs left of staging directories of this parent and name.
 // For each it first calls recover, if not nil, with the directory's path,
-// which is locked meanwhile.
+// which is locked meanwhile. In a directory where anybody may make one, such as /tmp, those of other users are left alone.
 func CleanStaging(parent, name string, recover func(dir string) error) error {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
 		return err
 	}
+	var anybody bool
+	if fi, err := os.Stat(parent); err == nil {
+		anybody = fi.Mode()&fs.ModeSticky != 0
+	}
 	for _, e := range entries {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), stagingPrefix(name)) {
+			continue
+		}
+		if fi, err := e.Info(); anybody && (err != nil || int(fi.Sys().(*syscall.Stat_t).Uid) != os.Geteuid()) {
 			continue
 		}
 		dir := filepath.Join(parent, e.Name())

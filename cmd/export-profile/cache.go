@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,10 +22,13 @@ import (
 //	narinfo   what servers have said of them (profile/binarycache)
 //	layers-1  layers (ocilayout.Cache)
 //
-// Large temporary files lie beside it, since $TMPDIR is often memory.
+// Large temporary files lie beside it, since $TMPDIR is often memory; see cachePlace.
 type cacheFlags struct {
 	cache   []string
 	noCache bool
+
+	onlySpools bool // the command has no use for it but for large temporary files
+	placed     *cachePlace
 
 	shares bool // the command can share a cache with other machines
 	// What other machines know of store objects, if so; see rootfs.Facts.
@@ -39,8 +43,15 @@ func (c *cacheFlags) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.noCache, "no-cache", false, "neither use nor fill the cache")
 }
 
-// check refuses what has more than one place, or a place that the command has no use for.
+// check refuses what has more than one place, or a place that the command has no use for or that is not safe.
 func (c *cacheFlags) check(shares bool) error {
+	if err := c.checkWords(shares); err != nil {
+		return err
+	}
+	return c.refusal()
+}
+
+func (c *cacheFlags) checkWords(shares bool) error {
 	dirs, shared := 0, 0
 	for _, word := range c.cache {
 		if strings.HasPrefix(word, sharedPrefix) {
@@ -71,27 +82,31 @@ func (c *cacheFlags) sharedCache() string {
 	return ""
 }
 
-func (c *cacheFlags) cacheDir() string {
-	for _, word := range c.cache {
-		if word != "" && !strings.HasPrefix(word, sharedPrefix) {
-			return word
-		}
-	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "export-profile")
-	}
-	return os.TempDir()
-}
+const (
+	factsName   = "facts"
+	narInfoName = "narinfo"
+)
 
-func (c *cacheFlags) factsDir() string   { return filepath.Join(c.cacheDir(), "facts") }
-func (c *cacheFlags) narInfoDir() string { return filepath.Join(c.cacheDir(), "narinfo") }
+// cacheDir is where things are remembered, or "".
+func (c *cacheFlags) cacheDir() string { return c.place().cache }
+
+// spoolDir is where large temporary files lie.
+func (c *cacheFlags) spoolDir() string { return c.place().spool }
+
+// narInfoDir is "" if nothing is remembered.
+func (c *cacheFlags) narInfoDir() string {
+	if c.noCache || c.cacheDir() == "" {
+		return ""
+	}
+	return filepath.Join(c.cacheDir(), narInfoName)
+}
 
 // facts are what is remembered of store objects, or nil.
 func (c *cacheFlags) facts() *rootfs.Facts {
-	if c.noCache {
+	if c.noCache || c.cacheDir() == "" {
 		return nil
 	}
-	return &rootfs.Facts{Dir: c.factsDir(), Ask: c.ask, Tell: c.tell}
+	return &rootfs.Facts{Dir: filepath.Join(c.cacheDir(), factsName), Ask: c.ask, Tell: c.tell}
 }
 
 // layers is the cache of layers, or nil: without one, a run is slower and nothing else.
@@ -99,7 +114,15 @@ func (c *cacheFlags) layers(say *speaker) *ocilayout.Cache {
 	if c.noCache {
 		return nil
 	}
-	cache, err := ocilayout.OpenCache(c.cacheDir())
+	err := c.place().lacks
+	if errors.Is(err, errNoCacheDir) {
+		say.debugf("there is no cache: %v", err)
+		return nil
+	}
+	var cache *ocilayout.Cache
+	if err == nil {
+		cache, err = ocilayout.OpenCache(c.cacheDir())
+	}
 	if err != nil {
 		say.notef("without a cache, this takes longer: %v", err)
 		return nil
@@ -114,7 +137,7 @@ const (
 
 // trim removes once a day what nobody has used for long. Layers do so by themselves.
 func (c *cacheFlags) trim(say *speaker) {
-	if c.noCache {
+	if c.noCache || c.cacheDir() == "" {
 		return
 	}
 	mark := filepath.Join(c.cacheDir(), "trimmed")
@@ -124,7 +147,7 @@ func (c *cacheFlags) trim(say *speaker) {
 	if os.WriteFile(mark, nil, 0o644) != nil || os.Chtimes(mark, time.Time{}, time.Now()) != nil {
 		return // nothing was kept, either
 	}
-	for _, dir := range []string{c.factsDir(), c.narInfoDir()} {
+	for _, dir := range []string{filepath.Join(c.cacheDir(), factsName), c.narInfoDir()} {
 		if _, err := rootfs.RemoveUnused(dir, keepUnused); err != nil {
 			say.debugf("trim cache: %v", err)
 		}
@@ -156,7 +179,7 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.all, "all", false, "prune everything")
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		if err := o.check(false); err != nil {
+		if err := o.checkWords(false); err != nil {
 			return err
 		}
 		switch {
@@ -239,11 +262,18 @@ func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
 }
 
 // report does something to each part of the cache and prints what that says.
+// Nothing is written but what that does, and a directory that is no cache is left alone.
 func (o *cacheOptions) report(t terminal, heading string,
 	layers func(*ocilayout.Cache) (ocilayout.Usage, error), files func(dir string) (rootfs.Kept, error)) error {
-	u := cacheUsage{Directory: o.cacheDir()}
-	if exists(u.Directory) { // looking should not make one
-		cache, err := ocilayout.OpenCache(u.Directory)
+	u := cacheUsage{Directory: o.wantedDir()}
+	if u.Directory == "" {
+		return withHint(fmt.Errorf("find cache: %w", errNoCacheDir), "name it with --cache DIR")
+	}
+	if exists(u.Directory) {
+		if err := isCache(u.Directory, o.namedDir() != ""); err != nil {
+			return err
+		}
+		cache, err := ocilayout.FindCache(u.Directory)
 		if err != nil {
 			return err
 		}
@@ -253,8 +283,8 @@ func (o *cacheOptions) report(t terminal, heading string,
 		}
 		u.setLayers(l)
 	}
-	for dir, into := range map[string]*kept{o.factsDir(): &u.Facts, o.narInfoDir(): &u.NarInfo} {
-		k, err := files(dir)
+	for name, into := range map[string]*kept{factsName: &u.Facts, narInfoName: &u.NarInfo} {
+		k, err := files(filepath.Join(u.Directory, name))
 		if err != nil {
 			return err
 		}

@@ -50,6 +50,9 @@ func (s *selection) image() (word string, ok bool, err error) {
 
 // open reads manifest and config of a finished image. The caller closes what it is in.
 func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Base, io.Closer, error) {
+	if err := cache.refusal(); err != nil {
+		return nil, nil, err
+	}
 	in := cache.opener(say, stdin, &f.registryFlags)
 	image, err := in.readFinished(ctx, f.platform, word)
 	if err != nil {

@@ -225,7 +225,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	}
 
 	writing := say.progressSending("writing", all.closure.Size(), &o.sent)
-	out, err := dest.open(ctx, outlet{o.stdout, o.json, o.cacheDir(), &o.registryFlags}, say, ocilayout.Options{
+	out, err := dest.open(ctx, outlet{o.stdout, o.json, o.spoolDir(), &o.registryFlags}, say, ocilayout.Options{
 		Progress:    writing.add,
 		Sync:        o.sync,
 		Cache:       cache,

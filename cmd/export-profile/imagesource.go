@@ -83,7 +83,7 @@ type sourceOpener struct {
 
 // opener spools into the cache.
 func (c *cacheFlags) opener(say *speaker, stdin io.Reader, r *registryFlags) *sourceOpener {
-	return &sourceOpener{say: say, stdin: stdin, spool: c.cacheDir(), most: maxArchive, registry: r}
+	return &sourceOpener{say: say, stdin: stdin, spool: c.spoolDir(), most: maxArchive, registry: r}
 }
 
 // maxArchive is how much of a stream or of a compressed archive is put into a file.

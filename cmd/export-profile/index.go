@@ -41,6 +41,7 @@ type indexOptions struct {
 
 func setupIndex(fs *pflag.FlagSet) runFunc {
 	o := &indexOptions{}
+	o.onlySpools = true
 	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; repeatable")
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the index with `KEY=VALUE`; repeatable")
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the index's digest to `FILE`, too")
@@ -100,7 +101,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		}
 		stored = append(stored, found)
 	}
-	out, err := dest.open(ctx, outlet{t.out, o.json, o.cacheDir(), &o.registryFlags}, say, ocilayout.Options{Sync: o.sync})
+	out, err := dest.open(ctx, outlet{t.out, o.json, o.spoolDir(), &o.registryFlags}, say, ocilayout.Options{Sync: o.sync})
 	if err != nil {
 		return err
 	}

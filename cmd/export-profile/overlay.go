@@ -84,7 +84,7 @@ func (f *overlayFlags) apply(ctx context.Context, t terminal, say *speaker, cach
 	if t.in != nil {
 		o.Stdin = t.in
 	}
-	o.SpoolDir = cache.cacheDir()
+	o.SpoolDir = cache.spoolDir()
 	o.Decompress = decompressBy
 	top, err := overlay.Apply(ctx, parts, view, o)
 	if errors.Is(err, overlay.ErrStoreObject) {

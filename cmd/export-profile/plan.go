@@ -58,7 +58,7 @@ func (o *planOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	known := exists(o.cacheDir()) // before something is remembered there
+	known := exists(o.wantedDir()) // before something is remembered there
 	all, err := o.assemble(ctx, t, say, ispec.Platform{})
 	if err != nil {
 		return err

@@ -45,7 +45,6 @@ func (o *sources) flags(fs *pflag.FlagSet) {
 func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cacheFlags) (profile.Store, error) {
 	options := source.Options{
 		Stdin:      t.in,
-		SpoolDir:   cache.cacheDir(),
 		References: o.references,
 		Verify:     o.verify,
 		Proxy:      http.ProxyFromEnvironment,
@@ -58,9 +57,6 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 					"--from -: standard input is a terminal")
 			}
 		}
-	}
-	if !cache.noCache {
-		options.NarInfoDir = cache.narInfoDir()
 	}
 	var err error
 	if options.Keys, err = o.keys(); err != nil {
@@ -81,6 +77,7 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 			}
 		}
 	}
+	options.SpoolDir, options.NarInfoDir = cache.spoolDir(), cache.narInfoDir()
 	reading := say.progress("reading", 0)
 	options.Progress = reading.add
 	store, err := source.Open(ctx, o.from, options)

@@ -46,6 +46,7 @@ type verifyOptions struct {
 
 func setupVerify(flags *pflag.FlagSet) runFunc {
 	o := &verifyOptions{}
+	o.onlySpools = true
 	flags.StringVar(&o.maxLayer, "max-layer", "", "let a layer have at most `SIZE` bytes once decompressed, as in 500MB or 2GiB (default 64GiB)")
 	flags.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	o.registryFlags.reading(flags)
