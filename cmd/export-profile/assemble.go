@@ -35,7 +35,7 @@ func (s *selection) flags(fs *pflag.FlagSet) {
 // find opens the source, resolves the profiles and finds their closure. No file is read.
 // The caller closes the store.
 func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *profile.Closure, _ profile.Store, err error) {
-	if err := s.cacheFlags.check(s.shares); err != nil {
+	if err := s.cacheFlags.check(); err != nil {
 		return nil, nil, err
 	}
 	if image, ok, err := s.image(); err != nil {

@@ -157,6 +157,16 @@ func (b *baseImage) layers() int {
 	return len(b.image.Layers)
 }
 
+// blobs are the base image's layers.
+func (b *baseImage) blobs() (all []ispec.Descriptor) {
+	if b != nil {
+		for _, l := range b.image.Layers {
+			all = append(all, l.Descriptor)
+		}
+	}
+	return all
+}
+
 // overPrevious is what an image over the base image can take over of a previous one.
 func (b *baseImage) overPrevious(p *ocilayout.Previous) *ocilayout.Previous {
 	if b == nil {

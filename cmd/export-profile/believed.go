@@ -12,7 +12,7 @@ import (
 // what a trusted key has signed, where there is one, or what was read. Where neither is asked for,
 // all of it is, since a machine without a cache can update an image at the cost of what changed only so; and it is said.
 // Without a layer that is not, other layers may be kept, so that this goes on until all are believed.
-func (f *layerFlags) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.Previous, o ocilayout.StickyOptions) (
+func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.Previous) (
 	layers []ocilayout.Layer, report ocilayout.Report, err error) {
 	wanted := make(map[string]string, len(parts))
 	for _, p := range parts {
@@ -20,7 +20,7 @@ func (f *layerFlags) planBelieved(ctx context.Context, say *speaker, parts []roo
 	}
 	believed, doubted := make(map[claimed]bool), 0
 	for {
-		if layers, report, err = ocilayout.PlanSticky(parts, previous, o); err != nil {
+		if layers, report, err = ocilayout.PlanSticky(parts, previous, o.StickyOptions); err != nil {
 			return nil, report, err
 		}
 		var kept []*ocilayout.Kept
@@ -29,7 +29,7 @@ func (f *layerFlags) planBelieved(ctx context.Context, say *speaker, parts []roo
 				kept = append(kept, l.Kept)
 			}
 		}
-		doubts, err := f.doubts(ctx, say, kept, wanted)
+		doubts, err := o.doubts(ctx, say, kept, wanted)
 		if err != nil {
 			return nil, report, err
 		}
@@ -49,9 +49,9 @@ func (f *layerFlags) planBelieved(ctx context.Context, say *speaker, parts []roo
 		previous = previous.Drop(func(k *ocilayout.Kept) bool { return bad[k] })
 	}
 	switch {
-	case doubted > 0 && f.verifyPrevious:
+	case doubted > 0 && o.verifyPrevious:
 		say.notef("of the previous image %s not kept: not what the image says (--debug says why)", layersAre(doubted))
-	case f.registered != nil && f.vouch == nil && !f.verifyPrevious && len(believed) > 0:
+	case o.registered != nil && o.vouch == nil && !o.verifyPrevious && len(believed) > 0:
 		say.notef("%s taken at the word of the previous image; --verify-previous reads them", layersAre(len(believed)))
 	case doubted > 0:
 		say.notef("of the previous image %s not kept: no trusted key has signed what they hold; --verify-previous reads them", layersAre(doubted))
@@ -67,18 +67,18 @@ func claimedBy(k *ocilayout.Kept) claimed {
 }
 
 // doubts are reasons not to keep layers of the previous image, or nil if it is simply believed.
-func (f *layerFlags) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Kept, wanted map[string]string) ([]error, error) {
+func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Kept, wanted map[string]string) ([]error, error) {
 	if len(kept) == 0 {
 		return nil, nil
 	}
 	var doubts []error
-	if f.vouch != nil && f.registered != nil {
+	if o.vouch != nil && o.registered != nil {
 		var err error
-		if doubts, err = f.vouch(ctx, kept, wanted); err != nil {
+		if doubts, err = o.vouch(ctx, kept, wanted); err != nil {
 			return nil, err
 		}
 	}
-	if !f.verifyPrevious {
+	if !o.verifyPrevious {
 		return doubts, nil
 	}
 	// What is signed need not be read.

@@ -30,7 +30,7 @@ type cacheFlags struct {
 	onlySpools bool // the command has no use for it but for large temporary files
 	placed     *cachePlace
 
-	shares bool // the command can share a cache with other machines
+	shares bool // a flag can name a cache that other machines share
 	// What other machines know of store objects, if so; see rootfs.Facts.
 	ask  func(name string) []byte
 	tell func(name string, fact []byte)
@@ -44,14 +44,14 @@ func (c *cacheFlags) flags(fs *pflag.FlagSet) {
 }
 
 // check refuses what has more than one place, or a place that the command has no use for or that is not safe.
-func (c *cacheFlags) check(shares bool) error {
-	if err := c.checkWords(shares); err != nil {
+func (c *cacheFlags) check() error {
+	if err := c.checkWords(); err != nil {
 		return err
 	}
 	return c.refusal()
 }
 
-func (c *cacheFlags) checkWords(shares bool) error {
+func (c *cacheFlags) checkWords() error {
 	dirs, shared := 0, 0
 	for _, word := range c.cache {
 		if strings.HasPrefix(word, sharedPrefix) {
@@ -61,8 +61,8 @@ func (c *cacheFlags) checkWords(shares bool) error {
 		}
 	}
 	switch {
-	case shared > 0 && !shares:
-		return usagef("", "--cache docker://…: only image shares its cache, when it makes layers")
+	case shared > 0 && !c.shares:
+		return usagef("", "--cache docker://…: only image shares its cache, when it makes layers, and plan looks there")
 	case shared > 0 && c.noCache:
 		return usagef("", "--cache docker://… is a cache, and --no-cache uses none")
 	case dirs > 1 || shared > 1:
@@ -179,7 +179,7 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.all, "all", false, "prune everything")
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		if err := o.checkWords(false); err != nil {
+		if err := o.checkWords(); err != nil {
 			return err
 		}
 		switch {

@@ -19,6 +19,7 @@ const checkHelp = `examples:
   export-profile check
   export-profile check --profile ./result --user app:1000 --entrypoint hello
   export-profile check --from hello.export --add etc:/etc/hello --json
+  export-profile check --file web.yaml
   export-profile check oci:hello:v1
   export-profile check docker://registry.example.com/team/hello:v1
 
@@ -48,21 +49,28 @@ func (c *checkFlags) at() (time.Time, error) {
 }
 
 type checkOptions struct {
-	imageOptions
+	imageConfig
+	registryFlags
+	checkFlags
+	documentFlag
+	saying
 }
 
 func setupCheck(fs *pflag.FlagSet) runFunc {
 	o := &checkOptions{}
 	o.assembly.flags(fs)
 	o.config.flags(fs)
-	o.under.flags(fs, &o.registryFlags)
-	o.registryFlags.reading(fs)
-	fs.StringVar(&o.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
+	o.platformFlags(fs, &o.registryFlags)
+	o.registryFlags.flags(fs)
 	o.checkFlags.flags(fs)
+	o.documentFlag.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		switch len(args) {
 		case 0:
+			if _, err := o.documentFlag.read(fs, t.in, &o.cacheFlags); err != nil {
+				return err
+			}
 			return o.run(ctx, t)
 		case 1:
 			if other := changedBesides(fs, "cache", "no-cache", "platform", "check-time", "tls-verify", "registry-ca", "json", "quiet", "debug"); other != "" {

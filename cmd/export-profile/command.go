@@ -30,7 +30,7 @@ func commands() []command {
 		{"index", "[flags] DEST IMAGE…", "join images for several platforms into one", indexHelp, setupIndex},
 		{"closure", "[flags]", "list what a profile needs, with sizes", closureHelp, setupClosure},
 		{"why", "[flags] [FROM] TO", "show what brings something into a closure", whyHelp, setupWhy},
-		{"plan", "[flags]", "show what image would do, layer by layer", planHelp, setupPlan},
+		{"plan", "[flags] [DEST]", "show what image would do, layer by layer", planHelp, setupPlan},
 		{"check", "[flags] [IMAGE]", "find out what would not start in an image", checkHelp, setupCheck},
 		{"ls", "[flags] [PATH…]", "list what is in an image, with sizes", lsHelp, setupLs},
 		{"diff", "[flags] A B", "show what is different between two images or profiles", diffHelp, setupDiff},

@@ -13,6 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
 // destination is where an image goes and what it is called there. Each kind has a type, in a file of its own.
@@ -47,6 +48,7 @@ type outlet struct {
 	json     bool      // the result does
 	temp     string    // a directory for large temporary files
 	registry *registryFlags
+	mount    *registry.Reference // a repository of the same registry that may have blobs, or nil
 }
 
 // output is an image that is being written.

@@ -44,28 +44,36 @@ const (
 	destinationKey = "destination"
 )
 
-// fileFlags are those that read and write documents.
+// documentFlag is of commands that take a document: image, and those that look at the image that it would make.
+type documentFlag struct{ file string }
+
+func (f *documentFlag) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&f.file, "file", "", "take flags and the destination from `FILE`, JSON or YAML, or - for standard input, as image does; flags override it")
+}
+
+// fileFlags also write documents.
 type fileFlags struct {
-	file        string
+	documentFlag
 	printFile   bool
 	printSchema bool
 }
 
 func (f *fileFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.file, "file", "", "take flags and the destination from `FILE`, JSON or YAML, or - for standard input; flags override it")
+	f.documentFlag.flags(fs)
 	fs.BoolVar(&f.printFile, "print-file", false, "print such a file of the flags, and make no image")
 	fs.BoolVar(&f.printSchema, "print-schema", false, "print the JSON schema of such a file, and make no image")
 }
 
-// read applies the document to the flags and returns the arguments.
-func (f *fileFlags) read(fs *pflag.FlagSet, in io.Reader, args []string) ([]string, error) {
+// read applies the document to a command's flags. All of it is checked as image does, and what other commands
+// have no flag for, as that is nothing they show, is left out; so is a shared cache where a command has no use for one.
+func (f *documentFlag) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (destination string, err error) {
 	if f.file == "" {
-		return args, nil
+		return "", nil
 	}
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, fmt.Errorf("read image file: %w", err)
+			return "", fmt.Errorf("read image file: %w", err)
 		}
 		defer file.Close()
 		in = file
@@ -75,17 +83,32 @@ func (f *fileFlags) read(fs *pflag.FlagSet, in io.Reader, args []string) ([]stri
 		err = fmt.Errorf("it has more than %d bytes", maxDocument)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read image file %q: %w", f.file, err)
+		return "", fmt.Errorf("read image file %q: %w", f.file, err)
 	}
-	destination, err := applyDocument(fs, b)
-	if err != nil {
-		return nil, &usageError{msg: fmt.Sprintf("image file %q: %v", f.file, err),
+	given := fs.Changed("cache")
+	if destination, err = applyDocument(imageFlagsOver(fs), b); err != nil {
+		return "", &usageError{msg: fmt.Sprintf("image file %q: %v", f.file, err),
 			hint: "`export-profile image --print-schema` prints what can be in it"}
 	}
-	if len(args) == 0 && destination != "" {
-		args = []string{destination}
+	if !given && !c.shares {
+		c.cache = slices.DeleteFunc(c.cache, func(word string) bool { return strings.HasPrefix(word, sharedPrefix) })
 	}
-	return args, nil
+	return destination, nil
+}
+
+// imageFlagsOver are the flags of image; those that a command has, too, are the command's.
+func imageFlagsOver(own *pflag.FlagSet) *pflag.FlagSet {
+	image := pflag.NewFlagSet("image", pflag.ContinueOnError)
+	all := pflag.NewFlagSet("image", pflag.ContinueOnError)
+	setupImage(image)
+	image.SortFlags, all.SortFlags = false, false // as in help, the first is meant rather than another
+	image.VisitAll(func(f *pflag.Flag) {
+		if mine := own.Lookup(f.Name); mine != nil {
+			f = mine
+		}
+		all.AddFlag(f)
+	})
+	return all
 }
 
 // applyDocument sets the flags that the command line has not set. All that is wrong is told at once.

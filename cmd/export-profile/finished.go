@@ -23,7 +23,7 @@ type imageFlags struct {
 
 func (f *imageFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.platform, "platform", "", "look at what an image for several platforms has for `OS/ARCH[/VARIANT]`")
-	f.registryFlags.reading(fs)
+	f.registryFlags.flags(fs)
 }
 
 func isImage(word string) bool {

@@ -47,7 +47,7 @@ func setupIndex(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.digestFile, "digest-file", "", "write the index's digest to `FILE`, too")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
-	o.registryFlags.flags(fs)
+	o.registryFlags.pushing(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) < 2 {
@@ -60,7 +60,7 @@ func setupIndex(fs *pflag.FlagSet) runFunc {
 const indexExample = "as in export-profile index oci:hello:v1 oci:hello:v1-amd64 oci:hello:v1-arm64"
 
 func (o *indexOptions) run(ctx context.Context, t terminal, word string, images []string) (err error) {
-	if err := o.cacheFlags.check(false); err != nil {
+	if err := o.cacheFlags.check(); err != nil {
 		return err
 	}
 	say := o.speaker(t)
@@ -73,7 +73,8 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		return usagef("as in export-profile index oci-archive:hello.tar oci:amd64 oci:arm64",
 			"index %q: docker-archive: has no form for an image of several platforms", word)
 	}
-	if err := o.registryFlags.check(dest); err != nil {
+	mount, err := o.registryFlags.mount(dest)
+	if err != nil {
 		return err
 	}
 	if err := distinct(resultFile{word, dest.place().file()}, resultFile{"--digest-file " + o.digestFile, o.digestFile}); err != nil {
@@ -101,7 +102,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		}
 		stored = append(stored, found)
 	}
-	out, err := dest.open(ctx, outlet{t.out, o.json, o.spoolDir(), &o.registryFlags}, say, ocilayout.Options{Sync: o.sync})
+	out, err := dest.open(ctx, outlet{t.out, o.json, o.spoolDir(), &o.registryFlags, mount}, say, ocilayout.Options{Sync: o.sync})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
@@ -23,8 +24,14 @@ type layerFlags struct {
 	maxWaste   int
 	// verifyPrevious reads the layers that are kept.
 	verifyPrevious bool
+}
 
-	registered *registry.Reference // what previous names, if it is in a registry
+// layering is what the flags say, once they have been read.
+type layering struct {
+	ocilayout.StickyOptions
+	previous       string
+	registered     *registry.Reference // what previous names, if it is in a registry
+	verifyPrevious bool
 	// vouch, if not nil, says of layers of an image in a registry why nobody who is trusted has signed what they hold.
 	vouch func(context.Context, []*ocilayout.Kept, map[string]string) ([]error, error)
 }
@@ -40,7 +47,8 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 }
 
 // options reads what the flags name.
-func (f *layerFlags) options() (o ocilayout.StickyOptions, err error) {
+func (f *layerFlags) options() (o layering, err error) {
+	o.previous, o.verifyPrevious = f.previous, f.verifyPrevious
 	o.MaxLayers, o.MaxWaste = f.maxLayers, f.maxWaste
 	switch {
 	case f.maxLayers < 0:
@@ -57,7 +65,7 @@ func (f *layerFlags) options() (o ocilayout.StickyOptions, err error) {
 		if err != nil {
 			return o, usagef("as in --previous docker://registry.example.com/team/hello:v1", "--previous: %v", err)
 		}
-		f.registered = &r
+		o.registered = &r
 	}
 	if o.Mode, err = ocilayout.ParseMode(f.layers); err != nil {
 		return o, usagef("as in --layers single", "--layers: %v", err)
@@ -87,14 +95,14 @@ type planned struct {
 }
 
 // plan divides what was assembled into layers. Nothing of it is read.
-func (f *layerFlags) plan(ctx context.Context, say *speaker, all *assembled, o ocilayout.StickyOptions, r *registryFlags) (p planned, err error) {
+func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *registryFlags) (p planned, err error) {
 	const more = "allow more with --max-layers, or leave the division to --layers auto"
 	o.BaseLayers = all.under.layers()
-	if f.previous == "" {
+	if o.previous == "" {
 		p.layers, err = ocilayout.Plan(all.top.Parts, o.PlanOptions)
 		return p, withHint(err, more)
 	}
-	p.previous, err = f.readPrevious(ctx, say, r)
+	p.previous, err = o.readPrevious(ctx, say, r)
 	switch {
 	case errors.Is(err, ocilayout.ErrForeign), errors.Is(err, fs.ErrNotExist): // as in the first run of a CI job
 		say.notef("all layers are new: %v", err)
@@ -104,7 +112,7 @@ func (f *layerFlags) plan(ctx context.Context, say *speaker, all *assembled, o o
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = f.planBelieved(ctx, say, all.top.Parts, all.under.overPrevious(p.previous), o)
+	p.layers, p.report, err = o.planBelieved(ctx, say, all.top.Parts, all.under.overPrevious(p.previous))
 	if cause := context.Cause(ctx); cause != nil {
 		return p, cause
 	}
@@ -114,16 +122,16 @@ func (f *layerFlags) plan(ctx context.Context, say *speaker, all *assembled, o o
 	return p, withHint(err, more)
 }
 
-func (f *layerFlags) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.Previous, error) {
-	if f.registered == nil {
-		dir, tag, _ := strings.Cut(strings.TrimPrefix(f.previous, "oci:"), ":")
+func (o layering) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.Previous, error) {
+	if o.registered == nil {
+		dir, tag, _ := strings.Cut(strings.TrimPrefix(o.previous, "oci:"), ":")
 		return ocilayout.ReadPrevious(ctx, dir, tag)
 	}
 	client, err := r.client(say)
 	if err != nil {
 		return nil, err
 	}
-	return client.ReadPrevious(ctx, *f.registered)
+	return client.ReadPrevious(ctx, *o.registered)
 }
 
 // changes are what is different for those who have the previous image.
@@ -144,13 +152,25 @@ func (p planned) compare(say *speaker, next *ocilayout.Previous) *changes {
 	if p.previous == nil {
 		return nil
 	}
-	c := &changes{
-		Digest: p.previous.Digest.String(),
-		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
-		Dead: p.report.Dead, Size: p.report.Size,
-	}
-	c.Fetch, c.Had = p.previous.Fetch(next)
-	say.notef("layers: %d kept, %d rebuilt, %d dropped, %d new; whoever has the previous image fetches %s and has %s; %s of %s are dead",
-		c.Kept, c.Rebuilt, c.Dropped, c.Added, humanBytes(c.Fetch), humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
+	c := p.changes(p.previous.Fetch(next))
+	say.notef("%s", c.words(humanBytes(c.Fetch)))
 	return c
 }
+
+// changes are those from the previous image, of which there is one.
+func (p planned) changes(fetch, had int64) *changes {
+	return &changes{
+		Digest: p.previous.Digest.String(),
+		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
+		Fetch: fetch, Had: had, Dead: p.report.Dead, Size: p.report.Size,
+	}
+}
+
+// words say so in a line; what is fetched may not be known yet.
+func (c *changes) words(fetched string) string {
+	return fmt.Sprintf("layers: %d kept, %d rebuilt, %d dropped, %d new; whoever has the previous image fetches %s and has %s; %s of %s are dead",
+		c.Kept, c.Rebuilt, c.Dropped, c.Added, fetched, humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
+}
+
+// has says whether the previous image, if there is one, has a blob.
+func (p planned) has(d ispec.Descriptor) bool { return p.previous != nil && p.previous.Has(d.Digest) }

@@ -18,15 +18,21 @@ const planHelp = `examples:
   export-profile plan
   export-profile plan --profile ./result --previous oci:hello:v1
   export-profile plan --from hello.export --layers-file layers --json
+  export-profile plan --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
+  export-profile plan --file web.yaml
 
 Shows what image would do, layer by layer, and builds nothing: what is in each, what of it the cache has,
-what a previous image has, and how much would have to be built.
+what a previous image has, and how much would have to be built and sent.
+
+How large a layer's blob is, is known if a cache, the previous image or the base image has it;
+of others nobody knows it until they are built, and what is said is how much goes into them.
+If DEST is in a registry, that is asked which blobs it has. Manifest and config, a few kilobytes, are not counted.
+A cache in a registry (--cache docker://…) is read, and nothing is added to it.
 `
 
 type planOptions struct {
-	assembly
-	layerFlags
-	registryFlags
+	planning
+	sharedCacheFlags
 	saying
 	compression string
 }
@@ -35,76 +41,141 @@ func setupPlan(fs *pflag.FlagSet) runFunc {
 	o := &planOptions{}
 	o.assembly.flags(fs)
 	fs.StringVar(&o.compression, "compression", "", "as image would compress layers: `none|gzip|zstd[:LEVEL]` (default gzip:2)")
-	o.under.flags(fs, &o.registryFlags)
-	o.layerFlags.flags(fs)
-	o.registryFlags.flags(fs)
+	o.planning.flags(fs)
+	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		if len(args) != 0 {
-			return usagef("as in export-profile plan --profile ./result", "plan: want no arguments, not %q", args)
+		if len(args) > 1 {
+			return usagef("as in export-profile plan docker://registry.example.com/team/hello:v1", "plan: want one destination at most, not %d", len(args))
 		}
-		return o.run(ctx, t)
+		destination, err := o.documentFlag.read(fs, t.in, &o.cacheFlags)
+		if err != nil {
+			return err
+		}
+		if len(args) == 1 {
+			destination = args[0]
+		}
+		return o.run(ctx, t, destination)
 	}
 }
 
-func (o *planOptions) run(ctx context.Context, t terminal) (err error) {
+func (o *planOptions) run(ctx context.Context, t terminal, word string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
-	layering, err := o.layerFlags.options()
-	if err != nil {
-		return err
-	}
 	z, err := parseCompression(o.compression)
 	if err != nil {
 		return err
 	}
+	to, err := plannedDestination(word)
+	if err != nil {
+		return err
+	}
+	sharing, err := o.settings(&o.cacheFlags)
+	if err != nil {
+		return err
+	}
 	known := exists(o.wantedDir()) // before something is remembered there
-	all, err := o.assemble(ctx, t, say, ispec.Platform{})
+	shared, err := sharing.open(ctx, &o.registryFlags, nil, say)
+	if err != nil {
+		return err
+	}
+	shared.serve(ctx, &o.cacheFlags)
+	all, plan, err := o.assemblePlanned(ctx, t, say, shared)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	plan, err := o.plan(ctx, say, all, layering, &o.registryFlags)
-	if err != nil {
-		return err
-	}
-	layers := layersOn(plan.layers, all.top.Layers)
 	var cache *ocilayout.Cache
 	if known { // looking should not make one
 		cache = o.cacheFlags.layers(say)
 	}
+	layers, err := shared.find(ctx, layersOn(plan.layers, all.top.Layers), z, cache)
+	if err != nil {
+		return err
+	}
 	p := newPlanResult(layers, cache.Known(layers, z))
+	had := plan.has
+	if to != nil {
+		p.Repository = to.image.Name()
+		if had, err = o.present(ctx, say, to, append(p.blobs(), all.under.blobs()...)); err != nil {
+			return err
+		}
+	}
+	p.Send, p.Had = p.transfer(all.under.blobs(), had)
+	if plan.previous != nil {
+		p.Previous = plan.changes(p.transfer(all.under.blobs(), plan.has))
+	}
 	if o.json {
 		return printJSON(t.out, p)
 	}
 	return p.print(t.out)
 }
 
+// plannedDestination is where an image would go if that is in a registry; for others nothing is sent.
+func plannedDestination(word string) (*pushDestination, error) {
+	if _, ok := tarDestination(word); ok {
+		return nil, usagef("leave it out, or plan an image", "plan: tar: is one file, without layers")
+	}
+	if word == "" {
+		return nil, nil
+	}
+	d, err := parseDestination(word, nil)
+	to, _ := d.(*pushDestination)
+	return to, err
+}
+
+// present asks a registry which blobs it has. One that cannot be asked has none, as far as anybody knows.
+func (o *planOptions) present(ctx context.Context, say *speaker, to *pushDestination, blobs []ispec.Descriptor) (func(ispec.Descriptor) bool, error) {
+	client, err := o.registryFlags.client(say)
+	if err != nil {
+		return nil, err
+	}
+	present, err := client.Present(ctx, to.image, blobs)
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
+	if err != nil {
+		say.notef("what %s has is not known: %v", to.image.Name(), err)
+	}
+	return func(d ispec.Descriptor) bool { return present[d.Digest] }, nil
+}
+
 // planResult is what the command prints.
 type planResult struct {
-	Layers    []plannedLayer `json:"layers"`
-	Size      int64          `json:"size"`            // of all that is visible, in bytes, not compressed
-	Build     int64          `json:"buildBytes"`      // of what no cache and no previous image has, not compressed
-	Repack    int64          `json:"recompressBytes"` // of what the cache has in another compression, not compressed
-	Cached    int64          `json:"cachedBlobBytes"`
-	Reused    int64          `json:"reusedBlobBytes"` // what whoever has the previous image has already
-	NewLayers int            `json:"newLayers"`
+	Layers     []plannedLayer `json:"layers"`
+	Size       int64          `json:"size"`            // of all that is visible, in bytes, not compressed
+	Build      int64          `json:"buildBytes"`      // of what no cache and no previous image has, not compressed
+	Repack     int64          `json:"recompressBytes"` // of what the cache has in another compression, not compressed
+	Cached     int64          `json:"cachedBlobBytes"`
+	Fetched    int64          `json:"fetchedBlobBytes"` // of what a cache of several machines has
+	Reused     int64          `json:"reusedBlobBytes"`  // what whoever has the previous image has already
+	NewLayers  int            `json:"newLayers"`
+	Repository string         `json:"repository,omitempty"` // where it would be sent
+	Send       int64          `json:"sendBytes"`            // of blobs that are known, which that, or whoever has the previous image, has not
+	Had        int64          `json:"hadBytes"`             // and has
+	Unknown    int            `json:"unknownLayers"`        // whose blobs are to be sent, too, and not known before they are built
+	Previous   *changes       `json:"previous,omitempty"`   // as image says it; of fetchBytes, what is known
 }
 
 type plannedLayer struct {
-	How    string   `json:"how"` // built, recompressed, cached or reused
+	How    string   `json:"how"` // built, recompressed, cached, fetched or reused
 	Size   int64    `json:"size"`
 	Blob   string   `json:"blob,omitempty"`
 	Bytes  int64    `json:"blobBytes,omitempty"`
 	Parts  []string `json:"parts"` // names of store objects, or base
 	Hidden []string `json:"hidden,omitempty"`
+
+	known ispec.Descriptor // its blob; without a digest if that is not known
 }
 
 func newPlanResult(layers []ocilayout.Layer, known []ocilayout.Known) planResult {
 	p := planResult{Layers: []plannedLayer{}}
 	for i, l := range layers {
 		k := known[i]
-		row := plannedLayer{How: k.How.String(), Size: l.Size(), Bytes: k.Blob.Size, Blob: k.Blob.Digest.String(), Hidden: l.Hidden, Parts: names(l.Parts)}
+		if k.How == ocilayout.Built && l.Shared != nil {
+			k.How, k.Blob = ocilayout.Fetched, l.Shared.Descriptor
+		}
+		row := plannedLayer{How: k.How.String(), Size: l.Size(), Bytes: k.Blob.Size, Blob: k.Blob.Digest.String(), Hidden: l.Hidden, Parts: names(l.Parts), known: k.Blob}
 		switch p.Size += row.Size; k.How {
 		case ocilayout.Built:
 			p.Build += row.Size
@@ -112,15 +183,46 @@ func newPlanResult(layers []ocilayout.Layer, known []ocilayout.Known) planResult
 			p.Repack += row.Size
 		case ocilayout.Cached:
 			p.Cached += row.Bytes
+		case ocilayout.Fetched:
+			p.Fetched += row.Bytes
 		case ocilayout.Reused:
 			p.Reused += row.Bytes
 		}
 		if k.How != ocilayout.Reused {
 			p.NewLayers++
 		}
+		if row.Blob == "" {
+			p.Unknown++
+		}
 		p.Layers = append(p.Layers, row)
 	}
 	return p
+}
+
+// blobs are those that are known.
+func (p planResult) blobs() (all []ispec.Descriptor) {
+	for _, l := range p.Layers {
+		if l.Blob != "" {
+			all = append(all, l.known)
+		}
+	}
+	return all
+}
+
+// transfer is how many bytes of known blobs, with those of a base image, are not there and are there.
+func (p planResult) transfer(base []ispec.Descriptor, there func(ispec.Descriptor) bool) (send, had int64) {
+	seen := make(map[string]bool)
+	for _, d := range append(p.blobs(), base...) {
+		switch {
+		case seen[string(d.Digest)]:
+		case there(d):
+			had += d.Size
+		default:
+			send += d.Size
+		}
+		seen[string(d.Digest)] = true
+	}
+	return send, had
 }
 
 func names(parts []rootfs.Part) []string {
@@ -136,13 +238,31 @@ func (p planResult) print(w io.Writer) error {
 	for i, l := range p.Layers {
 		fmt.Fprintf(&b, "%3d  %-12s %10s  %s\n", i+1, l.How, nixSize(l.Size), few(l.Parts))
 	}
-	fmt.Fprintf(&b, "%d layers, %s: %s to build, %s to compress again\n", len(p.Layers), nixSize(p.Size),
+	fmt.Fprintf(&b, "%s, %s: %s to build, %s to compress again\n", count(len(p.Layers), "layer"), nixSize(p.Size),
 		nixSize(p.Build), nixSize(p.Repack))
-	if p.Reused > 0 {
-		fmt.Fprintf(&b, "%s of blobs are those of the previous image; %d layers are new\n", nixSize(p.Reused), p.NewLayers)
+	switch {
+	case p.Repository != "":
+		fmt.Fprintf(&b, "to send to %s: %s; it has %s\n", p.Repository, p.withUnknown(p.Send), humanBytes(p.Had))
+	case p.Previous == nil:
+		fmt.Fprintf(&b, "to send where nothing of it is: %s\n", p.withUnknown(p.Send))
+	}
+	if p.Previous != nil {
+		fmt.Fprintf(&b, "%s\n", p.Previous.words(p.withUnknown(p.Previous.Fetch)))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// withUnknown is a number of bytes, and what else there is of which the number is not known.
+func (p planResult) withUnknown(n int64) string {
+	if p.Unknown == 0 {
+		return humanBytes(n)
+	}
+	what := fmt.Sprintf("%s of unknown size until built (of %s)", count(p.Unknown, "layer"), nixSize(p.Build+p.Repack))
+	if n == 0 {
+		return what
+	}
+	return humanBytes(n) + " and " + what
 }
 
 // few are the first names, without their hashes, and how many more there are.

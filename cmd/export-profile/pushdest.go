@@ -60,7 +60,7 @@ func (d *pushDestination) open(ctx context.Context, o outlet, say *speaker, l oc
 	if err != nil {
 		return nil, err
 	}
-	push, err := client.Push(ctx, d.image, o.registry.from)
+	push, err := client.Push(ctx, d.image, o.mount)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,13 +58,17 @@ func TestReadmeOutput(t *testing.T) {
 	}
 }
 
-// TestReadmeFlags: the README's table has the flags that there are, with the same arguments, and no others.
+// TestReadmeFlags: the README's table has the flags that there are, once, with the same arguments and commands, and no others.
 func TestReadmeFlags(t *testing.T) {
 	text, _ := readme(t)
-	documented := make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)(?: ([^`]*))?`").FindAllStringSubmatch(text, -1) {
-		documented[row[1]] = strings.ReplaceAll(row[2], `\|`, "|")
+	documented, of := make(map[string]string), make(map[string]string)
+	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)(?: ([^`]*))?`[^|]* \\| ([a-z, ]*) \\|").FindAllStringSubmatch(text, -1) {
+		if _, ok := of[row[1]]; ok {
+			t.Errorf("README has --%s twice", row[1])
+		}
+		documented[row[1]], of[row[1]] = strings.ReplaceAll(row[2], `\|`, "|"), row[3]
 	}
+	have := make(map[string][]string)
 	for _, c := range commands() {
 		fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
 		c.setup(fs)
@@ -72,17 +77,13 @@ func TestReadmeFlags(t *testing.T) {
 			if name, _ := pflag.UnquoteUsage(f); !ok || args != name {
 				t.Errorf("README has `--%s %s`; %s has `--%s %s`", f.Name, args, c.name, f.Name, name)
 			}
+			have[f.Name] = append(have[f.Name], c.name)
 		})
 	}
-	for name := range documented {
-		known := false
-		for _, c := range commands() {
-			fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-			c.setup(fs)
-			known = known || fs.Lookup(name) != nil
-		}
-		if !known {
-			t.Errorf("README has --%s, which no command has", name)
+	for name, commands := range of {
+		got, want := slices.Sorted(slices.Values(strings.Split(commands, ", "))), slices.Sorted(slices.Values(have[name]))
+		if !slices.Equal(got, want) {
+			t.Errorf("README has --%s of %q; it is of %q", name, got, want)
 		}
 	}
 }

@@ -20,18 +20,17 @@ type registryFlags struct {
 	registryCA string
 	mountFrom  string
 
-	from   *registry.Reference // what --mount-from names, or nil
-	sent   atomic.Int64        // bytes, for progress
+	sent   atomic.Int64 // bytes, for progress
 	shared *registry.Client
 }
 
-func (f *registryFlags) flags(fs *pflag.FlagSet) {
-	f.reading(fs)
+// pushing are the flags of commands that push.
+func (f *registryFlags) pushing(fs *pflag.FlagSet) {
+	f.flags(fs)
 	fs.StringVar(&f.mountFrom, "mount-from", "", "take blobs from `NAME`, another repository of the registry that is pushed to, if it has them")
 }
 
-// reading are the flags of commands that push nothing.
-func (f *registryFlags) reading(fs *pflag.FlagSet) {
+func (f *registryFlags) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "with =false, accept any certificate of a registry, and plain HTTP")
 	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries with a certificate of those in `FILE` (PEM), too; --ca-file is about the image")
 }
@@ -60,22 +59,21 @@ func (f *registryFlags) client(say *speaker) (*registry.Client, error) {
 	return f.shared, err
 }
 
-// check reads what the flags say for a destination before anything long is begun.
-func (f *registryFlags) check(d destination) error {
+// mount is what --mount-from names, or nil: a repository of the registry that is the destination.
+func (f *registryFlags) mount(d destination) (*registry.Reference, error) {
 	if f.mountFrom == "" {
-		return nil
+		return nil, nil
 	}
 	const example = "as in --mount-from registry.example.com/team/other docker://registry.example.com/team/hello"
 	r, err := registry.ParseReference(f.mountFrom)
 	if err != nil {
-		return usagef(example, "--mount-from: %v", err)
+		return nil, usagef(example, "--mount-from: %v", err)
 	}
 	to, ok := d.(*pushDestination)
 	if !ok || to.image.Registry != r.Registry {
-		return usagef(example, "--mount-from: the image does not go to %s", r.Registry)
+		return nil, usagef(example, "--mount-from: the image does not go to %s", r.Registry)
 	}
-	f.from = &r
-	return nil
+	return &r, nil
 }
 
 // authFiles are the files in which podman looks for logins, in its order; docker's is the last.

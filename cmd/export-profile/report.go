@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/cmd/export-profile/internal/report"
@@ -20,6 +19,7 @@ const reportHelp = `examples:
   export-profile report hello.html
   export-profile report --profile ./result --previous oci:hello:v1 hello.html
   export-profile report --check --from hello.export - > hello.html
+  export-profile report --check --file web.yaml web.html
 
 Writes one HTML file to look at in a browser, which needs no network: what is large, by package and by layer;
 what brings each package in, and what would leave without it; all store paths and layers;
@@ -28,9 +28,7 @@ It is of the image that image would make with the same flags, and builds nothing
 `
 
 type reportOptions struct {
-	assembly
-	layerFlags
-	registryFlags
+	planning
 	checkFlags
 	saying
 	check bool
@@ -39,9 +37,8 @@ type reportOptions struct {
 func setupReport(fs *pflag.FlagSet) runFunc {
 	o := &reportOptions{}
 	o.assembly.flags(fs)
-	o.under.flags(fs, &o.registryFlags)
-	o.layerFlags.flags(fs)
-	o.registryFlags.flags(fs)
+	o.config.flags(fs)
+	o.planning.flags(fs)
 	fs.BoolVar(&o.check, "check", false, "show what check finds, for which all files are read")
 	o.checkFlags.flags(fs)
 	o.saying.flags(fs)
@@ -50,6 +47,9 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 		if len(args) != 1 {
 			return usagef("as in export-profile report hello.html", "report: want one file, not %d", len(args))
 		}
+		if _, err := o.documentFlag.read(fs, t.in, &o.cacheFlags); err != nil {
+			return err
+		}
 		return o.run(ctx, t, args[0])
 	}
 }
@@ -57,19 +57,11 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
-	layering, err := o.layerFlags.options()
-	if err != nil {
-		return err
-	}
-	all, err := o.assemble(ctx, t, say, ispec.Platform{})
+	all, plan, err := o.assemblePlanned(ctx, t, say, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	plan, err := o.plan(ctx, say, all, layering, &o.registryFlags)
-	if err != nil {
-		return err
-	}
 	r := newReport(all, plan)
 	if o.check {
 		if r.Findings, err = o.findings(ctx, all, say); err != nil {
@@ -99,10 +91,12 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 
 // findings are what check finds in the image, errors first.
 func (o *reportOptions) findings(ctx context.Context, all *assembled, say *speaker) ([]report.Finding, error) {
-	image := ocilayout.Image{Platform: ispec.Platform{Architecture: all.arch}}
-	all.under.under(&image, all.base)
-	if o.user != "" {
-		image.Config.User = all.user.ID()
+	image, err := o.image()
+	if err == nil {
+		err = o.complete(&image, all, say)
+	}
+	if err != nil {
+		return nil, err
 	}
 	found, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, true)
 	if err != nil {

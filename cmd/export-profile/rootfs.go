@@ -122,7 +122,7 @@ func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, 
 	if err != nil {
 		return err
 	}
-	return writeTar(ctx, t, say, all, file, o.cacheDir(), none, false)
+	return writeTar(ctx, t, say, all, file, o.spoolDir(), none, false)
 }
 
 func (o *rootfsOptions) writeDir(ctx context.Context, say *speaker, all *assembled, dir string) error {

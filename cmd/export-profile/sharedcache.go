@@ -21,7 +21,8 @@ type sharedCacheFlags struct {
 	trusted []string
 }
 
-func (f *sharedCacheFlags) flags(fs *pflag.FlagSet) {
+func (f *sharedCacheFlags) flags(fs *pflag.FlagSet, c *cacheFlags) {
+	c.shares = true
 	fs.Lookup("cache").Usage = "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile), " +
 		"or share it with other machines in docker://REGISTRY/NAME; repeatable: one of each"
 	fs.StringVar(&f.keyFile, "cache-key-file", "", "sign what is shared with the secret key in `FILE`, of Nix's form; without one, nothing is written there")
@@ -43,7 +44,7 @@ type shareSettings struct {
 // settings reads what the flags name; nil if no cache is shared.
 func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 	const example = "as in --cache docker://registry.example.com/team/cache"
-	if err := c.check(true); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	name := c.sharedCache()
@@ -112,11 +113,7 @@ func (s *shareSettings) open(ctx context.Context, r *registryFlags, d destinatio
 
 // serve lets a machine's own cache ask and tell the shared one.
 func (s *sharedCache) serve(ctx context.Context, c *cacheFlags) {
-	if s == nil {
-		return
-	}
-	c.shares = true
-	if s.Cache != nil {
+	if s != nil && s.Cache != nil {
 		c.ask = func(name string) []byte { return s.Fact(ctx, name) }
 		c.tell = s.KeepFact
 	}

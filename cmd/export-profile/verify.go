@@ -49,7 +49,7 @@ func setupVerify(flags *pflag.FlagSet) runFunc {
 	o.onlySpools = true
 	flags.StringVar(&o.maxLayer, "max-layer", "", "let a layer have at most `SIZE` bytes once decompressed, as in 500MB or 2GiB (default 64GiB)")
 	flags.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
-	o.registryFlags.reading(flags)
+	o.registryFlags.flags(flags)
 	o.saying.flags(flags)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
@@ -85,7 +85,7 @@ func readClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.C
 }
 
 func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err error) {
-	if err := o.cacheFlags.check(false); err != nil {
+	if err := o.cacheFlags.check(); err != nil {
 		return err
 	}
 	say := o.speaker(t)
