@@ -62,7 +62,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	r := newReport(all, plan)
+	r := newReport(all, plan, packagesSince(plan, all.closure))
 	if o.check {
 		if r.Findings, err = o.findings(ctx, all, say); err != nil {
 			return err
@@ -114,7 +114,7 @@ func (o *reportOptions) findings(ctx context.Context, all *assembled, say *speak
 
 // newReport is what the page says, in the order in which closure and plan say it.
 // Nothing in it is of this machine, or of the place that the store paths come from.
-func newReport(all *assembled, plan planned) *report.Report {
+func newReport(all *assembled, plan planned, since []profile.Difference) *report.Report {
 	graph := profile.NewGraph(all.closure)
 	infos := graph.Order()
 	at := make(map[profile.Path]int, len(infos))
@@ -145,7 +145,7 @@ func newReport(all *assembled, plan planned) *report.Report {
 		r.Objects = append(r.Objects, o)
 	}
 	r.Layers = reportLayers(all, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
-	r.Previous = reportPrevious(plan)
+	r.Previous = reportPrevious(plan, since)
 	return r
 }
 
@@ -211,28 +211,52 @@ func goneOf(h ocilayout.History, shown map[string]bool) (gone []string) {
 	return gone
 }
 
+// visibleBefore are the store objects that the previous image shows, if there is one.
+func visibleBefore(plan planned) (infos []*profile.Info) {
+	if plan.previous == nil {
+		return nil
+	}
+	hidden := make(map[string]bool) // by layers above
+	for _, l := range slices.Backward(plan.previous.Layers) {
+		for _, o := range l.History.Objects { // what is no store object is made anew for every image
+			if p, err := profile.ParseBase(o.Name); err == nil && !hidden[o.Name] {
+				infos = append(infos, &profile.Info{Path: p, NarSize: o.Size})
+			}
+		}
+		for _, name := range l.History.Hidden {
+			hidden[name] = true
+		}
+	}
+	return infos
+}
+
+// packagesSince is what has become of the previous image's packages, as diff says it.
+func packagesSince(plan planned, closure *profile.Closure) []profile.Difference {
+	if plan.previous == nil {
+		return nil
+	}
+	return profile.Diff(visibleBefore(plan), closure.Infos)
+}
+
 // reportPrevious is what the previous image showed, and what of it is not kept.
-func reportPrevious(plan planned) *report.Previous {
+func reportPrevious(plan planned, since []profile.Difference) *report.Previous {
 	if plan.previous == nil {
 		return nil
 	}
 	p := &report.Previous{Digest: plan.previous.Digest.String()}
+	for _, info := range visibleBefore(plan) {
+		p.Objects = append(p.Objects, reportObject(info.Path.Base(), info.NarSize))
+	}
+	for _, d := range since {
+		p.Changes = append(p.Changes, report.Change{Package: d.Name, Removed: d.Removed, Added: d.Added, Before: d.Before, After: d.After})
+	}
 	is := make(map[string]bool) // what the image shows
 	for _, l := range plan.layers {
 		for _, part := range l.Parts {
 			is[part.Name] = true
 		}
 	}
-	hidden := make(map[string]bool) // by layers above
 	for i, l := range slices.Backward(plan.previous.Layers) {
-		for _, o := range l.History.Objects { // what is no store object is made anew for every image
-			if _, err := profile.ParseBase(o.Name); err == nil && !hidden[o.Name] {
-				p.Objects = append(p.Objects, reportObject(o.Name, o.Size))
-			}
-		}
-		for _, name := range l.History.Hidden {
-			hidden[name] = true
-		}
 		if slices.ContainsFunc(plan.layers, func(next ocilayout.Layer) bool { return next.Kept != nil && next.Kept.DiffID == l.DiffID }) {
 			continue
 		}

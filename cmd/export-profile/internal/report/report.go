@@ -79,6 +79,7 @@ type Finding struct {
 type Previous struct {
 	Digest  string
 	Objects []Object // what it shows: Path, Name, Package, Version and Size
+	Changes []Change // of packages since then
 	// Layers are those of it that are not kept.
 	Layers []Lost
 }

@@ -55,6 +55,13 @@ func sample() *Report {
 				object("9", "zlib", "1.2", 1<<20, 0, None, None),
 				object("7", "curl", "8.1", 1<<20, 0, None, None),
 			},
+			Changes: []Change{
+				{"curl", nil, nil, 1<<20 - 9<<10, 1 << 20},
+				{"env", nil, []string{""}, 0, 3 << 10},
+				{"git", nil, []string{"2.45"}, 0, 40 << 20},
+				{"openssl", []string{"3.0"}, []string{"3.1"}, 4 << 20, 5 << 20},
+				{"zlib", []string{"1.2"}, nil, 1 << 20, 0},
+			},
 			Layers: []Lost{{"layer 2", 3 << 20, []string{"files beside the store", strings.Repeat("8", 32) + "-openssl-3.0"}, nil}},
 		},
 	}
@@ -115,8 +122,8 @@ func TestWrite(t *testing.T) {
 	for _, want := range []string{
 		"76.0 MiB in the store 5 store paths 3 layers 1 error 1 warning 5 packages changed",
 		"error /nix/store/dddddddddddddddddddddddddddddddd-git-2.45/bin/git needs libz.so.1, which is nowhere warning /etc/mtab leads nowhere",
-		"of its layers 1 is kept and 1 is not, and 2 are new",
-		"curl rebuilt 8.1 8.1 0.0 KiB env added",
+		"of its layers 1 is kept and 1 is not, and 2 are new. Of its store paths 3 are gone, and 4 are new.",
+		"curl rebuilt +9.0 KiB env added +3.0 KiB git added 2.45 +40.0 MiB openssl changed 3.0 3.1 +1.0 MiB zlib removed 1.2 −1.0 MiB",
 		"layer 2 3.0 MiB files beside the store, openssl-3.0 –",
 		"git-2.45 new dddddddddddddddddddddddddddddddd-git-2.45 40.0 MiB 75.0 MiB 40.0 MiB 1 2 libc-2.39 aaaa",
 		"layer 1 kept 31.0 MiB 12.0 MiB libc-2.39 , curl-8.1 and, no longer seen: zlib-1.2",
@@ -137,7 +144,7 @@ func TestWithout(t *testing.T) {
 		{"check", func(r *Report) { r.Checked, r.Findings = false, nil }, "The image was not checked."},
 		{"findings", func(r *Report) { r.Findings = nil }, "The check found nothing."},
 		{"previous", func(r *Report) { r.Previous = nil }, "There is no previous image"},
-		{"changes", func(r *Report) { r.Previous.Objects = r.Objects }, "It has the same packages."},
+		{"changes", func(r *Report) { r.Previous.Changes = nil }, "It has the same packages."},
 	} {
 		r := sample()
 		tt.change(r)
@@ -258,32 +265,23 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-func TestChanges(t *testing.T) {
-	objects := func(text string) (all []Object) {
-		for word := range strings.FieldsSeq(text) { // HASH-PACKAGE-VERSION:SIZE
-			hash, rest, _ := strings.Cut(word, "-")
-			name, version, _ := strings.Cut(rest, "-")
-			all = append(all, Object{Path: hash + "-" + rest, Package: name, Version: version, Size: int64(len(all) + 1)})
-		}
-		return all
-	}
+func TestChange(t *testing.T) {
 	for _, tt := range []struct {
-		was, is string
-		want    []change
+		change              Change
+		what, before, after string
 	}{
-		{"1-a-1 2-b-1", "1-a-1 2-b-1", nil},
-		{"", "1-a-1", []change{{"a", "added", "", "1", 1}}},
-		{"1-a-1", "", []change{{"a", "removed", "1", "", -1}}},
-		{"1-a-1", "2-a-2", []change{{"a", "changed", "1", "2", 0}}},
-		{"1-a-1", "2-a-1", []change{{"a", "rebuilt", "1", "1", 0}}},
-		{"1-a-1", "2-a-2 1-a-1", []change{{"a", "changed", "1", "1, 2", 2}}},
-		{"1-a-1 2-a-1", "3-a-1 1-a-1", []change{{"a", "rebuilt", "1", "1", 0}}},
-		{"1-a-1 2-a-1", "1-a-1", []change{{"a", "changed", "1", "1", -2}}},
-		{"1-b-1 2-A-1", "3-c", []change{{"A", "removed", "1", "", -2}, {"b", "removed", "1", "", -1}, {"c", "added", "", "", 1}}},
+		{Change{"a", nil, []string{"1"}, 0, 1}, "added", "", "1"},
+		{Change{"a", []string{"1", "2"}, nil, 1, 0}, "removed", "1, 2", ""},
+		{Change{"a", []string{"1"}, []string{"2"}, 1, 1}, "changed", "1", "2"},
+		{Change{"a", nil, []string{"2"}, 1, 3}, "changed", "", "2"},
+		{Change{"a", []string{"2"}, nil, 3, 1}, "changed", "2", ""},
+		{Change{"a", []string{""}, []string{"2"}, 3, 1}, "changed", "none", "2"},
+		{Change{"a", nil, nil, 1, 9000}, "rebuilt", "", ""},
+		{Change{"a", nil, []string{""}, 0, 1}, "added", "", ""},
 	} {
-		r := &Report{Objects: objects(tt.is), Previous: &Previous{Objects: objects(tt.was)}}
-		if diff := cmp.Diff(tt.want, r.changes()); diff != "" {
-			t.Errorf("%q after %q (-want +got):\n%s", tt.is, tt.was, diff)
+		before, after := tt.change.versions()
+		if what := tt.change.what(); what != tt.what || before != tt.before || after != tt.after {
+			t.Errorf("%+v is %q from %q to %q; want %q from %q to %q", tt.change, what, before, after, tt.what, tt.before, tt.after)
 		}
 	}
 }

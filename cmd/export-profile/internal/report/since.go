@@ -1,74 +1,56 @@
 package report
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-)
+import "strings"
 
-// change is what became of a package since the previous image, by its name.
-type change struct {
-	Package       string
-	What          string // added, removed, changed, or rebuilt: other files of the same version
-	Before, After string // versions
-	Grown         int64  // bytes
+// Change is how a package differs from what the previous image has of it.
+// Which packages differ, and by what, is for those to say who compare images everywhere else, too.
+type Change struct {
+	Package        string
+	Removed, Added []string // versions that only one of both has; an empty one is a package without a version
+	Before, After  int64    // bytes of all its objects
 }
 
-// changes are those of all packages, by name.
-func (r *Report) changes() []change {
-	if r.Previous == nil {
-		return nil
+// what happened to the package. No object is empty, so that none are left if there are no bytes.
+func (c Change) what() string {
+	switch {
+	case c.Before == 0 && len(c.Removed) == 0:
+		return "added"
+	case c.After == 0 && len(c.Added) == 0:
+		return "removed"
+	case len(c.Removed)+len(c.Added) == 0:
+		return "rebuilt" // the same versions with other files
 	}
-	type state struct {
-		versions, paths []string
-		size            int64
-	}
-	collect := func(objects []Object) map[string]*state {
-		all := make(map[string]*state)
-		for _, o := range objects {
-			s := all[o.Package]
-			if s == nil {
-				s = &state{}
-				all[o.Package] = s
+	return "changed"
+}
+
+// versions are as a table shows them. Of a package that comes or goes without a version there is nothing to show.
+func (c Change) versions() (before, after string) {
+	show := func(versions []string) string {
+		words := make([]string, len(versions))
+		for i, v := range versions {
+			if v == "" && c.what() == "changed" {
+				v = "none"
 			}
-			s.versions = append(s.versions, o.Version)
-			s.paths = append(s.paths, o.Path)
-			s.size += o.Size
+			words[i] = v
 		}
-		for _, s := range all {
-			slices.Sort(s.versions)
-			slices.Sort(s.paths)
-		}
-		return all
+		return strings.Join(words, ", ")
 	}
-	was, is := collect(r.Previous.Objects), collect(r.Objects)
-	var names []string
-	for name := range was {
-		names = append(names, name)
-	}
-	for name := range is {
-		if was[name] == nil {
-			names = append(names, name)
+	return show(c.Removed), show(c.Added)
+}
+
+// since are how many objects the previous image has not, and how many only it has.
+func (r *Report) since() (added, removed int) {
+	is := make(map[string]bool)
+	for i, n := range r.isNew() {
+		is[r.Objects[i].Path] = true
+		if n {
+			added++
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
-	})
-	list := func(versions []string) string { return strings.Join(slices.Compact(slices.Clone(versions)), ", ") }
-	var changes []change
-	for _, name := range names {
-		before, after := was[name], is[name]
-		switch {
-		case before == nil:
-			changes = append(changes, change{name, "added", "", list(after.versions), after.size})
-		case after == nil:
-			changes = append(changes, change{name, "removed", list(before.versions), "", -before.size})
-		case slices.Equal(before.paths, after.paths):
-		case slices.Equal(before.versions, after.versions):
-			changes = append(changes, change{name, "rebuilt", list(before.versions), list(after.versions), after.size - before.size})
-		default:
-			changes = append(changes, change{name, "changed", list(before.versions), list(after.versions), after.size - before.size})
+	for _, o := range r.Previous.Objects {
+		if !is[o.Path] {
+			removed++
 		}
 	}
-	return changes
+	return added, removed
 }

@@ -91,7 +91,7 @@ func (p page) head(r *Report) {
 		figure(plural(len(r.Findings)-errors, "warning"))
 	}
 	if r.Previous != nil {
-		value, what := plural(len(r.changes()), "package")
+		value, what := plural(len(r.Previous.Changes), "package")
 		figure(value, what+" changed")
 	}
 	p.WriteString(`</ul>
@@ -197,19 +197,22 @@ func (p page) since(r *Report) {
 			added++
 		}
 	}
-	p.put("<p>Compared with <code>%s</code>: of its layers %s kept and %s not, and %s new.</p>\n", r.Previous.Digest,
+	p.put("<p>Compared with <code>%s</code>: of its layers %s kept and %s not, and %s new.", r.Previous.Digest,
 		isAre(kept), isAre(len(r.Previous.Layers)), isAre(added))
-	if changes := r.changes(); len(changes) == 0 {
+	more, fewer := r.since()
+	p.put(" Of its store paths %s gone, and %s new.</p>\n", isAre(fewer), isAre(more))
+	if changes := r.Previous.Changes; len(changes) == 0 {
 		p.WriteString("<p>It has the same packages.</p>\n")
 	} else {
 		p.table("Packages that changed", "Package", "Change", "Before", "Now", "#Size")
 		for _, c := range changes {
-			sign := ""
-			if c.Grown > 0 {
+			sign, grown := "", c.After-c.Before
+			if grown > 0 {
 				sign = "+"
 			}
+			before, after := c.versions()
 			p.put("<tr><th scope=\"row\">%s</th><td class=\"change %s\">%s</td><td>%s</td><td>%s</td><td class=\"number\">%s%s</td></tr>\n",
-				c.Package, c.What, c.What, c.Before, c.After, sign, size(c.Grown))
+				c.Package, c.what(), c.what(), before, after, sign, size(grown))
 		}
 		p.WriteString("</tbody>\n</table></div>\n")
 	}
