@@ -164,19 +164,40 @@ func Default(ctx context.Context, s Store) (*Profile, error) {
 			return Resolve(ctx, s, defaultLink)
 		}
 	}
+	tops, n, err := findTops(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("find default profile: %w", err)
+	}
+	switch len(tops) {
+	case 0:
+		return nil, fmt.Errorf("find default profile: no object that nothing else refers to among %d: %w", n, fs.ErrNotExist)
+	case 1:
+		return &Profile{Name: tops[0].Base(), Path: tops[0]}, nil
+	}
+	return nil, &AmbiguousError{Candidates: tops}
+}
+
+// Tops are the objects of a store that no other one refers to, in the order in which it lists them.
+func Tops(ctx context.Context, s Store) ([]Path, error) {
+	tops, _, err := findTops(ctx, s)
+	return tops, err
+}
+
+// findTops also says of how many objects they are.
+func findTops(ctx context.Context, s Store) (tops []Path, n int, err error) {
 	l, ok := s.(Lister)
 	if !ok {
-		return nil, errors.New("find default profile: the store cannot list its objects, so it must be named")
+		return nil, 0, errors.New("the store cannot list its objects, so it must be named")
 	}
 	paths, err := l.Paths(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("find default profile: %w", err)
+		return nil, 0, err
 	}
 	needed := make(map[Path]bool)
 	for _, p := range paths {
 		info, err := s.Info(ctx, p)
 		if err != nil && (info == nil || !errors.Is(err, ErrUntrusted)) {
-			return nil, fmt.Errorf("find default profile: %w", err)
+			return nil, 0, err
 		}
 		for _, ref := range info.References {
 			if ref != p {
@@ -184,19 +205,12 @@ func Default(ctx context.Context, s Store) (*Profile, error) {
 			}
 		}
 	}
-	var tops []Path
 	for _, p := range paths {
 		if !needed[p] {
 			tops = append(tops, p)
 		}
 	}
-	switch len(tops) {
-	case 0:
-		return nil, fmt.Errorf("find default profile: no object that nothing else refers to among %d: %w", len(paths), fs.ErrNotExist)
-	case 1:
-		return &Profile{Name: tops[0].Base(), Path: tops[0]}, nil
-	}
-	return nil, &AmbiguousError{Candidates: tops}
+	return tops, len(paths), nil
 }
 
 // AmbiguousError says that several objects could be the profile.

@@ -32,18 +32,22 @@ func (s *selection) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&s.profiles, "profile", nil, "take `NAME`: a profile or result link, a store path or its base name; repeatable")
 }
 
-// find opens the source, resolves the profiles and finds their closure. No file is read.
+// find opens the source, resolves the profiles and finds their closure. No file is read, but those of a finished image.
 // The caller closes the store.
 func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *profile.Closure, _ profile.Store, err error) {
 	if err := s.cacheFlags.check(); err != nil {
 		return nil, nil, err
 	}
-	if image, ok, err := s.image(); err != nil {
+	image, finished, err := s.image()
+	if err != nil {
 		return nil, nil, err
-	} else if ok {
-		return s.findInImage(ctx, t.in, say, image)
 	}
-	store, err := s.open(ctx, t, say, &s.cacheFlags)
+	var store profile.Store
+	if finished {
+		store, err = s.openImage(ctx, t.in, say, image)
+	} else {
+		store, err = s.open(ctx, t, say, &s.cacheFlags)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,14 +56,9 @@ func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *prof
 			err = errors.Join(err, store.Close())
 		}
 	}()
-	profiles, err := s.resolve(ctx, store)
+	roots, err := s.roots(ctx, store, say)
 	if err != nil {
 		return nil, nil, err
-	}
-	roots := make([]profile.Path, len(profiles))
-	for i, p := range profiles {
-		roots[i] = p.Path
-		say.debugf("profile %q is %s", p.Name, p.Path)
 	}
 	closure, err := profile.FindClosure(ctx, store, roots...)
 	if err != nil {
@@ -228,6 +227,23 @@ func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
 		o.CAFiles = append(o.CAFiles, b)
 	}
 	return o, user, nil
+}
+
+// roots are the profiles that were named, or the default one; of a finished image, all that nothing else refers to.
+func (s *selection) roots(ctx context.Context, store profile.Store, say *speaker) ([]profile.Path, error) {
+	if image, ok := store.(*imageStore); ok && len(s.profiles) == 0 {
+		return image.roots(ctx)
+	}
+	profiles, err := s.resolve(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	roots := make([]profile.Path, len(profiles))
+	for i, p := range profiles {
+		roots[i] = p.Path
+		say.debugf("profile %q is %s", p.Name, p.Path)
+	}
+	return roots, nil
 }
 
 // resolve finds the profiles that were named, or the default one.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
-	"github.com/export-profile/export-profile/profile"
 )
 
 // imageFlags are those of commands that look into finished images, too.
@@ -89,35 +87,15 @@ func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*o
 	return image, err
 }
 
-// findInImage is find for a finished image. Without --profile, the roots are what nothing else refers to.
-func (s *selection) findInImage(ctx context.Context, stdin io.Reader, say *speaker, word string) (_ *profile.Closure, _ profile.Store, err error) {
+// openImage opens the store that is in a finished image.
+func (s *selection) openImage(ctx context.Context, stdin io.Reader, say *speaker, word string) (*imageStore, error) {
 	image, in, err := s.images.open(ctx, stdin, say, &s.cacheFlags, word)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	store, err := readImageStore(ctx, say, image, in, s.facts())
 	if err != nil {
-		return nil, nil, errors.Join(err, in.Close())
+		return nil, errors.Join(err, in.Close())
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, store.Close())
-		}
-	}()
-	roots := store.tops()
-	if len(s.profiles) > 0 {
-		profiles, err := s.resolve(ctx, store)
-		if err != nil {
-			return nil, nil, err
-		}
-		roots = nil
-		for _, p := range profiles {
-			roots = append(roots, p.Path)
-		}
-	}
-	if len(roots) == 0 {
-		return nil, nil, fmt.Errorf("image %q has no store paths", word)
-	}
-	closure, err := profile.FindClosure(ctx, store, roots...)
-	return closure, store, err
+	return store, nil
 }

@@ -195,20 +195,19 @@ func (s *imageStore) Paths(context.Context) ([]profile.Path, error) { return s.p
 
 func (s *imageStore) Close() error { return s.in.Close() }
 
-// tops are the objects that no other one refers to, and of a cycle that nothing leads to, one.
-func (s *imageStore) tops() []profile.Path {
-	needed := make(map[string]bool)
-	for _, o := range s.objects {
-		for _, r := range o.Refs {
-			if r != o.Name {
-				needed[r] = true
-			}
-		}
+// roots are the objects that no other one refers to, and of a cycle that nothing leads to, one.
+func (s *imageStore) roots(ctx context.Context) ([]profile.Path, error) {
+	tops, err := profile.Tops(ctx, s)
+	if err != nil {
+		return nil, err
 	}
-	var tops []profile.Path
+	var roots []profile.Path
 	seen := make(map[string]bool)
-	add := func(p profile.Path) {
-		tops = append(tops, p)
+	for _, p := range append(tops, s.paths...) {
+		if seen[p.Base()] {
+			continue
+		}
+		roots = append(roots, p)
 		seen[p.Base()] = true
 		for queue := []string{p.Base()}; len(queue) > 0; queue = queue[1:] {
 			for _, r := range s.objects[profile.Path(profile.StoreDir+"/"+queue[0])].Refs {
@@ -219,17 +218,10 @@ func (s *imageStore) tops() []profile.Path {
 			}
 		}
 	}
-	for _, p := range s.paths {
-		if !needed[p.Base()] {
-			add(p)
-		}
+	if len(roots) == 0 {
+		return nil, fmt.Errorf("image %s has no store paths", s.image.Digest)
 	}
-	for _, p := range s.paths {
-		if !seen[p.Base()] {
-			add(p)
-		}
-	}
-	return tops
+	return roots, nil
 }
 
 // layers are the digests of the layers that the objects are in.
