@@ -23,7 +23,7 @@ func (p *planning) flags(fs *pflag.FlagSet) {
 	p.documentFlag.flags(fs)
 }
 
-// assemblePlanned assembles an image and divides it; layers of a previous one are kept as image would, if there is a shared cache.
+// assemblePlanned assembles an image and divides it. A shared cache, if there is one, vouches for what is kept of a previous image.
 func (p *planning) assemblePlanned(ctx context.Context, t terminal, say *speaker, shared *sharedCache) (_ *assembled, _ planned, err error) {
 	image, err := p.image()
 	if err != nil {
