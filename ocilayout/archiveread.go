@@ -43,7 +43,6 @@ type archiveEntry struct {
 const (
 	maxArchiveNames = 64 << 20 // bytes of names, with 64 for each
 	maxOdd          = 100
-	maxTopFile      = 32 << 20 // an index or a manifest.json
 )
 
 // OpenArchiveFile looks at an uncompressed archive of so many bytes. The name is for people.
@@ -195,7 +194,7 @@ func (a *ArchiveFile) find(tag string) (*Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Size() > maxTopFile {
+	if f.Size() > MaxDocument {
 		return nil, fmt.Errorf("%s is too large: %d bytes", ispec.ImageIndexFile, f.Size())
 	}
 	b, err := io.ReadAll(f)

@@ -201,28 +201,6 @@ func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, pla
 	return desc, manifest, nil, fmt.Errorf("it is of type %q, which is not an image's", desc.MediaType)
 }
 
-// readDocument reads a manifest, config or index and compares digest and size.
-func readDocument(ctx context.Context, open OpenBlob, d ispec.Descriptor) ([]byte, error) {
-	if err := checkDigest(d.Digest); err != nil {
-		return nil, err
-	}
-	if d.Size > maxManifest {
-		return nil, fmt.Errorf("%s is too large: %d bytes", d.Digest, d.Size)
-	}
-	r, err := open(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(r, d.Size+1))
-	if err := errors.Join(err, r.Close()); err != nil {
-		return nil, fmt.Errorf("%s: %w", d.Digest, err)
-	}
-	if got := digest.FromBytes(b); int64(len(b)) != d.Size || got != d.Digest {
-		return nil, fmt.Errorf("%s is damaged: it has the digest %s and not %d bytes, or others", d.Digest, got, d.Size)
-	}
-	return b, nil
-}
-
 // agree says whether an image for one platform is one for another. A variant counts where both have one,
 // and a platform without an OS is any.
 func agree(a, b ispec.Platform) bool {

@@ -488,8 +488,8 @@ func TestAddImageOverBase(t *testing.T) {
 		if len(c.History) != own+3 || !c.History[1].EmptyLayer || c.History[2].CreatedBy != "two" || c.History[3].CreatedBy != createdBy {
 			t.Errorf("the history is %+v", c.History)
 		}
-		if p, err := ReadPrevious(t.Context(), dir, "over"); err != nil || len(p.Layers) != own {
-			t.Errorf("ReadPrevious = %v, %v; want the %d layers above the base's", p, err, own)
+		if p, err := previousIn(t.Context(), dir, "over"); err != nil || len(p.Layers) != own {
+			t.Errorf("Previous = %v, %v; want the %d layers above the base's", p, err, own)
 		}
 	}
 	if digests[0] != digests[1] {

@@ -49,7 +49,7 @@ func TestDeliver(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	want := write(t, dir, image, Name{Tag: "v1"})
 	manifest := readManifest(t, dir, want)
-	previous, err := ReadPrevious(t.Context(), dir, "v1")
+	previous, err := previousIn(t.Context(), dir, "v1")
 	if err != nil {
 		t.Fatal(err)
 	}

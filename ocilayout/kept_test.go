@@ -16,7 +16,7 @@ func TestKeptLinked(t *testing.T) {
 		mode os.FileMode
 		link bool
 	}{{"shared", 0o644, true}, {"own", 0o600, false}} {
-		previous, err := ReadPrevious(t.Context(), dir, "v1")
+		previous, err := previousIn(t.Context(), dir, "v1")
 		if err != nil {
 			t.Fatal(err)
 		}

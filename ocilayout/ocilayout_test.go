@@ -331,4 +331,13 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
+// previousIn reads an image in a layout to plan by.
+func previousIn(ctx context.Context, dir, tag string) (*Previous, error) {
+	s, err := FindImage(ctx, dir, tag)
+	if err != nil {
+		return nil, err
+	}
+	return s.Previous(ctx)
+}
+
 func layerOf(parts ...rootfs.Part) Layer { return Layer{Parts: parts} }

@@ -2,10 +2,10 @@ package ocilayout
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -32,74 +32,54 @@ type PreviousLayer struct {
 	History History
 }
 
-// ReadPrevious reads an image in a layout by its tag or full name.
-// If that is empty, it is the layout's only image, or else the one with the tag latest.
-// It reads index, manifest and config, and only looks whether the layers' blobs are there.
+// Previous reads an image for another one to be planned by.
+// It reads manifest and config, and of the layers' blobs in a layout it sees that they are there.
+// Elsewhere they are read only where they have to be somewhere else than there.
 //
-// The error is fs.ErrNotExist if there is no such image or a blob is missing,
-// and ErrForeign if a layer is not of this program's making, unless it is below all that are, or its history is damaged.
+// The error is fs.ErrNotExist if a blob is missing, and ErrForeign if it is no single image,
+// if a layer is not of this program's making, unless it is below all that are, or if its history is damaged.
 // What the history says is believed, as far as it makes sense.
-func ReadPrevious(ctx context.Context, dir, tag string) (_ *Previous, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("read image %q in layout %q: %w", tag, dir, err)
-		}
-	}()
-	path, _, err := resolve(dir)
+func (s *Stored) Previous(ctx context.Context) (*Previous, error) {
+	p, err := s.previous(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if _, err := os.Lstat(indexPath(path)); err != nil {
-		return nil, err // umoci says less
-	}
-	e, err := openEngine(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, e.Close()) }()
-	index, err := e.GetIndex(ctx)
-	if err != nil {
-		return nil, err
-	}
-	desc, err := findImage(index.Manifests, tag)
-	if err != nil {
-		return nil, err
-	}
-	if desc.MediaType != ispec.MediaTypeImageManifest {
-		return nil, fmt.Errorf("%w: it is of type %q", ErrForeign, desc.MediaType)
-	}
-
-	r := reach{engine: e}
-	var manifest ispec.Manifest
-	if err := r.read(ctx, desc, &manifest); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	if manifest.Config.MediaType != ispec.MediaTypeImageConfig {
-		return nil, fmt.Errorf("%w: its config is of type %q", ErrForeign, manifest.Config.MediaType)
-	}
-	var config ispec.Image
-	if err := r.read(ctx, manifest.Config, &config); err != nil {
-		return nil, fmt.Errorf("config: %w", err)
-	}
-	p := newPrevious(desc, manifest)
-	if err := p.parse(manifest, config, func(k *Kept) { k.Dir = e.dir }); err != nil {
-		return nil, err
-	}
-	for i := range p.Layers {
-		if err := p.Layers[i].stat(); err != nil {
-			return nil, fmt.Errorf("layer %d: %w", i+1, err)
-		}
+		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
 	}
 	return p, nil
 }
 
-// ParsePrevious makes an image to plan by of its manifest and config, whose digests have been checked.
-// It calls place for each layer to say where its blob is.
-// Of errors and of what is believed, the same holds as for ReadPrevious.
-func ParsePrevious(image ispec.Descriptor, manifest ispec.Manifest, config ispec.Image, place func(*Kept)) (*Previous, error) {
-	p := newPrevious(image, manifest)
-	if err := p.parse(manifest, config, place); err != nil {
-		return nil, fmt.Errorf("image %s: %w", image.Digest, err)
+func (s *Stored) previous(ctx context.Context) (*Previous, error) {
+	if t := s.Descriptor.MediaType; t != ispec.MediaTypeImageManifest {
+		return nil, fmt.Errorf("%w: it is of type %q", ErrForeign, t)
+	}
+	var manifest ispec.Manifest
+	b, err := readDocument(ctx, s.Open, s.Descriptor)
+	if err == nil {
+		err = json.Unmarshal(b, &manifest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig {
+		return nil, fmt.Errorf("%w: its config is of type %q", ErrForeign, t)
+	}
+	var config ispec.Image
+	if b, err = readDocument(ctx, s.Open, manifest.Config); err == nil {
+		err = json.Unmarshal(b, &config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	p := newPrevious(s.Descriptor, manifest)
+	if err := p.parse(manifest, config, s); err != nil {
+		return nil, err
+	}
+	for i := range p.Layers {
+		if s.Dir == "" {
+			break
+		}
+		if err := p.Layers[i].stat(); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+		}
 	}
 	return p, nil
 }
@@ -145,7 +125,7 @@ func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
 }
 
 // parse puts together what manifest, config and history say of each layer.
-func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, place func(*Kept)) error {
+func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, s *Stored) error {
 	n := len(manifest.Layers)
 	entries := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
 	if len(config.RootFS.DiffIDs) != n || len(entries) != n {
@@ -171,8 +151,8 @@ func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, place func
 		if d.Size < 0 {
 			return fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
 		}
-		l := PreviousLayer{Kept: Kept{Descriptor: d, DiffID: diffID, Entry: entries[i]}, History: history}
-		place(&l.Kept)
+		l := PreviousLayer{Kept: s.kept(d, ""), History: history}
+		l.DiffID, l.Entry = diffID, entries[i]
 		if own && !history.Top {
 			p.Layers = append(p.Layers, l)
 		}

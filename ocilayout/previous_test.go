@@ -11,31 +11,31 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestReadPrevious: which image it is, by what name, and what is not one to plan by.
-func TestReadPrevious(t *testing.T) {
+// TestPrevious: which image it is, by what name, and what is not one to plan by.
+func TestPrevious(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	one := write(t, dir, sampleImage(t, 1), Name{Tag: "v1", Full: "docker.io/library/hello:v1"})
-	read := func(tag string) (*Previous, error) { return ReadPrevious(t.Context(), dir, tag) }
+	read := func(tag string) (*Previous, error) { return previousIn(t.Context(), dir, tag) }
 	for _, tag := range []string{"", "v1", "docker.io/library/hello:v1"} {
 		if p, err := read(tag); err != nil || p.Digest != one.Digest || len(p.Layers) != 3 {
-			t.Errorf("ReadPrevious(%q) = %v, %v; want %s", tag, p, err, one.Digest)
+			t.Errorf("Previous(%q) = %v, %v; want %s", tag, p, err, one.Digest)
 		}
 	}
 	for _, tag := range []string{"v2", "hello:v1", "latest"} {
 		if p, err := read(tag); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("ReadPrevious(%q) = %v, %v; want %v", tag, p, err, fs.ErrNotExist)
+			t.Errorf("Previous(%q) = %v, %v; want %v", tag, p, err, fs.ErrNotExist)
 		}
 	}
 	two := write(t, dir, sampleImage(t, 2), Name{Tag: "v2"})
 	if p, err := read(""); err == nil {
-		t.Errorf("ReadPrevious of one of two = %v, <nil>; want an error", p)
+		t.Errorf("Previous of one of two = %v, <nil>; want an error", p)
 	}
 	write(t, dir, sampleImage(t, 2), Name{Tag: "latest"})
 	if p, err := read(""); err != nil || p.Digest != two.Digest {
-		t.Errorf("ReadPrevious of latest = %v, %v; want %s", p, err, two.Digest)
+		t.Errorf("Previous of latest = %v, %v; want %s", p, err, two.Digest)
 	}
-	if _, err := ReadPrevious(t.Context(), filepath.Join(t.TempDir(), "nothing"), ""); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("ReadPrevious of nothing: %v, want %v", err, fs.ErrNotExist)
+	if _, err := previousIn(t.Context(), filepath.Join(t.TempDir(), "nothing"), ""); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Previous of nothing: %v, want %v", err, fs.ErrNotExist)
 	}
 
 	// Another program's layer, as umoci would add it.
@@ -74,7 +74,7 @@ func TestReadPrevious(t *testing.T) {
 			t.Fatal(err)
 		}
 		if p, err := read(""); !errors.Is(err, ErrForeign) {
-			t.Errorf("%s: ReadPrevious = %v, %v; want %v", name, p, err, ErrForeign)
+			t.Errorf("%s: Previous = %v, %v; want %v", name, p, err, ErrForeign)
 		}
 	}
 	if err := e.PutIndex(t.Context(), ispec.Index{Manifests: []ispec.Descriptor{one}}); err != nil {
@@ -85,13 +85,13 @@ func TestReadPrevious(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p, err := read(""); err == nil || !strings.Contains(err.Error(), "has 10 bytes instead of") {
-		t.Errorf("with a blob that was cut: ReadPrevious = %v, %v", p, err)
+		t.Errorf("with a blob that was cut: Previous = %v, %v", p, err)
 	}
 	if err := os.Remove(blob); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := read(""); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("without a blob: ReadPrevious = %v, %v; want %v", p, err, fs.ErrNotExist)
+		t.Errorf("without a blob: Previous = %v, %v; want %v", p, err, fs.ErrNotExist)
 	}
 }
 
@@ -111,7 +111,7 @@ func TestKeptDamaged(t *testing.T) {
 	} {
 		dir := filepath.Join(t.TempDir(), "layout")
 		write(t, dir, sampleImage(t, 1), Name{Tag: "v1"})
-		previous, err := ReadPrevious(t.Context(), dir, "v1")
+		previous, err := previousIn(t.Context(), dir, "v1")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,15 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
-
-// maxManifest is how large a manifest or index may be, as registries have it, with some room.
-const maxManifest = 64 << 20
 
 // reachable is the blobs that descriptors reach, themselves included.
 // An error says that there may be more: a blob is missing or damaged,
@@ -75,27 +70,10 @@ func (r *reach) subject(ctx context.Context, d *ispec.Descriptor) error {
 	return r.image(ctx, *d)
 }
 
-// read parses a blob after it has checked its digest and size.
-func (r *reach) read(ctx context.Context, d ispec.Descriptor, v any) (err error) {
-	if err := checkDigest(d.Digest); err != nil {
-		return err
-	}
-	if d.Size > maxManifest {
-		return fmt.Errorf("%s is too large: %d bytes", d.Digest, d.Size)
-	}
-	fi, err := os.Stat(r.engine.path(d.Digest))
+// read parses a blob after its digest and size were checked.
+func (r *reach) read(ctx context.Context, d ispec.Descriptor, v any) error {
+	b, err := readDocument(ctx, openBlobIn(r.engine.dir), d)
 	if err != nil {
-		return err
-	}
-	if fi.Size() != d.Size {
-		return fmt.Errorf("%s has %d bytes instead of %d", d.Digest, fi.Size(), d.Size)
-	}
-	blob, err := r.engine.GetBlob(ctx, d.Digest)
-	if err != nil {
-		return err
-	}
-	b, err := io.ReadAll(blob)
-	if err := errors.Join(err, blob.Close()); err != nil { // Close compares the digest
 		return err
 	}
 	return json.Unmarshal(b, v)

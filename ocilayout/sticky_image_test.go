@@ -157,12 +157,12 @@ func TestStickyImage(t *testing.T) {
 		if d := cmp.Diff(wantTree(t, parts), unpackImage(t, dir, desc)); d != "" {
 			t.Errorf("step %d (-want +got):\n%s", step, d)
 		}
-		next, err := ReadPrevious(t.Context(), dir, tag)
+		next, err := previousIn(t.Context(), dir, tag)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if next.Digest != desc.Digest || len(next.Layers) != len(layers) {
-			t.Errorf("ReadPrevious = %s with %d layers, want %s with %d", next.Digest, len(next.Layers), desc.Digest, len(layers))
+			t.Errorf("Previous = %s with %d layers, want %s with %d", next.Digest, len(next.Layers), desc.Digest, len(layers))
 		}
 		if previous != nil {
 			if report.Kept == 0 || report.Added == 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// previousOf is the image that layers become, as ReadPrevious would read it.
+// previousOf is the image that layers become, as Previous would read it.
 // Blobs have half the size of their objects.
 func previousOf(t testing.TB, layers []Layer) *Previous {
 	t.Helper()

@@ -166,7 +166,7 @@ func TestTopSticky(t *testing.T) {
 	write(t, dir, image, Name{Tag: "v1"})
 	before := readPrevious(t, dir, "v1")
 	if len(before.Layers) != planned {
-		t.Fatalf("ReadPrevious: %d layers, want the %d that were planned", len(before.Layers), planned)
+		t.Fatalf("Previous: %d layers, want the %d that were planned", len(before.Layers), planned)
 	}
 
 	next := sampleImage(t, 2)
@@ -210,7 +210,7 @@ func TestTopSticky(t *testing.T) {
 
 func readPrevious(t *testing.T, dir, tag string) *Previous {
 	t.Helper()
-	p, err := ReadPrevious(t.Context(), dir, tag)
+	p, err := previousIn(t.Context(), dir, tag)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func TestStickyTransfer(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, dir, Image{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}, Name{Tag: "v1"})
-		p, err := ReadPrevious(t.Context(), dir, "v1")
+		p, err := previousIn(t.Context(), dir, "v1")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
-	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
 // layerFlags say how the parts of an image become layers.
@@ -29,8 +27,7 @@ type layerFlags struct {
 // layering is what the flags say, once they have been read.
 type layering struct {
 	ocilayout.StickyOptions
-	previous       string
-	registered     *registry.Reference // what previous names, if it is in a registry
+	from           *imageSource // what --previous names
 	verifyPrevious bool
 	// vouch, if not nil, says of layers of an image in a registry why nobody who is trusted has signed what they hold.
 	vouch func(context.Context, []*ocilayout.Kept, map[string]string) ([]error, error)
@@ -48,7 +45,7 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 
 // options reads what the flags name.
 func (f *layerFlags) options() (o layering, err error) {
-	o.previous, o.verifyPrevious = f.previous, f.verifyPrevious
+	o.verifyPrevious = f.verifyPrevious
 	o.MaxLayers, o.MaxWaste = f.maxLayers, f.maxWaste
 	switch {
 	case f.maxLayers < 0:
@@ -60,12 +57,16 @@ func (f *layerFlags) options() (o layering, err error) {
 	case f.previous == "" && f.maxWaste != ocilayout.DefaultMaxWaste:
 		return o, usagef("", "--max-waste is about the layers of --previous, and there is none")
 	}
-	if name, ok := strings.CutPrefix(f.previous, "docker://"); ok {
-		r, err := registry.ParseReference(name)
+	if f.previous != "" {
+		const example = "as in --previous docker://registry.example.com/team/hello:v1"
+		from, err := parseSource("--previous", example, f.previous)
 		if err != nil {
-			return o, usagef("as in --previous docker://registry.example.com/team/hello:v1", "--previous: %v", err)
+			return o, err
 		}
-		o.registered = &r
+		if from.isArchive() {
+			return o, usagef(example, "--previous %q: want an image in a layout or a registry", f.previous)
+		}
+		o.from = &from
 	}
 	if o.Mode, err = ocilayout.ParseMode(f.layers); err != nil {
 		return o, usagef("as in --layers single", "--layers: %v", err)
@@ -98,7 +99,7 @@ type planned struct {
 func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *registryFlags) (p planned, err error) {
 	const more = "allow more with --max-layers, or leave the division to --layers auto"
 	o.BaseLayers = all.under.layers()
-	if o.previous == "" {
+	if o.from == nil {
 		p.layers, err = ocilayout.Plan(all.top.Parts, o.PlanOptions)
 		return p, withHint(err, more)
 	}
@@ -123,15 +124,11 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 }
 
 func (o layering) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.Previous, error) {
-	if o.registered == nil {
-		dir, tag, _ := strings.Cut(strings.TrimPrefix(o.previous, "oci:"), ":")
-		return ocilayout.ReadPrevious(ctx, dir, tag)
-	}
-	client, err := r.client(say)
+	stored, err := (&sourceOpener{say: say, registry: r}).open(ctx, *o.from) // which has nothing to close
 	if err != nil {
 		return nil, err
 	}
-	return client.ReadPrevious(ctx, *o.registered)
+	return stored.Previous(ctx)
 }
 
 // changes are what is different for those who have the previous image.

@@ -158,7 +158,7 @@ func (c *Cache) open(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, er
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	r, err := c.client.openBlob(ctx, c.repo, c.at, d)
+	r, err := c.client.openStored(ctx, c.repo, c.at, d)
 	if err != nil {
 		<-c.reads
 		return nil, err
@@ -299,7 +299,7 @@ func (c *Cache) readFact(ctx context.Context, name string) ([]byte, error) {
 
 // KeepFact remembers a fact for WriteFacts. It is for rootfs.Facts.Tell.
 func (c *Cache) KeepFact(name string, fact []byte) {
-	if c.keys.Sign == nil || len(fact) > maxDocument {
+	if c.keys.Sign == nil || len(fact) > ocilayout.MaxDocument {
 		return
 	}
 	c.mu.Lock()

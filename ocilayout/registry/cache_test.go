@@ -520,7 +520,7 @@ func TestVouch(t *testing.T) {
 	c := client(t, Options{})
 	both := image(t, nil, "gzip", a, b)
 	mustPush(t, c, f.at("team/hello:v2"), nil, both)
-	previous, err := c.ReadPrevious(t.Context(), f.at("team/hello:v2"))
+	previous, err := previousIn(t, c, f.at("team/hello:v2"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,7 +162,7 @@ func TestPushKept(t *testing.T) {
 	c := client(t, Options{})
 	a, b, b2 := part("a", 1, 1<<20), part("b", 2, 1<<10), part("b", 3, 1<<10)
 	mustPush(t, c, f.at("team/hello:v1"), nil, image(t, nil, "gzip", a, b))
-	previous, err := c.ReadPrevious(t.Context(), f.at("team/hello:v1"))
+	previous, err := previousIn(t, c, f.at("team/hello:v1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,21 +364,21 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestReadPrevious: which image it is, and what is not one to plan by, or not what it should be.
-func TestReadPrevious(t *testing.T) {
+// TestPrevious: which image it is, and what is not one to plan by, or not what it should be.
+func TestPrevious(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
 	d, _ := mustPush(t, c, f.at("team/hello:v1"), nil, image(t, nil, "gzip", part("a", 1, 1<<10)))
 	digested := f.at("team/hello")
 	digested.Digest, digested.Tag = d, ""
 	for _, r := range []Reference{f.at("team/hello:v1"), digested} {
-		if p, err := c.ReadPrevious(t.Context(), r); err != nil || p.Digest != d || len(p.Layers) != 1 {
-			t.Errorf("ReadPrevious(%v) = %v, %v; want %s", r, p, err, d)
+		if p, err := previousIn(t, c, r); err != nil || p.Digest != d || len(p.Layers) != 1 {
+			t.Errorf("Previous(%v) = %v, %v; want %s", r, p, err, d)
 		}
 	}
 	for _, name := range []string{"team/hello:v2", "nothing"} {
-		if p, err := c.ReadPrevious(t.Context(), f.at(name)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("ReadPrevious(%s) = %v, %v; want %v", name, p, err, fs.ErrNotExist)
+		if p, err := previousIn(t, c, f.at(name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Previous(%s) = %v, %v; want %v", name, p, err, fs.ErrNotExist)
 		}
 	}
 	put := func(tag, body string) {
@@ -390,8 +390,8 @@ func TestReadPrevious(t *testing.T) {
 	put("docker", `{"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}`)
 	put("artifact", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"x"}}`)
 	for _, tag := range []string{"index", "docker", "artifact"} {
-		if p, err := c.ReadPrevious(t.Context(), f.at("team/hello:"+tag)); !errors.Is(err, ocilayout.ErrForeign) {
-			t.Errorf("ReadPrevious(%s) = %v, %v; want %v", tag, p, err, ocilayout.ErrForeign)
+		if p, err := previousIn(t, c, f.at("team/hello:"+tag)); !errors.Is(err, ocilayout.ErrForeign) {
+			t.Errorf("Previous(%s) = %v, %v; want %v", tag, p, err, ocilayout.ErrForeign)
 		}
 	}
 	put("junk", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":[]}`)
@@ -399,15 +399,15 @@ func TestReadPrevious(t *testing.T) {
 	put("huge", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+string(d)+`","size":99999999999}}`)
 	put("negative", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+string(d)+`","size":-1}}`)
 	for _, tag := range []string{"junk", "no-digest", "huge", "negative"} {
-		if p, err := c.ReadPrevious(t.Context(), f.at("team/hello:"+tag)); err == nil {
-			t.Errorf("ReadPrevious(%s) = %v, <nil>; want an error", tag, p)
+		if p, err := previousIn(t, c, f.at("team/hello:"+tag)); err == nil {
+			t.Errorf("Previous(%s) = %v, <nil>; want an error", tag, p)
 		}
 	}
 	for d, b := range f.all("team/hello") { // one of them is the config
 		f.put("team/hello", d, append([]byte{b[0] ^ 1}, b[1:]...))
 	}
-	if p, err := c.ReadPrevious(t.Context(), f.at("team/hello:v1")); err == nil || !strings.Contains(err.Error(), "its digest is") {
-		t.Errorf("ReadPrevious with another config = %v, %v; want an error", p, err)
+	if p, err := previousIn(t, c, f.at("team/hello:v1")); err == nil || !strings.Contains(err.Error(), "its digest is") {
+		t.Errorf("Previous with another config = %v, %v; want an error", p, err)
 	}
 }
 
@@ -420,7 +420,7 @@ func TestKeptIntoLayout(t *testing.T) {
 	a, b := part("a", 1, 1<<20), part("b", 2, 1<<10)
 	img := image(t, nil, "gzip", a, b)
 	mustPush(t, c, f.at("x:v1"), nil, img)
-	previous, err := c.ReadPrevious(t.Context(), f.at("x:v1"))
+	previous, err := previousIn(t, c, f.at("x:v1"))
 	if err != nil {
 		t.Fatal(err)
 	}

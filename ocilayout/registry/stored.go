@@ -49,7 +49,7 @@ func (c *Client) openStored(ctx context.Context, repo *remote.Repository, r Refe
 	if isManifest(d.MediaType) {
 		kind = "manifests"
 	}
-	b := &blobReader{ctx: auth.AppendRepositoryScope(ctx, repo.Reference, auth.ActionPull), client: c, repo: repo, of: d,
+	b := &blobReader{ctx: auth.AppendRepositoryScope(ctx, repo.Reference, auth.ActionPull), client: c, of: d,
 		what: fmt.Sprintf("read blob %s of %s", d.Digest, r.Name())}
 	b.fetch = func(ctx context.Context) (io.ReadCloser, error) {
 		answer, err := get(ctx, repo, kind, d, b.n)

@@ -27,6 +27,16 @@ func mustFind(t *testing.T, c *Client, r Reference) *ocilayout.Stored {
 	return s
 }
 
+// previousIn reads an image to plan by.
+func previousIn(t *testing.T, c *Client, r Reference) (*ocilayout.Previous, error) {
+	t.Helper()
+	s, err := c.Find(t.Context(), r)
+	if err != nil {
+		return nil, err
+	}
+	return s.Previous(t.Context())
+}
+
 // forPlatform is an image that says that it is for an architecture.
 func forPlatform(img ocilayout.Image, arch string) ocilayout.Image {
 	img.Platform.Architecture = arch

@@ -118,9 +118,9 @@ func (d *dockerReader) image(i dockerImage) {
 		d.problem("config %s: %s", quote(i.Config), unreadable(err))
 		return
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
-	if d.Claims.read += int64(len(b)); err == nil && (len(b) > maxDocument || d.Claims.read > maxDocuments) {
-		err = fmt.Errorf("has more than %d bytes, or all have too many", maxDocument)
+	b, err := io.ReadAll(io.LimitReader(f, ocilayout.MaxDocument+1))
+	if d.Claims.read += int64(len(b)); err == nil && (len(b) > ocilayout.MaxDocument || d.Claims.read > maxDocuments) {
+		err = fmt.Errorf("has more than %d bytes, or all have too many", ocilayout.MaxDocument)
 	}
 	if err != nil {
 		d.problem("config %s: %v", quote(i.Config), err)

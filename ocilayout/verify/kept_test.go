@@ -60,7 +60,11 @@ func TestCheckKept(t *testing.T) {
 	if err := l.Publish(t.Context(), d, ocilayout.Name{Tag: "v1"}); err != nil {
 		t.Fatal(err)
 	}
-	previous, err := ocilayout.ReadPrevious(t.Context(), dir, "v1")
+	stored, err := ocilayout.FindImage(t.Context(), dir, "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	previous, err := stored.Previous(t.Context())
 	if err != nil || len(previous.Layers) != 1 {
 		t.Fatalf("%v, %v; want one layer", previous, err)
 	}
@@ -88,7 +92,7 @@ func TestCheckKept(t *testing.T) {
 		{"size", "its descriptor says", a.Key, func(k *ocilayout.Kept) { k.Descriptor.Size++ }},
 		{"history", "does not have", a.Key, func(k *ocilayout.Kept) { k.Entry.Comment = "" }},
 		{"more history", "is not there", a.Key, func(k *ocilayout.Kept) { k.Entry.Comment += " b-1@123456789012:7" }},
-		{"no history", "another program", a.Key, func(k *ocilayout.Kept) { k.Entry.CreatedBy = "x" }},
+		{"no history", "not of this program's making", a.Key, func(k *ocilayout.Kept) { k.Entry.CreatedBy = "x" }},
 		{"cut", "read layer", a.Key, func(k *ocilayout.Kept) { reading(k, blob[:len(blob)/2], nil) }},
 		{"other bytes", "read layer", a.Key, func(k *ocilayout.Kept) { reading(k, changed, nil) }},
 		{"missing", "is missing", a.Key, func(k *ocilayout.Kept) { reading(k, nil, fs.ErrNotExist) }},

@@ -22,7 +22,6 @@ import (
 
 // Limits of what is read before a layer is.
 const (
-	maxDocument  = 32 << 20  // bytes of an index, manifest or config
 	maxDocuments = 256 << 20 // of all, each as often as it is referred to, since what they say is remembered
 	maxImages    = 1 << 10   // in an index, and in all of them
 	maxLayers    = 1 << 10   // of an image
@@ -216,12 +215,12 @@ func (c *Claims) document(ctx context.Context, found *findings, d ispec.Descript
 	case err != nil:
 		return nil, false, err
 	}
-	b, err = io.ReadAll(io.LimitReader(r, maxDocument+1))
+	b, err = io.ReadAll(io.LimitReader(r, ocilayout.MaxDocument+1))
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, false, err
 	}
-	if len(b) > maxDocument {
-		problem("has more than %d bytes, too many for its type", maxDocument)
+	if len(b) > ocilayout.MaxDocument {
+		problem("has more than %d bytes, too many for its type", ocilayout.MaxDocument)
 		return nil, false, nil
 	}
 	if c.read += int64(len(b)); c.read > maxDocuments {
@@ -340,9 +339,9 @@ func readFile(open func(string) (io.ReadCloser, error), name string) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
-	if err == nil && len(b) > maxDocument {
-		err = fmt.Errorf("%q: has more than %d bytes", name, maxDocument)
+	b, err := io.ReadAll(io.LimitReader(f, ocilayout.MaxDocument+1))
+	if err == nil && len(b) > ocilayout.MaxDocument {
+		err = fmt.Errorf("%q: has more than %d bytes", name, ocilayout.MaxDocument)
 	}
 	return b, errors.Join(err, f.Close())
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
 )
 
 // memory is blobs in memory.
@@ -108,7 +110,7 @@ func TestSharedLayer(t *testing.T) {
 // TestLargeDocument: what is too large for its type is not parsed.
 func TestLargeDocument(t *testing.T) {
 	m := memory{}
-	_, lines := checkAll(t, m, m.put(ispec.MediaTypeImageIndex, strings.Repeat(" ", maxDocument+1)))
+	_, lines := checkAll(t, m, m.put(ispec.MediaTypeImageIndex, strings.Repeat(" ", ocilayout.MaxDocument+1)))
 	wantOne(t, "large document", lines, "too many for its type")
 
 	c := newClaims(m.open)

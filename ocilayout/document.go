@@ -1,0 +1,51 @@
+package ocilayout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// MaxDocument is how large an index, manifest or config may be. Registries allow 4 MiB for a manifest.
+const MaxDocument = 32 << 20
+
+// ErrDamaged is in the error of a document that is not what was described, however often it is read.
+var ErrDamaged = errors.New("not what was described")
+
+// ReadDocument reads an index, manifest or config and compares digest and size.
+func ReadDocument(r io.Reader, d ispec.Descriptor) ([]byte, error) {
+	if d.Size < 0 || d.Size > MaxDocument {
+		return nil, fmt.Errorf("%s is %w: it has %d bytes", d.Digest, ErrDamaged, d.Size)
+	}
+	b, err := io.ReadAll(io.LimitReader(r, d.Size+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Digest, err)
+	}
+	if int64(len(b)) != d.Size {
+		return nil, fmt.Errorf("%s has %d bytes or more instead of %d", d.Digest, len(b), d.Size)
+	}
+	if got := digest.FromBytes(b); got != d.Digest {
+		return nil, fmt.Errorf("%s is %w: its digest is %s", d.Digest, ErrDamaged, got)
+	}
+	return b, nil
+}
+
+// readDocument opens and reads a document.
+func readDocument(ctx context.Context, open OpenBlob, d ispec.Descriptor) ([]byte, error) {
+	if err := checkDigest(d.Digest); err != nil {
+		return nil, err
+	}
+	if d.Size > MaxDocument { // whoever opens it may fetch it
+		return nil, fmt.Errorf("%s is too large: %d bytes", d.Digest, d.Size)
+	}
+	r, err := open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	b, err := ReadDocument(r, d)
+	return b, errors.Join(err, r.Close())
+}
