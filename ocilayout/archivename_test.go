@@ -43,7 +43,7 @@ func TestArchiveNames(t *testing.T) {
 			}
 			var got refs
 			for _, d := range index {
-				got = append(got, [2]string{d.Annotations[ispec.AnnotationRefName], d.Annotations[annotationFull]})
+				got = append(got, [2]string{d.Annotations[ispec.AnnotationRefName], d.Annotations[AnnotationFullName]})
 				if d.Digest != image.Digest || d.Platform != nil || d.Annotations["own"] != "" {
 					t.Errorf("descriptor %+v", d)
 				}

@@ -37,9 +37,9 @@ type OpenBlob func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, erro
 
 // Media types of Docker's image manifest, version 2, schema 2.
 const (
-	dockerListType   = "application/vnd.docker.distribution.manifest.list.v2+json"
-	dockerImageType  = "application/vnd.docker.distribution.manifest.v2+json"
-	dockerConfigType = "application/vnd.docker.container.image.v1+json"
+	DockerListType   = "application/vnd.docker.distribution.manifest.list.v2+json"
+	DockerImageType  = "application/vnd.docker.distribution.manifest.v2+json"
+	DockerConfigType = "application/vnd.docker.container.image.v1+json"
 )
 
 // layerTypes are those of layers, with the OCI type of the same form.
@@ -163,16 +163,16 @@ func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, pla
 		return desc, manifest, nil, err
 	}
 	switch desc.MediaType {
-	case ispec.MediaTypeImageManifest, dockerImageType:
+	case ispec.MediaTypeImageManifest, DockerImageType:
 		if err := json.Unmarshal(document, &manifest); err != nil {
 			return desc, manifest, nil, fmt.Errorf("manifest: %w", err)
 		}
-		if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig && t != dockerConfigType {
+		if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig && t != DockerConfigType {
 			return desc, manifest, nil, fmt.Errorf("it is not an image: its config is of type %q", t)
 		}
 		config, err = readDocument(ctx, open, manifest.Config)
 		return desc, manifest, config, err
-	case ispec.MediaTypeImageIndex, dockerListType:
+	case ispec.MediaTypeImageIndex, DockerListType:
 		var index ispec.Index
 		if err := json.Unmarshal(document, &index); err != nil {
 			return desc, manifest, nil, fmt.Errorf("index: %w", err)
@@ -186,7 +186,7 @@ func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, pla
 		var has []string
 		for _, d := range index.Manifests {
 			if d.Platform == nil {
-				if d.MediaType == ispec.MediaTypeImageIndex || d.MediaType == dockerListType || len(index.Manifests) == 1 {
+				if d.MediaType == ispec.MediaTypeImageIndex || d.MediaType == DockerListType || len(index.Manifests) == 1 {
 					return readPlatform(ctx, open, d, platform, depth+1)
 				}
 				continue

@@ -101,7 +101,7 @@ func (f foreign) image(docker bool, config ispec.Image, layers ...[]string) ispe
 	f.t.Helper()
 	types := []string{ispec.MediaTypeImageManifest, ispec.MediaTypeImageConfig, ispec.MediaTypeImageLayerGzip}
 	if docker {
-		types = []string{dockerImageType, dockerConfigType, "application/vnd.docker.image.rootfs.diff.tar.gzip"}
+		types = []string{DockerImageType, DockerConfigType, "application/vnd.docker.image.rootfs.diff.tar.gzip"}
 	}
 	m := ispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: types[0]}
 	if config.OS == "" {
@@ -373,7 +373,7 @@ func TestReadBase(t *testing.T) {
 		}
 		return d
 	}
-	list := f.blob(dockerListType, mustJSON(t, ispec.Index{MediaType: dockerListType,
+	list := f.blob(DockerListType, mustJSON(t, ispec.Index{MediaType: DockerListType,
 		Manifests: []ispec.Descriptor{named(one, "", &amd64), named(two, "", &arm64)}}))
 	lie := f.blob(ispec.MediaTypeImageIndex, mustJSON(t, ispec.Index{Manifests: []ispec.Descriptor{named(one, "", &arm64)}}))
 	artifact := f.blob(ispec.MediaTypeImageManifest, mustJSON(t, ispec.Manifest{Config: f.blob("application/x-other", []byte("{}"))}))
@@ -586,7 +586,7 @@ func FuzzBaseLayer(f *testing.F) {
 		for name, hash := range tree.listings[0].Objects {
 			// What was hashed is what is to be seen.
 			n := 0
-			for range tree.Lower.Within(storeDir + "/" + name) {
+			for range tree.Lower.Within(StoreDir + "/" + name) {
 				n++
 			}
 			if hash == "" || n == 0 && tree.counts[0][name] == 0 {

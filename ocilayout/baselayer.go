@@ -181,7 +181,7 @@ func listBaseLayer(ctx context.Context, open OpenBlob, k *Kept, narHash func(roo
 
 // objectOf is the name of the store object that a path is in, or "".
 func objectOf(p string) string {
-	rest, ok := strings.CutPrefix(p, storeDir+"/")
+	rest, ok := strings.CutPrefix(p, StoreDir+"/")
 	if !ok {
 		return ""
 	}
@@ -192,7 +192,7 @@ func objectOf(p string) string {
 // begins says whether an entry is the first one of a store object that can be hashed.
 func (r *baseReader) begins(i int) bool {
 	e := r.listing.Entries[i]
-	return r.hash != nil && e.Kind == basePut && path.Dir(e.Path) == storeDir && !r.seen[path.Base(e.Path)]
+	return r.hash != nil && e.Kind == basePut && path.Dir(e.Path) == StoreDir && !r.seen[path.Base(e.Path)]
 }
 
 var errNotHashed = errors.New("cannot be hashed as it comes")

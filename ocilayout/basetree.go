@@ -187,7 +187,7 @@ func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (cont
 }
 
 // StoreNames are the names of all that the image has in its store.
-func (t *BaseTree) StoreNames() []string { return t.Lower.Names(storeDir) }
+func (t *BaseTree) StoreNames() []string { return t.Lower.Names(StoreDir) }
 
 // OtherObjectsError says that a base image has something else under the names of store objects.
 type OtherObjectsError struct{ Roots []string }

@@ -40,7 +40,7 @@ func (b *Base) Held() (objects []Held, foreign int) {
 			delete(visible, name)
 		}
 		for _, o := range h.Objects {
-			if o.Name != baseName {
+			if o.Name != BaseName {
 				visible[o.Name] = Held{o, i}
 			}
 		}
@@ -63,7 +63,7 @@ func sortHeld(visible map[string]Held) []Held {
 func (t *BaseTree) Held() []Held {
 	visible := make(map[string]Held)
 	for _, name := range t.StoreNames() {
-		root := storeDir + "/" + name
+		root := StoreDir + "/" + name
 		first, ok := t.Lower.Lookup(root)
 		if !ok {
 			continue
@@ -101,7 +101,7 @@ func (b *Base) Fetch(next *Base) (fetched, had int64) {
 // The contents of regular files can be read; a hard link to one of an earlier entry cannot, and is an error.
 // If the walk comes to its end, the layer is what its digest and diffID say.
 func (b *Base) Object(ctx context.Context, layer int, name string) rootfs.Tree {
-	root := path.Join(storeDir, name)
+	root := path.Join(StoreDir, name)
 	return func(yield func(rootfs.Entry, error) bool) {
 		err := b.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStopped) {

@@ -47,8 +47,8 @@ const topMark = ": "
 
 const hashDigits = 12
 
-// baseName is the name of the part whose root is empty.
-const baseName = "base"
+// BaseName is the name of the part whose root is empty.
+const BaseName = "base"
 
 // Names are printable, without space, / @ and :, and do not begin with a dash, or with a dot:
 // of those, some would be whiteouts with another meaning.
@@ -112,7 +112,7 @@ func layerHistory(l Layer, created time.Time) (ispec.History, error) {
 		}
 	}
 	for i, name := range h.Hidden {
-		if word := "-" + name; !hiddenPattern.MatchString(word) || l.Hidden[i] != storeDir+"/"+name {
+		if word := "-" + name; !hiddenPattern.MatchString(word) || l.Hidden[i] != StoreDir+"/"+name {
 			return ispec.History{}, fmt.Errorf("history of %q: only a store object can be hidden", l.Hidden[i])
 		}
 	}
@@ -183,7 +183,7 @@ func (h History) check() error {
 		seen[o.Name] = true
 	}
 	for _, name := range h.Hidden {
-		if seen[name] || name == baseName {
+		if seen[name] || name == BaseName {
 			return fmt.Errorf("history: the layer cannot hide %q", name)
 		}
 		seen[name] = true

@@ -112,7 +112,7 @@ func FuzzParseHistory(f *testing.F) {
 			l.Parts = append(l.Parts, p)
 		}
 		for _, name := range h.Hidden {
-			l.Hidden = append(l.Hidden, storeDir+"/"+name)
+			l.Hidden = append(l.Hidden, StoreDir+"/"+name)
 		}
 		if again, err := layerHistory(l, time.Time{}); err != nil || again.Comment != comment {
 			t.Errorf("layerHistory(ParseHistory(%q)) = %q, %v", comment, again.Comment, err)

@@ -75,10 +75,10 @@ type joined struct {
 	source string
 }
 
-// referenceDigest is the annotation by which an attestation says which image it is about.
-const referenceDigest = "vnd.docker.reference.digest"
+// AnnotationReference is the annotation by which an attestation says which image it is about.
+const AnnotationReference = "vnd.docker.reference.digest"
 
-func isAttestation(d ispec.Descriptor) bool { return d.Annotations[referenceDigest] != "" }
+func isAttestation(d ispec.Descriptor) bool { return d.Annotations[AnnotationReference] != "" }
 
 // follow adds an image, or those of an index.
 func (j *joiner) follow(ctx context.Context, s *Stored, desc ispec.Descriptor, depth int) error {
@@ -188,7 +188,7 @@ func (j *joiner) distinct() ([]ispec.Descriptor, error) {
 		return cmp.Compare(platformKey(*a.Platform), platformKey(*b.Platform))
 	})
 	slices.SortFunc(attestations, func(a, b ispec.Descriptor) int {
-		return cmp.Or(cmp.Compare(a.Annotations[referenceDigest], b.Annotations[referenceDigest]), cmp.Compare(a.Digest, b.Digest))
+		return cmp.Or(cmp.Compare(a.Annotations[AnnotationReference], b.Annotations[AnnotationReference]), cmp.Compare(a.Digest, b.Digest))
 	})
 	return append(images, attestations...), errors.Join(errs...)
 }

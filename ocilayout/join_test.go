@@ -152,7 +152,7 @@ func TestAddIndexForeign(t *testing.T) {
 		Config: f.blob(ispec.MediaTypeImageConfig, mustJSON(t, ispec.Image{Platform: ispec.Platform{OS: "unknown", Architecture: "unknown"}})),
 		Layers: []ispec.Descriptor{f.blob("application/vnd.in-toto+json", []byte("{}"))}}))
 	attestation.Platform = &ispec.Platform{OS: "unknown", Architecture: "unknown"}
-	attestation.Annotations = map[string]string{referenceDigest: image.Digest.String()}
+	attestation.Annotations = map[string]string{AnnotationReference: image.Digest.String()}
 	built := f.blob(ispec.MediaTypeImageIndex, mustJSON(t, ispec.Index{Manifests: []ispec.Descriptor{attestation, image}}))
 	docker := f.image(true, ispec.Image{}, []string{"f a x"})
 	nothing := f.blob(ispec.MediaTypeImageManifest, mustJSON(t, ispec.Manifest{Config: f.blob(ispec.MediaTypeImageConfig, []byte("{}"))}))

@@ -15,8 +15,8 @@ type Name struct {
 	Full string // where it is loaded: docker.io/library/hello:v1; may be empty
 }
 
-// annotationFull is the annotation that loaders take the name from, where there is one.
-const annotationFull = "io.containerd.image.name"
+// AnnotationFullName is the annotation that loaders take the name from, where there is one.
+const AnnotationFullName = "io.containerd.image.name"
 
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
@@ -59,7 +59,7 @@ func describe(image ispec.Descriptor, names []Name) ([]ispec.Descriptor, error) 
 		d.Platform = nil // loaders might filter it out
 		d.Annotations = map[string]string{ispec.AnnotationRefName: ref}
 		if full != "" {
-			d.Annotations[annotationFull] = full
+			d.Annotations[AnnotationFullName] = full
 		}
 		if i, ok := at[ref]; ok {
 			all[i] = d
@@ -73,13 +73,13 @@ func describe(image ispec.Descriptor, names []Name) ([]ispec.Descriptor, error) 
 			return nil, fmt.Errorf("tag %q: is none", n.Tag)
 		}
 		i, taken := at[n.Tag]
-		if !taken || n.Full == "" || all[i].Annotations[annotationFull] == "" {
+		if !taken || n.Full == "" || all[i].Annotations[AnnotationFullName] == "" {
 			if !taken || n.Full != "" {
 				add(n.Tag, n.Full)
 			}
 			continue
 		}
-		if all[i].Annotations[annotationFull] != n.Full {
+		if all[i].Annotations[AnnotationFullName] != n.Full {
 			add(n.Full, n.Full)
 		}
 	}

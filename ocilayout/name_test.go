@@ -94,7 +94,7 @@ func FuzzParseReference(f *testing.F) {
 
 // TestDescribe: one descriptor for each name, and no two with the same reference.
 func TestDescribe(t *testing.T) {
-	const R, C = ispec.AnnotationRefName, annotationFull
+	const R, C = ispec.AnnotationRefName, AnnotationFullName
 	image := ispec.Descriptor{
 		MediaType: ispec.MediaTypeImageManifest, Digest: "sha256:1", Size: 2,
 		Platform: &ispec.Platform{}, Annotations: map[string]string{"x": "y"},

@@ -46,8 +46,8 @@ const (
 	enough   = 4 << 20 // and about this many at most
 )
 
-// storeDir is where all parts but the base part are.
-const storeDir = "nix/store"
+// StoreDir is where all parts but the base part are.
+const StoreDir = "nix/store"
 
 // Mode is how a plan divides parts into layers.
 type Mode byte

@@ -26,7 +26,7 @@ func largeClosure() []rootfs.Part {
 	for range 1000 {
 		profile.Refs = append(profile.Refs, parts[r.IntN(len(parts)-1)].Root)
 	}
-	return append(parts, rootfs.Part{Name: baseName, Key: fmt.Sprintf("sha256:%064x", 1<<60), Refs: []string{profile.Root}, Size: 5 << 10})
+	return append(parts, rootfs.Part{Name: BaseName, Key: fmt.Sprintf("sha256:%064x", 1<<60), Refs: []string{profile.Root}, Size: 5 << 10})
 }
 
 func BenchmarkPlan(b *testing.B) {

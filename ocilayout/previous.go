@@ -100,7 +100,7 @@ func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
 	var found []ispec.Descriptor
 	search := func(tag string) {
 		for _, d := range all {
-			if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[annotationFull] == tag {
+			if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[AnnotationFullName] == tag {
 				if len(found) == 0 || found[0].Digest != d.Digest {
 					found = append(found, d)
 				}

@@ -124,7 +124,7 @@ func (s *sticky) unchanged() bool {
 // keepable settles on the layers that could be kept if there were no limits.
 func (s *sticky) keepable() {
 	for i, l := range s.previous {
-		s.keep[i] = s.fits(i) && !l.History.holds(baseName)
+		s.keep[i] = s.fits(i) && !l.History.holds(BaseName)
 	}
 	s.settle()
 }

@@ -52,7 +52,7 @@ func TestSticky(t *testing.T) {
 				name, hash, _ := strings.Cut(p.Name, "@")
 				parts[i].Name, parts[i].Key = name, "sha256:"+longHash(hash)
 				parts[i].Root, _, _ = strings.Cut(p.Root, "@")
-				if name == baseName {
+				if name == BaseName {
 					parts[i].Root = ""
 				}
 			}
@@ -141,7 +141,7 @@ func formatGolden(previous *Previous, layers []Layer) string {
 			fmt.Fprintf(&b, " %s", p.Name)
 		}
 		for _, root := range l.Hidden {
-			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, storeDir+"/"))
+			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, StoreDir+"/"))
 		}
 		b.WriteByte('\n')
 	}

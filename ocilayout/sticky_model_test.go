@@ -53,7 +53,7 @@ func unpackModel(p *Previous, layers []Layer) (map[string]string, error) {
 			}
 			found := false
 			for path := range all {
-				if strings.HasPrefix(path, storeDir+"/"+name+"/") {
+				if strings.HasPrefix(path, StoreDir+"/"+name+"/") {
 					found = true
 					delete(all, path)
 				}
@@ -70,8 +70,8 @@ func unpackModel(p *Previous, layers []Layer) (map[string]string, error) {
 }
 
 func putModel(all map[string]string, name, hash string) {
-	dir := storeDir + "/" + name
-	if name == baseName {
+	dir := StoreDir + "/" + name
+	if name == BaseName {
 		dir = "etc"
 	}
 	all[dir+"/content"] = hash
@@ -154,7 +154,7 @@ func (m *closureModel) parts() []rootfs.Part {
 		}
 		name := fmt.Sprintf("%.32s-%s-%d", fmt.Sprintf("%x", h.Sum(nil)), n.name, n.rev)
 		all[i] = rootfs.Part{
-			Name: name, Root: storeDir + "/" + name, Refs: refs, Size: n.size,
+			Name: name, Root: StoreDir + "/" + name, Refs: refs, Size: n.size,
 			Key: string(digest.FromString(fmt.Sprint(name, n.salt))),
 		}
 	}
@@ -168,7 +168,7 @@ func (m *closureModel) parts() []rootfs.Part {
 		return parts
 	}
 	profile := all[len(all)-1]
-	return append(parts, rootfs.Part{Name: baseName, Refs: []string{profile.Root}, Size: 5 << 10, Key: string(digest.FromString(profile.Root))})
+	return append(parts, rootfs.Part{Name: BaseName, Refs: []string{profile.Root}, Size: 5 << 10, Key: string(digest.FromString(profile.Root))})
 }
 
 // step changes the graph as a release does. The last few nodes are leaves: little refers to them.

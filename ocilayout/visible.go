@@ -40,7 +40,7 @@ type copyOf struct {
 func (s *sticky) index() error {
 	s.wanted = make(map[string]int, len(s.planner.parts))
 	for i, p := range s.planner.parts {
-		if (p.Root == "") != (p.Name == baseName) || p.Root != "" && p.Root != storeDir+"/"+p.Name {
+		if (p.Root == "") != (p.Name == BaseName) || p.Root != "" && p.Root != StoreDir+"/"+p.Name {
 			return fmt.Errorf("%s: %q: only store objects and the base files can be planned by a previous image", p.Name, p.Root)
 		}
 		s.wanted[p.Name] = i
@@ -128,7 +128,7 @@ func (s *sticky) visible() map[string][]copyOf {
 func (s *sticky) misleads(i int, visible map[string][]copyOf) bool {
 	for _, o := range s.previous[i].History.Objects {
 		_, named := s.wanted[o.Name]
-		if (named || o.Name == baseName) && !s.wants(o) && slices.Contains(visible[o.Name], copyOf{i, o.Hash}) {
+		if (named || o.Name == BaseName) && !s.wants(o) && slices.Contains(visible[o.Name], copyOf{i, o.Hash}) {
 			return true
 		}
 	}
@@ -145,8 +145,8 @@ func (s *sticky) measure(visible map[string][]copyOf) {
 	clear(s.deads)
 	s.live, s.dead, s.hidden = 0, 0, nil
 	for name := range visible {
-		if _, ok := s.wanted[name]; !ok && name != baseName {
-			s.hidden = append(s.hidden, storeDir+"/"+name)
+		if _, ok := s.wanted[name]; !ok && name != BaseName {
+			s.hidden = append(s.hidden, StoreDir+"/"+name)
 		}
 	}
 	slices.Sort(s.hidden)

@@ -110,7 +110,7 @@ func get(ctx context.Context, repo *remote.Repository, kind string, d ispec.Desc
 func isManifest(mediaType string) bool {
 	switch mediaType {
 	case ispec.MediaTypeImageManifest, ispec.MediaTypeImageIndex,
-		"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json":
+		ocilayout.DockerImageType, ocilayout.DockerListType:
 		return true
 	}
 	return false

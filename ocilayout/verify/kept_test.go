@@ -29,7 +29,7 @@ func hashed(t rootfs.Tree, root string) (string, int64, error) {
 
 func keptPart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
 	t.Helper()
-	root := storeDir + "/" + name
+	root := ocilayout.StoreDir + "/" + name
 	tree := rootfs.TreeOf(append([]rootfs.Entry{rootfs.Dir(root, 0o555)}, entries...))
 	key, size, err := hashed(tree, root)
 	if err != nil {
@@ -40,7 +40,7 @@ func keptPart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
 
 // TestCheckKept: a layer of a previous image is what its history says, down to the last digit of what is wanted.
 func TestCheckKept(t *testing.T) {
-	const root = storeDir + "/a-1"
+	const root = ocilayout.StoreDir + "/a-1"
 	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
 	a := keptPart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
 	dir := filepath.Join(t.TempDir(), "layout")

@@ -35,7 +35,7 @@ func newOwnRules(l *layer) *ownRules {
 		base:    rootfs.NewBaseSum(),
 	}
 	for _, c := range l.claim.Objects {
-		if c.Name == baseName {
+		if c.Name == ocilayout.BaseName {
 			o.claimed = &c
 		} else {
 			o.objects[c.Name] = c
@@ -139,7 +139,7 @@ func wrongMode(e rootfs.Entry) string {
 	switch {
 	case e.IsLink():
 		want |= 0o777
-	case e.Path == "nix" || e.Path == storeDir:
+	case e.Path == "nix" || e.Path == ocilayout.StoreDir:
 		want |= 0o755
 	case !inStore(e.Path):
 		return ""
@@ -158,7 +158,9 @@ func wrongMode(e rootfs.Entry) string {
 }
 
 // inStore says whether a path is that of a store object or lies below one.
-func inStore(name string) bool { return rootfs.Within(storeDir, name) && name != storeDir }
+func inStore(name string) bool {
+	return rootfs.Within(ocilayout.StoreDir, name) && name != ocilayout.StoreDir
+}
 
 // hide checks a whiteout.
 func (o *ownRules) hide(h *tar.Header, name, hidden string) {
@@ -193,7 +195,7 @@ func (o *ownRules) object(root string) *ocilayout.Object {
 
 // addBase adds an entry that no store object has.
 func (o *ownRules) addBase(e rootfs.Entry) {
-	if e.Path != "nix" && e.Path != storeDir {
+	if e.Path != "nix" && e.Path != ocilayout.StoreDir {
 		if o.claimed == nil && !o.any {
 			o.layer.found.addf(e.Path, "is a base file, which the history does not have") // the first will do
 		}
@@ -213,10 +215,10 @@ func (o *ownRules) addBase(e rootfs.Entry) {
 // finish reports what is not there.
 func (o *ownRules) finish() {
 	for _, name := range slices.Sorted(maps.Keys(o.objects)) {
-		o.layer.found.addf(storeDir+"/"+name, "is not there, and the history has it")
+		o.layer.found.addf(ocilayout.StoreDir+"/"+name, "is not there, and the history has it")
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.hidden)) {
-		o.layer.found.addf(storeDir+"/"+name, "is not hidden, and the history says so")
+		o.layer.found.addf(ocilayout.StoreDir+"/"+name, "is not hidden, and the history says so")
 	}
 	if o.claimed == nil || o.unsure {
 		return

@@ -106,7 +106,7 @@ func (c *Claims) layout(ctx context.Context, tag string, open func(name string) 
 		return true, nil
 	}
 	for _, d := range parsed.Manifests {
-		if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[annotationFull] == tag {
+		if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[ocilayout.AnnotationFullName] == tag {
 			found = true
 			if err := c.follow(ctx, d, ispec.ImageIndexFile, 0); err != nil {
 				return true, err
@@ -115,12 +115,6 @@ func (c *Claims) layout(ctx context.Context, tag string, open func(name string) 
 	}
 	return found, nil
 }
-
-// annotationReference is what BuildKit gives its attestations in an index: the image that they are about.
-const annotationReference = "vnd.docker.reference.digest"
-
-// annotationFull is where loaders find the full name; see ocilayout.Name.
-const annotationFull = "io.containerd.image.name"
 
 func newClaims(open opener) *Claims {
 	return &Claims{
@@ -153,10 +147,10 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		s, index = indexShape, true
 	case d.MediaType == ispec.MediaTypeImageManifest:
 		s = manifestShape
-	case d.MediaType == dockerListType && c.docker:
-		s, index = withType(indexShape, dockerListType), true
-	case d.MediaType == dockerImageType && c.docker:
-		s = withType(manifestShape, dockerImageType)
+	case d.MediaType == ocilayout.DockerListType && c.docker:
+		s, index = withType(indexShape, ocilayout.DockerListType), true
+	case d.MediaType == ocilayout.DockerImageType && c.docker:
+		s = withType(manifestShape, ocilayout.DockerImageType)
 	default:
 		c.found.add(Problem{Blob: in, What: fmt.Sprintf("%s is of type %s, which is not an image's",
 			quoteOdd(d.Digest.String()), quote(d.MediaType))})
@@ -167,7 +161,7 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		return nil
 	}
 	c.seen[d.Digest] = true
-	img := &image{digest: d.Digest, found: findings{most: keptProblems}, attestation: d.Annotations[annotationReference] != "" && !index}
+	img := &image{digest: d.Digest, found: findings{most: keptProblems}, attestation: d.Annotations[ocilayout.AnnotationReference] != "" && !index}
 	found := &img.found
 	if index {
 		found = &c.found
@@ -263,7 +257,7 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 		return nil
 	}
 	var config ispec.Image
-	if m.Config.MediaType != ispec.MediaTypeImageConfig && (d.MediaType != dockerImageType || m.Config.MediaType != dockerConfigType) {
+	if m.Config.MediaType != ispec.MediaTypeImageConfig && (d.MediaType != ocilayout.DockerImageType || m.Config.MediaType != ocilayout.DockerConfigType) {
 		problem(d.Digest, "config.mediaType: is %s, want %q", quote(m.Config.MediaType), ispec.MediaTypeImageConfig)
 	} else {
 		b, ok, err := c.document(ctx, &img.found, m.Config, configShape)

@@ -131,7 +131,7 @@ func TestReadAttestation(t *testing.T) {
 		config := m.put(ispec.MediaTypeImageConfig, `{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":["`+string(statement.Digest)+`"]}}`)
 		manifest := m.put(ispec.MediaTypeImageManifest, fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
 			config.MediaType, config.Digest, config.Size, statement.MediaType, statement.Digest, statement.Size))
-		manifest.Annotations = map[string]string{annotationReference: "sha256:1"}
+		manifest.Annotations = map[string]string{ocilayout.AnnotationReference: "sha256:1"}
 		manifest.Platform = &ispec.Platform{OS: "unknown", Architecture: "unknown"}
 		if damaged {
 			m[statement.Digest] = []byte(`{"a":2}`)

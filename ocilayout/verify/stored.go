@@ -7,13 +7,6 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// Media types of Docker's image manifest, version 2, schema 2, which registries have beside OCI's.
-const (
-	dockerListType   = "application/vnd.docker.distribution.manifest.list.v2+json"
-	dockerImageType  = "application/vnd.docker.distribution.manifest.v2+json"
-	dockerConfigType = "application/vnd.docker.container.image.v1+json"
-)
-
 // ReadStored reads what the manifest of an image says, or of all in an index, wherever that is.
 // Manifests may be of Docker's types. Nothing is kept of what is read but what it says.
 func ReadStored(ctx context.Context, s *ocilayout.Stored) (*Claims, error) {

@@ -9,14 +9,9 @@ import (
 	"path"
 	"strings"
 
+	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/rootfs"
 )
-
-// storeDir is where store objects are.
-const storeDir = "nix/store"
-
-// The base files are one part, of this name in a history.
-const baseName = "base"
 
 // walker reads a layer's tar once.
 type walker struct {
@@ -122,7 +117,7 @@ func (w *walker) walk() {
 }
 
 // isObject says whether a path is a store object's own.
-func isObject(p string) bool { return path.Dir(p) == storeDir }
+func isObject(p string) bool { return path.Dir(p) == ocilayout.StoreDir }
 
 // errReported ends a tree of which something else has been reported.
 var errReported = errors.New("reported")
