@@ -53,15 +53,6 @@ var layerTypes = map[string]string{
 	"application/vnd.docker.container.image.rootfs.diff+x-gtar": ispec.MediaTypeImageLayer,
 }
 
-// ReadBase reads an image in a layout by its tag or full name, as ReadPrevious does; see (*Stored).Base.
-func ReadBase(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
-	s, err := findStored(ctx, dir, tag)
-	if err != nil {
-		return nil, fmt.Errorf("read base image %q in layout %q: %w", tag, dir, err)
-	}
-	return s.Base(ctx, platform)
-}
-
 // Base reads an image to begin another one with.
 // Of an index it is the image for a platform, which no other image may be for, either.
 // Manifest and config are read, and of the layers' blobs in a layout it is seen that they are there.

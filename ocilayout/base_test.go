@@ -134,7 +134,7 @@ func readTree(t *testing.T, o BaseOptions, layers ...[]string) (*Base, *BaseTree
 	t.Helper()
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, layers...))
-	b, err := ReadBase(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestBaseRead(t *testing.T) {
 func TestBaseKept(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, []string{"f a x"}, []string{"f b x"}))
-	b, err := ReadBase(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +361,16 @@ func TestBaseWithout(t *testing.T) {
 	}
 }
 
-func TestReadBase(t *testing.T) {
+// baseIn reads an image in a layout to begin another one with.
+func baseIn(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
+	s, err := FindImage(ctx, dir, tag)
+	if err != nil {
+		return nil, err
+	}
+	return s.Base(ctx, platform)
+}
+
+func TestBase(t *testing.T) {
 	f := newForeign(t)
 	amd64, arm64 := ispec.Platform{OS: "linux", Architecture: "amd64"}, ispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 	one := f.image(false, ispec.Image{Platform: amd64, History: []ispec.History{{CreatedBy: "a"}, {EmptyLayer: true}}}, []string{"f a x"})
@@ -402,27 +411,27 @@ func TestReadBase(t *testing.T) {
 		{"encrypted", amd64, "", `+encrypted", which cannot be used`},
 		{"none", amd64, "", "there is no such image"},
 	} {
-		b, err := ReadBase(t.Context(), f.dir, test.tag, test.platform)
+		b, err := baseIn(t.Context(), f.dir, test.tag, test.platform)
 		switch {
 		case test.err != "":
 			if err == nil || !strings.Contains(err.Error(), test.err) {
-				t.Errorf("ReadBase(%q, %v): %v; want %s", test.tag, test.platform, err, test.err)
+				t.Errorf("Base(%q, %v): %v; want %s", test.tag, test.platform, err, test.err)
 			}
 		case err != nil || b.Digest != test.want || b.Layers[0].Descriptor.MediaType != ispec.MediaTypeImageLayerGzip:
-			t.Errorf("ReadBase(%q, %v) = %+v, %v; want %s", test.tag, test.platform, b, err, test.want)
+			t.Errorf("Base(%q, %v) = %+v, %v; want %s", test.tag, test.platform, b, err, test.want)
 		}
 	}
-	if b, err := ReadBase(t.Context(), f.dir, "two", arm64); err != nil || len(b.Config.History) != 1 || b.Config.History[0].EmptyLayer {
+	if b, err := baseIn(t.Context(), f.dir, "two", arm64); err != nil || len(b.Config.History) != 1 || b.Config.History[0].EmptyLayer {
 		t.Errorf("without a history: %+v, %v; want one entry", b.Config.History, err)
 	}
-	if _, err := ReadBase(t.Context(), t.TempDir(), "", amd64); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("ReadBase of nothing: %v; want %v", err, fs.ErrNotExist)
+	if _, err := baseIn(t.Context(), t.TempDir(), "", amd64); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Base of nothing: %v; want %v", err, fs.ErrNotExist)
 	}
 	if err := os.Truncate(filepath.Join(f.dir, blobs, one.Digest.Encoded()), 30); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadBase(t.Context(), f.dir, "one", amd64); err == nil {
-		t.Error("ReadBase of a manifest that was cut: <nil>; want an error")
+	if _, err := baseIn(t.Context(), f.dir, "one", amd64); err == nil {
+		t.Error("Base of a manifest that was cut: <nil>; want an error")
 	}
 }
 
@@ -469,7 +478,7 @@ func TestAddImageOverBase(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(true, ispec.Image{History: []ispec.History{{CreatedBy: "one"}, {CreatedBy: "ENV", EmptyLayer: true}, {CreatedBy: "two"}}},
 		[]string{"f a x"}, []string{"f b x"}))
-	base, err := ReadBase(t.Context(), f.dir, "", ispec.Platform{})
+	base, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -529,7 +538,7 @@ func TestAddImageOverBase(t *testing.T) {
 func TestArchiveOverBase(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, []string{"f a x"}))
-	base, err := ReadBase(t.Context(), f.dir, "", ispec.Platform{})
+	base, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,18 +87,23 @@ func (c *Cache) keep(ctx context.Context, key string, tarSize int64, b layerBlob
 	if err := putFile(ctx, temp, file, b.Size, link); err != nil {
 		return err
 	}
-	fi, err := os.Lstat(temp)
+	r, err := c.place(temp, compressor, b.Digest, b.Size)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, c.blob(b.Digest)); err != nil {
-		return err
-	}
-	r := blobRecord{compressor, b.Digest, b.Size, fi.ModTime().UnixNano()}
 	if err := c.store(dir.Dir, packedRecord(b.diffID, z), r); err != nil {
 		return err
 	}
 	return c.store(dir.Dir, key, tarRecord{b.diffID, tarSize})
+}
+
+// place gives a file its place among the blobs, and says what is to be recorded of it.
+func (c *Cache) place(file, compressor string, d digest.Digest, size int64) (r blobRecord, err error) {
+	fi, err := os.Lstat(file)
+	if err != nil {
+		return r, err
+	}
+	return blobRecord{compressor, d, size, fi.ModTime().UnixNano()}, os.Rename(file, c.blob(d))
 }
 
 // putFile makes a new file from a blob, the cheapest way there is.

@@ -96,14 +96,11 @@ func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (e
 	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
-	fi, err := os.Lstat(temp)
+	record, err := c.place(temp, "fetched", d.Digest, d.Size)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, c.blob(d.Digest)); err != nil {
-		return err
-	}
-	return c.store(dir.Dir, fetchedRecord(d.Digest), blobRecord{"fetched", d.Digest, d.Size, fi.ModTime().UnixNano()})
+	return c.store(dir.Dir, fetchedRecord(d.Digest), record)
 }
 
 // sourceReader remembers the error of what is read.

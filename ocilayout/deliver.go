@@ -2,11 +2,9 @@ package ocilayout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -30,11 +28,7 @@ func OpenStaged(dir string, o Options) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := createEngine(filepath.Join(staging.Dir, stagedName))
-	if err != nil {
-		return nil, errors.Join(err, staging.Remove())
-	}
-	return &Layout{options: o, staging: staging, engine: e, linkable: true}, nil
+	return newLayout(staging, o)
 }
 
 // Blob is a blob that is ready to be delivered.

@@ -13,7 +13,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Kept is a layer of an image in a layout or a registry, to be used for another image as it is, whatever compressed it.
+// Kept is a blob of an image that is there already, to be used for another image as it is: a layer, whatever compressed it,
+// or of an image that becomes part of an index, also its config.
 type Kept struct {
 	Descriptor ispec.Descriptor
 	DiffID     digest.Digest

@@ -10,7 +10,6 @@ import (
 type Known struct {
 	How  How              // what would become of it
 	Blob ispec.Descriptor // zero if it would be built or compressed
-	Size int64            // of the tar, in bytes; 0 if it is not known
 }
 
 // Known says what would become of layers if they were added, and neither uses nor changes anything.
@@ -41,14 +40,13 @@ func (c *Cache) known(l Layer, z Compression) Known {
 	var blob blobRecord
 	if err == nil && c.peek(packedRecord(tar.DiffID, z), &blob) == nil && blob.Compressor == compressor && c.has(blob) {
 		d := ispec.Descriptor{MediaType: z.MediaType(), Digest: blob.Digest, Size: blob.Size}
-		return Known{How: Cached, Blob: d, Size: tar.Size}
+		return Known{How: Cached, Blob: d}
 	}
 	for _, other := range allCompressions() {
 		if other != z && c.peek(packedRecord(tar.DiffID, other), &blob) == nil && c.has(blob) {
-			return Known{How: Recompressed, Size: tar.Size}
+			return Known{How: Recompressed}
 		}
 	}
-	built.Size = tar.Size
 	return built
 }
 

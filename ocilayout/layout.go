@@ -90,16 +90,24 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := createEngine(filepath.Join(staging.Dir, stagedName))
+	l, err := newLayout(staging, o)
 	if err != nil {
-		return nil, errors.Join(err, staging.Remove())
+		return nil, err
 	}
-	l := &Layout{dir: path, options: o, staging: staging, engine: e, linkable: true}
-	if exists {
+	if l.dir = path; exists {
 		own, err := newOwner(path)
 		l.linkable = err == nil && (own == nil || own.uid == os.Geteuid())
 	}
 	return l, nil
+}
+
+// newLayout begins a layout in a staging directory, which is removed if that cannot be.
+func newLayout(staging *rootfs.Staging, o Options) (*Layout, error) {
+	e, err := createEngine(filepath.Join(staging.Dir, stagedName))
+	if err != nil {
+		return nil, errors.Join(err, staging.Remove())
+	}
+	return &Layout{options: o, staging: staging, engine: e, linkable: true}, nil
 }
 
 // Close removes everything that was not published.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -60,11 +59,11 @@ func OpenArchive(_ context.Context, file string, o Options) (*Layout, error) {
 }
 
 func openTemporary(staging *rootfs.Staging, file string, o Options) (*Layout, error) {
-	e, err := createEngine(filepath.Join(staging.Dir, stagedName))
-	if err != nil {
-		return nil, errors.Join(err, staging.Remove())
+	l, err := newLayout(staging, o)
+	if err == nil {
+		l.file, l.held = file, &heldBlobs{}
 	}
-	return &Layout{options: o, staging: staging, engine: e, linkable: true, file: file, held: &heldBlobs{}}, nil
+	return l, err
 }
 
 // PublishArchive is WriteArchive to the file of OpenArchive.

@@ -2,212 +2,143 @@ package ocilayout
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"path"
 	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
-// sticky finds out what is visible of the previous layers that are kept.
-type sticky struct {
-	planner  *planner
-	options  StickyOptions
-	most     int // layers
-	previous []PreviousLayer
-	wanted   map[string]int // the planner's part of that name
-	all      int64          // bytes of all parts
-
-	keep []bool // for each previous layer
-
-	// What settle finds:
-	shown  []int    // for each part, the previous layer that shows it, or nowhere
-	shows  []int    // for each previous layer, how many parts it shows
-	lives  []int64  // for each previous layer, their bytes
-	deads  []int64  // for each kept layer, the bytes of objects that it does not show
-	live   int64    // of all kept layers
-	dead   int64    // of all kept layers
-	hidden []string // roots of what must be made invisible, sorted
-
-	report Report
+// Held is a store object that is visible in an image.
+type Held struct {
+	Object     // its Hash is what the history has, or all of it where the layers were read
+	Layer  int // the place in the image's layers
 }
 
-const nowhere = -1
-
-// copyOf is an object that is visible in a layer.
-type copyOf struct {
-	layer int
-	hash  string
-}
-
-func (s *sticky) index() error {
-	s.wanted = make(map[string]int, len(s.planner.parts))
-	for i, p := range s.planner.parts {
-		if (p.Root == "") != (p.Name == BaseName) || p.Root != "" && p.Root != StoreDir+"/"+p.Name {
-			return fmt.Errorf("%s: %q: only store objects and the base files can be planned by a previous image", p.Name, p.Root)
-		}
-		s.wanted[p.Name] = i
-		s.all += p.Size
-	}
-	var total int64
-	for i, l := range s.previous {
-		if err := l.History.check(); err != nil {
-			return fmt.Errorf("previous layer %d: %w: %w", i+1, ErrForeign, err)
-		}
-		for _, o := range l.History.Objects {
-			if total += o.Size; o.Size < 0 || total < 0 {
-				return fmt.Errorf("previous layer %d: %w: it has too many bytes", i+1, ErrForeign)
-			}
-		}
-	}
-	n := len(s.previous)
-	s.keep, s.shows, s.lives, s.deads = make([]bool, n), make([]int, n), make([]int64, n), make([]int64, n)
-	s.shown = make([]int, len(s.planner.parts))
-	s.settle()
-	return nil
-}
-
-// wants says whether an object is one of the parts.
-func (s *sticky) wants(o Object) bool {
-	i, ok := s.wanted[o.Name]
-	return ok && o.Hash != "" && o.Hash == objectHash(s.planner.parts[i].Key)
-}
-
-// settle finds out what is visible of the kept layers, and gives up those that cannot be kept:
-// those that would show something under the name of a part that is not that part, and those that show nothing of use.
-// Without such a layer, what it has hidden may be visible, so that this goes on until nothing changes.
-func (s *sticky) settle() {
-	for {
-		visible := s.visible()
-		s.measure(visible)
-		if !s.giveUp(func(i int) bool { return s.misleads(i, visible) }) &&
-			!s.giveUp(func(i int) bool { return s.shows[i] == 0 && len(s.previous[i].History.Hidden) == 0 }) &&
-			!s.giveUpOne() {
-			return
-		}
-	}
-}
-
-func (s *sticky) giveUp(bad func(i int) bool) bool {
-	some := false
-	for i, kept := range s.keep {
-		if kept && bad(i) {
-			s.keep[i], some = false, true
-		}
-	}
-	return some
-}
-
-// giveUpOne gives up the uppermost layer that shows nothing. What it hides may be of use in another one.
-func (s *sticky) giveUpOne() bool {
-	for i, kept := range slices.Backward(s.keep) {
-		if kept && s.shows[i] == 0 {
-			s.keep[i] = false
-			return true
-		}
-	}
-	return false
-}
-
-// visible is the copies of each object that an unpacker of the kept layers would have, the uppermost last.
-func (s *sticky) visible() map[string][]copyOf {
-	visible := make(map[string][]copyOf)
-	for i, l := range s.previous {
-		if !s.keep[i] {
+// Held is what the image's history says is visible of its store, sorted by name, and how many layers it does not say it of,
+// since other programs have made them or their entries are damaged: what those hold is found out by reading them (see Tree).
+// What it says is believed, as far as it makes sense.
+func (b *Base) Held() (objects []Held, foreign int) {
+	visible := make(map[string]Held)
+	entries := slices.DeleteFunc(slices.Clone(b.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	for i := range b.Layers {
+		h, err := ParseHistory(entries[i])
+		switch {
+		case err != nil:
+			foreign++
+			continue
+		case h.Top: // its objects are files that lie over others
 			continue
 		}
-		for _, name := range l.History.Hidden {
+		for _, name := range h.Hidden {
 			delete(visible, name)
 		}
-		for _, o := range l.History.Objects {
-			visible[o.Name] = append(visible[o.Name], copyOf{i, o.Hash})
-		}
-	}
-	return visible
-}
-
-// misleads says whether a layer shows another object than the one that is wanted under the same name.
-// The base files are nowhere but in their own layer, so that they mislead if they are not wanted at all.
-func (s *sticky) misleads(i int, visible map[string][]copyOf) bool {
-	for _, o := range s.previous[i].History.Objects {
-		_, named := s.wanted[o.Name]
-		if (named || o.Name == BaseName) && !s.wants(o) && slices.Contains(visible[o.Name], copyOf{i, o.Hash}) {
-			return true
-		}
-	}
-	return false
-}
-
-// measure finds out who shows what.
-func (s *sticky) measure(visible map[string][]copyOf) {
-	for i := range s.shown {
-		s.shown[i] = nowhere
-	}
-	clear(s.shows)
-	clear(s.lives)
-	clear(s.deads)
-	s.live, s.dead, s.hidden = 0, 0, nil
-	for name := range visible {
-		if _, ok := s.wanted[name]; !ok && name != BaseName {
-			s.hidden = append(s.hidden, StoreDir+"/"+name)
-		}
-	}
-	slices.Sort(s.hidden)
-	for i, l := range s.previous {
-		if !s.keep[i] {
-			continue
-		}
-		for _, o := range l.History.Objects {
-			// Below an equal copy, an object is as dead as under a whiteout.
-			copies := visible[o.Name]
-			if s.wants(o) && len(copies) > 0 && copies[len(copies)-1].layer == i {
-				n := s.wanted[o.Name]
-				s.shown[n] = i
-				s.shows[i]++
-				s.lives[i] += s.planner.parts[n].Size
-			} else {
-				s.deads[i] += o.Size
+		for _, o := range h.Objects {
+			if o.Name != BaseName {
+				visible[o.Name] = Held{o, i}
 			}
 		}
-		s.live += s.lives[i]
-		s.dead += s.deads[i]
 	}
+	return sortHeld(visible), foreign
 }
 
-// mayWaste is how many bytes may be dead, whatever else the image has.
-func (s *sticky) mayWaste() int64 {
-	return (s.all + s.dead) / 100 * int64(s.options.MaxWaste)
+func sortHeld(visible map[string]Held) []Held {
+	objects := make([]Held, 0, len(visible))
+	for _, h := range visible {
+		objects = append(objects, h)
+	}
+	slices.SortFunc(objects, func(a, b Held) int { return cmp.Compare(a.Name, b.Name) })
+	return objects
 }
 
-func (s *sticky) kept() int {
-	n := 0
-	for _, kept := range s.keep {
-		if kept {
+// Held is what is visible of the store, sorted by name, with all digits of the NAR hashes, but no sizes.
+// Of what was not hashed (see BaseOptions.Hash), since a layer has it in several places,
+// or several layers have a part of it, the hash is empty.
+func (t *BaseTree) Held() []Held {
+	visible := make(map[string]Held)
+	for _, name := range t.StoreNames() {
+		root := StoreDir + "/" + name
+		first, ok := t.Lower.Lookup(root)
+		if !ok {
+			continue
+		}
+		h := Held{Object: Object{Name: name}, Layer: first.Layer}
+		n, one := 0, true
+		for e := range t.Lower.Within(root) {
 			n++
+			one = one && e.Layer == first.Layer
+		}
+		if one && n == t.counts[first.Layer][name] {
+			h.Hash = t.listings[first.Layer].Objects[name]
+		}
+		visible[name] = h
+	}
+	return sortHeld(visible)
+}
+
+// Blobs are those of the image, each once: manifest, config and layers.
+func (b *Base) Blobs() map[digest.Digest]int64 {
+	blobs := map[digest.Digest]int64{b.Manifest.Digest: b.Manifest.Size, b.ConfigBlob.Digest: b.ConfigBlob.Size}
+	for _, l := range b.Layers {
+		blobs[l.Descriptor.Digest] = l.Descriptor.Size
+	}
+	return blobs
+}
+
+// Fetch is what someone who has the image b has to fetch to have next:
+// the bytes of blobs that are new, and of those that are there already.
+func (b *Base) Fetch(next *Base) (fetched, had int64) {
+	return fetch(b.Blobs(), next.Blobs())
+}
+
+// Object is the files that a layer has of a store object, as they come in its tar, which is read again for each walk.
+// The contents of regular files can be read; a hard link to one of an earlier entry cannot, and is an error.
+// If the walk comes to its end, the layer is what its digest and diffID say.
+func (b *Base) Object(ctx context.Context, layer int, name string) rootfs.Tree {
+	root := path.Join(StoreDir, name)
+	return func(yield func(rootfs.Entry, error) bool) {
+		err := b.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(rootfs.Entry{}, fmt.Errorf("read layer %d of image %s: %w", layer+1, b.Digest, err))
 		}
 	}
-	return n
 }
 
-func (s *sticky) rebuild(i int) {
-	s.keep[i] = false
-	s.settle()
-}
+var errStopped = errors.New("stopped")
 
-// worst is the kept layer with the most dead bytes; of equal ones, the uppermost.
-func (s *sticky) worst() int {
-	return s.best(func(a, b int) int { return cmp.Compare(s.deads[b], s.deads[a]) })
-}
-
-// least is the kept layer with the fewest bytes of use; of equal ones, the uppermost.
-func (s *sticky) least() int {
-	return s.best(func(a, b int) int { return cmp.Compare(s.lives[a], s.lives[b]) })
-}
-
-// best is the kept layer that comes first; there is one.
-func (s *sticky) best(compare func(a, b int) int) int {
-	best := nowhere
-	for i, kept := range s.keep {
-		if kept && (best == nowhere || compare(i, best) <= 0) {
-			best = i
-		}
+func (b *Base) walkObject(ctx context.Context, layer int, root string, visit func(rootfs.Entry) bool) (err error) {
+	l, err := openBaseLayer(ctx, b.open, &b.Layers[layer])
+	if err != nil {
+		return err
 	}
-	return best
+	defer func() { err = errors.Join(err, l.Close()) }()
+	r := &baseReader{layer: l, at: make(map[string]int), seen: make(map[string]bool)}
+	for i, ok := r.next(); ok; i, ok = r.next() {
+		e := r.listing.Entries[i]
+		if !rootfs.Within(root, e.Path) {
+			r.finish(i)
+			continue
+		}
+		if e.Kind != basePut || e.Mode.IsRegular() && e.Source != e.Path {
+			return fmt.Errorf("%q is not a file of its own", "/"+e.Path)
+		}
+		entry := e.entry()
+		if entry.IsRegular() {
+			entry.Open = func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+		}
+		if !visit(entry) {
+			return errStopped
+		}
+		r.finish(i)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	return l.finish()
 }

@@ -99,9 +99,6 @@ func New(o Options) (*Client, error) {
 	return &Client{options: o, http: &http.Client{Transport: &patience{next: t}}, plain: make(map[string]bool), wait: firstWait}, nil
 }
 
-// Close closes connections that are not in use.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
-
 // repository prepares to talk about a repository, and asks its registry how it wants to be talked to.
 func (c *Client) repository(ctx context.Context, r Reference) (*remote.Repository, error) {
 	plain, err := c.isPlain(ctx, r)

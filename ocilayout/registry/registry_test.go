@@ -70,7 +70,7 @@ func client(t *testing.T, o Options) *Client {
 		t.Fatal(err)
 	}
 	c.wait = time.Millisecond
-	t.Cleanup(c.Close)
+	t.Cleanup(c.http.CloseIdleConnections)
 	return c
 }
 

@@ -23,7 +23,8 @@ const dockerManifestFile = "manifest.json"
 
 // ReadArchive reads what an archive says of images: of that with a tag or full name, or, without one, of all.
 // If it has an image layout and Docker's manifest.json, both are read, and they must tell of the same images.
-// Needed is the one that loaders are to find. The error is fs.ErrNotExist if that is not there, or no such image;
+// With docker, manifest.json is what loaders are to find, else the layout.
+// The error is fs.ErrNotExist if that is not there, or no such image;
 // whatever else is wrong is for Check to report.
 func ReadArchive(ctx context.Context, a *ocilayout.ArchiveFile, docker bool, tag string) (*Claims, error) {
 	if n, err := ocilayout.ParseReference(tag); err == nil && strings.ContainsAny(tag, ":/") {

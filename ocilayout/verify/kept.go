@@ -20,8 +20,8 @@ import (
 // the whole keys are compared, of which a history has a few digits.
 // The error is that of the context.
 func CheckKept(ctx context.Context, kept []*ocilayout.Kept, wanted map[string]string, o Options) ([]error, error) {
-	if o.MaxProblems == 0 {
-		o.MaxProblems = 1
+	if o.maxProblems == 0 {
+		o.maxProblems = 1
 	}
 	o.MaxLayer = cmp.Or(o.MaxLayer, defaultLayer)
 	doubts := make([]error, len(kept))

@@ -104,7 +104,7 @@ func TestCheckKept(t *testing.T) {
 		if tt.wanted != "" {
 			wanted[a.Name] = tt.wanted
 		}
-		doubts, err := CheckKept(t.Context(), []*ocilayout.Kept{&k}, wanted, Options{Hash: hashed, MaxProblems: 100})
+		doubts, err := CheckKept(t.Context(), []*ocilayout.Kept{&k}, wanted, Options{Hash: hashed, maxProblems: 100})
 		if err != nil || len(doubts) != 1 {
 			t.Fatalf("%s: CheckKept = %v, %v", tt.name, doubts, err)
 		}

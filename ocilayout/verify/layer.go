@@ -89,7 +89,7 @@ const blobBuffer = 256 << 10
 
 // check reads the layer's blob once.
 func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
-	l.found = findings{most: o.MaxProblems}
+	l.found = findings{most: o.maxProblems}
 	open, algorithm := l.open, digest.Canonical
 	if open == nil {
 		if l.desc.Digest.Validate() != nil {

@@ -28,6 +28,9 @@
 //   - With the layers below it, each object is visible as one layer has it: what is hidden was visible before,
 //     no two layers show different objects under one name, and no layer of another program changes one.
 //
+// A layer of this program with changes, whose entry names them ("export-profile: add …"), lies over all of these:
+// its files are checked as another program's are, its contents are compared with nothing, and what it hides is not visible.
+//
 // Of other layers, which may come in any order, it is said that their content was compared with nothing.
 //
 // Images are hostile: memory is bounded whatever they declare, and so is what a layer may become
@@ -53,10 +56,10 @@ type Options struct {
 	Hash func(t rootfs.Tree, root string) (hex string, size int64, err error)
 	// Progress is called with the bytes of blobs read since the last call, from several goroutines.
 	Progress func(bytes int64)
-	// MaxProblems is how many problems are kept; 0 means 100. All are counted.
-	MaxProblems int
 	// MaxLayer is how many bytes a layer may have once decompressed; 0 means 64 GiB.
 	MaxLayer int64
+
+	maxProblems int // that are kept; 0 means 100; all are counted
 }
 
 const (
@@ -83,8 +86,8 @@ type Image struct {
 // Check reads the layers, several at the same time, and reports what is wrong with them and with the claims.
 // An error says that something could not be read; what is missing or damaged is a problem.
 func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
-	if o.MaxProblems == 0 {
-		o.MaxProblems = defaultProblems
+	if o.maxProblems == 0 {
+		o.maxProblems = defaultProblems
 	}
 	if o.MaxLayer == 0 {
 		o.MaxLayer = defaultLayer
@@ -99,7 +102,7 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	all := findings{most: o.MaxProblems}
+	all := findings{most: o.maxProblems}
 	merge(&all, &c.found, Problem{})
 	r := &Report{}
 	for _, img := range c.images {
