@@ -79,7 +79,7 @@ func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l
 			return nil, err
 		}
 		return &output{Layout: layout, stdout: true, publish: func(ctx context.Context, image ispec.Descriptor) error {
-			return notes(layout.WriteArchive(ctx, o.stdout, image, d.names, options))
+			return notes(layout.WriteArchive(ctx, destinationOf(o.stdout), image, d.names, options))
 		}}, nil
 	}
 	layout, err := ocilayout.OpenArchive(ctx, d.file, l)
@@ -105,7 +105,7 @@ func (d *archiveDestination) next() string {
 
 // checkStdout refuses to write what is not text to a terminal.
 func checkStdout(w io.Writer, what string) error {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := destinationOf(w).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return usagef("export-profile image … "+what+" | podman load", "%s: standard output is a terminal", what)
 	}
 	return nil
@@ -138,7 +138,7 @@ func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, fil
 			return err
 		}
 		writing.done()
-		return copyOut(ctx, t.out, whole)
+		return copyOut(ctx, destinationOf(t.out), whole)
 	}
 	made, err := ocilayout.PublishTar(ctx, file, parts, c, options)
 	writing.done()

@@ -73,7 +73,12 @@ func onSignal(parent context.Context) (context.Context, func()) {
 
 // run is the program without its process: it is what tests call.
 func run(ctx context.Context, args []string, t terminal) (status int) {
+	out := &result{to: t.out}
+	t.out = out
 	err := dispatch(ctx, args, t)
+	if err == nil {
+		err = out.lost()
+	}
 	if err == nil {
 		return 0
 	}
