@@ -96,7 +96,29 @@ func (c command) run(ctx context.Context, t terminal, args []string) error {
 		fmt.Fprint(t.out, c.explain())
 		return nil
 	}
+	if err := emptyFlags(fs); err != nil {
+		return err
+	}
 	return run(ctx, t, fs.Args())
+}
+
+// emptyFlags refuses flags that were given with nothing for a value, as by a script whose variable is not set:
+// to go on without would pass a limit that was meant, or read another store. No flag takes an empty value.
+func emptyFlags(fs *pflag.FlagSet) error {
+	var wrong []error
+	fs.Visit(func(f *pflag.Flag) {
+		empty := false
+		switch v := f.Value.(type) {
+		case pflag.SliceValue:
+			empty = slices.Contains(v.GetSlice(), "")
+		default:
+			empty = v.Type() == "string" && v.String() == ""
+		}
+		if empty {
+			wrong = append(wrong, usagef("leave it out if there is nothing to say", "--%s: its value is empty", f.Name))
+		}
+	})
+	return errors.Join(wrong...)
 }
 
 // flagError says what is wrong with a flag, and which one may have been meant.

@@ -210,7 +210,10 @@ func applyFlag(fs *pflag.FlagSet, f *pflag.Flag, value *node) error {
 		}
 	case f.Value.Type() == "stringArray":
 		var words []string
-		if words, err = value.scalars(f.Name); err == nil && !given {
+		if words, err = value.scalars(f.Name); err == nil && slices.Contains(words, "") {
+			err = value.errorf("%s: its value is empty", f.Name)
+		}
+		if err == nil && !given {
 			if err = f.Value.(pflag.SliceValue).Replace(words); err == nil {
 				f.Changed = true
 			}
@@ -226,7 +229,10 @@ func applyFlag(fs *pflag.FlagSet, f *pflag.Flag, value *node) error {
 		}
 	default:
 		var s string
-		if s, err = value.scalar(f.Name); err == nil && !given {
+		if s, err = value.scalar(f.Name); err == nil && s == "" {
+			err = value.errorf("%s: its value is empty", f.Name)
+		}
+		if err == nil && !given {
 			if err = fs.Set(f.Name, s); err != nil {
 				err = value.errorf("%s: %q is no %s", f.Name, s, typeName(f))
 			}
