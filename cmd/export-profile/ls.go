@@ -50,6 +50,15 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 		if o.depth < -1 {
 			return usagef("as in --depth 2", "--depth: want a number, not %d", o.depth)
 		}
+		if image, ok, err := o.image(); err != nil {
+			return err
+		} else if ok {
+			if other := changedBesides(fs, "from", "cache", "no-cache", "platform", "tls-verify", "registry-ca",
+				"bytes", "depth", "json", "quiet", "debug"); other != "" {
+				return usagef("leave it out, or list what would be made of a store",
+					"--%s is about an image that is to be made, and %q is a finished one", other, image)
+			}
+		}
 		return o.run(ctx, t, args)
 	}
 }
