@@ -20,7 +20,8 @@ const verifyHelp = `examples:
   export-profile verify docker://registry.example.com/team/hello:v1
   export-profile verify docker-archive:hello.tar
 
-Finds out whether an image is what it says it is, and prints its digest if it is.
+Finds out whether an image is what it says it is, and prints its digest if it is;
+of an image for several platforms, its own digest and then that of each part.
 IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], where FILE can be - for standard input,
 or docker://REGISTRY/NAME[:TAG|@DIGEST]. Without a tag, all images of a layout or an archive are looked at;
 of an image for several platforms, all are. Blobs are read once and not stored;
@@ -130,11 +131,16 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 // print prints the digests of images that are right, or all that is wrong.
 func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error {
 	if o.json {
+		indexes := []string{}
+		for _, d := range r.Indexes {
+			indexes = append(indexes, d.String())
+		}
 		return printJSON(t.out, struct {
+			Indexes  []string         `json:"indexes"` // images for several platforms
 			Images   []verify.Image   `json:"images"`
 			Problems []verify.Problem `json:"problems"`
 			Count    int              `json:"problemCount"`
-		}{append([]verify.Image{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count})
+		}{indexes, append([]verify.Image{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count})
 	}
 	for _, p := range r.Problems {
 		if len(r.Images) > 1 && p.Image != "" {
@@ -144,6 +150,11 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 	}
 	if more := r.Count - len(r.Problems); more > 0 {
 		fmt.Fprintf(t.out, "and %d more\n", more)
+	}
+	for _, d := range r.Indexes {
+		if r.Count == 0 {
+			fmt.Fprintln(t.out, d)
+		}
 	}
 	for _, i := range r.Images {
 		if r.Count == 0 {

@@ -36,8 +36,9 @@ type Claims struct {
 	open   opener
 	docker bool // Docker's manifests are images, too
 	images []*image
-	layers []*layer // of all images, each once
-	found  findings // in indexes
+	layers []*layer        // of all images, each once
+	joined []digest.Digest // indexes that are an image for several platforms
+	found  findings        // in indexes
 
 	read    int64                  // bytes of documents
 	seen    map[digest.Digest]bool // manifests and indexes
@@ -165,6 +166,9 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 	found := &img.found
 	if index {
 		found = &c.found
+		if depth == 0 {
+			c.joined = append(c.joined, d.Digest)
+		}
 	} else {
 		c.images = append(c.images, img)
 	}

@@ -69,6 +69,7 @@ const (
 
 // Report is what was found out.
 type Report struct {
+	Indexes  []digest.Digest // of images for several platforms, of which Images has the parts
 	Images   []Image
 	Problems []Problem // by image, and then by layer
 	Count    int       // of all problems, also those that are not kept
@@ -104,7 +105,7 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	}
 	all := findings{most: o.maxProblems}
 	merge(&all, &c.found, Problem{})
-	r := &Report{}
+	r := &Report{Indexes: c.joined}
 	for _, img := range c.images {
 		merge(&all, &img.found, Problem{Image: img.digest})
 		for i, l := range img.layers {
