@@ -98,9 +98,9 @@ func (d *archiveDestination) place() place {
 
 func (d *archiveDestination) next() string {
 	if len((&layoutDestination{names: d.names}).fullNames()) == 0 {
-		return fmt.Sprintf("load it with: podman load -i %s; --tag NAME:TAG gives it a name", d.file)
+		return fmt.Sprintf("load it with: podman load -i %s; --tag NAME:TAG gives it a name", shellWord(d.file))
 	}
-	return fmt.Sprintf("load it with: podman load -i %s", d.file)
+	return fmt.Sprintf("load it with: podman load -i %s", shellWord(d.file))
 }
 
 // checkStdout refuses to write what is not text to a terminal.

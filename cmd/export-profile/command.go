@@ -123,11 +123,16 @@ func emptyFlags(fs *pflag.FlagSet) error {
 
 // flagError says what is wrong with a flag, and which one may have been meant.
 func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
+	var unknown *pflag.NotExistError
+	if c.name == "" && strings.HasPrefix(args[0], "-") && errors.As(err, &unknown) {
+		if i := slices.IndexFunc(args, isCommandName); i > 0 {
+			return flagsFirst(args[i])
+		}
+	}
 	if c.name == "" && len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.Contains(args[0], "/") {
 		return unknownCommand(args[0])
 	}
 	hint := fmt.Sprintf("`%s --help` lists the flags", strings.TrimSpace("export-profile "+c.name))
-	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && strings.HasPrefix(unknown.GetSpecifiedName(), "health") {
 		return usagef("give it to who runs the image, as in podman run --health-cmd, or a probe of Kubernetes",
 			"%v: an OCI image has no health check, only Docker's own format has one", err)
@@ -145,7 +150,19 @@ func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
 	return usagef(hint, "%v", err)
 }
 
+func isCommandName(word string) bool {
+	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == word })
+}
+
+// flagsFirst is an error for a command that was not taken for one, since flags were before it.
+func flagsFirst(name string) error {
+	return usagef(fmt.Sprintf("as in export-profile %s -q …", name), "flags come after the command, and %q is one", name)
+}
+
 func unknownCommand(word string) error {
+	if isCommandName(word) {
+		return flagsFirst(word)
+	}
 	var names []string
 	for _, c := range commands() {
 		names = append(names, c.name)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ var transports = []string{"docker", "docker-daemon", "containers-storage", "dir"
 
 // parseDestination parses a destination of any kind and the names that --tag adds.
 func parseDestination(word string, tags []string) (destination, error) {
+	if err := strayDestination(word); err != nil {
+		return nil, err
+	}
 	var prefixes []string
 	for _, k := range kinds() {
 		if rest, ok := strings.CutPrefix(word, k.prefix); ok {
@@ -89,12 +93,57 @@ func parseDestination(word string, tags []string) (destination, error) {
 		}
 		prefixes = append(prefixes, k.prefix)
 	}
+	if word == "tar:" {
+		return nil, usagef("as in tar:root.tar, or tar:- for standard output", "destination %q: no file", word)
+	}
 	for _, t := range transports {
 		if strings.HasPrefix(word, t+":") {
-			return nil, usagef("as in oci:hello:v1", "destination %q: %s: is not supported, only %s", word, t, strings.Join(prefixes, " and "))
+			return nil, usagef("as in oci:hello:v1", "destination %q: %s: is not supported, only %s", word, t, strings.Join(append(prefixes, "tar:"), " and "))
 		}
 	}
 	return parseLayout(word, word, tags)
+}
+
+// strayDestination is an error for a word that would become a directory that nobody means.
+// A directory of such a name is written with ./ before it, or with oci:.
+func strayDestination(word string) error {
+	meant := func(dest string) error {
+		return usagef("did you mean "+dest+"?", "destination %q: it would be a directory", word)
+	}
+	for _, k := range kinds() {
+		if n := len(k.prefix); len(word) >= n && strings.EqualFold(word[:n], k.prefix) && word[:n] != k.prefix {
+			return meant(k.prefix + word[n:])
+		}
+	}
+	layout, isLayout := strings.CutPrefix(word, inLayout)
+	dir, name, _ := strings.Cut(layout, ":")
+	switch {
+	case word == stdoutName:
+		return meant("docker-archive:-")
+	case layout == stdoutName:
+		return meant("oci-archive:-")
+	case layout != "" && strings.TrimSpace(dir) == "":
+		return usagef("as in oci:hello:v1", "destination %q: the directory's name is blank", word)
+	case isLayout && strings.HasSuffix(dir, "@sha256"):
+		return usagef("as in oci:hello:v1", "destination %q: has a digest, which is the result, not a name", word)
+	case isLayout:
+		return nil
+	}
+	for _, almost := range []string{"docker//", "docker:/"} {
+		if rest, ok := strings.CutPrefix(word, almost); ok && !strings.HasPrefix(word, inRegistry) {
+			return meant(inRegistry + rest)
+		}
+	}
+	host, rest, _ := strings.Cut(dir, "/")
+	port, _, below := strings.Cut(name, "/")
+	if _, err := strconv.ParseUint(port, 10, 16); err == nil && below {
+		return meant(inRegistry + word)
+	}
+	isHost := host == "localhost" || strings.Contains(strings.Trim(host, "."), ".") && !strings.HasPrefix(host, ".")
+	if rest != "" && isHost && !exists(host) {
+		return meant(inRegistry + word)
+	}
+	return nil
 }
 
 // makeFirst is a hint for an error that a file's or a layout's directory is missing.

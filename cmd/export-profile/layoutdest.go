@@ -33,7 +33,24 @@ func (d *layoutDestination) place() place {
 }
 
 func (d *layoutDestination) next() string {
-	return fmt.Sprintf("load it with: podman tag $(podman pull -q oci:%s:%s) %s", d.dir, d.names[0].Tag, d.suggestedName())
+	dir := filepath.Clean(d.dir)
+	layout := shellWord("oci:" + dir + ":" + d.names[0].Tag)
+	// podman pull calls what it has pulled after the directory, and refuses one that is no name.
+	if _, err := ocilayout.ParseReference("localhost/" + strings.TrimLeft(dir, "/")); err != nil {
+		return fmt.Sprintf("load it with: skopeo copy %s containers-storage:%s", layout, d.suggestedName())
+	}
+	return fmt.Sprintf("load it with: podman tag $(podman pull -q %s) %s", layout, d.suggestedName())
+}
+
+// shellWord is a word as a shell reads it.
+func shellWord(s string) string {
+	odd := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+.,:/@%=", r))
+	}
+	if s != "" && !strings.ContainsFunc(s, odd) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // parseLayout parses DIR[:TAG|:NAME:TAG].

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -72,6 +73,11 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	say := o.speaker(t)
 	defer say.close()
 	file, isTar := tarDestination(dir)
+	if !isTar {
+		if err := strayDirectory(dir); err != nil {
+			return err
+		}
+	}
 	if isTar && (o.writable || o.json) {
 		return usagef("", "--writable and --json are about a directory, not about tar:")
 	}
@@ -113,6 +119,22 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 			Directory string `json:"directory"`
 			contents
 		}{dir, all.contents()})
+	}
+	return nil
+}
+
+// strayDirectory is an error for a word that is meant for something else than a directory.
+func strayDirectory(word string) error {
+	isImage := slices.ContainsFunc(kinds(), func(k kind) bool { return strings.HasPrefix(word, k.prefix) })
+	switch {
+	case word == stdoutName:
+		return usagef("did you mean tar:-?", "root filesystem %q: it would be a directory", word)
+	case word == "tar:":
+		return usagef("as in tar:root.tar, or tar:- for standard output", "root filesystem %q: no file", word)
+	case strings.TrimSpace(word) == "":
+		return usagef("as in export-profile rootfs ./root", "root filesystem %q: the directory's name is blank", word)
+	case isImage:
+		return usagef("did you mean export-profile image "+word+"?", "root filesystem %q: that is for an image", word)
 	}
 	return nil
 }

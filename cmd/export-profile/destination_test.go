@@ -1,0 +1,58 @@
+package main
+
+import "testing"
+
+// TestLoadHint: what is printed to load an image is what a shell, podman and skopeo take.
+func TestLoadHint(t *testing.T) {
+	for _, tt := range []struct{ dest, want string }{
+		{"oci:hello:v1", "podman tag $(podman pull -q oci:hello:v1) hello:v1"},
+		{"oci:./hello:v1", "podman tag $(podman pull -q oci:hello:v1) hello:v1"},
+		{"oci:hello/:v1", "podman tag $(podman pull -q oci:hello:v1) hello:v1"},
+		{"oci:sub//q:v1", "podman tag $(podman pull -q oci:sub/q:v1) q:v1"},
+		{"oci:/srv/hello:v1", "podman tag $(podman pull -q oci:/srv/hello:v1) hello:v1"},
+		{"oci:../hello:v1", "skopeo copy oci:../hello:v1 containers-storage:hello:v1"},
+		{"oci:UPPER:v1", "skopeo copy oci:UPPER:v1 containers-storage:upper:v1"},
+		{"oci:.hid:v1", "skopeo copy oci:.hid:v1 containers-storage:NAME"},
+		{"oci:my images/x:v1", "skopeo copy 'oci:my images/x:v1' containers-storage:x:v1"},
+		{"oci:it's:v1", `skopeo copy 'oci:it'\''s:v1' containers-storage:NAME`},
+		{"oci-archive:my file.tar", "podman load -i 'my file.tar'; --tag NAME:TAG gives it a name"},
+	} {
+		d, err := parseDestination(tt.dest, nil)
+		if err != nil {
+			t.Errorf("parseDestination(%q): %v", tt.dest, err)
+			continue
+		}
+		if got := d.next(); got != "load it with: "+tt.want {
+			t.Errorf("next of %q = %q; want %q", tt.dest, got, "load it with: "+tt.want)
+		}
+	}
+}
+
+// TestStrayDestination: what people mean for a registry or for standard output becomes no directory.
+func TestStrayDestination(t *testing.T) {
+	for _, tt := range []struct{ dest, hint string }{
+		{"localhost:5000/x:v1", "did you mean docker://localhost:5000/x:v1?"},
+		{"127.0.0.1:5000/x", "did you mean docker://127.0.0.1:5000/x?"},
+		{"registry.example.com/team/hello:v1", "did you mean docker://registry.example.com/team/hello:v1?"},
+		{"localhost/team/hello:v1", "did you mean docker://localhost/team/hello:v1?"},
+		{"docker//host/x", "did you mean docker://host/x?"},
+		{"docker:/host/x", "did you mean docker://host/x?"},
+		{"OCI:hello:v1", "did you mean oci:hello:v1?"},
+		{"Docker-Archive:x.tar", "did you mean docker-archive:x.tar?"},
+		{"-", "did you mean docker-archive:-?"},
+		{"oci:-", "did you mean oci-archive:-?"},
+		{"oci:hello@sha256:" + "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "as in oci:hello:v1"},
+		{" ", "as in oci:hello:v1"},
+		{"oci: :v1", "as in oci:hello:v1"},
+	} {
+		if _, err := parseDestination(tt.dest, nil); err == nil || hint(err) != tt.hint {
+			t.Errorf("parseDestination(%q) = %v, and the hint is %q; want an error, and %q", tt.dest, err, hint(err), tt.hint)
+		}
+	}
+	for _, dest := range []string{"hello", "hello:v1", "./hello.d/x:v1", "../x", "/srv/hello:v1", "images/hello:5000", "a.b:v1",
+		"hello:registry.example.com/team/hello:v1", "oci:localhost/x"} {
+		if _, err := parseDestination(dest, nil); err != nil {
+			t.Errorf("parseDestination(%q): %v; want a layout", dest, err)
+		}
+	}
+}
