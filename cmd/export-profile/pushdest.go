@@ -17,6 +17,7 @@ type pushDestination struct {
 	image registry.Reference
 	tags  []string
 	stats registry.Stats
+	plain bool // it was pushed in plain HTTP
 }
 
 // pushed is what became of an image's blobs, for those who read JSON.
@@ -64,6 +65,7 @@ func (d *pushDestination) open(ctx context.Context, o outlet, say *speaker, l oc
 	if err != nil {
 		return nil, err
 	}
+	d.plain = push.PlainHTTP()
 	l.Deliver = push.Blob
 	layout, err := ocilayout.OpenStaged(o.temp, l)
 	if err != nil {
@@ -95,5 +97,8 @@ func (d *pushDestination) place() place {
 }
 
 func (d *pushDestination) next() string {
+	if d.plain {
+		return fmt.Sprintf("run it with: podman run --rm --tls-verify=false %s", d.image)
+	}
 	return fmt.Sprintf("run it with: podman run --rm %s", d.image)
 }

@@ -58,6 +58,9 @@ func (c *Client) Push(ctx context.Context, to Reference, from *Reference) (*Push
 	return &Push{client: c, to: to, from: from, repo: repo, slots: make(chan struct{}, parallel)}, nil
 }
 
+// PlainHTTP says whether the registry was found to speak plain HTTP.
+func (p *Push) PlainHTTP() bool { return p.repo.PlainHTTP }
+
 // Blob puts a blob into the repository unless it is there. It is for ocilayout.Options.Deliver.
 func (p *Push) Blob(ctx context.Context, b ocilayout.Blob) error {
 	if isManifest(b.MediaType) {
