@@ -20,6 +20,7 @@ type registryFlags struct {
 	registryCA string
 	mountFrom  string
 
+	ca     []byte       // what --registry-ca has
 	sent   atomic.Int64 // bytes, for progress
 	shared *registry.Client
 }
@@ -33,6 +34,17 @@ func (f *registryFlags) pushing(fs *pflag.FlagSet) {
 func (f *registryFlags) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "with =false, accept any certificate of a registry, and plain HTTP")
 	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries with a certificate of those in `FILE` (PEM), too; --ca-file is about the image")
+}
+
+// readCA reads what --registry-ca names.
+func (f *registryFlags) readCA() (err error) {
+	if f.registryCA == "" || f.ca != nil {
+		return nil
+	}
+	if f.ca, err = os.ReadFile(f.registryCA); err != nil {
+		return fmt.Errorf("read certificates of registries: %w", err)
+	}
+	return nil
 }
 
 // client is made when a registry is first talked to.
@@ -50,17 +62,20 @@ func (f *registryFlags) client(say *speaker) (*registry.Client, error) {
 	if o.AuthFiles, err = authFiles(); err != nil {
 		return nil, err
 	}
-	if f.registryCA != "" {
-		if o.CA, err = os.ReadFile(f.registryCA); err != nil {
-			return nil, fmt.Errorf("read certificates of registries: %w", err)
-		}
+	if err := f.readCA(); err != nil {
+		return nil, err
 	}
+	o.CA = f.ca
 	f.shared, err = registry.New(o)
 	return f.shared, err
 }
 
 // mount is what --mount-from names, or nil: a repository of the registry that is the destination.
+// What --registry-ca names is read, too, before anything long is begun.
 func (f *registryFlags) mount(d destination) (*registry.Reference, error) {
+	if err := f.readCA(); err != nil {
+		return nil, err
+	}
 	if f.mountFrom == "" {
 		return nil, nil
 	}

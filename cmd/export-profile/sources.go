@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/source"
@@ -52,7 +53,7 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 	}
 	for _, from := range o.from {
 		if from == "-" && t.in != nil {
-			if fi, err := t.in.Stat(); err == nil && fi.Mode()&os.ModeCharDevice != 0 {
+			if term.IsTerminal(int(t.in.Fd())) { // and /dev/null is none
 				return nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
 					"--from -: standard input is a terminal")
 			}
@@ -70,7 +71,11 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 	case o.requireSigs:
 		options.Vouched = source.All
 	}
-	if options.Netrc = o.netrc; options.Netrc == "" {
+	if options.Netrc = o.netrc; options.Netrc != "" {
+		if _, err := os.Stat(o.netrc); err != nil {
+			return nil, fmt.Errorf("read logins: %w", err)
+		}
+	} else {
 		if home, err := os.UserHomeDir(); err == nil {
 			if name := filepath.Join(home, ".netrc"); exists(name) {
 				options.Netrc = name

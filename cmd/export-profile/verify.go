@@ -103,6 +103,9 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 		}
 		options.MaxLayer = n
 	}
+	if err := o.readCA(); err != nil {
+		return err
+	}
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
 	claims, err := readClaims(ctx, opener, at)
