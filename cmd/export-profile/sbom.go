@@ -43,7 +43,7 @@ func setupSBOM(fs *pflag.FlagSet) runFunc {
 	o.selection.cacheFlags.flags(fs)
 	o.selection.images = &o.imageFlags
 	fs.StringVar(&o.format, "format", "spdx", "write a document of the format `spdx|cyclonedx`")
-	fs.StringVar(&o.output, "output", "", "write it to `FILE` and not to standard output")
+	fs.StringVar(&o.output, "output", "", "write it to `FILE`, or - for standard output (default)")
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
@@ -77,7 +77,7 @@ func (o *sbomOptions) run(ctx context.Context, t terminal) (err error) {
 	if err := format.Write(&b, closure, of); err != nil {
 		return err
 	}
-	if o.output == "" {
+	if o.output == "" || o.output == stdoutName {
 		_, err := t.out.Write(b.Bytes())
 		return err
 	}
