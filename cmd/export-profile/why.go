@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -99,7 +100,7 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 		return printJSON(t.out, result)
 	}
 	for _, w := range result {
-		if err := o.draw(ctx, t.out, store, graph, w); err != nil {
+		if err := o.draw(ctx, t.out, store, graph, closure.Roots, w); err != nil {
 			return err
 		}
 	}
@@ -109,10 +110,13 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 }
 
 // draw draws why one object is needed by another.
-func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store, graph *profile.Graph, y why) error {
+func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store, graph *profile.Graph, roots []profile.Path, y why) error {
 	switch {
 	case y.Chain == nil:
 		_, err := fmt.Fprintf(w, "%s does not need %s\n", y.From, y.To)
+		return err
+	case y.From == y.To && !slices.Contains(roots, y.To):
+		_, err := fmt.Fprintf(w, "%s is in the closure, and FROM and TO are the same\n", y.To)
 		return err
 	case y.From == y.To:
 		_, err := fmt.Fprintf(w, "%s is what the closure is of\n", y.To)
