@@ -166,6 +166,29 @@ func TestCacheHeals(t *testing.T) {
 	}
 }
 
+// TestFindCache: to look at a cache, or to prune one, writes nothing.
+func TestFindCache(t *testing.T) {
+	dir := t.TempDir()
+	c, err := FindCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err := c.Usage(); err != nil || u != (Usage{}) {
+		t.Errorf("Usage = %+v, %v; want nothing", u, err)
+	}
+	if removed, err := c.Prune(t.Context(), PruneOptions{OlderThan: 1}); err != nil || removed != (Usage{}) {
+		t.Errorf("Prune = %+v, %v; want nothing", removed, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("in the directory there is %v, %v; want nothing", entries, err)
+	}
+	for _, dir := range []string{filepath.Join(dir, "none"), "/dev/null"} {
+		if _, err := FindCache(dir); err == nil || !strings.HasPrefix(err.Error(), `open cache "`+dir+`": `) {
+			t.Errorf("FindCache(%q): %v; want an error", dir, err)
+		}
+	}
+}
+
 // TestOpenCache: what cannot be a cache is an error, which says where.
 func TestOpenCache(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")

@@ -328,3 +328,27 @@ func TestWriteDirSetuid(t *testing.T) {
 		}
 	}
 }
+
+// TestCleanStagingOfOthers: in a directory like /tmp, what other users have left is left alone.
+func TestCleanStagingOfOthers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a directory to somebody else")
+	}
+	parent := t.TempDir()
+	for _, mode := range []fs.FileMode{0o777 | fs.ModeSticky, 0o755} {
+		if err := os.Chmod(parent, mode); err != nil {
+			t.Fatal(err)
+		}
+		theirs := filepath.Join(parent, ".root.export-profile-theirs")
+		if err := errors.Join(os.Mkdir(theirs, 0o755), os.Chown(theirs, 12345, 12345)); err != nil {
+			t.Fatal(err)
+		}
+		if err := CleanStaging(parent, "root", nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(theirs); (err == nil) != (mode&fs.ModeSticky != 0) {
+			t.Errorf("with mode %v, after CleanStaging: %v", mode, err)
+		}
+		os.Remove(theirs)
+	}
+}
