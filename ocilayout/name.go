@@ -3,6 +3,7 @@ package ocilayout
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/distribution/reference"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,6 +44,10 @@ func ParseReference(s string) (Name, error) {
 	}
 	if _, ok := named.(reference.Digested); ok {
 		return Name{}, fmt.Errorf("image name %q: has a digest, which is the result, not a name", s)
+	}
+	// What has capitals before the first slash is taken for a host; podman takes one only if it looks like it.
+	if domain := reference.Domain(named); strings.ToLower(domain) != domain && !strings.ContainsAny(domain, ".:") {
+		return Name{}, fmt.Errorf("image name %q: want lower case, or a registry with a dot or a port in its name", s)
 	}
 	tagged := reference.TagNameOnly(named).(reference.Tagged)
 	return Name{Tag: tagged.Tag(), Full: tagged.String()}, nil

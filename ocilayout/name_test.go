@@ -54,6 +54,8 @@ var references = []struct {
 	{"hello:feature__x", Name{"feature__x", "docker.io/library/hello:feature__x"}},
 	{"", Name{}},
 	{"Hello", Name{}},
+	{"Team/hello:v1", Name{}},
+	{"Registry.example.com/hello:v1", Name{"v1", "Registry.example.com/hello:v1"}},
 	{"hello:", Name{}},
 	{":v1", Name{}},
 	{"hello:v1:v2", Name{}},
