@@ -170,16 +170,18 @@ func look(t testing.TB, from string, o Options, root profile.Path) (s seen, err 
 var errHangs = errors.New("it hangs")
 
 // sampled is the step from one of n damages to the next that is tried: odd, so that all bits of a byte have their turn.
-// With HOSTILE_ALL in the environment every one is, which takes minutes.
+// Up to a thousand all are; with HOSTILE_ALL in the environment every one is, which takes minutes.
 func sampled(n int) int {
-	most := 200
+	const few = 1000
 	switch {
 	case os.Getenv("HOSTILE_ALL") != "":
 		return 1
 	case testing.Short() || raceEnabled:
-		most = 40
+		return n/40 | 1
+	case n <= few:
+		return 1
 	}
-	return n/most | 1
+	return n/200 | 1
 }
 
 // damage calls look with the file changed, again and again, and puts it back.
