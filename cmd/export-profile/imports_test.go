@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"profile/references":    {"profile", "profile/nar", "rootfs"},
 	"profile/decompress":    {},
 	"profile/spool":         {"rootfs"},
-	"profile/trust":         {"profile", "profile/nar", "rootfs"},
+	"profile/trust":         {"profile", "profile/binarycache", "profile/nar", "rootfs"},
 	"profile/input":         {"profile/decompress", "profile/spool"},
 	"profile/localstore":    {"profile", "profile/nar", "rootfs"},
 	"profile/exportstore":   {"profile", "profile/decompress", "profile/input", "profile/nar", "rootfs"},

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -78,8 +79,8 @@ func TestAddressedChanged(t *testing.T) {
 			c := *info
 			c.References = slices.Clone(c.References)
 			change(&c)
-			if err := Check(&c, nil); !errors.Is(err, profile.ErrUntrusted) {
-				t.Errorf("Check(%q) with %s changed = %v", info.Path, what, err)
+			if _, err := voucher(&c, nil); !errors.Is(err, profile.ErrUntrusted) {
+				t.Errorf("voucher(%q) with %s changed = %v", info.Path, what, err)
 			}
 		}
 		check("nothing left", func(c *profile.Info) { c.CA = "" })
@@ -122,16 +123,33 @@ func TestAddressedChanged(t *testing.T) {
 	}
 }
 
-// TestVerifyContent changes each byte of each file of each object.
-func TestVerifyContent(t *testing.T) {
+// one is a store of one object.
+type one struct {
+	info *profile.Info
+	tree rootfs.Tree
+}
+
+func (o *one) Info(context.Context, profile.Path) (*profile.Info, error) { return o.info, nil }
+func (o *one) Files(context.Context, profile.Path) rootfs.Tree           { return o.tree }
+func (o *one) Close() error                                              { return nil }
+
+// believed is the tree of an object that nothing but its path vouches for.
+func believed(t *testing.T, tree rootfs.Tree, info *profile.Info) rootfs.Tree {
+	unsigned := *info
+	unsigned.Signatures = nil
+	return Require(&one{&unsigned, tree}, nil).Files(t.Context(), info.Path)
+}
+
+// TestContent changes each byte of each file of each object.
+func TestContent(t *testing.T) {
 	s := addressed(t)
 	for _, info := range infos(t, s) {
 		if strings.Contains(info.CA, "md5") {
 			continue
 		}
 		tree := s.Files(t.Context(), info.Path)
-		if _, err := storetest.List(VerifyContent(tree, info)); err != nil {
-			t.Errorf("VerifyContent(%q) with %s = %v", info.Path, info.CA, err)
+		if _, err := storetest.List(believed(t, tree, info)); err != nil {
+			t.Errorf("content of %q with %s = %v", info.Path, info.CA, err)
 		}
 		var wrong *ContentError
 		for e, err := range tree {
@@ -146,18 +164,18 @@ func TestVerifyContent(t *testing.T) {
 				case name == "a byte changed" && e.Size == 0, name == "a mode changed" && !e.IsRegular():
 					continue
 				}
-				if _, err := storetest.List(VerifyContent(changed, info)); !errors.As(err, &wrong) {
-					t.Errorf("VerifyContent(%q) with %s, %q with %s = %v; want a ContentError", info.Path, info.CA, e.Path, name, err)
+				if _, err := storetest.List(believed(t, changed, info)); !errors.As(err, &wrong) {
+					t.Errorf("content of %q with %s, %q with %s = %v; want a ContentError", info.Path, info.CA, e.Path, name, err)
 				}
 			}
 		}
 		link := single(rootfs.Link(info.Path.Root(), "x"), "")
-		if _, err := storetest.List(VerifyContent(link, info)); !errors.As(err, &wrong) {
-			t.Errorf("VerifyContent(a link) = %v; want a ContentError", err)
+		if _, err := storetest.List(believed(t, link, info)); !errors.As(err, &wrong) {
+			t.Errorf("content of a link = %v; want a ContentError", err)
 		}
 	}
-	if _, err := storetest.List(VerifyContent(nil, &profile.Info{Path: storetest.GoldenProfile})); !errors.Is(err, profile.ErrUntrusted) {
-		t.Errorf("VerifyContent without an address = %v; want %v", err, profile.ErrUntrusted)
+	if _, err := storetest.List(believed(t, nil, &profile.Info{Path: storetest.GoldenProfile})); !errors.Is(err, profile.ErrUntrusted) {
+		t.Errorf("content without an address = %v; want %v", err, profile.ErrUntrusted)
 	}
 }
 

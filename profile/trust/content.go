@@ -23,22 +23,7 @@ func (e *ContentError) Error() string {
 	return fmt.Sprintf("content of %q is not that of its address %s: %s", e.Path, e.CA, e.Reason)
 }
 
-// VerifyContent passes the tree of an object on and hashes it, as its content address says, while its contents are read.
-// A walk in which all contents were read to their ends ends with a [ContentError] if the hash is another.
-// Where a content was not read there is no verdict.
-func VerifyContent(t rootfs.Tree, info *profile.Info) rootfs.Tree {
-	ca, err := ParseCA(info.CA)
-	if err == nil {
-		err = ca.vouch(info)
-	}
-	if err != nil {
-		return func(yield func(rootfs.Entry, error) bool) {
-			yield(rootfs.Entry{}, &SignatureError{info.Path, err.Error()})
-		}
-	}
-	return ca.verify(t, info)
-}
-
+// verify passes the tree of an object on and hashes it while its contents are read; see [Require].
 func (ca *CA) verify(t rootfs.Tree, info *profile.Info) rootfs.Tree {
 	return nar.Watch(t, info.Path.Root(), func() nar.Sink {
 		v := verifier{ca: ca, info: info, h: algorithms[ca.Algorithm]()}

@@ -6,7 +6,7 @@
 //   - a signature of a trusted key over the path, the NAR hash, its size and the references
 //     (Nix, libstore/path-info.cc), see [Fingerprint];
 //   - the path itself, if it was made of the object's content: see [ParseCA].
-//     That the content is that is checked while it is read, see [VerifyContent].
+//     That the content is that is checked while it is read, see [ContentError].
 //
 // Either is enough. Deriver, content address and the place of the NAR are not signed,
 // and nothing here rests on them: a content address is believed because the path follows from it.
@@ -20,6 +20,7 @@ import (
 	"fmt"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/binarycache"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -35,14 +36,9 @@ func (e *SignatureError) Error() string {
 
 func (e *SignatureError) Unwrap() error { return profile.ErrUntrusted }
 
-// Check reports, as a [SignatureError], why none of the keys nor the path itself vouches for an object.
-// If only the path does, the content must be checked, too: see [VerifyContent].
-func Check(info *profile.Info, keys Keys) error {
-	_, err := voucher(info, keys)
-	return err
-}
-
 // voucher is the content address that vouches for an object, or nil if a key does.
+// The error is a [SignatureError] that says why neither does.
+// What the address vouches for must have that content, too.
 func voucher(info *profile.Info, keys Keys) (*CA, error) {
 	signed := keys.verify(info)
 	if signed == nil {
@@ -61,13 +57,14 @@ func voucher(info *profile.Info, keys Keys) (*CA, error) {
 	return ca, nil
 }
 
-// Require is a store that has only objects that [Check] lets pass:
+// Require is a store that has only objects that a key or their path vouches for:
 // of others Info is a [SignatureError], beside what is not believed.
-// What the path vouches for is checked while it is read.
+// What the path vouches for is checked while it is read:
+// a walk in which all contents were read to their ends ends with a [ContentError] if they are others,
+// and where a content was not read there is no verdict.
 // What a key vouches for is checked as far as the store checks NAR hashes.
 //
-// Where the store may know something old and can be asked again (Refresh, as a binary cache has it),
-// it is before an object is refused.
+// A binary cache may know something old: it is asked again before an object is refused.
 //
 // It is a [profile.Lister] and a [profile.Linker] if the store is.
 func Require(s profile.Store, keys Keys) profile.Store {
@@ -100,11 +97,6 @@ type required struct {
 	keys Keys
 }
 
-// refresher is a store that may keep what it was told long ago.
-type refresher interface {
-	Refresh(context.Context, profile.Path) (*profile.Info, error)
-}
-
 // Info implements [profile.Store].
 func (r *required) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	info, _, err := r.check(ctx, p)
@@ -118,7 +110,7 @@ func (r *required) check(ctx context.Context, p profile.Path) (*profile.Info, *C
 	}
 	ca, err := voucher(info, r.keys)
 	var refused *SignatureError
-	if s, ok := r.Store.(refresher); ok && errors.As(err, &refused) {
+	if s, ok := r.Store.(*binarycache.Store); ok && errors.As(err, &refused) {
 		if info, err = s.Refresh(ctx, p); err == nil {
 			ca, err = voucher(info, r.keys)
 		}

@@ -2,13 +2,16 @@ package trust
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -138,16 +141,16 @@ func TestSigned(t *testing.T) {
 		unaddressed := *info
 		unaddressed.CA = ""
 		for _, keys := range []Keys{{key}, append(Default(), key), {other, key}} {
-			if err := Check(&unaddressed, keys); err != nil {
-				t.Errorf("Check(%q) = %v", info.Path, err)
+			if _, err := voucher(&unaddressed, keys); err != nil {
+				t.Errorf("voucher(%q) = %v", info.Path, err)
 			}
 		}
 		for want, keys := range map[string]Keys{
 			`it is signed by "golden-1", which is no trusted key`: Default(),
 			`the signature of key "golden-1" does not verify`:     {other},
 		} {
-			if err := Check(&unaddressed, keys); !refused(err, info.Path, want) {
-				t.Errorf("Check(%q) = %v; want %s", info.Path, err, want)
+			if _, err := voucher(&unaddressed, keys); !refused(err, info.Path, want) {
+				t.Errorf("voucher(%q) = %v; want %s", info.Path, err, want)
 			}
 		}
 		// Unsigned things may change, and a signature among others is enough.
@@ -155,18 +158,18 @@ func TestSigned(t *testing.T) {
 		changed.Deriver = ""
 		changed.CA = "text:sha256:0"
 		changed.Signatures = []string{"x", "golden-1:AAAA", "other:" + strings.Repeat("A", 86) + "==", info.Signatures[0]}
-		if err := Check(&changed, Keys{key}); err != nil {
-			t.Errorf("Check(%q), the signature among others = %v", info.Path, err)
+		if _, err := voucher(&changed, Keys{key}); err != nil {
+			t.Errorf("voucher(%q), the signature among others = %v", info.Path, err)
 		}
 		changed.Signatures = []string{strings.TrimSuffix(info.Signatures[0], "==")}
-		if err := Check(&changed, Keys{key}); err != nil {
-			t.Errorf("Check(%q), the signature without padding = %v", info.Path, err)
+		if _, err := voucher(&changed, Keys{key}); err != nil {
+			t.Errorf("voucher(%q), the signature without padding = %v", info.Path, err)
 		}
 		changed = unaddressed
 		changed.References = append(slices.Clone(info.References), info.References...)
 		slices.Reverse(changed.References)
-		if err := Check(&changed, Keys{key}); err != nil {
-			t.Errorf("Check(%q), references in another order = %v", info.Path, err)
+		if _, err := voucher(&changed, Keys{key}); err != nil {
+			t.Errorf("voucher(%q), references in another order = %v", info.Path, err)
 		}
 	}
 }
@@ -186,8 +189,8 @@ func TestSignedChanged(t *testing.T) {
 			c.CA = ""
 			c.References, c.Signatures = slices.Clone(c.References), slices.Clone(c.Signatures)
 			change(&c)
-			if err := Check(&c, Keys{key}); err == nil {
-				t.Errorf("Check(%q) with %s changed: no error", info.Path, what)
+			if _, err := voucher(&c, Keys{key}); err == nil {
+				t.Errorf("voucher(%q) with %s changed: no error", info.Path, what)
 			}
 		}
 		for bit := range len(info.NarHash) * 8 {
@@ -319,35 +322,65 @@ func TestRequireAbilities(t *testing.T) {
 	}
 }
 
-// forgetful is a store that knows a signature only when it is asked again.
-type forgetful struct {
-	profile.Store
-	asked int
-}
-
-func (f *forgetful) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
-	info, err := f.Store.Info(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	old := *info
-	old.Signatures = nil
-	return &old, nil
-}
-
-func (f *forgetful) Refresh(ctx context.Context, p profile.Path) (*profile.Info, error) {
-	f.asked++
-	return f.Store.Info(ctx, p)
-}
-
+// TestRequireRefresh: what an earlier run kept, without a signature, is asked for again before it is refused.
 func TestRequireRefresh(t *testing.T) {
-	s, key := signed(t)
-	f := &forgetful{Store: s}
-	if info, err := Require(f, Keys{key}).Info(t.Context(), storetest.GoldenProfile); err != nil || len(info.Signatures) != 1 || f.asked != 1 {
-		t.Errorf("Info = %v, %v, asked again %d times; want it with its signature, 1", info, err, f.asked)
+	_, key := signed(t)
+	name := storetest.GoldenProfile.Digest() + ".narinfo"
+	text, err := os.ReadFile(filepath.Join(storetest.File(t, "basic.cache"), name))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := Require(f, nil).Info(t.Context(), storetest.GoldenProfile); !errors.Is(err, profile.ErrUntrusted) {
-		t.Errorf("Info = %v; want %v", err, profile.ErrUntrusted)
+	var asked int
+	var says []byte
+	files := http.FileServer(http.Dir(storetest.File(t, "basic.cache")))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/"+name {
+			files.ServeHTTP(w, r)
+			return
+		}
+		asked++
+		w.Write(says)
+	}))
+	defer server.Close()
+	kept := t.TempDir()
+	info := func(keys Keys) (*profile.Info, error) {
+		t.Helper()
+		s, err := binarycache.Open(t.Context(), server.URL, binarycache.Options{SpoolDir: t.TempDir(), CacheDir: kept})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		return Require(s, keys).Info(t.Context(), storetest.GoldenProfile)
+	}
+	says = regexp.MustCompile(`(?m)^Sig:.*\n`).ReplaceAll(text, nil)
+	if _, err := info(Keys{key}); !errors.Is(err, profile.ErrUntrusted) || asked != 1 {
+		t.Errorf("Info without a signature = %v, asked %d times; want %v, 1", err, asked, profile.ErrUntrusted)
+	}
+	says = text
+	if info, err := info(Keys{key}); err != nil || len(info.Signatures) != 1 || asked != 2 {
+		t.Errorf("Info = %v, %v, asked %d times; want it with its signature, 2", info, err, asked)
+	}
+	if _, err := info(nil); !errors.Is(err, profile.ErrUntrusted) {
+		t.Errorf("Info without a key = %v; want %v", err, profile.ErrUntrusted)
+	}
+}
+
+// TestDefaultKey checks what cache.nixos.org serves: the key that is built in is the one that signs it.
+func TestDefaultKey(t *testing.T) {
+	b, err := os.ReadFile("testdata/cache.nixos.org.narinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := binarycache.ParseNarInfo(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ca, err := voucher(&n.Info, Default()); err != nil || ca != nil {
+		t.Errorf("voucher(%q) = %v, %v; want the key", n.Path, ca, err)
+	}
+	n.NarSize++
+	if _, err := voucher(&n.Info, Default()); !refused(err, n.Path, `the signature of key "cache.nixos.org-1" does not verify`) {
+		t.Errorf("voucher(%q) with another size = %v; want it refused", n.Path, err)
 	}
 }
 
