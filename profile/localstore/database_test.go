@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // TestStates: the database in every state that Nix, a crash or a copy leaves it in.
@@ -565,21 +567,22 @@ func TestSweep(t *testing.T) {
 	root, conn := newDB(t)
 	sql(t, conn, add("a"))
 	temp := t.TempDir()
-	mkdir(t, temp+"/"+copyPrefix+"killed")
-	write(t, temp+"/"+copyPrefix+"killed/db.sqlite", "half")
+	killed := temp + "/." + copyName + ".export-profile-killed"
+	mkdir(t, killed)
+	write(t, killed+"/db.sqlite", "half")
 	mkdir(t, temp+"/other")
-	running, lock, err := makePrivate(temp)
+	running, err := rootfs.NewStaging(temp, copyName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Close()
+	defer running.Unlock()
 	d := database{path: root + databasePath, tempDir: temp, patience: patience}
 	if _, err := d.read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(temp)
-	if err != nil || len(entries) != 2 || entries[0].Name() != filepath.Base(running) || entries[1].Name() != "other" {
-		t.Errorf("left: %v, %v; want %s and other", entries, err, filepath.Base(running))
+	if err != nil || len(entries) != 2 || entries[0].Name() != filepath.Base(running.Dir) || entries[1].Name() != "other" {
+		t.Errorf("left: %v, %v; want %s and other", entries, err, filepath.Base(running.Dir))
 	}
 }
 

@@ -61,7 +61,7 @@ type Options struct {
 	patience time.Duration // how long Nix may keep one from reading, if not as long as usual
 }
 
-// Store is the store of a root directory. It is a [profile.Store], [profile.Lister] and [profile.Linker].
+// Store is the store of a root directory. It is a [profile.Store], [profile.Lister], [profile.Prover] and [profile.Linker].
 type Store struct {
 	root   *root
 	objs   *os.File // the store directory
@@ -73,6 +73,7 @@ type Store struct {
 var (
 	_ profile.Store  = (*Store)(nil)
 	_ profile.Lister = (*Store)(nil)
+	_ profile.Prover = (*Store)(nil)
 	_ profile.Linker = (*Store)(nil)
 )
 

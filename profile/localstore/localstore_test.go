@@ -15,6 +15,7 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/exportstore"
+	"github.com/export-profile/export-profile/profile/input"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -26,7 +27,11 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer export.Close()
-	from, err := exportstore.Open(t.Context(), export, exportstore.Options{SpoolDir: t.TempDir()})
+	in, err := input.Open(t.Context(), export, input.Options{SpoolDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := exportstore.Read(in)
 	if err != nil {
 		t.Fatal(err)
 	}
