@@ -44,7 +44,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/export-profile/export-profile/profile"
@@ -52,9 +51,6 @@ import (
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
 )
-
-// Options say how a stream is read. The zero value is right.
-type Options = input.Options
 
 // Store is an export stream. Its methods are safe for concurrent use.
 // It is a [profile.Store], [profile.Lister] and [profile.Prover].
@@ -75,25 +71,11 @@ type object struct {
 	offset int64 // of its NAR in the stream
 }
 
-// Open reads the stream that f is, from where f stands to its end, and owns f until Close.
-// After an error f is still the caller's.
+// Read reads the stream that an input is, of which nothing has been read yet, to its end.
+// The store owns the input until Close; after an error it is still the caller's.
 //
 // What is no export stream is a [FormatError];
 // an end before the stream's is io.ErrUnexpectedEOF.
-func Open(ctx context.Context, f *os.File, o Options) (*Store, error) {
-	in, err := input.Open(ctx, f, o)
-	if err != nil {
-		return nil, fmt.Errorf("read export stream %q: %w", f.Name(), err)
-	}
-	s, err := Read(in)
-	if err != nil {
-		in.Abandon()
-	}
-	return s, err
-}
-
-// Read is Open for an input of which nothing has been read yet.
-// The store owns it until Close; after an error it is still the caller's.
 func Read(in *input.Input) (*Store, error) {
 	s := &Store{in: in, objects: make(map[profile.Path]object)}
 	if err := s.read(); err != nil {

@@ -26,9 +26,6 @@ var (
 	streamEnd   = make([]byte, 8)
 )
 
-// Recognise says whether an export stream begins with these bytes, decompressed.
-func Recognise(head []byte) bool { return isStream(head) }
-
 // isStream says whether a stream, or a piece of one, begins with these bytes.
 func isStream(head []byte) bool {
 	begins := func(magic string) bool { return strings.HasPrefix(magic, string(head[:min(len(head), len(magic))])) }

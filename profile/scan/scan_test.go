@@ -15,6 +15,7 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/exportstore"
+	"github.com/export-profile/export-profile/profile/input"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
@@ -47,7 +48,11 @@ func golden(t testing.TB) (*bare, []profile.Path) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := exportstore.Open(t.Context(), f, exportstore.Options{})
+	in, err := input.Open(t.Context(), f, input.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := exportstore.Read(in)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/exportstore"
+	"github.com/export-profile/export-profile/profile/input"
 	"github.com/export-profile/export-profile/profile/references"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
@@ -148,7 +149,11 @@ func goldenExport(t testing.TB) *exportstore.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := exportstore.Open(t.Context(), f, exportstore.Options{})
+	in, err := input.Open(t.Context(), f, input.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := exportstore.Read(in)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,14 +39,10 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/input"
 )
-
-// Options say how an archive is read. The zero value is right.
-type Options = input.Options
 
 // FormatError says what a file is that is no tar of a store.
 type FormatError struct {
@@ -72,22 +68,8 @@ var (
 	_ profile.Linker = (*Store)(nil)
 )
 
-// Open reads the archive that f is, from where f stands to its end, and owns f until Close.
-// After an error f is still the caller's.
-func Open(ctx context.Context, f *os.File, o Options) (*Store, error) {
-	in, err := input.Open(ctx, f, o)
-	if err != nil {
-		return nil, fmt.Errorf("read tar %q: %w", f.Name(), err)
-	}
-	s, err := Read(in)
-	if err != nil {
-		in.Abandon()
-	}
-	return s, err
-}
-
-// Read is Open for an input of which nothing has been read yet.
-// The store owns it until Close; after an error it is still the caller's.
+// Read reads the archive that an input is, of which nothing has been read yet, to its end.
+// The store owns the input until Close; after an error it is still the caller's.
 func Read(in *input.Input) (*Store, error) {
 	s := &Store{in: in}
 	if err := s.read(); err != nil {
