@@ -1,10 +1,8 @@
 package profile
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -95,12 +93,6 @@ func ObjectOf(path string) (p Path, rest string, err error) {
 	base, rest, _ = strings.Cut(base, "/")
 	p, err = ParseBase(base)
 	return p, rest, err
-}
-
-// sortPaths sorts by base name and drops what is there twice.
-func sortPaths(paths []Path) []Path {
-	slices.SortFunc(paths, func(a, b Path) int { return cmp.Compare(a, b) })
-	return slices.Compact(paths)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -362,3 +362,9 @@ func TestFindClosureDeep(t *testing.T) {
 		t.Errorf("FindClosure of a circle of %d = %v; want all of it", n, err)
 	}
 }
+
+// sortPaths sorts by base name and drops what is there twice.
+func sortPaths(paths []Path) []Path {
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}

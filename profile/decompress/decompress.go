@@ -64,9 +64,6 @@ func Sniff(head []byte) string {
 	return ""
 }
 
-// Names are all that Named knows, as binary caches spell them.
-func Names() []string { return []string{"none", "xz", "bzip2", "zstd", "gzip", "br", "lz4"} }
-
 // Named reads what was compressed in a way that a binary cache names.
 // The empty name is bzip2, as it always was (libstore/nar-info.cc).
 // A name that it does not know wraps errors.ErrUnsupported.

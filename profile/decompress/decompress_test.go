@@ -105,7 +105,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range Names() {
+	for _, name := range []string{"none", "xz", "bzip2", "zstd", "gzip", "br", "lz4"} {
 		if _, ok := all[name]; !ok {
 			t.Errorf("%q is not tested", name)
 		}
