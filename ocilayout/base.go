@@ -146,6 +146,9 @@ func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, e
 // maxBaseIndexes is how many indexes may be in each other.
 const maxBaseIndexes = 8
 
+// ErrSeveralPlatforms is in the error of [Stored.Base] if only a platform says which of several images is meant.
+var ErrSeveralPlatforms = errors.New("it is for several platforms, and none was asked for")
+
 // readPlatform reads manifest and config of an image, or of that one of an index which is for a platform.
 func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform, depth int) (
 	_ ispec.Descriptor, manifest ispec.Manifest, config []byte, err error) {
@@ -169,7 +172,7 @@ func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, pla
 			return desc, manifest, nil, fmt.Errorf("index: %w", err)
 		}
 		if platform.OS == "" && len(index.Manifests) > 1 {
-			return desc, manifest, nil, errors.New("it is for several platforms, and none was asked for")
+			return desc, manifest, nil, ErrSeveralPlatforms
 		}
 		if depth == maxBaseIndexes {
 			return desc, manifest, nil, errors.New("too many indexes in indexes")

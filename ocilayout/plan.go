@@ -2,6 +2,7 @@ package ocilayout
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -36,11 +37,17 @@ func (l Layer) Size() int64 {
 	return n
 }
 
-// Limits of a plan. Docker mounts at most 125 layers, and there must be room
+// MaxLayers is how many layers an image may have. Docker mounts at most 125, and there must be room
 // for those that others put on top.
+const MaxLayers = 120
+
+// ErrTooManyLayers is in the errors of plans that need more layers than they may have.
+var ErrTooManyLayers = errors.New("too many layers")
+
+// Limits of a plan.
 const (
 	defaultLayers = 60
-	mostLayers    = 120
+	mostLayers    = MaxLayers
 
 	smallest = 1 << 20 // a layer of small parts has about this many bytes at least,
 	enough   = 4 << 20 // and about this many at most
@@ -126,7 +133,7 @@ func (o PlanOptions) check() error {
 	case o.MaxLayers < 0 || o.MaxLayers > mostLayers:
 		return fmt.Errorf("at most %d layers: want 1 to %d", o.MaxLayers, mostLayers)
 	case o.BaseLayers < 0 || o.BaseLayers >= cmp.Or(o.MaxLayers, mostLayers):
-		return fmt.Errorf("at most %d layers: the base image has %d already", cmp.Or(o.MaxLayers, mostLayers), o.BaseLayers)
+		return fmt.Errorf("%w: at most %d, and the base image has %d already", ErrTooManyLayers, cmp.Or(o.MaxLayers, mostLayers), o.BaseLayers)
 	case o.Mode > ModePerPath:
 		return fmt.Errorf("unknown mode %v", o.Mode)
 	case o.Policy != nil && o.Mode != ModeAuto:
@@ -164,8 +171,8 @@ func sortParts(parts []rootfs.Part) ([]rootfs.Part, error) {
 // checkLimit refuses what cannot be merged into few enough layers.
 func (p *planner) checkLimit() error {
 	if n := len(p.parts); p.options.Mode == ModePerPath && n > p.most {
-		return fmt.Errorf("%d paths are one layer each, and there can be at most %d: "+
-			"raise that, to at most %d, or let layers have several paths", n, p.most, mostLayers)
+		return fmt.Errorf("%w: %d paths are one layer each, and there can be at most %d: "+
+			"raise that, to at most %d, or let layers have several paths", ErrTooManyLayers, n, p.most, mostLayers)
 	}
 	if p.options.Policy == nil {
 		return nil
@@ -180,8 +187,8 @@ func (p *planner) checkLimit() error {
 		}
 	}
 	if n := len(fixed) + rest; n > p.most {
-		return fmt.Errorf("the policy has %d layers, the rest needs %d, and there can be at most %d: "+
-			"raise that, to at most %d, or join lines of the policy", len(fixed), rest, p.most, mostLayers)
+		return fmt.Errorf("%w: the policy has %d layers, the rest needs %d, and there can be at most %d: "+
+			"raise that, to at most %d, or join lines of the policy", ErrTooManyLayers, len(fixed), rest, p.most, mostLayers)
 	}
 	return nil
 }

@@ -236,7 +236,7 @@ func TestPlanLimits(t *testing.T) {
 				parts := randomParts(r, n, n > 1)
 				layers, err := Plan(parts, PlanOptions{MaxLayers: most, Mode: mode})
 				if mode == ModePerPath && n > most {
-					want := fmt.Sprintf("plan layers: %d paths are one layer each, and there can be at most %d: "+
+					want := fmt.Sprintf("plan layers: too many layers: %d paths are one layer each, and there can be at most %d: "+
 						"raise that, to at most 120, or let layers have several paths", n, most)
 					if err == nil || err.Error() != want {
 						t.Errorf("Plan(%d parts, %d, %v): %v; want %s", n, most, mode, err, want)
