@@ -2,13 +2,37 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
+// SpoolError says that there can be no temporary files in a directory.
+type SpoolError struct {
+	Dir string
+	Err error
+}
+
+func (e *SpoolError) Error() string { return fmt.Sprintf("make spool in %q: %v", e.Dir, e.Err) }
+
+func (e *SpoolError) Unwrap() error { return e.Err }
+
 // Nameless makes a file in a directory that nobody else can open and that is gone when it is closed or the process dies.
+// The directory is made if it does not exist. The error is a *SpoolError.
 func Nameless(dir string) (*os.File, error) {
+	err := os.MkdirAll(dir, 0o755)
+	var f *os.File
+	if err == nil {
+		f, err = nameless(dir)
+	}
+	if err != nil {
+		return nil, &SpoolError{dir, err}
+	}
+	return f, nil
+}
+
+func nameless(dir string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == nil {
 		return os.NewFile(uintptr(fd), dir+"/spool"), nil

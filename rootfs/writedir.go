@@ -21,11 +21,12 @@ import (
 type DirOptions struct {
 	// Writable gives directories the owner's write permission, so that their owner can delete them.
 	Writable bool
-	// Workers is how many parts are written at once, by default one for each processor.
-	Workers int
 	// Progress is called with the bytes of content written since the last call, from several goroutines.
 	Progress func(bytes int64)
 }
+
+// ErrDirExists is in the error of [WriteDir] if the directory exists.
+var ErrDirExists = fmt.Errorf("the directory must not exist yet: %w", fs.ErrExist)
 
 // WriteDir makes a root filesystem of parts, in a directory that must not exist yet.
 //
@@ -40,7 +41,7 @@ func WriteDir(ctx context.Context, dir string, parts []Part, o DirOptions) (err 
 	}
 	parent, name := filepath.Split(dir)
 	if _, err := os.Lstat(dir); err == nil {
-		return fmt.Errorf("write root filesystem %q: %w", dir, fs.ErrExist)
+		return fmt.Errorf("write root filesystem %q: %w", dir, ErrDirExists)
 	}
 	if err := CleanStaging(parent, name, nil); err != nil {
 		return fmt.Errorf("write root filesystem %q: %w", dir, err)
@@ -102,7 +103,7 @@ func (w *dirWriter) write(ctx context.Context, parts []Part) error {
 	defer cancel(nil)
 	queue := make(chan Part)
 	var workers sync.WaitGroup
-	for range cmp.Or(w.Workers, runtime.GOMAXPROCS(0)) {
+	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for p := range queue {
 				if err := w.part(ctx, p, nil); err != nil {

@@ -2,7 +2,6 @@
 package spool
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/export-profile/export-profile/rootfs"
@@ -13,12 +12,6 @@ import (
 func New(dir string) (*os.File, error) {
 	if dir == "" {
 		dir = os.TempDir()
-	} else if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
 	}
-	f, err := rootfs.Nameless(dir)
-	if err != nil {
-		return nil, fmt.Errorf("make spool in %q: %w", dir, err)
-	}
-	return f, nil
+	return rootfs.Nameless(dir)
 }

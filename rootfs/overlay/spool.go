@@ -22,9 +22,6 @@ func spool(ctx context.Context, dir string, r io.Reader) (_ *os.File, size int64
 	if dir == "" {
 		return nil, 0, errors.New("keep a stream: no directory for it")
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, 0, fmt.Errorf("keep a stream: %w", err)
-	}
 	f, err := rootfs.Nameless(dir)
 	if err != nil {
 		return nil, 0, fmt.Errorf("keep a stream: %w", err)
