@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -47,7 +50,7 @@ func (c *configFlags) flags(fs *pflag.FlagSet) {
 // config is everything that the flags say; each is checked by the OCI image spec (config.md).
 func (c *configFlags) config() (config ispec.ImageConfig, err error) {
 	for _, e := range c.env {
-		if name, _, ok := strings.Cut(e, "="); !ok || name == "" || strings.ContainsRune(e, 0) {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
 			return config, usagef("as in --env LANG=C.UTF-8", "--env %q: want NAME=VALUE", e)
 		}
 	}
@@ -57,6 +60,21 @@ func (c *configFlags) config() (config ispec.ImageConfig, err error) {
 	}
 	if config.Cmd, err = parseWords("--cmd", c.cmd); err != nil {
 		return config, err
+	}
+	if err := c.checkTexts(config); err != nil {
+		return config, err
+	}
+	// An argument may be empty, a program may not.
+	for _, command := range []struct {
+		flag  string
+		words []string
+	}{{"--entrypoint", config.Entrypoint}, {"--cmd", append(slices.Clone(config.Entrypoint), config.Cmd...)}} {
+		if len(command.words) > 0 && command.words[0] == "" {
+			return config, usagef(fmt.Sprintf(`as in %s '["curl", "--version"]'`, command.flag), "%s: the program's name is empty", command.flag)
+		}
+	}
+	if slices.Contains(c.osFeatures, "") {
+		return config, usagef("as in --os-feature win32k", "--os-feature: no feature")
 	}
 	if c.workdir != "" {
 		if !path.IsAbs(c.workdir) {
@@ -127,19 +145,56 @@ func parseWords(flag, s string) ([]string, error) {
 		}
 		return []string{s}, nil
 	}
-	var words []string
-	if err := json.Unmarshal([]byte(s), &words); err != nil {
+	var words []*string // nil is null, which is no word
+	if err := json.Unmarshal([]byte(s), &words); err != nil || slices.Contains(words, nil) {
 		return nil, usagef(fmt.Sprintf(`as in %s '["curl", "--version"]'`, flag), "%s %q: not a JSON array of words", flag, s)
 	}
-	return words, nil
+	all := make([]string, len(words))
+	for i, w := range words {
+		all[i] = *w
+	}
+	return all, nil
 }
 
+// checkText refuses what no process can be given, or JSON cannot say.
+func checkText(flag string, values ...string) error {
+	for _, v := range values {
+		switch {
+		case strings.IndexByte(v, 0) >= 0:
+			return usagef("", "%s %q: contains NUL", flag, v)
+		case !utf8.ValidString(v):
+			return usagef("an image's config is JSON, which has UTF-8 alone", "%s %q: not UTF-8", flag, v)
+		}
+	}
+	return nil
+}
+
+// checkTexts checks all that the flags say.
+func (c *configFlags) checkTexts(config ispec.ImageConfig) error {
+	err := checkText("--env", c.env...)
+	for _, text := range []struct {
+		flag   string
+		values []string
+	}{
+		{"--entrypoint", append([]string{c.entrypoint}, config.Entrypoint...)}, {"--cmd", append([]string{c.cmd}, config.Cmd...)},
+		{"--workdir", []string{c.workdir}}, {"--volume", c.volumes},
+		{"--author", []string{c.author}}, {"--os-version", []string{c.osVersion}}, {"--os-feature", c.osFeatures},
+	} {
+		err = cmp.Or(err, checkText(text.flag, text.values...))
+	}
+	return err
+}
+
+// parsePairs parses labels and annotations. By the spec any string but the empty one is a key.
 func parsePairs(flag string, pairs []string) (map[string]string, error) {
 	var m map[string]string
 	for _, p := range pairs {
 		key, value, ok := strings.Cut(p, "=")
 		if !ok || key == "" {
 			return nil, usagef("", "%s %q: want KEY=VALUE", flag, p)
+		}
+		if err := checkText(flag, p); err != nil {
+			return nil, err
 		}
 		if m == nil {
 			m = make(map[string]string)
@@ -159,31 +214,6 @@ func parsePort(s string) (string, error) {
 		return "", usagef("as in --expose 8080 or --expose 53/udp", "--expose %q: want PORT[/PROTOCOL]", s)
 	}
 	return fmt.Sprintf("%d/%s", n, protocol), nil
-}
-
-var platformWords = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_.-]+$`) })
-
-func parsePlatform(s string) (ispec.Platform, error) {
-	words := strings.Split(s, "/")
-	for _, w := range words {
-		if len(words) < 2 || len(words) > 3 || !platformWords().MatchString(w) {
-			return ispec.Platform{}, usagef("as in --platform linux/arm64", "--platform %q: want OS/ARCH[/VARIANT]", s)
-		}
-	}
-	p := ispec.Platform{OS: words[0], Architecture: words[1]}
-	if len(words) == 3 {
-		p.Variant = words[2]
-	}
-	return p, nil
-}
-
-// platformName is a platform as --platform has it.
-func platformName(p ispec.Platform) string {
-	name := p.OS + "/" + p.Architecture
-	if p.Variant != "" {
-		name += "/" + p.Variant
-	}
-	return name
 }
 
 // parseCreated parses a time. SOURCE_DATE_EPOCH is not read:
