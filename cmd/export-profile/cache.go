@@ -177,7 +177,7 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, as in 12h or 7d (default 30d)")
 	fs.StringVar(&o.maxSize, "max-size", "", "prune layers, the longest unused first, until they have at most `SIZE` bytes, as in 5GB or 500MiB")
 	fs.BoolVar(&o.all, "all", false, "prune everything")
-	o.saying.flags(fs)
+	o.saying.jsonFlag(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := o.checkWords(); err != nil {
 			return err

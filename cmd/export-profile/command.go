@@ -143,8 +143,8 @@ func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
 	if unknown != nil {
 		var names []string
 		fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
-			hint = fmt.Sprintf("did you mean --%s?", near)
+		if near := nearFlags(unknown.GetSpecifiedName(), names); len(near) > 0 {
+			hint = fmt.Sprintf("did you mean --%s?", strings.Join(near, " or --"))
 		}
 	}
 	return usagef(hint, "%v", err)
@@ -172,6 +172,23 @@ func unknownCommand(word string) error {
 		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
 	}
 	return usagef(hint, "unknown command %q", word)
+}
+
+// nearFlags are what a flag was probably meant to be: those with all its words in their names, or else the nearest.
+func nearFlags(word string, names []string) []string {
+	var has []string
+	for _, name := range names {
+		if strings.Contains("-"+name+"-", "-"+word+"-") {
+			has = append(has, name)
+		}
+	}
+	if len(has) > 0 && len(has) <= 3 {
+		return has
+	}
+	if near := nearest(word, names); near != "" {
+		return []string{near}
+	}
+	return nil
 }
 
 // nearest is the name that a word was probably meant to be, or "".

@@ -37,7 +37,7 @@ func (s *selection) image() (word string, ok bool, err error) {
 	case i < 0:
 		return "", false, nil
 	case s.images == nil:
-		return "", false, usagef("closure, why, ls, diff and sbom look into one", "--from %q: a finished image is no store to take from", s.from[i])
+		return "", false, usagef("closure, why, ls, diff, sbom and check IMAGE look into one", "--from %q: a finished image is no store to take from", s.from[i])
 	case len(s.from) > 1:
 		return "", false, usagef("", "--from %q: an image cannot be in a chain", s.from[i])
 	case s.references != "" || s.requireSigs || s.noCheckSigs || len(s.trusted) > 0:
@@ -81,7 +81,7 @@ func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*o
 		return nil, err
 	}
 	image, err := found.Base(ctx, platform)
-	if err != nil && asked == "" && strings.Contains(err.Error(), "several platforms") {
+	if errors.Is(err, ocilayout.ErrSeveralPlatforms) {
 		err = withHint(err, "say which with --platform, as in --platform linux/amd64")
 	}
 	return image, err

@@ -15,6 +15,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/exportstore"
 	"github.com/export-profile/export-profile/profile/localstore"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // hint is what to type next after an error, or "" if nobody knows.
@@ -29,6 +30,7 @@ func hint(err error) string {
 		format    *exportstore.FormatError
 		pushing   *registry.Error
 		cert      *tls.CertificateVerificationError
+		spool     *rootfs.SpoolError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -59,9 +61,9 @@ func hint(err error) string {
 		return "without a Nix store on this machine, name one with --from; `export-profile help image` shows how to make one elsewhere"
 	case errors.Is(err, syscall.ENOSPC):
 		return "free some space, or choose another place (--cache for what is spooled)"
-	case strings.Contains(err.Error(), "make spool"):
+	case errors.As(err, &spool):
 		return "name a directory that you may write to with --cache: large temporary files lie in it"
-	case errors.Is(err, fs.ErrExist) && strings.Contains(err.Error(), "root filesystem"):
+	case errors.Is(err, rootfs.ErrDirExists):
 		return "remove it, or choose another directory"
 	case errors.Is(err, fs.ErrPermission):
 		return "choose a place that you may write to, or ask for the permission to read"

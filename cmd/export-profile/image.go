@@ -99,6 +99,9 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 		case len(args) != 1:
 			return usagef("as in export-profile image oci:hello:v1", "image: want one destination, not %d", len(args))
 		}
+		if err := o.checkFlags.unused(o.check); err != nil {
+			return err
+		}
 		if file, ok := tarDestination(args[0]); ok {
 			return o.runTar(ctx, t, file)
 		}

@@ -194,12 +194,9 @@ func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, err
 		defer z.Close()
 		from = z
 	}
-	if err := os.MkdirAll(o.spool, 0o755); err != nil {
-		return nil, withHint(err, "choose another place for large temporary files with --cache")
-	}
 	spool, err := rootfs.Nameless(o.spool)
 	if err != nil {
-		return nil, withHint(err, "choose another place for large temporary files with --cache")
+		return nil, err
 	}
 	o.close = append(o.close, spool)
 	n, err := io.Copy(spool, &cancelled{ctx, io.LimitReader(from, o.most+1)})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -48,8 +49,8 @@ func (f *layerFlags) options() (o layering, err error) {
 	o.verifyPrevious = f.verifyPrevious
 	o.MaxLayers, o.MaxWaste = f.maxLayers, f.maxWaste
 	switch {
-	case f.maxLayers < 0:
-		return o, usagef("as in --max-layers 40", "--max-layers: %d is no number of layers", f.maxLayers)
+	case f.maxLayers < 0 || f.maxLayers > ocilayout.MaxLayers:
+		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", ocilayout.MaxLayers, f.maxLayers)
 	case f.maxWaste < 0 || f.maxWaste > 100:
 		return o, usagef("as in --max-waste 10", "--max-waste: want 0 to 100 percent, not %d", f.maxWaste)
 	case f.previous == "" && f.verifyPrevious:
@@ -97,11 +98,10 @@ type planned struct {
 
 // plan divides what was assembled into layers. Nothing of it is read.
 func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *registryFlags) (p planned, err error) {
-	const more = "allow more with --max-layers, or leave the division to --layers auto"
 	o.BaseLayers = all.under.layers()
 	if o.from == nil {
 		p.layers, err = ocilayout.Plan(all.top.Parts, o.PlanOptions)
-		return p, withHint(err, more)
+		return p, hintMoreLayers(err, o.PlanOptions)
 	}
 	p.previous, err = o.readPrevious(ctx, say, r)
 	switch {
@@ -120,7 +120,32 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 	for _, reason := range p.report.Reasons {
 		say.notef("%s", reason)
 	}
-	return p, withHint(err, more)
+	return p, hintMoreLayers(err, o.PlanOptions)
+}
+
+// hintMoreLayers hints at what can be done about too many layers.
+func hintMoreLayers(err error, o ocilayout.PlanOptions) error {
+	if !errors.Is(err, ocilayout.ErrTooManyLayers) {
+		return err
+	}
+	most := o.MaxLayers
+	if most == 0 && o.Mode == ocilayout.ModePerPath {
+		most = ocilayout.MaxLayers
+	}
+	var ways []string
+	if most < ocilayout.MaxLayers {
+		ways = append(ways, fmt.Sprintf("allow more with --max-layers, up to %d", ocilayout.MaxLayers))
+	}
+	switch {
+	case o.Mode == ocilayout.ModePerPath:
+		ways = append(ways, "leave the division to --layers auto")
+	case o.Policy != nil:
+		ways = append(ways, "put more together in the lines of --layers-file")
+	}
+	if len(ways) == 0 {
+		return err
+	}
+	return withHint(err, "%s", strings.Join(ways, ", or "))
 }
 
 func (o layering) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.Previous, error) {

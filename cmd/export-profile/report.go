@@ -50,6 +50,9 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 		if _, err := o.documentFlag.read(fs, t.in, &o.cacheFlags); err != nil {
 			return err
 		}
+		if err := o.checkFlags.unused(o.check); err != nil {
+			return err
+		}
 		return o.run(ctx, t, args[0])
 	}
 }

@@ -89,7 +89,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 		return err
 	}
 	if _, err := os.Lstat(dir); err == nil && !isTar {
-		return fmt.Errorf("write root filesystem %q: %w", dir, os.ErrExist)
+		return fmt.Errorf("write root filesystem %q: %w", dir, rootfs.ErrDirExists)
 	}
 	all, err := o.assemble(ctx, t, say, ispec.Platform{})
 	if err != nil {

@@ -20,7 +20,16 @@ type saying struct {
 }
 
 func (s *saying) flags(fs *pflag.FlagSet) {
+	s.jsonFlag(fs)
+	s.noiseFlags(fs)
+}
+
+func (s *saying) jsonFlag(fs *pflag.FlagSet) {
 	fs.BoolVar(&s.json, "json", false, "print the result as JSON")
+}
+
+// noiseFlags are those of commands that have nothing but JSON, or nothing of it, to print.
+func (s *saying) noiseFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
 	fs.BoolVar(&s.debug, "debug", false, "say what is being done")
 }

@@ -45,7 +45,7 @@ func setupSBOM(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.format, "format", "spdx", "write a document of the format `spdx|cyclonedx`")
 	fs.StringVar(&o.output, "output", "", "write it to `FILE`, or - for standard output (default)")
 	o.imageFlags.flags(fs)
-	o.saying.flags(fs)
+	o.saying.noiseFlags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 0 {
 			return usagef("as in export-profile sbom --profile ./result", "sbom: want no arguments, not %q", args)

@@ -18,4 +18,14 @@ func TestNoSpool(t *testing.T) {
 	if status != 1 || out != "" || !strings.Contains(said, "make spool") || !strings.Contains(said, "write to with --cache") {
 		t.Errorf("exit status %d, %q on standard output, and it says %q; want 1, nothing, and a hint at --cache", status, out, said)
 	}
+	golden, stdin := storetest.File(t, "basic.nix-export"), storetest.WriteCompressed(t, "gzip", storetest.File(t, "basic.nix-export"))
+	for _, args := range [][]string{
+		{"image", "--quiet", "--from", golden, "--add=-:/stdin", "oci:" + dest},
+		{"closure", "--from", "oci-archive:-"},
+	} {
+		out, said, status := invoke(t, stdin, append(args, "--no-cache", "--cache=/dev/null/x")...)
+		if status != 1 || out != "" || !strings.Contains(said, "make spool") || !strings.Contains(said, "write to with --cache") {
+			t.Errorf("%s: exit status %d, %q on standard output, and it says %q; want 1, nothing, and a hint at --cache", args[0], status, out, said)
+		}
+	}
 }
