@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/export-profile/export-profile/rootfs"
@@ -128,13 +129,7 @@ func searchable(mode fs.FileMode) fs.FileMode { return mode | (mode&0o444)>>2 }
 
 // mayMatch says whether a rule can match something within root.
 func (r *rules) mayMatch(root string) bool {
-	elems := strings.Split(root, "/")
-	for _, rule := range r.all {
-		if rule.glob.mayMatch(elems) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.all, func(rule Rule) bool { return mayMatchAny(rule, []string{root}) })
 }
 
 // unmatched are the rules that were of no use, all at once.
@@ -156,10 +151,5 @@ func mayMatchAny(r Rule, roots []string) bool {
 	if r.glob == nil {
 		r.glob, _ = parseGlob(r.Glob)
 	}
-	for _, root := range roots {
-		if r.glob.mayMatch(strings.Split(root, "/")) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(roots, func(root string) bool { return r.glob.mayMatch(strings.Split(root, "/")) })
 }
