@@ -26,19 +26,8 @@ func (p *loading) byGlibc() (*verdict, error) {
 			p.c.warn(Preload, name, from+" names it, and no program of "+p.l.machine.String()+" can load it")
 		}
 	}
-	for i := 0; i < len(p.loaded); i++ {
-		o := p.loaded[i]
-		for _, name := range o.binary.Needed {
-			had, err := p.need(o, name)
-			switch {
-			case err != nil:
-				return nil, err
-			case had == nil:
-				p.lacks(o, name)
-			case had.why != "":
-				p.fail(o, "needs %q for %s, and %q %s", name, o.called(), "/"+had.path, had.why)
-			}
-		}
+	if err := p.loadAll(p.need); err != nil {
+		return nil, err
 	}
 	for _, o := range append(p.loaded, p.self) {
 		p.versions(o)

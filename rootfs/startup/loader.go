@@ -174,6 +174,25 @@ func (p *loading) run() (*verdict, error) {
 	return p.byGlibc()
 }
 
+// loadAll loads what the main program and all that is loaded need, which the loader finds in its own way.
+func (p *loading) loadAll(need func(by *object, name string) (*object, error)) error {
+	for i := 0; i < len(p.loaded); i++ {
+		o := p.loaded[i]
+		for _, name := range o.binary.Needed {
+			had, err := need(o, name)
+			switch {
+			case err != nil:
+				return err
+			case had == nil:
+				p.lacks(o, name)
+			case had.why != "":
+				p.fail(o, "needs %q for %s, and %q %s", name, o.called(), "/"+had.path, had.why)
+			}
+		}
+	}
+	return nil
+}
+
 // fail adds a reason that is about an object.
 func (p *loading) fail(o *object, format string, args ...any) {
 	if !p.library || o == p.main {

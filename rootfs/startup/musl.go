@@ -29,19 +29,9 @@ func (p *loading) byMusl() (*verdict, error) {
 			p.c.warn(Preload, name, "LD_PRELOAD names it, and no program of "+p.l.machine.String()+" can load it")
 		}
 	}
-	for i := 0; i < len(p.loaded); i++ {
-		o := p.loaded[i]
-		for _, name := range o.binary.Needed {
-			had, err := p.muslNeed(o, name, system)
-			switch {
-			case err != nil:
-				return nil, err
-			case had == nil:
-				p.lacks(o, name)
-			case had.why != "":
-				p.fail(o, "needs %q for %s, and %q %s", name, o.called(), "/"+had.path, had.why)
-			}
-		}
+	err = p.loadAll(func(by *object, name string) (*object, error) { return p.muslNeed(by, name, system) })
+	if err != nil {
+		return nil, err
 	}
 	return p.finish(), nil
 }
