@@ -63,7 +63,7 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 		return nil, errors.New("base files: accounts to add, and bare files have none")
 	}
 	key := v.baseKey(o)
-	if f := decodeBase(v.facts.load("base", key), o); f != nil {
+	if f := decodeBase(v.facts.Load("base", key), o); f != nil {
 		return f, nil
 	}
 	b := newBuilder(v)
@@ -75,7 +75,7 @@ func Base(v *View, o Options) (*BaseFiles, error) {
 	}
 	f.Part = b.part(o.Profiles)
 	f.Notes = b.notes
-	v.facts.keep("base", key, encodeBase(b, f))
+	v.facts.Keep("base", key, encodeBase(b, f))
 	return f, nil
 }
 

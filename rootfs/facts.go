@@ -49,8 +49,9 @@ const touchEvery = time.Hour
 // maxFact is the largest fact that is read: the listing of some hundred thousand files.
 const maxFact = 64 << 20
 
-// load is the fact of that kind about a key, or nil.
-func (f *Facts) load(kind, key string) []byte {
+// Load is what was kept of that kind about what a key promises, or nil.
+// Whoever keeps a fact knows its form; a change of the form is another kind.
+func (f *Facts) Load(kind, key string) []byte {
 	name := f.place(kind, key)
 	if name == "" {
 		return nil
@@ -105,8 +106,8 @@ func (f *Facts) tell(name string, b []byte) {
 	}
 }
 
-// keep remembers a fact, if it can.
-func (f *Facts) keep(kind, key string, fact []byte) {
+// Keep remembers a fact of that kind, a short word, if it can.
+func (f *Facts) Keep(kind, key string, fact []byte) {
 	name := f.place(kind, key)
 	if name == "" || len(fact) > maxFact/2 {
 		return

@@ -120,7 +120,7 @@ func TestFacts(t *testing.T) {
 			if err := os.WriteFile(name, bad, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if (&Facts{Dir: dir}).load(strings.TrimPrefix(filepath.Ext(name), "."), "sha256:"+strings.Split(filepath.Base(name), ".")[0]) != nil {
+			if (&Facts{Dir: dir}).Load(strings.TrimPrefix(filepath.Ext(name), "."), "sha256:"+strings.Split(filepath.Base(name), ".")[0]) != nil {
 				t.Errorf("%s with byte %d changed is believed", name, i)
 			}
 		}
@@ -202,19 +202,19 @@ func TestFactsTrim(t *testing.T) {
 	}
 	old, used := fmt.Sprintf("sha256:%064x", 1), fmt.Sprintf("sha256:%064x", 2)
 	for _, key := range []string{old, used} {
-		facts.keep("listing", key, []byte("fact"))
+		facts.Keep("listing", key, []byte("fact"))
 		long := time.Now().Add(-2 * unused)
 		if err := os.Chtimes(facts.place("listing", key), long, long); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if facts.load("listing", used) == nil {
+	if facts.Load("listing", used) == nil {
 		t.Error("a fact is gone before it was trimmed")
 	}
 	if removed, err := RemoveUnused(facts.Dir, unused); err != nil || removed.Files != 1 {
 		t.Fatalf("RemoveUnused = %+v, %v; want one file, <nil>", removed, err)
 	}
-	if facts.load("listing", old) != nil || facts.load("listing", used) == nil {
+	if facts.Load("listing", old) != nil || facts.Load("listing", used) == nil {
 		t.Error("RemoveUnused kept what nobody used, or removed what somebody did")
 	}
 }

@@ -137,8 +137,8 @@ func (b *builder) sameEnd(below, own Entry) bool {
 	return err == nil && is.Path == was.Path
 }
 
-// bundlesBelow are the places where distributions have their certificates.
-var bundlesBelow = []string{
+// CertificateBundles are the places where distributions have the certificates of all authorities, and programs look for them.
+var CertificateBundles = []string{
 	caBundle,
 	"etc/ssl/certs/ca-certificates.crt", // Debian
 	"etc/pki/tls/certs/ca-bundle.crt",   // Fedora
@@ -149,7 +149,7 @@ var bundlesBelow = []string{
 
 // bundleBelow is where the image below has certificates, or "".
 func (b *builder) bundleBelow() string {
-	for _, path := range bundlesBelow {
+	for _, path := range CertificateBundles {
 		if e, err := b.lower.Stat(path); err == nil && e.IsRegular() && !e.Other {
 			return path
 		}

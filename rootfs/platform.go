@@ -82,29 +82,41 @@ func elfArchitecture(head []byte) (string, error) {
 	if big {
 		order = binary.BigEndian
 	}
-	machine := elf.Machine(order.Uint16(head[elf.EI_NIDENT+2:]))
-	type key struct {
-		machine elf.Machine
-		class   elf.Class
-		big     bool
-	}
-	arch, ok := map[key]string{
-		{elf.EM_X86_64, elf.ELFCLASS64, false}:    "amd64",
-		{elf.EM_386, elf.ELFCLASS32, false}:       "386",
-		{elf.EM_AARCH64, elf.ELFCLASS64, false}:   "arm64",
-		{elf.EM_ARM, elf.ELFCLASS32, false}:       "arm",
-		{elf.EM_RISCV, elf.ELFCLASS64, false}:     "riscv64",
-		{elf.EM_PPC64, elf.ELFCLASS64, false}:     "ppc64le",
-		{elf.EM_PPC64, elf.ELFCLASS64, true}:      "ppc64",
-		{elf.EM_S390, elf.ELFCLASS64, true}:       "s390x",
-		{elf.EM_MIPS, elf.ELFCLASS64, false}:      "mips64le",
-		{elf.EM_MIPS, elf.ELFCLASS64, true}:       "mips64",
-		{elf.EM_MIPS, elf.ELFCLASS32, false}:      "mipsle",
-		{elf.EM_MIPS, elf.ELFCLASS32, true}:       "mips",
-		{elf.EM_LOONGARCH, elf.ELFCLASS64, false}: "loong64",
-	}[key{machine, elf.Class(head[elf.EI_CLASS]), big}]
-	if !ok {
-		return "", fmt.Errorf("program for an unknown processor: %v, %v", machine, elf.Class(head[elf.EI_CLASS]))
+	machine, class := elf.Machine(order.Uint16(head[elf.EI_NIDENT+2:])), elf.Class(head[elf.EI_CLASS])
+	arch := ELFArchitecture(machine, class, big)
+	if arch == "" {
+		return "", fmt.Errorf("program for an unknown processor: %v, %v", machine, class)
 	}
 	return arch, nil
+}
+
+// ELFArchitecture is GOARCH, as OCI names architectures, for a machine, class and byte order of the System V ABI, or "".
+func ELFArchitecture(machine elf.Machine, class elf.Class, big bool) string {
+	for _, a := range elfArchitectures {
+		if a.machine == machine && a.class == class && a.big == big {
+			return a.arch
+		}
+	}
+	return ""
+}
+
+var elfArchitectures = []struct {
+	machine elf.Machine
+	class   elf.Class
+	big     bool
+	arch    string
+}{
+	{elf.EM_X86_64, elf.ELFCLASS64, false, "amd64"},
+	{elf.EM_386, elf.ELFCLASS32, false, "386"},
+	{elf.EM_AARCH64, elf.ELFCLASS64, false, "arm64"},
+	{elf.EM_ARM, elf.ELFCLASS32, false, "arm"},
+	{elf.EM_RISCV, elf.ELFCLASS64, false, "riscv64"},
+	{elf.EM_PPC64, elf.ELFCLASS64, false, "ppc64le"},
+	{elf.EM_PPC64, elf.ELFCLASS64, true, "ppc64"},
+	{elf.EM_S390, elf.ELFCLASS64, true, "s390x"},
+	{elf.EM_MIPS, elf.ELFCLASS64, false, "mips64le"},
+	{elf.EM_MIPS, elf.ELFCLASS64, true, "mips64"},
+	{elf.EM_MIPS, elf.ELFCLASS32, false, "mipsle"},
+	{elf.EM_MIPS, elf.ELFCLASS32, true, "mips"},
+	{elf.EM_LOONGARCH, elf.ELFCLASS64, false, "loong64"},
 }

@@ -6,6 +6,9 @@
 // one store object, or the files that an image has besides its store (see [Base]).
 // [Join] puts parts together, [View] looks at their files across all of them,
 // and [WriteDir] makes a directory of them.
+// [Base] also makes the accounts ([User], [Account], [Group]) and lays its files over those of another image ([Lower]).
+// What a View has found out is remembered in [Facts], by the key of its part, so that the next run need not read it.
+// [DiskUse] lists what is in all of it, with sizes.
 // What reads a Nix store produces parts, what writes an image consumes them,
 // and neither knows the other.
 //

@@ -182,7 +182,7 @@ func (v *View) list(root string) (*fileTree, error) {
 		return l, nil
 	}
 	part := v.parts[root]
-	if fact := v.facts.load("listing", part.Key); fact != nil {
+	if fact := v.facts.Load("listing", part.Key); fact != nil {
 		listed, bytes := v.listed, v.listedBytes
 		if l, err := v.decodeListing(root, fact); err == nil {
 			v.listings[root] = l
@@ -202,7 +202,7 @@ func (v *View) list(root string) (*fileTree, error) {
 			return nil, err
 		}
 	}
-	v.facts.keep("listing", part.Key, encodeListing(l))
+	v.facts.Keep("listing", part.Key, encodeListing(l))
 	v.listings[root] = l
 	return l, nil
 }
@@ -258,7 +258,7 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 	kind := fmt.Sprintf("head%d", limit)
 	heads := make(map[string][]byte)
 	if limit <= maxHead {
-		heads = decodeHeads(v.facts.load(kind, key))
+		heads = decodeHeads(v.facts.Load(kind, key))
 	}
 	for path := range files {
 		if b, ok := heads[path[len(root):]]; ok {
@@ -297,7 +297,7 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 		contents[path], heads[path[len(root):]] = b, b
 	}
 	if limit <= maxHead {
-		v.facts.keep(kind, key, encodeHeads(heads))
+		v.facts.Keep(kind, key, encodeHeads(heads))
 	}
 	return nil
 }

@@ -7,13 +7,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
-)
 
-// bundles are where programs look for the certificates of authorities, whatever the environment says.
-var bundles = []string{
-	"etc/ssl/certs/ca-bundle.crt", "etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt",
-	"etc/ssl/ca-bundle.pem", "etc/ssl/cert.pem",
-}
+	"github.com/export-profile/export-profile/rootfs"
+)
 
 // checkCertificates reads the bundles that the environment names, and those in known places.
 func (c *checker) checkCertificates() error {
@@ -32,7 +28,7 @@ func (c *checker) checkCertificates() error {
 			return err
 		}
 	}
-	for _, at := range bundles {
+	for _, at := range rootfs.CertificateBundles {
 		if e, err := c.stat(at); err == nil && e.IsRegular() && !e.Other {
 			if err := c.checkBundle(at, seen); err != nil {
 				return err

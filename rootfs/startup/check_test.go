@@ -342,7 +342,9 @@ func TestRest(t *testing.T) {
 		"two with the same":             {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("1")}, nil, nil},
 		"two of one size":               {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("2")}, nil, []string{"and hides"}},
 		"a preload that is not there":   {fileSet{"etc/ld.so.preload": data("/none.so"), profileRoot + "/bin/p": program()}, nil, []string{"/none.so: ld.so.preload names it"}},
-		"no certificates":               {fileSet{"etc/ssl/certs/ca-bundle.crt": data("none")}, []string{"/etc/ssl/certs/ca-bundle.crt: has no PEM certificate"}, nil},
+		"no certificates at Fedora's": {fileSet{"etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem": data("none")},
+			[]string{"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem: has no PEM certificate"}, nil},
+		"no certificates": {fileSet{"etc/ssl/certs/ca-bundle.crt": data("none")}, []string{"/etc/ssl/certs/ca-bundle.crt: has no PEM certificate"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := checked(t, profiled(t, test.more), Options{References: true})

@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"fmt"
 	"slices"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // machine is what an ELF file is for.
@@ -25,43 +27,32 @@ func (m machine) String() string {
 	return fmt.Sprintf("%v with %d bits", elf.Machine(m.ID), bits)
 }
 
-// architectures are those that OCI has a name for.
-var architectures = []struct {
-	arch     string
-	machine  machine
-	platform string // uname's
-}{
-	{"amd64", machine{uint16(elf.EM_X86_64), true, false}, "x86_64"},
-	{"386", machine{uint16(elf.EM_386), false, false}, "i686"},
-	{"arm64", machine{uint16(elf.EM_AARCH64), true, false}, "aarch64"},
-	{"arm", machine{uint16(elf.EM_ARM), false, false}, "v7l"},
-	{"riscv64", machine{uint16(elf.EM_RISCV), true, false}, "riscv64"},
-	{"ppc64le", machine{uint16(elf.EM_PPC64), true, false}, "power8"},
-	{"ppc64", machine{uint16(elf.EM_PPC64), true, true}, "power8"},
-	{"s390x", machine{uint16(elf.EM_S390), true, true}, "z13"},
-	{"mips64le", machine{uint16(elf.EM_MIPS), true, false}, "mips64"},
-	{"mips64", machine{uint16(elf.EM_MIPS), true, true}, "mips64"},
-	{"mipsle", machine{uint16(elf.EM_MIPS), false, false}, "mips"},
-	{"mips", machine{uint16(elf.EM_MIPS), false, true}, "mips"},
-	{"loong64", machine{uint16(elf.EM_LOONGARCH), true, false}, "loongarch64"},
-}
-
+// arch is what OCI calls it, or "".
 func (m machine) arch() string {
-	for _, a := range architectures {
-		if a.machine == m {
-			return a.arch
-		}
+	class := elf.ELFCLASS32
+	if m.Wide {
+		class = elf.ELFCLASS64
 	}
-	return ""
+	return rootfs.ELFArchitecture(elf.Machine(m.ID), class, m.Big)
 }
 
+// platform is uname's, which loaders have in names of directories.
 func (m machine) platform() string {
-	for _, a := range architectures {
-		if a.machine == m {
-			return a.platform
-		}
-	}
-	return ""
+	return map[string]string{
+		"amd64":    "x86_64",
+		"386":      "i686",
+		"arm64":    "aarch64",
+		"arm":      "v7l",
+		"riscv64":  "riscv64",
+		"ppc64le":  "power8",
+		"ppc64":    "power8",
+		"s390x":    "z13",
+		"mips64le": "mips64",
+		"mips64":   "mips64",
+		"mipsle":   "mips",
+		"mips":     "mips",
+		"loong64":  "loongarch64",
+	}[m.arch()]
 }
 
 // older are the architectures whose programs a kernel can run, too.
