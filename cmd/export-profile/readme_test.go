@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile/storetest"
@@ -58,32 +59,44 @@ func TestReadmeOutput(t *testing.T) {
 	}
 }
 
-// TestReadmeFlags: the README's table has the flags that there are, once, with the same arguments and commands, and no others.
+// TestReadmeFlags: the README's table has the flags that there are, once, with the same arguments
+// and the commands that have them, and no others.
 func TestReadmeFlags(t *testing.T) {
 	text, _ := readme(t)
-	documented, of := make(map[string]string), make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)(?: ([^`]*))?`[^|]* \\| ([a-z, ]*) \\|").FindAllStringSubmatch(text, -1) {
-		if _, ok := of[row[1]]; ok {
-			t.Errorf("README has --%s twice", row[1])
-		}
-		documented[row[1]], of[row[1]] = strings.ReplaceAll(row[2], `\|`, "|"), row[3]
+	type row struct {
+		args string
+		of   []string
 	}
-	have := make(map[string][]string)
+	documented := make(map[string]row)
+	for _, cells := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)(?: ([^`]*))?`[^|]* \\| ([^|]*) \\|").FindAllStringSubmatch(text, -1) {
+		if _, ok := documented[cells[1]]; ok {
+			t.Errorf("README has --%s twice", cells[1])
+		}
+		of := strings.Split(cells[3], ", ")
+		slices.Sort(of)
+		documented[cells[1]] = row{strings.ReplaceAll(cells[2], `\|`, "|"), of}
+	}
+	has := make(map[string][]string) // by flag
 	for _, c := range commands() {
 		fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
 		c.setup(fs)
 		fs.VisitAll(func(f *pflag.Flag) {
-			args, ok := documented[f.Name]
-			if name, _ := pflag.UnquoteUsage(f); !ok || args != name {
-				t.Errorf("README has `--%s %s`; %s has `--%s %s`", f.Name, args, c.name, f.Name, name)
+			is, ok := documented[f.Name]
+			if name, _ := pflag.UnquoteUsage(f); !ok || is.args != name {
+				t.Errorf("README has `--%s %s`; %s has `--%s %s`", f.Name, is.args, c.name, f.Name, name)
 			}
-			have[f.Name] = append(have[f.Name], c.name)
+			has[f.Name] = append(has[f.Name], c.name)
 		})
 	}
-	for name, commands := range of {
-		got, want := slices.Sorted(slices.Values(strings.Split(commands, ", "))), slices.Sorted(slices.Values(have[name]))
-		if !slices.Equal(got, want) {
-			t.Errorf("README has --%s of %q; it is of %q", name, got, want)
+	for name, of := range has {
+		slices.Sort(of)
+		if d := cmp.Diff(of, documented[name].of); d != "" {
+			t.Errorf("commands that have --%s (-have +README):\n%s", name, d)
+		}
+	}
+	for name := range documented {
+		if has[name] == nil {
+			t.Errorf("README has --%s, which no command has", name)
 		}
 	}
 }
