@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -52,6 +53,12 @@ func (l *lab) allActions() map[string]action {
 		"same, opens":       l.sameOpens,
 		"same, copied":      l.sameCopied,
 		"cp blobs":          l.copyBlobs,
+		"closure":           l.closure,
+		"why":               l.why,
+		"nix path-info":     l.nixPathInfo,
+		"nix why-depends":   l.nixWhyDepends,
+		"closure 10000":     l.closureMany,
+		"why 10000":         l.whyMany,
 		"plan 10000":        l.planMany,
 		"image 10x":         l.imageMany,
 	}
@@ -228,6 +235,40 @@ func (l *lab) changedTar(g *generation) (sample, error) {
 	return withSize(s, err, l.path("out"))
 }
 
+func (l *lab) closure() (sample, error) {
+	return l.run(l.program, "closure", "--quiet", "--profile", l.base.profile)
+}
+
+func (l *lab) nixPathInfo() (sample, error) {
+	return l.run("nix", "path-info", "-rS", l.base.profile)
+}
+
+func (l *lab) why() (sample, error) {
+	to, err := l.base.deepest()
+	if err != nil {
+		return sample{}, err
+	}
+	return l.run(l.program, "why", "--quiet", "--profile", l.base.profile, to)
+}
+
+func (l *lab) nixWhyDepends() (sample, error) {
+	to, err := l.base.deepest()
+	if err != nil {
+		return sample{}, err
+	}
+	return l.run("nix", "why-depends", l.base.profile, to)
+}
+
+// deepest is the C library, which nearly all other paths need.
+func (g *generation) deepest() (string, error) {
+	for _, path := range g.closure {
+		if strings.Contains(path, "-libc6-2") {
+			return "/" + strings.TrimPrefix(path, "/"), nil
+		}
+	}
+	return "", errors.New("there is no libc6 in the closure")
+}
+
 // imageMany is an image of ten times as many store objects, which are small.
 func (l *lab) imageMany() (sample, error) {
 	root := l.path("many")
@@ -246,17 +287,44 @@ func (l *lab) imageMany() (sample, error) {
 	return l.cold(string(object), "--from", root, "--platform", "linux/"+runtime.GOARCH)
 }
 
-// planMany finds a closure of 10,000 paths and 200,000 references in a database, and plans its layers.
-func (l *lab) planMany() (sample, error) {
-	root := l.path("graph")
-	err := l.prepared("10000 store paths with 200000 references", func() error {
+// graph is a store of 10,000 paths with 200,000 references, of which there is only the database, and the path that needs all.
+func (l *lab) graph() (root, object string, err error) {
+	root = l.path("graph")
+	err = l.prepared("10000 store paths with 200000 references", func() error {
 		_, err := l.output(self(), "-child", "synthesize", root, "10000", "20")
 		return err
 	})
 	if err != nil {
+		return root, "", err
+	}
+	b, err := os.ReadFile(root + "/object")
+	return root, string(b), err
+}
+
+// planMany finds a closure of 10,000 paths and 200,000 references in a database, and plans its layers.
+func (l *lab) planMany() (sample, error) {
+	root, _, err := l.graph()
+	if err != nil {
 		return sample{}, err
 	}
 	return l.run(self(), "-child", "plan", root)
+}
+
+func (l *lab) closureMany() (sample, error) {
+	root, object, err := l.graph()
+	if err != nil {
+		return sample{}, err
+	}
+	return l.run(l.program, "closure", "--quiet", "--from", root, "--profile", object)
+}
+
+// whyMany asks for the first path that was made: it has no references, and many others lead to it.
+func (l *lab) whyMany() (sample, error) {
+	root, object, err := l.graph()
+	if err != nil {
+		return sample{}, err
+	}
+	return l.run(l.program, "why", "--quiet", "--from", root, "--profile", object, "synthetic-00000")
 }
 
 // withSize adds the size of a result.

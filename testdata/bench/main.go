@@ -34,7 +34,7 @@ import (
 
 func main() {
 	runs := flag.Int("runs", 5, "measure each action in `N` rounds")
-	slowRuns := flag.Int("slow-runs", 3, "but the slow ones in the first `N` rounds only")
+	slowRuns := flag.Int("slow-runs", 5, "but the slow ones in the first `N` rounds only")
 	only := flag.String("run", "", "only the rows whose name matches `REGEXP`")
 	small := flag.Bool("small", false, "a small closure (curl), to try the benchmark itself")
 	list := flag.Bool("list", false, "print the names of the rows and stop")
