@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,20 +48,54 @@ func TestClosure(t *testing.T) {
 
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// TestWhy: the same chain as Nix draws, for every path of the closure.
+// nixWhy is what nix why-depends draws, with a mark for what it says in grey: that a path, which is not the one
+// that is asked for and so has something below it, was drawn before.
+func nixWhy(t *testing.T, args ...string) string {
+	t.Helper()
+	to := args[len(args)-1]
+	args = append([]string{"-c", `exec "$@" 2>&1`, "sh", "nix", "--extra-experimental-features", "nix-command", "why-depends"}, args...)
+	var all []string
+	for line := range strings.Lines(do(t, exec.Command("sh", args...)).stdout) {
+		text := strings.TrimRight(colours.ReplaceAllString(line, ""), "\n")
+		if strings.Contains(line, "\x1b[38;5;244m") && !strings.HasSuffix(text, to) {
+			text += " [...]"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "\n")
+}
+
+// TestWhy: the same chains as Nix draws, for every path of the closure, and the same files and bytes that hold the references.
 func TestWhy(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	export := exportFile(t, lab.object)
-	for _, to := range lab.closure {
-		if to == lab.object {
-			continue
+	longest := make(map[string]int)
+	for _, tt := range []struct{ flags, from []string }{
+		{nil, []string{"--from", export, "--profile", lab.object}},
+		{[]string{"--all"}, []string{"--profile", lab.profile}},
+		{[]string{"--precise"}, []string{"--profile", lab.profile}},
+		{[]string{"--all", "--precise"}, []string{"--profile", lab.profile}},
+	} {
+		name := strings.Join(tt.flags, " ")
+		for i, to := range lab.closure {
+			if to == lab.object || len(tt.flags) == 2 && i%6 != 0 { // all files are read for each
+				continue
+			}
+			want := nixWhy(t, append(slices.Clone(tt.flags), lab.object, to)...)
+			args := slices.Concat([]string{"why"}, tt.from, tt.flags, []string{to})
+			got, _, ok := strings.Cut(p.export(t, dir, args...), "\nwithout it, ")
+			for _, path := range lab.closure { // of an object that is a file, Nix names it "/"
+				got = strings.ReplaceAll(got, "───"+filepath.Base(path)+": ", "───/: ")
+			}
+			if diff := cmp.Diff(want, got); diff != "" || !ok {
+				t.Errorf("why %s %s (-nix +export-profile):\n%s", name, to, diff)
+			}
+			longest[name] = max(longest[name], strings.Count(want, "\n"))
 		}
-		r := do(t, exec.Command("sh", "-c", `exec "$@" 2>&1`, "sh", "nix", "--extra-experimental-features", "nix-command", "why-depends", lab.object, to))
-		want := strings.TrimSpace(colours.ReplaceAllString(r.stdout, ""))
-		got, _, ok := strings.Cut(p.export(t, dir, "why", "--from", export, "--profile", lab.object, to), "\nwithout it, ")
-		if diff := cmp.Diff(want, got); diff != "" || !ok {
-			t.Errorf("why %s (-nix +export-profile):\n%s", to, diff)
-		}
+	}
+	// There is something to compare.
+	if longest["--all"] <= longest[""] || longest["--precise"] <= longest[""] || longest["--all --precise"] <= longest["--all"] {
+		t.Errorf("the longest are %v lines", longest)
 	}
 }
