@@ -120,13 +120,14 @@ func try(t *testing.T, cmd *exec.Cmd) result {
 	return result{cmd.Args, stdout.String(), stderr.String(), cmd.ProcessState}
 }
 
-// do runs a command that must succeed.
+// do runs a command that must succeed. An image that it makes is verified.
 func do(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	r := try(t, cmd)
 	if r.status() != 0 {
 		t.Fatalf("%v", r)
 	}
+	verifyMade(t, cmd, r.stdout)
 	return r
 }
 
