@@ -2,11 +2,15 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	picture "image"
+	"image/png"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -186,19 +190,65 @@ func (p *page) text(selector string) (text string) {
 	return text
 }
 
-// click clicks with the mouse at the middle of an element, as a person would.
+// click clicks with the mouse on an element, as a person would: where nothing covers it.
 func (p *page) click(selector string) {
 	p.t.Helper()
-	var at struct{ X, Y float64 }
+	var at struct {
+		X, Y float64
+		Hit  string
+	}
 	p.eval(&at, `(() => {
 		const e = document.querySelector(%q)
 		e.scrollIntoView({ block: 'center', behavior: 'instant' })
 		const r = e.getBoundingClientRect()
-		return { x: r.x + r.width / 2, y: r.y + r.height / 2 }
+		let hit = ''
+		// The middle first, then other places on it, for what is partly under something else.
+		for (const f of [0, .2, -.2, .35, -.35]) for (const g of [0, .2, -.2, .35, -.35]) {
+			const x = r.x + r.width * (.5 + g), y = r.y + r.height * (.5 + f)
+			const top = document.elementFromPoint(x, y)
+			if (top && (e.contains(top) || top.closest('label, button')?.contains(e))) return { x, y, hit: '' }
+			hit ||= top?.outerHTML.slice(0, 200) ?? 'nothing'
+		}
+		return { hit }
 	})()`, selector)
-	for _, what := range []string{"mousePressed", "mouseReleased"} {
+	if at.Hit != "" {
+		p.t.Fatalf("%s cannot be clicked: above it is %s", selector, at.Hit)
+	}
+	for _, what := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
 		p.call("Input.dispatchMouseEvent", map[string]any{"type": what, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
 	}
+}
+
+// screenshot is what the page looks like. It is kept beside the tests' own things, so that it can be looked at.
+func (p *page) screenshot(name string, whole bool) picture.Image {
+	p.t.Helper()
+	var shot struct{ Data []byte }
+	p.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": whole}, &shot)
+	if err := os.WriteFile(filepath.Join(lab.dir, name+".png"), shot.Data, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	m, err := png.Decode(bytes.NewReader(shot.Data))
+	if err != nil {
+		p.t.Fatalf("screenshot: %v", err)
+	}
+	return m
+}
+
+// shades are how bright a picture is on the whole, how many colours it has, rounded, and how much of it the commonest covers.
+func shades(m picture.Image) (bright float64, colours int, most float64) {
+	count, n := make(map[[3]uint32]int), 0
+	for y := m.Bounds().Min.Y; y < m.Bounds().Max.Y; y += 2 {
+		for x := m.Bounds().Min.X; x < m.Bounds().Max.X; x += 2 {
+			r, g, b, _ := m.At(x, y).RGBA()
+			count[[3]uint32{r >> 12, g >> 12, b >> 12}]++
+			bright += float64(r+g+b) / 3 / 0xffff
+			n++
+		}
+	}
+	for _, c := range count {
+		most = max(most, float64(c)/float64(n))
+	}
+	return bright / float64(n), len(count), most
 }
 
 // press presses a key, such as Enter or ArrowRight.

@@ -2,13 +2,17 @@ package e2e
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // settled waits until what was begun is drawn.
@@ -65,12 +69,11 @@ func TestReport(t *testing.T) {
 		p.click("#whole")
 		p.eval(nil, "%s.then(() => 1)", settled)
 		chart := []string{"#map .cell", "#graph .node", "#paths .pick"}[i%3]
-		// A dot may be under another one: the event goes to the right one, by the mouse where that hits.
+		on := fmt.Sprintf("%s[data-object=\"%d\"]", chart, object)
 		if strings.HasPrefix(chart, "#graph") {
-			p.eval(nil, "document.querySelector('#graph .node[data-object=\"%d\"]').dispatchEvent(new MouseEvent('click', { bubbles: true })) && 1", object)
-		} else {
-			p.click(fmt.Sprintf("%s[data-object=\"%d\"]", chart, object))
+			on += " circle"
 		}
+		p.click(on)
 		p.eval(nil, "%s.then(() => 1)", settled)
 
 		var want []struct {
@@ -168,21 +171,6 @@ func TestReport(t *testing.T) {
 		t.Error("a click on its title does not sort a column, the largest first")
 	}
 
-	// Dark, and on paper.
-	colour := func(features ...any) (c string) {
-		p.call("Emulation.setEmulatedMedia", map[string]any{"features": features}, nil)
-		p.eval(&c, "getComputedStyle(document.body).backgroundColor")
-		return c
-	}
-	scheme := func(value string) any { return map[string]any{"name": "prefers-color-scheme", "value": value} }
-	if light, dark := colour(scheme("light")), colour(scheme("dark")); light == dark {
-		t.Errorf("light or dark, the page is %s", light)
-	}
-	var paper struct{ Data []byte }
-	p.call("Page.printToPDF", map[string]any{}, &paper)
-	if !strings.HasPrefix(string(paper.Data), "%PDF") {
-		t.Error("the page does not print")
-	}
 	cleanPage(t, p)
 
 	// An address that says what is chosen.
@@ -191,6 +179,185 @@ func TestReport(t *testing.T) {
 	if text := p.text("#panel .path"); text != lab.object {
 		t.Errorf("the page at an address with %q chooses %q", lab.object, text)
 	}
+}
+
+// wantPrinted prints the page: every path is on paper, and nothing is beyond its edges.
+func wantPrinted(t *testing.T, p *page, paths []string) {
+	t.Helper()
+	var paper struct{ Data []byte }
+	p.call("Page.printToPDF", map[string]any{"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": false}, &paper)
+	file := filepath.Join(lab.dir, "report.pdf")
+	if err := os.WriteFile(file, paper.Data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	boxes := do(t, exec.Command("pdftotext", "-bbox", file, "-")).stdout
+	type box struct {
+		XMin float64 `xml:"xMin,attr"`
+		XMax float64 `xml:"xMax,attr"`
+		YMin float64 `xml:"yMin,attr"`
+		YMax float64 `xml:"yMax,attr"`
+		Text string  `xml:",chardata"`
+	}
+	var doc struct {
+		Pages []struct {
+			Width  float64 `xml:"width,attr"`
+			Height float64 `xml:"height,attr"`
+			Words  []box   `xml:"word"`
+		} `xml:"body>doc>page"`
+	}
+	if err := xml.Unmarshal([]byte(boxes), &doc); err != nil {
+		t.Fatalf("pdftotext: %v: %.500s", err, boxes)
+	}
+	if n := len(doc.Pages); n < 2 || n > 20 {
+		t.Errorf("the page prints on %d sheets; want some", n)
+	}
+	words := 0
+	for i, sheet := range doc.Pages {
+		words += len(sheet.Words)
+		if len(sheet.Words) == 0 {
+			t.Errorf("sheet %d is without text", i+1)
+		}
+		for _, w := range sheet.Words {
+			if w.XMin < 0 || w.YMin < 0 || w.XMax > sheet.Width || w.YMax > sheet.Height {
+				t.Errorf("sheet %d: %q is cut: %v of %v × %v", i+1, w.Text, w, sheet.Width, sheet.Height)
+			}
+		}
+	}
+	// In the order of the page's own text, a path that is on two lines is in one piece.
+	text := strings.Join(strings.Fields(do(t, exec.Command("pdftotext", "-raw", file, "-")).stdout), "")
+	for _, path := range paths {
+		if !strings.Contains(text, filepath.Base(path)) {
+			t.Errorf("%s is not on paper", path)
+		}
+	}
+	t.Logf("%d sheets, %d words", len(doc.Pages), words)
+}
+
+// TestReportFindings: what check finds and what changed since the previous image is on the page as the commands say it;
+// light and dark, there is something to see.
+func TestReportFindings(t *testing.T) {
+	u := lab.user
+	dir := u.scratch(t)
+	library := ""
+	for _, path := range lab.closure {
+		if strings.Contains(path, "-libnghttp2-") {
+			library = path
+		}
+	}
+	u.export(t, dir, "image", "--platform", "linux/amd64", "--profile", library, "--profile", lab.objects["odd"], "oci:before:v1")
+	files, err := filepath.Glob(library + "/lib/libnghttp2.so.*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	args := []string{"--profile", lab.profile, "--allow-store-changes", "--whiteout", files[0]}
+	u.export(t, dir, slices.Concat([]string{"report", "--check", "--previous", "before:v1"}, args, []string{"page.html"})...)
+
+	type finding struct{ Path, Reason string }
+	var found struct{ Errors, Warnings []finding }
+	r := try(t, u.command(dir, lab.program, append([]string{"check", "--json", "-q"}, args...)...))
+	if err := json.Unmarshal([]byte(r.stdout), &found); err != nil || len(found.Errors) == 0 {
+		t.Fatalf("%v: %v", r, err)
+	}
+
+	p := browse(t)
+	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1400, "height": 1000, "deviceScaleFactor": 1, "mobile": false}, nil)
+	p.open("file://" + dir + "/page.html")
+	p.eval(nil, "%s.then(() => 1)", settled)
+	var rows [][]string
+	p.eval(&rows, "[...document.querySelectorAll('#check tbody tr')].map(tr => [...tr.cells].map(td => td.innerText.trim()))")
+	var want [][]string
+	for _, f := range found.Errors {
+		want = append(want, []string{"error", f.Path, f.Reason})
+	}
+	for _, f := range found.Warnings {
+		want = append(want, []string{"warning", f.Path, f.Reason})
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("findings (-check +page):\n%s", diff)
+	}
+	var seen bool
+	p.eval(&seen, "document.querySelector('#check .severity.error').checkVisibility()")
+	if !seen {
+		t.Error("an error is not to be seen")
+	}
+
+	// What changed is what the two closures say.
+	packages := func(args ...string) map[string]bool {
+		all := make(map[string]bool)
+		for line := range strings.Lines(u.export(t, dir, append([]string{"closure"}, args...)...)) {
+			all[strings.Fields(line)[0]] = true
+		}
+		return all
+	}
+	before, after := packages("--profile", library, "--profile", lab.objects["odd"]), packages("--profile", lab.profile)
+	var changes []struct{ Package, Change string }
+	p.eval(&changes, `[...document.querySelectorAll('#since td.change')].map(td => ({
+		package: td.parentElement.cells[0].innerText.trim(), change: td.innerText.trim() }))`)
+	added, removed := 0, 0
+	for _, c := range changes {
+		switch c.Change {
+		case "added":
+			added++
+		case "removed":
+			removed++
+		}
+	}
+	newPaths, gonePaths := 0, 0
+	for path := range after {
+		if !before[path] {
+			newPaths++
+		}
+	}
+	for path := range before {
+		if !after[path] {
+			gonePaths++
+		}
+	}
+	if added == 0 || added > newPaths || removed == 0 || removed > gonePaths {
+		t.Errorf("on the page %d packages are added and %d removed; there are %d new paths, and %d are gone: %v", added, removed, newPaths, gonePaths, changes)
+	}
+	var fresh []string
+	p.eval(&fresh, "[...document.querySelectorAll('#paths tbody tr:has(.new) small')].map(e => e.textContent)")
+	for _, path := range fresh {
+		if before[path] {
+			t.Errorf("%s is called new, and was there before", path)
+		}
+	}
+	if len(fresh) != newPaths {
+		t.Errorf("%d paths are called new; want %d", len(fresh), newPaths)
+	}
+
+	// To look at, and not blank: with something chosen, from the top.
+	p.click("#paths .pick")
+	p.eval(nil, "scrollTo(0, 0)")
+	bright := make(map[string]float64)
+	for _, scheme := range []string{"light", "dark"} {
+		p.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+		p.eval(nil, "%s.then(() => 1)", settled)
+		p.screenshot("report-"+scheme+"-whole", true)
+		m := p.screenshot("report-"+scheme, false)
+		b, colours, most := shades(m)
+		t.Logf("%s: %v, brightness %.2f, %d colours, the commonest is %.0f %% of it", scheme, m.Bounds().Size(), b, colours, 100*most)
+		if bright[scheme] = b; colours < 20 || most > 0.95 {
+			t.Errorf("%s, the page is all but blank: %d colours, and %.0f %% of it have the same", scheme, colours, 100*most)
+		}
+	}
+	if bright["light"] < 0.6 || bright["dark"] > 0.4 {
+		t.Errorf("the brightness is %v", bright)
+	}
+	var contrast float64
+	p.eval(&contrast, `(() => {
+		const rgb = c => c.match(/[\d.]+/g).slice(0, 3).map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+		const light = c => rgb(c).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0)
+		const style = getComputedStyle(document.body)
+		const [a, b] = [light(style.color), light(style.backgroundColor)].sort((x, y) => y - x)
+		return (a + .05) / (b + .05)
+	})()`)
+	if contrast < 7 {
+		t.Errorf("the dark page's text has a contrast of %.1f; want 7", contrast)
+	}
+	wantPrinted(t, p, lab.closure)
+	cleanPage(t, p)
 }
 
 // TestReportLarge: a page of 2,000 store paths is fit for use. The times are those of the processor, not of the clock.
