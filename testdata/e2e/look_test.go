@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/profile/sbom/sbomtest"
 )
 
 // TestClosureOfImage: a finished image answers as Nix does of the store that it was made from.
@@ -138,21 +139,7 @@ func TestAttached(t *testing.T) {
 	}
 	get := func(path string) []byte {
 		t.Helper()
-		r, err := http.NewRequest(http.MethodGet, "http://"+address+"/v2/team/hello/"+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Accept", ispec.MediaTypeImageIndex+", "+ispec.MediaTypeImageManifest)
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		b, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s, %v: %s", path, answer.Status, err, b)
-		}
-		return b
+		return registryCall(t, http.MethodGet, address, "team/hello/"+path, nil)
 	}
 	var index ispec.Index
 	if err := json.Unmarshal(get("manifests/"+strings.Replace(digest, ":", "-", 1)), &index); err != nil {
@@ -172,6 +159,9 @@ func TestAttached(t *testing.T) {
 		attached := string(get("blobs/" + m.Layers[0].Digest.String()))
 		if want := p.export(t, dir, "sbom", "--format", format, "--from", at) + "\n"; attached != want {
 			t.Errorf("%s: what is attached is not what sbom says of the image (-sbom +attached):\n%s", format, cmp.Diff(want, attached))
+		}
+		if err := sbomtest.Validate(format, []byte(attached)); err != nil {
+			t.Errorf("%s: what is attached: %v", d.ArtifactType, err)
 		}
 		if format == "spdx" {
 			b, err := os.ReadFile(filepath.Join(dir, "hello.json"))

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -64,30 +65,38 @@ func startRegistry(t *testing.T, config string) (address string) {
 	return address
 }
 
+// registryCall asks a registry for something about a repository, or puts a manifest there.
+func registryCall(t *testing.T, method, address, path string, body []byte) []byte {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+address+"/v2/"+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", ispec.MediaTypeImageIndex+", "+ispec.MediaTypeImageManifest)
+	r.Header.Set("Content-Type", ispec.MediaTypeImageManifest)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s, %v: %s", method, path, answer.Status, err, b)
+	}
+	return b
+}
+
 // checkPushed reads an image in a registry, by its own means and with all its blobs, and returns its digest.
 func checkPushed(t *testing.T, address, repository, tag string) string {
 	t.Helper()
 	get := func(path string) []byte {
-		r, err := http.NewRequest(http.MethodGet, "http://"+address+"/v2/"+repository+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Accept", ispec.MediaTypeImageManifest)
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		b, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s, %v: %s", path, answer.Status, err, b)
-		}
-		return b
+		t.Helper()
+		return registryCall(t, http.MethodGet, address, repository+path, nil)
 	}
 	b := get("/manifests/" + tag)
 	var m ispec.Manifest
-	if err := json.Unmarshal(b, &m); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal(b, &m); err != nil || m.Config.Digest == "" || len(m.Layers) == 0 {
+		t.Fatalf("%s in %s is no image: %v: %s", tag, repository, err, b)
 	}
 	for _, d := range append(m.Layers, m.Config) {
 		if blob := get("/blobs/" + d.Digest.String()); digest.FromBytes(blob) != d.Digest || int64(len(blob)) != d.Size {
@@ -110,13 +119,30 @@ type wire struct {
 
 func startWire(t *testing.T, registry string) *wire {
 	t.Helper()
+	return startWireOf(t, &url.URL{Scheme: "http", Host: registry}, nil)
+}
+
+// startSecureWire is one before a registry that startSecureRegistry has started, whose certificate it has, too.
+func startSecureWire(t *testing.T, registry, dir string) *wire {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startWireOf(t, &url.URL{Scheme: "https", Host: registry}, &tls.Config{Certificates: []tls.Certificate{cert}})
+}
+
+func startWireOf(t *testing.T, registry *url.URL, secure *tls.Config) *wire {
+	t.Helper()
 	v := &wire{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: registry})
+			r.SetURL(registry)
 			r.Out.Host = r.In.Host // it is in the addresses that the registry gives out
+			r.SetXForwarded()      // and so is the scheme
 		},
-		ErrorLog: log.New(io.Discard, "", 0),
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		ErrorLog:  log.New(io.Discard, "", 0),
 	}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v.mu.Lock()
@@ -131,9 +157,14 @@ func startWire(t *testing.T, registry string) *wire {
 	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Listener = countingListener{s.Listener, &v.bytes}
-	s.Start()
+	if s.TLS = secure; secure != nil {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	t.Cleanup(s.Close)
-	v.address = strings.TrimPrefix(s.URL, "http://")
+	_, address, _ := strings.Cut(s.URL, "://")
+	v.address = strings.Replace(address, "127.0.0.1", "localhost", 1) // as certificates have it
 	return v
 }
 
@@ -305,11 +336,39 @@ func TestPushSecure(t *testing.T) {
 	}
 }
 
+// wired is a registry behind a wire, and who pushes to it.
+type wired struct {
+	*wire
+	person
+	inspected string   // another address of it, which anyone may read at
+	flags     []string // to push and to read
+}
+
+// eachRegistry runs a test with a registry that is open, and with one that has TLS and a login.
+func eachRegistry(t *testing.T, test func(t *testing.T, w wired)) {
+	t.Run("open", func(t *testing.T) {
+		registry := startRegistry(t, "")
+		test(t, wired{wire: startWire(t, registry), person: lab.user, inspected: registry})
+	})
+	t.Run("secure", func(t *testing.T) {
+		keys := lab.user.scratch(t)
+		registry := startSecureRegistry(t, keys)
+		w := wired{wire: startSecureWire(t, registry, keys), inspected: openDoor(t, registry), flags: []string{"--registry-ca", keys + "/ca.pem"}}
+		writeFile(t, filepath.Join(keys, "login.json"), loginFile(w.address, registryLogin))
+		w.person = lab.user.with("REGISTRY_AUTH_FILE=" + keys + "/login.json")
+		if answer, err := http.Get("http://" + w.address + "/v2/"); err == nil && answer.StatusCode < 400 {
+			t.Errorf("the registry is not secure: %s", answer.Status)
+		}
+		test(t, w)
+	})
+}
+
 // TestPushUpdate: with the previous image in a registry and an empty cache, what has changed is all that is on the wire.
-func TestPushUpdate(t *testing.T) {
-	p := lab.user
+func TestPushUpdate(t *testing.T) { eachRegistry(t, pushUpdate) }
+
+func pushUpdate(t *testing.T, v wired) {
+	p := v.person
 	dir := p.scratch(t)
-	v := startWire(t, startRegistry(t, ""))
 	random := rand.NewChaCha8([32]byte{1})
 	leaf := func(version string) (path string, size int64) {
 		tree := filepath.Join(dir, version, "leaf")
@@ -327,7 +386,13 @@ func TestPushUpdate(t *testing.T) {
 	two, size := leaf("2")
 	name := "docker://" + v.address + "/team/app"
 	image := func(leaf string, args ...string) string {
-		return p.export(t, dir, append([]string{"image", "--profile", lab.profile, "--profile", leaf}, args...)...)
+		t.Helper()
+		args = slices.Concat([]string{"image", "--profile", lab.profile, "--profile", leaf}, v.flags, args)
+		r := try(t, p.command(dir, lab.program, args...)) // checkPushed verifies it, not on the wire
+		if r.status() != 0 {
+			t.Fatalf("%v", r)
+		}
+		return strings.TrimSpace(r.stdout)
 	}
 	image(one, name+":v1")
 
@@ -341,7 +406,7 @@ func TestPushUpdate(t *testing.T) {
 	if wired > limit {
 		t.Errorf("%d bytes on the wire for %d changed ones; want at most %d", wired, size, limit)
 	}
-	if got := checkPushed(t, v.address, "team/app", "v2"); got != pushed {
+	if got := checkPushed(t, v.inspected, "team/app", "v2"); got != pushed {
 		t.Errorf("printed %s, the registry has %s", pushed, got)
 	}
 
@@ -354,7 +419,7 @@ func TestPushUpdate(t *testing.T) {
 	if wired := v.bytes.Load() - before; wired > limit {
 		t.Errorf("into another repository: %d bytes on the wire; want at most %d", wired, limit)
 	}
-	checkPushed(t, v.address, "other/app", "v2")
+	checkPushed(t, v.inspected, "other/app", "v2")
 
 	// Without a previous image but with a hint, nothing but the manifest is sent.
 	before = v.bytes.Load()
@@ -362,7 +427,7 @@ func TestPushUpdate(t *testing.T) {
 	if wired := v.bytes.Load() - before; wired > 256<<10 {
 		t.Errorf("what is all there: %d bytes on the wire", wired)
 	}
-	checkPushed(t, v.address, "third/app", "v2")
+	checkPushed(t, v.inspected, "third/app", "v2")
 
 	// Into a layout, kept layers are fetched; they are those of the registry.
 	forgetCache(t, p)
@@ -378,10 +443,11 @@ func TestPushUpdate(t *testing.T) {
 }
 
 // TestPushFlaky: a registry that drops connections, dawdles and refuses now and then gets the image all the same.
-func TestPushFlaky(t *testing.T) {
-	p := lab.user
+func TestPushFlaky(t *testing.T) { eachRegistry(t, pushFlaky) }
+
+func pushFlaky(t *testing.T, v wired) {
+	p := v.person
 	dir := p.scratch(t)
-	v := startWire(t, startRegistry(t, ""))
 	want := p.export(t, dir, "image", "--profile", lab.profile, "oci:layout:v1")
 	random := rand.New(rand.NewPCG(3, 4))
 	var faults [5]int
@@ -418,17 +484,10 @@ func TestPushFlaky(t *testing.T) {
 			forgetCache(t, p)
 			flags = []string{"--previous", "docker://" + v.address + "/team/flaky0:v1"}
 		}
-		got := p.export(t, dir, append(append([]string{"image", "--profile", lab.profile}, flags...), "docker://"+v.address+"/"+name+":v1")...)
-		v.mu.Lock()
-		fault := v.fault
-		v.fault = nil
-		v.mu.Unlock()
-		if pushed := checkPushed(t, v.address, name, "v1"); got != want || pushed != want {
+		got := p.export(t, dir, slices.Concat([]string{"image", "--profile", lab.profile}, flags, v.flags, []string{"docker://" + v.address + "/" + name + ":v1"})...)
+		if pushed := checkPushed(t, v.inspected, name, "v1"); got != want || pushed != want {
 			t.Errorf("printed %s, the registry has %s; want %s", got, pushed, want)
 		}
-		v.mu.Lock()
-		v.fault = fault
-		v.mu.Unlock()
 	}
 	t.Logf("500, 429, dropped, dropped within, slow: %v", faults)
 	for i, n := range faults {

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -124,27 +122,6 @@ func TestSharedRunners(t *testing.T) {
 	})
 }
 
-// registryCall asks a registry for something about the shared cache.
-func registryCall(t *testing.T, method, address, path string, body []byte) []byte {
-	t.Helper()
-	r, err := http.NewRequest(method, "http://"+address+"/v2/shared/cache"+path, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Accept", ispec.MediaTypeImageManifest)
-	r.Header.Set("Content-Type", ispec.MediaTypeImageManifest)
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s, %v: %s", method, path, answer.Status, err, b)
-	}
-	return b
-}
-
 // TestPoisonedSharedCache: whoever can write to the registry and has no key makes runs slower and nothing else.
 func TestPoisonedSharedCache(t *testing.T) {
 	p := lab.user
@@ -161,13 +138,13 @@ func TestPoisonedSharedCache(t *testing.T) {
 	warm := func() string { return strings.TrimSpace(run("--cache-key-file", "secret", "oci:warm:v1").stdout) }
 	want := warm()
 	var list struct{ Tags []string }
-	if err := json.Unmarshal(registryCall(t, http.MethodGet, registry, "/tags/list", nil), &list); err != nil || len(list.Tags) < 4 {
+	if err := json.Unmarshal(registryCall(t, http.MethodGet, registry, "shared/cache/tags/list", nil), &list); err != nil || len(list.Tags) < 4 {
 		t.Fatalf("the cache has the tags %q, %v", list.Tags, err)
 	}
 	original := make(map[string]ispec.Manifest)
 	for _, tag := range list.Tags {
 		var m ispec.Manifest
-		if err := json.Unmarshal(registryCall(t, http.MethodGet, registry, "/manifests/"+tag, nil), &m); err != nil {
+		if err := json.Unmarshal(registryCall(t, http.MethodGet, registry, "shared/cache/manifests/"+tag, nil), &m); err != nil {
 			t.Fatal(err)
 		}
 		original[tag] = m
@@ -249,7 +226,7 @@ func TestPoisonedSharedCache(t *testing.T) {
 				if b, err = json.Marshal(m); err != nil {
 					t.Fatal(err)
 				}
-				registryCall(t, http.MethodPut, registry, "/manifests/"+tag, b)
+				registryCall(t, http.MethodPut, registry, "shared/cache/manifests/"+tag, b)
 			}
 			v.mu.Lock()
 			v.fault = tt.fault
