@@ -2,18 +2,20 @@ package e2e
 
 import (
 	"bytes"
-	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -44,162 +46,55 @@ func checkVerdicts(t *testing.T, p person, dir string, args ...string) verdicts 
 	return v
 }
 
-// loaderSays are the words of kernel, loaders and env when a program does not start, in the first line of output.
-var loaderSays = regexp.MustCompile(`^(Error loading shared library |[^ ]*: error while loading shared libraries: |` +
-	`[^ ]*: .*: version .* not found \(required by |([^ ]*/)?env: .*(No such file|not found|Permission denied|Too many levels))`)
+// outcome is what the command starter says of a program.
+type outcome struct {
+	Program string
+	Started bool
+	Said    string
+}
 
-// starts runs a program in a root directory, and says whether kernel and loader let it begin.
-func starts(t *testing.T, root, name string, env []string) (ok bool, said string) {
+// startAll runs every program of PATH in a container of an image, with podman as an ordinary user, one after the other.
+func startAll(t *testing.T, p person, dir, image string) []outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, "--version")
-	cmd.Path, cmd.Err = name, nil
-	cmd.Dir, cmd.Env = "/", env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && ctx.Err() == nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return false, err.Error()
+	build := exec.Command("go", "build", "-o", filepath.Join(lab.dir, "bin/starter"), "./testdata/e2e/starter")
+	build.Dir, build.Env = lab.repo, append(os.Environ(), "CGO_ENABLED=0")
+	do(t, build)
+	id := strings.TrimSpace(do(t, p.podman(dir, "pull", "-q", image)).stdout)
+	defer func() { do(t, p.podman(dir, "rmi", "-f", id)) }()
+	r := podmanRun(t, p, dir, "--volume="+filepath.Join(lab.dir, "bin/starter")+":/starter:ro", "--entrypoint=/starter", id)
+	var all []outcome
+	if err := json.Unmarshal([]byte(r.stdout), &all); err != nil || len(all) == 0 {
+		t.Fatalf("%.2000v: %v", r, err)
 	}
-	for line := range strings.Lines(out.String()) {
-		if said = strings.TrimSpace(line); !strings.HasPrefix(said, "ERROR: ld.so: ") { // which it ignores
-			break
-		}
-	}
-	status := cmd.ProcessState.ExitCode()
-	return !((status == 127 || status == 126 || status == 1) && loaderSays.MatchString(said)), fmt.Sprintf("%d %.200s", status, said)
+	return all
 }
 
-// inRoot is what a path in a root directory is, with links followed there; "" if nothing is there.
-func inRoot(root, path string) string {
-	at := ""
-	for links := 0; path != "" && links < 41; {
-		var name string
-		name, path, _ = strings.Cut(path, "/")
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			at = filepath.Dir("/" + at)[1:]
-			continue
-		}
-		next := filepath.Join(at, name)
-		fi, err := os.Lstat(filepath.Join(root, next))
-		if err != nil {
-			return ""
-		}
-		if fi.Mode()&os.ModeSymlink == 0 {
-			at = next
-			continue
-		}
-		target, err := os.Readlink(filepath.Join(root, next))
-		if err != nil {
-			return ""
-		}
-		if links++; strings.HasPrefix(target, "/") {
-			at = ""
-		}
-		path = target + "/" + path
-	}
-	return filepath.Join(root, at)
-}
-
-// programsOf are what a shell finds in PATH.
-func programsOf(root, path string) []string {
-	var programs []string
-	seen := make(map[string]bool)
-	for _, dir := range strings.Split(path, ":") {
-		entries, err := os.ReadDir(inRoot(root, dir))
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			name := dir + "/" + e.Name()
-			at := inRoot(root, name)
-			fi, err := os.Stat(at)
-			if at == "" || err != nil || !fi.Mode().IsRegular() || fi.Mode()&0o111 == 0 || seen[e.Name()] {
-				continue
-			}
-			seen[e.Name()] = true
-			programs = append(programs, name)
-		}
-	}
-	return programs
-}
-
-// compare runs every program of PATH in the root filesystem of the same flags, and compares with what check said.
+// compare runs every program of PATH in a container of the image of these flags, and compares with what check said.
 // It returns the names of those that start, and of those that do not.
 func compare(t *testing.T, p person, dir string, env []string, args ...string) (start, fail []string) {
 	t.Helper()
-	var checkArgs []string
 	for _, e := range env {
-		checkArgs = append(checkArgs, "--env", e)
+		args = append(args, "--env", e)
 	}
-	v := checkVerdicts(t, p, dir, append(checkArgs, args...)...)
-	root := filepath.Join(dir, "root")
-	do(t, p.command(dir, lab.program, append(append([]string{"rootfs", "-q", "--writable"}, args...), root)...))
+	v := checkVerdicts(t, p, dir, args...)
+	p.export(t, dir, append(append([]string{"image", "-q", "--no-cache", "--compression", "none"}, args...), "oci:compared:v1")...)
 	defer func() {
-		if err := os.RemoveAll(root); err != nil {
+		if err := os.RemoveAll(filepath.Join(dir, "compared")); err != nil {
 			t.Error(err)
 		}
 	}()
-	// What every container has: loaders look there for where they are, and programs for what they need.
-	for _, name := range []string{"proc", "dev"} {
-		if err := os.MkdirAll(filepath.Join(root, name), 0o755); err != nil {
-			t.Fatal(err)
+	outcomes := startAll(t, p, dir, "oci:"+dir+"/compared:v1")
+	if len(outcomes) != v.Programs {
+		t.Errorf("check sees %d programs; in the container there are %d", v.Programs, len(outcomes))
+	}
+	for _, o := range outcomes {
+		if reasons := v.reasons[o.Program]; o.Started != (len(reasons) == 0) {
+			t.Errorf("%s: starts: %v (%s); check says %q", o.Program, o.Started, o.Said, reasons)
 		}
-	}
-	if err := syscall.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := syscall.Unmount(filepath.Join(root, "proc"), 0); err != nil {
-			t.Error(err)
-		}
-	}()
-	for i, name := range []string{"null", "zero", "urandom"} {
-		if err := syscall.Mknod(filepath.Join(root, "dev", name), syscall.S_IFCHR|0o666, 1<<8|[]int{3, 5, 9}[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	path := ""
-	for _, e := range env {
-		if value, ok := strings.CutPrefix(e, "PATH="); ok {
-			path = value
-		}
-	}
-	programs := programsOf(root, path)
-	if len(programs) != v.Programs {
-		t.Errorf("check sees %d programs in %s; there are %d", v.Programs, path, len(programs))
-	}
-	type outcome struct {
-		ok   bool
-		said string
-	}
-	outcomes := make([]outcome, len(programs))
-	turns := make(chan struct{}, 8) // most wait for something
-	var running sync.WaitGroup
-	for i, name := range programs {
-		turns <- struct{}{}
-		running.Go(func() {
-			outcomes[i].ok, outcomes[i].said = starts(t, root, name, append([]string{"HOME=/root"}, env...))
-			<-turns
-		})
-	}
-	running.Wait()
-	for i, name := range programs {
-		ok, said := outcomes[i].ok, outcomes[i].said
-		if reasons := v.reasons[name]; ok != (len(reasons) == 0) {
-			t.Errorf("%s: starts: %v (%s); check says %q", name, ok, said, reasons)
-		}
-		if ok {
-			start = append(start, filepath.Base(name))
+		if o.Started {
+			start = append(start, filepath.Base(o.Program))
 		} else {
-			fail = append(fail, filepath.Base(name))
+			fail = append(fail, filepath.Base(o.Program))
 		}
 	}
 	return start, fail
@@ -332,7 +227,7 @@ rm conf t/opt/libstale.so
 
 // TestCheckLoaders: for each rule, check says of a program what the kernel, glibc's loader and musl's do.
 func TestCheckLoaders(t *testing.T) {
-	p := lab.root
+	p := lab.user
 	dir := p.scratch(t)
 	libc := ""
 	for _, path := range lab.closure {
@@ -340,7 +235,7 @@ func TestCheckLoaders(t *testing.T) {
 			libc = path
 		}
 	}
-	do(t, p.command(dir, "bash", "-c", loaderCases, "bash", libc))
+	do(t, lab.root.command(dir, "bash", "-c", loaderCases, "bash", libc)) // ldconfig -r needs it
 	args := []string{"--profile", lab.profile, "--add", "tree:/"}
 	start, fail := compare(t, p, dir, []string{"PATH=/t/bin"}, args...)
 	for _, name := range start {
@@ -383,7 +278,12 @@ func TestCheckPlanted(t *testing.T) {
 	do(t, p.command(dir, "sh", "-euc", fmt.Sprintf(`cp %[1]s interpreter; cp %[1]s library; chmod 755 *
 patchelf --set-interpreter /none/ld.so interpreter
 patchelf --add-needed libnone.so.1 library
+cp %[1]s plain; chmod 644 plain
 printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
+	tree := filepath.Join(dir, "tree")
+	do(t, p.command(dir, "sh", "-euc", "mkdir -p tree/bin; ln -s ../nowhere tree/bin/dead"))
+	dead := strings.TrimSpace(do(t, nix("nix-store", "--add", tree)).stdout)
+	t.Cleanup(func() { do(t, nix("nix-store", "--delete", dead)) })
 	for name, test := range map[string]struct {
 		flags []string
 		want  string
@@ -396,6 +296,9 @@ printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
 		"another architecture":   {[]string{"--platform", "linux/arm64", "--cmd", "curl"}, "for amd64, and the image for arm64", false},
 		"no such program":        {[]string{"--cmd", "curly"}, "not in PATH", false},
 		"a user without account": {[]string{"--base", "oci:base:1", "--cmd", "curl"}, `no user "web"`, true},
+		"not executable":         {[]string{"--add", "plain:/run/curl:0644", "--entrypoint", "/run/curl"}, "not executable", true},
+		"a dead link":            {[]string{"--allow-store-changes", "--whiteout", curl, "--cmd", "curl"}, "leads nowhere", true},
+		"a dead link in bin":     {[]string{"--profile", dead, "--cmd", "dead"}, "leads nowhere", true},
 		"nothing":                {[]string{"--cmd", "curl"}, "", true},
 	} {
 		if slices.Contains(test.flags, "--base") {
@@ -432,13 +335,98 @@ printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
 	}
 }
 
+// TestCheckWarned: what may be meant is warned of, and the container starts.
+func TestCheckWarned(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	added := func(name, script string) string {
+		tree := filepath.Join(dir, name)
+		do(t, exec.Command("sh", "-euc", `mkdir -p "$1/bin"; cd "$1"; `+script, "sh", tree))
+		path := strings.TrimSpace(do(t, nix("nix-store", "--add", tree)).stdout)
+		t.Cleanup(func() { do(t, nix("nix-store", "--delete", path)) })
+		return path
+	}
+	const outside = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-outside-1.0"
+	fight := func(word string) string {
+		return "printf '#!/bin/sh\necho " + word + "\n' >bin/fought; chmod 755 bin/fought"
+	}
+	for name, test := range map[string]struct {
+		profiles []string
+		wants    []string // in one line
+	}{
+		"a reference outside": {[]string{added("naming", "echo "+outside+" >bin/names; "+fight("naming"))}, []string{outside}},
+		"two packages":        {[]string{added("one", fight("one")), added("other", fight("other"))}, []string{"/bin/fought", "-one", "-other"}},
+	} {
+		args := []string{"--profile", lab.profile}
+		for _, profile := range test.profiles {
+			args = append(args, "--profile", profile)
+		}
+		warned := func(text string) bool {
+			for line := range strings.Lines(text) {
+				if strings.HasPrefix(line, "warning: ") && !slices.ContainsFunc(test.wants, func(want string) bool { return !strings.Contains(line, want) }) {
+					return true
+				}
+			}
+			return false
+		}
+		r := do(t, p.command(dir, lab.program, append([]string{"check", "-q"}, args...)...))
+		without := do(t, p.command(dir, lab.program, "check", "-q", "--profile", lab.profile))
+		if !warned(r.stdout) || warned(without.stdout) {
+			t.Errorf("%s: %v\nwant a warning of %q, and without it none", name, r, test.wants)
+		}
+		do(t, p.command(dir, lab.program, append(append([]string{"image", "--check", "-q"}, args...), "oci:image:v1")...))
+		id := strings.TrimSpace(do(t, p.podman(dir, "pull", "-q", "oci:"+dir+"/image:v1")).stdout)
+		if r := podmanRun(t, p, dir, id, "fought"); !slices.Contains([]string{"naming\n", "one\n"}, r.stdout) {
+			t.Errorf("%s: podman: %v\nwant what the first profile has", name, r)
+		}
+	}
+}
+
+// TestCheckCertificates: a bundle that check finds fault with is one that curl in the container fails with, and only such a one.
+func TestCheckCertificates(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	ca, expired, cert := makeCAs(t)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "hello over TLS\n")
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it is part of the test that a client goes away
+	server.StartTLS()
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	for name, test := range map[string]struct {
+		bundle []byte
+		want   string
+	}{
+		"good":    {ca, ""},
+		"expired": {expired, "expired"},
+		"broken":  {bytes.Replace(ca, []byte("MII"), []byte("AAA"), 1), "cannot be decoded"},
+	} {
+		writeFile(t, filepath.Join(dir, name+".pem"), string(test.bundle))
+		args := []string{"--profile", lab.profile, "--add", name + ".pem:/etc/ssl/certs/ca-bundle.crt",
+			"--env", "SSL_CERT_FILE=/etc/ssl/certs/ca-bundle.crt"}
+		r := try(t, p.command(dir, lab.program, append([]string{"check", "-q"}, args...)...))
+		found := r.status() == 3 && strings.Contains(r.stdout, "error: /etc/ssl/certs/ca-bundle.crt: ") && strings.Contains(r.stdout, test.want)
+		if test.want == "" && r.status() != 0 || test.want != "" && !found {
+			t.Errorf("%s: %v\nwant %q", name, r, test.want)
+		}
+		do(t, p.command(dir, lab.program, append(append([]string{"image", "-q"}, args...), "oci:image:"+name)...))
+		id := strings.TrimSpace(do(t, p.podman(dir, "pull", "-q", "oci:"+dir+"/image:"+name)).stdout)
+		r = try(t, p.podman(dir, "run", "--network=host", "--rm", id, "curl", "-sS", "https://localhost:"+port))
+		if ok := r.status() == 0 && r.stdout == "hello over TLS\n"; ok != (test.want == "") || !ok && !strings.Contains(r.stderr, "certificate") {
+			t.Errorf("%s: curl: %v", name, r)
+		}
+	}
+}
+
 // checkedPackages are large programs of every kind, and what their scripts need.
 var checkedPackages = []string{"curl", "git", "python3", "python3-minimal", "openjdk-17-jre-headless", "postgresql-15",
 	"ruby", "ffmpeg", "clang", "ca-certificates", "dash", "bash", "coreutils"}
 
 // TestCheckPrograms: of every program of large packages, check says what happens when it is run.
 func TestCheckPrograms(t *testing.T) {
-	p := lab.root
+	p := lab.user
 	dir := p.scratch(t)
 	work := filepath.Join(lab.dir, "checked")
 	if err := os.MkdirAll(work, 0o755); err != nil {

@@ -77,8 +77,17 @@ func TestTLS(t *testing.T) {
 // makeCA makes a certificate authority, and a certificate of it for localhost.
 func makeCA(t *testing.T) (caPEM []byte, server tls.Certificate) {
 	t.Helper()
+	caPEM, _, server = makeCAs(t)
+	return caPEM, server
+}
+
+// makeCAs makes an authority's certificate, one of the same authority that has expired, and a certificate of it for localhost.
+func makeCAs(t *testing.T) (caPEM, expiredPEM []byte, server tls.Certificate) {
+	t.Helper()
 	sign := func(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
-		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		if template.NotAfter.IsZero() {
+			template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		}
 		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
 		if err != nil {
 			t.Fatal(err)
@@ -103,6 +112,9 @@ func makeCA(t *testing.T) (caPEM []byte, server tls.Certificate) {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der := sign(leaf, ca, serverKey, caKey)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
+	old := *ca
+	old.NotBefore, old.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+	oldDER := sign(&old, &old, caKey, caKey)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: oldDER}),
 		tls.Certificate{Certificate: [][]byte{der}, PrivateKey: serverKey}
 }
