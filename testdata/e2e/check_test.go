@@ -401,7 +401,7 @@ func TestCheckCertificates(t *testing.T) {
 	}{
 		"good":    {ca, ""},
 		"expired": {expired, "expired"},
-		"broken":  {bytes.Replace(ca, []byte("MII"), []byte("AAA"), 1), "cannot be decoded"},
+		"broken":  {bytes.Replace(ca, []byte("MII"), []byte("AAA"), 1), "certificate 1 is none"},
 	} {
 		writeFile(t, filepath.Join(dir, name+".pem"), string(test.bundle))
 		args := []string{"--profile", lab.profile, "--add", name + ".pem:/etc/ssl/certs/ca-bundle.crt",
