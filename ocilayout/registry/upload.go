@@ -75,6 +75,7 @@ func (p *Push) send(ctx context.Context, b ocilayout.Blob) error {
 	if err != nil {
 		return err
 	}
+	defer body.Close() // nobody else does if the upload does not even begin
 	return p.sent(ctx, body, p.repo.Blobs().Push(ctx, b.Descriptor, body))
 }
 
@@ -113,7 +114,7 @@ func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.Cancel
 			return nil, err
 		}
 	}
-	s := &sending{r: r, progress: p.client.options.Sent}
+	s := &sending{r: r, close: sync.OnceValue(r.Close), progress: p.client.options.Sent}
 	if s.progress == nil {
 		s.progress = func(int64) {}
 	}
@@ -123,7 +124,8 @@ func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.Cancel
 
 // sending is a blob while it is sent. The transport may still read it after its request has ended.
 type sending struct {
-	r        io.ReadCloser
+	r        io.Reader
+	close    func() error // once
 	progress func(int64)
 	stall    *time.Timer
 
@@ -151,7 +153,7 @@ func (s *sending) Read(p []byte) (int, error) {
 
 func (s *sending) Close() error {
 	s.stall.Stop()
-	return s.r.Close()
+	return s.close()
 }
 
 // end counts what was sent; what is read from now on is nobody's business.

@@ -1,0 +1,100 @@
+package registry
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// counted is a blob that knows how often it is open.
+type counted struct {
+	io.Reader
+	open *atomic.Int64
+}
+
+func (c counted) Close() error { c.open.Add(-1); return nil }
+
+// TestUploadCloses: what is opened to be sent is closed once, also where the upload does not begin.
+func TestUploadCloses(t *testing.T) {
+	const content = "a blob"
+	const from = "other"
+	for _, tt := range []struct {
+		name    string
+		fault   func(n int64, w http.ResponseWriter, r *http.Request) bool
+		mounted bool
+		ok      bool
+	}{
+		{"sent", func(int64, http.ResponseWriter, *http.Request) bool { return false }, false, true},
+		{"refused for the moment", func(n int64, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPost && n <= 5 {
+				refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE")
+				return true
+			}
+			return false
+		}, false, true},
+		{"refused", func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPost {
+				refuse(w, http.StatusForbidden, "DENIED")
+				return true
+			}
+			return false
+		}, false, false},
+		{"sent somewhere else", func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPost {
+				w.Header().Set("Location", "http://registry.example.com/v2/x/blobs/uploads/1")
+				w.WriteHeader(http.StatusAccepted)
+				return true
+			}
+			return false
+		}, false, false},
+		{"not mounted, somewhere else", func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPost {
+				w.Header().Set("Location", "http://registry.example.com/v2/x/blobs/uploads/1")
+				w.WriteHeader(http.StatusAccepted)
+				return true
+			}
+			return false
+		}, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t)
+			var posts, opened, open atomic.Int64
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodPost {
+					posts.Add(1)
+				}
+				return tt.fault(posts.Load(), w, r)
+			}
+			to := f.at("x")
+			var other *Reference
+			if tt.mounted {
+				r := f.at(from)
+				other = &r
+			}
+			p, err := client(t, Options{}).Push(t.Context(), to, other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: digest.FromString(content), Size: int64(len(content))}
+			err = p.Blob(t.Context(), ocilayout.Blob{Descriptor: d, Kept: &ocilayout.Kept{Descriptor: d, Open: func(context.Context) (io.ReadCloser, error) {
+				opened.Add(1)
+				open.Add(1)
+				return counted{strings.NewReader(content), &open}, nil
+			}}})
+			if (err == nil) != tt.ok {
+				t.Errorf("Blob = %v; want success: %v", err, tt.ok)
+			}
+			if opened.Load() == 0 || open.Load() != 0 {
+				t.Errorf("of %d that were opened, %d were not closed, or -%[2]d twice", opened.Load(), open.Load())
+			}
+		})
+	}
+}
