@@ -96,7 +96,25 @@ func New(o Options) (*Client, error) {
 		}
 		t.TLSClientConfig.RootCAs = pool
 	}
-	return &Client{options: o, http: &http.Client{Transport: &patience{next: t}}, plain: make(map[string]bool), wait: firstWait}, nil
+	h := &http.Client{Transport: &patience{next: t}, CheckRedirect: o.checkRedirect}
+	return &Client{options: o, http: h, plain: make(map[string]bool), wait: firstWait}, nil
+}
+
+// mostRedirects is what net/http follows by itself.
+const mostRedirects = 10
+
+var errPlainRedirect = errors.New("redirects from HTTPS to plain HTTP")
+
+// checkRedirect refuses to go on in plain HTTP where TLS has to be verified:
+// nobody could tell who answers.
+func (o Options) checkRedirect(r *http.Request, via []*http.Request) error {
+	if len(via) >= mostRedirects {
+		return fmt.Errorf("stopped after %d redirects", mostRedirects)
+	}
+	if last := via[len(via)-1]; !o.Insecure && last.URL.Scheme == "https" && r.URL.Scheme != "https" {
+		return fmt.Errorf("%s %w at %q", last.URL.Host, errPlainRedirect, r.URL.Host)
+	}
+	return nil
 }
 
 // repository prepares to talk about a repository, and asks its registry how it wants to be talked to.

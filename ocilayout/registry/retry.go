@@ -75,7 +75,8 @@ func mayPass(err error) bool {
 	switch {
 	case errors.Is(err, errStandstill), errors.As(err, &broken):
 		return true
-	case !errors.As(err, &request), errors.As(err, &certificate), errors.Is(err, http.ErrSchemeMismatch):
+	case !errors.As(err, &request), errors.As(err, &certificate), errors.Is(err, http.ErrSchemeMismatch),
+		errors.Is(err, errPlainRedirect):
 		return false
 	case errors.As(err, &name):
 		return !name.IsNotFound
