@@ -88,7 +88,7 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 
 // list is what is in a layer, by a fact or by reading it.
 func (b *Base) list(ctx context.Context, k *Kept, o BaseOptions) (*baseListing, error) {
-	if fact := o.Facts.Load(baseFact, k.DiffID.String()); fact != nil {
+	if fact := o.Facts.Load(baseFact, k.Key()); fact != nil {
 		l := &baseListing{}
 		if gob.NewDecoder(bytes.NewReader(fact)).Decode(l) == nil && l.check() == nil {
 			o.progress(k.Descriptor.Size)
@@ -102,7 +102,7 @@ func (b *Base) list(ctx context.Context, k *Kept, o BaseOptions) (*baseListing, 
 	o.progress(k.Descriptor.Size)
 	var fact bytes.Buffer
 	if o.Hash != nil && gob.NewEncoder(&fact).Encode(l) == nil {
-		o.Facts.Keep(baseFact, k.DiffID.String(), fact.Bytes())
+		o.Facts.Keep(baseFact, k.Key(), fact.Bytes())
 	}
 	return l, nil
 }

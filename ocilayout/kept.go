@@ -31,6 +31,13 @@ type Kept struct {
 	Of string
 }
 
+// Key promises what is in the layer once it has been read under the same key, as that of a rootfs.Part does.
+// The diffID alone is only what a config claims of the blob.
+func (k *Kept) Key() string {
+	d := k.Descriptor
+	return digest.FromString(fmt.Sprintf("layer %q %q %d %q", d.MediaType, d.Digest, d.Size, k.DiffID)).String()
+}
+
 func (k *Kept) path() string { return filepath.Join(k.Dir, blobs, k.Descriptor.Digest.Encoded()) }
 
 // addKept puts a layer's blob into the staged layout.

@@ -156,7 +156,7 @@ func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string)
 func layerSources(ctx context.Context, image *ocilayout.Base) []startup.Source {
 	var sources []startup.Source
 	for i, l := range image.Layers {
-		sources = append(sources, startup.Source{Name: l.Descriptor.Digest.String(), Key: l.DiffID.String(), Tree: image.Contents(ctx, i)})
+		sources = append(sources, startup.Source{Name: l.Descriptor.Digest.String(), Key: l.Key(), Tree: image.Contents(ctx, i)})
 	}
 	return sources
 }

@@ -50,7 +50,7 @@ const imageFact = "imagestore1"
 func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Base, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
 	key := sha256.New()
 	for _, l := range image.Layers {
-		fmt.Fprintf(key, "%s\n", l.DiffID)
+		fmt.Fprintf(key, "%s\n", l.Key())
 	}
 	about := "sha256:" + hex.EncodeToString(key.Sum(nil))
 	var objects []imageObject
