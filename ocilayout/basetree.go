@@ -153,6 +153,13 @@ func (t *BaseTree) apply(layer int, l *baseListing) error {
 		if o := objectOf(e.Path); o != "" {
 			count[o]++
 		}
+		place, err := t.Lower.Place(e.Path)
+		if err != nil {
+			return err
+		}
+		if place != e.Path {
+			delete(l.Objects, objectOf(place)) // it is changed through a link, and was hashed without that
+		}
 		if err := t.Lower.Put(put); err != nil {
 			return err
 		}

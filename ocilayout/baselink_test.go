@@ -1,0 +1,42 @@
+package ocilayout
+
+import (
+	"testing"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestBaseThroughLinks: an object that the layer itself changes through a link is not the one that was hashed.
+func TestBaseThroughLinks(t *testing.T) {
+	o := part("nix/store/o", rootfs.Dir("nix/store/o", 0o555), rootfs.Dir("nix/store/o/a", 0o555), file("nix/store/o/a/f", "GOOD"))
+	whole := []string{"d nix/store/o", "d nix/store/o/a", "f nix/store/o/a/f GOOD"}
+	for _, tt := range []struct {
+		name   string
+		layers [][]string
+		same   bool
+	}{
+		{"as it is", [][]string{whole}, true},
+		{"a link beside it", [][]string{append(whole[:3:3], "l x -> nix/store/o/a", "f y EVIL")}, true},
+		{"to a directory", [][]string{append(whole[:3:3], "l x -> nix/store/o/a", "f x/f EVIL")}, false},
+		{"the same again", [][]string{append(whole[:3:3], "l x -> nix/store/o/a", "f nix/store/p GOOD", "h x/f -> nix/store/p")}, true},
+		{"of the layer below", [][]string{{"l x -> nix/store/o/a"}, append(whole[:3:3], "f x/f EVIL")}, false},
+		{"to the store", [][]string{append(whole[:3:3], "l x -> nix/store", "f x/o/a/f EVIL")}, false},
+		{"to the root", [][]string{append(whole[:3:3], "l x -> .", "f x/nix/store/o/a/f EVIL")}, false},
+		{"out of another object", [][]string{append(whole[:3:3], "d nix/store/p", "l nix/store/p/x -> ../o/a", "f nix/store/p/x/f EVIL")}, false},
+		{"one file more", [][]string{append(whole[:3:3], "l x -> nix/store/o/a", "f x/g EVIL")}, false},
+	} {
+		_, tree, err := readTree(t, BaseOptions{Hash: partHash}, tt.layers...)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		for _, h := range tree.Held() {
+			if h.Name == "o" && h.Hash != "" && !tt.same {
+				t.Errorf("%s: Held says that it has the hash %s", tt.name, h.Hash)
+			}
+		}
+		same, there, err := tree.has(o)
+		if same != tt.same || !there || err != nil {
+			t.Errorf("%s: has = %v, %v, %v; want %v, true, <nil>", tt.name, same, there, err, tt.same)
+		}
+	}
+}
