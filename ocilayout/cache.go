@@ -24,6 +24,10 @@ import (
 // A record is one line of JSON, and a line with the hash of that and of the record's name.
 // What else is in the directory is not the cache's, and it is left alone. The 1 is the version of all this.
 //
+// A part that proves its key only when it is walked (rootfs.Part.Unproven) is taken from the cache
+// only if it was walked as such when its layer was made: whoever wants the store to be verified
+// gets nothing that was made of it before unseen.
+//
 // A cache is only ever a shortcut: what is not there, damaged or cannot be written makes a run slower
 // and nothing else. It can be deleted at any time, and be used by several runs at the same time:
 // each file appears whole, by a rename, and blobs before the records that lead to them.

@@ -94,7 +94,12 @@ func (c *Cache) keep(ctx context.Context, key string, tarSize int64, b layerBlob
 	if err := c.store(dir.Dir, packedRecord(b.diffID, z), r); err != nil {
 		return err
 	}
-	return c.store(dir.Dir, key, tarRecord{b.diffID, tarSize})
+	tar := tarRecord{DiffID: b.diffID, Size: tarSize, Checked: b.checked}
+	var had tarRecord
+	if c.peek(key, &had) == nil && had.DiffID == tar.DiffID {
+		tar.Checked = joinBits(tar.Checked, had.Checked) // it is the same tar, whoever has hashed what
+	}
+	return c.store(dir.Dir, key, tar)
 }
 
 // place gives a file its place among the blobs, and says what is to be recorded of it.

@@ -19,7 +19,7 @@ func (a *layerAdder) addCached(ctx context.Context, layer Layer) (layerBlob, How
 		return b, Built, err
 	}
 	if !a.options.VerifyCache {
-		b, how, err := a.fromCache(ctx, key)
+		b, how, err := a.fromCache(ctx, key, layer)
 		if err == nil {
 			if a.options.Progress != nil {
 				a.options.Progress(layer.Size())
@@ -58,9 +58,12 @@ func (a *layerAdder) explain(layer Layer, reason error) {
 }
 
 // fromCache adds a layer whose tar is known. An error says why that could not be done.
-func (a *layerAdder) fromCache(ctx context.Context, key string) (layerBlob, How, error) {
+func (a *layerAdder) fromCache(ctx context.Context, key string, layer Layer) (layerBlob, How, error) {
 	cache, z := a.options.Cache, a.pool.compression
 	tar, err := cache.loadTar(key)
+	if err == nil {
+		err = tar.proves(layer)
+	}
 	if err != nil {
 		return layerBlob{}, 0, err
 	}
@@ -104,7 +107,7 @@ func (a *layerAdder) fromBlob(ctx context.Context, tar tarRecord, z Compression)
 	if err != nil {
 		return b, err
 	}
-	b = layerBlob{ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, tar.DiffID, tar.Size}
+	b = layerBlob{Descriptor: ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, diffID: tar.DiffID, tar: tar.Size}
 	if a.held != nil {
 		a.held.hold(r.Digest, f)
 		return b, nil

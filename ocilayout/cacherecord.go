@@ -22,6 +22,9 @@ const tarFormat = 1
 type tarRecord struct {
 	DiffID digest.Digest `json:"diffID"`
 	Size   int64         `json:"size"`
+	// Checked says of each part, a bit each, whether its contents were hashed when the tar was made.
+	// Older records don't have it: nobody knows.
+	Checked []byte `json:"checked,omitempty"`
 }
 
 // blobRecord says what blob a compressor makes of a tar.

@@ -33,7 +33,7 @@ func (c *Cache) known(l Layer, z Compression) Known {
 		return built
 	}
 	var tar tarRecord
-	if c.peek(key, &tar) != nil || checkDigest(tar.DiffID) != nil {
+	if c.peek(key, &tar) != nil || checkDigest(tar.DiffID) != nil || tar.proves(l) != nil {
 		return built
 	}
 	compressor, err := c.compressor(z)

@@ -20,6 +20,8 @@ type layerBlob struct {
 	ispec.Descriptor
 	diffID digest.Digest // of the tar, whatever compressed it
 	tar    int64         // how large that is; 0 if it is not known
+
+	checked []byte // as in a tarRecord
 }
 
 // LayerResult says what became of a layer.
@@ -135,9 +137,11 @@ func (a *layerAdder) add(ctx context.Context, layer Layer) (layerBlob, How, erro
 
 // build makes a layer of its parts.
 func (a *layerAdder) build(ctx context.Context, layer Layer) (layerBlob, int64, error) {
-	return a.pack(ctx, "", func(ctx context.Context, w windowed) error {
+	b, size, err := a.pack(ctx, "", func(ctx context.Context, w windowed) error {
 		return writeTar(ctx, w, rootfs.Join(layer.Parts), layer.Hidden, a.options.Progress)
 	})
+	b.checked = hashed(layer)
+	return b, size, err
 }
 
 // pack makes a blob of what produce writes, and says how large that was.

@@ -32,6 +32,9 @@ type RecordPart struct {
 	Root string `json:"root"`
 	Key  string `json:"key"`
 	Size int64  `json:"size"`
+	// Checked says that all contents were hashed when the layer was made;
+	// of what is wanted, that they must have been.
+	Checked bool `json:"checked,omitempty"`
 }
 
 // NewRecord is what is known of a layer before it is built: no diffID and no blob.
@@ -50,7 +53,7 @@ func newRecord(l Layer, z Compression, version string) (r Record, err error) {
 		return r, err
 	}
 	for _, p := range l.Parts {
-		r.Parts = append(r.Parts, RecordPart{p.Name, p.Root, p.Key, p.Size})
+		r.Parts = append(r.Parts, RecordPart{p.Name, p.Root, p.Key, p.Size, p.Unproven})
 	}
 	return r, nil
 }
@@ -85,6 +88,11 @@ func (r Record) Answers(wanted Record) error {
 	if r.Format != wanted.Format || r.Compressor != wanted.Compressor || r.MediaType != wanted.MediaType ||
 		!slices.Equal(r.content(), wanted.content()) || !slices.Equal(r.Hidden, wanted.Hidden) {
 		return errors.New("it is of another layer")
+	}
+	for i, p := range wanted.Parts {
+		if p.Checked && !r.Parts[i].Checked {
+			return unhashedError(p.Name)
+		}
 	}
 	return r.check()
 }

@@ -10,11 +10,17 @@ import (
 type Shared struct {
 	Kept    // without an entry of a history
 	TarSize int64
+
+	checked []byte // as in a tarRecord
 }
 
 // NewShared is the blob of a record that is believed. Its place is for the caller to say, with Open and Repository.
 func NewShared(r Record) *Shared {
-	return &Shared{TarSize: r.TarSize, Kept: Kept{
+	var checked []byte
+	for i, p := range r.Parts {
+		checked = setBit(checked, i, p.Checked)
+	}
+	return &Shared{checked: checked, TarSize: r.TarSize, Kept: Kept{
 		Descriptor: ispec.Descriptor{MediaType: r.MediaType, Digest: r.Blob, Size: r.Size},
 		DiffID:     r.DiffID,
 		Of:         "the shared cache",
@@ -30,7 +36,7 @@ func (a *layerAdder) finishShared(ctx context.Context, layer Layer) (layerBlob, 
 	if err != nil {
 		return b, err
 	}
-	b.tar = layer.Shared.TarSize
+	b.tar, b.checked = layer.Shared.TarSize, layer.Shared.checked
 	if a.options.Deliver == nil && a.options.Cache != nil {
 		if key, err := layerKey(layer); err == nil {
 			a.keep(ctx, layer, key, b.tar, b)
