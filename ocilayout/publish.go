@@ -166,48 +166,30 @@ func (j *journal) replaces(ctx context.Context, path string, images []ispec.Desc
 }
 
 // move renames the staged files to their places, the index last.
-func (l *Layout) move(live map[digest.Digest]bool, empty bool) error {
+func (l *Layout) move(live map[digest.Digest]bool, empty bool) (err error) {
 	own, err := newOwner(l.dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{ispec.ImageBlobsDir, blobs} {
-		err := os.Mkdir(filepath.Join(l.dir, name), 0o700)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil {
-			err = own.give(filepath.Join(l.dir, name))
-		}
-		if err == nil {
-			err = os.Chmod(filepath.Join(l.dir, name), 0o755)
-		}
-		if err != nil {
-			return err
-		}
+	dirs, err := openDirs(l.dir, own)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, dirs.Close()) }()
 	for d := range live {
-		if err := l.moveFile(own, filepath.Join(blobs, d.Encoded())); err != nil {
+		if err := own.put(filepath.Join(l.engine.dir, blobs, d.Encoded()), dirs.blobs); err != nil {
 			return err
 		}
 	}
 	if empty {
-		if err := l.moveFile(own, ispec.ImageLayoutFile); err != nil {
+		if err := own.put(filepath.Join(l.engine.dir, ispec.ImageLayoutFile), dirs.top); err != nil {
 			return err
 		}
 	}
 	if err := l.sync(); err != nil {
 		return err
 	}
-	return l.moveFile(own, ispec.ImageIndexFile)
-}
-
-func (l *Layout) moveFile(own *owner, name string) error {
-	from := filepath.Join(l.engine.dir, name)
-	if err := own.give(from); err != nil {
-		return err
-	}
-	return os.Rename(from, filepath.Join(l.dir, name))
+	return own.put(indexPath(l.engine.dir), dirs.top)
 }
 
 func (l *Layout) sync() (err error) {
