@@ -87,6 +87,9 @@ func openBlobIn(path string) OpenBlob {
 	}
 }
 
+// mostBaseLayers is more than Docker mounts. What is laid over an image counts, too; see AddImage.
+const mostBaseLayers = 128
+
 func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, error) {
 	desc, manifest, config, err := readPlatform(ctx, s.Open, s.Descriptor, platform, 0)
 	if err != nil {
@@ -117,6 +120,9 @@ func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, e
 	}
 	if n := len(manifest.Layers); n != len(b.Config.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(b.Config.RootFS.DiffIDs))
+	}
+	if n := len(manifest.Layers); n > mostBaseLayers {
+		return nil, fmt.Errorf("%d layers, want at most %d", n, mostBaseLayers)
 	}
 	for i, d := range manifest.Layers {
 		mediaType, ok := layerTypes[d.MediaType]

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"runtime"
 	"strings"
 
@@ -54,7 +55,12 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 	t := &BaseTree{listings: make([]*baseListing, len(b.Layers)), sums: make(map[int]map[string]*baseEntry)}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
+	first := make(map[string]int, len(b.Layers))
 	for i := range b.Layers {
+		if _, again := first[b.Layers[i].Key()]; again {
+			continue
+		}
+		first[b.Layers[i].Key()] = i
 		group.Go(func() (err error) {
 			if t.listings[i], err = b.list(groupCtx, &b.Layers[i], o); err != nil {
 				return fmt.Errorf("layer %d: %w", i+1, err)
@@ -64,6 +70,13 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
+	}
+	for i := range b.Layers {
+		if t.listings[i] == nil { // equal ones are listed once
+			l := t.listings[first[b.Layers[i].Key()]]
+			t.listings[i] = &baseListing{Entries: l.Entries, Objects: maps.Clone(l.Objects)}
+			o.progress(b.Layers[i].Descriptor.Size)
+		}
 	}
 	key := sha256.New()
 	for _, l := range b.Layers {

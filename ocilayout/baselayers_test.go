@@ -1,0 +1,55 @@
+package ocilayout
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// TestBaseLayersAgain: a layer that an image has several times is read once, and counts each time.
+func TestBaseLayersAgain(t *testing.T) {
+	again, over := []string{"d nix/store/o", "f nix/store/o/a one", "f etc/passwd x"}, []string{"d etc", "f etc/passwd y"}
+	f := newForeign(t)
+	f.index(f.image(false, ispec.Image{}, again, over, again, again))
+	b, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := b.open
+	var opened, progress atomic.Int64
+	b.open = func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+		opened.Add(1)
+		return open(ctx, d)
+	}
+	tree, err := b.Tree(t.Context(), BaseOptions{Hash: partHash, Progress: func(n int64) { progress.Add(n) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opened.Load() != 2 || progress.Load() != b.Size() {
+		t.Errorf("layers were read %d times, %d of %d bytes; want 2 times", opened.Load(), progress.Load(), b.Size())
+	}
+	e, err := tree.Lower.Stat("etc/passwd")
+	if err != nil || e.Layer != 3 {
+		t.Fatalf("etc/passwd is of layer %d, %v; want 3", e.Layer, err)
+	}
+	if content, err := tree.Lower.Read(e, 10); string(content) != "x" || err != nil {
+		t.Errorf("it is %q, %v; want x", content, err)
+	}
+}
+
+// TestBaseLayersMany: an image of more layers than anybody mounts is refused before they are read.
+func TestBaseLayersMany(t *testing.T) {
+	for n, want := range map[int]string{mostBaseLayers: "", mostBaseLayers + 1: "129 layers, want at most 128"} {
+		f := newForeign(t)
+		f.index(f.image(false, ispec.Image{}, slices.Repeat([][]string{{"d etc"}}, n)...))
+		_, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d layers: %v; want %q", n, err, want)
+		}
+	}
+}
