@@ -53,3 +53,20 @@ func TestBaseLayersMany(t *testing.T) {
 		}
 	}
 }
+
+// TestBaseReadAgain: of a path that is in a layer several times, the last content is the image's.
+func TestBaseReadAgain(t *testing.T) {
+	for _, path := range []string{"etc/passwd", "etc/other"} { // the first one's content is kept in the listing
+		_, tree, err := readTree(t, BaseOptions{}, []string{"f " + path + " aaa", "f " + path + " bbb"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := tree.Lower.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := tree.Lower.Read(e, 10); string(b) != "bbb" || err != nil {
+			t.Errorf("Read(%q) = %q, %v; want bbb", path, b, err)
+		}
+	}
+}

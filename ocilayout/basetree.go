@@ -12,6 +12,7 @@ import (
 	"iter"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -84,7 +85,7 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 	}
 	t.Lower = rootfs.NewLower("sha256:" + hex.EncodeToString(key.Sum(nil)))
 	t.Lower.Read = func(e rootfs.LowerEntry, limit int64) ([]byte, error) {
-		for _, had := range t.listings[e.Layer].Entries {
+		for _, had := range slices.Backward(t.listings[e.Layer].Entries) { // of several, the last one counts
 			if had.Content != nil && had.Path == e.Source && e.Size == int64(len(had.Content)) && e.Size <= limit {
 				return had.Content, nil
 			}
