@@ -66,8 +66,12 @@ type overlay struct {
 	paths   []profile.Path
 }
 
-// Proven implements [profile.Prover]: the hash of an object was found by reading it.
-func (o *overlay) Proven(profile.Path) bool { return true }
+// Proven implements [profile.Prover]: the hash of an object was found by reading it,
+// and is so still only if the store says by a method Private that nobody else can change it.
+func (o *overlay) Proven(profile.Path) bool {
+	s, ok := o.Store.(interface{ Private() bool })
+	return ok && s.Private()
+}
 
 // object is a candidate, and what was found of it.
 type object struct {

@@ -127,5 +127,8 @@ func (s *Store) object(p profile.Path) (id, error) {
 	return i, nil
 }
 
+// Private says that nobody else can change what Files reads.
+func (s *Store) Private() bool { return s.in.Private() }
+
 // Close closes the file.
 func (s *Store) Close() error { return s.in.Close() }
