@@ -20,8 +20,14 @@ func (v *View) baseKey(o Options) string {
 		}
 		fmt.Fprintf(h, "over %q\n", o.Lower.Key)
 	}
-	fmt.Fprintf(h, "%q %v %q %d:%d %q %q %d\n", o.Profiles, o.Bare, o.User.Name, o.User.UID, o.User.GID,
-		fmt.Sprint(o.Users), fmt.Sprint(o.Groups), len(o.CAFiles))
+	fmt.Fprintf(h, "%q %v %q %d:%d %d %d %d\n", o.Profiles, o.Bare, o.User.Name, o.User.UID, o.User.GID,
+		len(o.Users), len(o.Groups), len(o.CAFiles))
+	for _, a := range o.Users {
+		fmt.Fprintf(h, "%q %d:%d %q %q\n", a.Name, a.UID, a.GID, a.Home, a.Shell)
+	}
+	for _, g := range o.Groups {
+		fmt.Fprintf(h, "%q %d %q\n", g.Name, g.GID, g.Members)
+	}
 	for _, f := range o.CAFiles {
 		fmt.Fprintf(h, "%x\n", sha256.Sum256(f))
 	}
