@@ -188,13 +188,13 @@ func (c *configFlags) checkTexts(config ispec.ImageConfig) error {
 // parsePairs parses labels and annotations. By the spec any string but the empty one is a key.
 func parsePairs(flag string, pairs []string) (map[string]string, error) {
 	var m map[string]string
+	if err := checkText(flag, pairs...); err != nil {
+		return nil, err
+	}
 	for _, p := range pairs {
 		key, value, ok := strings.Cut(p, "=")
 		if !ok || key == "" {
 			return nil, usagef("", "%s %q: want KEY=VALUE", flag, p)
-		}
-		if err := checkText(flag, p); err != nil {
-			return nil, err
 		}
 		if m == nil {
 			m = make(map[string]string)

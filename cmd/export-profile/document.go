@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -49,6 +50,9 @@ func (n *node) errorf(format string, args ...any) error {
 func parseDocument(b []byte) (*node, error) {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return &node{line: 1, kind: mapNode}, nil
+	}
+	if !utf8.Valid(b) {
+		return nil, errors.New("not UTF-8")
 	}
 	var n *node
 	var err error

@@ -65,9 +65,10 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 
 // lsRow is what --json prints of a file or directory.
 type lsRow struct {
-	Path string `json:"path"`
-	Size int64  `json:"size"`
-	Dir  bool   `json:"directory,omitempty"`
+	Path  string `json:"path"`
+	Bytes []byte `json:"pathBytes,omitempty"` // of a path that is not UTF-8, which Path cannot say
+	Size  int64  `json:"size"`
+	Dir   bool   `json:"directory,omitempty"`
 }
 
 func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err error) {
@@ -94,7 +95,7 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 			return nil
 		}
 		if o.json {
-			rows = append(rows, lsRow{"/" + u.Path, u.Size, u.Dir})
+			rows = append(rows, lsRow{"/" + u.Path, bytesOf("/" + u.Path), u.Size, u.Dir})
 			return nil
 		}
 		return o.line(w, u.Size, "/"+u.Path)
@@ -109,8 +110,9 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 		return printJSON(t.out, struct {
 			Files    []lsRow  `json:"files"`
 			Total    int64    `json:"total"`
-			Dangling []string `json:"dangling"` // links that lead to nothing in the image
-		}{rows, total, lost})
+			Dangling []string `json:"dangling"`                // links that lead to nothing in the image
+			Bytes    [][]byte `json:"danglingBytes,omitempty"` // of those that are not UTF-8
+		}{rows, total, lost, notText(lost)})
 	}
 	if err := errors.Join(o.line(w, total, "total"), w.Flush()); err != nil {
 		return err
