@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"slices"
 
@@ -25,6 +26,10 @@ type planner struct {
 // noLine is in the place of a policy's layer where there is none.
 const noLine = -1
 
+// maxSize is how many bytes the parts of an image may have, and what a previous one holds:
+// whatever is added up of these has a sum.
+const maxSize = 1 << 61
+
 func newPlanner(parts []rootfs.Part, o PlanOptions) (*planner, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -32,6 +37,13 @@ func newPlanner(parts []rootfs.Part, o PlanOptions) (*planner, error) {
 	parts, err := sortParts(parts)
 	if err != nil {
 		return nil, err
+	}
+	var all int64
+	for _, part := range parts {
+		if part.Size < 0 || part.Size > maxSize-all {
+			return nil, fmt.Errorf("%s: %d bytes: want at least 0, and at most %d of all parts", part.Name, part.Size, int64(maxSize))
+		}
+		all += part.Size
 	}
 	p := &planner{
 		options:  o,

@@ -52,9 +52,10 @@ func (s *sticky) index() error {
 			return fmt.Errorf("previous layer %d: %w: %w", i+1, ErrForeign, err)
 		}
 		for _, o := range l.History.Objects {
-			if total += o.Size; o.Size < 0 || total < 0 {
+			if o.Size < 0 || o.Size > maxSize-total {
 				return fmt.Errorf("previous layer %d: %w: it has too many bytes", i+1, ErrForeign)
 			}
+			total += o.Size
 		}
 	}
 	n := len(s.previous)

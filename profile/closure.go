@@ -28,6 +28,9 @@ const askedAtOnce = 32
 // They are only followed to name all that is not trusted at once, and who made them up may have no end.
 const maxUntrusted = 10_000
 
+// maxSize is how many bytes a closure may have: an exbibyte, so that sums of sizes are far from their ends.
+const maxSize = 1 << 60
+
 // FindClosure follows references from the roots; no file is read.
 // A deriver is not a reference.
 // Cycles and self-references are as good as any other.
@@ -55,7 +58,22 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 	if f.missing != nil || f.untrusted != nil {
 		return nil, newClosureError(f.infos, f.missing, f.untrusted)
 	}
+	if err := checkSizes(f.infos); err != nil {
+		return nil, fmt.Errorf("find closure: %w", err)
+	}
 	return &Closure{Roots: roots, Infos: f.infos, store: s}, nil
+}
+
+// checkSizes refuses sizes without a sum.
+func checkSizes(infos []*Info) error {
+	var sum int64
+	for _, info := range infos {
+		if info.NarSize < 0 || info.NarSize > maxSize-sum {
+			return fmt.Errorf("store path %q: NAR size %d: want one of at least 0, and at most %d of all together", info.Path, info.NarSize, int64(maxSize))
+		}
+		sum += info.NarSize
+	}
+	return nil
 }
 
 // finder is a search that several workers share.
