@@ -51,8 +51,8 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 		})
 	}
 	workers.Wait()
-	if f.err != nil {
-		return nil, fmt.Errorf("find closure: %w", f.err)
+	if err := f.failed(); err != nil {
+		return nil, fmt.Errorf("find closure: %w", err)
 	}
 	slices.SortFunc(f.infos, func(a, b *Info) int { return cmp.Compare(a.Path, b.Path) })
 	if f.missing != nil || f.untrusted != nil {
@@ -137,6 +137,13 @@ func (f *finder) found(p Path, info *Info, err error) {
 		f.err = err
 	}
 	f.wake.Broadcast()
+}
+
+// failed is why the search has ended, or nil. A context that is done may still say so when the last answer is there.
+func (f *finder) failed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
 }
 
 func (f *finder) fail(err error) {

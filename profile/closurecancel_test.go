@@ -1,0 +1,28 @@
+package profile
+
+import (
+	"context"
+	"testing"
+)
+
+// cancelling ends the search with its last answer.
+type cancelling struct {
+	graph
+	cancel context.CancelFunc
+}
+
+func (c cancelling) Info(ctx context.Context, p Path) (*Info, error) {
+	c.cancel()
+	return c.graph.Info(ctx, p)
+}
+
+// TestFindClosureCancelledAtEnd: the race detector watches.
+func TestFindClosureCancelledAtEnd(t *testing.T) {
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		c, err := FindClosure(ctx, cancelling{graph{"p": ""}, cancel}, object("p"))
+		if err == nil && len(c.Infos) != 1 {
+			t.Errorf("FindClosure = %v, <nil>; want one object, or an error", c.Infos)
+		}
+	}
+}
