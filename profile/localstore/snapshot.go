@@ -19,6 +19,23 @@ type snapshot struct {
 	objects []object // ascending by id
 	refs    []int64  // ids, of one object after the other
 	byPath  map[profile.Path]int32
+
+	left int64 // bytes that may still be read: no more than the database has
+}
+
+// Limits of what is kept in memory of one database. The largest stores have a tenth of it.
+const (
+	maxObjects    = 4 << 20
+	maxReferences = 16 << 20
+)
+
+// spend counts what is read: SQLite does not notice where pages are shared,
+// so that few bytes of a hostile database can be rows without end.
+func (s *snapshot) spend(bytes int) error {
+	if s.left -= int64(bytes); s.left < 0 {
+		return errors.New("damaged: it has more in its rows than bytes")
+	}
+	return nil
 }
 
 // object is a row of the database, checked only when somebody asks for it:

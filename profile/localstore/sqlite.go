@@ -50,6 +50,7 @@ func load(ctx context.Context, file string, immutable, signatures bool) (_ *snap
 		{`pragma cache_size = 32`, nil},
 		// One transaction, one snapshot.
 		{`begin`, nil},
+		{`select page_count * page_size from pragma_page_count, pragma_page_size`, s.bytesRow},
 		{`select name from sqlite_schema where name in ('ValidPaths', 'Refs') and (type <> 'table' or rootpage = 0)`, refuseTable},
 		{`select id, path, hash, narSize, deriver, ` + vouchers + ` from ValidPaths order by id`, s.objectRow},
 		{`select referrer, reference from Refs order by referrer`, s.refRows()},
@@ -92,6 +93,11 @@ func voucherColumns(conn *sqlite.Conn) (string, error) {
 	return columns["sigs"] + ", " + columns["ca"], err
 }
 
+func (s *snapshot) bytesRow(row *sqlite.Stmt) error {
+	s.left = row.ColumnInt64(0)
+	return nil
+}
+
 func refuseTable(row *sqlite.Stmt) error {
 	return fmt.Errorf("%s is not a table", row.ColumnText(0))
 }
@@ -106,11 +112,20 @@ func (s *snapshot) objectRow(row *sqlite.Stmt) error {
 		ca:      row.ColumnText(6),
 	}
 	path := row.ColumnText(1)
+	if err := s.spend(len(path) + len(o.hash) + len(o.deriver) + len(o.sigs) + len(o.ca)); err != nil {
+		return err
+	}
+	if len(s.objects) == maxObjects {
+		return fmt.Errorf("more than %d objects", maxObjects)
+	}
 	if o.path, o.invalid = profile.ParsePath(path); o.invalid != nil && !strings.HasPrefix(path, profile.StoreDir+"/") {
 		return o.invalid // the database of another store directory
 	}
 	return s.add(o)
 }
+
+// refBytes is the least that a row of Refs takes in a page: a pointer to it, its length, and what its columns are.
+const refBytes = 6
 
 // refRows collects references. Rows come by ascending referrer.
 func (s *snapshot) refRows() func(*sqlite.Stmt) error {
@@ -127,6 +142,12 @@ func (s *snapshot) refRows() func(*sqlite.Stmt) error {
 			o.from, last = len(s.refs), id
 		case id < last:
 			return fmt.Errorf("damaged: references of object %d follow those of object %d", id, last)
+		}
+		if err := s.spend(refBytes); err != nil {
+			return err
+		}
+		if len(s.refs) == maxReferences {
+			return fmt.Errorf("more than %d references", maxReferences)
 		}
 		s.refs = append(s.refs, row.ColumnInt64(1))
 		o.to = len(s.refs)
