@@ -4,15 +4,22 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // pending is a small file beside a larger result. It is written before the result is visible,
 // so that all that can fail has failed by then, and takes its name after it.
+// Until then it lies in a directory of its own, where no other run and no other user writes.
 // A nil one is a file that nobody asked for.
-type pending struct{ name, temp string }
+type pending struct {
+	name, temp string
+	staging    *rootfs.Staging
+}
 
 // newPending writes the file; it is nil if name is empty.
 func newPending(name, content string) (_ *pending, err error) {
@@ -22,18 +29,30 @@ func newPending(name, content string) (_ *pending, err error) {
 	if fi, err := os.Stat(name); err == nil && fi.IsDir() {
 		return nil, fmt.Errorf("write %q: it is a directory", name)
 	}
-	// Always the same name, so that the next run takes the place of what a killed one left.
-	temp := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".export-profile-new")
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	dir, base := filepath.Dir(name), filepath.Base(name)
+	// What a killed run left is litter, unless nobody may look for it.
+	if err := rootfs.CleanStaging(dir, base, nil); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("write %q: %w", name, err)
+	}
+	staging, err := rootfs.NewStaging(dir, base)
 	if err != nil {
 		return nil, fmt.Errorf("write %q: %w", name, err)
 	}
-	_, err = f.WriteString(content)
-	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		os.Remove(f.Name())
+	p := &pending{name, filepath.Join(staging.Dir, base), staging}
+	if err := p.write(content); err != nil {
+		p.remove()
 		return nil, fmt.Errorf("write %q: %w", name, err)
 	}
-	return &pending{name, f.Name()}, nil
+	return p, nil
+}
+
+func (p *pending) write(content string) error {
+	f, err := os.OpenFile(p.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	return errors.Join(err, f.Chmod(0o644), f.Close())
 }
 
 // resultFile is a file that a command is to write, and the word on its command line that says so.
@@ -76,9 +95,9 @@ func (p *pending) publish() error {
 	return os.Rename(p.temp, p.name)
 }
 
-// remove removes what was not published.
+// remove removes what was not published. It is called in any case.
 func (p *pending) remove() {
 	if p != nil {
-		os.Remove(p.temp)
+		_ = p.staging.Remove()
 	}
 }

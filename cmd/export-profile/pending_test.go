@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestPendingTwice: what two runs write at the same time does not mix.
+func TestPendingTwice(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sums")
+	content := func() string {
+		b, _ := os.ReadFile(name)
+		return string(b)
+	}
+	first, err := newPending(name, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := newPending(name, "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.publish(); err != nil || content() != "first" {
+		t.Errorf("publish of the first = %v, and the file has %q; want %q", err, content(), "first")
+	}
+	first.remove()
+	if err := second.publish(); err != nil || content() != "second" {
+		t.Errorf("publish of the second = %v, and the file has %q; want %q", err, content(), "second")
+	}
+	second.remove()
+	third, err := newPending(name, "third")
+	if err != nil {
+		t.Fatal(err)
+	}
+	third.remove()
+	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 || content() != "second" {
+		t.Errorf("left behind: %v; want only the file with %q", left, content())
+	}
+	if fi, err := os.Stat(name); err != nil || fi.Mode() != 0o644 {
+		t.Errorf("mode %v, %v; want 0644", fi.Mode(), err)
+	}
+}
+
+// TestPendingLink: no link that lies there is followed, whatever its name; what a killed run left is gone.
+func TestPendingLink(t *testing.T) {
+	dir := t.TempDir()
+	victim, name := filepath.Join(t.TempDir(), "victim"), filepath.Join(dir, "sums")
+	if err := os.WriteFile(victim, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(dir, ".sums.export-profile-new")); err != nil {
+		t.Fatal(err)
+	}
+	killed, err := rootfs.NewStaging(dir, "sums")
+	if err := errors.Join(err, killed.Unlock()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPending(name, "new")
+	if err := errors.Join(err, p.publish()); err != nil {
+		t.Fatal(err)
+	}
+	p.remove()
+	fi, err := os.Stat(victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(victim); string(b) != "kept" || fi.Mode() != 0o600 {
+		t.Errorf("what the link leads to has %q, %v and mode %v; want it unchanged", b, err, fi.Mode())
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 2 {
+		t.Errorf("left behind: %v; want the file and somebody's link", left)
+	}
+}
