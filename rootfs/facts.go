@@ -49,6 +49,9 @@ const touchEvery = time.Hour
 // maxFact is the largest fact that is read: the listing of some hundred thousand files.
 const maxFact = 64 << 20
 
+// maxKept is the largest fact that is kept.
+const maxKept = maxFact / 2
+
 // Load is what was kept of that kind about what a key promises, or nil.
 // Whoever keeps a fact knows its form; a change of the form is another kind.
 func (f *Facts) Load(kind, key string) []byte {
@@ -109,7 +112,7 @@ func (f *Facts) tell(name string, b []byte) {
 // Keep remembers a fact of that kind, a short word, if it can.
 func (f *Facts) Keep(kind, key string, fact []byte) {
 	name := f.place(kind, key)
-	if name == "" || len(fact) > maxFact/2 {
+	if name == "" || len(fact) > maxKept {
 		return
 	}
 	b := append([]byte(factsVersion), fact...)
@@ -159,6 +162,7 @@ func (f *Facts) place(kind, key string) string {
 }
 
 // encodeListing spells a listing with paths relative to its root, since equal parts may have different ones.
+// It is nil for one that is too long to be kept: below a deep directory, paths have far more bytes than names.
 func encodeListing(l *fileTree) []byte {
 	var b []byte
 	for e := range l.all() {
@@ -166,6 +170,9 @@ func encodeListing(l *fileTree) []byte {
 		b = binary.AppendUvarint(b, uint64(e.Mode))
 		b = binary.AppendUvarint(b, uint64(e.Size))
 		b = appendString(b, e.Target)
+		if len(b) > maxKept {
+			return nil
+		}
 	}
 	return b
 }

@@ -26,6 +26,7 @@ type View struct {
 
 	listed, mostListed int // files in the listings
 	listedBytes        int64
+	pathBytes          int64
 }
 
 // Limits of what a View remembers, of all parts together.
@@ -34,6 +35,9 @@ type View struct {
 const (
 	maxListed      = 1 << 20  // files and directories
 	maxListedBytes = 64 << 20 // of their names and targets
+	// Of their paths, which are not remembered, but take time:
+	// below the deepest directories, each is a quarter of a megabyte. In real profiles there are some hundred bytes.
+	maxPathBytes = 256 << 20
 )
 
 // add takes the next entry of a part, or says that there are too many.
@@ -41,7 +45,10 @@ func (v *View) add(l *fileTree, e Entry) error {
 	e.Open = nil
 	v.listed++
 	v.listedBytes += int64(len(e.Path) - len(parentOf(e.Path)) + len(e.Target))
+	v.pathBytes += int64(len(e.Path))
 	switch {
+	case v.pathBytes > maxPathBytes:
+		return fmt.Errorf("with the others that are looked at, paths of more than %d bytes", maxPathBytes)
 	case v.listed > v.mostListed:
 		return fmt.Errorf("with the others that are looked at, more than %d files and directories", v.mostListed)
 	case v.listedBytes > maxListedBytes:
@@ -183,12 +190,12 @@ func (v *View) list(root string) (*fileTree, error) {
 	}
 	part := v.parts[root]
 	if fact := v.facts.Load("listing", part.Key); fact != nil {
-		listed, bytes := v.listed, v.listedBytes
+		listed, bytes, paths := v.listed, v.listedBytes, v.pathBytes
 		if l, err := v.decodeListing(root, fact); err == nil {
 			v.listings[root] = l
 			return l, nil
 		}
-		v.listed, v.listedBytes = listed, bytes
+		v.listed, v.listedBytes, v.pathBytes = listed, bytes, paths
 	}
 	l := newFileTree(root)
 	for e, err := range Check(root, part.Tree) {
@@ -202,7 +209,11 @@ func (v *View) list(root string) (*fileTree, error) {
 			return nil, err
 		}
 	}
-	v.facts.Keep("listing", part.Key, encodeListing(l))
+	if v.facts.place("listing", part.Key) != "" {
+		if fact := encodeListing(l); fact != nil {
+			v.facts.Keep("listing", part.Key, fact)
+		}
+	}
 	v.listings[root] = l
 	return l, nil
 }
