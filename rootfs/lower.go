@@ -21,6 +21,7 @@ type Lower struct {
 
 	root  *lowerNode
 	count int
+	bytes int64 // of paths
 }
 
 // LowerEntry is what an image has at a path.
@@ -37,8 +38,11 @@ type lowerNode struct {
 	children map[string]*lowerNode
 }
 
-// maxLower is how many files and directories an image may have that others are made from.
-const maxLower = 2 << 20
+// Limits of an image that others are made from.
+const (
+	maxLower      = 2 << 20   // files and directories
+	maxLowerBytes = 256 << 20 // of their paths, which links make longer than what is read
+)
 
 // NewLower is an image without files.
 func NewLower(key string) *Lower {
@@ -55,6 +59,9 @@ func (l *Lower) Put(e LowerEntry) error {
 	if err != nil {
 		return err
 	}
+	if l.bytes += int64(len(path)); l.bytes > maxLowerBytes {
+		return fmt.Errorf("paths of more than %d bytes", maxLowerBytes)
+	}
 	e.Path, e.Open = path, nil
 	if path == "" {
 		if e.IsDir() {
@@ -65,10 +72,13 @@ func (l *Lower) Put(e LowerEntry) error {
 	at := l.root
 	parent, name := parentOf(path), path[strings.LastIndexByte(path, '/')+1:]
 	if parent != "" {
+		end := -1
 		for element := range strings.SplitSeq(parent, "/") {
+			end += 1 + len(element)
 			next := at.children[element]
 			if next == nil || !next.isDir() {
-				next = &lowerNode{LowerEntry: LowerEntry{Entry: Dir(strings.TrimPrefix(at.Path+"/"+element, "/"), 0o755), Layer: e.Layer}}
+				next = &lowerNode{LowerEntry: LowerEntry{Entry: Dir(path[:end], 0o755), Layer: e.Layer}}
+				// It shares the bytes of the path: those of its own would be as many for each directory.
 				if err := l.set(at, element, next); err != nil {
 					return err
 				}
