@@ -33,6 +33,7 @@ type Joined struct {
 func (l *Layout) AddIndex(ctx context.Context, sources []*Stored, annotations map[string]string) (_ Joined, err error) {
 	j := joiner{layout: l, blobs: make(map[digest.Digest]*Kept)}
 	for _, s := range sources {
+		j.followed = make(map[digest.Digest]bool)
 		if err := j.follow(ctx, s, s.Descriptor, 0); err != nil {
 			return Joined{}, fmt.Errorf("add image %q to the index: %w", s.Name, err)
 		}
@@ -66,8 +67,11 @@ func (l *Layout) AddIndex(ctx context.Context, sources []*Stored, annotations ma
 type joiner struct {
 	layout *Layout
 	images []joined
-	blobs  map[digest.Digest]*Kept
-	order  []digest.Digest // of the blobs
+	// followed are the descriptors of the current source that were met. Of equal ones, one is enough:
+	// small indexes that name each other many times come to more than anybody can read.
+	followed map[digest.Digest]bool
+	blobs    map[digest.Digest]*Kept
+	order    []digest.Digest // of the blobs
 }
 
 type joined struct {
@@ -80,9 +84,24 @@ const AnnotationReference = "vnd.docker.reference.digest"
 
 func isAttestation(d ispec.Descriptor) bool { return d.Annotations[AnnotationReference] != "" }
 
+// mostImages is how many images, with what belongs to them, one index may come to.
+const mostImages = 1000
+
 // follow adds an image, or those of an index.
 func (j *joiner) follow(ctx context.Context, s *Stored, desc ispec.Descriptor, depth int) error {
 	open := s.Open
+	all, err := json.Marshal(desc)
+	if err != nil {
+		return err
+	}
+	met := digest.FromBytes(all)
+	if j.followed[met] {
+		return nil
+	}
+	if len(j.followed) == mostImages {
+		return fmt.Errorf("more than %d images and indexes", mostImages)
+	}
+	j.followed[met] = true
 	switch desc.MediaType {
 	case ispec.MediaTypeImageIndex:
 		b, err := readDocument(ctx, open, desc)

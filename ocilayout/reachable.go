@@ -14,7 +14,7 @@ import (
 // An error says that there may be more: a blob is missing or damaged,
 // or an index names something whose type is not known.
 func reachable(ctx context.Context, e *engine, roots []ispec.Descriptor) (map[digest.Digest]bool, error) {
-	r := reach{engine: e, seen: make(map[digest.Digest]bool)}
+	r := reach{engine: e, seen: make(map[digest.Digest]bool), followed: make(map[followed]bool)}
 	for _, d := range roots {
 		if err := r.image(ctx, d); err != nil {
 			return nil, fmt.Errorf("find what %s reaches: %w", d.Digest, err)
@@ -27,6 +27,15 @@ type reach struct {
 	engine *engine
 	seen   map[digest.Digest]bool // as anything
 	images []digest.Digest        // as an index or a manifest, on the way to the current one
+
+	followed map[followed]bool // indexes and manifests, which need not be followed again
+}
+
+// followed is all of a descriptor that makes a difference to what it reaches.
+type followed struct {
+	mediaType string
+	digest    digest.Digest
+	size      int64
 }
 
 // image follows a descriptor of an index or a manifest.
@@ -34,6 +43,11 @@ func (r *reach) image(ctx context.Context, d ispec.Descriptor) error {
 	if len(r.images) > 16 {
 		return errors.New("too many indexes in indexes")
 	}
+	as := followed{d.MediaType, d.Digest, d.Size}
+	if r.followed[as] {
+		return nil
+	}
+	r.followed[as] = true
 	r.images = append(r.images, d.Digest)
 	defer func() { r.images = r.images[:len(r.images)-1] }()
 	r.seen[d.Digest] = true
