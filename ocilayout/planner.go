@@ -3,7 +3,6 @@ package ocilayout
 import (
 	"cmp"
 	"container/heap"
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -18,9 +17,9 @@ type planner struct {
 	parts    []rootfs.Part
 	refs     [][]int
 	profiles []bool
-	needs    []string // the packages that need each part, a bit each; equal strings, equal sets
-	needed   []int    // how many these are
-	fixed    []int    // the policy's layer that each part is in, or noLine
+	needs    []int // the packages that need each part, as a number: equal ones, equal sets
+	needed   []int // how many these are
+	fixed    []int // the policy's layer that each part is in, or noLine
 }
 
 // noLine is in the place of a policy's layer where there is none.
@@ -51,7 +50,7 @@ func newPlanner(parts []rootfs.Part, o PlanOptions) (*planner, error) {
 		parts:    parts,
 		refs:     make([][]int, len(parts)),
 		profiles: make([]bool, len(parts)),
-		needs:    make([]string, len(parts)),
+		needs:    make([]int, len(parts)),
 		needed:   make([]int, len(parts)),
 	}
 	at := make(map[string]int, len(parts))
@@ -93,29 +92,33 @@ func newPlanner(parts []rootfs.Part, o PlanOptions) (*planner, error) {
 
 // spread finds for each part the packages that need it: those that reach it, and itself if it is one.
 // It takes 64 packages at a time, and goes from parts to those they refer to,
-// once if there are no cycles.
+// once if there are no cycles. What these packages do not reach it does not look at.
 func (p *planner) spread(packages []bool) {
 	order := p.order()
 	place := make([]int, len(order))
 	for i, n := range order {
 		place[n] = i
 	}
-	needs := make([][]byte, len(p.parts))
 	sets := make([]uint64, len(p.parts)) // of the packages at hand
+	type set struct {
+		before int // the number of the set without them
+		some   uint64
+	}
+	numbers, last := make(map[set]int), 0
+	seen := make([]bool, len(p.parts))
 	for next := 0; next < len(packages); {
-		clear(sets)
+		var some []int
 		for bit := 0; next < len(packages) && bit < 64; next++ {
 			if packages[next] {
 				sets[next] |= 1 << bit
+				some = append(some, next)
 				bit++
 			}
 		}
+		reached := p.reached(some, place, seen)
 		for again := true; again; {
 			again = false
-			for _, n := range order {
-				if sets[n] == 0 {
-					continue
-				}
+			for _, n := range reached {
 				for _, ref := range p.refs[n] {
 					if sets[ref]|sets[n] != sets[ref] {
 						sets[ref] |= sets[n]
@@ -124,14 +127,43 @@ func (p *planner) spread(packages []bool) {
 				}
 			}
 		}
-		for n, set := range sets {
-			p.needed[n] += bits.OnesCount64(set)
-			needs[n] = binary.BigEndian.AppendUint64(needs[n], set)
+		// Parts with equal numbers have equal sets until now, and no others have.
+		clear(numbers)
+		for _, n := range reached {
+			p.needed[n] += bits.OnesCount64(sets[n])
+			s := set{p.needs[n], sets[n]}
+			if numbers[s] == 0 {
+				last++
+				numbers[s] = last
+			}
+			p.needs[n] = numbers[s]
+			sets[n] = 0
 		}
 	}
-	for n, set := range needs {
-		p.needs[n] = string(set)
+}
+
+// reached are parts and all that they reach, sorted by their places. Nothing is seen before, nor afterwards.
+func (p *planner) reached(from, place []int, seen []bool) []int {
+	reached := make([]int, 0, len(from))
+	add := func(n int) {
+		if !seen[n] {
+			seen[n] = true
+			reached = append(reached, n)
+		}
 	}
+	for _, n := range from {
+		add(n)
+	}
+	for i := 0; i < len(reached); i++ {
+		for _, ref := range p.refs[reached[i]] {
+			add(ref)
+		}
+	}
+	for _, n := range reached {
+		seen[n] = false
+	}
+	slices.SortFunc(reached, func(a, b int) int { return cmp.Compare(place[a], place[b]) })
+	return reached
 }
 
 // order is all parts, each before those it refers to, except where there are cycles.
@@ -242,7 +274,7 @@ func (p *planner) policyGroups(included []bool) []*group {
 // body is the layers below the profiles and the base part.
 func (p *planner) body(included []bool) []*group {
 	var large, small []*group
-	open := make(map[string]*group) // by who needs it: the group that is not full
+	open := make(map[int]*group) // by who needs it: the group that is not full
 	for i, part := range p.parts {
 		switch {
 		case !included[i] || p.fixed[i] != noLine:

@@ -1,0 +1,83 @@
+package ocilayout
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestSpread: parts have equal numbers exactly if the same packages reach them.
+func TestSpread(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 1))
+	for range 200 {
+		n := 1 + r.IntN(300)
+		p := &planner{parts: make([]rootfs.Part, n), refs: make([][]int, n), needs: make([]int, n), needed: make([]int, n)}
+		for i := range n {
+			for range r.IntN(4) { // with cycles
+				p.refs[i] = append(p.refs[i], r.IntN(n))
+			}
+		}
+		packages := make([]bool, n)
+		reach := make([]strings.Builder, n)
+		counts := make([]int, n)
+		often := 1 + r.IntN(5)
+		for i := range packages {
+			if packages[i] = r.IntN(often) == 0; !packages[i] {
+				continue
+			}
+			seen, todo := map[int]bool{i: true}, []int{i}
+			for ; len(todo) > 0; todo = todo[1:] {
+				fmt.Fprintf(&reach[todo[0]], "%d ", i)
+				counts[todo[0]]++
+				for _, ref := range p.refs[todo[0]] {
+					if !seen[ref] {
+						seen[ref] = true
+						todo = append(todo, ref)
+					}
+				}
+			}
+		}
+		p.spread(packages)
+		numbers, sets := make(map[string]int), make(map[int]string)
+		for i := range n {
+			set, number := reach[i].String(), p.needs[i]
+			if had, ok := numbers[set]; ok && had != number {
+				t.Fatalf("the set %s has the numbers %d and %d", set, had, number)
+			}
+			if had, ok := sets[number]; ok && had != set {
+				t.Fatalf("%d is the number of %s and of %s", number, had, set)
+			}
+			numbers[set], sets[number] = number, set
+			if p.needed[i] != counts[i] {
+				t.Fatalf("%d packages need a part; want %d", p.needed[i], counts[i])
+			}
+		}
+	}
+}
+
+// TestPlanManyPackages: a root that refers to very many objects takes no more than they deserve.
+func TestPlanManyPackages(t *testing.T) {
+	const n = 20_000
+	root := rootfs.Part{Name: "root", Key: "sha256:0", Root: "nix/store/root", Size: 1}
+	parts := make([]rootfs.Part, 0, n+1)
+	for i := range n {
+		p := rootfs.Part{Name: fmt.Sprint(i), Key: "sha256:1", Root: fmt.Sprintf("nix/store/%06d", i), Size: 100}
+		root.Refs = append(root.Refs, p.Root)
+		parts = append(parts, p)
+	}
+	base := rootfs.Part{Name: BaseName, Key: "sha256:2", Refs: []string{root.Root}, Size: 1}
+	parts = append(parts, root, base)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := Plan(parts, PlanOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 100<<20 {
+		t.Errorf("%d parts take %d MiB; want at most 100", n, bytes>>20)
+	}
+}
