@@ -3,6 +3,7 @@ package ocilayout
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -33,7 +34,7 @@ func archiveNames(image ispec.Descriptor, names []Name, form Form) (index []ispe
 	case len(full) == 0:
 		full, left = names[:1], len(names)-1
 		note := fmt.Sprintf("the image has the tag %s and no full name: podman loads it as localhost/%[1]s:latest, Docker without a name", names[0].Tag)
-		if form == FormDocker {
+		if form == FormDocker || strings.ToLower(names[0].Tag) != names[0].Tag { // capitals are in no name
 			note = fmt.Sprintf("the image has the tag %s and no full name: it is loaded without one", names[0].Tag)
 		}
 		notes = append(notes, note)

@@ -1,12 +1,26 @@
 package ocilayout
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// TestArchiveNote: what is said of a tag alone is what podman makes of it: a name, unless it has capitals.
+func TestArchiveNote(t *testing.T) {
+	for tag, want := range map[string]string{
+		"hello": "podman loads it as localhost/hello:latest, Docker without a name",
+		"Hello": "it is loaded without one",
+	} {
+		_, _, notes, err := archiveNames(ispec.Descriptor{}, []Name{{Tag: tag}}, FormBoth)
+		if err != nil || len(notes) != 1 || !strings.HasSuffix(notes[0], want) {
+			t.Errorf("archiveNames of the tag %s notes %q, %v; want one that ends with %q", tag, notes, err, want)
+		}
+	}
+}
 
 func TestArchiveNames(t *testing.T) {
 	const library, team = "docker.io/library/hello:v1", "registry.example.com/team/hello:v2"

@@ -39,6 +39,9 @@ func parseArchive(transport, word, rest string, tags []string) (destination, err
 	if rest == "" {
 		return nil, usagef("as in "+transport+"hello.tar", "destination %q: no file", word)
 	}
+	if file, _, _ := strings.Cut(rest, ":"); file == "/dev/stdout" {
+		return nil, usagef("did you mean "+transport+"-?", "destination %q: a file appears by a rename, and nobody may do that there", word)
+	}
 	d, err := parseLayout(word, rest, tags)
 	if err != nil {
 		return nil, err
@@ -97,10 +100,14 @@ func (d *archiveDestination) place() place {
 }
 
 func (d *archiveDestination) next() string {
-	if len((&layoutDestination{names: d.names}).fullNames()) == 0 {
-		return fmt.Sprintf("load it with: podman load -i %s; --tag NAME:TAG gives it a name", shellWord(d.file))
+	if full := (&layoutDestination{names: d.names}).fullNames(); len(full) == 0 && len(d.names) > 0 && d.transport == inOCIArchive {
+		if tag := d.names[0].Tag; strings.ToLower(tag) == tag {
+			return fmt.Sprintf("load it with: podman load -i %s, as localhost/%s:latest; --tag NAME:TAG gives it another name", shellWord(d.file), tag)
+		}
+	} else if len(full) > 0 {
+		return fmt.Sprintf("load it with: podman load -i %s", shellWord(d.file))
 	}
-	return fmt.Sprintf("load it with: podman load -i %s", shellWord(d.file))
+	return fmt.Sprintf("load it with: podman load -i %s; --tag NAME:TAG gives it a name", shellWord(d.file))
 }
 
 // checkStdout refuses to write what is not text to a terminal.

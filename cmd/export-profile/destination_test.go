@@ -15,6 +15,10 @@ func TestLoadHint(t *testing.T) {
 		{"oci:.hid:v1", "skopeo copy oci:.hid:v1 containers-storage:NAME"},
 		{"oci:my images/x:v1", "skopeo copy 'oci:my images/x:v1' containers-storage:x:v1"},
 		{"oci:it's:v1", `skopeo copy 'oci:it'\''s:v1' containers-storage:NAME`},
+		{"oci-archive:x.tar:v1", "podman load -i x.tar, as localhost/v1:latest; --tag NAME:TAG gives it another name"},
+		{"oci-archive:x.tar:Hello", "podman load -i x.tar; --tag NAME:TAG gives it a name"},
+		{"oci-archive:x.tar:hello:v1", "podman load -i x.tar"},
+		{"docker-archive:x.tar:v1", "podman load -i x.tar; --tag NAME:TAG gives it a name"},
 		{"oci-archive:my file.tar", "podman load -i 'my file.tar'; --tag NAME:TAG gives it a name"},
 	} {
 		d, err := parseDestination(tt.dest, nil)
