@@ -61,6 +61,9 @@ func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *prof
 		return nil, nil, err
 	}
 	closure, err := profile.FindClosure(ctx, store, roots...)
+	if s.requireSigs && errors.Is(err, profile.ErrUntrusted) {
+		err = withHint(err, "trust the key of whoever signs there with --trusted-public-key, or leave out --require-sigs")
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -258,6 +261,9 @@ func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profil
 	}
 	if len(names) == 0 {
 		p, err := profile.Default(ctx, store)
+		if _, lists := store.(profile.Lister); err != nil && !lists && hint(err) == "" {
+			err = withHint(err, "name the profile with --profile, as in --profile /nix/store/…-hello-1.0")
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -267,6 +273,9 @@ func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profil
 	seen := make(map[profile.Path]bool)
 	for _, name := range names {
 		p, err := profile.Resolve(ctx, store, name)
+		if errors.Is(err, fs.ErrNotExist) && hint(err) == "" {
+			err = withHint(err, "name a profile that is there with --profile NAME, or say with --from FILE where the store is that has it")
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -111,14 +111,20 @@ func (o *sourceOpener) open(ctx context.Context, s imageSource) (found *ocilayou
 			return nil, withHint(err, loneDocker)
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil, s.hint(err)
 	}
-	return found, err
+	return found, nil
 }
 
 func (s imageSource) hint(err error) error {
 	if hint(err) != "" || s.transport == inRegistry {
+		return err
+	}
+	if fi, err2 := os.Stat(s.place); err2 == nil && s.transport == inLayout && fi.Mode().IsRegular() {
+		return withHint(err, "it is a file; an archive is oci-archive:%s or docker-archive:%[1]s", s.place)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if s.isArchive() {

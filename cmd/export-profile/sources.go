@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
@@ -87,7 +88,26 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 	options.Progress = reading.add
 	store, err := source.Open(ctx, o.from, options)
 	reading.done()
-	return store, err
+	return store, o.hint(err)
+}
+
+// hint says what to do about a source that cannot be opened, where that is known from what it was called.
+func (o *sources) hint(err error) error {
+	if err == nil || hint(err) != "" {
+		return err
+	}
+	for _, from := range o.from {
+		switch {
+		case source.OnlyNix(from):
+			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
+		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
+			return withHint(err, "it is an image; closure, why, ls, diff and sbom look into one: --from %s%s", inLayout, from)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "--from names what has the store: a file, a directory or https://…; `nix-store --export $(nix-store -qR PROFILE) > FILE` makes one")
+	}
+	return err
 }
 
 func exists(name string) bool {

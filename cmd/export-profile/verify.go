@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/spf13/pflag"
 
@@ -109,11 +108,8 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
 	claims, err := readClaims(ctx, opener, at)
-	if errors.Is(err, fs.ErrNotExist) {
-		return at.hint(err)
-	}
 	if err != nil {
-		return err
+		return at.hint(err)
 	}
 	reading := say.progress("verifying", claims.Size())
 	options.Progress = reading.add

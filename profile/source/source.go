@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/binarycache"
@@ -121,6 +122,12 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 	return s, nil
 }
 
+// OnlyNix says whether a source is called as Nix calls stores that nobody else can read.
+func OnlyNix(from string) bool {
+	scheme, _, ok := strings.Cut(from, "://")
+	return from == "daemon" || ok && slices.Contains([]string{"ssh", "ssh-ng", "s3", "unix", "local", "dummy", "auto"}, scheme)
+}
+
 // mustBeVouched says whether what a source says of its objects needs more than its word.
 // Where a file of references has the hashes, it is that file's word that counts.
 func mustBeVouched(from string, infos []*profile.Info, o Options) bool {
@@ -147,7 +154,13 @@ func recognise(ctx context.Context, from string, o Options) (profile.Store, erro
 	case binarycache.IsURL(from):
 		return openCache(ctx, from, o)
 	}
+	if path, ok := strings.CutPrefix(from, "file://"); ok { // as nix copy --to is told, with what it is to do there
+		from, _, _ = strings.Cut(path, "?")
+	}
 	fi, err := os.Stat(from)
+	if err != nil && OnlyNix(from) {
+		return nil, &NotStoreError{from, "a store that only Nix can read"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
