@@ -36,7 +36,11 @@ func newPending(name, content string) (_ *pending, err error) {
 	}
 	staging, err := rootfs.NewStaging(dir, base)
 	if err != nil {
-		return nil, fmt.Errorf("write %q: %w", name, err)
+		var path *fs.PathError
+		if errors.As(err, &path) { // of a name that nobody has chosen
+			err = path.Err
+		}
+		return nil, makeFirst(fmt.Errorf("write %q: %w", name, err), name)
 	}
 	p := &pending{name, filepath.Join(staging.Dir, base), staging}
 	if err := p.write(content); err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -90,6 +92,9 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	}
 	if _, err := os.Lstat(dir); err == nil && !isTar {
 		return fmt.Errorf("write root filesystem %q: %w", dir, rootfs.ErrDirExists)
+	}
+	if _, err := os.Stat(filepath.Dir(filepath.Clean(dir))); errors.Is(err, fs.ErrNotExist) && !isTar {
+		return makeFirst(fmt.Errorf("write root filesystem %q: %w", dir, err), filepath.Clean(dir))
 	}
 	all, err := o.assemble(ctx, t, say, ispec.Platform{})
 	if err != nil {
