@@ -67,7 +67,7 @@ func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
 	case o.jsonFormat != 1 && o.jsonFormat != 2:
 		return usagef("", "--json-format %d: want 1 or 2", o.jsonFormat)
 	case o.tree && (o.json || o.top != 0 || o.sort != "needs"):
-		return usagef("", "--tree has its own order, and no JSON")
+		return usagef("leave out --tree: --json has each path with its references", "--tree has its own order, and no JSON")
 	case o.top < 0:
 		return usagef("as in --top 10", "--top: want a number, not %d", o.top)
 	}

@@ -96,10 +96,30 @@ func (c command) run(ctx context.Context, t terminal, args []string) error {
 		fmt.Fprint(t.out, c.explain())
 		return nil
 	}
+	if err := strayBool(fs, args); err != nil {
+		return err
+	}
 	if err := emptyFlags(fs); err != nil {
 		return err
 	}
 	return run(ctx, t, fs.Args())
+}
+
+// strayBool refuses --tls-verify false, which says --tls-verify, and false is the first argument.
+func strayBool(fs *pflag.FlagSet, args []string) error {
+	for i, word := range args {
+		if word == "--" {
+			break
+		}
+		if i == 0 || word != "true" && word != "false" || !slices.Contains(fs.Args(), word) {
+			continue
+		}
+		name, ok := strings.CutPrefix(args[i-1], "--")
+		if f := fs.Lookup(name); ok && f != nil && f.NoOptDefVal == "true" {
+			return usagef(fmt.Sprintf("write --%s=%s", name, word), "--%s %s: the value of a flag that is true or false comes after =", name, word)
+		}
+	}
+	return nil
 }
 
 // emptyFlags refuses flags that were given with nothing for a value, as by a script whose variable is not set:

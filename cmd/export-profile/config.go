@@ -194,7 +194,7 @@ func parsePairs(flag string, pairs []string) (map[string]string, error) {
 	for _, p := range pairs {
 		key, value, ok := strings.Cut(p, "=")
 		if !ok || key == "" {
-			return nil, usagef("", "%s %q: want KEY=VALUE", flag, p)
+			return nil, usagef("as in "+flag+" team=web", "%s %q: want KEY=VALUE", flag, p)
 		}
 		if m == nil {
 			m = make(map[string]string)

@@ -93,7 +93,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 		return err
 	}
 	if len(o.sources.from) > 0 && isImage(a) && isImage(b) {
-		return usagef("", "--from says where profiles are, and both are images")
+		return usagef("leave out --from", "--from says where profiles are, and both are images")
 	}
 	var sides []*side
 	var store profile.Store // of profiles, opened once
