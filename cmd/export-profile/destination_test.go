@@ -60,3 +60,20 @@ func TestStrayDestination(t *testing.T) {
 		}
 	}
 }
+
+// TestRunHint: what was pushed in plain HTTP is run from there in plain HTTP.
+func TestRunHint(t *testing.T) {
+	for plain, want := range map[bool]string{
+		true:  "run it with: podman run --rm --tls-verify=false localhost:5000/x:v1",
+		false: "run it with: podman run --rm localhost:5000/x:v1",
+	} {
+		d, err := parseDestination("docker://localhost:5000/x:v1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.(*pushDestination).plain = plain
+		if got := d.next(); got != want {
+			t.Errorf("next after plain HTTP %v = %q; want %q", plain, got, want)
+		}
+	}
+}
