@@ -201,21 +201,23 @@ func (b *builder) accountsBelow(f *accountFile) {
 	if !f.brought || f.broken != nil {
 		return
 	}
+	had := accountNames(f.content)
 	for line := range strings.Lines(string(brought)) {
 		name, _, ok := strings.Cut(line, ":")
-		if !ok || slices.Contains(accountNames(f.content), name) {
+		if !ok || had[name] {
 			continue
 		}
+		had[name] = true
 		f.appendLine(line)
 		f.added = append(f.added, name)
 	}
 }
 
-func accountNames(content []byte) []string {
-	var names []string
+func accountNames(content []byte) map[string]bool {
+	names := make(map[string]bool)
 	for line := range strings.Lines(string(content)) {
 		name, _, _ := strings.Cut(line, ":")
-		names = append(names, name)
+		names[name] = true
 	}
 	return names
 }
