@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/export-profile/export-profile/profile"
@@ -35,17 +36,16 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if strings.HasSuffix(name, ".narinfo") {
-			return openCache(ctx, dir, o)
+	// In whatever order they are read: an object may be called like a .narinfo, but none of these like an object.
+	switch {
+	case slices.ContainsFunc(names, func(name string) bool { return profile.CheckBase(name) == nil }):
+		s, err := localstore.OpenObjects(dir)
+		if err != nil {
+			return nil, err
 		}
-		if profile.CheckBase(name) == nil {
-			s, err := localstore.OpenObjects(dir)
-			if err != nil {
-				return nil, err
-			}
-			return withoutDatabase(dir, s, o)
-		}
+		return withoutDatabase(dir, s, o)
+	case slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".narinfo") }):
+		return openCache(ctx, dir, o)
 	}
 	return nil, &NotStoreError{dir, "a directory without nix/store, nix-cache-info or store objects in it"}
 }
