@@ -241,7 +241,7 @@ func scratch(t *testing.T, name string, content []byte) string {
 func cached(compression string, packed []byte) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		dir := filepath.Dir(scratch(t, "nar", packed))
-		info := &profile.Info{Path: hostilePath, NarHash: profile.Hash{1}, NarSize: 1 << 62}
+		info := &profile.Info{Path: hostilePath, NarHash: profile.Hash{1}, NarSize: 1 << 59}
 		text := storetest.NarInfo(info, "nar", compression)
 		if err := os.WriteFile(filepath.Join(dir, hostilePath.Digest()+".narinfo"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

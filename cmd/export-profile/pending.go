@@ -32,7 +32,7 @@ func newPending(name, content string) (_ *pending, err error) {
 	dir, base := filepath.Dir(name), filepath.Base(name)
 	// What a killed run left is litter, unless nobody may look for it.
 	if err := rootfs.CleanStaging(dir, base, nil); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("write %q: %w", name, err)
+		return nil, makeFirst(fmt.Errorf("write %q: %w", name, err), name)
 	}
 	staging, err := rootfs.NewStaging(dir, base)
 	if err != nil {

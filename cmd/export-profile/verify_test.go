@@ -338,7 +338,7 @@ var verifyFaults = []struct {
 		p.config.Config.ExposedPorts = map[string]struct{}{"http": {}}
 		p.save()
 	}, want: []string{"architecture: is empty", "os: is empty", "config.ExposedPorts.http: want PORT", `config.Env[0]: "PATH": want NAME=VALUE`,
-		`config.Env[2]: "=x": want NAME=VALUE`, `config.Entrypoint[0]: "a\x00b": contains NUL`, `config.Cmd[1]: "c\x00": contains NUL`, `rootfs.type: is "layer", want "layers"`}},
+		`config.Env[2]: "=x": want NAME=VALUE`, `config.Entrypoint[0]: has a NUL`, `config.Cmd[1]: has a NUL`, `rootfs.type: is "layer", want "layers"`}},
 	{name: "config without what it needs", plant: func(p *planted) { p.saveConfig([]byte(`{}`)) },
 		want: []string{"architecture: is missing", "os: is missing", "rootfs: is missing", "diff_ids: has 0 items, and the manifest 7 layers"}},
 	{name: "config not an object", plant: func(p *planted) { p.saveConfig([]byte(`[]`)) },
