@@ -35,6 +35,7 @@ type baseEntry struct {
 	Size     int64
 	Target   string
 	Source   string // of a regular file, whose name in the tar its content has
+	Linked   string // of a hard link to a file of the layer, the name that it has there
 	Sum      []byte // SHA-256 of a regular file in the store
 	Content  []byte // of a small file that is nearly always asked for
 	Sparse   bool   // its content has no sum: holes may be of any size
@@ -366,7 +367,7 @@ func (r *baseReader) entry(h *tar.Header) (e baseEntry, ok bool, err error) {
 		}
 		if i, ok := r.at[target]; ok {
 			linked := r.listing.Entries[i]
-			linked.Path = e.Path
+			linked.Path, linked.Linked = e.Path, target
 			return linked, true, nil
 		}
 		e.Kind, e.Target = baseLink, target

@@ -23,6 +23,15 @@ func TestBaseThroughLinks(t *testing.T) {
 		{"to the store", [][]string{append(whole[:3:3], "l x -> nix/store", "f x/o/a/f EVIL")}, false},
 		{"to the root", [][]string{append(whole[:3:3], "l x -> .", "f x/nix/store/o/a/f EVIL")}, false},
 		{"out of another object", [][]string{append(whole[:3:3], "d nix/store/p", "l nix/store/p/x -> ../o/a", "f nix/store/p/x/f EVIL")}, false},
+		{"a hard link", [][]string{{"f nix/store/x GOOD", "d nix/store/o", "d nix/store/o/a", "h nix/store/o/a/f -> nix/store/x"}}, true},
+		{"a hard link to what is replaced before", [][]string{{"f nix/store/x EVIL", "f nix/store/x GOOD", "d nix/store/o", "d nix/store/o/a",
+			"h nix/store/o/a/f -> nix/store/x"}}, true},
+		{"a hard link to what is replaced after", [][]string{{"f nix/store/x EVIL", "d nix/store/o", "d nix/store/o/a",
+			"h nix/store/o/a/f -> nix/store/x", "f nix/store/x GOOD"}}, false},
+		{"a hard link through a link", [][]string{{"d x", "d y", "f x/f GOOD", "l x -> y", "f y/f EVIL", "d nix/store/o", "d nix/store/o/a",
+			"h nix/store/o/a/f -> x/f"}}, false},
+		{"a hard link to one, through a link", [][]string{{"f nix/store/g GOOD", "d nix/store/x", "d nix/store/y", "h nix/store/x/b -> nix/store/g",
+			"l nix/store/x -> y", "f nix/store/y/b EVIL", "d nix/store/o", "d nix/store/o/a", "h nix/store/o/a/f -> nix/store/x/b"}}, false},
 		{"one file more", [][]string{append(whole[:3:3], "l x -> nix/store/o/a", "f x/g EVIL")}, false},
 	} {
 		_, tree, err := readTree(t, BaseOptions{Hash: partHash}, tt.layers...)

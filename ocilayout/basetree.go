@@ -42,7 +42,7 @@ type BaseOptions struct {
 }
 
 // baseFact is the kind of the facts about layers of base images.
-const baseFact = "baselayer1"
+const baseFact = "baselayer2"
 
 // Tree reads the layers of a base image, each once, and finds out which files they come to.
 // All that is read must have the digests and diffIDs that manifest and config say.
@@ -149,6 +149,7 @@ func (t *BaseTree) apply(layer int, l *baseListing) error {
 	}
 	count := make(map[string]int)
 	t.counts = append(t.counts, count)
+	linked := make(map[string][]string) // by Source, where hard links have put that file
 	for _, e := range l.Entries {
 		put := rootfs.LowerEntry{Entry: e.entry(), Layer: layer, Source: e.Source}
 		switch e.Kind {
@@ -171,6 +172,25 @@ func (t *BaseTree) apply(layer int, l *baseListing) error {
 		if err != nil {
 			return err
 		}
+		if e.Linked != "" {
+			// An unpacker finds the target as it is then, through links, and not what once had its name.
+			at, err := t.Lower.Place(e.Linked)
+			if had, ok := t.Lower.Lookup(e.Linked); err != nil || at != e.Linked || !ok || had.Layer != layer || had.Source != e.Source {
+				put.Source = ""
+			}
+			linked[e.Source] = append(linked[e.Source], place)
+		} else if put.Source != "" {
+			// The name in the tar is another file's from now on.
+			for _, name := range linked[put.Source] {
+				if had, ok := t.Lower.Lookup(name); ok && had.Layer == layer && had.Source == put.Source {
+					had.Source = ""
+					if err := t.Lower.Put(had); err != nil {
+						return err
+					}
+				}
+			}
+			delete(linked, put.Source)
+		}
 		if place != e.Path {
 			delete(l.Objects, objectOf(place)) // it is changed through a link, and was hashed without that
 		}
@@ -181,7 +201,7 @@ func (t *BaseTree) apply(layer int, l *baseListing) error {
 	return nil
 }
 
-// read reads a file of the image.
+// read reads a file of the image, if it has a name in its layer's tar: see rootfs.LowerEntry.
 func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
 	if e.Size > limit {
 		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, limit)
@@ -191,9 +211,13 @@ func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (cont
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	found := false
 	for {
 		h, err := l.tar.Next()
 		if err == io.EOF {
+			if !found {
+				return nil, fmt.Errorf("%q is a hard link to a file that has been replaced", "/"+e.Path)
+			}
 			return content, l.finish()
 		}
 		if err != nil {
@@ -203,6 +227,7 @@ func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (cont
 			if content, err = io.ReadAll(io.LimitReader(l.tar, limit)); err != nil {
 				return nil, err
 			}
+			found = true
 		}
 	}
 }
