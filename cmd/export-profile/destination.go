@@ -72,7 +72,7 @@ type place struct {
 
 // file is the file or the directory that the image becomes, or "".
 func (p place) file() string {
-	if p.Archive == stdoutName {
+	if p.Archive == standardName {
 		return ""
 	}
 	return cmp.Or(p.Layout, p.Archive)
@@ -118,9 +118,9 @@ func strayDestination(word string) error {
 	layout, isLayout := strings.CutPrefix(word, inLayout)
 	dir, name, _ := strings.Cut(layout, ":")
 	switch {
-	case word == stdoutName:
+	case word == standardName:
 		return meant("docker-archive:-")
-	case layout == stdoutName:
+	case layout == standardName:
 		return meant("oci-archive:-")
 	case layout != "" && strings.TrimSpace(dir) == "":
 		return usagef("as in oci:hello:v1", "destination %q: the directory's name is blank", word)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // imageFlags are those of commands that look into finished images, too.
@@ -98,4 +101,10 @@ func (s *selection) openImage(ctx context.Context, stdin io.Reader, say *speaker
 		return nil, errors.Join(err, in.Close())
 	}
 	return store, nil
+}
+
+// narHash is what verify compares with an image's history.
+func narHash(t rootfs.Tree, root string) (string, int64, error) {
+	h, n, err := nar.Sum(t, root)
+	return hex.EncodeToString(h[:]), n, err
 }

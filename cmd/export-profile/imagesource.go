@@ -146,7 +146,7 @@ func (o *sourceOpener) Close() error {
 // archive looks at an archive. One that cannot be read at any place, or is compressed, is first put into a file.
 func (o *sourceOpener) archive(ctx context.Context, s imageSource) (*ocilayout.ArchiveFile, error) {
 	var r io.Reader = o.stdin
-	if s.place != stdoutName {
+	if s.place != standardName {
 		f, err := os.Open(s.place)
 		if err != nil {
 			return nil, err

@@ -132,7 +132,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 func strayDirectory(word string) error {
 	isImage := slices.ContainsFunc(kinds(), func(k kind) bool { return strings.HasPrefix(word, k.prefix) })
 	switch {
-	case word == stdoutName:
+	case word == standardName:
 		return usagef("did you mean tar:-?", "root filesystem %q: it would be a directory", word)
 	case word == "tar:":
 		return usagef("as in tar:root.tar, or tar:- for standard output", "root filesystem %q: no file", word)

@@ -77,7 +77,7 @@ func (o *sbomOptions) run(ctx context.Context, t terminal) (err error) {
 	if err := format.Write(&b, closure, of); err != nil {
 		return err
 	}
-	if o.output == "" || o.output == stdoutName {
+	if o.output == "" || o.output == standardName {
 		_, err := t.out.Write(b.Bytes())
 		return err
 	}
@@ -124,7 +124,7 @@ func (f *sbomFlags) documents(d destination) ([]*document, error) {
 			switch at := d.place(); {
 			case at.Layout != "":
 				file = strings.TrimRight(at.Layout, "/") + format.Extension()
-			case at.Archive == stdoutName:
+			case at.Archive == standardName:
 				return nil, usagef(sbomExample, "--sbom %q: the image goes to standard output; name a file", word)
 			case at.Archive != "":
 				file = at.Archive + format.Extension()

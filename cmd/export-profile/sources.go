@@ -110,11 +110,6 @@ func (o *sources) hint(err error) error {
 	return err
 }
 
-func exists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
-
 // keys are those that are trusted: the known ones, and those given as words or in files.
 func (o *sources) keys() (trust.Keys, error) {
 	keys, err := parseTrusted("--trusted-public-key", o.trusted)

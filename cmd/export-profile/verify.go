@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout/verify"
-	"github.com/export-profile/export-profile/profile/nar"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 const verifyHelp = `examples:
@@ -32,11 +29,6 @@ that the image's history says, and nothing else may be visible.
 All that is wrong is printed, a line each, and the exit status is 3.
 `
 
-// foundError says that a command has found what nobody wants; it leads to exit status 3.
-type foundError struct{ msg string }
-
-func (e *foundError) Error() string { return e.msg }
-
 type verifyOptions struct {
 	saying
 	registryFlags
@@ -57,12 +49,6 @@ func setupVerify(flags *pflag.FlagSet) runFunc {
 		}
 		return o.run(ctx, t, args[0])
 	}
-}
-
-// narHash is what verify compares with an image's history.
-func narHash(t rootfs.Tree, root string) (string, int64, error) {
-	h, n, err := nar.Sum(t, root)
-	return hex.EncodeToString(h[:]), n, err
 }
 
 // readClaims reads what an image says, wherever it is.
@@ -169,12 +155,4 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 		}
 	}
 	return nil
-}
-
-// count is a number of things.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
