@@ -95,7 +95,7 @@ func TestBadCommandLine(t *testing.T) {
 		{args: []string{"image"}, err: `one destination`, hint: `oci:`},
 		{args: []string{"image", "oci:a", "oci:b"}, err: `one destination`, hint: `oci:`},
 		{args: []string{"image", "docker-daemon:x"}, err: `docker-daemon: is not supported`, hint: `oci:`},
-		{args: []string{"image", "oci::v1"}, err: `no directory`, hint: `oci:`},
+		{args: []string{"image", "oci::v1"}, err: `name is blank`, hint: `oci:`},
 		{args: []string{"image", "oci:x:no tag"}, err: `"oci:x:no tag"`, hint: `oci:hello:v1`},
 		{args: []string{"image", "--tag", "Hello:v1", "oci:x"}, err: `--tag: .*Hello`, hint: `--tag`},
 		{args: []string{"image", "--env", "LANG", "oci:x"}, err: `--env "LANG": want NAME=VALUE`, hint: `--env LANG=`},
@@ -197,13 +197,13 @@ func TestBadDestination(t *testing.T) {
 		}
 	}
 	for _, m := range []mistake{
-		{name: "rootfs/file", prepare: file, args: []string{"rootfs", "x"}, err: `"x": file exists|"x": file already exists`, hint: `remove it`},
-		{name: "rootfs/directory", prepare: full, args: []string{"rootfs", "x"}, err: `"x": file already exists`, hint: `remove it`},
-		{name: "rootfs/link", prepare: link("."), args: []string{"rootfs", "x"}, err: `"x": file already exists`, hint: `remove it`},
-		{name: "rootfs/dangling link", prepare: link("nowhere"), args: []string{"rootfs", "x"}, err: `"x": file already exists`, hint: `remove it`},
+		{name: "rootfs/file", prepare: file, args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
+		{name: "rootfs/directory", prepare: full, args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
+		{name: "rootfs/link", prepare: link("."), args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
+		{name: "rootfs/dangling link", prepare: link("nowhere"), args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
 		{name: "rootfs/no parent", args: []string{"rootfs", "x/y"}, err: `x/y.*no such file or directory`},
 		{name: "rootfs/not writable", prepare: rootOwned, args: []string{"rootfs", "theirs/x"}, err: `theirs/x.*permission denied`, hint: `may write`},
-		{name: "script/directory", prepare: full, args: []string{"./x"}, err: `"\./x": file already exists`, hint: `remove it`},
+		{name: "script/directory", prepare: full, args: []string{"./x"}, err: `"\./x": .*file already exists`, hint: `remove it`},
 		{name: "image/file", prepare: file, args: []string{"image", "oci:x:v1"}, err: `"x".*no directory`},
 		{name: "image/directory", prepare: full, args: []string{"image", "oci:x:v1"}, err: `"x".*neither empty nor an image layout`},
 		{name: "image/dangling link", prepare: link("nowhere"), args: []string{"image", "oci:x:v1"}, err: `"x".*nowhere`},
