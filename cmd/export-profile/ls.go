@@ -26,7 +26,7 @@ const lsHelp = `examples:
 Lists what is in the image that image would make, or in a finished one, with sizes:
 as du -hacL --apparent-size does in the root filesystem. Links are followed, and each file is counted once,
 where it is first come to; the size of a directory is that of the files that were first come to there.
-Without a PATH, all is listed.
+Without a PATH, all is listed. With --json, a path that is not UTF-8 also has its bytes (pathBytes, in base 64).
 `
 
 type lsOptions struct {
