@@ -74,10 +74,15 @@ func TestCacheOfOthers(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	want := p.export(t, dir, "image", "--cache", "cache", "--profile", lab.profile, "oci:layout:v1")
-	t.Run("as root", func(t *testing.T) {
+	t.Run("as root", func(t *testing.T) { // whose images another user would decide
 		root := lab.root.scratch(t)
-		if got := lab.root.export(t, root, "image", "--cache", filepath.Join(dir, "cache"), "--profile", lab.profile, "oci:layout:v1"); got != want {
-			t.Errorf("with another's cache: %s; want %s", got, want)
+		flags := []string{"image", "--cache", filepath.Join(dir, "cache"), "--profile", lab.profile, "oci:layout:v1"}
+		out, err := lab.root.command(root, lab.program, flags...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "it belongs to user") {
+			t.Errorf("with another's cache: %v, %s; want an error", err, out)
+		}
+		if got := lab.root.export(t, root, "image", "--cache", "own", "--profile", lab.profile, "oci:layout:v1"); got != want {
+			t.Errorf("without it: %s; want %s", got, want)
 		}
 	})
 	t.Run("read-only", func(t *testing.T) {
