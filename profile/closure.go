@@ -51,7 +51,11 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 		})
 	}
 	workers.Wait()
-	if err := f.failed(); err != nil {
+	err := f.failed()
+	if err == nil {
+		err = context.Cause(ctx) // which may not have been told yet
+	}
+	if err != nil {
 		return nil, fmt.Errorf("find closure: %w", err)
 	}
 	slices.SortFunc(f.infos, func(a, b *Info) int { return cmp.Compare(a.Path, b.Path) })
