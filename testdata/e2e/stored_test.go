@@ -146,7 +146,7 @@ func TestRegistryIndex(t *testing.T) {
 			t.Errorf("%v\nwant %s and %s", r, amd64, arm64)
 		}
 	}
-	both := amd64 + "\n" + arm64
+	both := want + "\n" + amd64 + "\n" + arm64 // the index, and its parts
 	if got := p.export(t, dir, "verify", repository+":v1"); got != both {
 		t.Errorf("verify prints %s; want %s", got, both)
 	}
