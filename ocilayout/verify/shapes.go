@@ -51,8 +51,8 @@ var (
 			"User":         {kind: text},
 			"ExposedPorts": {kind: object, null: true, values: &shape{kind: object}, key: checkPort},
 			"Env":          {kind: array, null: true, items: &shape{kind: text, check: checkEnv}},
-			"Entrypoint":   {kind: array, null: true, items: &shape{kind: text, check: checkWord}},
-			"Cmd":          {kind: array, null: true, items: &shape{kind: text, check: checkWord}},
+			"Entrypoint":   {kind: array, null: true, items: &shape{kind: text}},
+			"Cmd":          {kind: array, null: true, items: &shape{kind: text}},
 			"Volumes":      {kind: object, null: true, values: &shape{kind: object}},
 			"WorkingDir":   {kind: text},
 			"Labels":       {kind: object, null: true, values: &shape{kind: text}},
@@ -167,14 +167,6 @@ func checkEnv(s string) error {
 	name, _, ok := strings.Cut(s, "=")
 	if !ok || name == "" {
 		return fmt.Errorf("%s: want NAME=VALUE", quote(s))
-	}
-	return nil
-}
-
-// checkWord refuses what no process can be given.
-func checkWord(s string) error {
-	if strings.IndexByte(s, 0) >= 0 {
-		return fmt.Errorf("%s: contains NUL", quote(s))
 	}
 	return nil
 }
