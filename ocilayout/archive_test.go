@@ -337,7 +337,7 @@ func TestArchiveHeld(t *testing.T) {
 	if got := names(t, filepath.Join(l.engine.dir, blobs)); len(got) != 2 {
 		t.Errorf("the layout has the blobs %q, want the manifest and the config alone", got)
 	}
-	cached, err := filepath.Glob(filepath.Join(dir, cacheName, blobsName, "*"))
+	cached, err := filepath.Glob(filepath.Join(dir, CacheName, blobsName, "*"))
 	if err != nil || len(cached) == 0 {
 		t.Fatalf("the cache has the blobs %q, %v", cached, err)
 	}
@@ -353,7 +353,7 @@ func TestArchiveHeld(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	if litter, err := filepath.Glob(filepath.Join(dir, cacheName, ".*")); err != nil || len(litter) > 0 {
+	if litter, err := filepath.Glob(filepath.Join(dir, CacheName, ".*")); err != nil || len(litter) > 0 {
 		t.Errorf("the cache has %q, %v", litter, err)
 	}
 }

@@ -505,7 +505,7 @@ func TestAddImageOverBase(t *testing.T) {
 		t.Errorf("in two places the digests are %v", digests)
 	}
 
-	for range mostLayers {
+	for range MaxLayers {
 		base.Layers = append(base.Layers, base.Layers[0])
 	}
 	if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "new"), image, Options{}, Name{Tag: "x"}); err == nil {

@@ -270,17 +270,12 @@ func (t *BaseTree) has(p rootfs.Part) (same, there bool, err error) {
 	if p.Root == "" {
 		return false, false, nil
 	}
-	first, ok := t.Lower.Lookup(p.Root)
-	if !ok {
+	held, there := t.held(objectOf(p.Root))
+	if !there {
 		return false, false, nil
 	}
-	name, n, one := objectOf(p.Root), 0, true
-	for e := range t.Lower.Within(p.Root) {
-		n++
-		one = one && e.Layer == first.Layer
-	}
-	if hash := t.listings[first.Layer].Objects[name]; one && hash != "" && n == t.counts[first.Layer][name] && p.Key != "" {
-		return "sha256:"+hash == p.Key, true, nil
+	if held.Hash != "" && p.Key != "" {
+		return "sha256:"+held.Hash == p.Key, true, nil
 	}
 	same, err = t.equal(p)
 	return same, true, err

@@ -42,8 +42,6 @@ type Cache struct {
 }
 
 const (
-	cacheName = "layers-1"
-
 	partsName  = "parts"
 	packedName = "packed"
 	blobsName  = "blobs"
@@ -52,6 +50,9 @@ const (
 	// Each is locked by its run, so that the next one can clean up after one that was killed.
 	newName = "new"
 )
+
+// CacheName is the directory of layers in a cache.
+const CacheName = "layers-1"
 
 // CacheTag is the name of the file that https://bford.info/cachedir/ asks for.
 const CacheTag = "CACHEDIR.TAG"
@@ -71,7 +72,7 @@ func OpenCache(dir string) (*Cache, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("open cache %q: %w", dir, err)
 	}
-	c := &Cache{dir: filepath.Join(path, cacheName), compress: linkedVersion()}
+	c := &Cache{dir: filepath.Join(path, CacheName), compress: linkedVersion()}
 	tag := filepath.Join(path, CacheTag)
 	if _, err := os.Lstat(tag); errors.Is(err, fs.ErrNotExist) {
 		_ = os.WriteFile(tag, []byte(cacheTag), 0o644)
@@ -92,7 +93,7 @@ func FindCache(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache %q: %w", dir, err)
 	}
-	return &Cache{dir: filepath.Join(path, cacheName), compress: linkedVersion()}, nil
+	return &Cache{dir: filepath.Join(path, CacheName), compress: linkedVersion()}, nil
 }
 
 // linkedVersion is the version of the compressors' module that this program was linked with,

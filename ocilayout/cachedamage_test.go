@@ -241,7 +241,7 @@ func TestCacheKill(t *testing.T) {
 	}
 	for i := range kills {
 		if i%2 == 0 {
-			removeAll(t, filepath.Join(cache, cacheName, []string{partsName, packedName, blobsName}[i/2%3]))
+			removeAll(t, filepath.Join(cache, CacheName, []string{partsName, packedName, blobsName}[i/2%3]))
 		}
 		dir := filepath.Join(t.TempDir(), "layout")
 		c := command(t, dir, 1, "v1", env...)
@@ -257,7 +257,7 @@ func TestCacheKill(t *testing.T) {
 			t.Errorf("after a kill: %s, %v; want %s", out, err, sampleDigest)
 		}
 		verify(t, dir)
-		for _, name := range names(t, filepath.Join(cache, cacheName)) {
+		for _, name := range names(t, filepath.Join(cache, CacheName)) {
 			if strings.HasPrefix(name, ".") {
 				t.Errorf("after a kill the cache has %q", name)
 			}

@@ -32,8 +32,8 @@ type Image struct {
 // Progress (see Options) is told the bytes of files that have been read,
 // and the sizes of layers that need not be built.
 func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, error) {
-	if n := len(image.Layers) + image.Base.layers(); n > mostLayers {
-		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, mostLayers)
+	if n := len(image.Layers) + image.Base.layers(); n > MaxLayers {
+		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, MaxLayers)
 	}
 	created := image.Created.UTC()
 	if image.Created.IsZero() {

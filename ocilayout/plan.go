@@ -47,7 +47,6 @@ var ErrTooManyLayers = errors.New("too many layers")
 // Limits of a plan.
 const (
 	defaultLayers = 60
-	mostLayers    = MaxLayers
 
 	smallest = 1 << 20 // a layer of small parts has about this many bytes at least,
 	enough   = 4 << 20 // and about this many at most
@@ -130,10 +129,10 @@ func Plan(parts []rootfs.Part, o PlanOptions) ([]Layer, error) {
 // check is about the options alone, whatever they are used on.
 func (o PlanOptions) check() error {
 	switch {
-	case o.MaxLayers < 0 || o.MaxLayers > mostLayers:
-		return fmt.Errorf("at most %d layers: want 1 to %d", o.MaxLayers, mostLayers)
-	case o.BaseLayers < 0 || o.BaseLayers >= cmp.Or(o.MaxLayers, mostLayers):
-		return fmt.Errorf("%w: at most %d, and the base image has %d already", ErrTooManyLayers, cmp.Or(o.MaxLayers, mostLayers), o.BaseLayers)
+	case o.MaxLayers < 0 || o.MaxLayers > MaxLayers:
+		return fmt.Errorf("at most %d layers: want 1 to %d", o.MaxLayers, MaxLayers)
+	case o.BaseLayers < 0 || o.BaseLayers >= cmp.Or(o.MaxLayers, MaxLayers):
+		return fmt.Errorf("%w: at most %d, and the base image has %d already", ErrTooManyLayers, cmp.Or(o.MaxLayers, MaxLayers), o.BaseLayers)
 	case o.Mode > ModePerPath:
 		return fmt.Errorf("unknown mode %v", o.Mode)
 	case o.Policy != nil && o.Mode != ModeAuto:
@@ -148,10 +147,10 @@ func (o PlanOptions) limit() int {
 	case ModeSingle:
 		return 1
 	case ModePerPath:
-		return cmp.Or(o.MaxLayers, mostLayers) - o.BaseLayers
+		return cmp.Or(o.MaxLayers, MaxLayers) - o.BaseLayers
 	}
 	if o.MaxLayers == 0 {
-		return min(defaultLayers, mostLayers-o.BaseLayers)
+		return min(defaultLayers, MaxLayers-o.BaseLayers)
 	}
 	return o.MaxLayers - o.BaseLayers
 }
@@ -172,7 +171,7 @@ func sortParts(parts []rootfs.Part) ([]rootfs.Part, error) {
 func (p *planner) checkLimit() error {
 	if n := len(p.parts); p.options.Mode == ModePerPath && n > p.most {
 		return fmt.Errorf("%w: %d paths are one layer each, and there can be at most %d: "+
-			"raise that, to at most %d, or let layers have several paths", ErrTooManyLayers, n, p.most, mostLayers)
+			"raise that, to at most %d, or let layers have several paths", ErrTooManyLayers, n, p.most, MaxLayers)
 	}
 	if p.options.Policy == nil {
 		return nil
@@ -188,7 +187,7 @@ func (p *planner) checkLimit() error {
 	}
 	if n := len(fixed) + rest; n > p.most {
 		return fmt.Errorf("%w: the policy has %d layers, the rest needs %d, and there can be at most %d: "+
-			"raise that, to at most %d, or join lines of the policy", ErrTooManyLayers, len(fixed), rest, p.most, mostLayers)
+			"raise that, to at most %d, or join lines of the policy", ErrTooManyLayers, len(fixed), rest, p.most, MaxLayers)
 	}
 	return nil
 }

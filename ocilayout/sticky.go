@@ -100,12 +100,12 @@ func planSticky(parts []rootfs.Part, previous *Previous, o StickyOptions) ([]Lay
 	return s.result(p.divide(s.missing(), s.room()))
 }
 
-// mostLayers is how many layers an image may come to have.
+// MaxLayers is how many layers an image may come to have.
 func (o StickyOptions) mostLayers() int {
 	if o.Mode == ModeSingle {
 		return 1
 	}
-	return cmp.Or(o.MaxLayers, mostLayers) - o.BaseLayers
+	return cmp.Or(o.MaxLayers, MaxLayers) - o.BaseLayers
 }
 
 // unchanged says whether the previous image is the one that is wanted.

@@ -48,7 +48,7 @@ func TestStickyProperties(t *testing.T) {
 		var previous *Previous
 		for step := range 50 {
 			parts := m.parts()
-			if o.Mode == ModePerPath && len(parts) > mostLayers {
+			if o.Mode == ModePerPath && len(parts) > MaxLayers {
 				break
 			}
 			layers, report, err := PlanSticky(parts, previous, o)

@@ -63,23 +63,30 @@ func sortHeld(visible map[string]Held) []Held {
 func (t *BaseTree) Held() []Held {
 	visible := make(map[string]Held)
 	for _, name := range t.StoreNames() {
-		root := StoreDir + "/" + name
-		first, ok := t.Lower.Lookup(root)
-		if !ok {
-			continue
+		if h, ok := t.held(name); ok {
+			visible[name] = h
 		}
-		h := Held{Object: Object{Name: name}, Layer: first.Layer}
-		n, one := 0, true
-		for e := range t.Lower.Within(root) {
-			n++
-			one = one && e.Layer == first.Layer
-		}
-		if one && n == t.counts[first.Layer][name] {
-			h.Hash = t.listings[first.Layer].Objects[name]
-		}
-		visible[name] = h
 	}
 	return sortHeld(visible)
+}
+
+// held is what is visible under one name; the hash is empty unless one layer has all of it, and it was hashed there.
+func (t *BaseTree) held(name string) (h Held, there bool) {
+	root := StoreDir + "/" + name
+	first, there := t.Lower.Lookup(root)
+	if !there {
+		return h, false
+	}
+	h = Held{Object: Object{Name: name}, Layer: first.Layer}
+	n, one := 0, true
+	for e := range t.Lower.Within(root) {
+		n++
+		one = one && e.Layer == first.Layer
+	}
+	if one && n == t.counts[first.Layer][name] {
+		h.Hash = t.listings[first.Layer].Objects[name]
+	}
+	return h, true
 }
 
 // Blobs are those of the image, each once: manifest, config and layers.
