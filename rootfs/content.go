@@ -13,6 +13,21 @@ import (
 // copyStep is how much is copied before a cancelled context is noticed.
 const copyStep = 8 << 20
 
+// Copy copies all that is left of one file to another, or to a pipe. The kernel does it where it can;
+// between steps a cancelled context is noticed.
+func Copy(ctx context.Context, to io.Writer, from io.Reader) error {
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(to, from, copyStep); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
 // file writes a regular file's content. The caller sets mode and time.
 func (w *dirWriter) file(ctx context.Context, e Entry) (err error) {
 	to, err := os.OpenFile(w.place(e.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

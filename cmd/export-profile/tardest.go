@@ -10,6 +10,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile/spool"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // tarDestination is the file of tar:FILE, a root filesystem as one tar.
@@ -50,20 +51,14 @@ func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, fil
 	return err
 }
 
-// copyStep is how much is copied before a cancelled context is noticed.
-const copyStep = 8 << 20
-
 // copyOut copies all of a file to standard output.
 func copyOut(ctx context.Context, w io.Writer, f *os.File) error {
 	_, err := f.Seek(0, io.SeekStart)
-	for err == nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		_, err = io.CopyN(w, f, copyStep)
+	if err == nil {
+		err = rootfs.Copy(ctx, w, f)
 	}
-	if err == io.EOF {
-		return nil
+	if err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
 	}
-	return fmt.Errorf("write to standard output: %w", err)
+	return nil
 }

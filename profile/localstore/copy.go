@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -13,9 +12,6 @@ import (
 
 // copyName is in the names of the directories of copies.
 const copyName = "database"
-
-// copyStep is how much is copied before a cancelled context is noticed.
-const copyStep = 8 << 20
 
 // copy copies db.sqlite and its log to a private directory.
 // The caller removes it; what a killed run leaves behind the next one removes.
@@ -52,16 +48,5 @@ func copyFile(ctx context.Context, to, from string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		_, err := io.CopyN(w, r, copyStep)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return rootfs.Copy(ctx, w, r)
 }
