@@ -170,5 +170,4 @@ func parseAge(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%q: want a time, as in 12h or 7d", s)
 	}
 	return d, nil
-
 }

@@ -91,10 +91,9 @@ func (c *cacheFlags) refusal() error {
 	if dir == "" {
 		return nil
 	}
-	err := checkCacheDir(dir, true)
 	var foreign *foreignError
-	if errors.As(err, &foreign) {
-		return withHint(fmt.Errorf("open cache %w", err), "%s", foreign.hint())
+	if err := checkCacheDir(dir, true); errors.As(err, &foreign) {
+		return foreign.refuse()
 	}
 	return nil // what else is wrong with it makes a run slower, and no image another one
 }
@@ -137,13 +136,14 @@ func (e *foreignError) Error() string {
 		e.dir, e.uid, os.Geteuid())
 }
 
-func (e *foreignError) hint() string {
-	return fmt.Sprintf("name another directory with --cache, or use none with --no-cache; if you trust what is in it, chown -R %d it "+
+// refuse says that such a cache is not used, and what to do.
+func (e *foreignError) refuse() error {
+	return withHint(fmt.Errorf("open cache %w", e), "name another directory with --cache, or use none with --no-cache; if you trust what is in it, chown -R %d it "+
 		"(in a container, an owner such as 65534 is one that the container does not know)", os.Geteuid())
 }
 
 // cacheParts are the directories in a cache whose contents are believed.
-var cacheParts = []string{"layers-1", factsName, narInfoName}
+var cacheParts = []string{ocilayout.CacheName, factsName, narInfoName}
 
 // checkCacheDir says whether what is in a directory is only what this user, or root, has put there.
 func checkCacheDir(dir string, named bool) error {
@@ -188,7 +188,7 @@ func isCache(dir string, named bool) error {
 	if err := checkCacheDir(dir, named); err != nil {
 		var foreign *foreignError
 		if errors.As(err, &foreign) {
-			return withHint(fmt.Errorf("open cache %w", err), "%s", foreign.hint())
+			return foreign.refuse()
 		}
 		return fmt.Errorf("open cache %q: %w", dir, err)
 	}
@@ -199,7 +199,7 @@ func isCache(dir string, named bool) error {
 	if err != nil {
 		return fmt.Errorf("open cache: %w", err)
 	}
-	known := append([]string{"trimmed", ocilayout.CacheTag}, cacheParts...)
+	known := append([]string{trimmedName, ocilayout.CacheTag}, cacheParts...)
 	for _, e := range entries {
 		if e.Name() == cacheParts[0] {
 			return nil

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/rootfs"
-	"github.com/spf13/pflag"
 )
 
 // cacheFlags say where what the next run need not do again is kept:
@@ -81,6 +82,7 @@ func (c *cacheFlags) sharedCache() string {
 const (
 	factsName   = "facts"
 	narInfoName = "narinfo"
+	trimmedName = "trimmed" // whose time says when it was done last
 )
 
 // cacheDir is where things are remembered, or "".
@@ -136,7 +138,7 @@ func (c *cacheFlags) trim(say *speaker) {
 	if c.noCache || c.cacheDir() == "" {
 		return
 	}
-	mark := filepath.Join(c.cacheDir(), "trimmed")
+	mark := filepath.Join(c.cacheDir(), trimmedName)
 	if fi, err := os.Lstat(mark); err == nil && time.Since(fi.ModTime()) < trimEvery {
 		return
 	}

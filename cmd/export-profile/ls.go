@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -212,4 +213,22 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 		}
 	}
 	return files, all.Close, nil
+}
+
+// bytesOf are the bytes of a name that JSON cannot hold, or nil: in it they are base 64.
+func bytesOf(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return []byte(name)
+}
+
+// notText are those names that JSON cannot hold.
+func notText(names []string) (b [][]byte) {
+	for _, name := range names {
+		if odd := bytesOf(name); odd != nil {
+			b = append(b, odd)
+		}
+	}
+	return b
 }

@@ -65,7 +65,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	r := newReport(all, plan, packagesSince(plan, all.closure))
+	r := newReport(all, plan)
 	if o.check {
 		if r.Findings, err = o.findings(ctx, all, say); err != nil {
 			return err
@@ -117,7 +117,7 @@ func (o *reportOptions) findings(ctx context.Context, all *assembled, say *speak
 
 // newReport is what the page says, in the order in which closure and plan say it.
 // Nothing in it is of this machine, or of the place that the store paths come from.
-func newReport(all *assembled, plan planned, since []profile.Difference) *report.Report {
+func newReport(all *assembled, plan planned) *report.Report {
 	graph := profile.NewGraph(all.closure)
 	infos := graph.Order()
 	at := make(map[profile.Path]int, len(infos))
@@ -148,7 +148,7 @@ func newReport(all *assembled, plan planned, since []profile.Difference) *report
 		r.Objects = append(r.Objects, o)
 	}
 	r.Layers = reportLayers(all, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
-	r.Previous = reportPrevious(plan, since)
+	r.Previous = reportPrevious(plan, all.closure)
 	return r
 }
 
@@ -214,13 +214,10 @@ func goneOf(h ocilayout.History, shown map[string]bool) (gone []string) {
 	return gone
 }
 
-// visibleBefore are the store objects that the previous image shows, if there is one.
-func visibleBefore(plan planned) (infos []*profile.Info) {
-	if plan.previous == nil {
-		return nil
-	}
+// visibleBefore are the store objects that the previous image shows.
+func visibleBefore(previous *ocilayout.Previous) (infos []*profile.Info) {
 	hidden := make(map[string]bool) // by layers above
-	for _, l := range slices.Backward(plan.previous.Layers) {
+	for _, l := range slices.Backward(previous.Layers) {
 		for _, o := range l.History.Objects { // what is no store object is made anew for every image
 			if p, err := profile.ParseBase(o.Name); err == nil && !hidden[o.Name] {
 				infos = append(infos, &profile.Info{Path: p, NarSize: o.Size})
@@ -233,24 +230,18 @@ func visibleBefore(plan planned) (infos []*profile.Info) {
 	return infos
 }
 
-// packagesSince is what has become of the previous image's packages, as diff says it.
-func packagesSince(plan planned, closure *profile.Closure) []profile.Difference {
-	if plan.previous == nil {
-		return nil
-	}
-	return profile.Diff(visibleBefore(plan), closure.Infos)
-}
-
-// reportPrevious is what the previous image showed, and what of it is not kept.
-func reportPrevious(plan planned, since []profile.Difference) *report.Previous {
+// reportPrevious is what the previous image showed, what has become of its packages, as diff says it,
+// and which layers are not kept.
+func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
 	if plan.previous == nil {
 		return nil
 	}
 	p := &report.Previous{Digest: plan.previous.Digest.String()}
-	for _, info := range visibleBefore(plan) {
+	before := visibleBefore(plan.previous)
+	for _, info := range before {
 		p.Objects = append(p.Objects, reportObject(info.Path.Base(), info.NarSize))
 	}
-	for _, d := range since {
+	for _, d := range profile.Diff(before, closure.Infos) {
 		p.Changes = append(p.Changes, report.Change{Package: d.Name, Removed: d.Removed, Added: d.Added, Before: d.Before, After: d.After})
 	}
 	is := make(map[string]bool) // what the image shows
