@@ -33,7 +33,7 @@ var layers = map[string][]string{
 	"profile/sbom/sbomtest": {},
 	"profile/scan":          {"profile", "profile/nar", "rootfs"},
 	"profile/tarstore":      {"profile", "profile/input", "profile/scan", "rootfs"},
-	"profile/storetest":     {"profile", "profile/nar", "profile/references", "rootfs"},
+	"profile/storetest":     {"profile", "profile/input", "profile/nar", "profile/references", "rootfs"},
 	"profile/source": {
 		"profile", "profile/binarycache", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs",

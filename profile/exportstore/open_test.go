@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/export-profile/export-profile/profile/input"
+	"github.com/export-profile/export-profile/profile/storetest"
 )
 
 // Options are those of the input.
@@ -12,13 +13,5 @@ type Options = input.Options
 
 // Open is [Read] of a file, as package source does it. After an error f is still the caller's.
 func Open(ctx context.Context, f *os.File, o Options) (*Store, error) {
-	in, err := input.Open(ctx, f, o)
-	if err != nil {
-		return nil, err
-	}
-	s, err := Read(in)
-	if err != nil {
-		in.Abandon()
-	}
-	return s, err
+	return storetest.Open(ctx, f, o, Read)
 }
