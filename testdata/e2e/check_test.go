@@ -2,15 +2,10 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -387,13 +382,7 @@ func TestCheckCertificates(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	ca, expired, cert := makeCAs(t)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "hello over TLS\n")
-	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it is part of the test that a client goes away
-	server.StartTLS()
-	defer server.Close()
+	server := startTLS(t, cert)
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	for name, test := range map[string]struct {
 		bundle []byte

@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
-	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,18 +15,11 @@ import (
 // The flags make the program trust it, and skopeo's directory has its certificate.
 func secureRegistry(t *testing.T, p person, dir string) (address string, q person, flags []string, certs string) {
 	t.Helper()
-	ca, cert := makeCA(t)
-	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
-	if err != nil {
+	address = startSecureRegistry(t, dir)
+	if err := os.Link(filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.crt")); err != nil { // as skopeo wants it
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "ca.crt"), string(ca))
-	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})))
-	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
-	writeFile(t, filepath.Join(dir, "passwords"), registryPasswords)
-	address = startRegistry(t, fmt.Sprintf("  tls: {certificate: %[1]s/cert.pem, key: %[1]s/key.pem}\nauth: {htpasswd: {realm: test, path: %[1]s/passwords}}\n", dir))
-	writeFile(t, filepath.Join(dir, "auth.json"),
-		fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, address, base64.StdEncoding.EncodeToString([]byte(registryLogin))))
+	writeFile(t, filepath.Join(dir, "auth.json"), loginFile(address, registryLogin))
 	return address, p.with("REGISTRY_AUTH_FILE=" + dir + "/auth.json"), []string{"--registry-ca", dir + "/ca.crt"}, dir
 }
 

@@ -27,13 +27,7 @@ func TestTLS(t *testing.T) {
 	dir := p.scratch(t)
 	ca, cert := makeCA(t)
 	writeFile(t, filepath.Join(dir, "ca.pem"), string(ca))
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "hello over TLS\n")
-	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it is part of the test that a client goes away
-	server.StartTLS()
-	defer server.Close()
+	server := startTLS(t, cert)
 	u, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -117,4 +111,17 @@ func makeCAs(t *testing.T) (caPEM, expiredPEM []byte, server tls.Certificate) {
 	oldDER := sign(&old, &old, caKey, caKey)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: oldDER}),
 		tls.Certificate{Certificate: [][]byte{der}, PrivateKey: serverKey}
+}
+
+// startTLS is a web server with a certificate.
+func startTLS(t *testing.T, cert tls.Certificate) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "hello over TLS\n")
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it is part of the test that a client goes away
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
 }
