@@ -101,6 +101,14 @@ func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measured) {
 // allowed is how much memory more than the idle program's a hostile input may cost, besides its window.
 const allowed = 64 << 20
 
+// aWorker is what each of the workers that compress may cost besides, one a processor.
+const aWorker = 32 << 20
+
+// processors is how many of them the programs that a test measures use, since all take some memory.
+func processors(t *testing.T, n int) {
+	t.Setenv("GOMAXPROCS", fmt.Sprint(n))
+}
+
 const window128 = 128 << 20
 
 type hostile struct {
@@ -113,6 +121,7 @@ type hostile struct {
 
 // TestHostile: inputs that are made to take much memory end with an error and take little.
 func TestHostile(t *testing.T) {
+	processors(t, 2)
 	idle := measure(t, "version").Peak
 	for _, h := range hostiles() {
 		t.Run(h.name, func(t *testing.T) {

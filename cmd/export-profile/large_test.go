@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -58,6 +59,7 @@ func TestLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	processors(t, 2)
 	idle := measure(t, "version").Peak
 	var digests []string
 	for _, source := range [][]string{from(root, "--references", s.WriteRegistration(t, true)), from(cache)} {
@@ -68,8 +70,7 @@ func TestLarge(t *testing.T) {
 		}
 		digests = append(digests, m.Out)
 		t.Logf("%q: %v, %d MiB more than idle", source, m.Took, (m.Peak-idle)>>20)
-		// 32 MiB for each of two or more workers that compress, and what is in all bounds besides.
-		if got := m.Peak - idle; got > allowed+128<<20 {
+		if got := m.Peak - idle; got > allowed+2*aWorker {
 			t.Errorf("%q: %d MiB more than the idle program", source, got>>20)
 		}
 	}
@@ -98,6 +99,7 @@ func TestLargePipe(t *testing.T) {
 	written := make(chan error, 1)
 	go func() { written <- errors.Join(s.Export(w), w.Close()) }()
 
+	processors(t, 2)
 	flags := []string{"image", "--platform=linux/amd64", "--quiet", "--compression=zstd", "--cache=" + t.TempDir()}
 	idle := measure(t, "version").Peak
 	m := measureFrom(t, r, append(flags, "--from=-", "oci:"+filepath.Join(t.TempDir(), "x"))...)
@@ -106,7 +108,7 @@ func TestLargePipe(t *testing.T) {
 		t.Fatalf("exit status %d after %v: %s; the stream: %v", m.Status, m.Took, m.Err, err)
 	}
 	t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
-	if got := m.Peak - idle; got > allowed+128<<20 && !underRace { // as in TestLarge
+	if got := m.Peak - idle; got > allowed+2*aWorker && !underRace {
 		t.Errorf("%d MiB more than the idle program", got>>20)
 	}
 	want := succeed(t, "", append(flags, append(from(root, "--references", s.WriteRegistration(t, true), "--profile", string(s.Root)),
@@ -116,19 +118,32 @@ func TestLargePipe(t *testing.T) {
 	}
 }
 
-// TestLargeFarm: the most links that there may be take no more memory than anything else.
+// TestLargeFarm: the most links that there may be take no more memory than anything else, besides what the workers have.
 func TestLargeFarm(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("it takes some seconds")
 	}
-	idle := measure(t, "version").Peak
-	m := measure(t, append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--platform=linux/amd64", "--quiet", "--cache=" + t.TempDir()},
-		farm(16, "etc")(t)...)...)
-	if m.NotFinished || m.Status != 0 {
-		t.Fatalf("exit status %d after %v: %s", m.Status, m.Took, m.Err)
-	}
-	t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
-	if got := m.Peak - idle; got > allowed {
-		t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, allowed>>20)
+	for _, of := range []struct {
+		compression string
+		processors  int
+		most        int64
+	}{
+		{"none", 2, allowed},
+		{"gzip:2", 2, allowed + 2*aWorker},
+		{"gzip:2", 8, allowed + 8*aWorker},
+	} {
+		t.Run(fmt.Sprintf("%s %d", of.compression, of.processors), func(t *testing.T) {
+			processors(t, of.processors)
+			idle := measure(t, "version").Peak
+			m := measure(t, append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--platform=linux/amd64", "--quiet",
+				"--cache=" + t.TempDir(), "--compression=" + of.compression}, farm(16, "etc")(t)...)...)
+			if m.NotFinished || m.Status != 0 {
+				t.Fatalf("exit status %d after %v: %s", m.Status, m.Took, m.Err)
+			}
+			t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
+			if got := m.Peak - idle; got > of.most {
+				t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, of.most>>20)
+			}
+		})
 	}
 }
