@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -31,42 +29,7 @@ type measured struct {
 	NotFinished bool
 }
 
-const measureInto = "EXPORT_PROFILE_MEASURE_INTO"
-
-// TestMeasure is what measure runs in a process of its own: what Linux calls the peak of a process
-// begins with the peak of the one that started it, and a test's is high.
-func TestMeasure(t *testing.T) {
-	into := os.Getenv(measureInto)
-	if into == "" {
-		t.Skip("it is called by other tests")
-	}
-	var args []string
-	if err := json.Unmarshal([]byte(os.Getenv(measureInto+"_ARGS")), &args); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "export-profile", args...)
-	var out, said bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, &out, &said
-	begin := time.Now()
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	m := measured{cmd.ProcessState.ExitCode(), out.String(), said.String(),
-		cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, time.Since(begin), ctx.Err() != nil}
-	b, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(into, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// measure runs the program and measures it.
+// measure runs the program itself, not the test as the program, which has more memory from the beginning.
 func measure(t *testing.T, args ...string) (m measured) {
 	t.Helper()
 	return measureFrom(t, nil, args...)
@@ -75,27 +38,57 @@ func measure(t *testing.T, args ...string) (m measured) {
 // measureFrom is measure with something on standard input.
 func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measured) {
 	t.Helper()
-	words, err := json.Marshal(args)
+	program, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	into := filepath.Join(t.TempDir(), "measured")
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestMeasure$")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}
-	cmd.Env = append(os.Environ(), measureInto+"="+into, measureInto+"_ARGS="+string(words))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("measure: %v\n%s", err, out)
-	}
-	b, err := os.ReadFile(into)
-	if err == nil {
-		err = json.Unmarshal(b, &m)
-	}
-	if err != nil {
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return m
+	ended, peak := make(chan struct{}), make(chan int64)
+	go func() { peak <- watch(cmd.Process.Pid, ended) }()
+	err = cmd.Wait()
+	close(ended)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return measured{cmd.ProcessState.ExitCode(), out.String(), said.String(), <-peak, time.Since(begin), ctx.Err() != nil}
+}
+
+// watch looks at a process every other millisecond until it has ended, and returns how much memory it had at most,
+// without what is mapped of its file.
+//
+// Not rusage: what that calls the peak of a process begins with the peak of the one that started it, and a test's is high.
+func watch(pid int, ended <-chan struct{}) (peak int64) {
+	for {
+		select {
+		case <-ended:
+			return peak
+		case <-time.After(2 * time.Millisecond):
+		}
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue
+		}
+		most, ofFile := int64(-1), int64(-1)
+		for line := range strings.Lines(string(b)) {
+			fmt.Sscanf(line, "VmHWM: %d kB", &most)
+			fmt.Sscanf(line, "RssFile: %d kB", &ofFile)
+		}
+		if most >= 0 && ofFile >= 0 { // else it has ended
+			peak = max(peak, (most-ofFile)<<10)
+		}
+	}
 }
 
 // allowed is how much memory more than the idle program's a hostile input may cost, besides its window.

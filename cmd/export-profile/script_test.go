@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -30,8 +31,31 @@ import (
 var update = flag.Bool("update", false, "write what commands print into the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"export-profile": main})
+	testscript.Main(tests{m}, map[string]func(){"export-profile": main})
 }
+
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	defer func() { os.RemoveAll(programDir) }()
+	return m.M.Run()
+}
+
+// programDir is where the program is, once a test has needed it.
+var programDir string
+
+// built makes the program as it is shipped: most tests run themselves as the program instead.
+var built = sync.OnceValues(func() (string, error) {
+	var err error
+	if programDir, err = os.MkdirTemp("", "export-profile-test-"); err != nil {
+		return "", err
+	}
+	program := filepath.Join(programDir, "export-profile")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return program, nil
+})
 
 // TestScript runs testdata/script/*.txtar: the program as its users run it, one subject a file.
 // Besides testscript's own commands there are
