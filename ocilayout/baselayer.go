@@ -93,9 +93,8 @@ func openBaseLayer(ctx context.Context, open OpenBlob, k *Kept) (_ *baseLayer, e
 
 // finish reads the rest.
 func (l *baseLayer) finish() error {
-	buf := make([]byte, tarBuffer)
 	for _, r := range []io.Reader{l.plain, l.blob} {
-		if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{r}, buf); err != nil {
+		if err := rootfs.Drain(r); err != nil {
 			return err
 		}
 	}
@@ -260,7 +259,7 @@ func (r *baseReader) finish(i int) {
 	if r.content == nil || r.err != nil {
 		return
 	}
-	_, _ = io.Copy(io.Discard, struct{ io.Reader }{r}) // the error is r's
+	_ = rootfs.Drain(r) // the error is r's
 	r.listing.Entries[i].Sum = r.content.Sum(nil)
 	r.listing.Entries[i].Content = r.small
 	r.content, r.keep, r.small = nil, false, nil

@@ -248,8 +248,7 @@ func readThrough(e Entry) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	_, err = io.Copy(io.Discard, r)
-	return err
+	return Drain(r)
 }
 
 // brokenError keeps an object whose files cannot be read from looking like a path that leads nowhere.
@@ -328,7 +327,7 @@ func readHead(e Entry, limit int64, through bool) (_ []byte, err error) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err == nil && through {
-		_, err = io.Copy(io.Discard, r)
+		err = Drain(r)
 	}
 	return b, err
 }

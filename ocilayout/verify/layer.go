@@ -14,6 +14,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // layer is one layer of one or more images, and what they say of it.
@@ -115,7 +116,7 @@ func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
 		l.contents(bufio.NewReaderSize(blob, blobBuffer), c, o)
 	}
 	// Whatever became of that, the rest of the blob counts.
-	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{blob}, make([]byte, blobBuffer)); err != nil {
+	if err := rootfs.Drain(blob); err != nil {
 		return err // also if it came before
 	}
 	if got := digest.NewDigest(algorithm, blob.hash); l.open == nil && got != l.desc.Digest {
@@ -142,7 +143,7 @@ func (l *layer) contents(blob io.Reader, c *Claims, o Options) {
 	plain := &plainReader{r: r, hash: algorithm.Hash(), most: o.MaxLayer}
 	w := newWalker(l, bufio.NewReaderSize(plain, blobBuffer), c.objects, o.Hash)
 	w.walk()
-	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{plain}, make([]byte, blobBuffer)); err != nil {
+	if err := rootfs.Drain(plain); err != nil {
 		if w.broken == nil {
 			l.found.addf("", "read layer: %v", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -73,6 +74,8 @@ func (w *Writer) Entry(e rootfs.Entry) error {
 	return nil
 }
 
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
 func (w *Writer) copyContent(e rootfs.Entry) (err error) {
 	r, err := e.Open()
 	if err != nil {
@@ -83,7 +86,9 @@ func (w *Writer) copyContent(e rootfs.Entry) (err error) {
 	if w.err != nil {
 		return w.err
 	}
-	switch n, err := io.Copy(w.to, io.LimitReader(r, e.Size)); {
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	switch n, err := io.CopyBuffer(w.to, io.LimitReader(r, e.Size), buf[:]); {
 	case err != nil:
 		return err
 	case n < e.Size:

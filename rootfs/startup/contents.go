@@ -186,7 +186,7 @@ func (s *Source) file(c *contents, e rootfs.Entry, name string, wanted, first bo
 		}
 	}
 	if all {
-		if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{in}, make([]byte, 128<<10)); err != nil {
+		if err := rootfs.Drain(in); err != nil {
 			return err
 		}
 		if names != nil {
@@ -261,6 +261,5 @@ func readOne(e rootfs.Entry, wanted bool, limit int64) (b []byte, err error) {
 			return nil, err
 		}
 	}
-	_, err = io.Copy(io.Discard, r)
-	return b, err
+	return b, rootfs.Drain(r)
 }
