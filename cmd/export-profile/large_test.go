@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,28 +14,97 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestLarge: a file of more than 2 GiB is as any other, from a directory and from a cache, and takes no memory.
+// TestLarge: a file of more than 2 GiB is as any other in every form, and takes no memory: it makes one image.
 func TestLarge(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("it takes long")
 	}
 	const size = 2<<30 + 12345
 	s := storetest.Large(t, size)
-	info := s.Infos[0]
+	root := largeRoot(t, s, size)
+	cache := largeCache(t, s)
+	registration := s.WriteRegistration(t, true)
+	processors(t, 2)
+	idle := measure(t, "version").Peak
+	var digest string
+	for _, form := range []struct {
+		name  string
+		flags []string
+		pipe  func(io.Writer) error // what is on standard input
+	}{
+		{"directory", from(root, "--references", registration), nil},
+		{"database", from(largeDatabase(t, s, size)), nil},
+		{"cache", from(cache), nil},
+		{"server", from(serve(t, cache), "--no-check-sigs"), nil},
+		{"export stream", from("-"), s.Export},
+		{"nario 2", from("-"), s.Nario2},
+		{"tar", from("-", "--references", registration), s.Tar},
+	} {
+		t.Run(form.name, func(t *testing.T) {
+			args := append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--profile", string(s.Root),
+				"--platform=linux/amd64", "--quiet", "--compression=zstd", "--no-cache", "--cache=" + t.TempDir()}, form.flags...)
+			m := measurePiped(t, form.pipe, args...)
+			if m.NotFinished || m.Status != 0 {
+				t.Fatalf("exit status %d after %v: %s", m.Status, m.Took, m.Err)
+			}
+			if digest == "" {
+				digest = m.Out
+			}
+			if m.Out != digest {
+				t.Errorf("digest %s; from a directory: %s", m.Out, digest)
+			}
+			t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
+			if got := m.Peak - idle; got > allowed+2*aWorker {
+				t.Errorf("%d MiB more than the idle program", got>>20)
+			}
+		})
+	}
+}
 
+// measurePiped is measure with what a function writes on standard input.
+func measurePiped(t *testing.T, write func(io.Writer) error, args ...string) measured {
+	t.Helper()
+	if write == nil {
+		return measure(t, args...)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() { written <- errors.Join(write(w), w.Close()) }()
+	m := measureFrom(t, r, args...)
+	r.Close() // so that the writer ends, too
+	if err := <-written; err != nil && m.Status == 0 {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// largeRoot is a directory with the one object of a large sample, which takes no space.
+func largeRoot(t *testing.T, s *storetest.Sample, size int64) string {
+	t.Helper()
 	root := t.TempDir()
-	file := filepath.Join(root, info.Path.Root())
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	file := filepath.Join(root, s.Root.Root())
+	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o444), os.Truncate(file, size))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, nil, 0o444); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(file, size); err != nil { // takes no space
-		t.Fatal(err)
-	}
+	return root
+}
 
+func largeDatabase(t *testing.T, s *storetest.Sample, size int64) string {
+	t.Helper()
+	root := largeRoot(t, s, size)
+	s.AddDatabase(t, root)
+	return root
+}
+
+// largeCache is a binary cache of it.
+func largeCache(t *testing.T, s *storetest.Sample) string {
+	t.Helper()
 	cache := t.TempDir()
+	info := s.Infos[0]
 	for name, text := range map[string]string{
 		"nix-cache-info":                "StoreDir: /nix/store\n",
 		info.Path.Digest() + ".narinfo": storetest.NarInfo(info, "zeros.nar.zst", "zstd"),
@@ -52,70 +122,10 @@ func TestLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nar.Write(z, s.Files(t.Context(), info.Path), info.Path.Root()); err != nil {
+	if err := errors.Join(nar.Write(z, s.Files(t.Context(), info.Path), info.Path.Root()), z.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-
-	processors(t, 2)
-	idle := measure(t, "version").Peak
-	var digests []string
-	for _, source := range [][]string{from(root, "--references", s.WriteRegistration(t, true)), from(cache)} {
-		m := measure(t, append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--profile", string(s.Root),
-			"--platform=linux/amd64", "--quiet", "--compression=zstd", "--no-cache", "--cache=" + t.TempDir()}, source...)...)
-		if m.NotFinished || m.Status != 0 {
-			t.Fatalf("%q: exit status %d after %v: %s", source, m.Status, m.Took, m.Err)
-		}
-		digests = append(digests, m.Out)
-		t.Logf("%q: %v, %d MiB more than idle", source, m.Took, (m.Peak-idle)>>20)
-		if got := m.Peak - idle; got > allowed+2*aWorker {
-			t.Errorf("%q: %d MiB more than the idle program", source, got>>20)
-		}
-	}
-	if digests[0] != digests[1] {
-		t.Errorf("from a directory: %s; from a cache: %s", digests[0], digests[1])
-	}
-}
-
-// TestLargePipe: a stream of more than 1 GiB through a pipe takes no memory, and makes what the same files make.
-func TestLargePipe(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
-	}
-	const size = 1<<30 + 1<<20
-	s := storetest.Large(t, size)
-	root := t.TempDir()
-	file := filepath.Join(root, s.Root.Root())
-	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o444), os.Truncate(file, size))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	written := make(chan error, 1)
-	go func() { written <- errors.Join(s.Export(w), w.Close()) }()
-
-	processors(t, 2)
-	flags := []string{"image", "--platform=linux/amd64", "--quiet", "--compression=zstd", "--cache=" + t.TempDir()}
-	idle := measure(t, "version").Peak
-	m := measureFrom(t, r, append(flags, "--from=-", "oci:"+filepath.Join(t.TempDir(), "x"))...)
-	r.Close() // so that the writer ends, too
-	if err := <-written; m.NotFinished || m.Status != 0 || err != nil {
-		t.Fatalf("exit status %d after %v: %s; the stream: %v", m.Status, m.Took, m.Err, err)
-	}
-	t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
-	if got := m.Peak - idle; got > allowed+2*aWorker && !underRace {
-		t.Errorf("%d MiB more than the idle program", got>>20)
-	}
-	want := succeed(t, "", append(flags, append(from(root, "--references", s.WriteRegistration(t, true), "--profile", string(s.Root)),
-		"--no-cache", "oci:"+filepath.Join(t.TempDir(), "x"))...)...)
-	if m.Out != want {
-		t.Errorf("from a pipe: %s; from a directory: %s", m.Out, want)
-	}
+	return cache
 }
 
 // TestLargeFarm: the most links that there may be take no more memory than anything else, besides what the workers have.

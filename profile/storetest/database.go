@@ -42,6 +42,13 @@ const Tables = `
 func (s *Sample) WriteDatabase(t testing.TB) string {
 	t.Helper()
 	root := s.WriteRoot(t)
+	s.AddDatabase(t, root)
+	return root
+}
+
+// AddDatabase writes Nix's database into a directory with nix/store in it.
+func (s *Sample) AddDatabase(t testing.TB, root string) {
+	t.Helper()
 	dir := filepath.Join(root, "nix/var/nix/db")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -79,7 +86,6 @@ func (s *Sample) WriteDatabase(t testing.TB) string {
 		}
 	}
 	run("commit")
-	return root
 }
 
 // Dense writes the database of a root anew in the smallest pages, and returns its name.

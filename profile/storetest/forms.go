@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,11 +22,7 @@ import (
 // WriteExport writes an export stream and returns its name.
 func (s *Sample) WriteExport(t testing.TB) string {
 	t.Helper()
-	var b bytes.Buffer
-	if err := s.Export(&b); err != nil {
-		t.Fatal(err)
-	}
-	return writeFile(t, s.Name+".export", b.Bytes())
+	return writeStream(t, s.Name+".export", s.Export)
 }
 
 // Export writes an export stream, of which nothing is kept in memory.
@@ -110,64 +105,78 @@ func (s *Sample) WriteRoot(t testing.TB) string {
 	return dir
 }
 
-// WriteTar writes a tar of such a directory, as GNU tar would: with owners, times and a leading "./",
-// and files of one content as hard links of the first, as in an optimised store.
+// WriteTar writes a tar of such a directory, and returns its name.
 func (s *Sample) WriteTar(t testing.TB) string {
 	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	header := func(e rootfs.Entry) *tar.Header {
-		return &tar.Header{
-			Name: "./" + e.Path, Mode: int64(e.Mode.Perm()), Uid: 1000, Gid: 100, Uname: "someone",
-			ModTime: time.Unix(1700000000, 0), Size: e.Size, Linkname: e.Target, Format: tar.FormatGNU,
-		}
-	}
+	return writeStream(t, s.Name+".tar", s.Tar)
+}
+
+// Tar writes a tar as GNU tar would: with owners, times and a leading "./",
+// and files of one content as hard links of the first, as in an optimised store. No large file is in memory.
+func (s *Sample) Tar(to io.Writer) error {
+	w := tar.NewWriter(to)
 	first := make(map[string]string)
 	for _, info := range s.Infos {
 		for e, err := range s.trees[info.Path] {
+			if err == nil {
+				err = addToTar(w, e, first)
+			}
 			if err != nil {
-				t.Fatal(err)
-			}
-			h := header(e)
-			var content []byte
-			switch {
-			case e.IsDir():
-				h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
-			case e.IsLink():
-				h.Typeflag = tar.TypeSymlink
-			default:
-				h.Typeflag = tar.TypeReg
-				if content, err = readAll(e); err != nil {
-					t.Fatal(err)
-				}
-				key := fmt.Sprint(e.Mode, string(content))
-				if name, ok := first[key]; ok {
-					h.Typeflag, h.Linkname, h.Size, content = tar.TypeLink, name, 0, nil
-				} else {
-					first[key] = h.Name
-				}
-			}
-			if err := w.WriteHeader(h); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write(content); err != nil {
-				t.Fatal(err)
+				return err
 			}
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return writeFile(t, s.Name+".tar", b.Bytes())
+	return w.Close()
 }
 
-func readAll(e rootfs.Entry) ([]byte, error) {
-	r, err := e.Open()
-	if err != nil {
-		return nil, err
+// addToTar adds an entry, or a link to the first that is the same.
+func addToTar(w *tar.Writer, e rootfs.Entry, first map[string]string) error {
+	h := &tar.Header{
+		Name: "./" + e.Path, Mode: int64(e.Mode.Perm()), Uid: 1000, Gid: 100, Uname: "someone",
+		ModTime: time.Unix(1700000000, 0), Size: e.Size, Linkname: e.Target, Format: tar.FormatGNU,
 	}
-	b, err := io.ReadAll(r)
-	return b, errors.Join(err, r.Close())
+	switch {
+	case e.IsDir():
+		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
+	case e.IsLink():
+		h.Typeflag = tar.TypeSymlink
+	default:
+		h.Typeflag = tar.TypeReg
+	}
+	if h.Typeflag != tar.TypeReg {
+		return w.WriteHeader(h)
+	}
+	r, err := e.Open() // some can be opened once
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var content bytes.Buffer
+	if e.Size < 16<<20 {
+		if _, err := content.ReadFrom(r); err != nil {
+			return err
+		}
+		key := fmt.Sprint(e.Mode, content.String())
+		if name, ok := first[key]; ok {
+			h.Typeflag, h.Linkname, h.Size = tar.TypeLink, name, 0
+			return w.WriteHeader(h)
+		}
+		first[key] = h.Name
+	}
+	if err := w.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.Copy(w, io.MultiReader(&content, r))
+	return err
+}
+
+func writeStream(t testing.TB, name string, write func(io.Writer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return writeFile(t, name, b.Bytes())
 }
 
 func writeFile(t testing.TB, name string, b []byte) string {

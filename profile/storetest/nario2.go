@@ -3,13 +3,21 @@ package storetest
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"testing"
+
+	"github.com/export-profile/export-profile/profile/nar"
 )
 
 // WriteNario2 writes an export stream of Determinate Nix's second kind.
 func (s *Sample) WriteNario2(t testing.TB) string {
 	t.Helper()
-	var b bytes.Buffer
+	return writeStream(t, s.Name+".nario2", s.Nario2)
+}
+
+// Nario2 writes such a stream, of which nothing is kept in memory.
+func (s *Sample) Nario2(w io.Writer) error {
+	var b bytes.Buffer // of what is before the next NAR
 	number := func(n int) { b.Write(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
 	str := func(s string) {
 		number(len(s))
@@ -38,8 +46,14 @@ func (s *Sample) WriteNario2(t testing.TB) string {
 			str(signature)
 		}
 		str(info.CA)
-		b.Write(s.NAR(t, info.Path))
+		if _, err := b.WriteTo(w); err != nil {
+			return err
+		}
+		if err := nar.Write(w, s.trees[info.Path], info.Path.Root()); err != nil {
+			return err
+		}
 	}
 	number(0)
-	return writeFile(t, s.Name+".nario2", b.Bytes())
+	_, err := b.WriteTo(w)
+	return err
 }
