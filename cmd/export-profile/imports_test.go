@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"profile/spool":         {"rootfs"},
 	"profile/trust":         {"profile", "profile/binarycache", "profile/nar", "rootfs"},
 	"profile/input":         {"profile/decompress", "profile/spool"},
+	"profile/sqlite":        {},
 	"profile/localstore":    {"profile", "profile/nar", "rootfs"},
 	"profile/exportstore":   {"profile", "profile/decompress", "profile/input", "profile/nar", "rootfs"},
 	"profile/binarycache":   {"profile", "profile/decompress", "profile/nar", "profile/spool", "rootfs"},
