@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"profile/trust":         {"profile", "profile/binarycache", "profile/nar", "rootfs"},
 	"profile/input":         {"profile/decompress", "profile/spool"},
 	"profile/sqlite":        {},
-	"profile/localstore":    {"profile", "profile/nar", "rootfs"},
+	"profile/localstore":    {"profile", "profile/nar", "profile/sqlite", "rootfs"},
 	"profile/exportstore":   {"profile", "profile/decompress", "profile/input", "profile/nar", "rootfs"},
 	"profile/binarycache":   {"profile", "profile/decompress", "profile/nar", "profile/spool", "rootfs"},
 	"profile/nixdb":         {"profile", "rootfs"},
@@ -53,7 +53,6 @@ var layers = map[string][]string{
 
 // rooms are what each package may import of others' code, besides the standard library and x/sys.
 var rooms = map[string][]string{
-	"profile/localstore": {"zombiezen.com/go/sqlite"},
 	"profile/decompress": {
 		"github.com/klauspost/compress", "github.com/mikelolasagasti/xz",
 		"github.com/andybalholm/brotli", "github.com/pierrec/lz4/v4",

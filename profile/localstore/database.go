@@ -25,24 +25,19 @@ import (
 //
 // SQLite itself can read it only with write access or not at all in some states,
 // leaves -wal and -shm behind if it may write, and is silently stale if told not to look at them.
-// So it is never let loose on the database while there is a log.
-// Instead, in every state:
+// So it is read by other means, which touch nothing, in every state:
 //
 //  1. A journal with a transaction in it is waited for: db.sqlite may be half of each.
-//  2. If the log is absent or empty, db.sqlite is the whole truth, and is read where it is.
-//  3. Otherwise db.sqlite and the log are copied, and the copy is read.
-//     The index is not needed: SQLite makes a new one from the log,
-//     which has a checksum over each transaction, so that it ends with the last whole one.
-//  4. All of it counts only if meanwhile db.sqlite was not written to and the log not begun anew (its salts).
-//     That the log grew makes no difference: what was copied is its beginning.
+//  2. The log is read first, to the end of its last whole transaction, which its checksums tell,
+//     and then the newest state of each page, from the log or from db.sqlite. The index is not needed.
+//  3. All of it counts only if meanwhile db.sqlite was not written to and the log not begun anew (its salts).
+//     That the log grew makes no difference: what was read is its beginning.
 //     Otherwise it is done again.
 //
 // Locks are not needed for this, and would not help:
-// they keep Nix from nothing that step 4 does not see, and hold it up.
-// Copying costs little (25 MB for 30 000 objects, and shared blocks where the file system can).
+// they keep Nix from nothing that step 3 does not see, and hold it up.
 type database struct {
 	path       string // absolute and without links: SQLite, too, looks beside the file itself
-	tempDir    string
 	signatures bool
 	patience   time.Duration
 }
@@ -93,7 +88,7 @@ func (d *database) try(ctx context.Context) (*snapshot, error) {
 	if before.db.Size == 0 {
 		return nil, errors.New("is empty: Nix has not set it up, or it was truncated")
 	}
-	s, err := d.readAs(ctx, before)
+	s, err := load(ctx, d.path, !before.log.none(), d.signatures)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -104,18 +99,6 @@ func (d *database) try(ctx context.Context) (*snapshot, error) {
 		return nil, errWriting
 	}
 	return s, err
-}
-
-func (d *database) readAs(ctx context.Context, st state) (*snapshot, error) {
-	if st.log.none() {
-		return load(ctx, d.path, true, d.signatures)
-	}
-	file, remove, err := d.copy(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("copy: %w", err)
-	}
-	s, err := load(ctx, file, false, d.signatures)
-	return s, errors.Join(err, remove())
 }
 
 // state is what tells whether the database is still the same.

@@ -409,7 +409,7 @@ func TestVerified(t *testing.T) {
 	}
 	sql(t, conn, add("p"))
 	sql(t, conn, fmt.Sprintf(`update ValidPaths set hash = 'sha256:%s', narSize = %d`, hash.Hex(), size))
-	s, err := Open(t.Context(), root, Options{TempDir: t.TempDir()})
+	s, err := Open(t.Context(), root, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

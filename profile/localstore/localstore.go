@@ -49,9 +49,6 @@ var ErrNoDatabase = errors.New("no Nix database")
 type Options struct {
 	// Verify checks NAR hashes in the store of this machine, too.
 	Verify bool
-	// TempDir is where the database is copied to if it must be, made if it is missing;
-	// by default os.TempDir. The copy is gone when Open returns.
-	TempDir string
 	// NoDatabase reads a store directory whose hashes and references come from elsewhere:
 	// Info is an error that wraps profile.ErrNoInfo, and Files verifies nothing.
 	NoDatabase bool
@@ -106,7 +103,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("find database: %w", err)
 		}
-		d := database{path: r.within(place), tempDir: o.TempDir, signatures: o.Signatures, patience: cmp.Or(o.patience, patience)}
+		d := database{path: r.within(place), signatures: o.Signatures, patience: cmp.Or(o.patience, patience)}
 		if s.known, err = d.read(ctx); err != nil {
 			return nil, fmt.Errorf("read database %q: %w", d.path, err)
 		}

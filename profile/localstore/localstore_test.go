@@ -96,7 +96,7 @@ func TestInfo(t *testing.T) {
 		pathOf("nosize"), pathOf("zerosize"), strings.Repeat("x", 64), pathOf("badhash"), pathOf("md5"), 0, pathOf("nohash"),
 		pathOf("odd"), pathOf("d"), pathOf("deriver"), pathOf("badderiver"), pathOf("lost"), pathOf("b")))
 	write(t, root+string(pathOf("unregistered")), "")
-	s, err := Open(t.Context(), root, Options{TempDir: t.TempDir()})
+	s, err := Open(t.Context(), root, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func FuzzLoad(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "db.sqlite")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		write(t, file, string(b))
-		s, err := load(t.Context(), file, true, true)
+		s, err := load(t.Context(), file, false, true)
 		if err != nil {
 			return
 		}

@@ -69,7 +69,7 @@ func (s *Store) IsLock(name string) bool {
 
 // ReadDatabase is all that a database file says, for objects that come from elsewhere.
 // What is odd about a row is as if it were not there.
-func ReadDatabase(ctx context.Context, file, tempDir string) ([]*profile.Info, error) {
+func ReadDatabase(ctx context.Context, file string) ([]*profile.Info, error) {
 	file, err := filepath.Abs(file)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func ReadDatabase(ctx context.Context, file, tempDir string) ([]*profile.Info, e
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w at %q: %w", ErrNoDatabase, file, fs.ErrNotExist)
 	}
-	d := database{path: file, tempDir: tempDir, signatures: true, patience: patience}
+	d := database{path: file, signatures: true, patience: patience}
 	known, err := d.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read database %q: %w", file, err)

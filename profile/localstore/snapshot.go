@@ -1,7 +1,6 @@
 package localstore
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,11 +15,11 @@ import (
 // and reading it once is what makes it one instant,
 // for a transaction that stays open would have to lock what must not be touched.
 type snapshot struct {
-	objects []object // ascending by id
-	refs    []int64  // ids, of one object after the other
+	objects []object
+	ids     []int64 // of objects, ascending
+	refs    []int32 // of one object after the other: where in objects, or ^i for missing[i]
+	missing []int64 // ids that are referred to, and of no object
 	byPath  map[profile.Path]int32
-
-	left int64 // bytes that may still be read: no more than the database has
 }
 
 // Limits of what is kept in memory of one database. The largest stores have a tenth of it.
@@ -29,19 +28,9 @@ const (
 	maxReferences = 16 << 20
 )
 
-// spend counts what is read: SQLite does not notice where pages are shared,
-// so that few bytes of a hostile database can be rows without end.
-func (s *snapshot) spend(bytes int) error {
-	if s.left -= int64(bytes); s.left < 0 {
-		return errors.New("damaged: it has more in its rows than bytes")
-	}
-	return nil
-}
-
 // object is a row of the database, checked only when somebody asks for it:
 // one odd row among thousands does not spoil the others.
 type object struct {
-	id       int64
 	path     profile.Path
 	invalid  error // what is wrong with the path
 	hash     string
@@ -52,32 +41,64 @@ type object struct {
 }
 
 // add adds a row of ValidPaths. Rows come by ascending id.
-func (s *snapshot) add(o object) error {
-	if n := len(s.objects); n > 0 && s.objects[n-1].id >= o.id {
-		return fmt.Errorf("damaged: object %d follows object %d", o.id, s.objects[n-1].id)
+func (s *snapshot) add(id int64, o object) error {
+	if n := len(s.ids); n > 0 && s.ids[n-1] >= id {
+		return fmt.Errorf("damaged: object %d follows object %d", id, s.ids[n-1])
 	}
-	if o.invalid == nil {
-		if _, ok := s.byPath[o.path]; ok {
-			return fmt.Errorf("damaged: store path %q is there twice", o.path)
-		}
-		s.byPath[o.path] = int32(len(s.objects))
-	}
+	s.ids = append(s.ids, id)
 	s.objects = append(s.objects, o)
 	return nil
 }
 
-// byID is the object with an id, and nil if there is none.
-func (s *snapshot) byID(id int64) *object {
-	if n := len(s.objects); n > 0 { // where nothing was deleted, ids have no gaps
-		if i := id - s.objects[0].id; i >= 0 && i < int64(n) && s.objects[i].id == id {
-			return &s.objects[i]
+// index makes objects be found by their paths, once all are there.
+func (s *snapshot) index() error {
+	s.byPath = make(map[profile.Path]int32, len(s.objects))
+	for i := range s.objects {
+		o := &s.objects[i]
+		if o.invalid != nil {
+			continue
 		}
+		if _, ok := s.byPath[o.path]; ok {
+			return fmt.Errorf("damaged: store path %q is there twice", o.path)
+		}
+		s.byPath[o.path] = int32(i)
 	}
-	i, ok := slices.BinarySearchFunc(s.objects, id, func(o object, id int64) int { return cmp.Compare(o.id, id) })
-	if !ok {
-		return nil
+	return nil
+}
+
+// byID is where in objects the one with an id is.
+func (s *snapshot) byID(id int64) (i int32, ok bool) {
+	if len(s.ids) == 0 {
+		return 0, false
 	}
-	return &s.objects[i]
+	// Where nothing was deleted, ids have no gaps.
+	if i := id - s.ids[0]; i >= 0 && i < int64(len(s.ids)) && s.ids[i] == id {
+		return int32(i), true
+	}
+	at, ok := slices.BinarySearch(s.ids, id)
+	return int32(at), ok
+}
+
+// ref is a reference, as snapshot.refs has it.
+type ref struct{ from, to int32 }
+
+// setRefs puts references, in any order, where their objects look for them.
+func (s *snapshot) setRefs(refs []ref) {
+	for _, r := range refs {
+		s.objects[r.from].to++
+	}
+	at := 0
+	for i := range s.objects {
+		o := &s.objects[i]
+		at += o.to
+		o.from, o.to = at-o.to, at-o.to
+	}
+	s.refs = make([]int32, len(refs))
+	for _, r := range refs {
+		o := &s.objects[r.from]
+		s.refs[o.to] = r.to
+		o.to++
+	}
 }
 
 func (s *snapshot) find(p profile.Path) (*object, bool) {
@@ -127,11 +148,11 @@ func (s *snapshot) info(o *object) (*profile.Info, error) {
 	if o.to > o.from {
 		info.References = make([]profile.Path, 0, o.to-o.from)
 	}
-	for _, id := range s.refs[o.from:o.to] {
-		ref := s.byID(id)
-		if ref == nil {
-			return nil, fmt.Errorf("damaged database: it refers to object %d, which is not there", id)
+	for _, i := range s.refs[o.from:o.to] {
+		if i < 0 {
+			return nil, fmt.Errorf("damaged database: it refers to object %d, which is not there", s.missing[^i])
 		}
+		ref := &s.objects[i]
 		if ref.invalid != nil {
 			return nil, fmt.Errorf("reference: %w", ref.invalid)
 		}

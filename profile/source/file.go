@@ -79,5 +79,5 @@ func tarDatabase(ctx context.Context, s *tarstore.Store, o Options) (_ []*profil
 	if err != nil {
 		return nil, err
 	}
-	return localstore.ReadDatabase(ctx, name, o.SpoolDir)
+	return localstore.ReadDatabase(ctx, name)
 }

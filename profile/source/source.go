@@ -204,5 +204,5 @@ func readReferences(name string) ([]*profile.Info, error) {
 // localOptions are those of stores that are directories.
 // A signature is of a hash, and says nothing of files that nobody has hashed.
 func localOptions(o Options) localstore.Options {
-	return localstore.Options{Verify: o.Verify || o.Vouched == All, TempDir: o.SpoolDir, Signatures: o.Vouched == All}
+	return localstore.Options{Verify: o.Verify || o.Vouched == All, Signatures: o.Vouched == All}
 }

@@ -1,0 +1,138 @@
+package localstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/sqlite"
+)
+
+// load reads the tables of a database that holds still, with what is in the log beside it, if withLog is set.
+func load(ctx context.Context, name string, withLog, signatures bool) (*snapshot, error) {
+	f, err := openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var log io.ReaderAt
+	if withLog {
+		l, err := openFile(name + "-wal")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		log = l
+	}
+	db, err := sqlite.Open(ctx, f, fi.Size(), log)
+	if err != nil {
+		return nil, err
+	}
+	s := new(snapshot)
+	if err := s.loadObjects(ctx, db, signatures); err != nil {
+		return nil, err
+	}
+	return s, s.loadRefs(ctx, db)
+}
+
+// loadObjects reads ValidPaths. Older versions of the schema have no signatures and content addresses.
+func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures bool) error {
+	t, err := table(ctx, db, "ValidPaths", "id", "path", "hash", "narSize")
+	if err != nil {
+		return err
+	}
+	id, path, hash, size, deriver := t.Column("id"), t.Column("path"), t.Column("hash"), t.Column("narSize"), t.Column("deriver")
+	sigs, ca := sqlite.NoColumn, sqlite.NoColumn
+	if signatures {
+		sigs, ca = t.Column("sigs"), t.Column("ca")
+	}
+	texts := []int{path, hash, deriver, sigs, ca}
+	var all []byte
+	err = t.Scan(ctx, func(row *sqlite.Row) error {
+		if len(s.objects) == maxObjects {
+			return fmt.Errorf("more than %d objects", maxObjects)
+		}
+		all = all[:0]
+		for _, column := range texts {
+			all = append(all, row.Text(column)...)
+		}
+		rest := string(all) // of all texts: one piece of memory in place of five
+		next := func(column int) (text string) {
+			n := len(row.Text(column))
+			text, rest = rest[:n], rest[n:]
+			return text
+		}
+		path := next(path)
+		o := object{hash: next(hash), deriver: next(deriver), sigs: next(sigs), ca: next(ca)}
+		o.size, _ = row.Int(size)
+		if o.path, o.invalid = profile.ParsePath(path); o.invalid != nil && !strings.HasPrefix(path, profile.StoreDir+"/") {
+			return o.invalid // the database of another store directory
+		}
+		id, ok := row.Int(id)
+		if !ok {
+			id = row.ID // of which the column is another name
+		}
+		return s.add(id, o)
+	})
+	if err != nil {
+		return err
+	}
+	return s.index()
+}
+
+// loadRefs reads Refs, whose rows come as Nix added them.
+// A referrer that is not there makes no difference: nobody can ask for it.
+func (s *snapshot) loadRefs(ctx context.Context, db *sqlite.File) error {
+	t, err := table(ctx, db, "Refs", "referrer", "reference")
+	if err != nil {
+		return err
+	}
+	referrer, reference := t.Column("referrer"), t.Column("reference")
+	var refs []ref
+	err = t.Scan(ctx, func(row *sqlite.Row) error {
+		id, ok := row.Int(referrer)
+		from, there := s.byID(id)
+		if !ok || !there {
+			return nil
+		}
+		if len(refs) == maxReferences {
+			return fmt.Errorf("more than %d references", maxReferences)
+		}
+		id, _ = row.Int(reference)
+		to, there := s.byID(id)
+		if !there {
+			to = ^int32(len(s.missing))
+			s.missing = append(s.missing, id)
+		}
+		refs = append(refs, ref{from, to})
+		return nil
+	})
+	s.setRefs(refs)
+	return err
+}
+
+// table is a table that has some columns.
+func table(ctx context.Context, db *sqlite.File, name string, columns ...string) (*sqlite.Table, error) {
+	t, err := db.Table(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Not an error that wraps it: the database is there.
+		return nil, fmt.Errorf("has no table %q", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, column := range columns {
+		if t.Column(column) == sqlite.NoColumn {
+			return nil, fmt.Errorf("table %q has no column %q", name, column)
+		}
+	}
+	return t, nil
+}
