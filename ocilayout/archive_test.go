@@ -19,6 +19,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/umoci/oci/casext"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 var hello = Name{Tag: "v1", Full: "docker.io/library/hello:v1"}
@@ -165,7 +167,7 @@ func TestArchive(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", compression, form), func(t *testing.T) {
 				image := sampleImage(t, 1)
 				var err error
-				if image.Compression, err = ParseCompression(compression); err != nil {
+				if image.Compression, err = compress.Parse(compression); err != nil {
 					t.Fatal(err)
 				}
 				published := filepath.Join(t.TempDir(), "layout")
@@ -522,11 +524,11 @@ func TestOutputFile(t *testing.T) {
 			l.Close()
 			t.Errorf("OpenArchive(%q) works", name)
 		}
-		if _, err := PublishTar(t.Context(), path, sample(1), Compression{}, Options{}); err == nil {
+		if _, err := PublishTar(t.Context(), path, sample(1), compress.Method{}, Options{}); err == nil {
 			t.Errorf("PublishTar(%q) works", name)
 		}
 	}
-	if _, err := PublishTar(t.Context(), filepath.Join(dir, "link"), sample(1), Compression{algorithm: algorithmNone}, Options{}); err != nil {
+	if _, err := PublishTar(t.Context(), filepath.Join(dir, "link"), sample(1), method("none"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if fi, err := os.Lstat(filepath.Join(dir, "link")); err != nil || fi.Mode().Type() != os.ModeSymlink {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -81,7 +82,7 @@ func openBaseLayer(ctx context.Context, open OpenBlob, k *Kept) (_ *baseLayer, e
 		}
 	}()
 	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: k.Descriptor.Size}
-	z, err := Decompress(bufio.NewReaderSize(l.blob, tarBuffer), k.Descriptor.MediaType)
+	z, err := compress.NewReader(bufio.NewReaderSize(l.blob, tarBuffer), k.Descriptor.MediaType)
 	if err != nil {
 		return nil, err
 	}

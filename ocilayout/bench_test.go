@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -63,16 +64,16 @@ func benchTree(b *testing.B) []rootfs.Part {
 func BenchmarkLayer(b *testing.B) {
 	parts := benchTree(b)
 	for _, s := range []string{"none", "gzip:2", "zstd:1", "zstd:3"} {
-		c, err := ParseCompression(s)
+		c, err := compress.Parse(s)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run(s, func(b *testing.B) {
 			b.SetBytes(Layer{Parts: parts}.Size())
 			b.ReportAllocs()
-			pool := newBlockPool(c, runtime.GOMAXPROCS(0))
+			pool := compress.NewPool(c, runtime.GOMAXPROCS(0))
 			for b.Loop() {
-				_, _, err := pool.pack(context.Background(), io.Discard, func(ctx context.Context, w windowed) error {
+				_, err := pool.Pack(context.Background(), io.Discard, func(ctx context.Context, w *compress.Stream) error {
 					return writeTar(ctx, w, rootfs.Join(parts), nil, nil)
 				})
 				if err != nil {
@@ -87,7 +88,7 @@ func BenchmarkLayer(b *testing.B) {
 func BenchmarkImage(b *testing.B) {
 	parts := benchTree(b)
 	for _, s := range []string{"none", "gzip:2", "zstd:3"} {
-		c, err := ParseCompression(s)
+		c, err := compress.Parse(s)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func BenchmarkArchive(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer l.Close()
-	image := Image{Compression: Compression{algorithm: algorithmNone}}
+	image := Image{Compression: method("none")}
 	content, size := text(9, 30<<20), int64(0)
 	for i := range 30 {
 		root := fmt.Sprintf("nix/store/%032d-object", i)

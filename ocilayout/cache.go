@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -72,7 +72,7 @@ func OpenCache(dir string) (*Cache, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("open cache %q: %w", dir, err)
 	}
-	c := &Cache{dir: filepath.Join(path, CacheName), compress: linkedVersion()}
+	c := &Cache{dir: filepath.Join(path, CacheName), compress: compress.Version()}
 	tag := filepath.Join(path, CacheTag)
 	if _, err := os.Lstat(tag); errors.Is(err, fs.ErrNotExist) {
 		_ = os.WriteFile(tag, []byte(cacheTag), 0o644)
@@ -93,42 +93,11 @@ func FindCache(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache %q: %w", dir, err)
 	}
-	return &Cache{dir: filepath.Join(path, CacheName), compress: linkedVersion()}, nil
-}
-
-// linkedVersion is the version of the compressors' module that this program was linked with,
-// or "" if that is a directory, in which there can be anything.
-func linkedVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return compressVersion
-	}
-	for _, m := range info.Deps {
-		if m.Path != compressModule {
-			continue
-		}
-		if m.Replace != nil {
-			if m = m.Replace; m.Version != "" {
-				return m.Path + " " + m.Version
-			}
-		}
-		return m.Version
-	}
-	return compressVersion // a test's program does not say
+	return &Cache{dir: filepath.Join(path, CacheName), compress: compress.Version()}, nil
 }
 
 // compressor is all that makes a difference to what is made of a tar.
-func (c *Cache) compressor(z Compression) (string, error) { return compressorOf(z, c.compress) }
-
-func compressorOf(z Compression, version string) (string, error) {
-	switch {
-	case z.algorithm == algorithmNone:
-		return z.String(), nil
-	case version == "":
-		return "", errors.New("the version of the compressor is not known")
-	}
-	return fmt.Sprintf("%v, compress %s, blocks %d", z, version, blockFormat), nil
-}
+func (c *Cache) compressor(m compress.Method) (string, error) { return m.Identity(c.compress) }
 
 // newFiles is a directory for files that are about to get into the cache. The caller must remove it.
 func (c *Cache) newFiles() (*rootfs.Staging, error) {

@@ -77,11 +77,7 @@ func writeCachedErr(ctx context.Context, dir string, image Image, o Options) (d 
 }
 
 func with(image Image, compression string) Image {
-	c, err := ParseCompression(compression)
-	if err != nil {
-		panic(err)
-	}
-	image.Compression = c
+	image.Compression = method(compression)
 	return image
 }
 

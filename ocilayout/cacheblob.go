@@ -14,6 +14,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // open opens a blob that has not changed since its record was written.
@@ -73,7 +75,7 @@ func (c *Cache) discard(name, path string) {
 
 // keep makes known what a layer has become, and keeps the blob, which is a file in a layout.
 // An error makes no difference but that it is not kept.
-func (c *Cache) keep(ctx context.Context, key string, tarSize int64, b layerBlob, z Compression, file string, link bool) (err error) {
+func (c *Cache) keep(ctx context.Context, key string, tarSize int64, b layerBlob, z compress.Method, file string, link bool) (err error) {
 	compressor, err := c.compressor(z)
 	if err != nil {
 		return err

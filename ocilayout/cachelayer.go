@@ -7,6 +7,8 @@ import (
 	"io"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // addCached adds a layer from the cache, or builds and keeps it.
@@ -36,7 +38,7 @@ func (a *layerAdder) addCached(ctx context.Context, layer Layer) (layerBlob, How
 		return b, Built, err
 	}
 	if a.options.VerifyCache {
-		if err := cache.compare(ctx, key, b, a.pool.compression); err != nil {
+		if err := cache.compare(ctx, key, b, a.compression); err != nil {
 			return b, Built, err
 		}
 	}
@@ -45,7 +47,7 @@ func (a *layerAdder) addCached(ctx context.Context, layer Layer) (layerBlob, How
 }
 
 func (a *layerAdder) keep(ctx context.Context, layer Layer, key string, size int64, b layerBlob) {
-	err := a.options.Cache.keep(ctx, key, size, b, a.pool.compression, a.engine.path(b.Digest), a.linkable)
+	err := a.options.Cache.keep(ctx, key, size, b, a.compression, a.engine.path(b.Digest), a.linkable)
 	if err != nil {
 		a.explain(layer, fmt.Errorf("not kept: %w", err))
 	}
@@ -59,7 +61,7 @@ func (a *layerAdder) explain(layer Layer, reason error) {
 
 // fromCache adds a layer whose tar is known. An error says why that could not be done.
 func (a *layerAdder) fromCache(ctx context.Context, key string, layer Layer) (layerBlob, How, error) {
-	cache, z := a.options.Cache, a.pool.compression
+	cache, z := a.options.Cache, a.compression
 	tar, err := cache.loadTar(key)
 	if err == nil {
 		err = tar.proves(layer)
@@ -71,7 +73,7 @@ func (a *layerAdder) fromCache(ctx context.Context, key string, layer Layer) (la
 	if err == nil {
 		return b, Cached, nil
 	}
-	for _, other := range allCompressions() {
+	for _, other := range compress.All() {
 		if err := context.Cause(ctx); err != nil {
 			return b, 0, err
 		}
@@ -90,7 +92,7 @@ func (a *layerAdder) fromCache(ctx context.Context, key string, layer Layer) (la
 }
 
 // fromBlob adds a layer that is in the cache as it has to be.
-func (a *layerAdder) fromBlob(ctx context.Context, tar tarRecord, z Compression) (b layerBlob, err error) {
+func (a *layerAdder) fromBlob(ctx context.Context, tar tarRecord, z compress.Method) (b layerBlob, err error) {
 	cache, name := a.options.Cache, packedRecord(tar.DiffID, z)
 	compressor, err := cache.compressor(z)
 	if err != nil {
@@ -128,7 +130,7 @@ func (a *layerAdder) fromBlob(ctx context.Context, tar tarRecord, z Compression)
 }
 
 // recompress adds a layer whose tar is in the cache in another form.
-func (a *layerAdder) recompress(ctx context.Context, key string, tar tarRecord, other Compression) (b layerBlob, err error) {
+func (a *layerAdder) recompress(ctx context.Context, key string, tar tarRecord, other compress.Method) (b layerBlob, err error) {
 	cache, name := a.options.Cache, packedRecord(tar.DiffID, other)
 	r, err := cache.loadBlob(tar.DiffID, other)
 	if err != nil {
@@ -139,11 +141,11 @@ func (a *layerAdder) recompress(ctx context.Context, key string, tar tarRecord, 
 		return b, err
 	}
 	defer f.Close()
-	plain, err := Decompress(f, other.MediaType())
+	plain, err := compress.NewReader(f, other.MediaType())
 	if err != nil {
 		return b, err
 	}
-	b, size, err := a.pack(ctx, tar.DiffID, func(ctx context.Context, w windowed) error {
+	b, size, err := a.pack(ctx, tar.DiffID, func(ctx context.Context, w *compress.Stream) error {
 		n, err := copyAll(ctx, w, io.LimitReader(plain, tar.Size+1), nil)
 		if err == nil && n != tar.Size {
 			err = fmt.Errorf("the tar has %d bytes or more instead of %d", n, tar.Size)
@@ -153,14 +155,14 @@ func (a *layerAdder) recompress(ctx context.Context, key string, tar tarRecord, 
 	if err = errors.Join(err, plain.Close()); err != nil {
 		return b, err
 	}
-	if err := cache.keep(ctx, key, size, b, a.pool.compression, a.engine.path(b.Digest), a.linkable); err != nil && a.options.Explain != nil {
+	if err := cache.keep(ctx, key, size, b, a.compression, a.engine.path(b.Digest), a.linkable); err != nil && a.options.Explain != nil {
 		a.options.Explain("blob %s: not kept: %v", b.Digest, err)
 	}
 	return b, nil
 }
 
 // compare says what differs between a layer that was built and what the cache says of it.
-func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z Compression) error {
+func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress.Method) error {
 	if tar, err := c.loadTar(key); err == nil && tar.DiffID != b.diffID {
 		return fmt.Errorf("verify cache: the diffID is %s, and was %s", b.diffID, tar.DiffID)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // tarFormat is the version of how parts become a tar. It is in the keys of a cache:
@@ -59,7 +61,7 @@ func layerKey(l Layer) (string, error) {
 }
 
 // packedRecord is where the record of a tar's blob is.
-func packedRecord(diffID digest.Digest, z Compression) string {
+func packedRecord(diffID digest.Digest, z compress.Method) string {
 	return fmt.Sprintf("%s/%s.%v", packedName, diffID.Encoded(), z)
 }
 
@@ -140,7 +142,7 @@ func (c *Cache) loadTar(key string) (r tarRecord, err error) {
 }
 
 // loadBlob is what is known of the blob that a tar makes, whatever version of the compressor made it.
-func (c *Cache) loadBlob(diffID digest.Digest, z Compression) (r blobRecord, err error) {
+func (c *Cache) loadBlob(diffID digest.Digest, z compress.Method) (r blobRecord, err error) {
 	if err := c.load(packedRecord(diffID, z), &r); err != nil {
 		return r, err
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -78,28 +77,13 @@ func (e *engine) PutBlob(_ context.Context, r io.Reader) (digest.Digest, int64, 
 		return "", 0, err
 	}
 	defer f.discard()
-	w := &sumWriter{w: f, hash: sha256.New()}
-	if _, err := io.Copy(w, r); err != nil {
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, h), r)
+	if err != nil {
 		return "", 0, err
 	}
-	d := digest.NewDigest(digest.SHA256, w.hash)
-	return d, w.n, f.commit(d)
-}
-
-// sumWriter counts and, if it has a hash, hashes.
-type sumWriter struct {
-	w    io.Writer
-	hash hash.Hash
-	n    int64
-}
-
-func (s *sumWriter) Write(p []byte) (int, error) {
-	n, err := s.w.Write(p)
-	s.n += int64(n)
-	if s.hash != nil {
-		s.hash.Write(p[:n])
-	}
-	return n, err
+	d := digest.NewDigest(digest.SHA256, h)
+	return d, n, f.commit(d)
 }
 
 // newBlob is a blob without a name. The caller must call discard.

@@ -2,7 +2,6 @@ package ocilayout
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -23,35 +23,26 @@ type Tar struct {
 
 // WriteTar writes a root filesystem as one tar, as podman import, LXC, systemd-nspawn and WSL read it.
 // It is the tar of a layer that has all parts. Of the options, Progress counts.
-func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, c Compression, o Options) (t Tar, err error) {
-	out := &sumWriter{w: w}
-	if c.algorithm != algorithmNone {
-		out.hash = sha256.New()
-	}
-	pool := newBlockPool(c, runtime.GOMAXPROCS(0))
-	t.DiffID, _, err = pool.pack(ctx, out, func(ctx context.Context, w windowed) error {
+func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, m compress.Method, o Options) (Tar, error) {
+	b, err := compress.NewPool(m, runtime.GOMAXPROCS(0)).Pack(ctx, w, func(ctx context.Context, w *compress.Stream) error {
 		return writeTar(ctx, w, rootfs.Join(parts), nil, o.Progress)
 	})
 	if err != nil {
 		return Tar{}, fmt.Errorf("write tar: %w", err)
 	}
-	t.Digest, t.Size = t.DiffID, out.n
-	if out.hash != nil {
-		t.Digest = digest.NewDigest(digest.SHA256, out.hash)
-	}
-	return t, nil
+	return Tar{b.Digest, b.DiffID, b.Size}, nil
 }
 
 // PublishTar is WriteTar to a file, which appears, or takes the place of another, when it is complete.
 // What killed runs left of themselves beside it is removed. Of the options, Progress and Sync count.
-func PublishTar(ctx context.Context, file string, parts []rootfs.Part, c Compression, o Options) (t Tar, err error) {
+func PublishTar(ctx context.Context, file string, parts []rootfs.Part, m compress.Method, o Options) (t Tar, err error) {
 	path, staging, err := stageFile(file)
 	if err != nil {
 		return t, fmt.Errorf("publish %q: %w", file, err)
 	}
 	defer func() { err = errors.Join(err, staging.Remove()) }()
 	err = publishFile(staging, path, o.Sync, func(f *os.File) (err error) {
-		t, err = WriteTar(ctx, f, parts, c, o)
+		t, err = WriteTar(ctx, f, parts, m, o)
 		return err
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -22,7 +23,7 @@ func TestWriteTar(t *testing.T) {
 	parts := sample(1)
 	var plain []byte
 	for _, s := range []string{"none", "gzip", "zstd"} {
-		c, err := ParseCompression(s)
+		c, err := compress.Parse(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +50,7 @@ func TestWriteTar(t *testing.T) {
 			t.Errorf("%s: WriteTar = %v, want %v", s, got, want)
 		}
 	}
-	if _, err := WriteTar(t.Context(), new(failAfter), parts, Compression{}, Options{}); !errors.Is(err, errFull) {
+	if _, err := WriteTar(t.Context(), new(failAfter), parts, compress.Method{}, Options{}); !errors.Is(err, errFull) {
 		t.Errorf("WriteTar to a full disk: %v", err)
 	}
 }
@@ -99,7 +100,7 @@ func checkFlat(t *testing.T, b []byte, parts []rootfs.Part) (size int64) {
 // A file that cannot be written to its end is not there, and the old one is.
 func TestPublishTar(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "root.tar")
-	plain := Compression{algorithm: algorithmNone}
+	plain := method("none")
 	want, err := PublishTar(t.Context(), file, sample(1), plain, Options{Sync: true})
 	if err != nil {
 		t.Fatal(err)

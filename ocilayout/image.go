@@ -10,6 +10,8 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/umoci/oci/casext"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // Image is everything that makes an image what it is.
@@ -18,7 +20,7 @@ type Image struct {
 	Annotations map[string]string // of the manifest
 	Created     time.Time         // zero: one second after the epoch
 	Author      string
-	Compression Compression
+	Compression compress.Method
 	Platform    ispec.Platform
 	Layers      []Layer // see Plan
 	// Base, if not nil, is the image whose layers and history come before.

@@ -4,6 +4,8 @@ import (
 	"os"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // Known is what is known of a layer before it is added.
@@ -15,7 +17,7 @@ type Known struct {
 // Known says what would become of layers if they were added, and neither uses nor changes anything.
 // A nil cache knows only those that are kept.
 // What it says of a blob holds unless that is damaged or removed.
-func (c *Cache) Known(layers []Layer, z Compression) []Known {
+func (c *Cache) Known(layers []Layer, z compress.Method) []Known {
 	known := make([]Known, len(layers))
 	for i, l := range layers {
 		known[i] = c.known(l, z)
@@ -23,7 +25,7 @@ func (c *Cache) Known(layers []Layer, z Compression) []Known {
 	return known
 }
 
-func (c *Cache) known(l Layer, z Compression) Known {
+func (c *Cache) known(l Layer, z compress.Method) Known {
 	if l.Kept != nil {
 		return Known{How: Reused, Blob: l.Kept.Descriptor}
 	}
@@ -42,7 +44,7 @@ func (c *Cache) known(l Layer, z Compression) Known {
 		d := ispec.Descriptor{MediaType: z.MediaType(), Digest: blob.Digest, Size: blob.Size}
 		return Known{How: Cached, Blob: d}
 	}
-	for _, other := range allCompressions() {
+	for _, other := range compress.All() {
 		if other != z && c.peek(packedRecord(tar.DiffID, other), &blob) == nil && c.has(blob) {
 			return Known{How: Recompressed}
 		}

@@ -3,7 +3,6 @@ package ocilayout
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -60,7 +60,7 @@ func (h How) String() string {
 
 // addLayers builds layers at the same time, the largest first so that the last one to end is a small one.
 // Their order in the result is that of the input.
-func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) ([]layerBlob, error) {
+func (l *Layout) addLayers(ctx context.Context, layers []Layer, m compress.Method) ([]layerBlob, error) {
 	order := make([]int, len(layers))
 	for i := range order {
 		order[i] = i
@@ -68,7 +68,7 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) (
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(layers[b].Size(), layers[a].Size()) })
 
 	workers := runtime.GOMAXPROCS(0)
-	a := &layerAdder{Layout: l, pool: newBlockPool(c, workers), slots: make(chan struct{}, workers)}
+	a := &layerAdder{Layout: l, compression: m, pool: compress.NewPool(m, workers), slots: make(chan struct{}, workers)}
 	blobs := make([]layerBlob, len(layers))
 	results := make([]LayerResult, len(layers))
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -90,8 +90,9 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, c Compression) (
 // layerAdder adds the layers of one image to a layout.
 type layerAdder struct {
 	*Layout
-	pool  *blockPool
-	slots chan struct{} // of those who build; who fetches or delivers does not count
+	compression compress.Method
+	pool        *compress.Pool
+	slots       chan struct{} // of those who build; who fetches or delivers does not count
 }
 
 // finish adds a layer and delivers it. It begins with a slot.
@@ -137,7 +138,7 @@ func (a *layerAdder) add(ctx context.Context, layer Layer) (layerBlob, How, erro
 
 // build makes a layer of its parts.
 func (a *layerAdder) build(ctx context.Context, layer Layer) (layerBlob, int64, error) {
-	b, size, err := a.pack(ctx, "", func(ctx context.Context, w windowed) error {
+	b, size, err := a.pack(ctx, "", func(ctx context.Context, w *compress.Stream) error {
 		return writeTar(ctx, w, rootfs.Join(layer.Parts), layer.Hidden, a.options.Progress)
 	})
 	b.checked = hashed(layer)
@@ -146,30 +147,25 @@ func (a *layerAdder) build(ctx context.Context, layer Layer) (layerBlob, int64, 
 
 // pack makes a blob of what produce writes, and says how large that was.
 // If there is a diffID that it must have, anything else is an error.
-func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce func(context.Context, windowed) error) (layerBlob, int64, error) {
-	b := layerBlob{Descriptor: ispec.Descriptor{MediaType: a.pool.compression.MediaType()}}
+func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce func(context.Context, *compress.Stream) error) (layerBlob, int64, error) {
 	f, err := a.engine.newBlob()
 	if err != nil {
-		return b, 0, err
+		return layerBlob{}, 0, err
 	}
 	defer f.discard()
-	w := &sumWriter{w: f}
-	if a.pool.compression.algorithm != algorithmNone {
-		w.hash = sha256.New()
+	made, err := a.pool.Pack(ctx, f, produce)
+	if err != nil {
+		return layerBlob{}, 0, err
 	}
-	size := int64(0)
-	if b.diffID, size, err = a.pool.pack(ctx, w, produce); err != nil {
-		return b, 0, err
+	if diffID != "" && made.DiffID != diffID {
+		return layerBlob{}, 0, fmt.Errorf("the diffID is %s instead of %s", made.DiffID, diffID)
 	}
-	b.tar = size
-	if diffID != "" && b.diffID != diffID {
-		return b, 0, fmt.Errorf("the diffID is %s instead of %s", b.diffID, diffID)
+	b := layerBlob{
+		Descriptor: ispec.Descriptor{MediaType: a.compression.MediaType(), Digest: made.Digest, Size: made.Size},
+		diffID:     made.DiffID,
+		tar:        made.TarSize,
 	}
-	b.Digest, b.Size = b.diffID, w.n
-	if w.hash != nil {
-		b.Digest = digest.NewDigest(digest.SHA256, w.hash)
-	}
-	return b, size, f.commit(b.Digest)
+	return b, b.tar, f.commit(b.Digest)
 }
 
 // title names a layer in an error.

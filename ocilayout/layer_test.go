@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -93,7 +94,7 @@ func TestProgress(t *testing.T) {
 	}
 	for _, s := range []string{"none", "gzip", "zstd"} {
 		var err error
-		if image.Compression, err = ParseCompression(s); err != nil {
+		if image.Compression, err = compress.Parse(s); err != nil {
 			t.Fatal(err)
 		}
 		var got atomic.Int64

@@ -25,8 +25,7 @@
 //     Files whose names begin with ".wh." cannot be in a layer, where they would delete others;
 //     such whiteouts are written only for store objects of kept layers that an image no longer has,
 //     and for what a layer with Layer.Changes hides.
-//   - Compressed bytes are those of a pinned version of github.com/klauspost/compress,
-//     which compresses blocks of 4 MiB each for itself. A diffID does not depend on them.
+//   - Compressed bytes depend on the tar alone; see package compress below. A diffID does not depend on them.
 //   - With a previous image the result depends on that image, too, and on nothing else:
 //     its layers are used in the bytes they have, whatever compressed them.
 //   - An archive's own tar is as a layer's, its files have the mode 0644, and their order is that of the manifest.

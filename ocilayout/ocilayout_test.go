@@ -16,11 +16,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -125,7 +124,7 @@ func sampleImage(t *testing.T, generation int) Image {
 		Platform: ispec.Platform{OS: "linux", Architecture: "amd64"},
 		Layers:   layers,
 
-		Compression: Compression{algorithm: algorithmNone},
+		Compression: method("none"),
 	}
 }
 
@@ -293,27 +292,21 @@ func verifyImage(d ispec.Descriptor, read func(ispec.Descriptor) ([]byte, error)
 }
 
 func unpack(mediaType string, b []byte) ([]byte, error) {
-	switch mediaType {
-	case ispec.MediaTypeImageLayer:
-		return b, nil
-	case ispec.MediaTypeImageLayerGzip:
-		r, err := gzip.NewReader(bytes.NewReader(b))
-		if err != nil {
-			return nil, err
-		}
-		if r.Name != "" || r.ModTime.Unix() != 0 {
-			return nil, fmt.Errorf("gzip header: %+v", r.Header)
-		}
-		return io.ReadAll(r)
-	case ispec.MediaTypeImageLayerZstd:
-		r, err := zstd.NewReader(bytes.NewReader(b))
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		return io.ReadAll(r)
+	r, err := compress.NewReader(bytes.NewReader(b), mediaType)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("media type %q", mediaType)
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// method is a compression by its name.
+func method(name string) compress.Method {
+	m, err := compress.Parse(name)
+	if err != nil {
+		panic(err)
+	}
+	return m
 }
 
 // names are those of a directory's entries.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -39,17 +40,19 @@ type RecordPart struct {
 
 // NewRecord is what is known of a layer before it is built: no diffID and no blob.
 // It is an error if nothing promises the content of a part, or the compressor is not known.
-func NewRecord(l Layer, z Compression) (Record, error) { return newRecord(l, z, linkedVersion()) }
+func NewRecord(l Layer, m compress.Method) (Record, error) {
+	return newRecord(l, m, compress.Version())
+}
 
-func newRecord(l Layer, z Compression, version string) (r Record, err error) {
+func newRecord(l Layer, m compress.Method, version string) (r Record, err error) {
 	if l.Kept != nil {
 		return r, errors.New("it is a layer of another image")
 	}
 	if _, err := layerKey(l); err != nil {
 		return r, err
 	}
-	r = Record{Format: tarFormat, MediaType: z.MediaType(), Hidden: slices.Clone(l.Hidden)}
-	if r.Compressor, err = compressorOf(z, version); err != nil {
+	r = Record{Format: tarFormat, MediaType: m.MediaType(), Hidden: slices.Clone(l.Hidden)}
+	if r.Compressor, err = m.Identity(version); err != nil {
 		return r, err
 	}
 	for _, p := range l.Parts {

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -26,7 +27,7 @@ func recordParts() []rootfs.Part {
 func sampleRecord(t testing.TB) (Record, Layer) {
 	t.Helper()
 	l := Layer{Parts: recordParts(), Hidden: []string{"nix/store/old-1"}}
-	r, err := NewRecord(l, Compression{})
+	r, err := NewRecord(l, compress.Method{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ var recordChanges = map[string]func(*Record){
 
 func TestRecordAnswers(t *testing.T) {
 	good, l := sampleRecord(t)
-	wanted, err := NewRecord(l, Compression{})
+	wanted, err := NewRecord(l, compress.Method{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,10 +73,10 @@ func TestRecordAnswers(t *testing.T) {
 		}
 	}
 	l.Parts[0].Key = ""
-	if r, err := NewRecord(l, Compression{}); err == nil {
+	if r, err := NewRecord(l, compress.Method{}); err == nil {
 		t.Errorf("NewRecord without a key = %v, <nil>; want an error", r)
 	}
-	if r, err := newRecord(Layer{Parts: recordParts()}, Compression{}, ""); err == nil {
+	if r, err := newRecord(Layer{Parts: recordParts()}, compress.Method{}, ""); err == nil {
 		t.Errorf("newRecord with an unknown compressor = %v, <nil>; want an error", r)
 	}
 }
@@ -126,7 +127,7 @@ func TestRecordVouches(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	good, l := sampleRecord(f)
-	wanted, err := NewRecord(l, Compression{})
+	wanted, err := NewRecord(l, compress.Method{})
 	if err != nil {
 		f.Fatal(err)
 	}

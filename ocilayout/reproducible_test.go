@@ -20,6 +20,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // What the sample image is. If a diffID changes, so does every image for everybody.
@@ -61,7 +63,7 @@ func program(dir string) error {
 	if err != nil {
 		return err
 	}
-	compression, err := ParseCompression(cmp.Or(os.Getenv("LAYOUT_COMPRESSION"), "gzip"))
+	compression, err := compress.Parse(cmp.Or(os.Getenv("LAYOUT_COMPRESSION"), "gzip"))
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,7 @@ func TestDiffIDs(t *testing.T) {
 	for _, s := range []string{"none", "gzip", "gzip:9", "zstd"} {
 		image := sampleImage(t, 1)
 		var err error
-		if image.Compression, err = ParseCompression(s); err != nil {
+		if image.Compression, err = compress.Parse(s); err != nil {
 			t.Fatal(err)
 		}
 		dir := filepath.Join(t.TempDir(), "layout")

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // Shared is a layer's blob in a cache of several machines.
@@ -56,7 +58,7 @@ func (a *layerAdder) made(ctx context.Context, layer Layer, b layerBlob) {
 	if a.options.Made == nil || layer.Kept != nil {
 		return
 	}
-	r, err := newRecord(layer, a.pool.compression, linkedVersion())
+	r, err := newRecord(layer, a.compression, compress.Version())
 	if err != nil {
 		a.explain(layer, err)
 		return

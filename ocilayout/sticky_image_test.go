@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -143,7 +144,7 @@ func TestStickyImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		image := Image{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}
-		if image.Compression, err = ParseCompression(c); err != nil {
+		if image.Compression, err = compress.Parse(c); err != nil {
 			t.Fatal(err)
 		}
 		switch step % 3 {

@@ -31,7 +31,7 @@ const tarBuffer = 256 << 10
 // what is appended to a window and written need not be copied.
 type windowed interface {
 	io.Writer
-	window() []byte // empty, of any capacity but 0, and good until the next Write
+	Window() []byte // empty, of any capacity but 0, and good until the next Write
 }
 
 var zeroBlocks [2 * blockSize]byte
@@ -42,7 +42,7 @@ var zeroBlocks [2 * blockSize]byte
 func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, hidden []string, progress func(int64)) error {
 	t := tarWriter{w: w, progress: progress}
 	if ww, ok := w.(windowed); ok {
-		t.window, t.buf = ww.window, ww.window()
+		t.window, t.buf = ww.Window, ww.Window()
 	} else {
 		t.buf = make([]byte, 0, tarBuffer)
 	}

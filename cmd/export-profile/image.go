@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 const imageHelp = `examples:
@@ -230,11 +231,11 @@ func (o *imageOptions) result(t terminal, say *speaker, out *output, r request, 
 }
 
 // parseCompression is what --compression says, or the usual one if that is nothing.
-func parseCompression(word string) (c ocilayout.Compression, err error) {
+func parseCompression(word string) (c compress.Method, err error) {
 	if word == "" {
 		return c, nil
 	}
-	if c, err = ocilayout.ParseCompression(word); err != nil {
+	if c, err = compress.Parse(word); err != nil {
 		return c, usagef("as in --compression zstd:3", "--compression: %v", err)
 	}
 	return c, nil

@@ -39,15 +39,17 @@ var layers = map[string][]string{
 		"profile", "profile/binarycache", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs",
 	},
-	"ocilayout":                          {"rootfs"},
-	"ocilayout/verify":                   {"ocilayout", "rootfs"},
-	"ocilayout/registry":                 {"ocilayout"},
+	"ocilayout/compress":                 {},
+	"ocilayout":                          {"ocilayout/compress", "rootfs"},
+	"ocilayout/verify":                   {"ocilayout", "ocilayout/compress", "rootfs"},
+	"ocilayout/registry":                 {"ocilayout", "ocilayout/compress"},
 	"cmd/export-profile/internal/report": {},
 	"cmd/export-profile": {
 		"cmd/export-profile/internal/report",
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
 		"profile/sbom", "profile/scan", "profile/source", "profile/spool", "profile/trust",
-		"rootfs", "rootfs/overlay", "rootfs/startup", "ocilayout", "ocilayout/registry", "ocilayout/verify",
+		"rootfs", "rootfs/overlay", "rootfs/startup",
+		"ocilayout", "ocilayout/compress", "ocilayout/registry", "ocilayout/verify",
 	},
 }
 
@@ -63,10 +65,13 @@ var rooms = map[string][]string{
 		"github.com/google/go-cmp", "github.com/klauspost/compress", "github.com/andybalholm/brotli",
 		"github.com/pierrec/lz4/v4", "zombiezen.com/go/sqlite",
 	},
+	"ocilayout/compress": {
+		"github.com/klauspost/compress", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+	},
 	"ocilayout": {
 		"github.com/opencontainers/umoci/oci/cas", "github.com/opencontainers/umoci/oci/casext",
 		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
-		"github.com/klauspost/compress", "github.com/distribution/reference", "golang.org/x/sync",
+		"github.com/distribution/reference", "golang.org/x/sync",
 	},
 	"ocilayout/verify": {
 		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec", "golang.org/x/sync",

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/profile/trust"
 )
@@ -120,7 +121,7 @@ func (s *sharedCache) serve(ctx context.Context, c *cacheFlags) {
 }
 
 // find says of layers what the shared cache has of them.
-func (s *sharedCache) find(ctx context.Context, layers []ocilayout.Layer, z ocilayout.Compression, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
+func (s *sharedCache) find(ctx context.Context, layers []ocilayout.Layer, z compress.Method, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
 	if s == nil || s.Cache == nil {
 		return layers, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/profile/spool"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -22,7 +23,7 @@ func tarDestination(word string) (file string, ok bool) {
 // writeTar writes a root filesystem as one tar, to a file or to standard output.
 // There it comes out of a temporary file in temp:
 // who reads it unpacks while it comes, and a NAR hash is only known to be right when all of the NAR has been read.
-func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file, temp string, c ocilayout.Compression, sync bool) (err error) {
+func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file, temp string, c compress.Method, sync bool) (err error) {
 	parts := all.top.Flatten()
 	writing := say.progress("writing", all.closure.Size())
 	defer writing.done()

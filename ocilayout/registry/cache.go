@@ -16,6 +16,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 // Cache is a repository in which several machines keep layers, and facts about store objects, for each other.
@@ -73,7 +74,7 @@ func (c *Client) Cache(ctx context.Context, at Reference, from *Reference, keys 
 
 // Find gives each layer that is neither kept nor known to this machine's own cache, which may be nil,
 // what the cache has of it (Layer.Shared). The other layers are returned as they are.
-func (c *Cache) Find(ctx context.Context, layers []ocilayout.Layer, z ocilayout.Compression, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
+func (c *Cache) Find(ctx context.Context, layers []ocilayout.Layer, z compress.Method, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
 	layers = slices.Clone(layers)
 	known := local.Known(layers, z)
 	var group errgroup.Group
@@ -96,7 +97,7 @@ func (c *Cache) Find(ctx context.Context, layers []ocilayout.Layer, z ocilayout.
 	return layers, group.Wait()
 }
 
-func (c *Cache) find(ctx context.Context, l ocilayout.Layer, z ocilayout.Compression) (*ocilayout.Shared, error) {
+func (c *Cache) find(ctx context.Context, l ocilayout.Layer, z compress.Method) (*ocilayout.Shared, error) {
 	wanted, err := ocilayout.NewRecord(l, z)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -56,7 +57,7 @@ func image(t *testing.T, previous *ocilayout.Previous, compression string, parts
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := ocilayout.ParseCompression(compression)
+	c, err := compress.Parse(compression)
 	if err != nil {
 		t.Fatal(err)
 	}

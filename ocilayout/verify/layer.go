@@ -14,6 +14,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -161,7 +162,7 @@ func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
 	if t, ok := ocilayout.LayerType(form); ok {
 		form = t
 	}
-	z, err := ocilayout.Decompress(r, form)
+	z, err := compress.NewReader(r, form)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, fmt.Errorf("it is of type %s, which is not a layer's", quote(mediaType))
 	}

@@ -1,4 +1,4 @@
-package ocilayout
+package compress
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func blockContent(blocks, more int) []byte {
 func TestBlocks(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, s := range []string{"none", "gzip", "zstd"} {
-		c, err := ParseCompression(s)
+		c, err := Parse(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestBlocks(t *testing.T) {
 					t.Errorf("%s: %d bytes have another blob with %d processors", s, len(content), processors)
 				}
 			}
-			got, err := unpack(c.MediaType(), want)
+			got, err := unpack(c, want)
 			if err != nil || !bytes.Equal(got, content) {
 				t.Errorf("%s: of %d bytes come back %d, %v", s, len(content), len(got), err)
 			}
@@ -54,6 +54,9 @@ func TestBlocks(t *testing.T) {
 			r, err := stdgzip.NewReader(bytes.NewReader(want))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if r.Name != "" || !r.ModTime.IsZero() {
+				t.Errorf("%s: the header is %+v", s, r.Header)
 			}
 			r.Multistream(false)
 			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
@@ -66,14 +69,14 @@ func TestBlocks(t *testing.T) {
 // TestWindows: what is written by way of windows is what is written by Write, also where it does not fit into one.
 func TestWindows(t *testing.T) {
 	content := blockContent(2, 12345)
-	c := Compression{algorithm: algorithmZstd}
+	c := Method{algorithm: algorithmZstd}
 	want := compressed(t, c, content, 1<<20)
 	r := rand.New(rand.NewPCG(1, 2))
 	var got bytes.Buffer
-	d, n, err := newBlockPool(c, 2).pack(t.Context(), &got, func(_ context.Context, w windowed) error {
+	blob, err := NewPool(c, 2).Pack(t.Context(), &got, func(_ context.Context, w *Stream) error {
 		for rest := content; len(rest) > 0; {
-			b := w.window()
-			if len(b) != 0 || cap(b) == 0 || cap(b) > tarBuffer {
+			b := w.Window()
+			if len(b) != 0 || cap(b) == 0 || cap(b) > windowBytes {
 				return fmt.Errorf("a window has %d bytes of %d", len(b), cap(b))
 			}
 			n := min(len(rest), r.IntN(cap(b)+1000))
@@ -84,8 +87,8 @@ func TestWindows(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || n != int64(len(content)) || d != digest.FromBytes(content) || !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("pack = %s, %d, %v, with other bytes: %v", d, n, err, !bytes.Equal(got.Bytes(), want))
+	if err != nil || blob.TarSize != int64(len(content)) || blob.DiffID != digest.FromBytes(content) || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("Pack = %+v, %v, with other bytes: %v", blob, err, !bytes.Equal(got.Bytes(), want))
 	}
 }
 
@@ -105,7 +108,7 @@ func TestCompressorReuse(t *testing.T) {
 	for _, s := range []string{"gzip:1", "gzip:2", "gzip:5", "gzip:6", "gzip:9", "zstd:1", "zstd:3", "zstd:7", "zstd:10"} {
 		t.Run(s, func(t *testing.T) {
 			t.Parallel()
-			c, err := ParseCompression(s)
+			c, err := Parse(s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +153,7 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 // TestPackStops: after an error on either side, nothing runs any longer, and all memory is back in the pool.
 func TestPackStops(t *testing.T) {
 	broken := errors.New("broken")
-	endless := func(_ context.Context, w windowed) error {
+	endless := func(_ context.Context, w *Stream) error {
 		for {
 			if _, err := w.Write(make([]byte, 100<<10)); err != nil {
 				return err
@@ -159,18 +162,18 @@ func TestPackStops(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	for _, s := range []string{"none", "gzip", "zstd"} {
-		c, err := ParseCompression(s)
+		c, err := Parse(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pool := newBlockPool(c, 2)
+		pool := NewPool(c, 2)
 		for name, run := range map[string]func() error{
 			"the writer fails": func() error {
-				_, _, err := pool.pack(t.Context(), &failingWriter{100 << 10, broken}, endless)
+				_, err := pool.Pack(t.Context(), &failingWriter{100 << 10, broken}, endless)
 				return err
 			},
 			"the producer fails": func() error {
-				_, _, err := pool.pack(t.Context(), io.Discard, func(_ context.Context, w windowed) error {
+				_, err := pool.Pack(t.Context(), io.Discard, func(_ context.Context, w *Stream) error {
 					_, err := w.Write(make([]byte, 3*blockBytes+1))
 					return errors.Join(err, broken)
 				})
@@ -179,7 +182,7 @@ func TestPackStops(t *testing.T) {
 			"cancelled": func() error {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(10*time.Millisecond, func() { cancel(broken) })
-				_, _, err := pool.pack(ctx, io.Discard, func(ctx context.Context, w windowed) error {
+				_, err := pool.Pack(ctx, io.Discard, func(ctx context.Context, w *Stream) error {
 					for ctx.Err() == nil {
 						if _, err := w.Write(make([]byte, 100<<10)); err != nil {
 							return err

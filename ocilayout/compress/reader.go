@@ -1,4 +1,4 @@
-package ocilayout
+package compress
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ import (
 // maxWindow is how far back zstd may refer to, which is memory: what `zstd --long` needs.
 const maxWindow = 128 << 20
 
-// Decompress is the tar that a layer's blob of a media type was made of. Closing it does not close r.
+// NewReader reads the tar that a layer's blob of a media type was made of. Closing it does not close r.
 // The error wraps errors.ErrUnsupported if the type is not a layer's.
-func Decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
+func NewReader(r io.Reader, mediaType string) (io.ReadCloser, error) {
 	switch mediaType {
 	case ispec.MediaTypeImageLayer:
 		return io.NopCloser(r), nil

@@ -1,10 +1,8 @@
-package ocilayout
+package compress
 
 import (
 	"context"
 	"crypto/sha256"
-	"hash"
-	"hash/crc32"
 	"io"
 
 	"github.com/opencontainers/go-digest"
@@ -23,14 +21,17 @@ const (
 
 	// What is not compressed is cut only so that it is written while the next is read.
 	plainBytes = 1 << 20
+
+	// windowBytes is how much is hashed at once: what was just written is still in a processor's cache then.
+	windowBytes = 256 << 10
 )
 
 // blockFormat is a version of how blocks are cut and put together. It is in the keys of a cache.
 const blockFormat = 1
 
-// blockPool is what all layers of an image share: the memory of blocks, and compressors, one a processor.
-type blockPool struct {
-	compression Compression
+// Pool is what all layers of an image share: the memory of blocks, and compressors, one a processor.
+type Pool struct {
+	method      Method
 	size        int              // of a block
 	blocks      chan *block      // not in use; nil is one that was not made yet
 	compressors chan *compressor // likewise
@@ -44,14 +45,15 @@ type block struct {
 // blocksPerWorker is how many blocks may be in use: one that is filled, one that is compressed, one that is written.
 const blocksPerWorker = 3
 
-func newBlockPool(c Compression, workers int) *blockPool {
-	p := &blockPool{
-		compression: c,
+// NewPool is a pool that compresses so many blocks at the same time. Their number makes no difference to the bytes.
+func NewPool(m Method, workers int) *Pool {
+	p := &Pool{
+		method:      m,
 		size:        blockBytes,
 		blocks:      make(chan *block, blocksPerWorker*workers),
 		compressors: make(chan *compressor, workers),
 	}
-	if c.algorithm == algorithmNone {
+	if m.algorithm == algorithmNone {
 		p.size = plainBytes
 	}
 	for range cap(p.blocks) {
@@ -65,7 +67,7 @@ func newBlockPool(c Compression, workers int) *blockPool {
 
 // take waits for a block. Who has one never waits for anything but its own compression and input,
 // so that there will be another.
-func (p *blockPool) take(ctx context.Context) (*block, error) {
+func (p *Pool) take(ctx context.Context) (*block, error) {
 	select {
 	case b := <-p.blocks:
 		if b == nil {
@@ -79,8 +81,8 @@ func (p *blockPool) take(ctx context.Context) (*block, error) {
 }
 
 // compress makes a block ready to be written, at some time.
-func (p *blockPool) compress(b *block) {
-	if p.compression.algorithm == algorithmNone {
+func (p *Pool) compress(b *block) {
+	if p.method.algorithm == algorithmNone {
 		b.done <- nil
 		return
 	}
@@ -89,7 +91,7 @@ func (p *blockPool) compress(b *block) {
 		defer func() { p.compressors <- z }()
 		var err error
 		if z == nil {
-			z, err = p.compression.compressor()
+			z, err = p.method.compressor()
 		}
 		if err != nil {
 			b.done <- err
@@ -103,12 +105,37 @@ func (p *blockPool) compress(b *block) {
 	}()
 }
 
-// pack writes to w what produce writes, compressed. It returns what produce wrote: its digest and size.
-// Produce runs at the same time and has ended when pack returns; its context is cancelled when w fails.
-func (p *blockPool) pack(ctx context.Context, w io.Writer, produce func(context.Context, windowed) error) (digest.Digest, int64, error) {
+// Blob is what a tar has become.
+type Blob struct {
+	DiffID  digest.Digest // of the tar, whatever compressed it
+	TarSize int64
+	Digest  digest.Digest // of what was written
+	Size    int64
+}
+
+// Pack writes to w what produce writes, compressed.
+// Produce runs at the same time and has ended when Pack returns; its context is cancelled when w fails.
+func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Blob, error) {
+	out := &sumWriter{w: w}
+	if p.method.algorithm != algorithmNone {
+		out.hash = sha256.New()
+	}
+	b, err := p.pack(ctx, out, produce)
+	if err != nil {
+		return Blob{}, err
+	}
+	b.Digest, b.Size = b.DiffID, out.n
+	if out.hash != nil {
+		b.Digest = digest.NewDigest(digest.SHA256, out.hash)
+	}
+	return b, nil
+}
+
+// pack says of the tar what it is.
+func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Blob, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &blockStream{ctx: ctx, pool: p, hash: sha256.New(), blocks: make(chan *block, cap(p.blocks))}
+	s := &Stream{ctx: ctx, pool: p, hash: sha256.New(), blocks: make(chan *block, cap(p.blocks))}
 	end := make(chan error, 1)
 	go func() {
 		defer close(s.blocks)
@@ -120,14 +147,14 @@ func (p *blockPool) pack(ctx context.Context, w io.Writer, produce func(context.
 		end <- err
 	}()
 
-	_, err := w.Write(p.compression.head())
+	_, err := w.Write(p.method.head())
 	for b := range s.blocks { // all of them, also after an error: others wait for the memory
 		if doneErr := <-b.done; err == nil {
 			err = doneErr
 		}
 		if err == nil {
 			out := b.out
-			if p.compression.algorithm == algorithmNone {
+			if p.method.algorithm == algorithmNone {
 				out = b.in
 			}
 			_, err = w.Write(out)
@@ -141,74 +168,7 @@ func (p *blockPool) pack(ctx context.Context, w io.Writer, produce func(context.
 		err = endErr
 	}
 	if err == nil {
-		_, err = w.Write(p.compression.tail(s.crc, s.size))
+		_, err = w.Write(p.method.tail(s.crc, s.size))
 	}
-	return digest.NewDigest(digest.SHA256, s.hash), s.size, err
-}
-
-// blockStream cuts what is written to it into blocks, and hashes it.
-type blockStream struct {
-	ctx    context.Context
-	pool   *blockPool
-	hash   hash.Hash
-	crc    uint32 // for gzip
-	size   int64
-	block  *block      // that is being filled, never full
-	blocks chan *block // in order; there is room for all that there are
-}
-
-func (s *blockStream) next() (err error) {
-	s.block, err = s.pool.take(s.ctx)
-	return err
-}
-
-// window is a part of the block.
-func (s *blockStream) window() []byte {
-	in := s.block.in
-	return in[len(in):len(in):min(len(in)+tarBuffer, cap(in))]
-}
-
-// Write adds to the stream what was appended to a window, or anything else.
-func (s *blockStream) Write(p []byte) (int, error) {
-	s.hash.Write(p)
-	if s.pool.compression.algorithm == algorithmGzip {
-		s.crc = crc32.Update(s.crc, crc32.IEEETable, p)
-	}
-	s.size += int64(len(p))
-	for rest := p; len(rest) > 0; {
-		b := s.block
-		start := len(b.in)
-		n := min(len(rest), cap(b.in)-start)
-		b.in = b.in[:start+n]
-		if &b.in[start] != &rest[0] { // not a window of it
-			copy(b.in[start:], rest)
-		}
-		rest = rest[n:]
-		if len(b.in) < cap(b.in) {
-			continue
-		}
-		s.send()
-		if err := s.next(); err != nil {
-			return len(p) - len(rest), err
-		}
-	}
-	return len(p), nil
-}
-
-func (s *blockStream) send() {
-	s.pool.compress(s.block)
-	s.blocks <- s.block
-	s.block = nil
-}
-
-// finish sends the last block, or gives it back.
-func (s *blockStream) finish(err error) {
-	switch {
-	case s.block == nil:
-	case err != nil || len(s.block.in) == 0:
-		s.pool.blocks <- s.block
-		s.block = nil
-	default:
-		s.send()
-	}
+	return Blob{DiffID: digest.NewDigest(digest.SHA256, s.hash), TarSize: s.size}, err
 }

@@ -1,15 +1,18 @@
-package ocilayout
+package compress
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -45,36 +48,36 @@ var compressions = []struct {
 	{"zstd:chunked", "", ""},
 }
 
-func TestParseCompression(t *testing.T) {
+func TestParse(t *testing.T) {
 	for _, test := range compressions {
-		c, err := ParseCompression(test.in)
+		c, err := Parse(test.in)
 		if test.want == "" {
-			if err == nil || c != (Compression{}) {
-				t.Errorf("ParseCompression(%q) = %v, <nil>; want an error", test.in, c)
+			if err == nil || c != (Method{}) {
+				t.Errorf("Parse(%q) = %v, <nil>; want an error", test.in, c)
 			}
 			continue
 		}
 		if err != nil || c.String() != test.want || c.MediaType() != test.mediaType {
-			t.Errorf("ParseCompression(%q) = %v (%s), %v; want %s (%s), <nil>", test.in, c, c.MediaType(), err, test.want, test.mediaType)
+			t.Errorf("Parse(%q) = %v (%s), %v; want %s (%s), <nil>", test.in, c, c.MediaType(), err, test.want, test.mediaType)
 		}
 	}
-	zero := Compression{}
-	if c, err := ParseCompression("gzip:2"); c != zero || err != nil {
-		t.Errorf("ParseCompression(%q) = %#v, %v; want the zero value, <nil>", "gzip:2", c, err)
+	zero := Method{}
+	if c, err := Parse("gzip:2"); c != zero || err != nil {
+		t.Errorf("Parse(%q) = %#v, %v; want the zero value, <nil>", "gzip:2", c, err)
 	}
 }
 
-func FuzzParseCompression(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, test := range compressions {
 		f.Add(test.in)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		c, err := ParseCompression(s)
+		c, err := Parse(s)
 		if err != nil {
 			return
 		}
-		if again, err := ParseCompression(c.String()); err != nil || again != c {
-			t.Errorf("ParseCompression(%q) = %v, %v; want that of %q", c, again, err, s)
+		if again, err := Parse(c.String()); err != nil || again != c {
+			t.Errorf("Parse(%q) = %v, %v; want that of %q", c, again, err, s)
 		}
 	})
 }
@@ -104,12 +107,12 @@ func TestCompressionBytes(t *testing.T) {
 	} {
 		t.Run(s, func(t *testing.T) {
 			t.Parallel()
-			c, err := ParseCompression(s)
+			c, err := Parse(s)
 			if err != nil {
 				t.Fatal(err)
 			}
 			b := compressed(t, c, content, 64<<10)
-			plain, err := unpack(c.MediaType(), b)
+			plain, err := unpack(c, b)
 			if err != nil || !bytes.Equal(plain, content) {
 				t.Fatalf("%s: what was written is not what comes back: %d bytes of %d, %v", s, len(plain), len(content), err)
 			}
@@ -125,7 +128,7 @@ func TestCompressionBytes(t *testing.T) {
 
 // TestCompressVersion: the version is that of go.mod.
 func TestCompressVersion(t *testing.T) {
-	b, err := os.ReadFile("../go.mod")
+	b, err := os.ReadFile("../../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,12 +137,29 @@ func TestCompressVersion(t *testing.T) {
 	}
 }
 
+// text is n bytes that compress about as programs do, the same for the same seed.
+func text(seed uint64, n int) string {
+	r := rand.New(rand.NewPCG(seed, 1))
+	var b bytes.Buffer
+	for b.Len() < n {
+		switch r.IntN(3) {
+		case 0:
+			fmt.Fprintf(&b, "%d,", r.IntN(1000))
+		case 1:
+			b.WriteString(strings.Repeat("\x00", r.IntN(40)))
+		default:
+			b.WriteString(fmt.Sprintf("symbol_%x@", r.Uint32N(1<<16)))
+		}
+	}
+	return b.String()[:n]
+}
+
 // compressed is content written in steps.
-func compressed(t *testing.T, c Compression, content []byte, step int) []byte {
+func compressed(t *testing.T, c Method, content []byte, step int) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	pool := newBlockPool(c, runtime.GOMAXPROCS(0))
-	_, n, err := pool.pack(t.Context(), &b, func(_ context.Context, w windowed) error {
+	pool := NewPool(c, runtime.GOMAXPROCS(0))
+	blob, err := pool.Pack(t.Context(), &b, func(_ context.Context, w *Stream) error {
 		for rest := content; len(rest) > 0; {
 			n := min(step, len(rest))
 			if _, err := w.Write(rest[:n]); err != nil {
@@ -149,8 +169,18 @@ func compressed(t *testing.T, c Compression, content []byte, step int) []byte {
 		}
 		return nil
 	})
-	if err != nil || n != int64(len(content)) {
-		t.Fatalf("pack: %d bytes, %v; want %d", n, err, len(content))
+	if err != nil || blob.TarSize != int64(len(content)) || blob.Digest != digest.FromBytes(b.Bytes()) {
+		t.Fatalf("Pack = %+v, %v; want %d bytes that become %s", blob, err, len(content), digest.FromBytes(b.Bytes()))
 	}
 	return b.Bytes()
+}
+
+// unpack is what a blob was made of.
+func unpack(m Method, b []byte) ([]byte, error) {
+	r, err := NewReader(bytes.NewReader(b), m.MediaType())
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
 }
