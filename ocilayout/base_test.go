@@ -22,6 +22,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -494,7 +495,7 @@ func TestAddImageOverBase(t *testing.T) {
 			c.RootFS.DiffIDs[1] != base.Layers[1].DiffID {
 			t.Errorf("the layers are %+v", m.Layers)
 		}
-		if len(c.History) != own+3 || !c.History[1].EmptyLayer || c.History[2].CreatedBy != "two" || c.History[3].CreatedBy != createdBy {
+		if len(c.History) != own+3 || !c.History[1].EmptyLayer || c.History[2].CreatedBy != "two" || c.History[3].CreatedBy != "export-profile" {
 			t.Errorf("the history is %+v", c.History)
 		}
 		if p, err := previousIn(t.Context(), dir, "over"); err != nil || len(p.Layers) != own {
@@ -556,9 +557,9 @@ func TestArchiveOverBase(t *testing.T) {
 // TestPreviousWithout: what a base image has is neither kept from a previous image nor hidden.
 func TestPreviousWithout(t *testing.T) {
 	p := &Previous{Layers: []PreviousLayer{
-		{History: History{Objects: []Object{{Name: "a"}, {Name: "b"}}}},
-		{History: History{Objects: []Object{{Name: "c"}}, Hidden: []string{"d"}}},
-		{History: History{Objects: []Object{{Name: "e"}}}},
+		{History: history.Layer{Objects: []history.Object{{Name: "a"}, {Name: "b"}}}},
+		{History: history.Layer{Objects: []history.Object{{Name: "c"}}, Hidden: []string{"d"}}},
+		{History: history.Layer{Objects: []history.Object{{Name: "e"}}}},
 	}}
 	if got := p.Without([]string{"b", "d", "x"}); len(got.Layers) != 1 || got.Layers[0].History.Objects[0].Name != "e" || len(p.Layers) != 3 {
 		t.Errorf("Without leaves %+v of %d", got.Layers, len(p.Layers))
@@ -595,7 +596,7 @@ func FuzzBaseLayer(f *testing.F) {
 		for name, hash := range tree.listings[0].Objects {
 			// What was hashed is what is to be seen.
 			n := 0
-			for range tree.Lower.Within(StoreDir + "/" + name) {
+			for range tree.Lower.Within(history.StoreDir + "/" + name) {
 				n++
 			}
 			if hash == "" || n == 0 && tree.counts[0][name] == 0 {

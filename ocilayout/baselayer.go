@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -182,7 +183,7 @@ func listBaseLayer(ctx context.Context, open OpenBlob, k *Kept, narHash func(roo
 
 // objectOf is the name of the store object that a path is in, or "".
 func objectOf(p string) string {
-	rest, ok := strings.CutPrefix(p, StoreDir+"/")
+	rest, ok := strings.CutPrefix(p, history.StoreDir+"/")
 	if !ok {
 		return ""
 	}
@@ -193,7 +194,7 @@ func objectOf(p string) string {
 // begins says whether an entry is the first one of a store object that can be hashed.
 func (r *baseReader) begins(i int) bool {
 	e := r.listing.Entries[i]
-	return r.hash != nil && e.Kind == basePut && path.Dir(e.Path) == StoreDir && !r.seen[path.Base(e.Path)]
+	return r.hash != nil && e.Kind == basePut && path.Dir(e.Path) == history.StoreDir && !r.seen[path.Base(e.Path)]
 }
 
 var errNotHashed = errors.New("cannot be hashed as it comes")

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -233,7 +234,7 @@ func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (cont
 }
 
 // StoreNames are the names of all that the image has in its store.
-func (t *BaseTree) StoreNames() []string { return t.Lower.Names(StoreDir) }
+func (t *BaseTree) StoreNames() []string { return t.Lower.Names(history.StoreDir) }
 
 // OtherObjectsError says that a base image has something else under the names of store objects.
 type OtherObjectsError struct{ Roots []string }

@@ -60,7 +60,7 @@ func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, e
 		all = append(image.Base.asLayers(), all...)
 	}
 	for _, layer := range image.Layers {
-		h, err := layerHistory(layer, created)
+		h, err := layer.entry(created)
 		if err != nil {
 			return ispec.Descriptor{}, fmt.Errorf("add image: %w", err)
 		}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -166,6 +168,14 @@ func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce fun
 		tar:        made.TarSize,
 	}
 	return b, b.tar, f.commit(b.Digest)
+}
+
+// entry is the layer's entry in the image's history.
+func (l Layer) entry(created time.Time) (ispec.History, error) {
+	if l.Kept != nil {
+		return l.Kept.Entry, nil
+	}
+	return history.Entry(created, l.Parts, l.Hidden, l.Changes)
 }
 
 // title names a layer in an error.

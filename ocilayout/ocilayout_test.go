@@ -20,6 +20,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -284,7 +285,7 @@ func verifyImage(d ispec.Descriptor, read func(ispec.Descriptor) ([]byte, error)
 		if d := digest.FromBytes(b); d != config.RootFS.DiffIDs[i] {
 			return fmt.Errorf("layer %d has diffID %s, want %s", i, d, config.RootFS.DiffIDs[i])
 		}
-		if _, err := ParseHistory(config.History[i]); err != nil {
+		if _, err := history.Parse(config.History[i]); err != nil {
 			return err
 		}
 	}

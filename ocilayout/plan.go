@@ -52,9 +52,6 @@ const (
 	enough   = 4 << 20 // and about this many at most
 )
 
-// StoreDir is where all parts but the base part are.
-const StoreDir = "nix/store"
-
 // Mode is how a plan divides parts into layers.
 type Mode byte
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -26,7 +27,7 @@ func largeClosure() []rootfs.Part {
 	for range 1000 {
 		profile.Refs = append(profile.Refs, parts[r.IntN(len(parts)-1)].Root)
 	}
-	return append(parts, rootfs.Part{Name: BaseName, Key: fmt.Sprintf("sha256:%064x", 1<<60), Refs: []string{profile.Root}, Size: 5 << 10})
+	return append(parts, rootfs.Part{Name: history.BaseName, Key: fmt.Sprintf("sha256:%064x", 1<<60), Refs: []string{profile.Root}, Size: 5 << 10})
 }
 
 func BenchmarkPlan(b *testing.B) {

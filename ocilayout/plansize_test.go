@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -18,7 +19,7 @@ func TestPlanSize(t *testing.T) {
 		}
 	}
 	previous := func(size int64) *Previous {
-		return &Previous{Layers: []PreviousLayer{{History: History{Objects: []Object{{"a", "", size}, {"x", "", size}}}}}}
+		return &Previous{Layers: []PreviousLayer{{History: history.Layer{Objects: []history.Object{{Name: "a", Size: size}, {Name: "x", Size: size}}}}}}
 	}
 	for _, size := range []int64{1 << 62, math.MaxInt64, -1} {
 		if layers, err := Plan(parts(size), PlanOptions{}); err == nil {
@@ -29,8 +30,8 @@ func TestPlanSize(t *testing.T) {
 		}
 	}
 	for _, size := range []int64{1<<61 + 1, 1 << 62, math.MaxInt64, -1} {
-		if layers, _, err := PlanSticky(parts(1), previous(size), StickyOptions{}); !errors.Is(err, ErrForeign) {
-			t.Errorf("PlanSticky over two objects of %d bytes = %v, %v; want %v", size, layers, err, ErrForeign)
+		if layers, _, err := PlanSticky(parts(1), previous(size), StickyOptions{}); !errors.Is(err, history.ErrForeign) {
+			t.Errorf("PlanSticky over two objects of %d bytes = %v, %v; want %v", size, layers, err, history.ErrForeign)
 		}
 	}
 	if _, _, err := PlanSticky(parts(maxSize/3), previous(maxSize/2), StickyOptions{}); err != nil {

@@ -10,11 +10,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-)
 
-// ErrForeign is in the error of an image that cannot be planned by, since this program has not made all of it,
-// and of a layer that another one has made.
-var ErrForeign = errors.New("not of this program's making")
+	"github.com/export-profile/export-profile/ocilayout/history"
+)
 
 // Previous is an image in a layout or a registry, as far as another image can be planned by it; see [PlanSticky].
 type Previous struct {
@@ -29,14 +27,14 @@ type Previous struct {
 // PreviousLayer is a layer and what its image's history says it holds.
 type PreviousLayer struct {
 	Kept
-	History History
+	History history.Layer
 }
 
 // Previous reads an image for another one to be planned by.
 // It reads manifest and config, and of the layers' blobs in a layout it sees that they are there.
 // Elsewhere they are read only where they have to be somewhere else than there.
 //
-// The error is fs.ErrNotExist if a blob is missing, and ErrForeign if it is no single image,
+// The error is fs.ErrNotExist if a blob is missing, and history.ErrForeign if it is no single image,
 // if a layer is not of this program's making, unless it is below all that are, or if its history is damaged.
 // What the history says is believed, as far as it makes sense.
 func (s *Stored) Previous(ctx context.Context) (*Previous, error) {
@@ -49,7 +47,7 @@ func (s *Stored) Previous(ctx context.Context) (*Previous, error) {
 
 func (s *Stored) previous(ctx context.Context) (*Previous, error) {
 	if t := s.Descriptor.MediaType; t != ispec.MediaTypeImageManifest {
-		return nil, fmt.Errorf("%w: it is of type %q", ErrForeign, t)
+		return nil, fmt.Errorf("%w: it is of type %q", history.ErrForeign, t)
 	}
 	var manifest ispec.Manifest
 	b, err := readDocument(ctx, s.Open, s.Descriptor)
@@ -60,7 +58,7 @@ func (s *Stored) previous(ctx context.Context) (*Previous, error) {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig {
-		return nil, fmt.Errorf("%w: its config is of type %q", ErrForeign, t)
+		return nil, fmt.Errorf("%w: its config is of type %q", history.ErrForeign, t)
 	}
 	var config ispec.Image
 	if b, err = readDocument(ctx, s.Open, manifest.Config); err == nil {
@@ -130,19 +128,19 @@ func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, s *Stored)
 	entries := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
 	if len(config.RootFS.DiffIDs) != n || len(entries) != n {
 		return fmt.Errorf("%w: %d layers, %d diffIDs and %d entries in its history",
-			ErrForeign, n, len(config.RootFS.DiffIDs), len(entries))
+			history.ErrForeign, n, len(config.RootFS.DiffIDs), len(entries))
 	}
 	own := false
 	for i, d := range manifest.Layers {
-		history, err := ParseHistory(entries[i])
-		if err != nil && (own || i == n-1 || !errors.Is(err, ErrForeign)) {
-			return fmt.Errorf("layer %d: %w: %w", i+1, ErrForeign, err)
+		said, err := history.Parse(entries[i])
+		if err != nil && (own || i == n-1 || !errors.Is(err, history.ErrForeign)) {
+			return fmt.Errorf("layer %d: %w: %w", i+1, history.ErrForeign, err)
 		}
 		own = err == nil
 		switch d.MediaType {
 		case ispec.MediaTypeImageLayer, ispec.MediaTypeImageLayerGzip, ispec.MediaTypeImageLayerZstd:
 		default:
-			return fmt.Errorf("layer %d: %w: it is of type %q", i+1, ErrForeign, d.MediaType)
+			return fmt.Errorf("layer %d: %w: it is of type %q", i+1, history.ErrForeign, d.MediaType)
 		}
 		diffID := config.RootFS.DiffIDs[i]
 		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
@@ -151,9 +149,9 @@ func (p *Previous) parse(manifest ispec.Manifest, config ispec.Image, s *Stored)
 		if d.Size < 0 {
 			return fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
 		}
-		l := PreviousLayer{Kept: s.kept(d, ""), History: history}
+		l := PreviousLayer{Kept: s.kept(d, ""), History: said}
 		l.DiffID, l.Entry = diffID, entries[i]
-		if own && !history.Top {
+		if own && !said.Top {
 			p.Layers = append(p.Layers, l)
 		}
 	}
@@ -172,7 +170,7 @@ func (p *Previous) Without(names []string) *Previous {
 	}
 	without := *p
 	without.Layers = slices.DeleteFunc(slices.Clone(p.Layers), func(l PreviousLayer) bool {
-		return slices.ContainsFunc(l.History.Objects, func(o Object) bool { return base[o.Name] }) ||
+		return slices.ContainsFunc(l.History.Objects, func(o history.Object) bool { return base[o.Name] }) ||
 			slices.ContainsFunc(l.History.Hidden, func(name string) bool { return base[name] })
 	})
 	return &without

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // TestPrevious: which image it is, by what name, and what is not one to plan by.
@@ -73,8 +75,8 @@ func TestPrevious(t *testing.T) {
 		if err := e.PutIndex(t.Context(), ispec.Index{Manifests: []ispec.Descriptor{desc}}); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := read(""); !errors.Is(err, ErrForeign) {
-			t.Errorf("%s: Previous = %v, %v; want %v", name, p, err, ErrForeign)
+		if p, err := read(""); !errors.Is(err, history.ErrForeign) {
+			t.Errorf("%s: Previous = %v, %v; want %v", name, p, err, history.ErrForeign)
 		}
 	}
 	if err := e.PutIndex(t.Context(), ispec.Index{Manifests: []ispec.Descriptor{one}}); err != nil {

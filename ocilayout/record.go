@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -112,14 +113,14 @@ func (r Record) Vouches(k *Kept, wanted map[string]string) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	made := Layer{Hidden: r.Hidden}
+	var parts []rootfs.Part
 	for _, p := range r.Parts {
-		made.Parts = append(made.Parts, rootfs.Part{Name: p.Name, Key: p.Key, Size: p.Size})
-		if key, ok := wanted[p.Name]; ok && key != p.Key && objectHash(key) == objectHash(p.Key) {
+		parts = append(parts, rootfs.Part{Name: p.Name, Key: p.Key, Size: p.Size})
+		if key, ok := wanted[p.Name]; ok && key != p.Key && history.Hash(key) == history.Hash(p.Key) {
 			return fmt.Errorf("it has another %s", p.Name)
 		}
 	}
-	if said := made.history().String(); said != k.Entry.Comment {
+	if said := history.Of(parts, r.Hidden).String(); said != k.Entry.Comment {
 		return errors.New("it has other contents than the image's history says")
 	}
 	return nil

@@ -22,6 +22,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // What the sample image is. If a diffID changes, so does every image for everybody.
@@ -241,11 +242,11 @@ func TestConfig(t *testing.T) {
 	config := readConfig(t, dir, write(t, dir, sampleImage(t, 1), Name{Tag: "v1"}))
 	var got []string
 	for _, h := range config.History {
-		history, err := ParseHistory(h)
+		said, err := history.Parse(h)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range history.Objects {
+		for _, o := range said.Objects {
 			got = append(got, o.Name)
 		}
 	}

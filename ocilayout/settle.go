@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // sticky finds out what is visible of the previous layers that are kept.
@@ -40,7 +42,7 @@ type copyOf struct {
 func (s *sticky) index() error {
 	s.wanted = make(map[string]int, len(s.planner.parts))
 	for i, p := range s.planner.parts {
-		if (p.Root == "") != (p.Name == BaseName) || p.Root != "" && p.Root != StoreDir+"/"+p.Name {
+		if (p.Root == "") != (p.Name == history.BaseName) || p.Root != "" && p.Root != history.StoreDir+"/"+p.Name {
 			return fmt.Errorf("%s: %q: only store objects and the base files can be planned by a previous image", p.Name, p.Root)
 		}
 		s.wanted[p.Name] = i
@@ -48,12 +50,12 @@ func (s *sticky) index() error {
 	}
 	var total int64
 	for i, l := range s.previous {
-		if err := l.History.check(); err != nil {
-			return fmt.Errorf("previous layer %d: %w: %w", i+1, ErrForeign, err)
+		if err := l.History.Check(); err != nil {
+			return fmt.Errorf("previous layer %d: %w: %w", i+1, history.ErrForeign, err)
 		}
 		for _, o := range l.History.Objects {
 			if o.Size < 0 || o.Size > maxSize-total {
-				return fmt.Errorf("previous layer %d: %w: it has too many bytes", i+1, ErrForeign)
+				return fmt.Errorf("previous layer %d: %w: it has too many bytes", i+1, history.ErrForeign)
 			}
 			total += o.Size
 		}
@@ -66,9 +68,9 @@ func (s *sticky) index() error {
 }
 
 // wants says whether an object is one of the parts.
-func (s *sticky) wants(o Object) bool {
+func (s *sticky) wants(o history.Object) bool {
 	i, ok := s.wanted[o.Name]
-	return ok && o.Hash != "" && o.Hash == objectHash(s.planner.parts[i].Key)
+	return ok && o.Hash != "" && o.Hash == history.Hash(s.planner.parts[i].Key)
 }
 
 // settle finds out what is visible of the kept layers, and gives up those that cannot be kept:
@@ -129,7 +131,7 @@ func (s *sticky) visible() map[string][]copyOf {
 func (s *sticky) misleads(i int, visible map[string][]copyOf) bool {
 	for _, o := range s.previous[i].History.Objects {
 		_, named := s.wanted[o.Name]
-		if (named || o.Name == BaseName) && !s.wants(o) && slices.Contains(visible[o.Name], copyOf{i, o.Hash}) {
+		if (named || o.Name == history.BaseName) && !s.wants(o) && slices.Contains(visible[o.Name], copyOf{i, o.Hash}) {
 			return true
 		}
 	}
@@ -146,8 +148,8 @@ func (s *sticky) measure(visible map[string][]copyOf) {
 	clear(s.deads)
 	s.live, s.dead, s.hidden = 0, 0, nil
 	for name := range visible {
-		if _, ok := s.wanted[name]; !ok && name != BaseName {
-			s.hidden = append(s.hidden, StoreDir+"/"+name)
+		if _, ok := s.wanted[name]; !ok && name != history.BaseName {
+			s.hidden = append(s.hidden, history.StoreDir+"/"+name)
 		}
 	}
 	slices.Sort(s.hidden)

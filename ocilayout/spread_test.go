@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -69,7 +70,7 @@ func TestPlanManyPackages(t *testing.T) {
 		root.Refs = append(root.Refs, p.Root)
 		parts = append(parts, p)
 	}
-	base := rootfs.Part{Name: BaseName, Key: "sha256:2", Refs: []string{root.Root}, Size: 1}
+	base := rootfs.Part{Name: history.BaseName, Key: "sha256:2", Refs: []string{root.Root}, Size: 1}
 	parts = append(parts, root, base)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -124,7 +125,7 @@ func (s *sticky) unchanged() bool {
 // keepable settles on the layers that could be kept if there were no limits.
 func (s *sticky) keepable() {
 	for i, l := range s.previous {
-		s.keep[i] = s.fits(i) && !l.History.holds(BaseName)
+		s.keep[i] = s.fits(i) && !l.History.Holds(history.BaseName)
 	}
 	s.settle()
 }
@@ -203,7 +204,7 @@ func (s *sticky) missing() []bool {
 func (s *sticky) repack() ([]Layer, Report, error) {
 	was := make(map[string]int, len(s.previous))
 	for i, l := range s.previous {
-		if !slices.ContainsFunc(l.History.Objects, func(o Object) bool { return o.Hash == "" }) {
+		if !slices.ContainsFunc(l.History.Objects, func(o history.Object) bool { return o.Hash == "" }) {
 			was[l.Entry.Comment] = i
 		}
 	}
@@ -217,7 +218,7 @@ func (s *sticky) repack() ([]Layer, Report, error) {
 	}
 	layers := s.planner.layers(s.planner.divide(all, s.planner.most))
 	for i, l := range layers {
-		if n, ok := was[l.history().String()]; ok {
+		if n, ok := was[history.Of(l.Parts, l.Hidden).String()]; ok {
 			layers[i].Kept = &s.previous[n].Kept
 			s.keep[n] = true
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/tools/txtar"
+
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // TestSticky runs testdata/sticky/*.txtar, one case a file.
@@ -52,7 +54,7 @@ func TestSticky(t *testing.T) {
 				name, hash, _ := strings.Cut(p.Name, "@")
 				parts[i].Name, parts[i].Key = name, "sha256:"+longHash(hash)
 				parts[i].Root, _, _ = strings.Cut(p.Root, "@")
-				if name == BaseName {
+				if name == history.BaseName {
 					parts[i].Root = ""
 				}
 			}
@@ -96,13 +98,13 @@ func longHash(short string) string {
 	if short == "" {
 		short = "1"
 	}
-	return strings.Repeat("0", hashDigits-len(short)) + short
+	return strings.Repeat("0", 12-len(short)) + short
 }
 
 // parsePreviousLayer parses a layer's words, NAME[@HASH]:KIB and -NAME.
 func parsePreviousLayer(t *testing.T, line string) PreviousLayer {
 	t.Helper()
-	var h History
+	var h history.Layer
 	var size int64
 	for _, word := range strings.Fields(line) {
 		if name, ok := strings.CutPrefix(word, "-"); ok {
@@ -116,12 +118,12 @@ func parsePreviousLayer(t *testing.T, line string) PreviousLayer {
 			t.Fatal(err)
 		}
 		size += n << 10
-		h.Objects = append(h.Objects, Object{name, longHash(hash), n << 10})
+		h.Objects = append(h.Objects, history.Object{Name: name, Hash: longHash(hash), Size: n << 10})
 	}
 	id := digest.FromString(h.String())
 	return PreviousLayer{Kept{
 		Descriptor: ispec.Descriptor{Digest: id, Size: size / 2}, DiffID: id,
-		Entry: ispec.History{CreatedBy: createdBy, Comment: h.String()},
+		Entry: ispec.History{CreatedBy: "export-profile", Comment: h.String()},
 	}, h}
 }
 
@@ -141,7 +143,7 @@ func formatGolden(previous *Previous, layers []Layer) string {
 			fmt.Fprintf(&b, " %s", p.Name)
 		}
 		for _, root := range l.Hidden {
-			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, StoreDir+"/"))
+			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, history.StoreDir+"/"))
 		}
 		b.WriteByte('\n')
 	}

@@ -17,6 +17,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -109,7 +110,7 @@ func filled(parts []rootfs.Part, library string, divisor int64) []rootfs.Part {
 		sum := sha256.Sum256([]byte(p.Key))
 		n := int(p.Size / divisor)
 		at := int(binary.BigEndian.Uint32(sum[:])) % (len(library) - n)
-		content, only := library[at:at+n], "/only-"+objectHash(p.Key)
+		content, only := library[at:at+n], "/only-"+history.Hash(p.Key)
 		if p.Root == "" {
 			parts[i].Tree = treeOf(
 				rootfs.Dir("etc", 0o755), file("etc"+only, content), file("etc/profile", p.Refs[0]),

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -21,22 +22,22 @@ func previousOf(t testing.TB, layers []Layer) *Previous {
 	p := &Previous{}
 	for _, l := range layers {
 		if l.Kept != nil {
-			history, err := ParseHistory(l.Kept.Entry)
+			said, err := history.Parse(l.Kept.Entry)
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.Layers = append(p.Layers, PreviousLayer{*l.Kept, history})
+			p.Layers = append(p.Layers, PreviousLayer{*l.Kept, said})
 			continue
 		}
-		entry := ispec.History{CreatedBy: createdBy, Comment: l.history().String()}
-		history, err := ParseHistory(entry)
+		entry := ispec.History{CreatedBy: "export-profile", Comment: history.Of(l.Parts, l.Hidden).String()}
+		said, err := history.Parse(entry)
 		if err != nil {
 			t.Fatal(err)
 		}
 		id := digest.FromString(entry.Comment)
 		p.Layers = append(p.Layers, PreviousLayer{Kept{
 			Descriptor: ispec.Descriptor{Digest: id, Size: l.Size() / 2}, DiffID: id, Entry: entry,
-		}, history})
+		}, said})
 	}
 	return p
 }
@@ -48,12 +49,12 @@ func unpackModel(p *Previous, layers []Layer) (map[string]string, error) {
 	all := make(map[string]string)
 	for i, l := range p.Layers {
 		for _, name := range l.History.Hidden {
-			if l.History.holds(name) {
+			if l.History.Holds(name) {
 				return nil, fmt.Errorf("layer %d hides %s, which it holds", i, name)
 			}
 			found := false
 			for path := range all {
-				if strings.HasPrefix(path, StoreDir+"/"+name+"/") {
+				if strings.HasPrefix(path, history.StoreDir+"/"+name+"/") {
 					found = true
 					delete(all, path)
 				}
@@ -70,8 +71,8 @@ func unpackModel(p *Previous, layers []Layer) (map[string]string, error) {
 }
 
 func putModel(all map[string]string, name, hash string) {
-	dir := StoreDir + "/" + name
-	if name == BaseName {
+	dir := history.StoreDir + "/" + name
+	if name == history.BaseName {
 		dir = "etc"
 	}
 	all[dir+"/content"] = hash
@@ -81,7 +82,7 @@ func putModel(all map[string]string, name, hash string) {
 func wantModel(parts []rootfs.Part) map[string]string {
 	all := make(map[string]string)
 	for _, p := range parts {
-		putModel(all, p.Name, objectHash(p.Key))
+		putModel(all, p.Name, history.Hash(p.Key))
 	}
 	return all
 }
@@ -154,7 +155,7 @@ func (m *closureModel) parts() []rootfs.Part {
 		}
 		name := fmt.Sprintf("%.32s-%s-%d", fmt.Sprintf("%x", h.Sum(nil)), n.name, n.rev)
 		all[i] = rootfs.Part{
-			Name: name, Root: StoreDir + "/" + name, Refs: refs, Size: n.size,
+			Name: name, Root: history.StoreDir + "/" + name, Refs: refs, Size: n.size,
 			Key: string(digest.FromString(fmt.Sprint(name, n.salt))),
 		}
 	}
@@ -168,7 +169,7 @@ func (m *closureModel) parts() []rootfs.Part {
 		return parts
 	}
 	profile := all[len(all)-1]
-	return append(parts, rootfs.Part{Name: BaseName, Refs: []string{profile.Root}, Size: 5 << 10, Key: string(digest.FromString(profile.Root))})
+	return append(parts, rootfs.Part{Name: history.BaseName, Refs: []string{profile.Root}, Size: 5 << 10, Key: string(digest.FromString(profile.Root))})
 }
 
 // step changes the graph as a release does. The last few nodes are leaves: little refers to them.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -126,7 +127,7 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous *Previous, layers [
 		for _, p := range l.Parts {
 			seen[p.Root]++
 			live += p.Size
-			if !next.Layers[i].History.holds(p.Name) {
+			if !next.Layers[i].History.Holds(p.Name) {
 				return fmt.Errorf("layer %d has a part that it does not hold: %s", i, p.Name)
 			}
 		}
@@ -181,7 +182,7 @@ func formatSticky(layers []Layer) string {
 		if l.Kept != nil {
 			s += fmt.Sprintf("keep %s\n", l.Kept.Entry.Comment)
 		} else {
-			s += fmt.Sprintf("new %s\n", l.history())
+			s += fmt.Sprintf("new %s\n", history.Of(l.Parts, l.Hidden))
 		}
 	}
 	return s
@@ -256,8 +257,8 @@ func TestStickyNoKey(t *testing.T) {
 		t.Errorf("PlanSticky: %+v, %v; want one layer added\n%s", report, err, formatSticky(again))
 	}
 	// With two objects of which one is gone in the largest layer, and no waste allowed, that is most of it.
-	previous.Layers[slices.IndexFunc(previous.Layers, func(l PreviousLayer) bool { return l.History.holds("b") })].
-		History.Objects = []Object{{"b", objectHash(parts[1].Key), 3 << 20}, {"gone", "", 1}}
+	previous.Layers[slices.IndexFunc(previous.Layers, func(l PreviousLayer) bool { return l.History.Holds("b") })].
+		History.Objects = []history.Object{{Name: "b", Hash: history.Hash(parts[1].Key), Size: 3 << 20}, {Name: "gone", Size: 1}}
 	again, report, err = PlanSticky(parts, previous, StickyOptions{})
 	if err != nil || !report.Repacked || report.Kept != 2 || report.Added != 2 {
 		t.Errorf("PlanSticky: %+v, %v; want two layers added\n%s", report, err, formatSticky(again))
@@ -268,20 +269,20 @@ func TestStickyRefuses(t *testing.T) {
 	a := rootfs.Part{Name: "a", Root: "nix/store/a"}
 	for _, test := range []struct {
 		part     rootfs.Part
-		previous History
+		previous history.Layer
 		o        StickyOptions
 		want     string
 	}{
-		{a, History{}, StickyOptions{MaxWaste: 101}, "plan layers: waste of 101 %: want 0 to 100"},
-		{a, History{}, StickyOptions{MaxWaste: -1}, "plan layers: waste of -1 %: want 0 to 100"},
-		{a, History{}, StickyOptions{PlanOptions: PlanOptions{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
-		{rootfs.Part{Name: "b", Root: "nix/store/a"}, History{}, StickyOptions{},
+		{a, history.Layer{}, StickyOptions{MaxWaste: 101}, "plan layers: waste of 101 %: want 0 to 100"},
+		{a, history.Layer{}, StickyOptions{MaxWaste: -1}, "plan layers: waste of -1 %: want 0 to 100"},
+		{a, history.Layer{}, StickyOptions{PlanOptions: PlanOptions{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
+		{rootfs.Part{Name: "b", Root: "nix/store/a"}, history.Layer{}, StickyOptions{},
 			`plan layers: b: "nix/store/a": only store objects and the base files can be planned by a previous image`},
-		{rootfs.Part{Name: "base", Root: "nix/store/base"}, History{}, StickyOptions{},
+		{rootfs.Part{Name: "base", Root: "nix/store/base"}, history.Layer{}, StickyOptions{},
 			`plan layers: base: "nix/store/base": only store objects and the base files can be planned by a previous image`},
-		{a, History{Objects: []Object{{"a", "", 1}, {"a", "", 1}}}, StickyOptions{},
+		{a, history.Layer{Objects: []history.Object{{Name: "a", Size: 1}, {Name: "a", Size: 1}}}, StickyOptions{},
 			`plan layers: previous layer 1: not of this program's making: history: the layer holds "a" twice`},
-		{a, History{Objects: []Object{{"a", "", 1 << 62}, {"b", "", 1 << 62}}}, StickyOptions{},
+		{a, history.Layer{Objects: []history.Object{{Name: "a", Size: 1 << 62}, {Name: "b", Size: 1 << 62}}}, StickyOptions{},
 			`plan layers: previous layer 1: not of this program's making: it has too many bytes`},
 	} {
 		_, _, err := PlanSticky([]rootfs.Part{test.part}, &Previous{Layers: []PreviousLayer{{History: test.previous}}}, test.o)

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -123,40 +123,6 @@ func sortedEntries(all map[string]tarEntry) []tarEntry {
 	return sorted
 }
 
-func TestTopHistory(t *testing.T) {
-	var got []string
-	for _, l := range topLayers() {
-		entry, err := layerHistory(l, time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := ParseHistory(entry)
-		if err != nil || !h.Top || len(h.Objects) != 1 || len(h.Hidden) != 0 {
-			t.Errorf("ParseHistory(%q, %q) = %+v, %v; want one object of a layer on top", entry.CreatedBy, entry.Comment, h, err)
-		}
-		got = append(got, entry.CreatedBy)
-	}
-	want := []string{
-		"export-profile: add /bin, add /etc/passwd, whiteout /tmp",
-		`export-profile: whiteout /etc, "mkdir /bin\n", "add /\xff"`,
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("created_by (-want +got):\n%s", d)
-	}
-
-	many := Layer{Parts: topLayers()[0].Parts}
-	for i := range 1000 {
-		many.Changes = append(many.Changes, fmt.Sprintf("mkdir /srv/%d", i))
-	}
-	entry, err := layerHistory(many, time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasSuffix(entry.CreatedBy, " more") || len(entry.CreatedBy) > mostChanges+200 {
-		t.Errorf("created_by of 1000 changes has %d bytes and ends with %q", len(entry.CreatedBy), entry.CreatedBy[len(entry.CreatedBy)-20:])
-	}
-}
-
 // TestTopSticky: layers on top are not kept, but their blobs are the same again; below them, layers are kept.
 func TestTopSticky(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
@@ -180,7 +146,7 @@ func TestTopSticky(t *testing.T) {
 			continue
 		}
 		kept++
-		if h, err := ParseHistory(l.Kept.Entry); err != nil || h.Top {
+		if h, err := history.Parse(l.Kept.Entry); err != nil || h.Top {
 			t.Errorf("kept: %q, %v", l.Kept.Entry.CreatedBy, err)
 		}
 	}

@@ -12,13 +12,14 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Held is a store object that is visible in an image.
 type Held struct {
-	Object     // its Hash is what the history has, or all of it where the layers were read
-	Layer  int // the place in the image's layers
+	history.Object     // its Hash is what the history has, or all of it where the layers were read
+	Layer          int // the place in the image's layers
 }
 
 // Held is what the image's history says is visible of its store, sorted by name, and how many layers it does not say it of,
@@ -28,7 +29,7 @@ func (b *Base) Held() (objects []Held, foreign int) {
 	visible := make(map[string]Held)
 	entries := slices.DeleteFunc(slices.Clone(b.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
 	for i := range b.Layers {
-		h, err := ParseHistory(entries[i])
+		h, err := history.Parse(entries[i])
 		switch {
 		case err != nil:
 			foreign++
@@ -40,7 +41,7 @@ func (b *Base) Held() (objects []Held, foreign int) {
 			delete(visible, name)
 		}
 		for _, o := range h.Objects {
-			if o.Name != BaseName {
+			if o.Name != history.BaseName {
 				visible[o.Name] = Held{o, i}
 			}
 		}
@@ -72,12 +73,12 @@ func (t *BaseTree) Held() []Held {
 
 // held is what is visible under one name; the hash is empty unless one layer has all of it, and it was hashed there.
 func (t *BaseTree) held(name string) (h Held, there bool) {
-	root := StoreDir + "/" + name
+	root := history.StoreDir + "/" + name
 	first, there := t.Lower.Lookup(root)
 	if !there {
 		return h, false
 	}
-	h = Held{Object: Object{Name: name}, Layer: first.Layer}
+	h = Held{Object: history.Object{Name: name}, Layer: first.Layer}
 	n, one := 0, true
 	for e := range t.Lower.Within(root) {
 		n++
@@ -108,7 +109,7 @@ func (b *Base) Fetch(next *Base) (fetched, had int64) {
 // The contents of regular files can be read; a hard link to one of an earlier entry cannot, and is an error.
 // If the walk comes to its end, the layer is what its digest and diffID say.
 func (b *Base) Object(ctx context.Context, layer int, name string) rootfs.Tree {
-	root := path.Join(StoreDir, name)
+	root := path.Join(history.StoreDir, name)
 	return func(yield func(rootfs.Entry, error) bool) {
 		err := b.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStopped) {

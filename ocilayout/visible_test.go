@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -27,7 +28,7 @@ func wanted(image Image, digits int) []Held {
 			if p.Root == "" {
 				continue
 			}
-			h := Held{Object{Name: p.Name, Hash: strings.TrimPrefix(p.Key, "sha256:")[:digits], Size: p.Size}, i}
+			h := Held{history.Object{Name: p.Name, Hash: strings.TrimPrefix(p.Key, "sha256:")[:digits], Size: p.Size}, i}
 			if digits == 64 {
 				h.Size = 0
 			}
@@ -65,7 +66,7 @@ func TestHeld(t *testing.T) {
 			t.Errorf("%s has the image %s; want %s", at, b.Digest, d.Digest)
 		}
 		objects, foreign := b.Held()
-		if diff := cmp.Diff(wanted(image, hashDigits), objects); diff != "" || foreign != 0 {
+		if diff := cmp.Diff(wanted(image, 12), objects); diff != "" || foreign != 0 {
 			t.Errorf("%s by its history, %d foreign layers (-want +got):\n%s", at, foreign, diff)
 		}
 		tree, err := b.Tree(t.Context(), BaseOptions{Hash: partHash})
@@ -176,7 +177,7 @@ func TestHeldForeign(t *testing.T) {
 	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "nix/store/1-a %v text", fs.FileMode(0o444))
-	want := []Held{{Object{Name: "1-a", Hash: fmt.Sprintf("%x", sum.Sum(nil))}, 0}, {Object{Name: "2-b"}, 0}, {Object{Name: "3-c"}, 0}}
+	want := []Held{{history.Object{Name: "1-a", Hash: fmt.Sprintf("%x", sum.Sum(nil))}, 0}, {history.Object{Name: "2-b"}, 0}, {history.Object{Name: "3-c"}, 0}}
 	if diff := cmp.Diff(want, tree.Held()); diff != "" {
 		t.Errorf("by its layers (-want +got):\n%s", diff)
 	}

@@ -40,8 +40,9 @@ var layers = map[string][]string{
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs",
 	},
 	"ocilayout/compress":                 {},
-	"ocilayout":                          {"ocilayout/compress", "rootfs"},
-	"ocilayout/verify":                   {"ocilayout", "ocilayout/compress", "rootfs"},
+	"ocilayout/history":                  {"rootfs"},
+	"ocilayout":                          {"ocilayout/compress", "ocilayout/history", "rootfs"},
+	"ocilayout/verify":                   {"ocilayout", "ocilayout/compress", "ocilayout/history", "rootfs"},
 	"ocilayout/registry":                 {"ocilayout", "ocilayout/compress"},
 	"cmd/export-profile/internal/report": {},
 	"cmd/export-profile": {
@@ -49,7 +50,7 @@ var layers = map[string][]string{
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
 		"profile/sbom", "profile/scan", "profile/source", "profile/spool", "profile/trust",
 		"rootfs", "rootfs/overlay", "rootfs/startup",
-		"ocilayout", "ocilayout/compress", "ocilayout/registry", "ocilayout/verify",
+		"ocilayout", "ocilayout/compress", "ocilayout/history", "ocilayout/registry", "ocilayout/verify",
 	},
 }
 
@@ -68,6 +69,7 @@ var rooms = map[string][]string{
 	"ocilayout/compress": {
 		"github.com/klauspost/compress", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
 	},
+	"ocilayout/history": {"github.com/opencontainers/image-spec"},
 	"ocilayout": {
 		"github.com/opencontainers/umoci/oci/cas", "github.com/opencontainers/umoci/oci/casext",
 		"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",

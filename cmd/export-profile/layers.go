@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // layerFlags say how the parts of an image become layers.
@@ -105,7 +106,7 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 	}
 	p.previous, err = o.readPrevious(ctx, say, r)
 	switch {
-	case errors.Is(err, ocilayout.ErrForeign), errors.Is(err, fs.ErrNotExist): // as in the first run of a CI job
+	case errors.Is(err, history.ErrForeign), errors.Is(err, fs.ErrNotExist): // as in the first run of a CI job
 		say.notef("all layers are new: %v", err)
 		p.previous = nil
 	case err != nil && hint(err) != "":

@@ -12,6 +12,7 @@ import (
 
 	"github.com/export-profile/export-profile/cmd/export-profile/internal/report"
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/profile"
 )
 
@@ -205,7 +206,7 @@ func reportLayers(all *assembled, plan planned, number func(name string) int) []
 }
 
 // goneOf are the names of what a layer holds and does not show.
-func goneOf(h ocilayout.History, shown map[string]bool) (gone []string) {
+func goneOf(h history.Layer, shown map[string]bool) (gone []string) {
 	for _, o := range h.Objects {
 		if !shown[o.Name] {
 			gone = append(gone, o.Name)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -391,8 +392,8 @@ func TestPrevious(t *testing.T) {
 	put("docker", `{"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}`)
 	put("artifact", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"x"}}`)
 	for _, tag := range []string{"index", "docker", "artifact"} {
-		if p, err := previousIn(t, c, f.at("team/hello:"+tag)); !errors.Is(err, ocilayout.ErrForeign) {
-			t.Errorf("Previous(%s) = %v, %v; want %v", tag, p, err, ocilayout.ErrForeign)
+		if p, err := previousIn(t, c, f.at("team/hello:"+tag)); !errors.Is(err, history.ErrForeign) {
+			t.Errorf("Previous(%s) = %v, %v; want %v", tag, p, err, history.ErrForeign)
 		}
 	}
 	put("junk", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":[]}`)

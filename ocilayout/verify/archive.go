@@ -16,6 +16,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // dockerManifestFile is what docker save has at an archive's top.
@@ -175,7 +176,7 @@ func unreadable(err error) string {
 }
 
 // layer is a layer in a file, whose form its first bytes say. It is nil if there is none.
-func (d *dockerReader) layer(name string, diffID digest.Digest, claim *ocilayout.History) *layer {
+func (d *dockerReader) layer(name string, diffID digest.Digest, claim *history.Layer) *layer {
 	f, err := d.archive.File(name, true)
 	if err != nil {
 		return nil

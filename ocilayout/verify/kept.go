@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -37,7 +38,7 @@ func CheckKept(ctx context.Context, kept []*ocilayout.Kept, wanted map[string]st
 }
 
 func checkKept(ctx context.Context, k *ocilayout.Kept, wanted map[string]string, o Options) error {
-	claim, err := ocilayout.ParseHistory(k.Entry)
+	claim, err := history.Parse(k.Entry)
 	if err != nil {
 		return err
 	}

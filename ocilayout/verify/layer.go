@@ -15,17 +15,18 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
 // layer is one layer of one or more images, and what they say of it.
 type layer struct {
 	desc   ispec.Descriptor
-	diffID digest.Digest      // empty if nobody says
-	claim  *ocilayout.History // nil if it is of another program
-	opaque bool               // it is no layer, but some blob
-	file   string             // its name in an archive, if its digest is not known
-	open   opener             // of that file
+	diffID digest.Digest  // empty if nobody says
+	claim  *history.Layer // nil if it is of another program
+	opaque bool           // it is no layer, but some blob
+	file   string         // its name in an archive, if its digest is not known
+	open   opener         // of that file
 
 	found findings
 	store storeChanges // of a layer of another program
@@ -43,7 +44,7 @@ type layerKey struct {
 }
 
 // addLayers adds the layers of an image. DiffIDs and claims are as many, or nil.
-func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []digest.Digest, claims []*ocilayout.History) {
+func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []digest.Digest, claims []*history.Layer) {
 	for i, d := range descs {
 		l := &layer{desc: d}
 		if diffIDs != nil {

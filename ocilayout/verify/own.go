@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -19,23 +19,23 @@ type ownRules struct {
 	last  string
 	dirs  []string // that contain the last entry, and itself if it is one
 
-	objects map[string]ocilayout.Object // claimed, and not found yet
-	hidden  map[string]bool             // the same
-	claimed *ocilayout.Object           // the base files
-	base    *rootfs.BaseSum             // those that were found
-	any     bool                        // some are not only directories of the store
-	unsure  bool                        // some could not be read, or were reported
+	objects map[string]history.Object // claimed, and not found yet
+	hidden  map[string]bool           // the same
+	claimed *history.Object           // the base files
+	base    *rootfs.BaseSum           // those that were found
+	any     bool                      // some are not only directories of the store
+	unsure  bool                      // some could not be read, or were reported
 }
 
 func newOwnRules(l *layer) *ownRules {
 	o := &ownRules{
 		layer:   l,
-		objects: make(map[string]ocilayout.Object),
+		objects: make(map[string]history.Object),
 		hidden:  make(map[string]bool),
 		base:    rootfs.NewBaseSum(),
 	}
 	for _, c := range l.claim.Objects {
-		if c.Name == ocilayout.BaseName {
+		if c.Name == history.BaseName {
 			o.claimed = &c
 		} else {
 			o.objects[c.Name] = c
@@ -139,7 +139,7 @@ func wrongMode(e rootfs.Entry) string {
 	switch {
 	case e.IsLink():
 		want |= 0o777
-	case e.Path == "nix" || e.Path == ocilayout.StoreDir:
+	case e.Path == "nix" || e.Path == history.StoreDir:
 		want |= 0o755
 	case !inStore(e.Path):
 		return ""
@@ -159,7 +159,7 @@ func wrongMode(e rootfs.Entry) string {
 
 // inStore says whether a path is that of a store object or lies below one.
 func inStore(name string) bool {
-	return rootfs.Within(ocilayout.StoreDir, name) && name != ocilayout.StoreDir
+	return rootfs.Within(history.StoreDir, name) && name != history.StoreDir
 }
 
 // hide checks a whiteout.
@@ -183,7 +183,7 @@ func (o *ownRules) hide(h *tar.Header, name, hidden string) {
 }
 
 // object is what the history claims of an object that was found; nil, and a problem, if that is nothing.
-func (o *ownRules) object(root string) *ocilayout.Object {
+func (o *ownRules) object(root string) *history.Object {
 	c, ok := o.objects[path.Base(root)]
 	if !ok {
 		o.layer.found.addf(root, "is an object that the history does not have")
@@ -195,7 +195,7 @@ func (o *ownRules) object(root string) *ocilayout.Object {
 
 // addBase adds an entry that no store object has.
 func (o *ownRules) addBase(e rootfs.Entry) {
-	if e.Path != "nix" && e.Path != ocilayout.StoreDir {
+	if e.Path != "nix" && e.Path != history.StoreDir {
 		if o.claimed == nil && !o.any {
 			o.layer.found.addf(e.Path, "is a base file, which the history does not have") // the first will do
 		}
@@ -215,10 +215,10 @@ func (o *ownRules) addBase(e rootfs.Entry) {
 // finish reports what is not there.
 func (o *ownRules) finish() {
 	for _, name := range slices.Sorted(maps.Keys(o.objects)) {
-		o.layer.found.addf(ocilayout.StoreDir+"/"+name, "is not there, and the history has it")
+		o.layer.found.addf(history.StoreDir+"/"+name, "is not there, and the history has it")
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.hidden)) {
-		o.layer.found.addf(ocilayout.StoreDir+"/"+name, "is not hidden, and the history says so")
+		o.layer.found.addf(history.StoreDir+"/"+name, "is not hidden, and the history says so")
 	}
 	if o.claimed == nil || o.unsure {
 		return

@@ -18,6 +18,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // Limits of what is read before a layer is.
@@ -290,7 +291,7 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 }
 
 // claims is what a config says of so many layers: diffIDs, or nil, and what they hold.
-func (c *Claims) claims(img *image, name string, config ispec.Image, layers int) (diffIDs []digest.Digest, claims []*ocilayout.History) {
+func (c *Claims) claims(img *image, name string, config ispec.Image, layers int) (diffIDs []digest.Digest, claims []*history.Layer) {
 	problem := func(format string, args ...any) {
 		img.found.add(Problem{Blob: name, What: fmt.Sprintf(format, args...)})
 	}
@@ -299,17 +300,17 @@ func (c *Claims) claims(img *image, name string, config ispec.Image, layers int)
 		problem("rootfs.diff_ids: has %d items, and the manifest %d layers", len(diffIDs), layers)
 		diffIDs = nil
 	}
-	history := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
-	if len(config.History) > 0 && len(history) != layers {
-		problem("history: has %d items with a layer, and the manifest %d layers", len(history), layers)
-		history = nil
+	entries := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	if len(config.History) > 0 && len(entries) != layers {
+		problem("history: has %d items with a layer, and the manifest %d layers", len(entries), layers)
+		entries = nil
 	}
-	claims = make([]*ocilayout.History, layers)
-	for i, h := range history {
-		switch parsed, err := ocilayout.ParseHistory(h); {
+	claims = make([]*history.Layer, layers)
+	for i, h := range entries {
+		switch parsed, err := history.Parse(h); {
 		case err == nil:
 			claims[i] = &parsed
-		case !errors.Is(err, ocilayout.ErrForeign):
+		case !errors.Is(err, history.ErrForeign):
 			problem("history of layer %d: %v", i+1, err)
 		}
 	}

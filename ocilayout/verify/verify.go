@@ -17,7 +17,7 @@
 // In an archive, nothing may be there twice, or under a name that leads out of it;
 // if it has Docker's manifest.json, too, that must name the same images. Names that are digests must be right.
 //
-// Of a layer whose history entry is of this program's making (see [ocilayout.ParseHistory]) more is known:
+// Of a layer whose history entry is of this program's making (see [history.Parse]) more is known:
 //
 //   - Its tar is as package ocilayout writes it: directories, files and links in path order, parents first,
 //     with the time 1, without hard links, attributes or names of owners, and two zero blocks at the end.

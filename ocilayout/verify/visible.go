@@ -5,12 +5,12 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // shown is an object that is visible, and the layer that shows it, from 0.
 type shown struct {
-	ocilayout.Object
+	history.Object
 	layer int
 }
 
@@ -22,7 +22,7 @@ func (img *image) apply(found *findings) Image {
 	others := make(map[string]int) // objects into which a layer of another program has put something
 	problem := func(layer int, name, format string, args ...any) {
 		p := Problem{Image: img.digest, Layer: layer + 1, Blob: img.layers[layer].blob(), What: fmt.Sprintf(format, args...)}
-		if p.Path = ocilayout.StoreDir + "/" + name; name == ocilayout.BaseName {
+		if p.Path = history.StoreDir + "/" + name; name == history.BaseName {
 			p.Path = ""
 		}
 		found.add(p)
@@ -43,7 +43,7 @@ func (img *image) apply(found *findings) Image {
 			}
 			for _, name := range gone {
 				delete(others, name)
-				if s, ok := visible[name]; ok && name != ocilayout.BaseName {
+				if s, ok := visible[name]; ok && name != history.BaseName {
 					problem(i, name, "is hidden by another program, and layer %d shows it", s.layer+1)
 					delete(visible, name)
 				}
@@ -66,7 +66,7 @@ func (img *image) apply(found *findings) Image {
 			delete(others, name)
 		}
 		for _, o := range l.claim.Objects {
-			if below, ok := visible[o.Name]; ok && o.Name != ocilayout.BaseName && (below.Hash != o.Hash || o.Hash == "") {
+			if below, ok := visible[o.Name]; ok && o.Name != history.BaseName && (below.Hash != o.Hash || o.Hash == "") {
 				problem(i, o.Name, "%s is another one than that of layer %d, which is not hidden", o.Name, below.layer+1)
 			}
 			if below, ok := others[o.Name]; ok {
@@ -76,7 +76,7 @@ func (img *image) apply(found *findings) Image {
 		}
 	}
 	for name, s := range visible {
-		if name != ocilayout.BaseName {
+		if name != history.BaseName {
 			result.Objects++
 			result.Size += s.Size
 		}

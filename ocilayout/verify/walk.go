@@ -9,7 +9,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -117,7 +117,7 @@ func (w *walker) walk() {
 }
 
 // isObject says whether a path is a store object's own.
-func isObject(p string) bool { return path.Dir(p) == ocilayout.StoreDir }
+func isObject(p string) bool { return path.Dir(p) == history.StoreDir }
 
 // errReported ends a tree of which something else has been reported.
 var errReported = errors.New("reported")

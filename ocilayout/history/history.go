@@ -1,4 +1,10 @@
-package ocilayout
+// Package history is what an image's history says of each layer of this program's making: which parts it holds,
+// and which of the layers below it makes invisible. It survives a push, so that a later image can be planned by it.
+//
+// What is read is what is written: a comment that [Parse] takes is, byte for byte, the one that [Entry] makes of the same parts.
+// An entry never names a version of this program, so that a release changes no image.
+// What is not representable is an error, and so is an entry that says what no layer of this program is.
+package history
 
 import (
 	"errors"
@@ -13,6 +19,8 @@ import (
 	"unicode/utf8"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Object is a part of a layer as the image's history names it.
@@ -22,18 +30,16 @@ type Object struct {
 	Size int64  // the part's: the NAR's size for a store object
 }
 
-// History is what an image's history says of a layer.
+// Layer is what an image's history says of a layer.
 // Its text form is the comment of the layer's entry, words with a space between them:
 //
 //	NAME@HASH:SIZE   the layer holds it
 //	NAME:SIZE        the same, of a part that has no key
 //	-NAME            the layer makes it invisible: the store object of that name in the layers below
 //
-// It is what a later image can be planned by; see [PlanSticky].
-//
 // A layer with changes has them in the entry's created_by, behind the program's name.
 // Its comment is of the same form, without what it hides.
-type History struct {
+type Layer struct {
 	Top     bool     // a layer with changes, on top of the planned ones
 	Objects []Object // in path order, the base part first
 	Hidden  []string // base names of store paths, sorted
@@ -47,8 +53,15 @@ const topMark = ": "
 
 const hashDigits = 12
 
+// StoreDir is where all parts but the base part are.
+const StoreDir = "nix/store"
+
 // BaseName is the name of the part whose root is empty.
 const BaseName = "base"
+
+// ErrForeign is in the error of an image that cannot be planned by, since this program has not made all of it,
+// and of a layer that another one has made.
+var ErrForeign = errors.New("not of this program's making")
 
 // Names are printable, without space, / @ and :, and do not begin with a dash, or with a dot:
 // of those, some would be whiteouts with another meaning.
@@ -57,8 +70,8 @@ var (
 	hiddenPattern = regexp.MustCompile(`^-([!-,0-9;-?A-~][!-.0-9;-?A-~]*)$`)
 )
 
-// objectHash is how the history has a part's key.
-func objectHash(key string) string {
+// Hash is how a history has a part's key: a few digits of it, or nothing.
+func Hash(key string) string {
 	if hex, ok := strings.CutPrefix(key, "sha256:"); ok && len(hex) >= hashDigits {
 		return hex[:hashDigits]
 	}
@@ -74,49 +87,47 @@ func (o Object) String() string {
 }
 
 // String is the text form.
-func (h History) String() string {
-	words := make([]string, 0, len(h.Objects)+len(h.Hidden))
-	for _, o := range h.Objects {
+func (l Layer) String() string {
+	words := make([]string, 0, len(l.Objects)+len(l.Hidden))
+	for _, o := range l.Objects {
 		words = append(words, o.String())
 	}
-	for _, name := range h.Hidden {
+	for _, name := range l.Hidden {
 		words = append(words, "-"+name)
 	}
 	return strings.Join(words, " ")
 }
 
-// history is what an image's history will say of a layer that is built.
-func (l Layer) history() History {
-	var h History
-	for _, p := range l.Parts {
-		h.Objects = append(h.Objects, Object{p.Name, objectHash(p.Key), p.Size})
+// Of is what a history says of a layer that holds parts and hides the parts of other roots.
+func Of(parts []rootfs.Part, hidden []string) Layer {
+	var l Layer
+	for _, p := range parts {
+		l.Objects = append(l.Objects, Object{p.Name, Hash(p.Key), p.Size})
 	}
-	if h.Top = len(l.Changes) > 0; h.Top {
-		return h
+	for _, root := range hidden {
+		l.Hidden = append(l.Hidden, path.Base(root))
 	}
-	for _, root := range l.Hidden {
-		h.Hidden = append(h.Hidden, path.Base(root))
-	}
-	return h
+	return l
 }
 
-// layerHistory is a layer's entry in the history.
-func layerHistory(l Layer, created time.Time) (ispec.History, error) {
-	if l.Kept != nil {
-		return l.Kept.Entry, nil
+// Entry is the entry of a layer that holds parts and hides the parts of other roots.
+// If there are changes, it is a layer on top of the planned ones; then what it hides is not in the entry, and may be anything.
+func Entry(created time.Time, parts []rootfs.Part, hidden, changes []string) (ispec.History, error) {
+	if len(changes) > 0 {
+		hidden = nil
 	}
-	h := l.history()
-	for _, o := range h.Objects {
+	l := Of(parts, hidden)
+	for _, o := range l.Objects {
 		if word := o.String(); !objectPattern.MatchString(word) {
 			return ispec.History{}, fmt.Errorf("history of %q: its name, key or size is not representable", word)
 		}
 	}
-	for i, name := range h.Hidden {
-		if word := "-" + name; !hiddenPattern.MatchString(word) || l.Hidden[i] != StoreDir+"/"+name {
-			return ispec.History{}, fmt.Errorf("history of %q: only a store object can be hidden", l.Hidden[i])
+	for i, name := range l.Hidden {
+		if word := "-" + name; !hiddenPattern.MatchString(word) || hidden[i] != StoreDir+"/"+name {
+			return ispec.History{}, fmt.Errorf("history of %q: only a store object can be hidden", hidden[i])
 		}
 	}
-	return ispec.History{Created: &created, CreatedBy: createdBy + changesText(l.Changes), Comment: h.String()}, nil
+	return ispec.History{Created: &created, CreatedBy: createdBy + changesText(changes), Comment: l.String()}, nil
 }
 
 // mostChanges is how many bytes of changes a history has.
@@ -143,46 +154,46 @@ func changesText(changes []string) string {
 	return b.String()
 }
 
-// ParseHistory is what a layer holds, by its entry in an image's history.
+// Parse is what a layer holds, by its entry in an image's history.
 // The error is ErrForeign if another program has made the entry, and another one if it is damaged.
-func ParseHistory(entry ispec.History) (History, error) {
-	h := History{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
+func Parse(entry ispec.History) (Layer, error) {
+	l := Layer{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
 	switch {
-	case entry.CreatedBy != createdBy && !h.Top:
-		return h, fmt.Errorf("history of %q: %w", entry.CreatedBy, ErrForeign)
+	case entry.CreatedBy != createdBy && !l.Top:
+		return l, fmt.Errorf("history of %q: %w", entry.CreatedBy, ErrForeign)
 	case entry.EmptyLayer:
-		return h, errors.New("history: an entry without a layer")
+		return l, errors.New("history: an entry without a layer")
 	case entry.Comment == "":
-		return h, nil
+		return l, nil
 	}
 	for word := range strings.SplitSeq(entry.Comment, " ") {
-		if m := hiddenPattern.FindStringSubmatch(word); m != nil && !h.Top {
-			h.Hidden = append(h.Hidden, m[1])
+		if m := hiddenPattern.FindStringSubmatch(word); m != nil && !l.Top {
+			l.Hidden = append(l.Hidden, m[1])
 			continue
 		}
 		m := objectPattern.FindStringSubmatch(word)
-		if m == nil || len(h.Hidden) > 0 {
-			return History{}, fmt.Errorf("history: %q does not name an object", word)
+		if m == nil || len(l.Hidden) > 0 {
+			return Layer{}, fmt.Errorf("history: %q does not name an object", word)
 		}
 		size, err := strconv.ParseInt(m[3], 10, 64)
 		if err != nil {
-			return History{}, fmt.Errorf("history: size of %q: %w", word, err)
+			return Layer{}, fmt.Errorf("history: size of %q: %w", word, err)
 		}
-		h.Objects = append(h.Objects, Object{m[1], m[2], size})
+		l.Objects = append(l.Objects, Object{m[1], m[2], size})
 	}
-	return h, h.check()
+	return l, l.Check()
 }
 
-// check refuses what no layer of this program is: one that holds something twice, or hides what it holds.
-func (h History) check() error {
-	seen := make(map[string]bool, len(h.Objects)+len(h.Hidden))
-	for _, o := range h.Objects {
+// Check refuses what no layer of this program is: one that holds something twice, or hides what it holds.
+func (l Layer) Check() error {
+	seen := make(map[string]bool, len(l.Objects)+len(l.Hidden))
+	for _, o := range l.Objects {
 		if seen[o.Name] {
 			return fmt.Errorf("history: the layer holds %q twice", o.Name)
 		}
 		seen[o.Name] = true
 	}
-	for _, name := range h.Hidden {
+	for _, name := range l.Hidden {
 		if seen[name] || name == BaseName {
 			return fmt.Errorf("history: the layer cannot hide %q", name)
 		}
@@ -191,7 +202,7 @@ func (h History) check() error {
 	return nil
 }
 
-// holds says whether an object of that name is in the layer.
-func (h History) holds(name string) bool {
-	return slices.ContainsFunc(h.Objects, func(o Object) bool { return o.Name == name })
+// Holds says whether an object of that name is in the layer.
+func (l Layer) Holds(name string) bool {
+	return slices.ContainsFunc(l.Objects, func(o Object) bool { return o.Name == name })
 }

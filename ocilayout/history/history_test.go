@@ -1,0 +1,162 @@
+package history
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+func TestEntry(t *testing.T) {
+	created := time.Unix(1, 0).UTC()
+	key := "sha256:0123456789abcdef" + strings.Repeat("0", 48)
+	parts := []rootfs.Part{
+		{Name: "base", Key: key, Size: 0},
+		{Name: "81bx-user+env_1.0?=", Key: key, Size: 1234567},
+		{Name: "unknown", Size: 7},
+	}
+	h, err := Entry(created, parts, []string{"nix/store/a", "nix/store/b-1"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ispec.History{
+		Created: &created, CreatedBy: "export-profile",
+		Comment: "base@0123456789ab:0 81bx-user+env_1.0?=@0123456789ab:1234567 unknown:7 -a -b-1",
+	}
+	if d := cmp.Diff(want, h); d != "" {
+		t.Errorf("Entry (-want +got):\n%s", d)
+	}
+	got, err := Parse(h)
+	parsed := Layer{
+		Objects: []Object{{"base", "0123456789ab", 0}, {"81bx-user+env_1.0?=", "0123456789ab", 1234567}, {"unknown", "", 7}},
+		Hidden:  []string{"a", "b-1"},
+	}
+	if d := cmp.Diff(parsed, got); d != "" || err != nil {
+		t.Errorf("Parse(%q): %v (-want +got):\n%s", h.Comment, err, d)
+	}
+
+	for _, name := range []string{"", "a b", "a@b", "a:1", "-a", ".a", "a/b", "a\n", "ä"} {
+		if h, err := Entry(created, []rootfs.Part{{Name: name, Key: key}}, nil, nil); err == nil {
+			t.Errorf("Entry(%q) = %q, <nil>; want an error", name, h.Comment)
+		}
+	}
+	for _, p := range []rootfs.Part{{Name: "a", Key: "sha256:0123456789AB"}, {Name: "a", Key: key, Size: -1}} {
+		if h, err := Entry(created, []rootfs.Part{p}, nil, nil); err == nil {
+			t.Errorf("Entry(%q, %d) = %q, <nil>; want an error", p.Key, p.Size, h.Comment)
+		}
+	}
+	for _, root := range []string{"", "a", "etc/a", "nix/store/a/b", "nix/store/a b", "nix/store/-a"} {
+		if h, err := Entry(created, nil, []string{root}, nil); err == nil {
+			t.Errorf("Entry that hides %q = %q, <nil>; want an error", root, h.Comment)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, h := range []ispec.History{
+		{CreatedBy: "buildkit", Comment: "base@0123456789ab:1"},
+		{CreatedBy: createdBy, Comment: "base@0123456789ab:1", EmptyLayer: true},
+		{CreatedBy: createdBy, Comment: "base@0123456789ab"},
+		{CreatedBy: createdBy, Comment: "base"},
+		{CreatedBy: createdBy, Comment: "base@0123456789a:1"},
+		{CreatedBy: createdBy, Comment: "base@0123456789abc:1"},
+		{CreatedBy: createdBy, Comment: "base@0123456789AB:1"},
+		{CreatedBy: createdBy, Comment: "base@:1"},
+		{CreatedBy: createdBy, Comment: "base:"},
+		{CreatedBy: createdBy, Comment: "base:01"},
+		{CreatedBy: createdBy, Comment: "base:-1"},
+		{CreatedBy: createdBy, Comment: "base:9223372036854775808"},
+		{CreatedBy: createdBy, Comment: "a:1  b:1"},
+		{CreatedBy: createdBy, Comment: " a:1"},
+		{CreatedBy: createdBy, Comment: "a:1 "},
+		{CreatedBy: createdBy, Comment: "a:1\nb:1"},
+		{CreatedBy: createdBy, Comment: "a:1 a:1"},
+		{CreatedBy: createdBy, Comment: "a:1 -a"},
+		{CreatedBy: createdBy, Comment: "a:1 -b -b"},
+		{CreatedBy: createdBy, Comment: "-b a:1"},
+		{CreatedBy: createdBy, Comment: "a:1 -"},
+		{CreatedBy: createdBy, Comment: "a:1 --b"},
+		{CreatedBy: createdBy, Comment: "a:1 -b:1"},
+		{CreatedBy: createdBy, Comment: "a:1 -base"},
+		{CreatedBy: createdBy, Comment: "a:1 -.wh..opq"},
+		{CreatedBy: createdBy, Comment: ".wh..opq:1"},
+		{CreatedBy: createdBy, Comment: "a/b:1"},
+		{CreatedBy: createdBy, Comment: "..:1"},
+	} {
+		if got, err := Parse(h); err == nil {
+			t.Errorf("Parse(%q, %q) = %v, <nil>; want an error", h.CreatedBy, h.Comment, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("base@0123456789ab:5")
+	f.Add("a:0 b@0123456789ab:17 c:1 -d -e")
+	f.Add("-a")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, comment string) {
+		h, err := Parse(ispec.History{CreatedBy: createdBy, Comment: comment})
+		if err != nil {
+			return
+		}
+		var parts []rootfs.Part
+		for _, o := range h.Objects {
+			p := rootfs.Part{Name: o.Name, Size: o.Size}
+			if o.Hash != "" {
+				p.Key = "sha256:" + o.Hash
+			}
+			parts = append(parts, p)
+		}
+		var hidden []string
+		for _, name := range h.Hidden {
+			hidden = append(hidden, StoreDir+"/"+name)
+		}
+		if again, err := Entry(time.Time{}, parts, hidden, nil); err != nil || again.Comment != comment {
+			t.Errorf("Entry(Parse(%q)) = %q, %v", comment, again.Comment, err)
+		}
+	})
+}
+
+// TestEntryTop: a layer with changes says them, and does not say what it hides.
+func TestEntryTop(t *testing.T) {
+	parts := []rootfs.Part{{Name: "overlay", Key: "sha256:0123456789abcdef", Size: 3}}
+	var got []string
+	for _, l := range []struct{ hidden, changes []string }{
+		{[]string{"tmp"}, []string{"add /bin", "add /etc/passwd", "whiteout /tmp"}},
+		{[]string{"etc"}, []string{"whiteout /etc", "mkdir /bin\n", "add /\xff"}},
+	} {
+		entry, err := Entry(time.Time{}, parts, l.hidden, l.changes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := Parse(entry)
+		if err != nil || !h.Top || len(h.Objects) != 1 || len(h.Hidden) != 0 {
+			t.Errorf("Parse(%q, %q) = %+v, %v; want one object of a layer on top", entry.CreatedBy, entry.Comment, h, err)
+		}
+		got = append(got, entry.CreatedBy)
+	}
+	want := []string{
+		"export-profile: add /bin, add /etc/passwd, whiteout /tmp",
+		`export-profile: whiteout /etc, "mkdir /bin\n", "add /\xff"`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("created_by (-want +got):\n%s", d)
+	}
+
+	var many []string
+	for i := range 1000 {
+		many = append(many, fmt.Sprintf("mkdir /srv/%d", i))
+	}
+	entry, err := Entry(time.Time{}, parts, nil, many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(entry.CreatedBy, " more") || len(entry.CreatedBy) > mostChanges+200 {
+		t.Errorf("created_by of 1000 changes has %d bytes and ends with %q", len(entry.CreatedBy), entry.CreatedBy[len(entry.CreatedBy)-20:])
+	}
+}
