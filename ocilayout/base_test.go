@@ -23,6 +23,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -506,16 +507,16 @@ func TestAddImageOverBase(t *testing.T) {
 		t.Errorf("in two places the digests are %v", digests)
 	}
 
-	for range MaxLayers {
+	for range plan.MaxLayers {
 		base.Layers = append(base.Layers, base.Layers[0])
 	}
 	if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "new"), image, Options{}, Name{Tag: "x"}); err == nil {
 		t.Error("with more layers than can be mounted: <nil>; want an error")
 	}
-	if _, err := Plan(sample(1), PlanOptions{MaxLayers: 5, BaseLayers: 5}); err == nil || !strings.Contains(err.Error(), "the base image has 5 already") {
+	if _, err := Plan(sample(1), plan.Options{MaxLayers: 5, BaseLayers: 5}); err == nil || !strings.Contains(err.Error(), "the base image has 5 already") {
 		t.Errorf("Plan without room: %v", err)
 	}
-	if layers, err := Plan(sample(1), PlanOptions{MaxLayers: 5, BaseLayers: 4}); err != nil || len(layers) != 1 {
+	if layers, err := Plan(sample(1), plan.Options{MaxLayers: 5, BaseLayers: 4}); err != nil || len(layers) != 1 {
 		t.Errorf("Plan with room for one = %d layers, %v", len(layers), err)
 	}
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -92,7 +93,7 @@ func BenchmarkImage(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		layers, err := Plan(parts, PlanOptions{})
+		layers, err := Plan(parts, plan.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

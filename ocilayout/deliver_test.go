@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -53,7 +54,7 @@ func TestDeliver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, _, err := PlanSticky(sample(1), previous, StickyOptions{})
+	layers, _, err := PlanSticky(sample(1), previous, plan.StickyOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/umoci/oci/casext"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
 // Image is everything that makes an image what it is.
@@ -34,8 +35,8 @@ type Image struct {
 // Progress (see Options) is told the bytes of files that have been read,
 // and the sizes of layers that need not be built.
 func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, error) {
-	if n := len(image.Layers) + image.Base.layers(); n > MaxLayers {
-		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, MaxLayers)
+	if n := len(image.Layers) + image.Base.layers(); n > plan.MaxLayers {
+		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, plan.MaxLayers)
 	}
 	created := image.Created.UTC()
 	if image.Created.IsZero() {

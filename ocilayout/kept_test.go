@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
 // TestKeptLinked: blobs that are kept from another layout are not copied where they can be shared,
@@ -21,7 +23,7 @@ func TestKeptLinked(t *testing.T) {
 			t.Fatal(err)
 		}
 		image := sampleImage(t, 1)
-		if image.Layers, _, err = PlanSticky(sample(1), previous, StickyOptions{}); err != nil {
+		if image.Layers, _, err = PlanSticky(sample(1), previous, plan.StickyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		for _, l := range previous.Layers {

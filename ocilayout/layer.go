@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
-	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -168,26 +166,4 @@ func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce fun
 		tar:        made.TarSize,
 	}
 	return b, b.tar, f.commit(b.Digest)
-}
-
-// entry is the layer's entry in the image's history.
-func (l Layer) entry(created time.Time) (ispec.History, error) {
-	if l.Kept != nil {
-		return l.Kept.Entry, nil
-	}
-	return history.Entry(created, l.Parts, l.Hidden, l.Changes)
-}
-
-// title names a layer in an error.
-func (l Layer) title() string {
-	switch len(l.Parts) {
-	case 0:
-		if l.Kept != nil && l.Kept.Of != "" {
-			return l.Kept.Of
-		}
-		return "nothing"
-	case 1:
-		return l.Parts[0].Name
-	}
-	return fmt.Sprintf("%s and %d more", l.Parts[0].Name, len(l.Parts)-1)
 }

@@ -2,7 +2,7 @@
 // It does not know where the parts come from; see package rootfs for what they are.
 //
 // [Plan] divides parts into layers, and [PlanSticky] does so that most layers of a previous image,
-// which [(*Stored).Previous] reads, are used again. [Open] makes ready to write into an image layout,
+// which [(*Stored).Previous] reads, are used again; package plan below decides how. [Open] makes ready to write into an image layout,
 // a directory as the OCI image specification describes it; (*Layout).AddImage builds an image for it,
 // and (*Layout).Publish makes the image visible there under one or more names.
 // [(*Stored).Base] reads an image, of whatever program, for others to begin with: its layers come before theirs,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,10 +20,9 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
-
-var update = flag.Bool("update", false, "write what the tests see into their testdata")
 
 // part makes a part of entries, which must be in path order.
 func part(root string, entries ...rootfs.Entry) rootfs.Part {
@@ -116,7 +114,7 @@ func sample(generation int) []rootfs.Part {
 // sampleImage is not compressed, for speed.
 func sampleImage(t *testing.T, generation int) Image {
 	t.Helper()
-	layers, err := Plan(sample(generation), PlanOptions{})
+	layers, err := Plan(sample(generation), plan.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

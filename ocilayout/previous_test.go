@@ -11,6 +11,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
 // TestPrevious: which image it is, by what name, and what is not one to plan by.
@@ -118,7 +119,7 @@ func TestKeptDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		image := sampleImage(t, 1)
-		if image.Layers, _, err = PlanSticky(sample(1), previous, StickyOptions{}); err != nil {
+		if image.Layers, _, err = PlanSticky(sample(1), previous, plan.StickyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := damage(filepath.Join(dir, blobs, previous.Layers[1].Descriptor.Digest.Encoded())); err != nil {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
 // What the sample image is. If a diffID changes, so does every image for everybody.
@@ -60,7 +61,7 @@ func program(dir string) error {
 	if err != nil {
 		return err
 	}
-	layers, err := Plan(sample(generation), PlanOptions{})
+	layers, err := Plan(sample(generation), plan.Options{})
 	if err != nil {
 		return err
 	}

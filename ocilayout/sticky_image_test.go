@@ -18,6 +18,8 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
+	"github.com/export-profile/export-profile/ocilayout/plan/plantest"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -126,11 +128,11 @@ func filled(parts []rootfs.Part, library string, divisor int64) []rootfs.Part {
 // in the same one under another, or from one layout to another, and unpacks them.
 func TestStickyImage(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
-	m := newClosureModel(r, 30)
-	for i := range m.nodes {
-		m.nodes[i].size >>= 6
+	m := plantest.New(r, 30)
+	for i := range m.Nodes {
+		m.Nodes[i].Size >>= 6
 	}
-	old := m.clone()
+	old := m.Clone()
 	library := text(9, 1<<20)
 	base := t.TempDir()
 	dir, tag := filepath.Join(base, "0"), "v0"
@@ -139,8 +141,8 @@ func TestStickyImage(t *testing.T) {
 		if step == 4 {
 			m = old
 		}
-		parts := filled(m.parts(), library, 1)
-		layers, report, err := PlanSticky(parts, previous, StickyOptions{MaxWaste: 50, PlanOptions: PlanOptions{MaxLayers: 12}})
+		parts := filled(m.Parts(), library, 1)
+		layers, report, err := PlanSticky(parts, previous, plan.StickyOptions{MaxWaste: 50, Options: plan.Options{MaxLayers: 12}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,8 +178,8 @@ func TestStickyImage(t *testing.T) {
 		}
 		previous = next
 		for i := 24; i < 28; i++ {
-			m.nodes[i].rev++
+			m.Nodes[i].Rev++
 		}
-		m.nodes[29].salt++
+		m.Nodes[29].Salt++
 	}
 }

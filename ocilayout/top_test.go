@@ -14,6 +14,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -136,7 +137,7 @@ func TestTopSticky(t *testing.T) {
 	}
 
 	next := sampleImage(t, 2)
-	layers, _, err := PlanSticky(sample(2), before, StickyOptions{})
+	layers, _, err := PlanSticky(sample(2), before, plan.StickyOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/plan"
+	"github.com/export-profile/export-profile/ocilayout/plan/plantest"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -21,8 +23,8 @@ func TestStickyTransfer(t *testing.T) {
 	m := realisticModel(r, 400)
 	library := text(9, 2<<20)
 	dir := filepath.Join(t.TempDir(), "layout")
-	build := func(m *closureModel, previous *Previous) (*Previous, Report) {
-		layers, report, err := PlanSticky(filled(m.parts(), library, 4), previous, StickyOptions{MaxWaste: DefaultMaxWaste})
+	build := func(m *plantest.Model, previous *Previous) (*Previous, plan.Report) {
+		layers, report, err := PlanSticky(filled(m.Parts(), library, 4), previous, plan.StickyOptions{MaxWaste: plan.DefaultMaxWaste})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,12 +41,12 @@ func TestStickyTransfer(t *testing.T) {
 		node int
 	}{{"leaf", 390}, {"library", 150}, {"another leaf", 380}} {
 		before := make(map[string]bool)
-		for _, p := range m.parts() {
+		for _, p := range m.Parts() {
 			before[p.Root] = true
 		}
-		m.nodes[change.node].rev++
+		m.Nodes[change.node].Rev++
 		var changed []rootfs.Part
-		for _, p := range filled(m.parts(), library, 4) {
+		for _, p := range filled(m.Parts(), library, 4) {
 			if !before[p.Root] && p.Root != "" {
 				changed = append(changed, p)
 			}
@@ -77,34 +79,34 @@ func TestStickyTransfer(t *testing.T) {
 
 // realisticModel is a closure as those of profiles are: a few low objects that most need, many small ones,
 // some large ones, and dependencies mostly on what is lower by little.
-func realisticModel(r *rand.Rand, n int) *closureModel {
-	m := &closureModel{}
+func realisticModel(r *rand.Rand, n int) *plantest.Model {
+	m := &plantest.Model{}
 	for i := range n {
-		node := nodeModel{name: fmt.Sprintf("p%d", i), size: 200 + r.Int64N(20<<10)}
+		node := plantest.Node{Name: fmt.Sprintf("p%d", i), Size: 200 + r.Int64N(20<<10)}
 		switch r.IntN(10) {
 		case 0:
-			node.size = r.Int64N(2 << 20)
+			node.Size = r.Int64N(2 << 20)
 		case 1, 2:
-			node.size = r.Int64N(300 << 10)
+			node.Size = r.Int64N(300 << 10)
 		}
 		if i > 10 {
-			node.refs = append(node.refs, r.IntN(4)) // the C library and its like
+			node.Refs = append(node.Refs, r.IntN(4)) // the C library and its like
 			for range r.IntN(4) {
-				node.refs = append(node.refs, i-1-r.IntN(min(i, 40)))
+				node.Refs = append(node.Refs, i-1-r.IntN(min(i, 40)))
 			}
 		}
-		m.nodes = append(m.nodes, node)
+		m.Nodes = append(m.Nodes, node)
 	}
-	profile := nodeModel{name: "profile", size: 40 << 10}
+	profile := plantest.Node{Name: "profile", Size: 40 << 10}
 	wanted := make([]bool, n)
 	for i := n - 1; i >= 0; i-- {
 		if !wanted[i] {
-			profile.refs = append(profile.refs, i)
+			profile.Refs = append(profile.Refs, i)
 		}
-		for _, ref := range m.nodes[i].refs {
+		for _, ref := range m.Nodes[i].Refs {
 			wanted[ref] = true
 		}
 	}
-	m.nodes = append(m.nodes, profile)
+	m.Nodes = append(m.Nodes, profile)
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/ocilayout/verify"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -13,7 +14,7 @@ import (
 // all of it is, since a machine without a cache can update an image at the cost of what changed only so; and it is said.
 // Without a layer that is not, other layers may be kept, so that this goes on until all are believed.
 func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.Previous) (
-	layers []ocilayout.Layer, report ocilayout.Report, err error) {
+	layers []ocilayout.Layer, report plan.Report, err error) {
 	wanted := make(map[string]string, len(parts))
 	for _, p := range parts {
 		wanted[p.Name] = p.Key

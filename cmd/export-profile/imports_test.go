@@ -41,7 +41,9 @@ var layers = map[string][]string{
 	},
 	"ocilayout/compress":                 {},
 	"ocilayout/history":                  {"rootfs"},
-	"ocilayout":                          {"ocilayout/compress", "ocilayout/history", "rootfs"},
+	"ocilayout/plan":                     {"ocilayout/history", "rootfs"},
+	"ocilayout/plan/plantest":            {"ocilayout/history", "rootfs"},
+	"ocilayout":                          {"ocilayout/compress", "ocilayout/history", "ocilayout/plan", "rootfs"},
 	"ocilayout/verify":                   {"ocilayout", "ocilayout/compress", "ocilayout/history", "rootfs"},
 	"ocilayout/registry":                 {"ocilayout", "ocilayout/compress"},
 	"cmd/export-profile/internal/report": {},
@@ -50,7 +52,7 @@ var layers = map[string][]string{
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
 		"profile/sbom", "profile/scan", "profile/source", "profile/spool", "profile/trust",
 		"rootfs", "rootfs/overlay", "rootfs/startup",
-		"ocilayout", "ocilayout/compress", "ocilayout/history", "ocilayout/registry", "ocilayout/verify",
+		"ocilayout", "ocilayout/compress", "ocilayout/history", "ocilayout/plan", "ocilayout/registry", "ocilayout/verify",
 	},
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
 // layerFlags say how the parts of an image become layers.
@@ -28,7 +29,7 @@ type layerFlags struct {
 
 // layering is what the flags say, once they have been read.
 type layering struct {
-	ocilayout.StickyOptions
+	plan.StickyOptions
 	from           *imageSource // what --previous names
 	verifyPrevious bool
 	// vouch, if not nil, says of layers of an image in a registry why nobody who is trusted has signed what they hold.
@@ -40,7 +41,7 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60, 120 with --previous or per-path)")
 	fs.StringVar(&f.layersFile, "layers-file", "", "take from `FILE` which store paths are together; each line NAME: PATTERN…")
 	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) as far as they are still wanted")
-	fs.IntVar(&f.maxWaste, "max-waste", ocilayout.DefaultMaxWaste,
+	fs.IntVar(&f.maxWaste, "max-waste", plan.DefaultMaxWaste,
 		"with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
 	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers of --previous that are kept, and keep only those that hold what they say")
 }
@@ -50,13 +51,13 @@ func (f *layerFlags) options() (o layering, err error) {
 	o.verifyPrevious = f.verifyPrevious
 	o.MaxLayers, o.MaxWaste = f.maxLayers, f.maxWaste
 	switch {
-	case f.maxLayers < 0 || f.maxLayers > ocilayout.MaxLayers:
-		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", ocilayout.MaxLayers, f.maxLayers)
+	case f.maxLayers < 0 || f.maxLayers > plan.MaxLayers:
+		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", plan.MaxLayers, f.maxLayers)
 	case f.maxWaste < 0 || f.maxWaste > 100:
 		return o, usagef("as in --max-waste 10", "--max-waste: want 0 to 100 percent, not %d", f.maxWaste)
 	case f.previous == "" && f.verifyPrevious:
 		return o, usagef("", "--verify-previous is about the layers of --previous, and there is none")
-	case f.previous == "" && f.maxWaste != ocilayout.DefaultMaxWaste:
+	case f.previous == "" && f.maxWaste != plan.DefaultMaxWaste:
 		return o, usagef("", "--max-waste is about the layers of --previous, and there is none")
 	}
 	if f.previous != "" {
@@ -70,13 +71,13 @@ func (f *layerFlags) options() (o layering, err error) {
 		}
 		o.from = &from
 	}
-	if o.Mode, err = ocilayout.ParseMode(f.layers); err != nil {
+	if o.Mode, err = plan.ParseMode(f.layers); err != nil {
 		return o, usagef("as in --layers single", "--layers: %v", err)
 	}
 	if f.layersFile == "" {
 		return o, nil
 	}
-	if o.Mode != ocilayout.ModeAuto {
+	if o.Mode != plan.ModeAuto {
 		return o, usagef("", "--layers-file says what is together, and so does --layers %s", f.layers)
 	}
 	file, err := os.Open(f.layersFile)
@@ -84,7 +85,7 @@ func (f *layerFlags) options() (o layering, err error) {
 		return o, fmt.Errorf("read layers file: %w", err)
 	}
 	defer file.Close()
-	if o.Policy, err = ocilayout.ParsePolicy(file); err != nil {
+	if o.Policy, err = plan.ParsePolicy(file); err != nil {
 		return o, fmt.Errorf("read layers file %q: %w", f.layersFile, err)
 	}
 	return o, nil
@@ -93,7 +94,7 @@ func (f *layerFlags) options() (o layering, err error) {
 // planned is how an image is divided, and what of a previous one it keeps.
 type planned struct {
 	layers   []ocilayout.Layer
-	report   ocilayout.Report
+	report   plan.Report
 	previous *ocilayout.Previous // nil without one
 }
 
@@ -101,8 +102,8 @@ type planned struct {
 func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *registryFlags) (p planned, err error) {
 	o.BaseLayers = all.under.layers()
 	if o.from == nil {
-		p.layers, err = ocilayout.Plan(all.top.Parts, o.PlanOptions)
-		return p, hintMoreLayers(err, o.PlanOptions)
+		p.layers, err = ocilayout.Plan(all.top.Parts, o.Options)
+		return p, hintMoreLayers(err, o.Options)
 	}
 	p.previous, err = o.readPrevious(ctx, say, r)
 	switch {
@@ -121,24 +122,24 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 	for _, reason := range p.report.Reasons {
 		say.notef("%s", reason)
 	}
-	return p, hintMoreLayers(err, o.PlanOptions)
+	return p, hintMoreLayers(err, o.Options)
 }
 
 // hintMoreLayers hints at what can be done about too many layers.
-func hintMoreLayers(err error, o ocilayout.PlanOptions) error {
-	if !errors.Is(err, ocilayout.ErrTooManyLayers) {
+func hintMoreLayers(err error, o plan.Options) error {
+	if !errors.Is(err, plan.ErrTooManyLayers) {
 		return err
 	}
 	most := o.MaxLayers
-	if most == 0 && o.Mode == ocilayout.ModePerPath {
-		most = ocilayout.MaxLayers
+	if most == 0 && o.Mode == plan.ModePerPath {
+		most = plan.MaxLayers
 	}
 	var ways []string
-	if most < ocilayout.MaxLayers {
-		ways = append(ways, fmt.Sprintf("allow more with --max-layers, up to %d", ocilayout.MaxLayers))
+	if most < plan.MaxLayers {
+		ways = append(ways, fmt.Sprintf("allow more with --max-layers, up to %d", plan.MaxLayers))
 	}
 	switch {
-	case o.Mode == ocilayout.ModePerPath:
+	case o.Mode == plan.ModePerPath:
 		ways = append(ways, "leave the division to --layers auto")
 	case o.Policy != nil:
 		ways = append(ways, "put more together in the lines of --layers-file")

@@ -25,6 +25,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -53,8 +54,8 @@ func part(name string, seed uint64, size int) rootfs.Part {
 // image has a layer for each part.
 func image(t *testing.T, previous *ocilayout.Previous, compression string, parts ...rootfs.Part) ocilayout.Image {
 	t.Helper()
-	layers, _, err := ocilayout.PlanSticky(parts, previous, ocilayout.StickyOptions{
-		PlanOptions: ocilayout.PlanOptions{Mode: ocilayout.ModePerPath}, MaxWaste: 50})
+	layers, _, err := ocilayout.PlanSticky(parts, previous, plan.StickyOptions{
+		Options: plan.Options{Mode: plan.ModePerPath}, MaxWaste: 50})
 	if err != nil {
 		t.Fatal(err)
 	}

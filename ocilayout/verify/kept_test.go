@@ -18,6 +18,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -50,7 +51,7 @@ func TestCheckKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	layers, err := ocilayout.Plan([]rootfs.Part{a}, ocilayout.PlanOptions{})
+	layers, err := ocilayout.Plan([]rootfs.Part{a}, plan.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/rootfs"
@@ -111,7 +112,7 @@ func planClosure(ctx context.Context, c *profile.Closure) ([]ocilayout.Layer, er
 	for _, p := range c.Roots {
 		base.Refs = append(base.Refs, p.Root())
 	}
-	return ocilayout.Plan(append(c.Parts(ctx), base), ocilayout.PlanOptions{})
+	return ocilayout.Plan(append(c.Parts(ctx), base), plan.Options{})
 }
 
 // subset copies those store objects of a profile that a list names to a root of their own,

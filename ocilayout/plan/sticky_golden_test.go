@@ -1,4 +1,4 @@
-package ocilayout
+package plan
 
 import (
 	"fmt"
@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/opencontainers/go-digest"
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/tools/txtar"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
@@ -58,16 +56,16 @@ func TestSticky(t *testing.T) {
 					parts[i].Root = ""
 				}
 			}
-			previous := &Previous{}
+			var previous []Previous
 			for line := range strings.Lines(want["previous"]) {
-				previous.Layers = append(previous.Layers, parsePreviousLayer(t, line))
+				previous = append(previous, parsePrevious(t, line))
 			}
 			got := map[string]string{"graph": want["graph"], "previous": want["previous"]}
-			layers, report, err := PlanSticky(parts, previous, o)
+			layers, report, err := Sticky(parts, previous, o)
 			if err != nil {
 				got["error"] = err.Error() + "\n"
 			} else {
-				got["layers"] = formatGolden(previous, layers)
+				got["layers"] = formatGolden(layers)
 				got["report"] = formatReport(report)
 			}
 			if *update {
@@ -83,7 +81,7 @@ func TestSticky(t *testing.T) {
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("PlanSticky(%+v) (-want +got):\n%s", o, d)
+				t.Errorf("Sticky(%+v) (-want +got):\n%s", o, d)
 			}
 			if err == nil {
 				if err := checkSticky(t, parts, previous, layers, report, o); err != nil {
@@ -101,8 +99,8 @@ func longHash(short string) string {
 	return strings.Repeat("0", 12-len(short)) + short
 }
 
-// parsePreviousLayer parses a layer's words, NAME[@HASH]:KIB and -NAME.
-func parsePreviousLayer(t *testing.T, line string) PreviousLayer {
+// parsePrevious parses a layer's words, NAME[@HASH]:KIB and -NAME.
+func parsePrevious(t *testing.T, line string) Previous {
 	t.Helper()
 	var h history.Layer
 	var size int64
@@ -120,24 +118,16 @@ func parsePreviousLayer(t *testing.T, line string) PreviousLayer {
 		size += n << 10
 		h.Objects = append(h.Objects, history.Object{Name: name, Hash: longHash(hash), Size: n << 10})
 	}
-	id := digest.FromString(h.String())
-	return PreviousLayer{Kept{
-		Descriptor: ispec.Descriptor{Digest: id, Size: size / 2}, DiffID: id,
-		Entry: ispec.History{CreatedBy: "export-profile", Comment: h.String()},
-	}, h}
+	return Previous{h, size / 2}
 }
 
-func formatGolden(previous *Previous, layers []Layer) string {
+func formatGolden(layers []Layer) string {
 	var b strings.Builder
 	for _, l := range layers {
-		if l.Kept != nil {
-			for i := range previous.Layers {
-				if &previous.Layers[i].Kept == l.Kept {
-					fmt.Fprintf(&b, "keep %d", i+1)
-				}
-			}
+		if l.Kept > 0 {
+			fmt.Fprintf(&b, "keep %d", l.Kept)
 		} else {
-			fmt.Fprintf(&b, "new %d", l.Size()>>10)
+			fmt.Fprintf(&b, "new %d", size(l)>>10)
 		}
 		for _, p := range l.Parts {
 			fmt.Fprintf(&b, " %s", p.Name)

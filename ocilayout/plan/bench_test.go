@@ -1,4 +1,4 @@
-package ocilayout
+package plan
 
 import (
 	"fmt"
@@ -30,28 +30,28 @@ func largeClosure() []rootfs.Part {
 	return append(parts, rootfs.Part{Name: history.BaseName, Key: fmt.Sprintf("sha256:%064x", 1<<60), Refs: []string{profile.Root}, Size: 5 << 10})
 }
 
-func BenchmarkPlan(b *testing.B) {
+func BenchmarkNew(b *testing.B) {
 	parts := largeClosure()
 	for b.Loop() {
-		if _, err := Plan(parts, PlanOptions{}); err != nil {
+		if _, err := New(parts, Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// BenchmarkPlanSticky: one part and the base part have changed.
-func BenchmarkPlanSticky(b *testing.B) {
+// BenchmarkSticky: one part and the base part have changed.
+func BenchmarkSticky(b *testing.B) {
 	parts := largeClosure()
-	layers, err := Plan(parts, PlanOptions{})
+	layers, err := New(parts, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	previous := previousOf(b, layers)
+	previous := previousOf(b, nil, layers)
 	for _, i := range []int{len(parts) / 2, len(parts) - 1} {
 		parts[i].Key = fmt.Sprintf("sha256:%064x", 1<<61+i)
 	}
 	for b.Loop() {
-		if _, _, err := PlanSticky(parts, previous, StickyOptions{MaxWaste: DefaultMaxWaste}); err != nil {
+		if _, _, err := Sticky(parts, previous, StickyOptions{MaxWaste: DefaultMaxWaste}); err != nil {
 			b.Fatal(err)
 		}
 	}

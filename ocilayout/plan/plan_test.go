@@ -1,6 +1,7 @@
-package ocilayout
+package plan
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,13 +17,15 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestPlan runs testdata/plan/*.txtar, one case a file.
+var update = flag.Bool("update", false, "write what the tests see into their testdata")
+
+// TestNew runs testdata/new/*.txtar, one case a file.
 // The comment says what the case is about and, in lines "max: N" and "mode: MODE", what the options are.
 // The file "policy", if there is one, is the policy.
 // A line of the file "graph" is a part, its size in KiB, and what it refers to; the part "base" is the base part.
 // "layers", or else "error", is the result.
-func TestPlan(t *testing.T) {
-	files, err := filepath.Glob("testdata/plan/*.txtar")
+func TestNew(t *testing.T) {
+	files, err := filepath.Glob("testdata/new/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
@@ -32,7 +35,7 @@ func TestPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var o PlanOptions
+			var o Options
 			for line := range strings.Lines(string(archive.Comment)) {
 				if most, ok := strings.CutPrefix(line, "max: "); ok {
 					if o.MaxLayers, err = strconv.Atoi(strings.TrimSpace(most)); err != nil {
@@ -56,7 +59,7 @@ func TestPlan(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			layers, err := Plan(parseGraph(t, want["graph"]), o)
+			layers, err := New(parseGraph(t, want["graph"]), o)
 			if err != nil {
 				got["error"] = err.Error() + "\n"
 			} else {
@@ -75,7 +78,7 @@ func TestPlan(t *testing.T) {
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("Plan(%+v) (-want +got):\n%s", o, d)
+				t.Errorf("New(%+v) (-want +got):\n%s", o, d)
 			}
 		})
 	}
@@ -105,10 +108,18 @@ func parseGraph(t *testing.T, graph string) []rootfs.Part {
 	return parts
 }
 
+// size is how many bytes a layer's parts have.
+func size(l Layer) (n int64) {
+	for _, p := range l.Parts {
+		n += p.Size
+	}
+	return n
+}
+
 func formatLayers(layers []Layer) string {
 	var b strings.Builder
 	for _, l := range layers {
-		fmt.Fprintf(&b, "%d", l.Size()>>10)
+		fmt.Fprintf(&b, "%d", size(l)>>10)
 		for _, p := range l.Parts {
 			fmt.Fprintf(&b, " %s", p.Name)
 		}
@@ -149,14 +160,14 @@ func randomParts(r *rand.Rand, n int, based bool) []rootfs.Part {
 	return parts
 }
 
-// TestPlanProperties holds for any graph: every part is there once, the limit is kept,
+// TestNewProperties holds for any graph: every part is there once, the limit is kept,
 // the input's order does not matter, the base part is last, and a layer is in path order.
-func TestPlanProperties(t *testing.T) {
+func TestNewProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	refused := 0
 	for i := range 400 {
 		n := r.IntN(200)
-		o := PlanOptions{MaxLayers: []int{0, 1, 2, 3, n - 1, n, n + 1, 120}[r.IntN(8)]}
+		o := Options{MaxLayers: []int{0, 1, 2, 3, n - 1, n, n + 1, 120}[r.IntN(8)]}
 		o.MaxLayers = min(max(o.MaxLayers, 0), 120)
 		based := r.IntN(3) > 0
 		parts := randomParts(r, n, based)
@@ -176,7 +187,7 @@ func TestPlanProperties(t *testing.T) {
 				{"a", []PolicyGlob{{"0*", 1}, {"*7?", 2}}}, {"b", []PolicyGlob{{"[1-8]*3", 3}}}, {"c", []PolicyGlob{{"*", 4}}},
 			}[:2+r.IntN(2)]}
 		}
-		layers, err := Plan(parts, o)
+		layers, err := New(parts, o)
 		if err != nil && (o.Mode == ModePerPath && n > limit || o.Policy != nil) {
 			refused++
 			continue
@@ -216,7 +227,7 @@ func TestPlanProperties(t *testing.T) {
 		want := formatLayers(layers)
 		for range 3 {
 			r.Shuffle(n, func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
-			again, err := Plan(parts, o)
+			again, err := New(parts, o)
 			if got := formatLayers(again); err != nil || got != want {
 				t.Errorf("graph %d: another order of the input gives\n%s, %v; want\n%s", i, got, err, want)
 			}
@@ -227,19 +238,19 @@ func TestPlanProperties(t *testing.T) {
 	}
 }
 
-// TestPlanLimits: with as many paths as layers, one less and one more, in every mode, every path is there once.
-func TestPlanLimits(t *testing.T) {
+// TestNewLimits: with as many paths as layers, one less and one more, in every mode, every path is there once.
+func TestNewLimits(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, most := range []int{1, 2, 3, 7, 60, 119, 120} {
 		for n := most - 1; n <= most+1; n++ {
 			for mode := ModeAuto; mode <= ModePerPath; mode++ {
 				parts := randomParts(r, n, n > 1)
-				layers, err := Plan(parts, PlanOptions{MaxLayers: most, Mode: mode})
+				layers, err := New(parts, Options{MaxLayers: most, Mode: mode})
 				if mode == ModePerPath && n > most {
 					want := fmt.Sprintf("plan layers: too many layers: %d paths are one layer each, and there can be at most %d: "+
 						"raise that, to at most 120, or let layers have several paths", n, most)
 					if err == nil || err.Error() != want {
-						t.Errorf("Plan(%d parts, %d, %v): %v; want %s", n, most, mode, err, want)
+						t.Errorf("New(%d parts, %d, %v): %v; want %s", n, most, mode, err, want)
 					}
 					continue
 				}
@@ -252,7 +263,7 @@ func TestPlanLimits(t *testing.T) {
 					}
 				}
 				if err != nil || len(layers) > most || len(all) != n || count != n {
-					t.Errorf("Plan(%d parts, %d, %v): %d layers with %d parts, %v", n, most, mode, len(layers), count, err)
+					t.Errorf("New(%d parts, %d, %v): %d layers with %d parts, %v", n, most, mode, len(layers), count, err)
 				}
 			}
 		}
@@ -270,11 +281,11 @@ func TestParseMode(t *testing.T) {
 	}
 }
 
-// TestPlanUpdate: what one changed part changes is about that part, also in a closure with many more parts than layers.
-func TestPlanUpdate(t *testing.T) {
+// TestNewUpdate: what one changed part changes is about that part, also in a closure with many more parts than layers.
+func TestNewUpdate(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	parts := randomParts(r, 1000, true)
-	layers, err := Plan(parts, PlanOptions{})
+	layers, err := New(parts, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,30 +298,30 @@ func TestPlanUpdate(t *testing.T) {
 		var largest int64
 		for _, p := range l.Parts {
 			largest = max(largest, p.Size)
-			sum += l.Size() - p.Size // moved in vain when p changes
+			sum += size(l) - p.Size // moved in vain when p changes
 		}
-		worst = max(worst, l.Size()-largest)
+		worst = max(worst, size(l)-largest)
 	}
 	if mean := sum / int64(len(parts)); worst > total/20 || mean > total/50 {
 		t.Errorf("an update moves %d bytes in vain in the mean, and %d at worst, of %d", mean, worst, total)
 	}
 }
 
-func TestPlanRefuses(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	two := []rootfs.Part{{Name: "a", Root: "nix/store/a"}, {Name: "b", Root: "nix/store/a"}}
 	for _, test := range []struct {
 		parts []rootfs.Part
-		o     PlanOptions
+		o     Options
 		want  string
 	}{
-		{nil, PlanOptions{MaxLayers: 121}, "plan layers: at most 121 layers: want 1 to 120"},
-		{nil, PlanOptions{MaxLayers: -1}, "plan layers: at most -1 layers: want 1 to 120"},
-		{nil, PlanOptions{Mode: 3}, "plan layers: unknown mode Mode(3)"},
-		{nil, PlanOptions{Mode: ModeSingle, Policy: &Policy{}}, "plan layers: a policy says what is together, and so does single"},
-		{two, PlanOptions{}, `plan layers: b: "nix/store/a": file already exists: a is there`},
+		{nil, Options{MaxLayers: 121}, "plan layers: at most 121 layers: want 1 to 120"},
+		{nil, Options{MaxLayers: -1}, "plan layers: at most -1 layers: want 1 to 120"},
+		{nil, Options{Mode: 3}, "plan layers: unknown mode Mode(3)"},
+		{nil, Options{Mode: ModeSingle, Policy: &Policy{}}, "plan layers: a policy says what is together, and so does single"},
+		{two, Options{}, `plan layers: b: "nix/store/a": file already exists: a is there`},
 	} {
-		if _, err := Plan(test.parts, test.o); err == nil || err.Error() != test.want {
-			t.Errorf("Plan(%d parts, %+v): %v; want %s", len(test.parts), test.o, err, test.want)
+		if _, err := New(test.parts, test.o); err == nil || err.Error() != test.want {
+			t.Errorf("New(%d parts, %+v): %v; want %s", len(test.parts), test.o, err, test.want)
 		}
 	}
 }

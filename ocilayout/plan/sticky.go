@@ -1,4 +1,4 @@
-package ocilayout
+package plan
 
 import (
 	"cmp"
@@ -12,13 +12,19 @@ import (
 // DefaultMaxWaste is the part of an image that may be dead, in percent, if nothing else is said.
 const DefaultMaxWaste = 10
 
-// StickyOptions say how PlanSticky divides.
+// StickyOptions say how Sticky divides.
 type StickyOptions struct {
-	PlanOptions // MaxLayers 0 means 60 for a new image, and 120 for what becomes of it
+	Options // MaxLayers 0 means 60 for a new image, and 120 for what becomes of it
 
 	// MaxWaste is how much of an image may be dead, in percent of all that its layers hold:
 	// objects that layers still hold and nothing sees. 0 means nothing.
 	MaxWaste int
+}
+
+// Previous is a layer of the previous image.
+type Previous struct {
+	history.Layer
+	Size int64 // of its blob
 }
 
 // Report is what a sticky plan comes to.
@@ -37,14 +43,13 @@ type Report struct {
 	Reasons  []string
 }
 
-// PlanSticky divides parts into layers as Plan does, but so that most of a previous image is used again,
-// in the same bytes. It is pure, and depends on nothing but what it is given.
+// Sticky divides parts into layers as New does, but so that most of a previous image is used again, in the same bytes.
 //
 //   - A layer whose objects are all gone is dropped.
 //   - A layer whose objects are all still there, under the same names with the same hashes, is kept as it is.
 //   - A layer with objects that are gone is kept, too, and these are hidden by the last layer (Layer.Hidden),
 //     as long as what is dead does not exceed MaxWaste. Then those layers with the most of it are rebuilt.
-//   - What no kept layer shows is in new layers above the kept ones, divided as Plan would.
+//   - What no kept layer shows is in new layers above the kept ones, divided as New would.
 //   - The base part is not a store object, and cannot be hidden. The layer that has it is kept
 //     only if nothing else changes, so that what the last layer hides is always decided anew.
 //   - When layers run out, the smallest are rebuilt together.
@@ -52,38 +57,37 @@ type Report struct {
 //     A layer that comes out as it was is used again even so.
 //
 // Whatever the previous image's layers hold and hide, what is visible is exactly the parts.
-// If previous is nil this is Plan.
-func PlanSticky(parts []rootfs.Part, previous *Previous, o StickyOptions) ([]Layer, Report, error) {
+// Without a previous image this is New.
+func Sticky(parts []rootfs.Part, previous []Previous, o StickyOptions) ([]Layer, Report, error) {
 	layers, report, err := planSticky(parts, previous, o)
 	if err != nil {
 		return nil, Report{}, fmt.Errorf("plan layers: %w", err)
 	}
 	for _, l := range layers {
-		if l.Kept != nil {
-			report.Reused += l.Kept.Descriptor.Size
-		} else {
-			report.Added++
-			report.New += l.Size()
+		if l.Kept > 0 {
+			report.Reused += previous[l.Kept-1].Size
+			continue
+		}
+		report.Added++
+		for _, p := range l.Parts {
+			report.New += p.Size
 		}
 	}
 	return layers, report, nil
 }
 
-func planSticky(parts []rootfs.Part, previous *Previous, o StickyOptions) ([]Layer, Report, error) {
+func planSticky(parts []rootfs.Part, previous []Previous, o StickyOptions) ([]Layer, Report, error) {
 	if o.MaxWaste < 0 || o.MaxWaste > 100 {
 		return nil, Report{}, fmt.Errorf("waste of %d %%: want 0 to 100", o.MaxWaste)
 	}
-	p, err := newPlanner(parts, o.PlanOptions)
+	p, err := newPlanner(parts, o.Options)
 	if err != nil {
 		return nil, Report{}, err
 	}
 	if err := p.checkLimit(); err != nil {
 		return nil, Report{}, err
 	}
-	if previous == nil {
-		previous = &Previous{}
-	}
-	s := &sticky{planner: p, options: o, previous: previous.Layers, most: o.mostLayers()}
+	s := &sticky{planner: p, options: o, previous: previous, most: o.mostLayers()}
 	if err := s.index(); err != nil {
 		return nil, Report{}, err
 	}
@@ -101,7 +105,7 @@ func planSticky(parts []rootfs.Part, previous *Previous, o StickyOptions) ([]Lay
 	return s.result(p.divide(s.missing(), s.room()))
 }
 
-// MaxLayers is how many layers an image may come to have.
+// mostLayers is how many layers an image may come to have.
 func (o StickyOptions) mostLayers() int {
 	if o.Mode == ModeSingle {
 		return 1
@@ -125,14 +129,14 @@ func (s *sticky) unchanged() bool {
 // keepable settles on the layers that could be kept if there were no limits.
 func (s *sticky) keepable() {
 	for i, l := range s.previous {
-		s.keep[i] = s.fits(i) && !l.History.Holds(history.BaseName)
+		s.keep[i] = s.fits(i) && !l.Holds(history.BaseName)
 	}
 	s.settle()
 }
 
 // fits says whether a layer is one that the mode would have made.
 func (s *sticky) fits(i int) bool {
-	return s.options.Mode != ModePerPath || len(s.previous[i].History.Objects) == 1
+	return s.options.Mode != ModePerPath || len(s.previous[i].Objects) == 1
 }
 
 // boundWaste rebuilds layers until no more is dead than may be, those with the most of it first.
@@ -204,8 +208,8 @@ func (s *sticky) missing() []bool {
 func (s *sticky) repack() ([]Layer, Report, error) {
 	was := make(map[string]int, len(s.previous))
 	for i, l := range s.previous {
-		if !slices.ContainsFunc(l.History.Objects, func(o history.Object) bool { return o.Hash == "" }) {
-			was[l.Entry.Comment] = i
+		if !slices.ContainsFunc(l.Objects, func(o history.Object) bool { return o.Hash == "" }) {
+			was[l.String()] = i
 		}
 	}
 	clear(s.keep)
@@ -219,7 +223,7 @@ func (s *sticky) repack() ([]Layer, Report, error) {
 	layers := s.planner.layers(s.planner.divide(all, s.planner.most))
 	for i, l := range layers {
 		if n, ok := was[history.Of(l.Parts, l.Hidden).String()]; ok {
-			layers[i].Kept = &s.previous[n].Kept
+			layers[i].Kept = n + 1
 			s.keep[n] = true
 		}
 	}
@@ -232,7 +236,7 @@ func (s *sticky) result(groups []*group) ([]Layer, Report, error) {
 	var layers []Layer
 	for i := range s.previous {
 		if s.keep[i] {
-			layers = append(layers, Layer{Kept: &s.previous[i].Kept})
+			layers = append(layers, Layer{Kept: i + 1})
 		}
 	}
 	at := s.layersBefore()
@@ -270,7 +274,7 @@ func (s *sticky) count() {
 		switch {
 		case s.keep[i]:
 			s.report.Kept++
-		case slices.ContainsFunc(l.History.Objects, s.wants):
+		case slices.ContainsFunc(l.Objects, s.wants):
 			s.report.Rebuilt++
 		default:
 			s.report.Dropped++

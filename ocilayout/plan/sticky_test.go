@@ -1,4 +1,4 @@
-package ocilayout
+package plan
 
 import (
 	"fmt"
@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan/plantest"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -30,32 +31,32 @@ func TestStickyProperties(t *testing.T) {
 		if run%16 == 0 {
 			n = 250
 		}
-		m := newClosureModel(r, n)
-		m.bare = r.IntN(5) == 0
+		m := plantest.New(r, n)
+		m.Bare = r.IntN(5) == 0
 		switch r.IntN(12) {
 		case 0:
 			o.Mode, o.MaxLayers = ModeSingle, 0
 		case 1:
 			o.Mode, o.MaxLayers = ModePerPath, 0
 		case 2:
-			if parts := m.parts(); n > 10 && len(parts) > 10 && (o.MaxLayers == 0 || o.MaxLayers > 3) {
+			if parts := m.Parts(); n > 10 && len(parts) > 10 && (o.MaxLayers == 0 || o.MaxLayers > 3) {
 				o.Policy = &Policy{[]PolicyLayer{{"one", []PolicyGlob{{"p?-*", 1}}}, {"many", []PolicyGlob{{"p1?-*", 2}}}}}
-				if _, err := Plan(parts, o.PlanOptions); err != nil {
+				if _, err := New(parts, o.Options); err != nil {
 					o.Policy = nil
 				}
 			}
 		}
-		before := []*closureModel{m.clone()}
-		var previous *Previous
+		before := []*plantest.Model{m.Clone()}
+		var previous []Previous
 		for step := range 50 {
-			parts := m.parts()
+			parts := m.Parts()
 			if o.Mode == ModePerPath && len(parts) > MaxLayers {
 				break
 			}
-			layers, report, err := PlanSticky(parts, previous, o)
+			layers, report, err := Sticky(parts, previous, o)
 			if err != nil && o.Policy != nil {
 				o.Policy = nil // what a pattern matched is gone
-				layers, report, err = PlanSticky(parts, previous, o)
+				layers, report, err = Sticky(parts, previous, o)
 			}
 			if err != nil {
 				t.Fatalf("run %d, step %d: %v", run, step, err)
@@ -64,7 +65,7 @@ func TestStickyProperties(t *testing.T) {
 				t.Fatalf("run %d, step %d, %d nodes, %+v: %v\n%+v", run, step, n, o, err, report)
 			}
 			for _, l := range layers {
-				if l.Kept != nil && strings.Contains(l.Kept.Entry.Comment, " -") {
+				if l.Kept > 0 && len(previous[l.Kept-1].Hidden) > 0 {
 					seen["hides and is kept"]++
 				}
 			}
@@ -78,21 +79,21 @@ func TestStickyProperties(t *testing.T) {
 			}
 
 			r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
-			again, sameReport, err := PlanSticky(parts, previous, o)
+			again, sameReport, err := Sticky(parts, previous, o)
 			if d := cmp.Diff(formatSticky(layers), formatSticky(again)); d != "" || err != nil {
 				t.Fatalf("run %d, step %d: another order of the input: %v, %s", run, step, err, d)
 			}
 			if d := cmp.Diff(report, sameReport); d != "" {
 				t.Fatalf("run %d, step %d: another report: %s", run, step, d)
 			}
-			previous = previousOf(t, layers)
+			previous = previousOf(t, previous, layers)
 
 			if r.IntN(6) == 0 {
-				m = before[r.IntN(len(before))].clone() // a rollback
+				m = before[r.IntN(len(before))].Clone() // a rollback
 			} else if r.IntN(8) > 0 {
-				m.step(r)
+				m.Step(r)
 			}
-			before = append(before, m.clone())
+			before = append(before, m.Clone())
 		}
 	}
 	for _, what := range []string{
@@ -108,8 +109,8 @@ func TestStickyProperties(t *testing.T) {
 	}
 }
 
-func checkSticky(t *testing.T, parts []rootfs.Part, previous *Previous, layers []Layer, report Report, o StickyOptions) error {
-	next := previousOf(t, layers)
+func checkSticky(t *testing.T, parts []rootfs.Part, previous []Previous, layers []Layer, report Report, o StickyOptions) error {
+	next := previousOf(t, previous, layers)
 	got, err := unpackModel(next, layers)
 	if err != nil {
 		return err
@@ -127,21 +128,21 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous *Previous, layers [
 		for _, p := range l.Parts {
 			seen[p.Root]++
 			live += p.Size
-			if !next.Layers[i].History.Holds(p.Name) {
+			if !next[i].Holds(p.Name) {
 				return fmt.Errorf("layer %d has a part that it does not hold: %s", i, p.Name)
 			}
 		}
-		for _, object := range next.Layers[i].History.Objects {
+		for _, object := range next[i].Objects {
 			held += object.Size
 		}
 		if len(l.Parts) == 0 {
 			return fmt.Errorf("layer %d has no part", i)
 		}
-		if l.Kept != nil {
-			reused += l.Kept.Descriptor.Size
+		if l.Kept > 0 {
+			reused += previous[l.Kept-1].Size
 		} else {
 			added++
-			fresh += l.Size()
+			fresh += size(l)
 		}
 		if o.Mode == ModePerPath && len(l.Parts) != 1 {
 			return fmt.Errorf("layer %d has %d parts", i, len(l.Parts))
@@ -161,26 +162,22 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous *Previous, layers [
 	if dead := held - live; dead != report.Dead || dead*100 > held*int64(o.MaxWaste) {
 		return fmt.Errorf("%d of %d bytes are dead, report says %d; want at most %d %%", dead, held, report.Dead, o.MaxWaste)
 	}
-	before := 0
-	if previous != nil {
-		before = len(previous.Layers)
-	}
 	want := Report{Kept: len(layers) - added, Added: added, New: fresh, Reused: reused, Dead: held - live, Size: live}
 	if d := cmp.Diff(want, report, cmpopts.IgnoreFields(Report{}, "Rebuilt", "Dropped", "Repacked", "Reasons")); d != "" {
 		return fmt.Errorf("report (-want +got):\n%s", d)
 	}
-	if n := report.Kept + report.Rebuilt + report.Dropped; n != before {
-		return fmt.Errorf("report is about %d previous layers, want %d", n, before)
+	if n := report.Kept + report.Rebuilt + report.Dropped; n != len(previous) {
+		return fmt.Errorf("report is about %d previous layers, want %d", n, len(previous))
 	}
 	return nil
 }
 
-// formatSticky has a line for each layer. Kept ones begin with what they hold.
+// formatSticky has a line for each layer.
 func formatSticky(layers []Layer) string {
 	s := ""
 	for _, l := range layers {
-		if l.Kept != nil {
-			s += fmt.Sprintf("keep %s\n", l.Kept.Entry.Comment)
+		if l.Kept > 0 {
+			s += fmt.Sprintf("keep %d\n", l.Kept)
 		} else {
 			s += fmt.Sprintf("new %s\n", history.Of(l.Parts, l.Hidden))
 		}
@@ -192,13 +189,13 @@ func formatSticky(layers []Layer) string {
 func TestStickyUnchanged(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 50 {
-		m := newClosureModel(r, r.IntN(100))
-		layers, err := Plan(m.parts(), PlanOptions{MaxLayers: r.IntN(20)})
+		m := plantest.New(r, r.IntN(100))
+		layers, err := New(m.Parts(), Options{MaxLayers: r.IntN(20)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		previous := previousOf(t, layers)
-		again, report, err := PlanSticky(m.parts(), previous, StickyOptions{})
+		previous := previousOf(t, nil, layers)
+		again, report, err := Sticky(m.Parts(), previous, StickyOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +203,7 @@ func TestStickyUnchanged(t *testing.T) {
 		if d := cmp.Diff(want, report); d != "" {
 			t.Errorf("report (-want +got):\n%s", d)
 		}
-		if d := cmp.Diff(previous, previousOf(t, again), cmpopts.IgnoreUnexported(Previous{})); d != "" {
+		if d := cmp.Diff(previous, previousOf(t, previous, again)); d != "" {
 			t.Errorf("image (-want +got):\n%s", d)
 		}
 	}
@@ -214,27 +211,29 @@ func TestStickyUnchanged(t *testing.T) {
 
 // TestStickyRollback: what the last layer hides is there again without a byte moved for it.
 func TestStickyRollback(t *testing.T) {
-	m := newClosureModel(rand.New(rand.NewPCG(11, 12)), 300)
-	old := m.clone()
-	first, _, err := PlanSticky(m.parts(), nil, StickyOptions{MaxWaste: 10})
+	m := plantest.New(rand.New(rand.NewPCG(11, 12)), 300)
+	old := m.Clone()
+	first, _, err := Sticky(m.Parts(), nil, StickyOptions{MaxWaste: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := 280; i < 300; i++ {
-		m.nodes[i].rev++
+		m.Nodes[i].Rev++
 	}
-	second, report, err := PlanSticky(m.parts(), previousOf(t, first), StickyOptions{MaxWaste: 10})
+	image := previousOf(t, nil, first)
+	second, report, err := Sticky(m.Parts(), image, StickyOptions{MaxWaste: 10})
 	if err != nil || report.Dead == 0 {
 		t.Fatalf("%+v, %v; want something dead", report, err)
 	}
-	third, report, err := PlanSticky(old.parts(), previousOf(t, second), StickyOptions{MaxWaste: 10})
+	image = previousOf(t, image, second)
+	third, report, err := Sticky(old.Parts(), image, StickyOptions{MaxWaste: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if report.New*20 > report.Size {
 		t.Errorf("rollback: %+v; want little new", report)
 	}
-	if err := checkSticky(t, old.parts(), previousOf(t, second), third, report, StickyOptions{MaxWaste: 10}); err != nil {
+	if err := checkSticky(t, old.Parts(), image, third, report, StickyOptions{MaxWaste: 10}); err != nil {
 		t.Error(err)
 	}
 }
@@ -247,21 +246,20 @@ func TestStickyNoKey(t *testing.T) {
 		{Name: "c", Root: "nix/store/c", Size: 100, Key: string(digest.FromString("c"))},
 		{Name: "d", Root: "nix/store/d", Size: 1 << 20, Key: string(digest.FromString("d"))},
 	}
-	layers, err := Plan(parts, PlanOptions{})
+	layers, err := New(parts, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	previous := previousOf(t, layers)
-	again, report, err := PlanSticky(parts, previous, StickyOptions{})
+	previous := previousOf(t, nil, layers)
+	again, report, err := Sticky(parts, previous, StickyOptions{})
 	if err != nil || report.Kept != 3 || report.Added != 1 {
-		t.Errorf("PlanSticky: %+v, %v; want one layer added\n%s", report, err, formatSticky(again))
+		t.Errorf("Sticky: %+v, %v; want one layer added\n%s", report, err, formatSticky(again))
 	}
 	// With two objects of which one is gone in the largest layer, and no waste allowed, that is most of it.
-	previous.Layers[slices.IndexFunc(previous.Layers, func(l PreviousLayer) bool { return l.History.Holds("b") })].
-		History.Objects = []history.Object{{Name: "b", Hash: history.Hash(parts[1].Key), Size: 3 << 20}, {Name: "gone", Size: 1}}
-	again, report, err = PlanSticky(parts, previous, StickyOptions{})
+	previous[slices.IndexFunc(previous, func(l Previous) bool { return l.Holds("b") })].Objects = []history.Object{{Name: "b", Hash: history.Hash(parts[1].Key), Size: 3 << 20}, {Name: "gone", Size: 1}}
+	again, report, err = Sticky(parts, previous, StickyOptions{})
 	if err != nil || !report.Repacked || report.Kept != 2 || report.Added != 2 {
-		t.Errorf("PlanSticky: %+v, %v; want two layers added\n%s", report, err, formatSticky(again))
+		t.Errorf("Sticky: %+v, %v; want two layers added\n%s", report, err, formatSticky(again))
 	}
 }
 
@@ -275,7 +273,7 @@ func TestStickyRefuses(t *testing.T) {
 	}{
 		{a, history.Layer{}, StickyOptions{MaxWaste: 101}, "plan layers: waste of 101 %: want 0 to 100"},
 		{a, history.Layer{}, StickyOptions{MaxWaste: -1}, "plan layers: waste of -1 %: want 0 to 100"},
-		{a, history.Layer{}, StickyOptions{PlanOptions: PlanOptions{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
+		{a, history.Layer{}, StickyOptions{Options: Options{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
 		{rootfs.Part{Name: "b", Root: "nix/store/a"}, history.Layer{}, StickyOptions{},
 			`plan layers: b: "nix/store/a": only store objects and the base files can be planned by a previous image`},
 		{rootfs.Part{Name: "base", Root: "nix/store/base"}, history.Layer{}, StickyOptions{},
@@ -285,9 +283,9 @@ func TestStickyRefuses(t *testing.T) {
 		{a, history.Layer{Objects: []history.Object{{Name: "a", Size: 1 << 62}, {Name: "b", Size: 1 << 62}}}, StickyOptions{},
 			`plan layers: previous layer 1: not of this program's making: it has too many bytes`},
 	} {
-		_, _, err := PlanSticky([]rootfs.Part{test.part}, &Previous{Layers: []PreviousLayer{{History: test.previous}}}, test.o)
+		_, _, err := Sticky([]rootfs.Part{test.part}, []Previous{{Layer: test.previous}}, test.o)
 		if err == nil || err.Error() != test.want {
-			t.Errorf("PlanSticky(%s, %v, %+v): %v; want %s", test.part.Name, test.previous, test.o, err, test.want)
+			t.Errorf("Sticky(%s, %v, %+v): %v; want %s", test.part.Name, test.previous, test.o, err, test.want)
 		}
 	}
 }

@@ -1,4 +1,18 @@
-package ocilayout
+// Package plan divides the parts of an image into layers. It is pure: a plan depends on nothing but what it is given,
+// which are the parts' names, keys, sizes and references, and what the layers of a previous image hold.
+// No file is opened, and the order of the input makes no difference.
+//
+// For any parts and options, [New] and [Sticky] promise:
+//
+//   - What is visible in the layers, one above the other, is exactly the parts.
+//   - There are at most as many layers as there may be, or there is an error that wraps [ErrTooManyLayers].
+//   - The base part, whose root is empty, is in the last layer.
+//   - A change of a few parts changes few bytes: what is large is alone, however many need it.
+//
+// [Sticky] also keeps the layers of the previous image as they are, as far as that is of use.
+//
+// Package ocilayout makes layers of what is planned.
+package plan
 
 import (
 	"cmp"
@@ -12,29 +26,13 @@ import (
 
 // Layer is what becomes one layer of an image.
 type Layer struct {
-	// Parts are what is visible in the image of this layer.
+	// Parts are what is visible in the image of this layer, in path order.
 	Parts []rootfs.Part
 	// Hidden are the roots of parts of layers below that this one makes invisible (whiteouts), sorted.
-	// With Changes they may be any paths in directories that Parts hold.
 	Hidden []string
-	// Changes, if there are any, say what a layer on top of all store objects does, for people:
-	// its parts are none of the image's store and base. PlanSticky never keeps such a layer.
-	Changes []string
-	// Kept, if not nil, is a layer of another image that is this one, and is used as it is:
-	// nothing is built. It may hold more than Parts, what other layers hide.
-	Kept *Kept
-	// Shared, if not nil, is the layer's blob in a cache of several machines. It makes no difference to an image:
-	// where it cannot be had, the layer is built.
-	Shared *Shared
-}
-
-// Size is about how many bytes it holds.
-func (l Layer) Size() int64 {
-	var n int64
-	for _, p := range l.Parts {
-		n += p.Size
-	}
-	return n
+	// Kept says which layer of the previous image this one is, from 1: nothing is built.
+	// It may hold more than Parts, what other layers hide. 0 means that it is new.
+	Kept int
 }
 
 // MaxLayers is how many layers an image may have. Docker mounts at most 125, and there must be room
@@ -56,7 +54,7 @@ const (
 type Mode byte
 
 const (
-	ModeAuto    Mode = iota // so that an update changes few bytes; see Plan
+	ModeAuto    Mode = iota // so that an update changes few bytes; see New
 	ModeSingle              // everything in one
 	ModePerPath             // each part in its own
 )
@@ -84,8 +82,8 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", byte(m))
 }
 
-// PlanOptions say how Plan divides. The zero value is right.
-type PlanOptions struct {
+// Options say how New divides. The zero value is right.
+type Options struct {
 	MaxLayers int     // at most 120; 0 means 60, and with ModePerPath 120
 	Mode      Mode    // ModeAuto unless Policy is nil
 	Policy    *Policy // which parts are together; nil if it is all the same
@@ -93,7 +91,7 @@ type PlanOptions struct {
 	BaseLayers int
 }
 
-// Plan divides parts into layers, so that an update of a few parts changes few bytes.
+// New divides parts into layers, so that an update of a few parts changes few bytes.
 // It does not open a file, and the order of its input does not matter.
 // Every part is in one layer.
 //
@@ -108,7 +106,7 @@ type PlanOptions struct {
 //
 // The layers of a policy come before all others, in its order, and each is there as the policy has it.
 // Too few layers for a policy or for ModePerPath are an error.
-func Plan(parts []rootfs.Part, o PlanOptions) ([]Layer, error) {
+func New(parts []rootfs.Part, o Options) ([]Layer, error) {
 	p, err := newPlanner(parts, o)
 	if err != nil {
 		return nil, fmt.Errorf("plan layers: %w", err)
@@ -124,7 +122,7 @@ func Plan(parts []rootfs.Part, o PlanOptions) ([]Layer, error) {
 }
 
 // check is about the options alone, whatever they are used on.
-func (o PlanOptions) check() error {
+func (o Options) check() error {
 	switch {
 	case o.MaxLayers < 0 || o.MaxLayers > MaxLayers:
 		return fmt.Errorf("at most %d layers: want 1 to %d", o.MaxLayers, MaxLayers)
@@ -139,7 +137,7 @@ func (o PlanOptions) check() error {
 }
 
 // limit is how many layers a new image may have.
-func (o PlanOptions) limit() int {
+func (o Options) limit() int {
 	switch o.Mode {
 	case ModeSingle:
 		return 1

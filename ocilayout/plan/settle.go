@@ -1,4 +1,4 @@
-package ocilayout
+package plan
 
 import (
 	"cmp"
@@ -13,7 +13,7 @@ type sticky struct {
 	planner  *planner
 	options  StickyOptions
 	most     int // layers
-	previous []PreviousLayer
+	previous []Previous
 	wanted   map[string]int // the planner's part of that name
 	all      int64          // bytes of all parts
 
@@ -50,10 +50,10 @@ func (s *sticky) index() error {
 	}
 	var total int64
 	for i, l := range s.previous {
-		if err := l.History.Check(); err != nil {
+		if err := l.Check(); err != nil {
 			return fmt.Errorf("previous layer %d: %w: %w", i+1, history.ErrForeign, err)
 		}
-		for _, o := range l.History.Objects {
+		for _, o := range l.Objects {
 			if o.Size < 0 || o.Size > maxSize-total {
 				return fmt.Errorf("previous layer %d: %w: it has too many bytes", i+1, history.ErrForeign)
 			}
@@ -81,7 +81,7 @@ func (s *sticky) settle() {
 		visible := s.visible()
 		s.measure(visible)
 		if !s.giveUp(func(i int) bool { return s.misleads(i, visible) }) &&
-			!s.giveUp(func(i int) bool { return s.shows[i] == 0 && len(s.previous[i].History.Hidden) == 0 }) &&
+			!s.giveUp(func(i int) bool { return s.shows[i] == 0 && len(s.previous[i].Hidden) == 0 }) &&
 			!s.giveUpOne() {
 			return
 		}
@@ -116,10 +116,10 @@ func (s *sticky) visible() map[string][]copyOf {
 		if !s.keep[i] {
 			continue
 		}
-		for _, name := range l.History.Hidden {
+		for _, name := range l.Hidden {
 			delete(visible, name)
 		}
-		for _, o := range l.History.Objects {
+		for _, o := range l.Objects {
 			visible[o.Name] = append(visible[o.Name], copyOf{i, o.Hash})
 		}
 	}
@@ -129,7 +129,7 @@ func (s *sticky) visible() map[string][]copyOf {
 // misleads says whether a layer shows another object than the one that is wanted under the same name.
 // The base files are nowhere but in their own layer, so that they mislead if they are not wanted at all.
 func (s *sticky) misleads(i int, visible map[string][]copyOf) bool {
-	for _, o := range s.previous[i].History.Objects {
+	for _, o := range s.previous[i].Objects {
 		_, named := s.wanted[o.Name]
 		if (named || o.Name == history.BaseName) && !s.wants(o) && slices.Contains(visible[o.Name], copyOf{i, o.Hash}) {
 			return true
@@ -157,7 +157,7 @@ func (s *sticky) measure(visible map[string][]copyOf) {
 		if !s.keep[i] {
 			continue
 		}
-		for _, o := range l.History.Objects {
+		for _, o := range l.Objects {
 			// Below an equal copy, an object is as dead as under a whiteout.
 			copies := visible[o.Name]
 			if s.wants(o) && len(copies) > 0 && copies[len(copies)-1].layer == i {

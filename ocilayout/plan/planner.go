@@ -1,4 +1,4 @@
-package ocilayout
+package plan
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 
 // planner knows who needs whom. Parts are known by their place in path order.
 type planner struct {
-	options  PlanOptions
+	options  Options
 	most     int // layers of a new image
 	parts    []rootfs.Part
 	refs     [][]int
@@ -29,7 +29,7 @@ const noLine = -1
 // whatever is added up of these has a sum.
 const maxSize = 1 << 61
 
-func newPlanner(parts []rootfs.Part, o PlanOptions) (*planner, error) {
+func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}

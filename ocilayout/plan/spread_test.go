@@ -1,4 +1,4 @@
-package ocilayout
+package plan
 
 import (
 	"fmt"
@@ -60,8 +60,8 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// TestPlanManyPackages: a root that refers to very many objects takes no more than they deserve.
-func TestPlanManyPackages(t *testing.T) {
+// TestManyPackages: a root that refers to very many objects takes no more than they deserve.
+func TestManyPackages(t *testing.T) {
 	const n = 20_000
 	root := rootfs.Part{Name: "root", Key: "sha256:0", Root: "nix/store/root", Size: 1}
 	parts := make([]rootfs.Part, 0, n+1)
@@ -74,7 +74,7 @@ func TestPlanManyPackages(t *testing.T) {
 	parts = append(parts, root, base)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := Plan(parts, PlanOptions{}); err != nil {
+	if _, err := New(parts, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
