@@ -25,8 +25,8 @@ type Image struct {
 	Platform    ispec.Platform
 	Layers      []Layer // see Plan
 	// Base, if not nil, is the image whose layers and history come before.
-	// Nothing else of it is taken over; see (*Base).Inherit.
-	Base *Base
+	// Nothing else of it is taken over; see (*Finished).Inherit.
+	Base *Finished
 }
 
 // AddImage builds an image's layers, config and manifest.

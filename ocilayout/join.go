@@ -112,7 +112,7 @@ func (j *joiner) follow(ctx context.Context, s *Stored, desc ispec.Descriptor, d
 		if err := json.Unmarshal(b, &index); err != nil {
 			return fmt.Errorf("index %s: %w", desc.Digest, err)
 		}
-		if depth == maxBaseIndexes {
+		if depth == maxIndexes {
 			return errors.New("too many indexes in indexes")
 		}
 		for _, d := range index.Manifests {

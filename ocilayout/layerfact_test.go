@@ -14,7 +14,7 @@ import (
 // TestLayerFactOfAnotherBlob: a config that claims the diffID of a layer that was read before proves nothing of the blob.
 func TestLayerFactOfAnotherBlob(t *testing.T) {
 	facts := &rootfs.Facts{Dir: t.TempDir()}
-	o := BaseOptions{Facts: facts, Hash: partHash}
+	o := TreeOptions{Facts: facts, Hash: partHash}
 	good := []string{"d nix/store/o", "f nix/store/o/sh GOOD"}
 	b, _, err := readTree(t, o, good)
 	if err != nil {
@@ -40,7 +40,7 @@ func TestLayerFactOfAnotherBlob(t *testing.T) {
 			Config: f.blob(ispec.MediaTypeImageConfig, mustJSON(t, config)),
 			Layers: []ispec.Descriptor{f.blob(tt.mediaType, tt.blob)},
 		})))
-		claimed, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+		claimed, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
 		if err != nil {
 			t.Fatal(err)
 		}

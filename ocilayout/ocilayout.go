@@ -5,9 +5,9 @@
 // which [(*Stored).Previous] reads, are used again; package plan below decides how. [Open] makes ready to write into an image layout,
 // a directory as the OCI image specification describes it; (*Layout).AddImage builds an image for it,
 // and (*Layout).Publish makes the image visible there under one or more names.
-// [(*Stored).Base] reads an image, of whatever program, for others to begin with: its layers come before theirs,
-// and (*Base).Tree says what is in them. [FindImage] and [OpenArchiveFile] find one in a layout or an archive,
-// for that or to look into it: (*Base).Held is what of a store is visible in it. (*Layout).AddIndex joins images for several platforms into one.
+// [FindImage] and [OpenArchiveFile] find an image, of whatever program, in a layout or an archive, and [(*Stored).Finished] reads it:
+// (*Finished).Tree says what is in its layers, and (*Finished).Held what of a store is visible in them.
+// Other images can begin with it: its layers come before theirs. (*Layout).AddIndex joins images for several platforms into one.
 // [OpenArchive] and [OpenTemporary] are for an image that becomes one tar, which podman, Docker and containerd load:
 // (*Layout).PublishArchive writes it to a file, and (*Layout).WriteArchive into a stream.
 // [PublishTar] and [WriteTar] make a tar of the file system itself, without an image.

@@ -32,11 +32,11 @@ func TestStoredArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	over := func(s *Stored) ispec.Descriptor {
-		base, err := s.Base(t.Context(), ispec.Platform{OS: "linux", Architecture: "amd64"})
+		base, err := s.Finished(t.Context(), ispec.Platform{OS: "linux", Architecture: "amd64"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := base.Tree(t.Context(), BaseOptions{}); err != nil {
+		if _, err := base.Tree(t.Context(), TreeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		image := sampleImage(t, 2)

@@ -25,10 +25,10 @@ type Held struct {
 // Held is what the image's history says is visible of its store, sorted by name, and how many layers it does not say it of,
 // since other programs have made them or their entries are damaged: what those hold is found out by reading them (see Tree).
 // What it says is believed, as far as it makes sense.
-func (b *Base) Held() (objects []Held, foreign int) {
+func (f *Finished) Held() (objects []Held, foreign int) {
 	visible := make(map[string]Held)
-	entries := slices.DeleteFunc(slices.Clone(b.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
-	for i := range b.Layers {
+	entries := slices.DeleteFunc(slices.Clone(f.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	for i := range f.Layers {
 		h, err := history.Parse(entries[i])
 		switch {
 		case err != nil:
@@ -59,9 +59,9 @@ func sortHeld(visible map[string]Held) []Held {
 }
 
 // Held is what is visible of the store, sorted by name, with all digits of the NAR hashes, but no sizes.
-// Of what was not hashed (see BaseOptions.Hash), since a layer has it in several places,
+// Of what was not hashed (see TreeOptions.Hash), since a layer has it in several places,
 // or several layers have a part of it, the hash is empty.
-func (t *BaseTree) Held() []Held {
+func (t *ImageTree) Held() []Held {
 	visible := make(map[string]Held)
 	for _, name := range t.StoreNames() {
 		if h, ok := t.held(name); ok {
@@ -72,7 +72,7 @@ func (t *BaseTree) Held() []Held {
 }
 
 // held is what is visible under one name; the hash is empty unless one layer has all of it, and it was hashed there.
-func (t *BaseTree) held(name string) (h Held, there bool) {
+func (t *ImageTree) held(name string) (h Held, there bool) {
 	root := history.StoreDir + "/" + name
 	first, there := t.Lower.Lookup(root)
 	if !there {
@@ -91,9 +91,9 @@ func (t *BaseTree) held(name string) (h Held, there bool) {
 }
 
 // Blobs are those of the image, each once: manifest, config and layers.
-func (b *Base) Blobs() map[digest.Digest]int64 {
-	blobs := map[digest.Digest]int64{b.Manifest.Digest: b.Manifest.Size, b.ConfigBlob.Digest: b.ConfigBlob.Size}
-	for _, l := range b.Layers {
+func (f *Finished) Blobs() map[digest.Digest]int64 {
+	blobs := map[digest.Digest]int64{f.Manifest.Digest: f.Manifest.Size, f.ConfigBlob.Digest: f.ConfigBlob.Size}
+	for _, l := range f.Layers {
 		blobs[l.Descriptor.Digest] = l.Descriptor.Size
 	}
 	return blobs
@@ -101,39 +101,39 @@ func (b *Base) Blobs() map[digest.Digest]int64 {
 
 // Fetch is what someone who has the image b has to fetch to have next:
 // the bytes of blobs that are new, and of those that are there already.
-func (b *Base) Fetch(next *Base) (fetched, had int64) {
-	return fetch(b.Blobs(), next.Blobs())
+func (f *Finished) Fetch(next *Finished) (fetched, had int64) {
+	return fetch(f.Blobs(), next.Blobs())
 }
 
 // Object is the files that a layer has of a store object, as they come in its tar, which is read again for each walk.
 // The contents of regular files can be read; a hard link to one of an earlier entry cannot, and is an error.
 // If the walk comes to its end, the layer is what its digest and diffID say.
-func (b *Base) Object(ctx context.Context, layer int, name string) rootfs.Tree {
+func (f *Finished) Object(ctx context.Context, layer int, name string) rootfs.Tree {
 	root := path.Join(history.StoreDir, name)
 	return func(yield func(rootfs.Entry, error) bool) {
-		err := b.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
+		err := f.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStopped) {
-			yield(rootfs.Entry{}, fmt.Errorf("read layer %d of image %s: %w", layer+1, b.Digest, err))
+			yield(rootfs.Entry{}, fmt.Errorf("read layer %d of image %s: %w", layer+1, f.Digest, err))
 		}
 	}
 }
 
 var errStopped = errors.New("stopped")
 
-func (b *Base) walkObject(ctx context.Context, layer int, root string, visit func(rootfs.Entry) bool) (err error) {
-	l, err := openBaseLayer(ctx, b.open, &b.Layers[layer])
+func (f *Finished) walkObject(ctx context.Context, layer int, root string, visit func(rootfs.Entry) bool) (err error) {
+	l, err := openLayer(ctx, f.open, &f.Layers[layer])
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	r := &baseReader{layer: l, at: make(map[string]int), seen: make(map[string]bool)}
+	r := &listingReader{layer: l, at: make(map[string]int), seen: make(map[string]bool)}
 	for i, ok := r.next(); ok; i, ok = r.next() {
 		e := r.listing.Entries[i]
 		if !rootfs.Within(root, e.Path) {
 			r.finish(i)
 			continue
 		}
-		if e.Kind != basePut || e.Mode.IsRegular() && e.Source != e.Path {
+		if e.Kind != entryPut || e.Mode.IsRegular() && e.Source != e.Path {
 			return fmt.Errorf("%q is not a file of its own", "/"+e.Path)
 		}
 		entry := e.entry()

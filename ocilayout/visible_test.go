@@ -69,7 +69,7 @@ func TestHeld(t *testing.T) {
 		if diff := cmp.Diff(wanted(image, 12), objects); diff != "" || foreign != 0 {
 			t.Errorf("%s by its history, %d foreign layers (-want +got):\n%s", at, foreign, diff)
 		}
-		tree, err := b.Tree(t.Context(), BaseOptions{Hash: partHash})
+		tree, err := b.Tree(t.Context(), TreeOptions{Hash: partHash})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestHeld(t *testing.T) {
 		if fetched, had := b.Fetch(b); fetched != 0 || had == 0 {
 			t.Errorf("%s: who has it fetches %d and has %d bytes", at, fetched, had)
 		}
-		if fetched, had := (&Base{}).Fetch(b); had != 0 || fetched != b.Size()+b.Manifest.Size+b.ConfigBlob.Size {
+		if fetched, had := (&Finished{}).Fetch(b); had != 0 || fetched != b.Size()+b.Manifest.Size+b.ConfigBlob.Size {
 			t.Errorf("%s: who has nothing fetches %d and has %d bytes", at, fetched, had)
 		}
 	}
@@ -125,7 +125,7 @@ func TestReadArchiveDamaged(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if tree, err := i.Tree(t.Context(), BaseOptions{Hash: partHash}); err == nil {
+		if tree, err := i.Tree(t.Context(), TreeOptions{Hash: partHash}); err == nil {
 			if diff := cmp.Diff(wanted(image, 64), tree.Held()); diff != "" {
 				t.Errorf("with byte %d changed (-want +got):\n%s", at, diff)
 			}
@@ -148,7 +148,7 @@ func TestHeldHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects, _ := b.Held()
-	tree, err := b.Tree(t.Context(), BaseOptions{Hash: partHash})
+	tree, err := b.Tree(t.Context(), TreeOptions{Hash: partHash})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestHeldHidden(t *testing.T) {
 
 // TestHeldForeign: layers of other programs are read to know what is in them, and objects of several layers have no hash.
 func TestHeldForeign(t *testing.T) {
-	b, tree, err := readTree(t, BaseOptions{Hash: partHash},
+	b, tree, err := readTree(t, TreeOptions{Hash: partHash},
 		[]string{"d nix/store", "f nix/store/1-a text", "d nix/store/2-b", "f nix/store/2-b/x 1", "h nix/store/3-c -> nix/store/1-a"},
 		[]string{"f nix/store/2-b/y 2"})
 	if err != nil {
@@ -216,16 +216,16 @@ func FuzzReadArchive(f *testing.F) {
 	})
 }
 
-func readImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
+func readImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*Finished, error) {
 	s, err := FindImage(ctx, dir, tag)
 	if err != nil {
 		return nil, err
 	}
-	return s.Base(ctx, platform)
+	return s.Finished(ctx, platform)
 }
 
 // readArchive is readImage for an archive, which stays open: the caller closes it.
-func readArchive(ctx context.Context, file, tag string, platform ispec.Platform) (_ *Base, _ io.Closer, err error) {
+func readArchive(ctx context.Context, file, tag string, platform ispec.Platform) (_ *Finished, _ io.Closer, err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, nil, err
@@ -247,7 +247,7 @@ func readArchive(ctx context.Context, file, tag string, platform ispec.Platform)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := s.Base(ctx, platform)
+	b, err := s.Finished(ctx, platform)
 	if err != nil {
 		return nil, nil, err
 	}

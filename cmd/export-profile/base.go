@@ -25,8 +25,8 @@ func (b *baseFlags) flags(fs *pflag.FlagSet, r *registryFlags) {
 
 // baseImage is the image that another one begins with, and its files.
 type baseImage struct {
-	image  *ocilayout.Base
-	tree   *ocilayout.BaseTree
+	image  *ocilayout.Finished
+	tree   *ocilayout.ImageTree
 	opened *sourceOpener
 }
 
@@ -55,12 +55,12 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 		}
 	}()
 	stored, err := o.open(ctx, at)
-	var image *ocilayout.Base
+	var image *ocilayout.Finished
 	if err == nil {
 		if at.transport == inRegistry { // other places are as near as the cache
 			stored.Open = c.layers(say).Fetched(stored.Open)
 		}
-		image, err = stored.Base(ctx, platform)
+		image, err = stored.Finished(ctx, platform)
 	}
 	if errors.Is(err, fs.ErrNotExist) && at.transport == inLayout {
 		return nil, withHint(err, "a base image is in a registry (--base docker://debian:12) or a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
@@ -72,7 +72,7 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 		say.notef("the base image's %s is left out: an OCI image has none", what)
 	}
 	reading := say.progress("reading base image", image.Size())
-	tree, err := image.Tree(ctx, ocilayout.BaseOptions{Facts: c.facts(), Hash: narHash, Progress: reading.add})
+	tree, err := image.Tree(ctx, ocilayout.TreeOptions{Facts: c.facts(), Hash: narHash, Progress: reading.add})
 	reading.done()
 	if err != nil {
 		return nil, err

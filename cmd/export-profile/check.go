@@ -138,7 +138,7 @@ func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string)
 		return err
 	}
 	reading := say.progress("reading image", image.Size())
-	tree, err := image.Tree(ctx, ocilayout.BaseOptions{Facts: o.facts(), Hash: narHash, Progress: reading.add})
+	tree, err := image.Tree(ctx, ocilayout.TreeOptions{Facts: o.facts(), Hash: narHash, Progress: reading.add})
 	reading.done()
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string)
 }
 
 // layerSources are where the contents of an image's files are.
-func layerSources(ctx context.Context, image *ocilayout.Base) []startup.Source {
+func layerSources(ctx context.Context, image *ocilayout.Finished) []startup.Source {
 	var sources []startup.Source
 	for i, l := range image.Layers {
 		sources = append(sources, startup.Source{Name: l.Descriptor.Digest.String(), Key: l.Key(), Tree: image.Contents(ctx, i)})

@@ -59,8 +59,8 @@ func setupDiff(fs *pflag.FlagSet) runFunc {
 // side is one of what is compared.
 type side struct {
 	word  string
-	infos []*profile.Info // sorted by path; of an image perhaps without references
-	image *ocilayout.Base // nil for a profile
+	infos []*profile.Info     // sorted by path; of an image perhaps without references
+	image *ocilayout.Finished // nil for a profile
 	close func() error
 }
 

@@ -22,7 +22,7 @@ import (
 // What its objects refer to is nowhere in an image: it is found in their files, as Nix has found it when they were built,
 // and kept as a fact about the image's layers.
 type imageStore struct {
-	image *ocilayout.Base
+	image *ocilayout.Finished
 	in    io.Closer // what the image is in
 
 	objects map[profile.Path]imageObject
@@ -47,7 +47,7 @@ type imageObject struct {
 const imageFact = "imagestore1"
 
 // readImageStore reads the layers of an image, unless a fact tells what is in them.
-func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Base, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
+func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Finished, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
 	key := sha256.New()
 	for _, l := range image.Layers {
 		fmt.Fprintf(key, "%s\n", l.Key())
@@ -92,14 +92,14 @@ func (s *imageStore) compare() error {
 }
 
 // scanImage reads all layers once to find NAR hashes and references.
-func scanImage(ctx context.Context, say *speaker, image *ocilayout.Base, facts *rootfs.Facts) ([]imageObject, error) {
+func scanImage(ctx context.Context, say *speaker, image *ocilayout.Finished, facts *rootfs.Facts) ([]imageObject, error) {
 	var names []string
 	held, foreign := image.Held()
 	for _, h := range held {
 		names = append(names, h.Name)
 	}
 	if foreign > 0 { // which may have others
-		tree, err := readLayers(ctx, say, image, ocilayout.BaseOptions{Facts: facts, Hash: narHash})
+		tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Facts: facts, Hash: narHash})
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Base, facts *
 	}
 	var mu sync.Mutex
 	found := make(map[string]imageObject) // by root and hash
-	tree, err := readLayers(ctx, say, image, ocilayout.BaseOptions{Hash: func(t rootfs.Tree, root string) (string, int64, error) {
+	tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Hash: func(t rootfs.Tree, root string) (string, int64, error) {
 		h, finder, n := sha256.New(), index.Finder(), new(byteCount)
 		if err := nar.Write(io.MultiWriter(h, finder, n), t, root); err != nil {
 			return "", 0, err
@@ -153,7 +153,7 @@ func (n *byteCount) Write(p []byte) (int, error) {
 }
 
 // readLayers finds out which files an image's layers come to.
-func readLayers(ctx context.Context, say *speaker, image *ocilayout.Base, o ocilayout.BaseOptions) (*ocilayout.BaseTree, error) {
+func readLayers(ctx context.Context, say *speaker, image *ocilayout.Finished, o ocilayout.TreeOptions) (*ocilayout.ImageTree, error) {
 	reading := say.progress("reading image", image.Size())
 	defer reading.done()
 	o.Progress = reading.add

@@ -179,7 +179,7 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 		if err != nil {
 			return nil, nil, err
 		}
-		tree, err := readLayers(ctx, say, image, ocilayout.BaseOptions{Facts: o.facts(), Hash: narHash})
+		tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Facts: o.facts(), Hash: narHash})
 		if err != nil {
 			return nil, nil, errors.Join(err, in.Close())
 		}

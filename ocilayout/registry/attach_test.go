@@ -117,10 +117,10 @@ func TestFindImage(t *testing.T) {
 	}
 }
 
-func readImage(t *testing.T, c *Client, r Reference) (*ocilayout.Base, error) {
+func readImage(t *testing.T, c *Client, r Reference) (*ocilayout.Finished, error) {
 	found, err := c.Find(t.Context(), r)
 	if err != nil {
 		return nil, err
 	}
-	return found.Base(t.Context(), ispec.Platform{})
+	return found.Finished(t.Context(), ispec.Platform{})
 }

@@ -88,11 +88,11 @@ func TestBase(t *testing.T) {
 		t.Helper()
 		s := mustFind(t, c, r)
 		s.Open = cache.Fetched(s.Open)
-		base, err := s.Base(t.Context(), ispec.Platform{OS: "linux", Architecture: "amd64"})
+		base, err := s.Finished(t.Context(), ispec.Platform{OS: "linux", Architecture: "amd64"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := base.Tree(t.Context(), ocilayout.BaseOptions{}); err != nil {
+		if _, err := base.Tree(t.Context(), ocilayout.TreeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		img := image(t, nil, "gzip", b)
@@ -148,9 +148,9 @@ func TestBaseDamaged(t *testing.T) {
 			}
 			s := mustFind(t, c, f.at("base:v1"))
 			s.Open = cache.Fetched(s.Open)
-			base, err := s.Base(t.Context(), ispec.Platform{})
+			base, err := s.Finished(t.Context(), ispec.Platform{})
 			if err == nil {
-				_, err = base.Tree(t.Context(), ocilayout.BaseOptions{})
+				_, err = base.Tree(t.Context(), ocilayout.TreeOptions{})
 			}
 			if err == nil || name == "gone" && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s blob: %v; want an error", name, err)

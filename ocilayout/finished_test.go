@@ -132,11 +132,11 @@ func (f foreign) index(all ...ispec.Descriptor) {
 func newForeign(t *testing.T) foreign { return foreign{t, filepath.Join(t.TempDir(), "foreign")} }
 
 // readTree is the base image of layers and its files.
-func readTree(t *testing.T, o BaseOptions, layers ...[]string) (*Base, *BaseTree, error) {
+func readTree(t *testing.T, o TreeOptions, layers ...[]string) (*Finished, *ImageTree, error) {
 	t.Helper()
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, layers...))
-	b, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestBaseTree(t *testing.T) {
 		{name: "below a file", layers: [][]string{{"f a x"}, {"f a/b x"}}, err: `"/a" is not a directory`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, tree, err := readTree(t, BaseOptions{Hash: partHash}, test.layers...)
+			_, tree, err := readTree(t, TreeOptions{Hash: partHash}, test.layers...)
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("Tree: %v; want %s", err, test.err)
@@ -227,7 +227,7 @@ func TestBaseTree(t *testing.T) {
 
 // TestBaseRead: a file of the image is read where it is, also under another name of it.
 func TestBaseRead(t *testing.T) {
-	_, tree, err := readTree(t, BaseOptions{}, []string{"f a one", "f b two"}, []string{"f b three", "h c -> b"}, []string{"f x x"})
+	_, tree, err := readTree(t, TreeOptions{}, []string{"f a one", "f b two"}, []string{"f b three", "h c -> b"}, []string{"f x x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestBaseRead(t *testing.T) {
 func TestBaseKept(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, []string{"f a x"}, []string{"f b x"}))
-	b, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestBaseKept(t *testing.T) {
 	facts := &rootfs.Facts{Dir: t.TempDir()}
 	var keys [2]string
 	for i := range keys {
-		tree, err := b.Tree(t.Context(), BaseOptions{Facts: facts, Hash: partHash})
+		tree, err := b.Tree(t.Context(), TreeOptions{Facts: facts, Hash: partHash})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,7 +288,7 @@ func TestBaseKept(t *testing.T) {
 		if err := os.WriteFile(name, damage(bytes.Clone(raw)), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Tree(t.Context(), BaseOptions{Hash: partHash}); err == nil {
+		if _, err := b.Tree(t.Context(), TreeOptions{Hash: partHash}); err == nil {
 			t.Errorf("%s: Tree: <nil>; want an error", what)
 		}
 	}
@@ -331,7 +331,7 @@ func TestBaseWithout(t *testing.T) {
 		{"another single file", [][]string{{"f nix/store/s other"}}, single, "other"},
 		{"a device", [][]string{{"c nix/store/s"}}, single, "other"},
 	} {
-		_, tree, err := readTree(t, BaseOptions{Hash: partHash}, test.layers...)
+		_, tree, err := readTree(t, TreeOptions{Hash: partHash}, test.layers...)
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
@@ -352,7 +352,7 @@ func TestBaseWithout(t *testing.T) {
 		}
 	}
 	// What is promised and read in order is not read from the store.
-	_, tree, err := readTree(t, BaseOptions{Hash: partHash}, inOrder)
+	_, tree, err := readTree(t, TreeOptions{Hash: partHash}, inOrder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,16 +363,16 @@ func TestBaseWithout(t *testing.T) {
 	}
 }
 
-// baseIn reads an image in a layout to begin another one with.
-func baseIn(ctx context.Context, dir, tag string, platform ispec.Platform) (*Base, error) {
+// finishedIn reads an image in a layout to begin another one with.
+func finishedIn(ctx context.Context, dir, tag string, platform ispec.Platform) (*Finished, error) {
 	s, err := FindImage(ctx, dir, tag)
 	if err != nil {
 		return nil, err
 	}
-	return s.Base(ctx, platform)
+	return s.Finished(ctx, platform)
 }
 
-func TestBase(t *testing.T) {
+func TestFinished(t *testing.T) {
 	f := newForeign(t)
 	amd64, arm64 := ispec.Platform{OS: "linux", Architecture: "amd64"}, ispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 	one := f.image(false, ispec.Image{Platform: amd64, History: []ispec.History{{CreatedBy: "a"}, {EmptyLayer: true}}}, []string{"f a x"})
@@ -413,27 +413,27 @@ func TestBase(t *testing.T) {
 		{"encrypted", amd64, "", `+encrypted", which cannot be used`},
 		{"none", amd64, "", "there is no such image"},
 	} {
-		b, err := baseIn(t.Context(), f.dir, test.tag, test.platform)
+		b, err := finishedIn(t.Context(), f.dir, test.tag, test.platform)
 		switch {
 		case test.err != "":
 			if err == nil || !strings.Contains(err.Error(), test.err) {
-				t.Errorf("Base(%q, %v): %v; want %s", test.tag, test.platform, err, test.err)
+				t.Errorf("Finished(%q, %v): %v; want %s", test.tag, test.platform, err, test.err)
 			}
 		case err != nil || b.Digest != test.want || b.Layers[0].Descriptor.MediaType != ispec.MediaTypeImageLayerGzip:
-			t.Errorf("Base(%q, %v) = %+v, %v; want %s", test.tag, test.platform, b, err, test.want)
+			t.Errorf("Finished(%q, %v) = %+v, %v; want %s", test.tag, test.platform, b, err, test.want)
 		}
 	}
-	if b, err := baseIn(t.Context(), f.dir, "two", arm64); err != nil || len(b.Config.History) != 1 || b.Config.History[0].EmptyLayer {
+	if b, err := finishedIn(t.Context(), f.dir, "two", arm64); err != nil || len(b.Config.History) != 1 || b.Config.History[0].EmptyLayer {
 		t.Errorf("without a history: %+v, %v; want one entry", b.Config.History, err)
 	}
-	if _, err := baseIn(t.Context(), t.TempDir(), "", amd64); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Base of nothing: %v; want %v", err, fs.ErrNotExist)
+	if _, err := finishedIn(t.Context(), t.TempDir(), "", amd64); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Finished of nothing: %v; want %v", err, fs.ErrNotExist)
 	}
 	if err := os.Truncate(filepath.Join(f.dir, blobs, one.Digest.Encoded()), 30); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := baseIn(t.Context(), f.dir, "one", amd64); err == nil {
-		t.Error("Base of a manifest that was cut: <nil>; want an error")
+	if _, err := finishedIn(t.Context(), f.dir, "one", amd64); err == nil {
+		t.Error("Finished of a manifest that was cut: <nil>; want an error")
 	}
 }
 
@@ -443,7 +443,7 @@ func TestInherit(t *testing.T) {
 		Env:    []string{"PATH=/usr/bin:/bin", "LANG=C", "SSL_CERT_FILE=/theirs", "odd"},
 		Labels: map[string]string{"a": "base", "b": "base"}, ExposedPorts: map[string]struct{}{"80/tcp": {}}, Volumes: map[string]struct{}{"/data": {}},
 	}
-	b := &Base{Config: ispec.Image{Config: base}}
+	b := &Finished{Config: ispec.Image{Config: base}}
 	env, defaults := []string{"PATH=/run/profile/bin:/bin"}, []string{"NIX_SSL_CERT_FILE=/found", "SSL_CERT_FILE=/found"}
 
 	got := b.Inherit(ispec.ImageConfig{}, env, defaults)
@@ -469,7 +469,7 @@ func TestInherit(t *testing.T) {
 	if got := b.Inherit(ispec.ImageConfig{Cmd: []string{"x"}}, nil, nil); got.Entrypoint[0] != "/entry" || got.Cmd[0] != "x" {
 		t.Errorf("a command alone makes %q %q; want the base's entrypoint with it", got.Entrypoint, got.Cmd)
 	}
-	none := (&Base{}).Inherit(ispec.ImageConfig{}, env, nil)
+	none := (&Finished{}).Inherit(ispec.ImageConfig{}, env, nil)
 	if none.Env[0] != env[0] || none.Labels != nil {
 		t.Errorf("a base image that says nothing makes %+v", none)
 	}
@@ -480,7 +480,7 @@ func TestAddImageOverBase(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(true, ispec.Image{History: []ispec.History{{CreatedBy: "one"}, {CreatedBy: "ENV", EmptyLayer: true}, {CreatedBy: "two"}}},
 		[]string{"f a x"}, []string{"f b x"}))
-	base, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+	base, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -540,7 +540,7 @@ func TestAddImageOverBase(t *testing.T) {
 func TestArchiveOverBase(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, []string{"f a x"}))
-	base, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+	base, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -581,8 +581,8 @@ func FuzzBaseLayer(f *testing.F) {
 		open := func(context.Context, ispec.Descriptor) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(b)), nil
 		}
-		base := &Base{Layers: []Kept{k}, open: open}
-		tree, err := base.Tree(t.Context(), BaseOptions{Hash: partHash})
+		base := &Finished{Layers: []Kept{k}, open: open}
+		tree, err := base.Tree(t.Context(), TreeOptions{Hash: partHash})
 		if err != nil {
 			return
 		}

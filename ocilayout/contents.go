@@ -13,11 +13,11 @@ import (
 )
 
 // Contents is the regular files of a layer, in the order of its tar, with their contents.
-// A path is the Source of [rootfs.LowerEntry] that BaseTree says. The last entry is followed by an error
+// A path is the Source of [rootfs.LowerEntry] that ImageTree says. The last entry is followed by an error
 // if the layer is not what manifest and config say. It is no [rootfs.Tree], since whoever made the image chose the order.
-func (b *Base) Contents(ctx context.Context, layer int) rootfs.Tree {
+func (f *Finished) Contents(ctx context.Context, layer int) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
-		if err := b.contents(ctx, layer, yield); err != nil && !errors.Is(err, errEnough) {
+		if err := f.contents(ctx, layer, yield); err != nil && !errors.Is(err, errEnough) {
 			yield(rootfs.Entry{}, fmt.Errorf("layer %d: %w", layer+1, err))
 		}
 	}
@@ -29,8 +29,8 @@ const maxSparse = 4 << 30
 // errEnough says that no more entries are wanted.
 var errEnough = errors.New("enough")
 
-func (b *Base) contents(ctx context.Context, layer int, yield func(rootfs.Entry, error) bool) (err error) {
-	l, err := openBaseLayer(ctx, b.open, &b.Layers[layer])
+func (f *Finished) contents(ctx context.Context, layer int, yield func(rootfs.Entry, error) bool) (err error) {
+	l, err := openLayer(ctx, f.open, &f.Layers[layer])
 	if err != nil {
 		return err
 	}

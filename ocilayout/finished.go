@@ -15,9 +15,9 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Base is an image that another one begins with: its layers come first, in the bytes they have.
-// Any program may have made it.
-type Base struct {
+// Finished is an image that is there already, of whatever program's making, to look into
+// or to begin another one with: then its layers come first, in the bytes they have.
+type Finished struct {
 	Digest digest.Digest // of the manifest
 	Config ispec.Image
 	// Layers have media types of the OCI specification, which say the same as Docker's.
@@ -53,11 +53,11 @@ var layerTypes = map[string]string{
 	"application/vnd.docker.container.image.rootfs.diff+x-gtar": ispec.MediaTypeImageLayer,
 }
 
-// Base reads an image to begin another one with.
+// Finished reads an image to look into it, or to begin another one with.
 // Of an index it is the image for a platform, which no other image may be for, either.
 // Manifest and config are read, and of the layers' blobs in a layout it is seen that they are there.
-func (s *Stored) Base(ctx context.Context, platform ispec.Platform) (*Base, error) {
-	b, err := readBase(ctx, s, platform)
+func (s *Stored) Finished(ctx context.Context, platform ispec.Platform) (*Finished, error) {
+	b, err := readFinished(ctx, s, platform)
 	if err != nil {
 		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
 	}
@@ -87,15 +87,15 @@ func openBlobIn(path string) OpenBlob {
 	}
 }
 
-// mostBaseLayers is more than Docker mounts. What is laid over an image counts, too; see AddImage.
-const mostBaseLayers = 128
+// mostImageLayers is more than Docker mounts. What is laid over an image counts, too; see AddImage.
+const mostImageLayers = 128
 
-func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, error) {
+func readFinished(ctx context.Context, s *Stored, platform ispec.Platform) (*Finished, error) {
 	desc, manifest, config, err := readPlatform(ctx, s.Open, s.Descriptor, platform, 0)
 	if err != nil {
 		return nil, err
 	}
-	b := &Base{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
+	f := &Finished{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
 	var lost struct {
 		Config struct {
 			Healthcheck any
@@ -103,33 +103,33 @@ func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, e
 			Shell       []string
 		} `json:"config"`
 	}
-	if err := errors.Join(json.Unmarshal(config, &b.Config), json.Unmarshal(config, &lost)); err != nil {
+	if err := errors.Join(json.Unmarshal(config, &f.Config), json.Unmarshal(config, &lost)); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	if lost.Config.Healthcheck != nil {
-		b.Lost = append(b.Lost, "health check")
+		f.Lost = append(f.Lost, "health check")
 	}
 	if len(lost.Config.OnBuild) > 0 {
-		b.Lost = append(b.Lost, "ONBUILD")
+		f.Lost = append(f.Lost, "ONBUILD")
 	}
 	if len(lost.Config.Shell) > 0 {
-		b.Lost = append(b.Lost, "SHELL")
+		f.Lost = append(f.Lost, "SHELL")
 	}
-	if !agree(b.Config.Platform, platform) {
-		return nil, fmt.Errorf("it is for %s, and %s was asked for", platformName(b.Config.Platform), platformName(platform))
+	if !agree(f.Config.Platform, platform) {
+		return nil, fmt.Errorf("it is for %s, and %s was asked for", platformName(f.Config.Platform), platformName(platform))
 	}
-	if n := len(manifest.Layers); n != len(b.Config.RootFS.DiffIDs) {
-		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(b.Config.RootFS.DiffIDs))
+	if n := len(manifest.Layers); n != len(f.Config.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(f.Config.RootFS.DiffIDs))
 	}
-	if n := len(manifest.Layers); n > mostBaseLayers {
-		return nil, fmt.Errorf("%d layers, want at most %d", n, mostBaseLayers)
+	if n := len(manifest.Layers); n > mostImageLayers {
+		return nil, fmt.Errorf("%d layers, want at most %d", n, mostImageLayers)
 	}
 	for i, d := range manifest.Layers {
 		mediaType, ok := layerTypes[d.MediaType]
 		if !ok {
 			return nil, fmt.Errorf("layer %d: it is of type %q, which cannot be used", i+1, d.MediaType)
 		}
-		diffID := b.Config.RootFS.DiffIDs[i]
+		diffID := f.Config.RootFS.DiffIDs[i]
 		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
@@ -143,16 +143,16 @@ func readBase(ctx context.Context, s *Stored, platform ispec.Platform) (*Base, e
 				return nil, fmt.Errorf("layer %d: %w", i+1, err)
 			}
 		}
-		b.Layers = append(b.Layers, k)
+		f.Layers = append(f.Layers, k)
 	}
-	b.Config.History = wholeHistory(b.Config.History, len(b.Layers))
-	return b, nil
+	f.Config.History = wholeHistory(f.Config.History, len(f.Layers))
+	return f, nil
 }
 
-// maxBaseIndexes is how many indexes may be in each other.
-const maxBaseIndexes = 8
+// maxIndexes is how many indexes may be in each other.
+const maxIndexes = 8
 
-// ErrSeveralPlatforms is in the error of [Stored.Base] if only a platform says which of several images is meant.
+// ErrSeveralPlatforms is in the error of [Stored.Finished] if only a platform says which of several images is meant.
 var ErrSeveralPlatforms = errors.New("it is for several platforms, and none was asked for")
 
 // readPlatform reads manifest and config of an image, or of that one of an index which is for a platform.
@@ -180,7 +180,7 @@ func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, pla
 		if platform.OS == "" && len(index.Manifests) > 1 {
 			return desc, manifest, nil, ErrSeveralPlatforms
 		}
-		if depth == maxBaseIndexes {
+		if depth == maxIndexes {
 			return desc, manifest, nil, errors.New("too many indexes in indexes")
 		}
 		var has []string
@@ -231,126 +231,12 @@ func wholeHistory(history []ispec.History, layers int) []ispec.History {
 	return slices.Repeat([]ispec.History{{Comment: "layer of the base image, whose history does not say what it is"}}, layers)
 }
 
-// Inherit is a config with what the base image has and it has not.
-// Env are the variables of what is laid over the base image: its PATH comes before the base's.
-// Defaults are those that the base's are better than.
-//
-// Variables are merged by their names, the base's first and those of the config over all others;
-// labels, ports and volumes are merged. An entrypoint makes the base's command void, as Docker has it.
-func (b *Base) Inherit(c ispec.ImageConfig, env, defaults []string) ispec.ImageConfig {
-	base := b.Config.Config
-	env = slices.Clone(env)
-	for i, e := range env {
-		if path, ok := strings.CutPrefix(e, "PATH="); ok {
-			env[i] = "PATH=" + joinPath(path, variable(base.Env, "PATH"))
-		}
-	}
-	c.Env = mergeVariables(defaults, base.Env, env, c.Env)
-	if len(c.Entrypoint) == 0 {
-		c.Entrypoint = base.Entrypoint
-		if len(c.Cmd) == 0 {
-			c.Cmd = base.Cmd
-		}
-	}
-	for _, field := range []struct{ own, base *string }{
-		{&c.User, &base.User},
-		{&c.WorkingDir, &base.WorkingDir},
-		{&c.StopSignal, &base.StopSignal},
-	} {
-		if *field.own == "" {
-			*field.own = *field.base
-		}
-	}
-	c.Labels = union(base.Labels, c.Labels)
-	c.ExposedPorts = union(base.ExposedPorts, c.ExposedPorts)
-	c.Volumes = union(base.Volumes, c.Volumes)
-	return c
-}
-
-// joinPath puts directories behind others, those that are not there yet.
-func joinPath(path, more string) string {
-	all := strings.Split(path, ":")
-	for dir := range strings.SplitSeq(more, ":") {
-		if dir != "" && !slices.Contains(all, dir) {
-			all = append(all, dir)
-		}
-	}
-	return strings.Join(all, ":")
-}
-
-// variable is the value of the last variable of that name.
-func variable(env []string, name string) (value string) {
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, name+"="); ok {
-			value = v
-		}
-	}
-	return value
-}
-
-func union[V any](base, own map[string]V) map[string]V {
-	if len(base) == 0 {
-		return own
-	}
-	all := make(map[string]V, len(base)+len(own))
-	for _, m := range []map[string]V{base, own} {
-		for k, v := range m {
-			all[k] = v
-		}
-	}
-	return all
-}
-
-// mergeVariables is each variable once, as the last list has it. Those of the second one come first.
-func mergeVariables(defaults, base, env, own []string) []string {
-	var all []string
-	at := make(map[string]int)
-	add := func(list []string, over bool) {
-		for _, e := range list {
-			name, _, ok := strings.Cut(e, "=")
-			if !ok || name == "" {
-				continue // which no image may have
-			}
-			i, had := at[name]
-			switch {
-			case !had:
-				at[name] = len(all)
-				all = append(all, e)
-			case over:
-				all[i] = e
-			}
-		}
-	}
-	add(base, true)
-	add(env, true)
-	add(defaults, false)
-	add(own, true)
-	return all
-}
-
 // Size is how many bytes the layers' blobs have.
-func (b *Base) Size() (n int64) {
-	for _, l := range b.Layers {
+func (f *Finished) Size() (n int64) {
+	for _, l := range f.Layers {
 		n += l.Descriptor.Size
 	}
 	return n
-}
-
-// layers is how many there are, also without a base image.
-func (b *Base) layers() int {
-	if b == nil {
-		return 0
-	}
-	return len(b.Layers)
-}
-
-// asLayers are the layers of an image that begins with this one.
-func (b *Base) asLayers() []Layer {
-	layers := make([]Layer, len(b.Layers))
-	for i := range b.Layers {
-		layers[i].Kept = &b.Layers[i]
-	}
-	return layers
 }
 
 // LayerType is the OCI media type of a layer whose form is that of another type, OCI's or Docker's.

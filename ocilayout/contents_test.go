@@ -11,7 +11,7 @@ import (
 // TestContents: of a layer, the files that are in it, under the names that the tree of the image says;
 // and an error if it is not the layer that the config says, after which none of them counts.
 func TestContents(t *testing.T) {
-	b, tree, err := readTree(t, BaseOptions{}, []string{"f a one", "d d", "l l -> a", "x d/b two"}, []string{"h c -> a", "w d/b", "f d/e three"})
+	b, tree, err := readTree(t, TreeOptions{}, []string{"f a one", "d d", "l l -> a", "x d/b two"}, []string{"h c -> a", "w d/b", "f d/e three"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,16 +20,16 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// baseListing is what a layer of a base image does to the files below it.
-type baseListing struct {
-	Entries []baseEntry // in the order of the tar
+// layerListing is what a layer does to the files below it.
+type layerListing struct {
+	Entries []listedEntry // in the order of the tar
 	// Objects are the NAR hashes, in hexadecimal digits, of store objects
 	// all entries of which come in path order and one after the other.
 	Objects map[string]string
 }
 
-// baseEntry is an entry of a layer's tar.
-type baseEntry struct {
+// listedEntry is an entry of a layer's tar.
+type listedEntry struct {
 	Kind     byte
 	Path     string
 	Mode     fs.FileMode
@@ -45,25 +45,24 @@ type baseEntry struct {
 
 // Kinds of entries.
 const (
-	basePut    = 'p'
-	baseOther  = 'o' // a device and the like
-	baseHide   = 'h' // a whiteout of Path
-	baseOpaque = 'q' // of all that layers below have in Path
-	baseLink   = 'l' // a hard link to Target, which is not in the layer
+	entryPut    = 'p'
+	entryOther  = 'o' // a device and the like
+	entryHide   = 'h' // a whiteout of Path
+	entryOpaque = 'q' // of all that layers below have in Path
+	entryLink   = 'l' // a hard link to Target, which is not in the layer
 )
 
-// Limits of a base image's layer.
+// Limits of a layer that is read.
 const (
-	maxBaseLayer  = 64 << 30  // bytes, once decompressed
-	maxBaseNames  = 256 << 20 // bytes of names and targets, with 64 for each entry
-	maxBaseWindow = 128 << 20 // how far back zstd may refer to
+	maxPlain       = 64 << 30  // bytes, once decompressed
+	maxListedNames = 256 << 20 // bytes of names and targets, with 64 for each entry
 )
 
 // maxKeptContent is how large a file's content can be in a listing.
 const maxKeptContent = 256 << 10
 
-// baseLayer reads a layer's blob to its end and makes sure that it is what its descriptor and diffID say.
-type baseLayer struct {
+// layerReader reads a layer's blob to its end and makes sure that it is what its descriptor and diffID say.
+type layerReader struct {
 	kept  *Kept
 	blob  *sumReader
 	plain *sumReader
@@ -71,12 +70,12 @@ type baseLayer struct {
 	tar   *tar.Reader
 }
 
-func openBaseLayer(ctx context.Context, open OpenBlob, k *Kept) (_ *baseLayer, err error) {
+func openLayer(ctx context.Context, open OpenBlob, k *Kept) (_ *layerReader, err error) {
 	r, err := open(ctx, k.Descriptor)
 	if err != nil {
 		return nil, err
 	}
-	l := &baseLayer{kept: k, close: []io.Closer{r}}
+	l := &layerReader{kept: k, close: []io.Closer{r}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
@@ -88,13 +87,13 @@ func openBaseLayer(ctx context.Context, open OpenBlob, k *Kept) (_ *baseLayer, e
 		return nil, err
 	}
 	l.close = append(l.close, z)
-	l.plain = &sumReader{ctx: ctx, r: z, hash: sha256.New(), most: maxBaseLayer}
+	l.plain = &sumReader{ctx: ctx, r: z, hash: sha256.New(), most: maxPlain}
 	l.tar = tar.NewReader(bufio.NewReaderSize(l.plain, tarBuffer))
 	return l, nil
 }
 
 // finish reads the rest.
-func (l *baseLayer) finish() error {
+func (l *layerReader) finish() error {
 	for _, r := range []io.Reader{l.plain, l.blob} {
 		if err := rootfs.Drain(r); err != nil {
 			return err
@@ -110,7 +109,7 @@ func (l *baseLayer) finish() error {
 	return nil
 }
 
-func (l *baseLayer) Close() error {
+func (l *layerReader) Close() error {
 	var errs []error
 	for i := range l.close {
 		errs = append(errs, l.close[len(l.close)-1-i].Close())
@@ -138,11 +137,11 @@ func (s *sumReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// baseReader makes a listing of a layer.
-type baseReader struct {
-	layer   *baseLayer
+// listingReader makes a listing of a layer.
+type listingReader struct {
+	layer   *layerReader
 	hash    func(rootfs.Tree, string) (string, int64, error)
-	listing baseListing
+	listing layerListing
 	at      map[string]int  // the entry of each path
 	seen    map[string]bool // store objects that there have been entries of
 	names   int64           // bytes
@@ -153,14 +152,14 @@ type baseReader struct {
 	small   []byte
 }
 
-// listBaseLayer reads a layer once.
-func listBaseLayer(ctx context.Context, open OpenBlob, k *Kept, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *baseListing, err error) {
-	l, err := openBaseLayer(ctx, open, k)
+// listLayer reads a layer once.
+func listLayer(ctx context.Context, open OpenBlob, k *Kept, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *layerListing, err error) {
+	l, err := openLayer(ctx, open, k)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	r := &baseReader{layer: l, hash: narHash, at: make(map[string]int), seen: make(map[string]bool)}
+	r := &listingReader{layer: l, hash: narHash, at: make(map[string]int), seen: make(map[string]bool)}
 	r.listing.Objects = make(map[string]string)
 	i, ok := r.next()
 	for ok {
@@ -192,15 +191,15 @@ func objectOf(p string) string {
 }
 
 // begins says whether an entry is the first one of a store object that can be hashed.
-func (r *baseReader) begins(i int) bool {
+func (r *listingReader) begins(i int) bool {
 	e := r.listing.Entries[i]
-	return r.hash != nil && e.Kind == basePut && path.Dir(e.Path) == history.StoreDir && !r.seen[path.Base(e.Path)]
+	return r.hash != nil && e.Kind == entryPut && path.Dir(e.Path) == history.StoreDir && !r.seen[path.Base(e.Path)]
 }
 
 var errNotHashed = errors.New("cannot be hashed as it comes")
 
 // object hashes a store object, whose first entry is there, and returns the entry after it.
-func (r *baseReader) object(first int) (int, bool) {
+func (r *listingReader) object(first int) (int, bool) {
 	root := r.listing.Entries[first].Path
 	current, inside := first, true
 	more := true
@@ -213,7 +212,7 @@ func (r *baseReader) object(first int) (int, bool) {
 	tree := func(yield func(rootfs.Entry, error) bool) {
 		for inside {
 			e := r.listing.Entries[current]
-			if e.Kind != basePut || e.Mode.IsRegular() && (e.Source != e.Path || e.Sparse) {
+			if e.Kind != entryPut || e.Mode.IsRegular() && (e.Source != e.Path || e.Sparse) {
 				whole = false
 				yield(rootfs.Entry{}, errNotHashed)
 				return
@@ -242,7 +241,7 @@ func (r *baseReader) object(first int) (int, bool) {
 }
 
 // Read reads the content of the current entry.
-func (r *baseReader) Read(p []byte) (int, error) {
+func (r *listingReader) Read(p []byte) (int, error) {
 	n, err := r.layer.tar.Read(p)
 	if r.content != nil {
 		r.content.Write(p[:n])
@@ -257,7 +256,7 @@ func (r *baseReader) Read(p []byte) (int, error) {
 }
 
 // finish reads the rest of an entry's content.
-func (r *baseReader) finish(i int) {
+func (r *listingReader) finish(i int) {
 	if r.content == nil || r.err != nil {
 		return
 	}
@@ -268,7 +267,7 @@ func (r *baseReader) finish(i int) {
 }
 
 // next adds the next entry to the listing and returns its place there.
-func (r *baseReader) next() (int, bool) {
+func (r *listingReader) next() (int, bool) {
 	for r.err == nil {
 		h, err := r.layer.tar.Next()
 		if err == io.EOF {
@@ -287,12 +286,12 @@ func (r *baseReader) next() (int, bool) {
 			continue
 		}
 		i := len(r.listing.Entries)
-		if r.names += int64(len(e.Path)+len(e.Target)) + 64; r.names > maxBaseNames {
-			r.err = fmt.Errorf("the names in the layer have more than %d bytes", maxBaseNames)
+		if r.names += int64(len(e.Path)+len(e.Target)) + 64; r.names > maxListedNames {
+			r.err = fmt.Errorf("the names in the layer have more than %d bytes", maxListedNames)
 			break
 		}
 		r.listing.Entries = append(r.listing.Entries, e)
-		if e.Kind == basePut {
+		if e.Kind == entryPut {
 			r.at[e.Path] = i
 			if whole := e.Mode.IsRegular() && e.Source == e.Path && !e.Sparse; whole {
 				r.keep = (e.Path == "etc/passwd" || e.Path == "etc/group") && e.Size <= maxKeptContent
@@ -329,7 +328,7 @@ const (
 )
 
 // entry makes an entry of a header; not ok is one that makes no difference.
-func (r *baseReader) entry(h *tar.Header) (e baseEntry, ok bool, err error) {
+func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error) {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return e, false, nil
 	}
@@ -340,7 +339,7 @@ func (r *baseReader) entry(h *tar.Header) (e baseEntry, ok bool, err error) {
 	dir = strings.TrimSuffix(dir, "/")
 	switch {
 	case name == opaqueName:
-		return baseEntry{Kind: baseOpaque, Path: dir}, true, nil
+		return listedEntry{Kind: entryOpaque, Path: dir}, true, nil
 	case strings.HasPrefix(name, whiteoutPrefix+whiteoutPrefix):
 		return e, false, nil // aufs's own
 	case strings.HasPrefix(name, whiteoutPrefix):
@@ -348,9 +347,9 @@ func (r *baseReader) entry(h *tar.Header) (e baseEntry, ok bool, err error) {
 		if err := rootfs.CheckName(hidden); err != nil {
 			return e, false, err
 		}
-		return baseEntry{Kind: baseHide, Path: path.Join(dir, hidden)}, true, nil
+		return listedEntry{Kind: entryHide, Path: path.Join(dir, hidden)}, true, nil
 	}
-	e.Kind, e.UID, e.GID = basePut, h.Uid, h.Gid
+	e.Kind, e.UID, e.GID = entryPut, h.Uid, h.Gid
 	e.Mode = rootfs.FileMode(uint32(h.Mode))
 	switch h.Typeflag {
 	case tar.TypeDir:
@@ -371,9 +370,9 @@ func (r *baseReader) entry(h *tar.Header) (e baseEntry, ok bool, err error) {
 			linked.Path, linked.Linked = e.Path, target
 			return linked, true, nil
 		}
-		e.Kind, e.Target = baseLink, target
+		e.Kind, e.Target = entryLink, target
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		e.Kind = baseOther
+		e.Kind = entryOther
 	default:
 		err = fmt.Errorf("is of the unknown type %q", h.Typeflag)
 	}
@@ -393,6 +392,6 @@ func isSparse(h *tar.Header) bool {
 }
 
 // entry is the entry of a tree, without its content.
-func (e baseEntry) entry() rootfs.Entry {
+func (e listedEntry) entry() rootfs.Entry {
 	return rootfs.Entry{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Target: e.Target}
 }

@@ -16,7 +16,7 @@ func TestBaseLayersAgain(t *testing.T) {
 	again, over := []string{"d nix/store/o", "f nix/store/o/a one", "f etc/passwd x"}, []string{"d etc", "f etc/passwd y"}
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, again, over, again, again))
-	b, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestBaseLayersAgain(t *testing.T) {
 		opened.Add(1)
 		return open(ctx, d)
 	}
-	tree, err := b.Tree(t.Context(), BaseOptions{Hash: partHash, Progress: func(n int64) { progress.Add(n) }})
+	tree, err := b.Tree(t.Context(), TreeOptions{Hash: partHash, Progress: func(n int64) { progress.Add(n) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,10 +44,10 @@ func TestBaseLayersAgain(t *testing.T) {
 
 // TestBaseLayersMany: an image of more layers than anybody mounts is refused before they are read.
 func TestBaseLayersMany(t *testing.T) {
-	for n, want := range map[int]string{mostBaseLayers: "", mostBaseLayers + 1: "129 layers, want at most 128"} {
+	for n, want := range map[int]string{mostImageLayers: "", mostImageLayers + 1: "129 layers, want at most 128"} {
 		f := newForeign(t)
 		f.index(f.image(false, ispec.Image{}, slices.Repeat([][]string{{"d etc"}}, n)...))
-		_, err := baseIn(t.Context(), f.dir, "", ispec.Platform{})
+		_, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%d layers: %v; want %q", n, err, want)
 		}
@@ -57,7 +57,7 @@ func TestBaseLayersMany(t *testing.T) {
 // TestBaseReadAgain: of a path that is in a layer several times, the last content is the image's.
 func TestBaseReadAgain(t *testing.T) {
 	for _, path := range []string{"etc/passwd", "etc/other"} { // the first one's content is kept in the listing
-		_, tree, err := readTree(t, BaseOptions{}, []string{"f " + path + " aaa", "f " + path + " bbb"})
+		_, tree, err := readTree(t, TreeOptions{}, []string{"f " + path + " aaa", "f " + path + " bbb"})
 		if err != nil {
 			t.Fatal(err)
 		}

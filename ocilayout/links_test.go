@@ -34,7 +34,7 @@ func TestBaseThroughLinks(t *testing.T) {
 			"l nix/store/x -> y", "f nix/store/y/b EVIL", "d nix/store/o", "d nix/store/o/a", "h nix/store/o/a/f -> nix/store/x/b"}}, false},
 		{"one file more", [][]string{append(whole[:3:3], "l x -> nix/store/o/a", "f x/g EVIL")}, false},
 	} {
-		_, tree, err := readTree(t, BaseOptions{Hash: partHash}, tt.layers...)
+		_, tree, err := readTree(t, TreeOptions{Hash: partHash}, tt.layers...)
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}

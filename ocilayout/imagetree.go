@@ -21,17 +21,17 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// BaseTree is the files of a base image.
-type BaseTree struct {
+// ImageTree is the files of an image.
+type ImageTree struct {
 	Lower *rootfs.Lower
 
-	listings []*baseListing
-	counts   []map[string]int              // for each layer, the entries of each store object
-	sums     map[int]map[string]*baseEntry // for a layer that was asked for, its files of the store
+	listings []*layerListing
+	counts   []map[string]int                // for each layer, the entries of each store object
+	sums     map[int]map[string]*listedEntry // for a layer that was asked for, its files of the store
 }
 
-// BaseOptions say how the files of a base image are found out.
-type BaseOptions struct {
+// TreeOptions say how the files of an image are found out.
+type TreeOptions struct {
 	// Facts, if not nil, spare reading a layer that was read before.
 	Facts *rootfs.Facts
 	// Hash is the NAR hash of a store object, as hexadecimal digits, and the NAR's size.
@@ -42,29 +42,29 @@ type BaseOptions struct {
 	Progress func(bytes int64)
 }
 
-// baseFact is the kind of the facts about layers of base images.
-const baseFact = "baselayer2"
+// listingFact is the kind of the facts about layers.
+const listingFact = "baselayer2"
 
-// Tree reads the layers of a base image, each once, and finds out which files they come to.
+// Tree reads the layers of an image, each once, and finds out which files they come to.
 // All that is read must have the digests and diffIDs that manifest and config say.
 // Whiteouts are about layers below, wherever they are in a layer.
-func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error) {
+func (f *Finished) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("read image %s: %w", b.Digest, err)
+			err = fmt.Errorf("read image %s: %w", f.Digest, err)
 		}
 	}()
-	t := &BaseTree{listings: make([]*baseListing, len(b.Layers)), sums: make(map[int]map[string]*baseEntry)}
+	t := &ImageTree{listings: make([]*layerListing, len(f.Layers)), sums: make(map[int]map[string]*listedEntry)}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	first := make(map[string]int, len(b.Layers))
-	for i := range b.Layers {
-		if _, again := first[b.Layers[i].Key()]; again {
+	first := make(map[string]int, len(f.Layers))
+	for i := range f.Layers {
+		if _, again := first[f.Layers[i].Key()]; again {
 			continue
 		}
-		first[b.Layers[i].Key()] = i
+		first[f.Layers[i].Key()] = i
 		group.Go(func() (err error) {
-			if t.listings[i], err = b.list(groupCtx, &b.Layers[i], o); err != nil {
+			if t.listings[i], err = f.list(groupCtx, &f.Layers[i], o); err != nil {
 				return fmt.Errorf("layer %d: %w", i+1, err)
 			}
 			return nil
@@ -73,15 +73,15 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	for i := range b.Layers {
+	for i := range f.Layers {
 		if t.listings[i] == nil { // equal ones are listed once
-			l := t.listings[first[b.Layers[i].Key()]]
-			t.listings[i] = &baseListing{Entries: l.Entries, Objects: maps.Clone(l.Objects)}
-			o.progress(b.Layers[i].Descriptor.Size)
+			l := t.listings[first[f.Layers[i].Key()]]
+			t.listings[i] = &layerListing{Entries: l.Entries, Objects: maps.Clone(l.Objects)}
+			o.progress(f.Layers[i].Descriptor.Size)
 		}
 	}
 	key := sha256.New()
-	for _, l := range b.Layers {
+	for _, l := range f.Layers {
 		fmt.Fprintf(key, "%s\n", l.DiffID)
 	}
 	t.Lower = rootfs.NewLower("sha256:" + hex.EncodeToString(key.Sum(nil)))
@@ -91,7 +91,7 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 				return had.Content, nil
 			}
 		}
-		return b.read(ctx, e, limit)
+		return f.read(ctx, e, limit)
 	}
 	for i, l := range t.listings {
 		if err := t.apply(i, l); err != nil {
@@ -102,34 +102,34 @@ func (b *Base) Tree(ctx context.Context, o BaseOptions) (_ *BaseTree, err error)
 }
 
 // list is what is in a layer, by a fact or by reading it.
-func (b *Base) list(ctx context.Context, k *Kept, o BaseOptions) (*baseListing, error) {
-	if fact := o.Facts.Load(baseFact, k.Key()); fact != nil {
-		l := &baseListing{}
+func (f *Finished) list(ctx context.Context, k *Kept, o TreeOptions) (*layerListing, error) {
+	if fact := o.Facts.Load(listingFact, k.Key()); fact != nil {
+		l := &layerListing{}
 		if gob.NewDecoder(bytes.NewReader(fact)).Decode(l) == nil && l.check() == nil {
 			o.progress(k.Descriptor.Size)
 			return l, nil
 		}
 	}
-	l, err := listBaseLayer(ctx, b.open, k, o.Hash)
+	l, err := listLayer(ctx, f.open, k, o.Hash)
 	if err != nil {
 		return nil, err
 	}
 	o.progress(k.Descriptor.Size)
 	var fact bytes.Buffer
 	if o.Hash != nil && gob.NewEncoder(&fact).Encode(l) == nil {
-		o.Facts.Keep(baseFact, k.Key(), fact.Bytes())
+		o.Facts.Keep(listingFact, k.Key(), fact.Bytes())
 	}
 	return l, nil
 }
 
-func (o BaseOptions) progress(n int64) {
+func (o TreeOptions) progress(n int64) {
 	if o.Progress != nil {
 		o.Progress(n)
 	}
 }
 
 // check is about a listing that was kept.
-func (l *baseListing) check() error {
+func (l *layerListing) check() error {
 	for _, e := range l.Entries {
 		if clean, err := cleanName(e.Path); err != nil || clean != e.Path {
 			return errors.Join(err, errors.New("odd path"))
@@ -139,12 +139,12 @@ func (l *baseListing) check() error {
 }
 
 // apply applies a layer to those below it.
-func (t *BaseTree) apply(layer int, l *baseListing) error {
+func (t *ImageTree) apply(layer int, l *layerListing) error {
 	for _, e := range l.Entries {
 		switch e.Kind {
-		case baseHide:
+		case entryHide:
 			t.Lower.Remove(e.Path)
-		case baseOpaque:
+		case entryOpaque:
 			t.Lower.Clear(e.Path)
 		}
 	}
@@ -154,11 +154,11 @@ func (t *BaseTree) apply(layer int, l *baseListing) error {
 	for _, e := range l.Entries {
 		put := rootfs.LowerEntry{Entry: e.entry(), Layer: layer, Source: e.Source}
 		switch e.Kind {
-		case baseHide, baseOpaque:
+		case entryHide, entryOpaque:
 			continue
-		case baseOther:
+		case entryOther:
 			put.Other = true
-		case baseLink:
+		case entryLink:
 			had, ok := t.Lower.Lookup(e.Target)
 			if !ok {
 				return fmt.Errorf("%q is a hard link to %q, which is not there", e.Path, e.Target)
@@ -203,11 +203,11 @@ func (t *BaseTree) apply(layer int, l *baseListing) error {
 }
 
 // read reads a file of the image, if it has a name in its layer's tar: see rootfs.LowerEntry.
-func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
+func (f *Finished) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
 	if e.Size > limit {
 		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, limit)
 	}
-	l, err := openBaseLayer(ctx, b.open, &b.Layers[e.Layer])
+	l, err := openLayer(ctx, f.open, &f.Layers[e.Layer])
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (b *Base) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (cont
 }
 
 // StoreNames are the names of all that the image has in its store.
-func (t *BaseTree) StoreNames() []string { return t.Lower.Names(history.StoreDir) }
+func (t *ImageTree) StoreNames() []string { return t.Lower.Names(history.StoreDir) }
 
 // OtherObjectsError says that a base image has something else under the names of store objects.
 type OtherObjectsError struct{ Roots []string }
@@ -247,7 +247,7 @@ func (e *OtherObjectsError) Error() string {
 // Without is the parts that the base image does not have already.
 // No name is believed: an object is there if its files are those that the part's key promises,
 // or else, where the layer does not tell its NAR hash, those that the part has.
-func (t *BaseTree) Without(parts []rootfs.Part) (rest []rootfs.Part, err error) {
+func (t *ImageTree) Without(parts []rootfs.Part) (rest []rootfs.Part, err error) {
 	other := &OtherObjectsError{}
 	for _, p := range parts {
 		same, there, err := t.has(p)
@@ -267,7 +267,7 @@ func (t *BaseTree) Without(parts []rootfs.Part) (rest []rootfs.Part, err error) 
 }
 
 // has says whether something is there in an object's place, and whether that is the object.
-func (t *BaseTree) has(p rootfs.Part) (same, there bool, err error) {
+func (t *ImageTree) has(p rootfs.Part) (same, there bool, err error) {
 	if p.Root == "" {
 		return false, false, nil
 	}
@@ -283,7 +283,7 @@ func (t *BaseTree) has(p rootfs.Part) (same, there bool, err error) {
 }
 
 // equal compares all files of an object.
-func (t *BaseTree) equal(p rootfs.Part) (bool, error) {
+func (t *ImageTree) equal(p rootfs.Part) (bool, error) {
 	next, stop := iter.Pull(t.Lower.Within(p.Root))
 	defer stop()
 	same := true
@@ -316,10 +316,10 @@ func (t *BaseTree) equal(p rootfs.Part) (bool, error) {
 }
 
 // fileOf is the files of the store that a layer has.
-func (t *BaseTree) fileOf(layer int) map[string]*baseEntry {
+func (t *ImageTree) fileOf(layer int) map[string]*listedEntry {
 	files := t.sums[layer]
 	if files == nil {
-		files = make(map[string]*baseEntry)
+		files = make(map[string]*listedEntry)
 		for i, e := range t.listings[layer].Entries {
 			if e.Sum != nil && e.Source == e.Path {
 				files[e.Path] = &t.listings[layer].Entries[i]
