@@ -14,29 +14,13 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Form is who can read an archive.
-type Form byte
-
-const (
-	FormBoth   Form = iota // everybody: an image layout that has Docker's manifest.json, too
-	FormOCI                // an image layout and no more
-	FormDocker             // manifest.json and what it names
-)
-
-// ArchiveOptions say how an archive is written. The zero value is right.
-type ArchiveOptions struct {
-	Form Form
-	// Progress is called with the bytes written since the last call.
-	Progress func(bytes int64)
-}
-
 // Archive is what was written.
 type Archive struct {
 	Size  int64
 	Notes []string // what some loaders will not read or name as asked, a line each
 }
 
-// WriteArchive writes an image that AddImage has built as one tar.
+// WriteArchive writes an image that AddImage has built as one tar for all loaders: an image layout that has Docker's manifest.json, too.
 // Its name, or names, are those by which loaders will call it; see archiveNames.
 // It may be called again, which gives the same bytes.
 //
@@ -44,25 +28,24 @@ type Archive struct {
 // from the beginning for each of its questions, as those do that read no more than manifest.json, has them at once.
 // Then the manifest and the config, and the layers from the lowest up, so that a reader can unpack each as it comes.
 // Loaders that were tried take any order.
-// Blobs have the paths that they have in a layout also where only Docker's form is asked for:
-// all that read manifest.json follow its paths.
+// Blobs have the paths that they have in a layout: all that read manifest.json follow its paths.
 //
 // To a file, blobs are copied by the kernel.
-func (l *Layout) WriteArchive(ctx context.Context, w io.Writer, image ispec.Descriptor, names []Name, o ArchiveOptions) (Archive, error) {
-	a := archiveWriter{ctx: ctx, w: w, progress: o.Progress}
-	err := l.writeArchive(&a, image, names, o.Form)
+func (l *Layout) WriteArchive(ctx context.Context, w io.Writer, image ispec.Descriptor, names []Name) (Archive, error) {
+	a := archiveWriter{ctx: ctx, w: w}
+	err := l.writeArchive(&a, image, names)
 	if err != nil {
 		err = fmt.Errorf("write archive: %w", err)
 	}
 	return Archive{a.size, a.notes}, err
 }
 
-func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []Name, form Form) error {
+func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []Name) error {
 	if l.publishing || l.staging == nil {
 		return errors.New("already published or closed")
 	}
 	if image.MediaType == ispec.MediaTypeImageIndex {
-		return l.writeIndexArchive(a, image, names, form)
+		return l.writeIndexArchive(a, image, names)
 	}
 	if image.MediaType != ispec.MediaTypeImageManifest {
 		return fmt.Errorf("%s is not an image manifest: %q", image.Digest, image.MediaType)
@@ -71,39 +54,28 @@ func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []
 	if err := (&reach{engine: l.engine}).read(a.ctx, image, &manifest); err != nil {
 		return err
 	}
-	index, tags, notes, err := archiveNames(image, names, form)
+	index, tags, notes, err := archiveNames(image, names, false)
 	if err != nil {
 		return err
 	}
-	a.notes = append(notes, compressionNotes(&manifest, form)...)
+	a.notes = append(notes, compressionNotes(&manifest)...)
 
-	if form != FormDocker {
-		if err := l.archiveTop(a, index); err != nil {
-			return err
-		}
+	if err := l.archiveTop(a, index); err != nil {
+		return err
 	}
-	if form != FormOCI {
-		b, err := dockerManifest(&manifest, tags)
-		if err == nil {
-			err = a.bytes("manifest.json", b)
-		}
-		if err != nil {
-			return err
-		}
+	b, err := dockerManifest(&manifest, tags)
+	if err == nil {
+		err = a.bytes("manifest.json", b)
 	}
-	all := append([]ispec.Descriptor{manifest.Config}, manifest.Layers...)
-	if form != FormDocker {
-		all = append([]ispec.Descriptor{image}, all...)
+	if err != nil {
+		return err
 	}
-	return l.archiveBlobs(a, all)
+	return l.archiveBlobs(a, append([]ispec.Descriptor{image, manifest.Config}, manifest.Layers...))
 }
 
 // writeIndexArchive writes an index of images, which only an image layout can have.
 // The index comes first, then the images' manifests, and then config and layers of one after the other.
-func (l *Layout) writeIndexArchive(a *archiveWriter, image ispec.Descriptor, names []Name, form Form) error {
-	if form == FormDocker {
-		return errors.New("docker-archive: has no form for an index of images")
-	}
+func (l *Layout) writeIndexArchive(a *archiveWriter, image ispec.Descriptor, names []Name) error {
 	var joined ispec.Index
 	r := &reach{engine: l.engine}
 	if err := r.read(a.ctx, image, &joined); err != nil {
@@ -112,7 +84,7 @@ func (l *Layout) writeIndexArchive(a *archiveWriter, image ispec.Descriptor, nam
 	if joined.MediaType != ispec.MediaTypeImageIndex {
 		return fmt.Errorf("%s is not an image manifest, nor an index of those", image.Digest)
 	}
-	index, _, notes, err := archiveNames(image, names, FormOCI)
+	index, _, notes, err := archiveNames(image, names, true)
 	if err != nil {
 		return err
 	}
@@ -201,36 +173,25 @@ func dockerManifest(m *ispec.Manifest, tags []string) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-func compressionNotes(m *ispec.Manifest, form Form) []string {
+func compressionNotes(m *ispec.Manifest) []string {
 	zstd := func(d ispec.Descriptor) bool { return d.MediaType == ispec.MediaTypeImageLayerZstd }
-	switch {
-	case form == FormOCI || !slices.ContainsFunc(m.Layers, zstd):
+	if !slices.ContainsFunc(m.Layers, zstd) {
 		return nil
-	case form == FormDocker:
-		return []string{"layers are compressed with zstd, which Docker before 23 cannot load, and containerd only from an OCI archive"}
 	}
 	return []string{"layers are compressed with zstd, which Docker before 23 cannot load"}
 }
 
 // archiveWriter writes a tar of files to be read by everybody.
 type archiveWriter struct {
-	ctx      context.Context
-	w        io.Writer
-	size     int64
-	progress func(int64)
-	notes    []string
-}
-
-func (a *archiveWriter) wrote(n int64) {
-	a.size += n
-	if a.progress != nil && n > 0 {
-		a.progress(n)
-	}
+	ctx   context.Context
+	w     io.Writer
+	size  int64
+	notes []string
 }
 
 func (a *archiveWriter) write(b []byte) error {
 	n, err := a.w.Write(b)
-	a.wrote(int64(n))
+	a.size += int64(n)
 	return err
 }
 
@@ -310,7 +271,7 @@ func (a *archiveWriter) copy(f *os.File, size int64) (n int64, err error) {
 			m = int64(short)
 		}
 		n += m
-		a.wrote(m)
+		a.size += m
 		if err != nil || m < part {
 			return n, err
 		}

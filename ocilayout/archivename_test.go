@@ -15,7 +15,7 @@ func TestArchiveNote(t *testing.T) {
 		"hello": "podman loads it as localhost/hello:latest, Docker without a name",
 		"Hello": "it is loaded without one",
 	} {
-		_, _, notes, err := archiveNames(ispec.Descriptor{}, []Name{{Tag: tag}}, FormBoth)
+		_, _, notes, err := archiveNames(ispec.Descriptor{}, []Name{{Tag: tag}}, false)
 		if err != nil || len(notes) != 1 || !strings.HasSuffix(notes[0], want) {
 			t.Errorf("archiveNames of the tag %s notes %q, %v; want one that ends with %q", tag, notes, err, want)
 		}
@@ -27,23 +27,21 @@ func TestArchiveNames(t *testing.T) {
 	type refs [][2]string // reference and full name
 	for name, test := range map[string]struct {
 		names []Name
-		form  Form
+		alone bool
 		refs  refs
 		tags  []string
 		notes int
 	}{
-		"none":           {nil, FormBoth, refs{{}}, nil, 0},
-		"tag":            {[]Name{{Tag: "v1"}}, FormBoth, refs{{"v1"}}, nil, 1},
-		"tag, Docker":    {[]Name{{Tag: "v1"}}, FormDocker, refs{{"v1"}}, nil, 1},
-		"tags":           {[]Name{{Tag: "v1"}, {Tag: "v2"}}, FormBoth, refs{{"v1"}}, nil, 2},
-		"full":           {[]Name{{"v1", library}}, FormBoth, refs{{"v1", library}}, []string{library}, 0},
-		"tag and full":   {[]Name{{Tag: "latest"}, {"v1", library}}, FormBoth, refs{{"v1", library}}, []string{library}, 0},
-		"own tag":        {[]Name{{"mine", library}}, FormOCI, refs{{"mine", library}}, []string{library}, 0},
-		"two":            {[]Name{{"v1", library}, {"v2", team}}, FormBoth, refs{{"v1", library}, {"v2", team}}, []string{library, team}, 0},
-		"two, Docker":    {[]Name{{"v1", library}, {"v2", team}}, FormDocker, refs{{"v1", library}, {"v2", team}}, []string{library, team}, 0},
-		"two, OCI":       {[]Name{{"v1", library}, {"v2", team}}, FormOCI, refs{{"v1", library}}, []string{library, team}, 1},
-		"twice the same": {[]Name{{"v1", library}, {"v1", library}}, FormOCI, refs{{"v1", library}}, []string{library}, 0},
-		"two of the same tag": {[]Name{{"v2", "docker.io/library/a:v2"}, {"v2", team}}, FormBoth,
+		"none":           {nil, false, refs{{}}, nil, 0},
+		"tag":            {[]Name{{Tag: "v1"}}, false, refs{{"v1"}}, nil, 1},
+		"tags":           {[]Name{{Tag: "v1"}, {Tag: "v2"}}, false, refs{{"v1"}}, nil, 2},
+		"full":           {[]Name{{"v1", library}}, false, refs{{"v1", library}}, []string{library}, 0},
+		"tag and full":   {[]Name{{Tag: "latest"}, {"v1", library}}, false, refs{{"v1", library}}, []string{library}, 0},
+		"own tag":        {[]Name{{"mine", library}}, true, refs{{"mine", library}}, []string{library}, 0},
+		"two":            {[]Name{{"v1", library}, {"v2", team}}, false, refs{{"v1", library}, {"v2", team}}, []string{library, team}, 0},
+		"two, alone":     {[]Name{{"v1", library}, {"v2", team}}, true, refs{{"v1", library}}, []string{library, team}, 1},
+		"twice the same": {[]Name{{"v1", library}, {"v1", library}}, true, refs{{"v1", library}}, []string{library}, 0},
+		"two of the same tag": {[]Name{{"v2", "docker.io/library/a:v2"}, {"v2", team}}, false,
 			refs{{"v2", "docker.io/library/a:v2"}, {team, team}}, []string{"docker.io/library/a:v2", team}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,7 +49,7 @@ func TestArchiveNames(t *testing.T) {
 				MediaType: ispec.MediaTypeImageManifest, Digest: digest.FromString("x"), Size: 1,
 				Platform: &ispec.Platform{OS: "linux"}, Annotations: map[string]string{"own": "x"},
 			}
-			index, tags, notes, err := archiveNames(image, test.names, test.form)
+			index, tags, notes, err := archiveNames(image, test.names, test.alone)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -154,7 +154,7 @@ func BenchmarkArchive(b *testing.B) {
 	b.Run("archive", func(b *testing.B) {
 		b.SetBytes(size)
 		for b.Loop() {
-			if _, err := l.PublishArchive(b.Context(), desc, nil, ArchiveOptions{}); err != nil {
+			if _, err := l.PublishArchive(b.Context(), desc, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -547,7 +547,7 @@ func TestArchiveOverBase(t *testing.T) {
 	image := sampleImage(t, 1)
 	image.Base = base
 	want := write(t, filepath.Join(t.TempDir(), "layout"), image, Name{Tag: "v1"})
-	b, _ := stream(t, image, []Name{hello}, FormBoth, Options{})
+	b, _ := stream(t, image, []Name{hello}, Options{})
 	dir := t.TempDir()
 	unpackArchive(t, b, dir)
 	if m := manifestOf(t, dir, want); m.Layers[0].Digest != base.Layers[0].Descriptor.Digest {

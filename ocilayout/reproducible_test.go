@@ -106,7 +106,7 @@ func program(dir string) error {
 	switch {
 	case err != nil:
 	case as == "archive":
-		_, err = l.PublishArchive(ctx, d, []Name{name}, ArchiveOptions{})
+		_, err = l.PublishArchive(ctx, d, []Name{name})
 	default:
 		err = l.Publish(ctx, d, name)
 	}

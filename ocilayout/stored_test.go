@@ -14,7 +14,7 @@ import (
 // TestStoredArchive: an image in an archive is a base image and part of an index, with the digests that it has in a layout.
 func TestStoredArchive(t *testing.T) {
 	root := t.TempDir()
-	b, _ := stream(t, sampleImage(t, 1), []Name{hello}, FormBoth, Options{})
+	b, _ := stream(t, sampleImage(t, 1), []Name{hello}, Options{})
 	write(t, filepath.Join(root, "one"), sampleImage(t, 1), hello)
 	a, err := openArchive(t, b)
 	if err != nil {
@@ -68,11 +68,7 @@ func TestStoredArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if _, err := l.WriteArchive(t.Context(), &out, j.Descriptor, []Name{hello}, ArchiveOptions{Form: FormDocker}); err == nil {
-		t.Error("an index in Docker's form is written")
-	}
-	out.Reset()
-	if _, err := l.WriteArchive(t.Context(), &out, j.Descriptor, []Name{hello, {Tag: "v2", Full: "docker.io/library/hello:v2"}}, ArchiveOptions{}); err != nil {
+	if _, err := l.WriteArchive(t.Context(), &out, j.Descriptor, []Name{hello, {Tag: "v2", Full: "docker.io/library/hello:v2"}}); err != nil {
 		t.Fatal(err)
 	}
 	if a, err = openArchive(t, out.Bytes()); err != nil {

@@ -68,12 +68,12 @@ func openTemporary(staging *rootfs.Staging, file string, o Options) (*Layout, er
 
 // PublishArchive is WriteArchive to the file of OpenArchive.
 // The file appears, or takes the place of another, when it is complete.
-func (l *Layout) PublishArchive(ctx context.Context, image ispec.Descriptor, names []Name, o ArchiveOptions) (a Archive, err error) {
+func (l *Layout) PublishArchive(ctx context.Context, image ispec.Descriptor, names []Name) (a Archive, err error) {
 	if l.file == "" || l.staging == nil {
 		return a, errors.New("publish archive: not opened for one, or closed")
 	}
 	err = publishFile(l.staging, l.file, l.options.Sync, func(f *os.File) (err error) {
-		a, err = l.WriteArchive(ctx, f, image, names, o)
+		a, err = l.WriteArchive(ctx, f, image, names)
 		return err
 	})
 	if err != nil {

@@ -50,7 +50,6 @@ func parseArchive(transport, word, rest string, tags []string) (destination, err
 }
 
 func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
-	var options ocilayout.ArchiveOptions // one tar for all loaders
 	notes := func(a ocilayout.Archive, err error) error {
 		for _, note := range a.Notes {
 			if d.transport == "docker-archive:" {
@@ -77,7 +76,7 @@ func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l
 			return nil, err
 		}
 		return &output{Layout: layout, stdout: true, publish: func(ctx context.Context, image ispec.Descriptor) error {
-			return notes(layout.WriteArchive(ctx, destinationOf(o.stdout), image, d.names, options))
+			return notes(layout.WriteArchive(ctx, destinationOf(o.stdout), image, d.names))
 		}}, nil
 	}
 	layout, err := ocilayout.OpenArchive(ctx, d.file, l)
@@ -85,7 +84,7 @@ func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l
 		return nil, makeFirst(err, d.file)
 	}
 	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
-		return notes(layout.PublishArchive(ctx, image, d.names, options))
+		return notes(layout.PublishArchive(ctx, image, d.names))
 	}}, nil
 }
 
