@@ -320,10 +320,17 @@ func TestBearerCache(t *testing.T) {
 	if stats.Written != 2 || cache.Err() != nil {
 		t.Errorf("the first machine: %+v, %v; want 2 layers written", stats, cache.Err())
 	}
-	wantTokens(t, b, "a cache that is filled", "me repository:cache/layers:pull", "me repository:cache/layers:pull,push")
+	// Layers go at the same time: each may have been refused before the other had its token.
+	wantKinds := func(doing string, want ...string) {
+		t.Helper()
+		if got := slices.Compact(b.forget()); !slices.Equal(got, want) {
+			t.Errorf("%s: tokens were given for %q; want %q", doing, got, want)
+		}
+	}
+	wantKinds("a cache that is filled", "me repository:cache/layers:pull", "me repository:cache/layers:pull,push")
 	stats, cache = share(Options{}, reader(signer(1)))
 	if stats.Found != 2 || cache.Err() != nil {
 		t.Errorf("the second machine: %+v, %v; want 2 layers found", stats, cache.Err())
 	}
-	wantTokens(t, b, "a cache that is read", "nobody repository:cache/layers:pull")
+	wantKinds("a cache that is read", "nobody repository:cache/layers:pull")
 }
