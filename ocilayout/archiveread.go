@@ -178,7 +178,7 @@ func (a *ArchiveFile) OpenBlob(_ context.Context, d ispec.Descriptor) (io.ReadCl
 func (a *ArchiveFile) Find(tag string) (*Stored, error) {
 	s, err := a.find(tag)
 	if err != nil {
-		return nil, fmt.Errorf("find image %q in archive %q: %w", tag, a.name, err)
+		return nil, fmt.Errorf("find %s in archive %q: %w", called(tag), a.name, err)
 	}
 	return s, nil
 }

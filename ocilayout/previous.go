@@ -1,6 +1,7 @@
 package ocilayout
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,11 +116,30 @@ func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
 	}
 	switch len(found) {
 	case 0:
-		return ispec.Descriptor{}, fmt.Errorf("there is no such image: %w", fs.ErrNotExist)
+		return ispec.Descriptor{}, fmt.Errorf("there is no such image%s: %w", others(all), fs.ErrNotExist)
 	case 1:
 		return found[0], nil
 	}
 	return ispec.Descriptor{}, errors.New("several images have that name")
+}
+
+// others says which images there are instead, by their tags or else their full names.
+func others(all []ispec.Descriptor) string {
+	const most = 10
+	var names []string
+	for _, d := range all {
+		name := cmp.Or(d.Annotations[ispec.AnnotationRefName], d.Annotations[AnnotationFullName])
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch n := len(names); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf(", only %q and %d more", names[:most], n-most)
+	}
+	return fmt.Sprintf(", only %q", names)
 }
 
 // parse puts together what manifest, config and history say of each layer.

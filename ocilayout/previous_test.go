@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -133,6 +134,25 @@ func TestKeptDamaged(t *testing.T) {
 		}
 		if _, err := os.Lstat(to); err == nil {
 			t.Errorf("%s: there is a layout", name)
+		}
+	}
+}
+
+func TestOthers(t *testing.T) {
+	image := func(tag, full string) ispec.Descriptor {
+		return ispec.Descriptor{Annotations: map[string]string{ispec.AnnotationRefName: tag, AnnotationFullName: full}}
+	}
+	many := make([]ispec.Descriptor, 12)
+	for i := range many {
+		many[i] = image(strconv.Itoa(i), "")
+	}
+	for want, all := range map[string][]ispec.Descriptor{
+		"":                           {image("", "")},
+		`, only ["v1" "x.org/y:v2"]`: {image("v1", "x.org/y:v1"), image("", "x.org/y:v2"), image("v1", "")},
+		`, only ["0" "1" "2" "3" "4" "5" "6" "7" "8" "9"] and 2 more`: many,
+	} {
+		if got := others(all); got != want {
+			t.Errorf("others(%v) = %q; want %q", all, got, want)
 		}
 	}
 }

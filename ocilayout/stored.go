@@ -23,7 +23,7 @@ type Stored struct {
 func FindImage(ctx context.Context, dir, tag string) (*Stored, error) {
 	s, err := findStored(ctx, dir, tag)
 	if err != nil {
-		return nil, fmt.Errorf("find image %q in layout %q: %w", tag, dir, err)
+		return nil, fmt.Errorf("find %s in layout %q: %w", called(tag), dir, err)
 	}
 	return s, nil
 }
@@ -49,6 +49,14 @@ func storedIn(index ispec.Index, tag string, s *Stored) (*Stored, error) {
 	desc.Annotations = nil // its name there
 	s.Descriptor = desc
 	return s, nil
+}
+
+// called is an image as errors name it.
+func called(tag string) string {
+	if tag == "" {
+		return "image"
+	}
+	return fmt.Sprintf("image %q", tag)
 }
 
 func namedIn(place, tag string) string {

@@ -53,8 +53,8 @@ func setupClosure(fs *pflag.FlagSet) runFunc {
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		if len(args) != 0 {
-			return usagef("as in export-profile closure --profile ./result", "closure: want no arguments, not %q", args)
+		if err := noOperands("closure", args); err != nil {
+			return err
 		}
 		return o.run(ctx, t)
 	}

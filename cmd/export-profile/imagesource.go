@@ -33,6 +33,9 @@ const (
 	inRegistry      = "docker://"
 )
 
+// imageForms are how an image is named that is there already.
+const imageForms = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] or docker://REGISTRY/NAME[:TAG]"
+
 // parseSource parses an image that is there already; errors say what it is for, as in the example.
 func parseSource(what, example, word string) (s imageSource, err error) {
 	s = imageSource{word: word, transport: inLayout}
@@ -127,7 +130,10 @@ func (s imageSource) hint(err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if s.isArchive() {
+	switch {
+	case !exists(s.place):
+		return withHint(err, "there is no %q; an image is %s", s.place, imageForms)
+	case s.isArchive():
 		return withHint(err, "an image is %sFILE[:TAG], where FILE is a tar whose index.json or manifest.json knows TAG", s.transport)
 	}
 	return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")

@@ -48,6 +48,9 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
+		if err := strayImage("ls", args); err != nil {
+			return err
+		}
 		if o.depth < -1 {
 			return usagef("as in --depth 2", "--depth: want a number, not %d", o.depth)
 		}

@@ -47,8 +47,8 @@ func setupSBOM(fs *pflag.FlagSet) runFunc {
 	o.imageFlags.flags(fs)
 	o.saying.noiseFlags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		if len(args) != 0 {
-			return usagef("as in export-profile sbom --profile ./result", "sbom: want no arguments, not %q", args)
+		if err := noOperands("sbom", args); err != nil {
+			return err
 		}
 		return o.run(ctx, t)
 	}

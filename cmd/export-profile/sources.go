@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -88,11 +90,11 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 	options.Progress = reading.add
 	store, err := source.Open(ctx, o.from, options)
 	reading.done()
-	return store, o.hint(err)
+	return store, o.hint(ctx, err)
 }
 
 // hint says what to do about a source that cannot be opened, where that is known from what it was called.
-func (o *sources) hint(err error) error {
+func (o *sources) hint(ctx context.Context, err error) error {
 	if err == nil || hint(err) != "" {
 		return err
 	}
@@ -101,7 +103,11 @@ func (o *sources) hint(err error) error {
 		case source.OnlyNix(from):
 			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
 		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
-			return withHint(err, "it is an image; closure, why, ls, diff and sbom look into one: --from %s%s", inLayout, from)
+			return hintFinished(err, inLayout+from)
+		case isImageArchive(ctx, from):
+			return hintFinished(err, inOCIArchive+from)
+		case slices.ContainsFunc(transports, func(t string) bool { return strings.HasPrefix(from, t+":") || from == t }), isImageNearly(from):
+			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {

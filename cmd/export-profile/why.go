@@ -48,6 +48,9 @@ func setupWhy(fs *pflag.FlagSet) runFunc {
 		if len(args) != 1 && len(args) != 2 {
 			return usagef("as in export-profile why zstd", "why: want [FROM] TO, not %d words", len(args))
 		}
+		if err := strayImage("why", args); err != nil {
+			return err
+		}
 		return o.run(ctx, t, args)
 	}
 }

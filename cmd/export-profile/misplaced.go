@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// What people give in the wrong place, or in another form, is told from what it looks like.
+
+// noOperands is an error for words after a command that takes none.
+func noOperands(command string, words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
+	hint := "as in export-profile " + command + " --profile ./result"
+	switch word := words[0]; {
+	case isImage(word):
+		hint = "an image is named with --from " + word
+	case exists(word) || strings.HasPrefix(word, "/nix/store/"):
+		hint = "a profile or a store path is named with --profile " + word + ", and what has a store with --from"
+	}
+	return usagef(hint, "%s: want no arguments, not %q", command, words)
+}
+
+// strayImage is an error for an image among words that name something inside of one.
+func strayImage(command string, words []string) error {
+	i := slices.IndexFunc(words, isImage)
+	if i < 0 {
+		return nil
+	}
+	return usagef("an image is named with --from "+words[i], "%s: %q is no name of something inside an image", command, words[i])
+}
+
+// hintFinished is for an image that was given as a store.
+func hintFinished(err error, image string) error {
+	return withHint(err, "it is an image; closure, why, ls, diff and sbom look into one: --from %s", image)
+}
+
+// isImageNearly says whether a word is the form of an image but for its case or what follows.
+func isImageNearly(word string) bool {
+	return slices.ContainsFunc([]string{inLayout, inOCIArchive, inDockerArchive, inRegistry}, func(p string) bool {
+		return len(word) >= len(p) && strings.EqualFold(word[:len(p)], p) || word == strings.TrimRight(p, ":/")
+	})
+}
+
+// isImageArchive says whether a file is an image's archive.
+func isImageArchive(ctx context.Context, name string) bool {
+	fi, err := os.Stat(name)
+	if err != nil || !fi.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	a, err := ocilayout.OpenArchiveFile(ctx, name, f, fi.Size())
+	if err != nil {
+		return false
+	}
+	_, err = a.File(ispec.ImageIndexFile, false)
+	return err == nil
+}
