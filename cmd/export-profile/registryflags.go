@@ -56,6 +56,7 @@ func (f *registryFlags) client(say *speaker) (*registry.Client, error) {
 		Insecure: !f.tlsVerify,
 		Proxy:    http.ProxyFromEnvironment,
 		Sent:     func(n int64) { f.sent.Add(n) },
+		Retrying: say.retrying,
 		Explain:  say.debugf,
 	}
 	var err error

@@ -49,6 +49,7 @@ type speaker struct {
 	w        io.Writer
 	terminal bool
 	current  *progress
+	silence  time.Time // before which no more waiting is said
 }
 
 func (s *speaker) close() {
@@ -73,6 +74,23 @@ func (s *speaker) debugf(format string, args ...any) {
 	if s.debug {
 		s.line("debug: "+format, args)
 	}
+}
+
+// retrying says why something is tried again, and in how long. What fails meanwhile, as many at once do
+// when a server is gone, is for --debug. It may be called from several goroutines.
+func (s *speaker) retrying(err error, wait time.Duration) {
+	now := time.Now()
+	s.mu.Lock()
+	first := now.After(s.silence)
+	if first {
+		s.silence = now.Add(wait)
+	}
+	s.mu.Unlock()
+	say := s.debugf
+	if first {
+		say = s.notef
+	}
+	say("%v; trying again in %v", err, wait.Round(100*time.Millisecond))
 }
 
 // line may be called from several goroutines.

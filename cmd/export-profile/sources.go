@@ -53,6 +53,7 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 		Verify:     o.verify,
 		Proxy:      http.ProxyFromEnvironment,
 		Note:       func(text string) { say.notef("%s", text) },
+		Retrying:   say.retrying,
 	}
 	for _, from := range o.from {
 		if from == "-" && t.in != nil {

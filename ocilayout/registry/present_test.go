@@ -1,7 +1,10 @@
 package registry
 
 import (
+	"errors"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,7 +34,17 @@ func TestPresent(t *testing.T) {
 	if n := f.count("GET /v2/team"); n > 0 {
 		t.Errorf("%d blobs were read", n)
 	}
+	var waits []time.Duration
+	c = client(t, Options{Retrying: func(err error, wait time.Duration) {
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("Retrying(%v, %v); want %v", err, wait, syscall.ECONNREFUSED)
+		}
+		waits = append(waits, wait)
+	}})
 	if got, err := c.Present(t.Context(), Reference{Registry: "localhost:1", Repository: "x", Tag: "latest"}, blobs); err == nil {
 		t.Errorf("Present of a registry that is not there = %v, nil; want an error", got)
+	}
+	if len(waits) != triesHere-1 {
+		t.Errorf("Present of a registry that is not there waited for %v; want %d waits", waits, triesHere-1)
 	}
 }

@@ -22,7 +22,7 @@
 // # Failures
 //
 // What may pass is tried again, each time after a longer while: refusals for the moment (408, 429, 5xx),
-// connections that break or stand still. A blob is sent from its beginning again.
+// connections that break or stand still; less often where nobody listens on this machine. A blob is sent from its beginning again.
 // Where a registry says how long it wants to be left alone (Retry-After), so it is.
 // Errors say which registry, repository and blob, and the status of the answer; see [Error].
 //
@@ -64,7 +64,9 @@ type Options struct {
 	// Sent, if not nil, is called with the bytes of blobs sent since the last call, from several goroutines.
 	// What has to be sent again is taken back before, as a negative number.
 	Sent func(bytes int64)
-	// Explain, if not nil, is told what was tried again and why, for people, from several goroutines.
+	// Retrying, if not nil, is told before anything is tried again: why, and how long is waited, from several goroutines.
+	Retrying func(err error, wait time.Duration)
+	// Explain, if not nil, is told what else was done in another way than usual and why, for people, from several goroutines.
 	Explain func(format string, args ...any)
 }
 

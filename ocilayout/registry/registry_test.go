@@ -359,8 +359,13 @@ func TestRetryAfter(t *testing.T) {
 		}
 		return false
 	}
-	if _, _, err := push(t.Context(), t, client(t, Options{}), f.at("x"), nil, image(t, nil, "none", part("a", 1, 1<<10))); err != nil {
+	var said atomic.Int64
+	c := client(t, Options{Retrying: func(_ error, wait time.Duration) { said.Store(int64(wait)) }})
+	if _, _, err := push(t.Context(), t, c, f.at("x"), nil, image(t, nil, "none", part("a", 1, 1<<10))); err != nil {
 		t.Fatal(err)
+	}
+	if wait := time.Duration(said.Load()); wait < time.Second/2 || wait > time.Second {
+		t.Errorf("the wait is said to be %v; want what the registry asks for, 1s", wait)
 	}
 	if time.Now().Before(until) || tooEarly > 0 {
 		t.Errorf("pushed %v before it was wanted, %d requests too early", time.Until(until), tooEarly)

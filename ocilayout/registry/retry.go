@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/errcode"
@@ -19,6 +20,7 @@ import (
 
 const (
 	tries     = 7
+	triesHere = 3                      // where nobody listens on this machine: a registry may just be starting
 	firstWait = 500 * time.Millisecond // before the second try; twice as long before each further one
 	longest   = 10 * time.Second       // a wait of our own choice
 	patient   = 2 * time.Minute        // a wait that a registry asks for
@@ -36,11 +38,14 @@ func (c *Client) try(ctx context.Context, what string, do func(context.Context) 
 			return cause
 		}
 		failed := &Error{Do: what, Status: status(err), Tries: n, Err: err}
-		if n == tries || !mayPass(err) {
+		if n == tries || n >= triesHere && nobodyHere(err) || !mayPass(err) {
 			return failed
 		}
-		c.explain("%v; trying again", failed)
-		pause := time.NewTimer(wait/2 + rand.N(wait/2+1)) // not all at once
+		d := wait/2 + rand.N(wait/2+1) // not all at once
+		if c.options.Retrying != nil {
+			c.options.Retrying(failed, max(d, c.asked(err)))
+		}
+		pause := time.NewTimer(d)
 		select {
 		case <-ctx.Done():
 			pause.Stop()
@@ -49,6 +54,25 @@ func (c *Client) try(ctx context.Context, what string, do func(context.Context) 
 		}
 		wait = min(2*wait, longest)
 	}
+}
+
+// asked is how long the registry that has answered wants to be left alone.
+func (c *Client) asked(err error) time.Duration {
+	var answer *errcode.ErrorResponse
+	if p, ok := c.http.Transport.(*patience); ok && errors.As(err, &answer) {
+		return p.left(answer.URL.Host)
+	}
+	return 0
+}
+
+// nobodyHere says whether this machine itself has refused the connection.
+func nobodyHere(err error) bool {
+	var dial *net.OpError
+	if !errors.As(err, &dial) || !errors.Is(err, syscall.ECONNREFUSED) {
+		return false
+	}
+	to, ok := dial.Addr.(*net.TCPAddr)
+	return ok && to.IP.IsLoopback()
 }
 
 // mayPass says whether the same may succeed a little later.
@@ -127,11 +151,15 @@ func (p *patience) heed(host, after string) {
 	}
 }
 
+func (p *patience) left(host string) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Until(p.before[host])
+}
+
 func (p *patience) wait(ctx context.Context, host string) error {
 	for {
-		p.mu.Lock()
-		wait := time.Until(p.before[host])
-		p.mu.Unlock()
+		wait := p.left(host)
 		if wait <= 0 {
 			return nil
 		}

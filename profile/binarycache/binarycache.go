@@ -83,6 +83,9 @@ type Options struct {
 	// RootCAs are those that may vouch for a server, by default the system's.
 	RootCAs *x509.CertPool
 
+	// Retrying, if not nil, is told before anything is tried again: why, and how long is waited, from several goroutines.
+	Retrying func(err error, wait time.Duration)
+
 	// wait is the pause between attempts, for tests.
 	wait func(context.Context, time.Duration) error
 }

@@ -25,6 +25,7 @@ type server struct {
 	stall     time.Duration
 	attempts  int
 	backoff   time.Duration
+	retrying  func(error, time.Duration) // or nil
 	wait      func(context.Context, time.Duration) error
 }
 
@@ -51,6 +52,7 @@ func newServer(location string, o Options) (*server, error) {
 		stall:    positive(o.Stall, defaultStall),
 		attempts: positive(o.Attempts, defaultAttempts),
 		backoff:  positive(o.Backoff, defaultBackoff),
+		retrying: o.Retrying,
 		wait:     o.wait,
 	}
 	if h.wait == nil {

@@ -99,10 +99,13 @@ func TestRetry(t *testing.T) {
 // TestPauses holds how long is waited before each attempt.
 func TestPauses(t *testing.T) {
 	var pauses []time.Duration
-	o := Options{wait: func(_ context.Context, d time.Duration) error {
-		pauses = append(pauses, d)
-		return nil
-	}}
+	var said []time.Duration
+	o := Options{
+		Retrying: func(_ error, d time.Duration) { said = append(said, d) },
+		wait: func(_ context.Context, d time.Duration) error {
+			pauses = append(pauses, d)
+			return nil
+		}}
 	answers := []http.HandlerFunc{hangUp, status(500), status(429, "Retry-After", "7"), status(503, "Retry-After", "1")}
 	asked := 0
 	_, err := Open(t.Context(), serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,8 +119,8 @@ func TestPauses(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, 7 * time.Second, 2 * time.Second}
-	if !slices.Equal(pauses, want) {
-		t.Errorf("pauses = %v; want %v", pauses, want)
+	if !slices.Equal(pauses, want) || !slices.Equal(said, want) {
+		t.Errorf("pauses = %v, said to be %v; want %v", pauses, said, want)
 	}
 }
 

@@ -40,6 +40,9 @@ func (t *tries) again(ctx context.Context, err error) error {
 	case status != nil && status.after > maxPatience:
 		return fmt.Errorf("%w, and not before %v", err, status.after)
 	}
+	if t.server.retrying != nil {
+		t.server.retrying(fmt.Errorf("fetch from %q: %w", t.server.base, err), pause)
+	}
 	return t.server.wait(ctx, pause)
 }
 

@@ -23,6 +23,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/binarycache"
@@ -57,6 +58,7 @@ type Options struct {
 	NarInfoDir string
 	Netrc      string
 	Proxy      func(*http.Request) (*url.URL, error)
+	Retrying   func(err error, wait time.Duration) // told before anything is tried again, from several goroutines
 }
 
 // Vouched says of which sources objects must be vouched for by a key or by their content address.
@@ -185,6 +187,7 @@ func openCache(ctx context.Context, from string, o Options) (profile.Store, erro
 		CacheDir: o.NarInfoDir,
 		Netrc:    o.Netrc,
 		Proxy:    o.Proxy,
+		Retrying: o.Retrying,
 	})
 }
 
