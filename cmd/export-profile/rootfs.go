@@ -27,6 +27,9 @@ Writes a root filesystem: the profile's closure in /nix/store, /run/profile, /et
 tar:FILE, or tar:- for standard output, is one tar instead.
 It needs no privilege; without any, all files belong to whoever runs it.
 
+Directories of store objects are read-only, as Nix has them. Who is not root deletes the tree with
+chmod -R u+w DIR && rm -rf DIR; or with rm -rf alone if it was made with --writable.
+
 ` + "`export-profile ROOTDIR`" + `, with a slash in the name, makes the same tree as the original script:
 /run/profile is a tree of links, and there is no /tmp and there are no accounts (--bare).
 `
