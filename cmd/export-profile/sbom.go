@@ -94,7 +94,7 @@ type sbomFlags struct{ words []string }
 
 func (f *sbomFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.words, "sbom", nil, "also write what is in the image, `FORMAT[:FILE]`, with spdx or cyclonedx: "+
-		"beside it, as DEST.spdx.json or DEST.cdx.json, and attached to it in a registry; repeatable")
+		"beside it, as DIR-TAG.spdx.json or ARCHIVE.cdx.json, and attached to it in a registry; repeatable")
 }
 
 // document is an SBOM that is wanted.
@@ -123,7 +123,7 @@ func (f *sbomFlags) documents(d destination) ([]*document, error) {
 		if !named {
 			switch at := d.place(); {
 			case at.Layout != "":
-				file = strings.TrimRight(at.Layout, "/") + format.Extension()
+				file = strings.TrimRight(at.Layout, "/") + ofTag(at.Tags[0]) + format.Extension()
 			case at.Archive == standardName:
 				return nil, usagef(sbomExample, "--sbom %q: the image goes to standard output; name a file", word)
 			case at.Archive != "":
@@ -133,6 +133,14 @@ func (f *sbomFlags) documents(d destination) ([]*document, error) {
 		all = append(all, &document{word: word, format: format, file: file})
 	}
 	return all, nil
+}
+
+// ofTag is what a file's name says of an image's tag: a layout has images of several tags, each with a document.
+func ofTag(tag string) string {
+	if tag == "latest" {
+		return ""
+	}
+	return "-" + tag
 }
 
 // writeDocuments makes the documents of an image that has been built, and files that are not visible yet.
