@@ -28,8 +28,8 @@ func parseBudget(size, growth string) (b budget, err error) {
 	}
 	b.limited = true
 	if number, ok := strings.CutSuffix(growth, "%"); ok {
-		if b.percent, err = strconv.ParseFloat(number, 64); err != nil || !(b.percent >= 0 && b.percent <= 1e6) {
-			return b, usagef("as in --max-growth 5%", "--max-growth %q: want bytes or percent", growth)
+		if b.percent, err = strconv.ParseFloat(strings.TrimSpace(number), 64); err != nil || !(b.percent >= 0 && b.percent <= 1e6) {
+			return b, usagef("as in --max-growth 5%", "--max-growth %q: want bytes or percent, as in 20MB or 5%%", growth)
 		}
 		return b, nil
 	}

@@ -6,20 +6,21 @@ import (
 	"strings"
 )
 
-// units of bytes, those with longer names first.
+// units of bytes, in lower case, those with longer names first.
 var units = []struct {
 	name  string
 	bytes int64
 }{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
-	{"k", 1e3}, {"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"B", 1}, {"", 1},
+	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40},
+	{"ki", 1 << 10}, {"mi", 1 << 20}, {"gi", 1 << 30}, {"ti", 1 << 40},
+	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12},
+	{"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"t", 1e12}, {"b", 1}, {"", 1},
 }
 
-// parseBytes parses a number of bytes with or without a unit.
+// parseBytes parses a number of bytes with or without a unit, in any case: there are no bits and no thousandths of bytes.
 func parseBytes(s string) (int64, error) {
 	for _, u := range units {
-		digits, ok := strings.CutSuffix(s, u.name)
+		digits, ok := strings.CutSuffix(strings.ToLower(s), u.name)
 		if !ok {
 			continue
 		}
@@ -29,7 +30,7 @@ func parseBytes(s string) (int64, error) {
 		}
 		return int64(n * float64(u.bytes)), nil
 	}
-	return 0, fmt.Errorf("%q: want bytes, as in 500MB or 2GiB", s)
+	return 0, fmt.Errorf("%q: want bytes, as in 500MB, 1.5GB or 2GiB", s)
 }
 
 // humanBytes is a number of bytes as people read it.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -34,7 +32,7 @@ type cacheOptions struct {
 func setupCache(fs *pflag.FlagSet) runFunc {
 	o := &cacheOptions{}
 	fs.StringArrayVar(&o.cache, "cache", nil, "the cache is in `DIR` (default $XDG_CACHE_HOME/export-profile)")
-	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, as in 12h or 7d (default 30d)")
+	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, as in 12h, 7d or 2w (default 30d)")
 	fs.StringVar(&o.maxSize, "max-size", "", "prune layers, the longest unused first, until they have at most `SIZE` bytes, as in 5GB or 500MiB")
 	fs.BoolVar(&o.all, "all", false, "prune everything")
 	o.saying.jsonFlag(fs)
@@ -154,20 +152,4 @@ func (o *cacheOptions) report(t terminal, heading string,
 		fmt.Fprintf(t.out, heading+"\n", u.Directory)
 	}
 	return u.print(t, o.json)
-}
-
-// parseAge parses a duration, also in days.
-func parseAge(s string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil || n == 0 {
-			return 0, fmt.Errorf("%q: want days, as in 7d", s)
-		}
-		return time.Duration(n) * 24 * time.Hour, nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q: want a time, as in 12h or 7d", s)
-	}
-	return d, nil
 }

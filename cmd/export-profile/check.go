@@ -37,7 +37,7 @@ The exit status is 3 if there are errors. What a program opens or starts once it
 type checkFlags struct{ time string }
 
 func (c *checkFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.time, "check-time", "", "certificates have to be valid at `TIME`: RFC 3339, seconds since the epoch, or now (default now)")
+	fs.StringVar(&c.time, "check-time", "", "certificates have to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
 }
 
 // unused refuses flags that are about a check where there is none.

@@ -225,18 +225,21 @@ func parseCreated(s string) (time.Time, error) {
 	return parseTime("--created", s)
 }
 
-// parseTime parses what a flag says.
+// parseTime parses what a flag says; a date is its beginning in UTC.
 func parseTime(flag, s string) (time.Time, error) {
 	if s == "now" {
 		return time.Now().UTC().Truncate(time.Second), nil
 	}
-	if seconds, err := strconv.ParseInt(s, 10, 64); err == nil && seconds >= 0 && seconds < 1<<37 {
+	if day, err := time.Parse(time.DateOnly, s); err == nil {
+		return day, nil
+	}
+	if seconds, err := strconv.ParseInt(strings.TrimPrefix(s, "@"), 10, 64); err == nil && seconds >= 0 && seconds < 1<<37 {
 		return time.Unix(seconds, 0).UTC(), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return time.Time{}, usagef(fmt.Sprintf("as in %[1]s 2024-05-01T12:00:00Z, %[1]s 1714564800 or %[1]s now", flag),
-			"%s %q: not a time", flag, s)
+		return time.Time{}, usagef(fmt.Sprintf("as in %[1]s 2024-05-01T12:00:00Z, %[1]s 2024-05-01, %[1]s 1714564800 or %[1]s now", flag),
+			"%s %q: not a time: want RFC 3339, a date, seconds since the epoch or now", flag, s)
 	}
 	return t.UTC(), nil
 }

@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestParsePlatform(t *testing.T) {
 	for _, test := range []struct{ in, want, hint string }{
@@ -31,6 +34,19 @@ func TestParsePlatform(t *testing.T) {
 		}
 		if test.want == "" && (err == nil || hint(err) != test.hint) {
 			t.Errorf("parsePlatform(%q) = %q, %v, hint %q; want an error with the hint %q", test.in, platformName(p), err, hint(err), test.hint)
+		}
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	may := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	for s, want := range map[string]time.Time{
+		"2024-05-01": may, "2024-05-01T02:00:00+02:00": may, "2024-05-01T00:00:00Z": may, "1714521600": may, "@1714521600": may,
+		"2024-02-30": {}, "2024-5-1": {}, "2024-05-01 12:00": {}, "20240501T000000Z": {}, "@": {}, "-1": {}, "@-1": {}, "yesterday": {},
+	} {
+		got, err := parseTime("--created", s)
+		if !got.Equal(want) || (err == nil) == want.IsZero() {
+			t.Errorf("parseTime(%q) = %v, %v; want %v", s, got, err, want)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	o.config.flags(fs)
 	o.platformFlags(fs, &o.registryFlags)
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
-	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
+	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
 	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2, and none for tar:)")
 	o.layerFlags.flags(fs)
 	o.registryFlags.pushing(fs)

@@ -22,7 +22,7 @@ type layerFlags struct {
 	maxLayers  int
 	layersFile string
 	previous   string
-	maxWaste   int
+	maxWaste   percent
 	// verifyPrevious reads the layers that are kept.
 	verifyPrevious bool
 }
@@ -41,20 +41,18 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60, 120 with --previous or per-path)")
 	fs.StringVar(&f.layersFile, "layers-file", "", "take from `FILE` which store paths are together; each line NAME: PATTERN…")
 	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) as far as they are still wanted")
-	fs.IntVar(&f.maxWaste, "max-waste", plan.DefaultMaxWaste,
-		"with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
+	f.maxWaste = plan.DefaultMaxWaste
+	fs.Var(&f.maxWaste, "max-waste", "with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
 	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers of --previous that are kept, and keep only those that hold what they say")
 }
 
 // options reads what the flags name.
 func (f *layerFlags) options() (o layering, err error) {
 	o.verifyPrevious = f.verifyPrevious
-	o.MaxLayers, o.MaxWaste = f.maxLayers, f.maxWaste
+	o.MaxLayers, o.MaxWaste = f.maxLayers, int(f.maxWaste)
 	switch {
 	case f.maxLayers < 0 || f.maxLayers > plan.MaxLayers:
 		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", plan.MaxLayers, f.maxLayers)
-	case f.maxWaste < 0 || f.maxWaste > 100:
-		return o, usagef("as in --max-waste 10", "--max-waste: want 0 to 100 percent, not %d", f.maxWaste)
 	case f.previous == "" && f.verifyPrevious:
 		return o, usagef("", "--verify-previous is about the layers of --previous, and there is none")
 	case f.previous == "" && f.maxWaste != plan.DefaultMaxWaste:
