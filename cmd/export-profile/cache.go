@@ -48,7 +48,11 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 		case len(args) == 1 && args[0] == "prune":
 			return o.prune(ctx, t)
 		}
-		return usagef("as in export-profile cache prune", "cache: want nothing or prune, not %q", args)
+		hint := "as in export-profile cache prune"
+		if nearest(args[0], []string{"prune"}) != "" {
+			hint = "did you mean export-profile cache prune?"
+		}
+		return usagef(hint, "cache: want nothing or prune, not %q", args)
 	}
 }
 

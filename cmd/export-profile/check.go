@@ -86,7 +86,7 @@ func setupCheck(fs *pflag.FlagSet) runFunc {
 			}
 			return o.runFinished(ctx, t, args[0])
 		}
-		return usagef("as in export-profile check oci:hello:v1", "check: want one image at most, not %d", len(args))
+		return usagef(insteadOf("check", args, "oci:hello:v1"), "check: want one image at most, not %d", len(args))
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,10 +189,20 @@ func unknownCommand(word string) error {
 		names = append(names, c.name)
 	}
 	hint := fmt.Sprintf("for a root filesystem in a directory of that name, write ./%s", word)
-	if near := nearest(word, names); near != "" {
+	if near := cmp.Or(elsewhere()[word], nearest(word, names)); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
 	}
 	return usagef(hint, "unknown command %q", word)
+}
+
+// elsewhere is what other programs call commands, and which of ours does that.
+func elsewhere() map[string]string {
+	return map[string]string{
+		"build": "image", "push": "image … docker://REGISTRY/NAME", "save": "image … docker-archive:FILE",
+		"du": "ls", "list": "ls", "tree": "closure --tree", "requisites": "closure", "path-info": "closure",
+		"why-depends": "why", "diff-closures": "diff", "inspect": "verify", "lint": "check",
+		"manifest": "index", "gc": "cache prune", "prune": "cache prune",
+	}
 }
 
 // nearFlags are what a flag was probably meant to be: those with all its words in their names, or else the nearest.
@@ -211,9 +222,9 @@ func nearFlags(word string, names []string) []string {
 	return nil
 }
 
-// nearest is the name that a word was probably meant to be, or "".
+// nearest is the name that a word was probably meant to be, or "". Some of the word has to be in it.
 func nearest(word string, names []string) string {
-	best, bestAt := "", max(2, len(word)/3)+1
+	best, bestAt := "", min(max(2, len(word)/3)+1, len(word))
 	for _, name := range names {
 		if at := editDistance(word, name); at < bestAt {
 			best, bestAt = name, at

@@ -49,7 +49,11 @@ func setupDiff(fs *pflag.FlagSet) runFunc {
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		if len(args) != 2 {
+		switch {
+		case len(args) == 1:
+			return usagef("say after it what is to be compared with it: export-profile diff "+args[0]+" oci:hello:v2",
+				"diff: want two images or profiles, and %q is one", args[0])
+		case len(args) != 2:
 			return usagef("as in export-profile diff oci:hello:v1 oci:hello:v2", "diff: want two images or profiles, not %d", len(args))
 		}
 		return o.run(ctx, t, args[0], args[1])

@@ -98,7 +98,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 		case o.printFile && len(args) <= 1:
 			return o.fileFlags.print(t.out, fs, args)
 		case len(args) != 1:
-			return usagef("as in export-profile image oci:hello:v1", "image: want one destination, not %d", len(args))
+			return usagef(insteadOf("image", args, "oci:hello:v1"), "image: want one destination, not %d", len(args))
 		}
 		if err := o.checkFlags.unused(o.check); err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -22,10 +23,24 @@ func noOperands(command string, words []string) error {
 	switch word := words[0]; {
 	case isImage(word):
 		hint = "an image is named with --from " + word
-	case exists(word) || strings.HasPrefix(word, "/nix/store/"):
+	case isProfile(word):
 		hint = "a profile or a store path is named with --profile " + word + ", and what has a store with --from"
 	}
 	return usagef(hint, "%s: want no arguments, not %q", command, words)
+}
+
+// insteadOf is what to type where words were given that are too many or too few; it is an example unless they tell more.
+func insteadOf(command string, words []string, example string) string {
+	program := strings.TrimSpace("export-profile " + command)
+	if len(words) == 2 && isProfile(words[0]) {
+		return fmt.Sprintf("a profile is named with --profile: %s --profile %s %s", program, words[0], words[1])
+	}
+	return "as in " + program + " " + example
+}
+
+// isProfile says whether a word probably names a profile or a store path, and not what is to be made.
+func isProfile(word string) bool {
+	return !isImage(word) && exists(word) || strings.HasPrefix(word, "/nix/store/")
 }
 
 // strayImage is an error for an image among words that name something inside of one.

@@ -46,7 +46,7 @@ func setupPlan(fs *pflag.FlagSet) runFunc {
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) > 1 {
-			return usagef("as in export-profile plan docker://registry.example.com/team/hello:v1", "plan: want one destination at most, not %d", len(args))
+			return usagef(insteadOf("plan", args, "docker://registry.example.com/team/hello:v1"), "plan: want one destination at most, not %d", len(args))
 		}
 		destination, err := o.documentFlag.read(fs, t.in, &o.cacheFlags)
 		if err != nil {

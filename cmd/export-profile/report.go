@@ -46,7 +46,7 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 	fs.Lookup("json").Usage = "write what the page is made of as JSON instead"
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
-			return usagef("as in export-profile report hello.html", "report: want one file, not %d", len(args))
+			return usagef(insteadOf("report", args, "hello.html"), "report: want one file, not %d", len(args))
 		}
 		if _, err := o.documentFlag.read(fs, t.in, &o.cacheFlags); err != nil {
 			return err
@@ -59,6 +59,9 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 }
 
 func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err error) {
+	if isImage(file) {
+		return usagef("as in export-profile report hello.html; closure, why, ls and check look into an image", "report %q: it would be a file", file)
+	}
 	say := o.speaker(t)
 	defer say.close()
 	all, plan, err := o.assemblePlanned(ctx, t, say, nil)

@@ -49,7 +49,7 @@ func setupRootfs(fs *pflag.FlagSet) runFunc {
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
-			return usagef("as in export-profile rootfs ./root", "rootfs: want one directory, not %d", len(args))
+			return usagef(insteadOf("rootfs", args, "./root"), "rootfs: want one directory, not %d", len(args))
 		}
 		return o.run(ctx, t, args[0])
 	}
@@ -66,7 +66,9 @@ func setupScript(fs *pflag.FlagSet) runFunc {
 		switch {
 		case len(args) == 0:
 			return usagef("as in export-profile ./root", "no command and no directory")
-		case len(args) > 1 || !strings.Contains(args[0], "/"):
+		case len(args) > 1 && strings.Contains(args[0], "/"):
+			return usagef(insteadOf("", args, "./root"), "want one directory, not %d", len(args))
+		case !strings.Contains(args[0], "/"):
 			return unknownCommand(args[0])
 		}
 		o.bare = true
