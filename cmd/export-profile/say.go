@@ -128,14 +128,20 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 		if bound == 0 {
 			bound = -1
 		}
-		p.bar = progressbar.NewOptions64(bound,
+		options := []progressbar.Option{
 			progressbar.OptionSetDescription(what),
 			progressbar.OptionSetWriter(s.w),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionShowCount(),
 			progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetPredictTime(true),
-		)
+		}
+		roomy := s.roomy()
+		if roomy || total == 0 { // which has no bar
+			options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionShowCount())
+		}
+		if !roomy { // a line that wraps is not taken back
+			sent = new(atomic.Int64)
+			options = append(options, progressbar.OptionSetElapsedTime(false))
+		}
+		p.bar = progressbar.NewOptions64(bound, append(options, progressbar.OptionSetPredictTime(roomy))...)
 		tick = 100 * time.Millisecond
 	}
 	go func() {
@@ -167,6 +173,16 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 		}
 	}()
 	return p
+}
+
+// roomy says whether a line of progress fits into the terminal with all that it may say; the bar itself shrinks.
+func (s *speaker) roomy() bool {
+	f, ok := s.w.(*os.File)
+	if !ok {
+		return true
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	return err != nil || width <= 0 || width >= 80
 }
 
 func sending(sent *atomic.Int64) string {

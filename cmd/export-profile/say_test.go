@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal is a terminal so many columns wide, and what is shown on it.
+func openTerminal(t *testing.T, columns int) (shown, screen *os.File) {
+	t.Helper()
+	shown, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { shown.Close() })
+	fd := int(shown.Fd())
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)})
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	if screen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	return shown, screen
+}
+
+// TestProgressFits: no line of progress is wider than the terminal, since one that wraps is not taken back.
+func TestProgressFits(t *testing.T) {
+	for _, columns := range []int{40, 59, 80} {
+		for _, total := range []int64{0, 123456789012} {
+			shown, screen := openTerminal(t, columns)
+			s := &speaker{w: screen, terminal: true}
+			var sent atomic.Int64
+			sent.Store(99999e6)
+			p := s.progressSending("verifying", total, &sent)
+			for range 3 {
+				p.add(12345678901)
+				time.Sleep(110 * time.Millisecond)
+			}
+			p.done()
+			screen.Close()
+			b, _ := io.ReadAll(shown) // it ends with an error when nobody writes any more
+			widest := ""
+			for _, line := range strings.FieldsFunc(string(b), func(r rune) bool { return r == '\r' || r == '\n' }) {
+				line = strings.TrimPrefix(line, "\x1b[2K")
+				if line = strings.TrimRight(line, " "); utf8.RuneCountInString(line) > utf8.RuneCountInString(widest) {
+					widest = line
+				}
+			}
+			if got := utf8.RuneCountInString(widest); got > columns || !strings.Contains(widest, "verifying") {
+				t.Errorf("with %d columns and a total of %d, a line has %d: %q", columns, total, got, widest)
+			}
+		}
+	}
+}
