@@ -39,6 +39,7 @@ func commands() []command {
 		{"report", "[flags] FILE", "write a page that shows what is inside, and why", reportHelp, setupReport},
 		{"cache", "[flags] [prune]", "show what is kept from run to run, or remove some of it", cacheHelp, setupCache},
 		{"verify", "[flags] IMAGE", "find out whether an image is what it says it is", verifyHelp, setupVerify},
+		{"completion", "bash|zsh|fish", "print a script by which a shell completes command lines", completionHelp, setupCompletion},
 		{"version", "", "say which version this is", versionHelp, setupVersion},
 		{"help", "[COMMAND]", "explain a command", helpHelp, setupHelp},
 	}

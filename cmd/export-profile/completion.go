@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+const completionHelp = `examples:
+  source <(export-profile completion bash)
+  export-profile completion bash > /usr/share/bash-completion/completions/export-profile
+  export-profile completion zsh > "${fpath[1]}/_export-profile"
+  export-profile completion fish > ~/.config/fish/completions/export-profile.fish
+
+Prints a script by which a shell completes commands, flags and the values that flags can have; all else is a file.
+It does not run the program.
+`
+
+// shells are those for which there are scripts.
+func shells() map[string]func(io.Writer, []completedCommand) error {
+	return map[string]func(io.Writer, []completedCommand) error{"bash": completeBash, "zsh": completeZsh, "fish": completeFish}
+}
+
+func setupCompletion(*pflag.FlagSet) runFunc {
+	return func(_ context.Context, t terminal, args []string) error {
+		if len(args) != 1 || shells()[args[0]] == nil {
+			return usagef("as in source <(export-profile completion bash)", "completion: want bash, zsh or fish, not %q", args)
+		}
+		return shells()[args[0]](t.out, completedCommands())
+	}
+}
+
+// completedCommand is what a shell knows of a command.
+type completedCommand struct {
+	name, summary string
+	flags         []completedFlag
+	operands      []string // what they are, or begin with
+}
+
+type completedFlag struct {
+	name, short, summary string
+	takes                bool     // a value
+	values               []string // all that it can be, or nil
+}
+
+func completedCommands() (all []completedCommand) {
+	table := commands()
+	for _, c := range table {
+		done := completedCommand{name: c.name, summary: c.summary}
+		fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+		fs.SortFlags = false
+		c.setup(fs)
+		fs.VisitAll(func(f *pflag.Flag) {
+			if f.Hidden {
+				return
+			}
+			name, usage := pflag.UnquoteUsage(f)
+			flag := completedFlag{name: f.Name, short: f.Shorthand, summary: firstClause(usage), takes: f.NoOptDefVal == ""}
+			if strings.Contains(name, "|") && flag.takes {
+				flag.values = alternatives(name)
+			}
+			done.flags = append(done.flags, flag)
+		})
+		for _, word := range strings.Fields(c.args) {
+			switch {
+			case word == "DEST":
+				for _, k := range kinds() {
+					done.operands = append(done.operands, k.prefix)
+				}
+			case word == "A", strings.Contains(word, "IMAGE"):
+				done.operands = append(done.operands, inLayout, inOCIArchive, inDockerArchive, inRegistry)
+			case word == "[prune]":
+				done.operands = []string{"prune"}
+			case word == "[COMMAND]":
+				for _, other := range table {
+					done.operands = append(done.operands, other.name)
+				}
+			case strings.Contains(word, "|"):
+				done.operands = alternatives(word)
+			}
+		}
+		slices.Sort(done.operands)
+		done.operands = slices.Compact(done.operands)
+		all = append(all, done)
+	}
+	return all
+}
+
+// alternatives are the words of none|gzip|zstd[:LEVEL], without what may follow; OS/ARCH and the like are none.
+func alternatives(name string) (words []string) {
+	for word := range strings.SplitSeq(name, "|") {
+		word, _, _ = strings.Cut(word, "[")
+		if word == "" || word == strings.ToUpper(word) && word != strings.ToLower(word) {
+			return nil
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+// firstClause is as much of a flag's usage as fits beside it.
+func firstClause(usage string) string {
+	if i := strings.IndexAny(usage, ";:("); i >= 0 {
+		usage = usage[:i]
+	}
+	return strings.TrimSpace(usage)
+}
+
+// taking are all flags that take a value, by name, each once: it means the same with every command.
+func taking(all []completedCommand) (flags []completedFlag) {
+	for _, c := range all {
+		for _, f := range c.flags {
+			if f.takes && !slices.ContainsFunc(flags, func(other completedFlag) bool { return other.name == f.name }) {
+				flags = append(flags, f)
+			}
+		}
+	}
+	return flags
+}
+
+func commandNames(all []completedCommand) (names []string) {
+	for _, c := range all {
+		names = append(names, c.name)
+	}
+	return names
+}
