@@ -4,7 +4,7 @@
 // A [Tree] is a sequence of [Entry] values, one for each directory, regular file or symbolic link.
 // A [Part] is a tree that changes as a whole:
 // one store object, or the files that an image has besides its store (see [Base]).
-// [Join] puts parts together, [View] looks at their files across all of them,
+// [Join] puts parts together, [Ahead] reads them before their turn, [View] looks at their files across all of them,
 // and [WriteDir] makes a directory of them.
 // [Base] also makes the accounts ([User], [Account], [Group]) and lays its files over those of another image ([Lower]).
 // What a View has found out is remembered in [Facts], by the key of its part, so that the next run need not read it.

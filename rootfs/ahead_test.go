@@ -1,0 +1,284 @@
+package rootfs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// aheadPart is a part with a directory, a link, and files of sizes, whose bytes depend on the part and the file. Each walk adds to walks.
+func aheadPart(n int, walks *atomic.Int32, sizes ...int) Part {
+	root := fmt.Sprintf("nix/store/%03d", n)
+	return Part{Name: root, Root: root, Tree: func(yield func(Entry, error) bool) {
+		if walks != nil {
+			walks.Add(1)
+		}
+		if !yield(Dir(root, 0o555), nil) {
+			return
+		}
+		for i, size := range sizes {
+			b := bytes.Repeat([]byte{byte(n), byte(i), byte(size)}, size/3+1)[:size]
+			e := Entry{Path: fmt.Sprintf("%s/%04d", root, i), Mode: 0o444, Size: int64(size),
+				Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		yield(Link(root+"/link", root), nil)
+	}}
+}
+
+// listed are the entries of a tree, each with a sum of its content.
+func listed(t *testing.T, parts []Part) (lines []string) {
+	t.Helper()
+	for e, err := range Join(parts) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.New()
+		if e.IsRegular() {
+			r, err := e.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := io.Copy(sum, r)
+			if err := errors.Join(err, r.Close()); err != nil || n != e.Size {
+				t.Fatalf("%q: %d bytes, %v; want %d", e.Path, n, err, e.Size)
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%v %q %q %x", e.Mode, e.Path, e.Target, sum.Sum(nil)))
+	}
+	return lines
+}
+
+// TestAhead: what is read ahead is the same, however much of it there is, and is read once.
+func TestAhead(t *testing.T) {
+	var walks atomic.Int32
+	var parts []Part
+	for n := range 40 {
+		parts = append(parts, aheadPart(n, &walks, 0, 1, n, pieceBytes-1, pieceBytes, pieceBytes+1, n%3*aheadPieces*pieceBytes))
+	}
+	parts = append(parts, Part{Name: "base", Tree: tree(t, "d 0755 etc", "d 0755 nix", "d 0755 nix/store")})
+	want := listed(t, parts)
+	for _, most := range []int{1, 2, 3, 100} {
+		walks.Store(0)
+		ahead, stop := Ahead(parts, most)
+		got := listed(t, ahead)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("at most %d (-want +got):\n%.1000s", most, diff)
+		}
+		if n := walks.Load(); n != 40 {
+			t.Errorf("at most %d: %d walks; want 40", most, n)
+		}
+		if diff := cmp.Diff(want, listed(t, ahead)); diff != "" {
+			t.Errorf("at most %d, again (-want +got):\n%.1000s", most, diff)
+		}
+		stop()
+		stop()
+	}
+}
+
+// TestAheadBounds: no more is read than most parts, and of each what there is room for.
+func TestAheadBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var walks atomic.Int32
+		var read atomic.Int64
+		var parts []Part
+		for n := range 10 {
+			p := aheadPart(n, &walks, 100, 10*aheadPieces*pieceBytes)
+			was := p.Tree
+			p.Tree = func(yield func(Entry, error) bool) {
+				for e, err := range was {
+					if open := e.Open; open != nil {
+						e.Open = func() (io.ReadCloser, error) {
+							r, err := open()
+							return struct {
+								io.Reader
+								io.Closer
+							}{io.TeeReader(r, count{&read}), r}, err
+						}
+					}
+					if !yield(e, err) {
+						return
+					}
+				}
+			}
+			parts = append(parts, p)
+		}
+		ahead, stop := Ahead(parts, 3)
+		synctest.Wait()
+		if n, max := walks.Load(), int64(3*(aheadPieces+1)*pieceBytes); n != 3 || read.Load() > max {
+			t.Errorf("%d parts and %d bytes are read ahead; want 3, and %d at most", n, read.Load(), max)
+		}
+		// One after the other makes room for one more.
+		for i, p := range ahead[:5] {
+			for range p.Tree {
+			}
+			synctest.Wait()
+			if n := int(walks.Load()); n != i+4 {
+				t.Errorf("after %d parts, %d were begun; want %d", i+1, n, i+4)
+			}
+		}
+		stop()
+	})
+}
+
+type count struct{ n *atomic.Int64 }
+
+func (c count) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
+}
+
+// TestAheadErrors: an error comes where it is, and after all that came before it.
+func TestAheadErrors(t *testing.T) {
+	wrong := errors.New("it is broken")
+	failing := func(at string) Part {
+		p := aheadPart(1, nil, 10, 3*pieceBytes, 10)
+		was := p.Tree
+		p.Tree = func(yield func(Entry, error) bool) {
+			files := 0
+			for e, err := range was {
+				if e.IsRegular() {
+					files++
+				}
+				if files == 2 && e.IsRegular() {
+					open := e.Open
+					switch at {
+					case "tree":
+						yield(Entry{}, wrong)
+						return
+					case "open":
+						e.Open = func() (io.ReadCloser, error) { return nil, wrong }
+					case "read":
+						e.Open = func() (io.ReadCloser, error) {
+							r, err := open()
+							return io.NopCloser(io.MultiReader(io.LimitReader(r, 2*pieceBytes+5), failed{wrong})), err
+						}
+					case "cut":
+						e.Open = func() (io.ReadCloser, error) {
+							r, err := open()
+							return io.NopCloser(io.MultiReader(io.LimitReader(r, 5), failed{io.ErrUnexpectedEOF})), err
+						}
+					case "close":
+						e.Open = func() (io.ReadCloser, error) {
+							r, err := open()
+							return struct {
+								io.Reader
+								io.Closer
+							}{r, failed{wrong}}, err
+						}
+					}
+				}
+				if !yield(e, err) {
+					return
+				}
+			}
+			if at == "end" {
+				yield(Entry{}, wrong)
+			}
+		}
+		return p
+	}
+	walk := func(p Part) (got []string, err error) {
+		for e, err := range p.Tree {
+			if err != nil {
+				return got, err
+			}
+			n, err := int64(0), error(nil)
+			if e.IsRegular() {
+				var r io.ReadCloser
+				if r, err = e.Open(); err == nil {
+					n, err = io.Copy(io.Discard, r)
+					err = errors.Join(err, r.Close())
+				}
+			}
+			got = append(got, fmt.Sprint(e.Path, " ", n))
+			if err != nil {
+				return got, err
+			}
+		}
+		return got, nil
+	}
+	for _, at := range []string{"", "tree", "open", "read", "cut", "close", "end"} {
+		p := failing(at)
+		want, wantErr := walk(p)
+		ahead, stop := Ahead([]Part{p}, 1)
+		got, err := walk(ahead[0])
+		stop()
+		if diff := cmp.Diff(want, got); diff != "" || fmt.Sprint(err) != fmt.Sprint(wantErr) || (err == nil) != (at == "") {
+			t.Errorf("%s: walk = %v; want %v (-want +got):\n%s", at, err, wantErr, diff)
+		}
+	}
+}
+
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) { return 0, f.err }
+func (f failed) Close() error             { return f.err }
+
+// TestAheadStop: who walks may stop anywhere, walk in another order, and read as much as he likes.
+func TestAheadStop(t *testing.T) {
+	before := runtime.NumGoroutine()
+	var parts []Part
+	for n := range 10 {
+		parts = append(parts, aheadPart(n, nil, 1, 4*aheadPieces*pieceBytes, 1))
+	}
+	for stopAt := range 6 {
+		for _, order := range [][]int{nil, {0}, {0, 1, 2}, {9, 0, 5}, {3, 2, 1, 0}} {
+			ahead, stop := Ahead(parts, 3)
+			for _, n := range order {
+				seen := 0
+				for e, err := range ahead[n].Tree {
+					if err != nil || !strings.HasPrefix(e.Path, parts[n].Root) {
+						t.Fatalf("part %d: %q, %v", n, e.Path, err)
+					}
+					if seen++; seen == stopAt {
+						break
+					}
+					if e.IsRegular() { // some of it
+						r, err := e.Open()
+						if err != nil {
+							t.Fatal(err)
+						}
+						if _, err := io.CopyN(io.Discard, r, min(e.Size, 100_000)); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if stopAt == 0 && seen != 5 {
+					t.Errorf("part %d has %d entries; want 5", n, seen)
+				}
+			}
+			stop()
+		}
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines are left", after-before)
+	}
+}
+
+// TestAheadStopped: a tree that was stopped while it is walked is an error, and not a shorter tree.
+func TestAheadStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead, stop := Ahead([]Part{aheadPart(0, nil, 8*aheadPieces*pieceBytes, 1)}, 1)
+		synctest.Wait() // it is being read
+		var last error
+		for _, err := range ahead[0].Tree {
+			stop()
+			last = err
+		}
+		if last != errStopped {
+			t.Errorf("the last error is %v; want %v", last, errStopped)
+		}
+	})
+}
