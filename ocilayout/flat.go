@@ -24,6 +24,8 @@ type Tar struct {
 // WriteTar writes a root filesystem as one tar, as podman import, LXC, systemd-nspawn and WSL read it.
 // It is the tar of a layer that has all parts. Of the options, Progress counts.
 func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, m compress.Method, o Options) (Tar, error) {
+	parts, stop := rootfs.Ahead(parts, readAhead(1))
+	defer stop()
 	b, err := compress.NewPool(m, runtime.GOMAXPROCS(0)).Pack(ctx, w, func(ctx context.Context, w *compress.Stream) error {
 		return writeTar(ctx, w, rootfs.Join(parts), nil, o.Progress)
 	})

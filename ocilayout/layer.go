@@ -68,7 +68,7 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, m compress.Metho
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(layers[b].Size(), layers[a].Size()) })
 
 	workers := runtime.GOMAXPROCS(0)
-	a := &layerAdder{Layout: l, compression: m, pool: compress.NewPool(m, workers), slots: make(chan struct{}, workers)}
+	a := &layerAdder{Layout: l, compression: m, pool: compress.NewPool(m, workers), slots: make(chan struct{}, workers), ahead: readAhead(len(layers))}
 	blobs := make([]layerBlob, len(layers))
 	results := make([]LayerResult, len(layers))
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -93,6 +93,14 @@ type layerAdder struct {
 	compression compress.Method
 	pool        *compress.Pool
 	slots       chan struct{} // of those who build; who fetches or delivers does not count
+	ahead       int           // parts of a layer that are read at the same time
+}
+
+// readAhead is how many parts of a layer are read at the same time, so that few layers keep all processors busy, too.
+// Each may take the memory of what unpacks it.
+func readAhead(layers int) int {
+	const most = 8
+	return min(most, runtime.GOMAXPROCS(0)/max(1, layers)+1)
 }
 
 // finish adds a layer and delivers it. It begins with a slot.
@@ -138,8 +146,14 @@ func (a *layerAdder) add(ctx context.Context, layer Layer) (layerBlob, How, erro
 
 // build makes a layer of its parts.
 func (a *layerAdder) build(ctx context.Context, layer Layer) (layerBlob, int64, error) {
+	parts := layer.Parts
+	if a.ahead > 1 {
+		ahead, stop := rootfs.Ahead(parts, a.ahead)
+		defer stop()
+		parts = ahead
+	}
 	b, size, err := a.pack(ctx, "", func(ctx context.Context, w *compress.Stream) error {
-		return writeTar(ctx, w, rootfs.Join(layer.Parts), layer.Hidden, a.options.Progress)
+		return writeTar(ctx, w, rootfs.Join(parts), layer.Hidden, a.options.Progress)
 	})
 	b.checked = hashed(layer)
 	return b, size, err
