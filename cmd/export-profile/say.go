@@ -132,6 +132,8 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 			progressbar.OptionSetDescription(what),
 			progressbar.OptionSetWriter(s.w),
 			progressbar.OptionClearOnFinish(),
+			// Else it draws by itself, too, without a lock, and after the end.
+			progressbar.OptionSetSpinnerChangeInterval(0),
 		}
 		roomy := s.roomy()
 		if roomy || total == 0 { // which has no bar
