@@ -43,6 +43,7 @@ func Ahead(parts []Part, most int) (ahead []Part, stop func()) {
 const (
 	aheadPieces = 32 // of each part
 	pieceBytes  = 64 << 10
+	maxIdle     = 100 // reads in a row that bring nothing
 )
 
 // reader reads several parts.
@@ -139,10 +140,15 @@ func (r *reading) content(e Entry) bool {
 	for p := (piece{entry: e}); ; p = (piece{}) {
 		p.data = r.buffer()
 		n := 0
-		for n < len(p.data) && p.err == nil {
+		for idle := 0; n < len(p.data) && p.err == nil; idle++ {
 			var m int
 			m, p.err = from.Read(p.data[n:])
-			n += m
+			if n += m; m > 0 {
+				idle = 0
+			}
+			if idle == maxIdle && p.err == nil {
+				p.err = io.ErrNoProgress
+			}
 		}
 		p.data = p.data[:n]
 		if p.last = p.err != nil; p.last {

@@ -169,6 +169,8 @@ func TestAheadErrors(t *testing.T) {
 							r, err := open()
 							return io.NopCloser(io.MultiReader(io.LimitReader(r, 5), failed{io.ErrUnexpectedEOF})), err
 						}
+					case "idle":
+						e.Open = func() (io.ReadCloser, error) { return io.NopCloser(failed{}), nil }
 					case "close":
 						e.Open = func() (io.ReadCloser, error) {
 							r, err := open()
@@ -209,12 +211,20 @@ func TestAheadErrors(t *testing.T) {
 		}
 		return got, nil
 	}
-	for _, at := range []string{"", "tree", "open", "read", "cut", "close", "end"} {
+	for _, at := range []string{"", "tree", "open", "read", "cut", "idle", "close", "end"} {
 		p := failing(at)
-		want, wantErr := walk(p)
-		ahead, stop := Ahead([]Part{p}, 1)
-		got, err := walk(ahead[0])
-		stop()
+		want, wantErr := []string{"nix/store/001 0", "nix/store/001/0000 10", "nix/store/001/0001 0"}, io.ErrNoProgress
+		if at != "idle" { // which never ends by itself
+			want, wantErr = walk(p)
+		}
+		var got []string
+		var err error
+		synctest.Test(t, func(t *testing.T) {
+			ahead, stop := Ahead([]Part{p}, 1)
+			defer stop()
+			synctest.Wait() // it is being read
+			got, err = walk(ahead[0])
+		})
 		if diff := cmp.Diff(want, got); diff != "" || fmt.Sprint(err) != fmt.Sprint(wantErr) || (err == nil) != (at == "") {
 			t.Errorf("%s: walk = %v; want %v (-want +got):\n%s", at, err, wantErr, diff)
 		}
