@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"zombiezen.com/go/sqlite"
@@ -322,6 +323,18 @@ func TestColumns(t *testing.T) {
 		if diff := cmp.Diff(want, columns(sql)); diff != "" {
 			t.Errorf("columns(%q) (-want +got):\n%s", sql, diff)
 		}
+	}
+}
+
+// TestColumnsLong: what is long takes as long as it is.
+func TestColumnsLong(t *testing.T) {
+	start := time.Now()
+	got := columns("create table t (\"" + strings.Repeat(`""`, 500_000) + `" int)`)
+	if len(got) != 1 || got[0] != strings.Repeat(`"`, 500_000) {
+		t.Errorf("%d columns", len(got))
+	}
+	if took := time.Since(start); took > 10*time.Second { // it is milliseconds
+		t.Errorf("a name of 500,000 quotes takes %v", took)
 	}
 }
 

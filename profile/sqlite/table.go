@@ -110,13 +110,15 @@ func token(sql string) (word string, isName bool, rest string) {
 // quoted cuts off a name between quotes, which are doubled in it.
 func quoted(sql string) (word, rest string) {
 	quote, rest := sql[:1], sql[1:]
+	var name strings.Builder
 	for {
 		part, after, found := strings.Cut(rest, quote)
-		word += part
+		name.WriteString(part)
 		if !found || !strings.HasPrefix(after, quote) {
-			return word, after
+			return name.String(), after
 		}
-		word, rest = word+quote, after[1:]
+		name.WriteString(quote)
+		rest = after[1:]
 	}
 }
 

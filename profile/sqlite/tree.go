@@ -67,7 +67,8 @@ func (s *scan) tree(n uint32, depth int) error {
 	default:
 		return damaged("page %d is of kind %#02x, and none of a table", n, kind)
 	}
-	if len(head) < size+2*cells {
+	// A page without cells could be in a tree any number of times. SQLite leaves none, but for an empty table.
+	if len(head) < size+2*cells || cells == 0 && kind == leaf && depth > 0 {
 		return damaged("page %d has %d cells", n, cells)
 	}
 	cell := func(i int) int { return int(binary.BigEndian.Uint16(head[size+2*i:])) }
