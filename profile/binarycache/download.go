@@ -26,6 +26,7 @@ type download struct {
 	whole  bool        // the server gives no parts
 	size   int64       // of all of the file as it comes, or -1
 	offset int64       // what has been handed on
+	failed int64       // offset at the last failure
 	from   *answer     // nil between two attempts
 }
 
@@ -94,8 +95,16 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 }
 
+// enough is how much has to come between two failures so that they do not count as the same one:
+// a large file may take longer than any connection lives.
+const enough = 1 << 20
+
 // retry ends an attempt, and is nil if there may be another.
 func (d *download) retry(err error) error {
+	if d.offset-d.failed >= enough {
+		d.tries.made = 0
+	}
+	d.failed = d.offset
 	if d.from != nil {
 		_ = d.from.Close() // it is broken already
 		d.from = nil

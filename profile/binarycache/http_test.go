@@ -249,6 +249,20 @@ func TestResume(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a large file", func(t *testing.T) {
+		large := make([]byte, 6_000_000)
+		rand.NewChaCha8([32]byte{}).Read(large)
+		f := make(files)
+		n := f.object(t, smallPath, "gzip", large)
+		for step, ok := range map[int]bool{1_300_000: true, 1_000_000: false} {
+			h := &breaking{files: f, name: n.URL, step: step, ranges: true}
+			o := quick()
+			o.Attempts = 2
+			if b, err := readFile(t.Context(), open(t, serve(t, h), o), smallPath); (err == nil && bytes.Equal(b, large)) != ok {
+				t.Errorf("two attempts for every %d bytes: %d bytes, %v; want all: %v", step, len(b), err, ok)
+			}
+		}
+	})
 	t.Run("another file meanwhile", func(t *testing.T) {
 		h := &breaking{files: f, name: n.URL, step: 200_000, ranges: true}
 		other := &first{Handler: h, name: n.URL, times: 1, then: func(w http.ResponseWriter, _ *http.Request) {
