@@ -45,11 +45,12 @@ func (s *saying) speaker(t terminal) *speaker {
 // speaker says on standard error what is going on, each line with the program's name before it.
 type speaker struct {
 	saying
-	mu       sync.Mutex // of each line
+	mu       sync.Mutex // of each line, and of drawing
 	w        io.Writer
 	terminal bool
 	current  *progress
 	silence  time.Time // before which no more waiting is said
+	drawn    bool      // there is a bar where the next line begins
 }
 
 func (s *speaker) close() {
@@ -83,7 +84,7 @@ func (s *speaker) retrying(err error, wait time.Duration) {
 	s.mu.Lock()
 	first := now.After(s.silence)
 	if first {
-		s.silence = now.Add(wait)
+		s.silence = now.Add(min(wait, every)) // others may fail for other reasons
 	}
 	s.mu.Unlock()
 	say := s.debugf
@@ -97,12 +98,17 @@ func (s *speaker) retrying(err error, wait time.Duration) {
 func (s *speaker) line(format string, args []any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.drawn {
+		fmt.Fprint(s.w, "\r\x1b[K") // to the beginning of the line, and nothing in it
+		s.drawn = false
+	}
 	fmt.Fprintf(s.w, "export-profile: "+format+"\n", args...)
 }
 
 // progress is said as a bar with bytes and the time left on a terminal,
 // and as a line now and then elsewhere, so that a CI log shows what takes long.
 type progress struct {
+	speaker *speaker
 	bytes   atomic.Int64
 	bar     *progressbar.ProgressBar
 	stop    chan struct{}
@@ -120,7 +126,7 @@ func (s *speaker) progress(what string, total int64) *progress {
 // progressSending also says how many bytes have been sent meanwhile, if any.
 func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) *progress {
 	s.close()
-	p := &progress{stop: make(chan struct{}), stopped: make(chan struct{})}
+	p := &progress{speaker: s, stop: make(chan struct{}), stopped: make(chan struct{})}
 	s.current = p
 	tick := every
 	if s.terminal && !s.quiet {
@@ -158,19 +164,21 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 			}
 			n := p.bytes.Load()
 			switch {
+			case n == 0:
 			case p.bar != nil:
 				if total > 0 {
 					n = min(n, total) // contents are read once, but links and headers count in the total
 				}
-				if n > 0 {
-					p.bar.Describe(what + sending(sent))
-					_ = p.bar.Set64(n)
-				}
-			case s.quiet || n == 0:
+				s.mu.Lock()
+				p.bar.Describe(what + sending(sent))
+				_ = p.bar.Set64(n)
+				s.drawn = true
+				s.mu.Unlock()
+			case s.quiet:
 			case total > 0:
-				fmt.Fprintf(s.w, "export-profile: %s: %d of %d MB%s\n", what, n/1e6, total/1e6, sending(sent))
+				s.line("%s: %d of %d MB%s", []any{what, n / 1e6, total / 1e6, sending(sent)})
 			default:
-				fmt.Fprintf(s.w, "export-profile: %s: %d MB%s\n", what, n/1e6, sending(sent))
+				s.line("%s: %d MB%s", []any{what, n / 1e6, sending(sent)})
 			}
 		}
 	}()
@@ -207,7 +215,10 @@ func (p *progress) done() {
 	close(p.stop)
 	<-p.stopped
 	if p.bar != nil {
+		p.speaker.mu.Lock()
+		defer p.speaker.mu.Unlock()
 		_ = p.bar.Clear()
+		p.speaker.drawn = false
 	}
 }
 

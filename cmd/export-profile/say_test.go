@@ -68,3 +68,25 @@ func TestProgressFits(t *testing.T) {
 		}
 	}
 }
+
+// TestProgressAndNotes: a note that comes while a bar is drawn has a line of its own.
+func TestProgressAndNotes(t *testing.T) {
+	shown, screen := openTerminal(t, 80)
+	s := &speaker{w: screen, terminal: true}
+	p := s.progress("verifying", 1000)
+	for range 3 {
+		p.add(100)
+		time.Sleep(110 * time.Millisecond)
+	}
+	s.notef("first")
+	s.notef("second")
+	p.done()
+	s.notef("third")
+	screen.Close()
+	b, _ := io.ReadAll(shown)
+	for _, want := range []string{"\r\x1b[Kexport-profile: note: first\r\nexport-profile: note: second\r\n", "note: third\r\n"} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("shown is %q; want %q in it", b, want)
+		}
+	}
+}
