@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Ahead reads parts before it is their turn. What is walked one after the other, and takes long to unpack or is far away,
@@ -61,7 +62,7 @@ func (r *reader) start(queue []*reading) {
 		case <-r.quit:
 			return
 		}
-		if one.claim(false) {
+		if one.state.CompareAndSwap(unread, begun) {
 			r.group.Go(one.read)
 		} else {
 			<-r.slots
@@ -78,9 +79,14 @@ type reading struct {
 	whole  bool          // all of it is in pieces; set before they are closed
 	done   chan struct{} // nobody wants more
 
-	mu             sync.Mutex
-	begun, claimed bool // by its reader; by who walks it
+	state atomic.Int32 // unread, begun by its reader, or walked
 }
+
+const (
+	unread = iota
+	begun
+	walked
+)
 
 // piece is an entry with the beginning of its content, more of it, or an error.
 type piece struct {
@@ -88,19 +94,6 @@ type piece struct {
 	data  []byte
 	last  bool  // of an entry's content
 	err   error // of the content if it is the last piece of one, and else of the tree
-}
-
-// claim says whether a reader may begin, or whether who walks finds that one has begun.
-func (r *reading) claim(walks bool) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if walks {
-		ok := r.begun && !r.claimed
-		r.claimed = true
-		return ok
-	}
-	r.begun = !r.claimed
-	return r.begun
 }
 
 func (r *reading) send(p piece) bool {
@@ -186,7 +179,7 @@ func (r *reader) recycle(p *piece) {
 
 // walk is the tree of a part that is read ahead.
 func (r *reading) walk(yield func(Entry, error) bool) {
-	if !r.claim(true) {
+	if r.state.Swap(walked) != begun {
 		r.tree(yield)
 		return
 	}
