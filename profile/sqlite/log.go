@@ -48,7 +48,7 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 	}
 	in := bufio.NewReaderSize(io.NewSectionReader(r, 0, math.MaxInt64), 256<<10)
 	var h [logHeader]byte
-	if err := readFull(in, h[:]); err != nil {
+	if _, err := io.ReadFull(in, h[:]); err != nil {
 		return endOfLog(err)
 	}
 	field := func(i int) uint32 { return binary.BigEndian.Uint32(h[i:]) }
@@ -76,7 +76,7 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 		if n%64 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := readFull(in, frame); err != nil {
+		if _, err := io.ReadFull(in, frame); err != nil {
 			return endOfLog(err)
 		}
 		page, size := binary.BigEndian.Uint32(frame), binary.BigEndian.Uint32(frame[4:])
@@ -126,11 +126,6 @@ func (c *checksum) add(b []byte) {
 
 func (c *checksum) is(b []byte) bool {
 	return binary.BigEndian.Uint32(b) == c.s[0] && binary.BigEndian.Uint32(b[4:]) == c.s[1]
-}
-
-func readFull(r io.Reader, b []byte) error {
-	_, err := io.ReadFull(r, b)
-	return err
 }
 
 // endOfLog is nil where there is no more.
