@@ -66,21 +66,27 @@ func TestNew(t *testing.T) {
 				got["layers"] = formatLayers(layers)
 			}
 			if *update {
-				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "layers" || f.Name == "error" })
-				for _, name := range []string{"layers", "error"} {
-					if data, ok := got[name]; ok {
-						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(data)})
-					}
-				}
-				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				rewrite(t, name, archive, got, "layers", "error")
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("New(%+v) (-want +got):\n%s", o, d)
 			}
 		})
+	}
+}
+
+// rewrite writes a case anew, with the results that there are now.
+func rewrite(t *testing.T, name string, archive *txtar.Archive, got map[string]string, results ...string) {
+	t.Helper()
+	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return slices.Contains(results, f.Name) })
+	for _, result := range results {
+		if data, ok := got[result]; ok {
+			archive.Files = append(archive.Files, txtar.File{Name: result, Data: []byte(data)})
+		}
+	}
+	if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

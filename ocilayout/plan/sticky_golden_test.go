@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -69,15 +68,7 @@ func TestSticky(t *testing.T) {
 				got["report"] = formatReport(report)
 			}
 			if *update {
-				archive.Files = archive.Files[:2]
-				for _, name := range []string{"layers", "report", "error"} {
-					if data, ok := got[name]; ok {
-						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(data)})
-					}
-				}
-				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				rewrite(t, name, archive, got, "layers", "report", "error")
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
