@@ -19,8 +19,9 @@ var units = []struct {
 
 // parseBytes parses a number of bytes with or without a unit, in any case: there are no bits and no thousandths of bytes.
 func parseBytes(s string) (int64, error) {
+	lower := strings.ToLower(s)
 	for _, u := range units {
-		digits, ok := strings.CutSuffix(strings.ToLower(s), u.name)
+		digits, ok := strings.CutSuffix(lower, u.name)
 		if !ok {
 			continue
 		}

@@ -71,7 +71,7 @@ func completedCommands() (all []completedCommand) {
 					done.operands = append(done.operands, k.prefix)
 				}
 			case word == "A", strings.Contains(word, "IMAGE"):
-				done.operands = append(done.operands, inLayout, inOCIArchive, inDockerArchive, inRegistry)
+				done.operands = append(done.operands, imagePrefixes...)
 			case word == "[prune]":
 				done.operands = []string{"prune"}
 			case word == "[COMMAND]":

@@ -28,7 +28,7 @@ func (f *imageFlags) flags(fs *pflag.FlagSet) {
 }
 
 func isImage(word string) bool {
-	return slices.ContainsFunc([]string{inLayout, inOCIArchive, inDockerArchive, inRegistry}, func(p string) bool { return strings.HasPrefix(word, p) })
+	return slices.ContainsFunc(imagePrefixes, func(p string) bool { return strings.HasPrefix(word, p) })
 }
 
 const imageExample = "as in oci:hello:v1, oci-archive:hello.tar or docker://registry.example.com/team/hello:v1"

@@ -33,6 +33,9 @@ const (
 	inRegistry      = "docker://"
 )
 
+// imagePrefixes are what the name of such an image begins with.
+var imagePrefixes = []string{inLayout, inOCIArchive, inDockerArchive, inRegistry}
+
 // imageForms are how an image is named that is there already.
 const imageForms = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] or docker://REGISTRY/NAME[:TAG]"
 
@@ -54,7 +57,7 @@ func parseSource(what, example, word string) (s imageSource, err error) {
 	for _, name := range append(transports, "tar") {
 		if s.transport == inLayout && strings.HasPrefix(word, name+":") {
 			return s, usagef(example, "%s %q: %s: is not supported, only %s", what, word, name,
-				strings.Join([]string{inLayout, inOCIArchive, inDockerArchive, inRegistry}, " and "))
+				strings.Join(imagePrefixes, " and "))
 		}
 	}
 	dir, tag, named := strings.Cut(rest, ":")
