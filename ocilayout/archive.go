@@ -14,8 +14,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Archive is what was written.
-type Archive struct {
+// ArchiveResult is what was written.
+type ArchiveResult struct {
 	Size  int64
 	Notes []string // what some loaders will not read or name as asked, a line each
 }
@@ -31,13 +31,13 @@ type Archive struct {
 // Blobs have the paths that they have in a layout: all that read manifest.json follow its paths.
 //
 // To a file, blobs are copied by the kernel.
-func (l *Layout) WriteArchive(ctx context.Context, w io.Writer, image ispec.Descriptor, names []Name) (Archive, error) {
+func (l *Layout) WriteArchive(ctx context.Context, w io.Writer, image ispec.Descriptor, names []Name) (ArchiveResult, error) {
 	a := archiveWriter{ctx: ctx, w: w}
 	err := l.writeArchive(&a, image, names)
 	if err != nil {
 		err = fmt.Errorf("write archive: %w", err)
 	}
-	return Archive{a.size, a.notes}, err
+	return ArchiveResult{a.size, a.notes}, err
 }
 
 func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []Name) error {
@@ -142,7 +142,7 @@ func (l *Layout) archiveBlobs(a *archiveWriter, all []ispec.Descriptor) error {
 }
 
 func (l *Layout) archiveBlob(a *archiveWriter, d ispec.Descriptor) error {
-	f := l.held.get(d.Digest)
+	f := l.blobFiles.get(d.Digest)
 	if f == nil {
 		var err error
 		if f, err = os.Open(l.engine.path(d.Digest)); err != nil {

@@ -25,7 +25,7 @@ import (
 var hello = Name{Tag: "v1", Full: "docker.io/library/hello:v1"}
 
 // stream is an image as WriteArchive writes it.
-func stream(t *testing.T, image Image, names []Name, o Options) ([]byte, Archive) {
+func stream(t *testing.T, image ImageSpec, names []Name, o Options) ([]byte, ArchiveResult) {
 	t.Helper()
 	l, err := OpenTemporary(t.Context(), t.TempDir(), o)
 	if err != nil {

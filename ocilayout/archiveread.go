@@ -175,7 +175,7 @@ func (a *ArchiveFile) OpenBlob(_ context.Context, d ispec.Descriptor) (io.ReadCl
 
 // Find finds an image in the archive's layout, as FindImage does.
 // The error is ErrNoLayout if the archive is only Docker's.
-func (a *ArchiveFile) Find(tag string) (*Stored, error) {
+func (a *ArchiveFile) Find(tag string) (*ImageSource, error) {
 	s, err := a.find(tag)
 	if err != nil {
 		return nil, fmt.Errorf("find %s in archive %q: %w", called(tag), a.name, err)
@@ -186,7 +186,7 @@ func (a *ArchiveFile) Find(tag string) (*Stored, error) {
 // ErrNoLayout is in the error of an archive that has no image layout.
 var ErrNoLayout = errors.New("it has no image layout in it")
 
-func (a *ArchiveFile) find(tag string) (*Stored, error) {
+func (a *ArchiveFile) find(tag string) (*ImageSource, error) {
 	f, err := a.File(ispec.ImageIndexFile, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoLayout
@@ -205,5 +205,5 @@ func (a *ArchiveFile) find(tag string) (*Stored, error) {
 	if err := json.Unmarshal(b, &index); err != nil {
 		return nil, fmt.Errorf("parse %s: %w", ispec.ImageIndexFile, err)
 	}
-	return storedIn(index, tag, &Stored{Name: namedIn(a.name, tag), Open: a.OpenBlob})
+	return sourceIn(index, tag, &ImageSource{Name: namedIn(a.name, tag), Open: a.OpenBlob})
 }

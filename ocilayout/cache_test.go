@@ -18,7 +18,7 @@ import (
 )
 
 // unwalked is an image whose parts must not be walked.
-func unwalked(t *testing.T, image Image) Image {
+func unwalked(t *testing.T, image ImageSpec) ImageSpec {
 	layers := slices.Clone(image.Layers)
 	for i := range layers {
 		layers[i].Parts = slices.Clone(layers[i].Parts)
@@ -42,7 +42,7 @@ func testCache(t *testing.T, dir string) *Cache {
 }
 
 // writeCached makes an image visible, and says what became of its layers and why.
-func writeCached(t *testing.T, dir string, image Image, o Options) (_ ispec.Descriptor, hows, reasons string) {
+func writeCached(t *testing.T, dir string, image ImageSpec, o Options) (_ ispec.Descriptor, hows, reasons string) {
 	t.Helper()
 	d, hows, reasons, err := writeCachedErr(t.Context(), dir, image, o)
 	if err != nil {
@@ -51,7 +51,7 @@ func writeCached(t *testing.T, dir string, image Image, o Options) (_ ispec.Desc
 	return d, hows, reasons
 }
 
-func writeCachedErr(ctx context.Context, dir string, image Image, o Options) (d ispec.Descriptor, hows, reasons string, err error) {
+func writeCachedErr(ctx context.Context, dir string, image ImageSpec, o Options) (d ispec.Descriptor, hows, reasons string, err error) {
 	var mu sync.Mutex
 	o.Explain = func(format string, args ...any) {
 		mu.Lock()
@@ -76,7 +76,7 @@ func writeCachedErr(ctx context.Context, dir string, image Image, o Options) (d 
 	return d, strings.Join(slices.Compact(all), " "), reasons, l.Publish(ctx, d, Name{Tag: "v1"})
 }
 
-func with(image Image, compression string) Image {
+func with(image ImageSpec, compression string) ImageSpec {
 	image.Compression = method(compression)
 	return image
 }
@@ -125,7 +125,7 @@ func TestCache(t *testing.T) {
 func TestCacheCopies(t *testing.T) {
 	image := sampleImage(t, 1)
 	cache := testCache(t, t.TempDir())
-	run := func(image Image) (d ispec.Descriptor, hows []How) {
+	run := func(image ImageSpec) (d ispec.Descriptor, hows []How) {
 		t.Helper()
 		dir := filepath.Join(t.TempDir(), "layout")
 		l, err := Open(t.Context(), dir, Options{Cache: cache})

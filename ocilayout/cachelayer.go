@@ -110,8 +110,8 @@ func (a *layerAdder) fromBlob(ctx context.Context, tar tarRecord, z compress.Met
 		return b, err
 	}
 	b = layerBlob{Descriptor: ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, diffID: tar.DiffID, tar: tar.Size}
-	if a.held != nil {
-		a.held.hold(r.Digest, f)
+	if a.blobFiles != nil {
+		a.blobFiles.add(r.Digest, f)
 		return b, nil
 	}
 	defer f.Close()

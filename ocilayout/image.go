@@ -2,103 +2,245 @@ package ocilayout
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/opencontainers/umoci/oci/casext"
-
-	"github.com/export-profile/export-profile/ocilayout/compress"
-	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
-// Image is everything that makes an image what it is.
+// Image is an image that is there already, of whatever program's making, to look into
+// or to begin another one with: then its layers come first, in the bytes they have.
 type Image struct {
-	Config      ispec.ImageConfig
-	Annotations map[string]string // of the manifest
-	Created     time.Time         // zero: one second after the epoch
-	Author      string
-	Compression compress.Method
-	Platform    ispec.Platform
-	Layers      []Layer // see Plan
-	// Base, if not nil, is the image whose layers and history come before.
-	// Nothing else of it is taken over; see (*Finished).Inherit.
-	Base *Finished
+	Digest digest.Digest // of the manifest
+	Config ispec.Image
+	// Layers have media types of the OCI specification, which say the same as Docker's.
+	// Their Entry is not used: Config.History has one for each, and others between them.
+	Layers []BlobSource
+	// Lost is what of the config no OCI image has, for people.
+	Lost []string
+	// Manifest and ConfigBlob are what an image has beside its layers.
+	Manifest, ConfigBlob ispec.Descriptor
+
+	open OpenBlob
 }
 
-// AddImage builds an image's layers, config and manifest.
-// The result describes the manifest. Nothing is visible before it is published,
-// and of several images only the published one ever is.
-// Progress (see Options) is told the bytes of files that have been read,
-// and the sizes of layers that need not be built.
-func (l *Layout) AddImage(ctx context.Context, image Image) (ispec.Descriptor, error) {
-	if n := len(image.Layers) + image.Base.layers(); n > plan.MaxLayers {
-		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, plan.MaxLayers)
+// OpenBlob opens a blob of an image, wherever that is. The error is fs.ErrNotExist if there is none.
+// Whoever reads it checks digest and size.
+type OpenBlob func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error)
+
+// Media types of Docker's image manifest, version 2, schema 2.
+const (
+	DockerListType   = "application/vnd.docker.distribution.manifest.list.v2+json"
+	DockerImageType  = "application/vnd.docker.distribution.manifest.v2+json"
+	DockerConfigType = "application/vnd.docker.container.image.v1+json"
+)
+
+// layerTypes are those of layers, with the OCI type of the same form.
+var layerTypes = map[string]string{
+	ispec.MediaTypeImageLayer:                                   ispec.MediaTypeImageLayer,
+	ispec.MediaTypeImageLayerGzip:                               ispec.MediaTypeImageLayerGzip,
+	ispec.MediaTypeImageLayerZstd:                               ispec.MediaTypeImageLayerZstd,
+	"application/vnd.docker.image.rootfs.diff.tar":              ispec.MediaTypeImageLayer,
+	"application/vnd.docker.image.rootfs.diff.tar.gzip":         ispec.MediaTypeImageLayerGzip,
+	"application/vnd.docker.image.rootfs.diff.tar.zstd":         ispec.MediaTypeImageLayerZstd,
+	"application/vnd.docker.container.image.rootfs.diff+x-gtar": ispec.MediaTypeImageLayer,
+}
+
+// Read reads an image to look into it, or to begin another one with.
+// Of an index it is the image for a platform, which no other image may be for, either.
+// Manifest and config are read, and of the layers' blobs in a layout it is seen that they are there.
+func (s *ImageSource) Read(ctx context.Context, platform ispec.Platform) (*Image, error) {
+	b, err := loadImage(ctx, s, platform)
+	if err != nil {
+		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
 	}
-	created := image.Created.UTC()
-	if image.Created.IsZero() {
-		created = time.Unix(1, 0).UTC()
+	return b, nil
+}
+
+// readIndex reads the index of a layout.
+func readIndex(ctx context.Context, path string) (index ispec.Index, err error) {
+	if _, err := os.Lstat(indexPath(path)); err != nil {
+		return index, err // umoci says less
 	}
-	config := ispec.Image{
-		Created:  &created,
-		Author:   image.Author,
-		Platform: image.Platform,
-		Config:   image.Config,
-		RootFS:   ispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}},
+	e, err := openEngine(path)
+	if err != nil {
+		return index, err
 	}
-	manifest := ispec.Manifest{
-		Versioned:   specs.Versioned{SchemaVersion: 2},
-		MediaType:   ispec.MediaTypeImageManifest,
-		Layers:      []ispec.Descriptor{},
-		Annotations: image.Annotations,
-	}
-	all := image.Layers
-	if image.Base != nil {
-		config.History = slices.Clone(image.Base.Config.History)
-		all = append(image.Base.asLayers(), all...)
-	}
-	for _, layer := range image.Layers {
-		h, err := layer.entry(created)
-		if err != nil {
-			return ispec.Descriptor{}, fmt.Errorf("add image: %w", err)
+	index, err = e.GetIndex(ctx)
+	return index, errors.Join(err, e.Close())
+}
+
+// openBlobIn opens the blobs of a layout.
+func openBlobIn(path string) OpenBlob {
+	return func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+		if err := checkDigest(d.Digest); err != nil {
+			return nil, err
 		}
-		config.History = append(config.History, h)
+		return os.Open(filepath.Join(path, blobs, d.Digest.Encoded()))
 	}
-	layers, err := l.addLayers(ctx, all, image.Compression)
-	if err != nil {
-		return ispec.Descriptor{}, err
-	}
-	if l.options.Cache != nil {
-		l.options.Cache.trim(ctx)
-	}
-	for _, b := range layers {
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, b.diffID)
-		manifest.Layers = append(manifest.Layers, b.Descriptor)
-	}
-	if manifest.Config, err = l.addJSON(ctx, ispec.MediaTypeImageConfig, config); err != nil {
-		return ispec.Descriptor{}, fmt.Errorf("write image config: %w", err)
-	}
-	if err := l.deliver(ctx, manifest.Config, nil); err != nil {
-		return ispec.Descriptor{}, err
-	}
-	desc, err := l.addJSON(ctx, ispec.MediaTypeImageManifest, manifest)
-	if err != nil {
-		return ispec.Descriptor{}, fmt.Errorf("write image manifest: %w", err)
-	}
-	l.added = newPrevious(desc, manifest)
-	return desc, nil
 }
 
-// Added is the last image that was added, as far as (*Previous).Fetch needs it.
-func (l *Layout) Added() *Previous { return l.added }
+// mostImageLayers is more than Docker mounts. What is laid over an image counts, too; see AddImage.
+const mostImageLayers = 128
 
-// Results is what became of the layers of the last image that was added, in their order.
-func (l *Layout) Results() []LayerResult { return l.results }
+func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*Image, error) {
+	desc, manifest, config, err := readPlatform(ctx, s.Open, s.Descriptor, platform, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := &Image{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
+	var lost struct {
+		Config struct {
+			Healthcheck any
+			OnBuild     []string
+			Shell       []string
+		} `json:"config"`
+	}
+	if err := errors.Join(json.Unmarshal(config, &f.Config), json.Unmarshal(config, &lost)); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if lost.Config.Healthcheck != nil {
+		f.Lost = append(f.Lost, "health check")
+	}
+	if len(lost.Config.OnBuild) > 0 {
+		f.Lost = append(f.Lost, "ONBUILD")
+	}
+	if len(lost.Config.Shell) > 0 {
+		f.Lost = append(f.Lost, "SHELL")
+	}
+	if !agree(f.Config.Platform, platform) {
+		return nil, fmt.Errorf("it is for %s, and %s was asked for", platformName(f.Config.Platform), platformName(platform))
+	}
+	if n := len(manifest.Layers); n != len(f.Config.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(f.Config.RootFS.DiffIDs))
+	}
+	if n := len(manifest.Layers); n > mostImageLayers {
+		return nil, fmt.Errorf("%d layers, want at most %d", n, mostImageLayers)
+	}
+	for i, d := range manifest.Layers {
+		mediaType, ok := layerTypes[d.MediaType]
+		if !ok {
+			return nil, fmt.Errorf("layer %d: it is of type %q, which cannot be used", i+1, d.MediaType)
+		}
+		diffID := f.Config.RootFS.DiffIDs[i]
+		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+		}
+		if d.Size < 0 {
+			return nil, fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
+		}
+		k := s.blob(ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size}, "the base image")
+		k.DiffID = diffID
+		if s.Dir != "" {
+			if err := k.stat(); err != nil {
+				return nil, fmt.Errorf("layer %d: %w", i+1, err)
+			}
+		}
+		f.Layers = append(f.Layers, k)
+	}
+	f.Config.History = wholeHistory(f.Config.History, len(f.Layers))
+	return f, nil
+}
 
-func (l *Layout) addJSON(ctx context.Context, mediaType string, v any) (ispec.Descriptor, error) {
-	d, n, err := casext.NewEngine(l.engine).PutBlobJSON(ctx, v)
-	return ispec.Descriptor{MediaType: mediaType, Digest: d, Size: n}, err
+// maxIndexes is how many indexes may be in each other.
+const maxIndexes = 8
+
+// ErrSeveralPlatforms is in the error of [ImageSource.Read] if only a platform says which of several images is meant.
+var ErrSeveralPlatforms = errors.New("it is for several platforms, and none was asked for")
+
+// readPlatform reads manifest and config of an image, or of that one of an index which is for a platform.
+func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform, depth int) (
+	_ ispec.Descriptor, manifest ispec.Manifest, config []byte, err error) {
+	document, err := readDocument(ctx, open, desc)
+	if err != nil {
+		return desc, manifest, nil, err
+	}
+	switch desc.MediaType {
+	case ispec.MediaTypeImageManifest, DockerImageType:
+		if err := json.Unmarshal(document, &manifest); err != nil {
+			return desc, manifest, nil, fmt.Errorf("manifest: %w", err)
+		}
+		if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig && t != DockerConfigType {
+			return desc, manifest, nil, fmt.Errorf("it is not an image: its config is of type %q", t)
+		}
+		config, err = readDocument(ctx, open, manifest.Config)
+		return desc, manifest, config, err
+	case ispec.MediaTypeImageIndex, DockerListType:
+		var index ispec.Index
+		if err := json.Unmarshal(document, &index); err != nil {
+			return desc, manifest, nil, fmt.Errorf("index: %w", err)
+		}
+		if platform.OS == "" && len(index.Manifests) > 1 {
+			return desc, manifest, nil, ErrSeveralPlatforms
+		}
+		if depth == maxIndexes {
+			return desc, manifest, nil, errors.New("too many indexes in indexes")
+		}
+		var has []string
+		for _, d := range index.Manifests {
+			if d.Platform == nil {
+				if d.MediaType == ispec.MediaTypeImageIndex || d.MediaType == DockerListType || len(index.Manifests) == 1 {
+					return readPlatform(ctx, open, d, platform, depth+1)
+				}
+				continue
+			}
+			if agree(*d.Platform, platform) {
+				return readPlatform(ctx, open, d, platform, depth+1)
+			}
+			has = append(has, platformName(*d.Platform))
+		}
+		return desc, manifest, nil, fmt.Errorf("none of its images is for %s: they are for %s", platformName(platform), strings.Join(has, ", "))
+	}
+	return desc, manifest, nil, fmt.Errorf("it is of type %q, which is not an image's", desc.MediaType)
+}
+
+// agree says whether an image for one platform is one for another. A variant counts where both have one,
+// and a platform without an OS is any.
+func agree(a, b ispec.Platform) bool {
+	return b.OS == "" || a.OS == b.OS && a.Architecture == b.Architecture &&
+		(a.Variant == "" || b.Variant == "" || a.Variant == b.Variant)
+}
+
+func platformName(p ispec.Platform) string {
+	name := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		name += "/" + p.Variant
+	}
+	return name
+}
+
+// wholeHistory is a history with an entry for each layer.
+// An image without one, or with one that does not fit, gets entries that say nothing.
+func wholeHistory(history []ispec.History, layers int) []ispec.History {
+	n := 0
+	for _, h := range history {
+		if !h.EmptyLayer {
+			n++
+		}
+	}
+	if n == layers {
+		return history
+	}
+	return slices.Repeat([]ispec.History{{Comment: "layer of the base image, whose history does not say what it is"}}, layers)
+}
+
+// Size is how many bytes the layers' blobs have.
+func (f *Image) Size() (n int64) {
+	for _, l := range f.Layers {
+		n += l.Descriptor.Size
+	}
+	return n
+}
+
+// LayerType is the OCI media type of a layer whose form is that of another type, OCI's or Docker's.
+func LayerType(mediaType string) (oci string, ok bool) {
+	oci, ok = layerTypes[mediaType]
+	return oci, ok
 }

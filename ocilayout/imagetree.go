@@ -48,7 +48,7 @@ const listingFact = "baselayer2"
 // Tree reads the layers of an image, each once, and finds out which files they come to.
 // All that is read must have the digests and diffIDs that manifest and config say.
 // Whiteouts are about layers below, wherever they are in a layer.
-func (f *Finished) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err error) {
+func (f *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("read image %s: %w", f.Digest, err)
@@ -102,7 +102,7 @@ func (f *Finished) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err e
 }
 
 // list is what is in a layer, by a fact or by reading it.
-func (f *Finished) list(ctx context.Context, k *Kept, o TreeOptions) (*layerListing, error) {
+func (f *Image) list(ctx context.Context, k *BlobSource, o TreeOptions) (*layerListing, error) {
 	if fact := o.Facts.Load(listingFact, k.Key()); fact != nil {
 		l := &layerListing{}
 		if gob.NewDecoder(bytes.NewReader(fact)).Decode(l) == nil && l.check() == nil {
@@ -203,7 +203,7 @@ func (t *ImageTree) apply(layer int, l *layerListing) error {
 }
 
 // read reads a file of the image, if it has a name in its layer's tar: see rootfs.LowerEntry.
-func (f *Finished) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
+func (f *Image) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
 	if e.Size > limit {
 		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, limit)
 	}
@@ -271,7 +271,7 @@ func (t *ImageTree) has(p rootfs.Part) (same, there bool, err error) {
 	if p.Root == "" {
 		return false, false, nil
 	}
-	held, there := t.held(objectOf(p.Root))
+	held, there := t.visibleObject(objectOf(p.Root))
 	if !there {
 		return false, false, nil
 	}

@@ -38,7 +38,7 @@ func TestAddIndexBomb(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	j, err := l.AddIndex(t.Context(), []*Stored{source, source}, nil)
+	j, err := l.AddIndex(t.Context(), []*ImageSource{source, source}, nil)
 	if err != nil || len(j.Platforms) != 1 {
 		t.Errorf("AddIndex = %+v, %v; want one platform", j, err)
 	}

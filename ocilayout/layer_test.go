@@ -38,7 +38,7 @@ func TestAddImageStops(t *testing.T) {
 	}
 	defer l.Close()
 	start := time.Now()
-	_, err = l.AddImage(t.Context(), Image{Layers: []Layer{layerOf(a), layerOf(b)}})
+	_, err = l.AddImage(t.Context(), ImageSpec{Layers: []Layer{layerOf(a), layerOf(b)}})
 	if want := `write layer of failing: read "nix/store/failing": broken`; !errors.Is(err, broken) || err.Error() != want {
 		t.Errorf("AddImage: %v; want %s", err, want)
 	}
@@ -67,7 +67,7 @@ func TestAddImageErrors(t *testing.T) {
 		{layerOf(odd), `add image: history of "not a name@`},
 	} {
 		dir := filepath.Join(t.TempDir(), "layout")
-		_, err := writeErr(t.Context(), dir, Image{Layers: []Layer{test.layer}}, Options{}, Name{Tag: "v1"})
+		_, err := writeErr(t.Context(), dir, ImageSpec{Layers: []Layer{test.layer}}, Options{}, Name{Tag: "v1"})
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("AddImage: %v; want %s", err, test.want)
 		}
@@ -75,7 +75,7 @@ func TestAddImageErrors(t *testing.T) {
 			t.Errorf("after an error there is %q", got)
 		}
 	}
-	if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "x"), Image{Layers: make([]Layer, 121)}, Options{}, Name{Tag: "v1"}); err == nil {
+	if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "x"), ImageSpec{Layers: make([]Layer, 121)}, Options{}, Name{Tag: "v1"}); err == nil {
 		t.Error("AddImage with 121 layers: <nil>; want an error")
 	}
 }

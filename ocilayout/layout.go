@@ -31,10 +31,10 @@ type Options struct {
 	// Of an index it is given the manifests of its images, too, each after all that it names.
 	// It is called in a goroutine of its own for each layer; an error of it is one of AddImage.
 	Deliver func(context.Context, Blob) error
-	// Made, if not nil, is told of each layer that is neither kept nor fetched what is known of it,
+	// Record, if not nil, is told of each layer that is neither kept nor fetched what is known of it,
 	// after it was delivered. It is called in a goroutine of its own for each.
 	// Layers of which nothing promises the content are not told of.
-	Made func(context.Context, Record, Blob)
+	Record func(context.Context, Record, Blob)
 	// Explain, if not nil, is told why the cache was of no use, for people, from several goroutines.
 	Explain func(format string, args ...any)
 }
@@ -48,12 +48,12 @@ type Layout struct {
 	publishing bool            // or published
 	linkable   bool            // a blob may be a hard link, as nobody else will own it
 	results    []LayerResult   // of the last image
-	added      *Previous       // the last image
+	lastImage  *PreviousImage  // the last image
 	unswept    bool            // there is garbage in the layout, which the journal in the staging directory lists
 
 	// Of a layout that is only for an archive, and has no directory of its own:
-	file string     // where the archive goes, absolute, no link; empty if it is a stream
-	held *heldBlobs // nil in other layouts
+	file      string     // where the archive goes, absolute, no link; empty if it is a stream
+	blobFiles *blobFiles // nil in other layouts
 }
 
 // The names in and of a staging directory.
@@ -117,7 +117,7 @@ func (l *Layout) Close() error {
 	}
 	staging := l.staging
 	l.staging = nil
-	l.held.close()
+	l.blobFiles.close()
 	err := l.engine.Close()
 	if l.unswept {
 		return errors.Join(err, staging.Unlock())

@@ -38,7 +38,7 @@ func TestBaseThroughLinks(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
-		for _, h := range tree.Held() {
+		for _, h := range tree.VisibleObjects() {
 			if h.Name == "o" && h.Hash != "" && !tt.same {
 				t.Errorf("%s: Held says that it has the hash %s", tt.name, h.Hash)
 			}

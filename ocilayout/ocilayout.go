@@ -2,11 +2,11 @@
 // It does not know where the parts come from; see package rootfs for what they are.
 //
 // [Plan] divides parts into layers, and [PlanSticky] does so that most layers of a previous image,
-// which [(*Stored).Previous] reads, are used again; package plan below decides how. [Open] makes ready to write into an image layout,
+// which [(*ImageSource).ReadPrevious] reads, are used again; package plan below decides how. [Open] makes ready to write into an image layout,
 // a directory as the OCI image specification describes it; (*Layout).AddImage builds an image for it,
 // and (*Layout).Publish makes the image visible there under one or more names.
-// [FindImage] and [OpenArchiveFile] find an image, of whatever program, in a layout or an archive, and [(*Stored).Finished] reads it:
-// (*Finished).Tree says what is in its layers, and (*Finished).Held what of a store is visible in them.
+// [FindImage] and [OpenArchiveFile] find an image, of whatever program, in a layout or an archive, and [(*ImageSource).Read] reads it:
+// (*Image).Tree says what is in its layers, and (*Image).VisibleObjects what of a store is visible in them.
 // Other images can begin with it: its layers come before theirs. (*Layout).AddIndex joins images for several platforms into one.
 // [OpenArchive] and [OpenTemporary] are for an image that becomes one tar, which podman, Docker and containerd load:
 // (*Layout).PublishArchive writes it to a file, and (*Layout).WriteArchive into a stream.
@@ -29,7 +29,7 @@
 //   - With a previous image the result depends on that image, too, and on nothing else:
 //     its layers are used in the bytes they have, whatever compressed them.
 //   - An archive's own tar is as a layer's, its files have the mode 0644, and their order is that of the manifest.
-//   - Image.Created touches the config alone, and no program's version is anywhere.
+//   - ImageSpec.Created touches the config alone, and no program's version is anywhere.
 //
 // # No layer is built twice
 //

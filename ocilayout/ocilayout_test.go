@@ -112,13 +112,13 @@ func sample(generation int) []rootfs.Part {
 }
 
 // sampleImage is not compressed, for speed.
-func sampleImage(t *testing.T, generation int) Image {
+func sampleImage(t *testing.T, generation int) ImageSpec {
 	t.Helper()
 	layers, err := Plan(sample(generation), plan.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Image{
+	return ImageSpec{
 		Config:   ispec.ImageConfig{Env: []string{"PATH=/run/profile/bin"}, Labels: map[string]string{"b": "<2>", "a": "1"}},
 		Platform: ispec.Platform{OS: "linux", Architecture: "amd64"},
 		Layers:   layers,
@@ -128,7 +128,7 @@ func sampleImage(t *testing.T, generation int) Image {
 }
 
 // write makes an image visible in a layout.
-func write(t *testing.T, dir string, image Image, names ...Name) ispec.Descriptor {
+func write(t *testing.T, dir string, image ImageSpec, names ...Name) ispec.Descriptor {
 	t.Helper()
 	d, err := writeErr(t.Context(), dir, image, Options{}, names...)
 	if err == nil {
@@ -140,7 +140,7 @@ func write(t *testing.T, dir string, image Image, names ...Name) ispec.Descripto
 	return d
 }
 
-func writeErr(ctx context.Context, dir string, image Image, o Options, names ...Name) (d ispec.Descriptor, err error) {
+func writeErr(ctx context.Context, dir string, image ImageSpec, o Options, names ...Name) (d ispec.Descriptor, err error) {
 	l, err := Open(ctx, dir, o)
 	if err != nil {
 		return d, err
@@ -324,12 +324,12 @@ func names(t *testing.T, dir string) []string {
 }
 
 // previousIn reads an image in a layout to plan by.
-func previousIn(ctx context.Context, dir, tag string) (*Previous, error) {
+func previousIn(ctx context.Context, dir, tag string) (*PreviousImage, error) {
 	s, err := FindImage(ctx, dir, tag)
 	if err != nil {
 		return nil, err
 	}
-	return s.Previous(ctx)
+	return s.ReadPrevious(ctx)
 }
 
 func layerOf(parts ...rootfs.Part) Layer { return Layer{Parts: parts} }

@@ -89,7 +89,7 @@ func program(dir string) error {
 	if err != nil {
 		return err
 	}
-	d, err := l.AddImage(ctx, Image{
+	d, err := l.AddImage(ctx, ImageSpec{
 		Config:   ispec.ImageConfig{Env: []string{"PATH=/run/profile/bin"}, Labels: map[string]string{"b": "<2>", "a": "1"}},
 		Platform: ispec.Platform{OS: "linux", Architecture: "amd64"},
 		Layers:   layers,
@@ -221,7 +221,7 @@ func TestCreated(t *testing.T) {
 // TestConfig is what people and programs see of an image without layers, and of the sample's history.
 func TestConfig(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
-	d := write(t, dir, Image{Platform: ispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}, Annotations: map[string]string{"k": "v"}}, Name{Tag: "none"})
+	d := write(t, dir, ImageSpec{Platform: ispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}, Annotations: map[string]string{"k": "v"}}, Name{Tag: "none"})
 	verify(t, dir)
 	b, err := os.ReadFile(filepath.Join(dir, blobs, d.Digest.Encoded()))
 	var m ispec.Manifest

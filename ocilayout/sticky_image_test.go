@@ -136,7 +136,7 @@ func TestStickyImage(t *testing.T) {
 	library := text(9, 1<<20)
 	base := t.TempDir()
 	dir, tag := filepath.Join(base, "0"), "v0"
-	var previous *Previous
+	var previous *PreviousImage
 	for step, c := range []string{"none", "gzip", "zstd", "none", "gzip", "none"} {
 		if step == 4 {
 			m = old
@@ -146,7 +146,7 @@ func TestStickyImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		image := Image{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}
+		image := ImageSpec{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}
 		if image.Compression, err = compress.Parse(c); err != nil {
 			t.Fatal(err)
 		}

@@ -143,12 +143,12 @@ func TestTopSticky(t *testing.T) {
 	}
 	kept := 0
 	for _, l := range layers {
-		if l.Kept == nil {
+		if l.Reuse == nil {
 			continue
 		}
 		kept++
-		if h, err := history.Parse(l.Kept.Entry); err != nil || h.Top {
-			t.Errorf("kept: %q, %v", l.Kept.Entry.CreatedBy, err)
+		if h, err := history.Parse(l.Reuse.Entry); err != nil || h.Top {
+			t.Errorf("kept: %q, %v", l.Reuse.Entry.CreatedBy, err)
 		}
 	}
 	if kept == 0 {
@@ -175,7 +175,7 @@ func TestTopSticky(t *testing.T) {
 	}
 }
 
-func readPrevious(t *testing.T, dir, tag string) *Previous {
+func readPrevious(t *testing.T, dir, tag string) *PreviousImage {
 	t.Helper()
 	p, err := previousIn(t.Context(), dir, tag)
 	if err != nil {

@@ -23,12 +23,12 @@ func TestStickyTransfer(t *testing.T) {
 	m := realisticModel(r, 400)
 	library := text(9, 2<<20)
 	dir := filepath.Join(t.TempDir(), "layout")
-	build := func(m *plantest.Model, previous *Previous) (*Previous, plan.Report) {
+	build := func(m *plantest.Model, previous *PreviousImage) (*PreviousImage, plan.Summary) {
 		layers, report, err := PlanSticky(filled(m.Parts(), library, 4), previous, plan.StickyOptions{MaxWaste: plan.DefaultMaxWaste})
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, dir, Image{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}, Name{Tag: "v1"})
+		write(t, dir, ImageSpec{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}, Name{Tag: "v1"})
 		p, err := previousIn(t.Context(), dir, "v1")
 		if err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ func (f *sharedCacheFlags) flags(fs *pflag.FlagSet, c *cacheFlags) {
 
 // sharedCache is a cache that several machines share, or nil. Its methods do nothing then.
 type sharedCache struct {
-	*registry.Cache
+	*registry.SharedCache
 	at registry.Reference
 }
 
@@ -101,7 +101,7 @@ func (s *shareSettings) open(ctx context.Context, r *registryFlags, d destinatio
 	if p, ok := d.(*pushDestination); ok {
 		to = &p.image
 	}
-	cache, err := client.Cache(ctx, s.at, to, s.keys)
+	cache, err := client.SharedCache(ctx, s.at, to, s.keys)
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
 	}
@@ -114,7 +114,7 @@ func (s *shareSettings) open(ctx context.Context, r *registryFlags, d destinatio
 
 // serve lets a machine's own cache ask and tell the shared one.
 func (s *sharedCache) serve(ctx context.Context, c *cacheFlags) {
-	if s != nil && s.Cache != nil {
+	if s != nil && s.SharedCache != nil {
 		c.ask = func(name string) []byte { return s.Fact(ctx, name) }
 		c.tell = s.KeepFact
 	}
@@ -122,28 +122,28 @@ func (s *sharedCache) serve(ctx context.Context, c *cacheFlags) {
 
 // find says of layers what the shared cache has of them.
 func (s *sharedCache) find(ctx context.Context, layers []ocilayout.Layer, z compress.Method, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
-	if s == nil || s.Cache == nil {
+	if s == nil || s.SharedCache == nil {
 		return layers, nil
 	}
 	return s.Find(ctx, layers, z, local)
 }
 
 // voucher is what decides which layers of an image in a registry are what they say; nil where no cache is shared.
-func (s *sharedCache) voucher() func(context.Context, []*ocilayout.Kept, map[string]string) ([]error, error) {
+func (s *sharedCache) voucher() func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error) {
 	switch {
 	case s == nil:
 		return nil
-	case s.Cache == nil:
-		return func(_ context.Context, kept []*ocilayout.Kept, _ map[string]string) ([]error, error) {
+	case s.SharedCache == nil:
+		return func(_ context.Context, kept []*ocilayout.BlobSource, _ map[string]string) ([]error, error) {
 			return slices.Repeat([]error{errors.New("the shared cache cannot be asked")}, len(kept)), nil
 		}
 	}
 	return s.Vouch
 }
 
-// made is for ocilayout.Options.Made.
+// made is for ocilayout.Options.Record.
 func (s *sharedCache) made() func(context.Context, ocilayout.Record, ocilayout.Blob) {
-	if s == nil || s.Cache == nil {
+	if s == nil || s.SharedCache == nil {
 		return nil
 	}
 	return s.Keep
@@ -151,7 +151,7 @@ func (s *sharedCache) made() func(context.Context, ocilayout.Record, ocilayout.B
 
 // finish writes what is left, and says what the cache was good for.
 func (s *sharedCache) finish(ctx context.Context, say *speaker) {
-	if s == nil || s.Cache == nil {
+	if s == nil || s.SharedCache == nil {
 		return
 	}
 	s.WriteFacts(ctx)

@@ -153,7 +153,7 @@ func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string)
 }
 
 // layerSources are where the contents of an image's files are.
-func layerSources(ctx context.Context, image *ocilayout.Finished) []startup.Source {
+func layerSources(ctx context.Context, image *ocilayout.Image) []startup.Source {
 	var sources []startup.Source
 	for i, l := range image.Layers {
 		sources = append(sources, startup.Source{Name: l.Descriptor.Digest.String(), Key: l.Key(), Tree: image.Contents(ctx, i)})
@@ -168,7 +168,7 @@ func startConfig(c ispec.ImageConfig, arch string) startup.Config {
 }
 
 // toCheck is what is to be written, and what a process begins with.
-func (a *assembled) toCheck(ctx context.Context, image ocilayout.Image) *startup.Image {
+func (a *assembled) toCheck(ctx context.Context, image ocilayout.ImageSpec) *startup.Image {
 	all := &startup.Image{Lower: a.under.lower(), Parts: a.top.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
 	if a.under != nil {
 		all.LowerSources = layerSources(ctx, a.under.image)
@@ -227,7 +227,7 @@ func newCheckResult(r *startup.Report) checkResult {
 }
 
 // refuse checks an image before it is made, and says what is wrong if it does not ship.
-func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayout.Image, say *speaker) error {
+func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayout.ImageSpec, say *speaker) error {
 	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, false)
 	if err != nil {
 		return err

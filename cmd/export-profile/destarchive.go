@@ -50,7 +50,7 @@ func parseArchive(transport, word, rest string, tags []string) (destination, err
 }
 
 func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
-	notes := func(a ocilayout.Archive, err error) error {
+	notes := func(a ocilayout.ArchiveResult, err error) error {
 		for _, note := range a.Notes {
 			if d.transport == "docker-archive:" {
 				say.notef("%s", note)

@@ -63,8 +63,8 @@ func setupDiff(fs *pflag.FlagSet) runFunc {
 // side is one of what is compared.
 type side struct {
 	word  string
-	infos []*profile.Info     // sorted by path; of an image perhaps without references
-	image *ocilayout.Finished // nil for a profile
+	infos []*profile.Info  // sorted by path; of an image perhaps without references
+	image *ocilayout.Image // nil for a profile
 	close func() error
 }
 
@@ -150,7 +150,7 @@ func (o *diffOptions) finished(ctx context.Context, stdin io.Reader, say *speake
 		return nil, err
 	}
 	s := &side{word: word, image: image, close: in.Close}
-	held, foreign := image.Held()
+	held, foreign := image.VisibleObjects()
 	if foreign == 0 {
 		for _, h := range held {
 			info, err := heldInfo(h)
@@ -176,7 +176,7 @@ func (o *diffOptions) finished(ctx context.Context, stdin io.Reader, say *speake
 }
 
 // heldInfo is what the history says of an object. The digits of its hash that are not there are zeros.
-func heldInfo(h ocilayout.Held) (*profile.Info, error) {
+func heldInfo(h ocilayout.VisibleObject) (*profile.Info, error) {
 	p, err := profile.ParseBase(h.Name)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func (b *baseFlags) flags(fs *pflag.FlagSet, r *registryFlags) {
 
 // baseImage is the image that another one begins with, and its files.
 type baseImage struct {
-	image  *ocilayout.Finished
+	image  *ocilayout.Image
 	tree   *ocilayout.ImageTree
 	opened *sourceOpener
 }
@@ -55,12 +55,12 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 		}
 	}()
 	stored, err := o.open(ctx, at)
-	var image *ocilayout.Finished
+	var image *ocilayout.Image
 	if err == nil {
 		if at.transport == inRegistry { // other places are as near as the cache
-			stored.Open = c.layers(say).Fetched(stored.Open)
+			stored.Open = c.layers(say).ReadThrough(stored.Open)
 		}
-		image, err = stored.Finished(ctx, platform)
+		image, err = stored.Read(ctx, platform)
 	}
 	if errors.Is(err, fs.ErrNotExist) && at.transport == inLayout {
 		return nil, withHint(err, "a base image is in a registry (--base docker://debian:12) or a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
@@ -120,15 +120,15 @@ func (b *baseImage) without(parts []rootfs.Part, say *speaker) ([]rootfs.Part, e
 }
 
 // held is what the base image has of the store.
-func (b *baseImage) held() []ocilayout.Held {
+func (b *baseImage) held() []ocilayout.VisibleObject {
 	if b == nil {
 		return nil
 	}
-	return b.tree.Held()
+	return b.tree.VisibleObjects()
 }
 
 // under makes an image begin with the base image.
-func (b *baseImage) under(image *ocilayout.Image, base *rootfs.BaseFiles) {
+func (b *baseImage) under(image *ocilayout.ImageSpec, base *rootfs.BaseFiles) {
 	if b == nil {
 		image.Config.Env = mergeEnv(base.Env, image.Config.Env)
 		return
@@ -168,7 +168,7 @@ func (b *baseImage) blobs() (all []ispec.Descriptor) {
 }
 
 // overPrevious is what an image over the base image can take over of a previous one.
-func (b *baseImage) overPrevious(p *ocilayout.Previous) *ocilayout.Previous {
+func (b *baseImage) overPrevious(p *ocilayout.PreviousImage) *ocilayout.PreviousImage {
 	if b == nil {
 		return p
 	}

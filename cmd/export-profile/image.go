@@ -151,7 +151,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 		Progress:    writing.add,
 		Sync:        o.sync,
 		Cache:       cache,
-		Made:        shared.made(),
+		Record:      shared.made(),
 		VerifyCache: o.verifyCache,
 		Explain:     say.debugf,
 	})
@@ -167,14 +167,14 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	for _, l := range out.Results() {
 		say.debugf("layer %s: %v, %d bytes", l.Name, l.How, l.Size)
 	}
-	if err := r.budget.check("the image", "blobs", out.Added().Size(), nil); err != nil {
+	if err := r.budget.check("the image", "blobs", out.LastImage().Size(), nil); err != nil {
 		return err
 	}
 	if err := o.ship(ctx, out, r, all, made); err != nil {
 		return err
 	}
 	shared.finish(ctx, say)
-	changed := plan.compare(say, out.Added())
+	changed := plan.compare(say, out.LastImage())
 	o.trim(say)
 	return o.result(t, say, out, r, all, made, changed)
 }

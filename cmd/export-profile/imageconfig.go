@@ -24,7 +24,7 @@ func (c *imageConfig) platformFlags(fs *pflag.FlagSet, r *registryFlags) {
 }
 
 // image is what the flags alone say of it.
-func (c *imageConfig) image() (image ocilayout.Image, err error) {
+func (c *imageConfig) image() (image ocilayout.ImageSpec, err error) {
 	image.Author = c.config.author
 	if image.Config, err = c.config.config(); err != nil {
 		return image, err
@@ -36,7 +36,7 @@ func (c *imageConfig) image() (image ocilayout.Image, err error) {
 }
 
 // complete adds to an image what only all its files say.
-func (c *imageConfig) complete(image *ocilayout.Image, all *assembled, say *speaker) (err error) {
+func (c *imageConfig) complete(image *ocilayout.ImageSpec, all *assembled, say *speaker) (err error) {
 	if image.Platform, err = platformOf(image.Platform, all.arch, say); err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 type request struct {
 	dest     destination
 	mount    *registry.Reference // a repository that may have blobs, or nil
-	image    ocilayout.Image
+	image    ocilayout.ImageSpec
 	layering layering
 	docs     []*document
 	budget   budget
@@ -51,7 +51,7 @@ func (o *imageOptions) read(word string) (r request, err error) {
 }
 
 // image is what the flags alone say of it.
-func (o *imageOptions) image() (ocilayout.Image, error) {
+func (o *imageOptions) image() (ocilayout.ImageSpec, error) {
 	image, err := o.imageConfig.image()
 	if err != nil {
 		return image, err

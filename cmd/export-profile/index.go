@@ -94,7 +94,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	}
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
-	var stored []*ocilayout.Stored
+	var stored []*ocilayout.ImageSource
 	for _, s := range sources {
 		found, err := opener.open(ctx, s)
 		if err != nil {

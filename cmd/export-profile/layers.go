@@ -33,7 +33,7 @@ type layering struct {
 	from           *imageSource // what --previous names
 	verifyPrevious bool
 	// vouch, if not nil, says of layers of an image in a registry why nobody who is trusted has signed what they hold.
-	vouch func(context.Context, []*ocilayout.Kept, map[string]string) ([]error, error)
+	vouch func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error)
 }
 
 func (f *layerFlags) flags(fs *pflag.FlagSet) {
@@ -92,8 +92,8 @@ func (f *layerFlags) options() (o layering, err error) {
 // planned is how an image is divided, and what of a previous one it keeps.
 type planned struct {
 	layers   []ocilayout.Layer
-	report   plan.Report
-	previous *ocilayout.Previous // nil without one
+	report   plan.Summary
+	previous *ocilayout.PreviousImage // nil without one
 }
 
 // plan divides what was assembled into layers. Nothing of it is read.
@@ -148,12 +148,12 @@ func hintMoreLayers(err error, o plan.Options) error {
 	return withHint(err, "%s", strings.Join(ways, ", or "))
 }
 
-func (o layering) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.Previous, error) {
+func (o layering) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.PreviousImage, error) {
 	stored, err := (&sourceOpener{say: say, registry: r}).open(ctx, *o.from) // which has nothing to close
 	if err != nil {
 		return nil, err
 	}
-	return stored.Previous(ctx)
+	return stored.ReadPrevious(ctx)
 }
 
 // changes are what is different for those who have the previous image.
@@ -170,7 +170,7 @@ type changes struct {
 }
 
 // compare compares the image that was written with the previous one.
-func (p planned) compare(say *speaker, next *ocilayout.Previous) *changes {
+func (p planned) compare(say *speaker, next *ocilayout.PreviousImage) *changes {
 	if p.previous == nil {
 		return nil
 	}
@@ -184,7 +184,7 @@ func (p planned) changes(fetch, had int64) *changes {
 	return &changes{
 		Digest: p.previous.Digest.String(),
 		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
-		Fetch: fetch, Had: had, Dead: p.report.Dead, Size: p.report.Size,
+		Fetch: fetch, Had: had, Dead: p.report.Unused, Size: p.report.Size,
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 // what a trusted key has signed, where there is one, or what was read. Where neither is asked for,
 // all of it is, since a machine without a cache can update an image at the cost of what changed only so; and it is said.
 // Without a layer that is not, other layers may be kept, so that this goes on until all are believed.
-func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.Previous) (
-	layers []ocilayout.Layer, report plan.Report, err error) {
+func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.PreviousImage) (
+	layers []ocilayout.Layer, report plan.Summary, err error) {
 	wanted := make(map[string]string, len(parts))
 	for _, p := range parts {
 		wanted[p.Name] = p.Key
@@ -24,17 +24,17 @@ func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs
 		if layers, report, err = ocilayout.PlanSticky(parts, previous, o.StickyOptions); err != nil {
 			return nil, report, err
 		}
-		var kept []*ocilayout.Kept
+		var kept []*ocilayout.BlobSource
 		for _, l := range layers {
-			if l.Kept != nil && !believed[claimedBy(l.Kept)] {
-				kept = append(kept, l.Kept)
+			if l.Reuse != nil && !believed[claimedBy(l.Reuse)] {
+				kept = append(kept, l.Reuse)
 			}
 		}
 		doubts, err := o.doubts(ctx, say, kept, wanted)
 		if err != nil {
 			return nil, report, err
 		}
-		bad := make(map[*ocilayout.Kept]bool)
+		bad := make(map[*ocilayout.BlobSource]bool)
 		for i, k := range kept {
 			if doubts == nil || doubts[i] == nil {
 				believed[claimedBy(k)] = true
@@ -47,7 +47,7 @@ func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs
 			break
 		}
 		doubted += len(bad)
-		previous = previous.Drop(func(k *ocilayout.Kept) bool { return bad[k] })
+		previous = previous.Drop(func(k *ocilayout.BlobSource) bool { return bad[k] })
 	}
 	switch {
 	case doubted > 0 && o.verifyPrevious:
@@ -63,12 +63,12 @@ func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs
 // claimed is what an image says of a layer.
 type claimed struct{ blob, diffID, history string }
 
-func claimedBy(k *ocilayout.Kept) claimed {
+func claimedBy(k *ocilayout.BlobSource) claimed {
 	return claimed{k.Descriptor.Digest.String(), k.DiffID.String(), k.Entry.Comment}
 }
 
 // doubts are reasons not to keep layers of the previous image, or nil if it is simply believed.
-func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Kept, wanted map[string]string) ([]error, error) {
+func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.BlobSource, wanted map[string]string) ([]error, error) {
 	if len(kept) == 0 {
 		return nil, nil
 	}
@@ -83,7 +83,7 @@ func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Ke
 		return doubts, nil
 	}
 	// What is signed need not be read.
-	var unread []*ocilayout.Kept
+	var unread []*ocilayout.BlobSource
 	var at []int
 	size := int64(0)
 	for i, k := range kept {
@@ -94,7 +94,7 @@ func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Ke
 	}
 	reading := say.progress("verifying", size)
 	defer reading.done()
-	found, err := verify.CheckKept(ctx, unread, wanted, verify.Options{Hash: narHash, Progress: reading.add})
+	found, err := verify.CheckReuse(ctx, unread, wanted, verify.Options{Hash: narHash, Progress: reading.add})
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if err != nil {
 		return err
 	}
-	p := newPlanResult(layers, cache.Known(layers, z))
+	p := newPlanResult(layers, cache.Forecast(layers, z))
 	had := plan.has
 	if to != nil {
 		p.Repository = to.image.Name()
@@ -168,7 +168,7 @@ type plannedLayer struct {
 	known ispec.Descriptor // its blob; without a digest if that is not known
 }
 
-func newPlanResult(layers []ocilayout.Layer, known []ocilayout.Known) planResult {
+func newPlanResult(layers []ocilayout.Layer, known []ocilayout.LayerForecast) planResult {
 	p := planResult{Layers: []plannedLayer{}}
 	for i, l := range layers {
 		k := known[i]

@@ -193,10 +193,10 @@ func reportLayers(all *assembled, plan planned, number func(name string) int) []
 			shown[p.Name] = true
 		}
 		switch {
-		case l.Kept != nil:
-			row.State, row.Blob = report.Kept, l.Kept.Descriptor.Size
+		case l.Reuse != nil:
+			row.State, row.Blob = report.Kept, l.Reuse.Descriptor.Size
 			for _, was := range plan.previous.Layers {
-				if was.DiffID == l.Kept.DiffID {
+				if was.DiffID == l.Reuse.DiffID {
 					row.Gone = goneOf(was.History, shown)
 				}
 			}
@@ -209,7 +209,7 @@ func reportLayers(all *assembled, plan planned, number func(name string) int) []
 }
 
 // goneOf are the names of what a layer holds and does not show.
-func goneOf(h history.Layer, shown map[string]bool) (gone []string) {
+func goneOf(h history.Claim, shown map[string]bool) (gone []string) {
 	for _, o := range h.Objects {
 		if !shown[o.Name] {
 			gone = append(gone, o.Name)
@@ -219,7 +219,7 @@ func goneOf(h history.Layer, shown map[string]bool) (gone []string) {
 }
 
 // visibleBefore are the store objects that the previous image shows.
-func visibleBefore(previous *ocilayout.Previous) (infos []*profile.Info) {
+func visibleBefore(previous *ocilayout.PreviousImage) (infos []*profile.Info) {
 	hidden := make(map[string]bool) // by layers above
 	for _, l := range slices.Backward(previous.Layers) {
 		for _, o := range l.History.Objects { // what is no store object is made anew for every image
@@ -255,7 +255,7 @@ func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
 		}
 	}
 	for i, l := range slices.Backward(plan.previous.Layers) {
-		if slices.ContainsFunc(plan.layers, func(next ocilayout.Layer) bool { return next.Kept != nil && next.Kept.DiffID == l.DiffID }) {
+		if slices.ContainsFunc(plan.layers, func(next ocilayout.Layer) bool { return next.Reuse != nil && next.Reuse.DiffID == l.DiffID }) {
 			continue
 		}
 		lost := report.Lost{Title: fmt.Sprintf("layer %d", i+1), Blob: l.Descriptor.Size}

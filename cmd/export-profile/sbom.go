@@ -144,7 +144,7 @@ func ofTag(tag string) string {
 }
 
 // writeDocuments makes the documents of an image that has been built, and files that are not visible yet.
-func writeDocuments(docs []*document, closure *profile.Closure, under *baseImage, image ocilayout.Image, desc ispec.Descriptor, manifest []byte) error {
+func writeDocuments(docs []*document, closure *profile.Closure, under *baseImage, image ocilayout.ImageSpec, desc ispec.Descriptor, manifest []byte) error {
 	if len(docs) == 0 {
 		return nil
 	}

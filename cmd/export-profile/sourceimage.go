@@ -99,7 +99,7 @@ const maxArchive = 64 << 30
 const loneDocker = "it is in Docker's form alone; put it into a layout: skopeo copy docker-archive:FILE oci:DIR:TAG"
 
 // open finds an image. It is there until Close.
-func (o *sourceOpener) open(ctx context.Context, s imageSource) (found *ocilayout.Stored, err error) {
+func (o *sourceOpener) open(ctx context.Context, s imageSource) (found *ocilayout.ImageSource, err error) {
 	switch s.transport {
 	case inLayout:
 		found, err = ocilayout.FindImage(ctx, s.place, s.tag)

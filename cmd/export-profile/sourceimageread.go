@@ -50,7 +50,7 @@ func (s *selection) image() (word string, ok bool, err error) {
 }
 
 // open reads manifest and config of a finished image. The caller closes what it is in.
-func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Finished, io.Closer, error) {
+func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Image, io.Closer, error) {
 	if err := cache.refusal(); err != nil {
 		return nil, nil, err
 	}
@@ -63,7 +63,7 @@ func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, ca
 }
 
 // readFinished reads manifest and config of a finished image, which can be looked into until the opener is closed.
-func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*ocilayout.Finished, error) {
+func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*ocilayout.Image, error) {
 	var platform ispec.Platform
 	at, err := parseSource("image", imageExample, word)
 	if err == nil && asked != "" {
@@ -83,7 +83,7 @@ func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*o
 	if err != nil {
 		return nil, err
 	}
-	image, err := found.Finished(ctx, platform)
+	image, err := found.Read(ctx, platform)
 	if errors.Is(err, ocilayout.ErrSeveralPlatforms) {
 		err = withHint(err, "say which with --platform, as in --platform linux/amd64")
 	}

@@ -22,7 +22,7 @@ import (
 // What its objects refer to is nowhere in an image: it is found in their files, as Nix has found it when they were built,
 // and kept as a fact about the image's layers.
 type imageStore struct {
-	image *ocilayout.Finished
+	image *ocilayout.Image
 	in    io.Closer // what the image is in
 
 	objects map[profile.Path]imageObject
@@ -47,7 +47,7 @@ type imageObject struct {
 const imageFact = "imagestore1"
 
 // readImageStore reads the layers of an image, unless a fact tells what is in them.
-func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Finished, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
+func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
 	key := sha256.New()
 	for _, l := range image.Layers {
 		fmt.Fprintf(key, "%s\n", l.Key())
@@ -81,7 +81,7 @@ func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Finished
 
 // compare makes sure that the image's history says of its layers what is in them.
 func (s *imageStore) compare() error {
-	held, _ := s.image.Held()
+	held, _ := s.image.VisibleObjects()
 	for _, h := range held {
 		o, ok := s.objects[profile.Path(profile.StoreDir+"/"+h.Name)]
 		if !ok || !strings.HasPrefix(o.Hash, h.Hash) {
@@ -92,9 +92,9 @@ func (s *imageStore) compare() error {
 }
 
 // scanImage reads all layers once to find NAR hashes and references.
-func scanImage(ctx context.Context, say *speaker, image *ocilayout.Finished, facts *rootfs.Facts) ([]imageObject, error) {
+func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts *rootfs.Facts) ([]imageObject, error) {
 	var names []string
-	held, foreign := image.Held()
+	held, foreign := image.VisibleObjects()
 	for _, h := range held {
 		names = append(names, h.Name)
 	}
@@ -129,7 +129,7 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Finished, fac
 		return nil, err
 	}
 	objects := []imageObject{}
-	for _, h := range tree.Held() {
+	for _, h := range tree.VisibleObjects() {
 		p, err := profile.ParseBase(h.Name)
 		if err != nil {
 			continue // what else is in the directory
@@ -153,7 +153,7 @@ func (n *byteCount) Write(p []byte) (int, error) {
 }
 
 // readLayers finds out which files an image's layers come to.
-func readLayers(ctx context.Context, say *speaker, image *ocilayout.Finished, o ocilayout.TreeOptions) (*ocilayout.ImageTree, error) {
+func readLayers(ctx context.Context, say *speaker, image *ocilayout.Image, o ocilayout.TreeOptions) (*ocilayout.ImageTree, error) {
 	reading := say.progress("reading image", image.Size())
 	defer reading.done()
 	o.Progress = reading.add

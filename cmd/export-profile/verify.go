@@ -67,7 +67,7 @@ func readClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.C
 	if err != nil {
 		return nil, err
 	}
-	return verify.ReadStored(ctx, stored)
+	return verify.ReadImage(ctx, stored)
 }
 
 func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err error) {
@@ -121,11 +121,11 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 			indexes = append(indexes, d.String())
 		}
 		return printJSON(t.out, struct {
-			Indexes  []string         `json:"indexes"` // images for several platforms
-			Images   []verify.Image   `json:"images"`
-			Problems []verify.Problem `json:"problems"`
-			Count    int              `json:"problemCount"`
-		}{indexes, append([]verify.Image{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count})
+			Indexes  []string             `json:"indexes"` // images for several platforms
+			Images   []verify.ImageReport `json:"images"`
+			Problems []verify.Problem     `json:"problems"`
+			Count    int                  `json:"problemCount"`
+		}{indexes, append([]verify.ImageReport{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count})
 	}
 	for _, p := range r.Problems {
 		if len(r.Images) > 1 && p.Image != "" {

@@ -105,8 +105,8 @@ func (p *Pool) compress(b *block) {
 	}()
 }
 
-// Blob is what a tar has become.
-type Blob struct {
+// Result is what a tar has become.
+type Result struct {
 	DiffID  digest.Digest // of the tar, whatever compressed it
 	TarSize int64
 	Digest  digest.Digest // of what was written
@@ -115,14 +115,14 @@ type Blob struct {
 
 // Pack writes to w what produce writes, compressed.
 // Produce runs at the same time and has ended when Pack returns; its context is cancelled when w fails.
-func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Blob, error) {
+func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Result, error) {
 	out := &sumWriter{w: w}
 	if p.method.algorithm != algorithmNone {
 		out.hash = sha256.New()
 	}
 	b, err := p.pack(ctx, out, produce)
 	if err != nil {
-		return Blob{}, err
+		return Result{}, err
 	}
 	b.Digest, b.Size = b.DiffID, out.n
 	if out.hash != nil {
@@ -132,7 +132,7 @@ func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Conte
 }
 
 // pack says of the tar what it is.
-func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Blob, error) {
+func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &Stream{ctx: ctx, pool: p, hash: sha256.New(), blocks: make(chan *block, cap(p.blocks))}
@@ -170,5 +170,5 @@ func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Conte
 	if err == nil {
 		_, err = w.Write(p.method.tail(s.crc, s.size))
 	}
-	return Blob{DiffID: digest.NewDigest(digest.SHA256, s.hash), TarSize: s.size}, err
+	return Result{DiffID: digest.NewDigest(digest.SHA256, s.hash), TarSize: s.size}, err
 }

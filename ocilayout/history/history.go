@@ -1,7 +1,7 @@
 // Package history is what an image's history says of each layer of this program's making: which parts it holds,
 // and which of the layers below it makes invisible. It survives a push, so that a later image can be planned by it.
 //
-// What is read is what is written: a comment that [Parse] takes is, byte for byte, the one that [Entry] makes of the same parts.
+// What is read is what is written: a comment that [Parse] takes is, byte for byte, the one that [NewEntry] makes of the same parts.
 // An entry never names a version of this program, so that a release changes no image.
 // What is not representable is an error, and so is an entry that says what no layer of this program is.
 package history
@@ -30,7 +30,7 @@ type Object struct {
 	Size int64  // the part's: the NAR's size for a store object
 }
 
-// Layer is what an image's history says of a layer.
+// Claim is what an image's history says of a layer.
 // Its text form is the comment of the layer's entry, words with a space between them:
 //
 //	NAME@HASH:SIZE   the layer holds it
@@ -39,7 +39,7 @@ type Object struct {
 //
 // A layer with changes has them in the entry's created_by, behind the program's name.
 // Its comment is of the same form, without what it hides.
-type Layer struct {
+type Claim struct {
 	Top     bool     // a layer with changes, on top of the planned ones
 	Objects []Object // in path order, the base part first
 	Hidden  []string // base names of store paths, sorted
@@ -87,7 +87,7 @@ func (o Object) String() string {
 }
 
 // String is the text form.
-func (l Layer) String() string {
+func (l Claim) String() string {
 	words := make([]string, 0, len(l.Objects)+len(l.Hidden))
 	for _, o := range l.Objects {
 		words = append(words, o.String())
@@ -98,9 +98,9 @@ func (l Layer) String() string {
 	return strings.Join(words, " ")
 }
 
-// Of is what a history says of a layer that holds parts and hides the parts of other roots.
-func Of(parts []rootfs.Part, hidden []string) Layer {
-	var l Layer
+// ClaimOf is what a history says of a layer that holds parts and hides the parts of other roots.
+func ClaimOf(parts []rootfs.Part, hidden []string) Claim {
+	var l Claim
 	for _, p := range parts {
 		l.Objects = append(l.Objects, Object{p.Name, Hash(p.Key), p.Size})
 	}
@@ -110,13 +110,13 @@ func Of(parts []rootfs.Part, hidden []string) Layer {
 	return l
 }
 
-// Entry is the entry of a layer that holds parts and hides the parts of other roots.
+// NewEntry is the entry of a layer that holds parts and hides the parts of other roots.
 // If there are changes, it is a layer on top of the planned ones; then what it hides is not in the entry, and may be anything.
-func Entry(created time.Time, parts []rootfs.Part, hidden, changes []string) (ispec.History, error) {
+func NewEntry(created time.Time, parts []rootfs.Part, hidden, changes []string) (ispec.History, error) {
 	if len(changes) > 0 {
 		hidden = nil
 	}
-	l := Of(parts, hidden)
+	l := ClaimOf(parts, hidden)
 	for _, o := range l.Objects {
 		if word := o.String(); !objectPattern.MatchString(word) {
 			return ispec.History{}, fmt.Errorf("history of %q: its name, key or size is not representable", word)
@@ -156,8 +156,8 @@ func changesText(changes []string) string {
 
 // Parse is what a layer holds, by its entry in an image's history.
 // The error is ErrForeign if another program has made the entry, and another one if it is damaged.
-func Parse(entry ispec.History) (Layer, error) {
-	l := Layer{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
+func Parse(entry ispec.History) (Claim, error) {
+	l := Claim{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
 	switch {
 	case entry.CreatedBy != createdBy && !l.Top:
 		return l, fmt.Errorf("history of %q: %w", entry.CreatedBy, ErrForeign)
@@ -173,11 +173,11 @@ func Parse(entry ispec.History) (Layer, error) {
 		}
 		m := objectPattern.FindStringSubmatch(word)
 		if m == nil || len(l.Hidden) > 0 {
-			return Layer{}, fmt.Errorf("history: %q does not name an object", word)
+			return Claim{}, fmt.Errorf("history: %q does not name an object", word)
 		}
 		size, err := strconv.ParseInt(m[3], 10, 64)
 		if err != nil {
-			return Layer{}, fmt.Errorf("history: size of %q: %w", word, err)
+			return Claim{}, fmt.Errorf("history: size of %q: %w", word, err)
 		}
 		l.Objects = append(l.Objects, Object{m[1], m[2], size})
 	}
@@ -185,7 +185,7 @@ func Parse(entry ispec.History) (Layer, error) {
 }
 
 // Check refuses what no layer of this program is: one that holds something twice, or hides what it holds.
-func (l Layer) Check() error {
+func (l Claim) Check() error {
 	seen := make(map[string]bool, len(l.Objects)+len(l.Hidden))
 	for _, o := range l.Objects {
 		if seen[o.Name] {
@@ -203,6 +203,6 @@ func (l Layer) Check() error {
 }
 
 // Holds says whether an object of that name is in the layer.
-func (l Layer) Holds(name string) bool {
+func (l Claim) Holds(name string) bool {
 	return slices.ContainsFunc(l.Objects, func(o Object) bool { return o.Name == name })
 }

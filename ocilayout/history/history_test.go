@@ -20,7 +20,7 @@ func TestEntry(t *testing.T) {
 		{Name: "81bx-user+env_1.0?=", Key: key, Size: 1234567},
 		{Name: "unknown", Size: 7},
 	}
-	h, err := Entry(created, parts, []string{"nix/store/a", "nix/store/b-1"}, nil)
+	h, err := NewEntry(created, parts, []string{"nix/store/a", "nix/store/b-1"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestEntry(t *testing.T) {
 		t.Errorf("Entry (-want +got):\n%s", d)
 	}
 	got, err := Parse(h)
-	parsed := Layer{
+	parsed := Claim{
 		Objects: []Object{{"base", "0123456789ab", 0}, {"81bx-user+env_1.0?=", "0123456789ab", 1234567}, {"unknown", "", 7}},
 		Hidden:  []string{"a", "b-1"},
 	}
@@ -41,17 +41,17 @@ func TestEntry(t *testing.T) {
 	}
 
 	for _, name := range []string{"", "a b", "a@b", "a:1", "-a", ".a", "a/b", "a\n", "ä"} {
-		if h, err := Entry(created, []rootfs.Part{{Name: name, Key: key}}, nil, nil); err == nil {
+		if h, err := NewEntry(created, []rootfs.Part{{Name: name, Key: key}}, nil, nil); err == nil {
 			t.Errorf("Entry(%q) = %q, <nil>; want an error", name, h.Comment)
 		}
 	}
 	for _, p := range []rootfs.Part{{Name: "a", Key: "sha256:0123456789AB"}, {Name: "a", Key: key, Size: -1}} {
-		if h, err := Entry(created, []rootfs.Part{p}, nil, nil); err == nil {
+		if h, err := NewEntry(created, []rootfs.Part{p}, nil, nil); err == nil {
 			t.Errorf("Entry(%q, %d) = %q, <nil>; want an error", p.Key, p.Size, h.Comment)
 		}
 	}
 	for _, root := range []string{"", "a", "etc/a", "nix/store/a/b", "nix/store/a b", "nix/store/-a"} {
-		if h, err := Entry(created, nil, []string{root}, nil); err == nil {
+		if h, err := NewEntry(created, nil, []string{root}, nil); err == nil {
 			t.Errorf("Entry that hides %q = %q, <nil>; want an error", root, h.Comment)
 		}
 	}
@@ -116,7 +116,7 @@ func FuzzParse(f *testing.F) {
 		for _, name := range h.Hidden {
 			hidden = append(hidden, StoreDir+"/"+name)
 		}
-		if again, err := Entry(time.Time{}, parts, hidden, nil); err != nil || again.Comment != comment {
+		if again, err := NewEntry(time.Time{}, parts, hidden, nil); err != nil || again.Comment != comment {
 			t.Errorf("Entry(Parse(%q)) = %q, %v", comment, again.Comment, err)
 		}
 	})
@@ -130,7 +130,7 @@ func TestEntryTop(t *testing.T) {
 		{[]string{"tmp"}, []string{"add /bin", "add /etc/passwd", "whiteout /tmp"}},
 		{[]string{"etc"}, []string{"whiteout /etc", "mkdir /bin\n", "add /\xff"}},
 	} {
-		entry, err := Entry(time.Time{}, parts, l.hidden, l.changes)
+		entry, err := NewEntry(time.Time{}, parts, l.hidden, l.changes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestEntryTop(t *testing.T) {
 	for i := range 1000 {
 		many = append(many, fmt.Sprintf("mkdir /srv/%d", i))
 	}
-	entry, err := Entry(time.Time{}, parts, nil, many)
+	entry, err := NewEntry(time.Time{}, parts, nil, many)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,15 +24,15 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Layer is what becomes one layer of an image.
-type Layer struct {
+// Group is what becomes one layer of an image.
+type Group struct {
 	// Parts are what is visible in the image of this layer, in path order.
 	Parts []rootfs.Part
 	// Hidden are the roots of parts of layers below that this one makes invisible (whiteouts), sorted.
 	Hidden []string
-	// Kept says which layer of the previous image this one is, from 1: nothing is built.
+	// Reuse says which layer of the previous image this one is, from 1: nothing is built.
 	// It may hold more than Parts, what other layers hide. 0 means that it is new.
-	Kept int
+	Reuse int
 }
 
 // MaxLayers is how many layers an image may have. Docker mounts at most 125, and there must be room
@@ -106,7 +106,7 @@ type Options struct {
 //
 // The layers of a policy come before all others, in its order, and each is there as the policy has it.
 // Too few layers for a policy or for ModePerPath are an error.
-func New(parts []rootfs.Part, o Options) ([]Layer, error) {
+func New(parts []rootfs.Part, o Options) ([]Group, error) {
 	p, err := newPlanner(parts, o)
 	if err != nil {
 		return nil, fmt.Errorf("plan layers: %w", err)
@@ -118,7 +118,7 @@ func New(parts []rootfs.Part, o Options) ([]Layer, error) {
 	if err := p.checkLimit(); err != nil {
 		return nil, fmt.Errorf("plan layers: %w", err)
 	}
-	return p.layers(p.divide(all, p.most)), nil
+	return p.groups(p.divide(all, p.most)), nil
 }
 
 // check is about the options alone, whatever they are used on.

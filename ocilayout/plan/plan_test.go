@@ -115,14 +115,14 @@ func parseGraph(t *testing.T, graph string) []rootfs.Part {
 }
 
 // size is how many bytes a layer's parts have.
-func size(l Layer) (n int64) {
+func size(l Group) (n int64) {
 	for _, p := range l.Parts {
 		n += p.Size
 	}
 	return n
 }
 
-func formatLayers(layers []Layer) string {
+func formatLayers(layers []Group) string {
 	var b strings.Builder
 	for _, l := range layers {
 		fmt.Fprintf(&b, "%d", size(l)>>10)

@@ -195,10 +195,10 @@ func (p *planner) order() []int {
 	return order
 }
 
-// divide makes groups of the parts that are included, at most that many, lowest first.
-// Only where there is no other way does it merge the groups of a policy.
-func (p *planner) divide(included []bool, most int) []*group {
-	fixed, body, tail := p.policyGroups(included), p.body(included), p.tail(included)
+// divide makes bins of the parts that are included, at most that many, lowest first.
+// Only where there is no other way does it merge the bins of a policy.
+func (p *planner) divide(included []bool, most int) []*bin {
+	fixed, body, tail := p.policyBins(included), p.body(included), p.tail(included)
 	if p.options.Mode == ModePerPath {
 		return slices.Concat(fixed, body, tail)
 	}
@@ -207,7 +207,7 @@ func (p *planner) divide(included []bool, most int) []*group {
 		n := len(tail)
 		tail = append(tail[:n-2], tail[n-2].merge(tail[n-1]))
 	}
-	h := (*groupHeap)(&body)
+	h := (*binHeap)(&body)
 	heap.Init(h)
 	for len(body) > 1 && len(fixed)+len(body)+len(tail) > most {
 		h.mergeTwo()
@@ -215,25 +215,25 @@ func (p *planner) divide(included []bool, most int) []*group {
 	if len(body) == 1 && len(tail) > 0 && len(fixed)+1+len(tail) > most {
 		body, tail[0] = nil, body[0].merge(tail[0])
 	}
-	slices.SortFunc(body, func(a, b *group) int {
+	slices.SortFunc(body, func(a, b *bin) int {
 		return cmp.Or(cmp.Compare(b.needed, a.needed), cmp.Compare(a.parts[0], b.parts[0]))
 	})
-	groups := slices.Concat(fixed, body, tail)
-	for len(groups) > max(most, 1) {
+	bins := slices.Concat(fixed, body, tail)
+	for len(bins) > max(most, 1) {
 		// The last one has the base part and stays where it is.
-		n := len(groups)
+		n := len(bins)
 		if n == 2 {
-			return []*group{groups[0].merge(groups[1])}
+			return []*bin{bins[0].merge(bins[1])}
 		}
-		groups = append(mergeSmallest(groups[:n-1:n-1]), groups[n-1])
+		bins = append(mergeSmallest(bins[:n-1:n-1]), bins[n-1])
 	}
-	return groups
+	return bins
 }
 
-func (p *planner) layers(groups []*group) []Layer {
-	layers := make([]Layer, 0, len(groups))
-	for _, g := range groups {
-		l := Layer{Parts: make([]rootfs.Part, len(g.parts))}
+func (p *planner) groups(bins []*bin) []Group {
+	layers := make([]Group, 0, len(bins))
+	for _, g := range bins {
+		l := Group{Parts: make([]rootfs.Part, len(g.parts))}
 		for i, n := range g.parts {
 			l.Parts[i] = p.parts[n]
 		}
@@ -242,8 +242,8 @@ func (p *planner) layers(groups []*group) []Layer {
 	return layers
 }
 
-func (p *planner) group(n ...int) *group {
-	g := &group{parts: n}
+func (p *planner) newBin(n ...int) *bin {
+	g := &bin{parts: n}
 	for _, n := range n {
 		g.size += p.parts[n].Size
 		g.needed = max(g.needed, p.needed[n])
@@ -251,8 +251,8 @@ func (p *planner) group(n ...int) *group {
 	return g
 }
 
-// policyGroups is the layers that a policy has, in its order.
-func (p *planner) policyGroups(included []bool) []*group {
+// policyBins is the layers that a policy has, in its order.
+func (p *planner) policyBins(included []bool) []*bin {
 	if p.options.Policy == nil {
 		return nil
 	}
@@ -262,29 +262,29 @@ func (p *planner) policyGroups(included []bool) []*group {
 			lines[line] = append(lines[line], i)
 		}
 	}
-	var groups []*group
+	var bins []*bin
 	for _, parts := range lines {
 		if len(parts) > 0 {
-			groups = append(groups, p.group(parts...))
+			bins = append(bins, p.newBin(parts...))
 		}
 	}
-	return groups
+	return bins
 }
 
 // body is the layers below the profiles and the base part.
-func (p *planner) body(included []bool) []*group {
-	var large, small []*group
-	open := make(map[int]*group) // by who needs it: the group that is not full
+func (p *planner) body(included []bool) []*bin {
+	var large, small []*bin
+	open := make(map[int]*bin) // by who needs it: the bin that is not full
 	for i, part := range p.parts {
 		switch {
 		case !included[i] || p.fixed[i] != noLine:
 		case part.Root == "" || p.profiles[i]:
 		case part.Size >= smallest || p.options.Mode == ModePerPath:
-			large = append(large, p.group(i))
+			large = append(large, p.newBin(i))
 		default:
 			g := open[p.needs[i]]
 			if g == nil || g.size+part.Size > enough {
-				g = p.group()
+				g = p.newBin()
 				open[p.needs[i]] = g
 				small = append(small, g)
 			}
@@ -293,7 +293,7 @@ func (p *planner) body(included []bool) []*group {
 			g.needed = max(g.needed, p.needed[i])
 		}
 	}
-	h := (*groupHeap)(&small)
+	h := (*binHeap)(&small)
 	heap.Init(h)
 	for len(small) > 1 && small[0].size < smallest {
 		h.mergeTwo()
@@ -302,16 +302,16 @@ func (p *planner) body(included []bool) []*group {
 }
 
 // tail is the layers of the profiles and the base part.
-func (p *planner) tail(included []bool) []*group {
-	var tail []*group
-	last := p.group()
+func (p *planner) tail(included []bool) []*bin {
+	var tail []*bin
+	last := p.newBin()
 	for i, part := range p.parts {
 		switch {
 		case !included[i] || p.fixed[i] != noLine:
 		case p.profiles[i] && (part.Size >= smallest || p.options.Mode == ModePerPath):
-			tail = append(tail, p.group(i))
+			tail = append(tail, p.newBin(i))
 		case part.Root == "" || p.profiles[i]:
-			last = last.merge(p.group(i))
+			last = last.merge(p.newBin(i))
 		}
 	}
 	if len(last.parts) > 0 {

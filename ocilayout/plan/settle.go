@@ -13,7 +13,7 @@ type sticky struct {
 	planner  *planner
 	options  StickyOptions
 	most     int // layers
-	previous []Previous
+	previous []Candidate
 	wanted   map[string]int // the planner's part of that name
 	all      int64          // bytes of all parts
 
@@ -28,7 +28,7 @@ type sticky struct {
 	dead   int64    // of all kept layers
 	hidden []string // roots of what must be made invisible, sorted
 
-	report Report
+	report Summary
 }
 
 const nowhere = -1

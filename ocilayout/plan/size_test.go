@@ -18,8 +18,8 @@ func TestSize(t *testing.T) {
 			{Name: "c", Root: "nix/store/c", Key: "sha256:cc", Size: size},
 		}
 	}
-	previous := func(size int64) []Previous {
-		return []Previous{{Layer: history.Layer{Objects: []history.Object{{Name: "a", Size: size}, {Name: "x", Size: size}}}}}
+	previous := func(size int64) []Candidate {
+		return []Candidate{{Claim: history.Claim{Objects: []history.Object{{Name: "a", Size: size}, {Name: "x", Size: size}}}}}
 	}
 	for _, size := range []int64{1 << 62, math.MaxInt64, -1} {
 		if layers, err := New(parts(size), Options{}); err == nil {

@@ -21,21 +21,21 @@ type StickyOptions struct {
 	MaxWaste int
 }
 
-// Previous is a layer of the previous image.
-type Previous struct {
-	history.Layer
+// Candidate is a layer of the previous image.
+type Candidate struct {
+	history.Claim
 	Size int64 // of its blob
 }
 
-// Report is what a sticky plan comes to.
-type Report struct {
+// Summary is what a sticky plan comes to.
+type Summary struct {
 	// The previous image's layers are kept as they are, rebuilt in some new layer, or dropped with all they hold.
 	Kept, Rebuilt, Dropped int
 	Added                  int // layers that are new
 
 	New    int64 // bytes of the objects in new layers, not compressed
 	Reused int64 // bytes of the kept layers' blobs: what a registry has already
-	Dead   int64 // bytes of the objects in kept layers that nothing sees, not compressed
+	Unused int64 // bytes of the objects in kept layers that nothing sees, not compressed
 	Size   int64 // bytes of all that is visible, not compressed
 
 	// Reasons say why layers were rebuilt that could have been kept, and, if Repacked, why none was.
@@ -58,14 +58,14 @@ type Report struct {
 //
 // Whatever the previous image's layers hold and hide, what is visible is exactly the parts.
 // Without a previous image this is New.
-func Sticky(parts []rootfs.Part, previous []Previous, o StickyOptions) ([]Layer, Report, error) {
+func Sticky(parts []rootfs.Part, previous []Candidate, o StickyOptions) ([]Group, Summary, error) {
 	layers, report, err := planSticky(parts, previous, o)
 	if err != nil {
-		return nil, Report{}, fmt.Errorf("plan layers: %w", err)
+		return nil, Summary{}, fmt.Errorf("plan layers: %w", err)
 	}
 	for _, l := range layers {
-		if l.Kept > 0 {
-			report.Reused += previous[l.Kept-1].Size
+		if l.Reuse > 0 {
+			report.Reused += previous[l.Reuse-1].Size
 			continue
 		}
 		report.Added++
@@ -76,20 +76,20 @@ func Sticky(parts []rootfs.Part, previous []Previous, o StickyOptions) ([]Layer,
 	return layers, report, nil
 }
 
-func planSticky(parts []rootfs.Part, previous []Previous, o StickyOptions) ([]Layer, Report, error) {
+func planSticky(parts []rootfs.Part, previous []Candidate, o StickyOptions) ([]Group, Summary, error) {
 	if o.MaxWaste < 0 || o.MaxWaste > 100 {
-		return nil, Report{}, fmt.Errorf("waste of %d %%: want 0 to 100", o.MaxWaste)
+		return nil, Summary{}, fmt.Errorf("waste of %d %%: want 0 to 100", o.MaxWaste)
 	}
 	p, err := newPlanner(parts, o.Options)
 	if err != nil {
-		return nil, Report{}, err
+		return nil, Summary{}, err
 	}
 	if err := p.checkLimit(); err != nil {
-		return nil, Report{}, err
+		return nil, Summary{}, err
 	}
 	s := &sticky{planner: p, options: o, previous: previous, most: o.mostLayers()}
 	if err := s.index(); err != nil {
-		return nil, Report{}, err
+		return nil, Summary{}, err
 	}
 	if s.unchanged() {
 		return s.result(nil)
@@ -205,7 +205,7 @@ func (s *sticky) missing() []bool {
 }
 
 // repack plans everything anew. Layers that come out as they were are kept.
-func (s *sticky) repack() ([]Layer, Report, error) {
+func (s *sticky) repack() ([]Group, Summary, error) {
 	was := make(map[string]int, len(s.previous))
 	for i, l := range s.previous {
 		if !slices.ContainsFunc(l.Objects, func(o history.Object) bool { return o.Hash == "" }) {
@@ -220,10 +220,10 @@ func (s *sticky) repack() ([]Layer, Report, error) {
 	for i := range all {
 		all[i] = true
 	}
-	layers := s.planner.layers(s.planner.divide(all, s.planner.most))
+	layers := s.planner.groups(s.planner.divide(all, s.planner.most))
 	for i, l := range layers {
-		if n, ok := was[history.Of(l.Parts, l.Hidden).String()]; ok {
-			layers[i].Kept = n + 1
+		if n, ok := was[history.ClaimOf(l.Parts, l.Hidden).String()]; ok {
+			layers[i].Reuse = n + 1
 			s.keep[n] = true
 		}
 	}
@@ -232,11 +232,11 @@ func (s *sticky) repack() ([]Layer, Report, error) {
 }
 
 // result is the kept layers, and above them the new ones.
-func (s *sticky) result(groups []*group) ([]Layer, Report, error) {
-	var layers []Layer
+func (s *sticky) result(bins []*bin) ([]Group, Summary, error) {
+	var layers []Group
 	for i := range s.previous {
 		if s.keep[i] {
-			layers = append(layers, Layer{Kept: i + 1})
+			layers = append(layers, Group{Reuse: i + 1})
 		}
 	}
 	at := s.layersBefore()
@@ -246,7 +246,7 @@ func (s *sticky) result(groups []*group) ([]Layer, Report, error) {
 			l.Parts = append(l.Parts, s.planner.parts[n])
 		}
 	}
-	layers = append(layers, s.planner.layers(groups)...)
+	layers = append(layers, s.planner.groups(bins)...)
 	if len(s.hidden) > 0 {
 		layers[len(layers)-1].Hidden = s.hidden
 	}
@@ -269,7 +269,7 @@ func (s *sticky) layersBefore() []int {
 
 // count says what became of the previous layers.
 func (s *sticky) count() {
-	s.report.Dead, s.report.Size = s.dead, s.all
+	s.report.Unused, s.report.Size = s.dead, s.all
 	for i, l := range s.previous {
 		switch {
 		case s.keep[i]:

@@ -55,7 +55,7 @@ func TestSticky(t *testing.T) {
 					parts[i].Root = ""
 				}
 			}
-			var previous []Previous
+			var previous []Candidate
 			for line := range strings.Lines(want["previous"]) {
 				previous = append(previous, parsePrevious(t, line))
 			}
@@ -91,9 +91,9 @@ func longHash(short string) string {
 }
 
 // parsePrevious parses a layer's words, NAME[@HASH]:KIB and -NAME.
-func parsePrevious(t *testing.T, line string) Previous {
+func parsePrevious(t *testing.T, line string) Candidate {
 	t.Helper()
-	var h history.Layer
+	var h history.Claim
 	var size int64
 	for _, word := range strings.Fields(line) {
 		if name, ok := strings.CutPrefix(word, "-"); ok {
@@ -109,14 +109,14 @@ func parsePrevious(t *testing.T, line string) Previous {
 		size += n << 10
 		h.Objects = append(h.Objects, history.Object{Name: name, Hash: longHash(hash), Size: n << 10})
 	}
-	return Previous{h, size / 2}
+	return Candidate{h, size / 2}
 }
 
-func formatGolden(layers []Layer) string {
+func formatGolden(layers []Group) string {
 	var b strings.Builder
 	for _, l := range layers {
-		if l.Kept > 0 {
-			fmt.Fprintf(&b, "keep %d", l.Kept)
+		if l.Reuse > 0 {
+			fmt.Fprintf(&b, "keep %d", l.Reuse)
 		} else {
 			fmt.Fprintf(&b, "new %d", size(l)>>10)
 		}
@@ -131,10 +131,10 @@ func formatGolden(layers []Layer) string {
 	return b.String()
 }
 
-func formatReport(r Report) string {
+func formatReport(r Summary) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "layers: %d kept, %d rebuilt, %d dropped, %d added\n", r.Kept, r.Rebuilt, r.Dropped, r.Added)
-	fmt.Fprintf(&b, "KiB: %d new, %d reused, %d dead, %d visible\n", r.New>>10, r.Reused>>10, r.Dead>>10, r.Size>>10)
+	fmt.Fprintf(&b, "KiB: %d new, %d reused, %d dead, %d visible\n", r.New>>10, r.Reused>>10, r.Unused>>10, r.Size>>10)
 	if r.Repacked {
 		b.WriteString("repacked\n")
 	}

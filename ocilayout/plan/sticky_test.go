@@ -47,7 +47,7 @@ func TestStickyProperties(t *testing.T) {
 			}
 		}
 		before := []*plantest.Model{m.Clone()}
-		var previous []Previous
+		var previous []Candidate
 		for step := range 50 {
 			parts := m.Parts()
 			if o.Mode == ModePerPath && len(parts) > MaxLayers {
@@ -65,14 +65,14 @@ func TestStickyProperties(t *testing.T) {
 				t.Fatalf("run %d, step %d, %d nodes, %+v: %v\n%+v", run, step, n, o, err, report)
 			}
 			for _, l := range layers {
-				if l.Kept > 0 && len(previous[l.Kept-1].Hidden) > 0 {
+				if l.Reuse > 0 && len(previous[l.Reuse-1].Hidden) > 0 {
 					seen["hides and is kept"]++
 				}
 			}
 			seen["kept"] += report.Kept
 			seen["rebuilt"] += report.Rebuilt
 			seen["dropped"] += report.Dropped
-			seen["dead"] += min(1, int(report.Dead))
+			seen["dead"] += min(1, int(report.Unused))
 			for _, reason := range report.Reasons {
 				reason = strings.Replace(reason, "layer is", "layers are", 1)
 				seen[strings.Trim(number.ReplaceAllString(reason, "N"), "N ")]++
@@ -109,7 +109,7 @@ func TestStickyProperties(t *testing.T) {
 	}
 }
 
-func checkSticky(t *testing.T, parts []rootfs.Part, previous []Previous, layers []Layer, report Report, o StickyOptions) error {
+func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers []Group, report Summary, o StickyOptions) error {
 	next := previousOf(t, previous, layers)
 	got, err := unpackModel(next, layers)
 	if err != nil {
@@ -138,8 +138,8 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous []Previous, layers 
 		if len(l.Parts) == 0 {
 			return fmt.Errorf("layer %d has no part", i)
 		}
-		if l.Kept > 0 {
-			reused += previous[l.Kept-1].Size
+		if l.Reuse > 0 {
+			reused += previous[l.Reuse-1].Size
 		} else {
 			added++
 			fresh += size(l)
@@ -159,11 +159,11 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous []Previous, layers 
 	if len(seen) != len(parts) {
 		return fmt.Errorf("%d parts in layers, want %d", len(seen), len(parts))
 	}
-	if dead := held - live; dead != report.Dead || dead*100 > held*int64(o.MaxWaste) {
-		return fmt.Errorf("%d of %d bytes are dead, report says %d; want at most %d %%", dead, held, report.Dead, o.MaxWaste)
+	if dead := held - live; dead != report.Unused || dead*100 > held*int64(o.MaxWaste) {
+		return fmt.Errorf("%d of %d bytes are dead, report says %d; want at most %d %%", dead, held, report.Unused, o.MaxWaste)
 	}
-	want := Report{Kept: len(layers) - added, Added: added, New: fresh, Reused: reused, Dead: held - live, Size: live}
-	if d := cmp.Diff(want, report, cmpopts.IgnoreFields(Report{}, "Rebuilt", "Dropped", "Repacked", "Reasons")); d != "" {
+	want := Summary{Kept: len(layers) - added, Added: added, New: fresh, Reused: reused, Unused: held - live, Size: live}
+	if d := cmp.Diff(want, report, cmpopts.IgnoreFields(Summary{}, "Rebuilt", "Dropped", "Repacked", "Reasons")); d != "" {
 		return fmt.Errorf("report (-want +got):\n%s", d)
 	}
 	if n := report.Kept + report.Rebuilt + report.Dropped; n != len(previous) {
@@ -173,13 +173,13 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous []Previous, layers 
 }
 
 // formatSticky has a line for each layer.
-func formatSticky(layers []Layer) string {
+func formatSticky(layers []Group) string {
 	s := ""
 	for _, l := range layers {
-		if l.Kept > 0 {
-			s += fmt.Sprintf("keep %d\n", l.Kept)
+		if l.Reuse > 0 {
+			s += fmt.Sprintf("keep %d\n", l.Reuse)
 		} else {
-			s += fmt.Sprintf("new %s\n", history.Of(l.Parts, l.Hidden))
+			s += fmt.Sprintf("new %s\n", history.ClaimOf(l.Parts, l.Hidden))
 		}
 	}
 	return s
@@ -199,7 +199,7 @@ func TestStickyUnchanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Report{Kept: len(layers), Size: report.Size, Reused: report.Reused}
+		want := Summary{Kept: len(layers), Size: report.Size, Reused: report.Reused}
 		if d := cmp.Diff(want, report); d != "" {
 			t.Errorf("report (-want +got):\n%s", d)
 		}
@@ -222,7 +222,7 @@ func TestStickyRollback(t *testing.T) {
 	}
 	image := previousOf(t, nil, first)
 	second, report, err := Sticky(m.Parts(), image, StickyOptions{MaxWaste: 10})
-	if err != nil || report.Dead == 0 {
+	if err != nil || report.Unused == 0 {
 		t.Fatalf("%+v, %v; want something dead", report, err)
 	}
 	image = previousOf(t, image, second)
@@ -256,7 +256,7 @@ func TestStickyNoKey(t *testing.T) {
 		t.Errorf("Sticky: %+v, %v; want one layer added\n%s", report, err, formatSticky(again))
 	}
 	// With two objects of which one is gone in the largest layer, and no waste allowed, that is most of it.
-	previous[slices.IndexFunc(previous, func(l Previous) bool { return l.Holds("b") })].Objects = []history.Object{{Name: "b", Hash: history.Hash(parts[1].Key), Size: 3 << 20}, {Name: "gone", Size: 1}}
+	previous[slices.IndexFunc(previous, func(l Candidate) bool { return l.Holds("b") })].Objects = []history.Object{{Name: "b", Hash: history.Hash(parts[1].Key), Size: 3 << 20}, {Name: "gone", Size: 1}}
 	again, report, err = Sticky(parts, previous, StickyOptions{})
 	if err != nil || !report.Repacked || report.Kept != 2 || report.Added != 2 {
 		t.Errorf("Sticky: %+v, %v; want two layers added\n%s", report, err, formatSticky(again))
@@ -267,23 +267,23 @@ func TestStickyRefuses(t *testing.T) {
 	a := rootfs.Part{Name: "a", Root: "nix/store/a"}
 	for _, test := range []struct {
 		part     rootfs.Part
-		previous history.Layer
+		previous history.Claim
 		o        StickyOptions
 		want     string
 	}{
-		{a, history.Layer{}, StickyOptions{MaxWaste: 101}, "plan layers: waste of 101 %: want 0 to 100"},
-		{a, history.Layer{}, StickyOptions{MaxWaste: -1}, "plan layers: waste of -1 %: want 0 to 100"},
-		{a, history.Layer{}, StickyOptions{Options: Options{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
-		{rootfs.Part{Name: "b", Root: "nix/store/a"}, history.Layer{}, StickyOptions{},
+		{a, history.Claim{}, StickyOptions{MaxWaste: 101}, "plan layers: waste of 101 %: want 0 to 100"},
+		{a, history.Claim{}, StickyOptions{MaxWaste: -1}, "plan layers: waste of -1 %: want 0 to 100"},
+		{a, history.Claim{}, StickyOptions{Options: Options{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
+		{rootfs.Part{Name: "b", Root: "nix/store/a"}, history.Claim{}, StickyOptions{},
 			`plan layers: b: "nix/store/a": only store objects and the base files can be planned by a previous image`},
-		{rootfs.Part{Name: "base", Root: "nix/store/base"}, history.Layer{}, StickyOptions{},
+		{rootfs.Part{Name: "base", Root: "nix/store/base"}, history.Claim{}, StickyOptions{},
 			`plan layers: base: "nix/store/base": only store objects and the base files can be planned by a previous image`},
-		{a, history.Layer{Objects: []history.Object{{Name: "a", Size: 1}, {Name: "a", Size: 1}}}, StickyOptions{},
+		{a, history.Claim{Objects: []history.Object{{Name: "a", Size: 1}, {Name: "a", Size: 1}}}, StickyOptions{},
 			`plan layers: previous layer 1: not of this program's making: history: the layer holds "a" twice`},
-		{a, history.Layer{Objects: []history.Object{{Name: "a", Size: 1 << 62}, {Name: "b", Size: 1 << 62}}}, StickyOptions{},
+		{a, history.Claim{Objects: []history.Object{{Name: "a", Size: 1 << 62}, {Name: "b", Size: 1 << 62}}}, StickyOptions{},
 			`plan layers: previous layer 1: not of this program's making: it has too many bytes`},
 	} {
-		_, _, err := Sticky([]rootfs.Part{test.part}, []Previous{{Layer: test.previous}}, test.o)
+		_, _, err := Sticky([]rootfs.Part{test.part}, []Candidate{{Claim: test.previous}}, test.o)
 		if err == nil || err.Error() != test.want {
 			t.Errorf("Sticky(%s, %v, %+v): %v; want %s", test.part.Name, test.previous, test.o, err, test.want)
 		}

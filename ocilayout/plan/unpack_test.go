@@ -12,15 +12,15 @@ import (
 
 // previousOf is the image that layers become over another one, as its history says it.
 // Blobs have half the size of their objects.
-func previousOf(t testing.TB, before []Previous, layers []Layer) []Previous {
+func previousOf(t testing.TB, before []Candidate, layers []Group) []Candidate {
 	t.Helper()
-	var all []Previous
+	var all []Candidate
 	for _, l := range layers {
-		if l.Kept > 0 {
-			all = append(all, before[l.Kept-1])
+		if l.Reuse > 0 {
+			all = append(all, before[l.Reuse-1])
 			continue
 		}
-		entry, err := history.Entry(time.Time{}, l.Parts, l.Hidden, nil)
+		entry, err := history.NewEntry(time.Time{}, l.Parts, l.Hidden, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func previousOf(t testing.TB, before []Previous, layers []Layer) []Previous {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, Previous{said, size(l) / 2})
+		all = append(all, Candidate{said, size(l) / 2})
 	}
 	return all
 }
@@ -36,7 +36,7 @@ func previousOf(t testing.TB, before []Previous, layers []Layer) []Previous {
 // unpackModel is what an unpacker makes of an image: contents by path.
 // An object has a file of its hash that others of the same name have, too, and one that they have not.
 // It is an error if a layer hides what it holds, or, if it is new, what is not there.
-func unpackModel(image []Previous, layers []Layer) (map[string]string, error) {
+func unpackModel(image []Candidate, layers []Group) (map[string]string, error) {
 	all := make(map[string]string)
 	for i, l := range image {
 		for _, name := range l.Hidden {
@@ -50,7 +50,7 @@ func unpackModel(image []Previous, layers []Layer) (map[string]string, error) {
 					delete(all, path)
 				}
 			}
-			if !found && layers[i].Kept == 0 {
+			if !found && layers[i].Reuse == 0 {
 				return nil, fmt.Errorf("layer %d hides %s, which is not there", i, name)
 			}
 		}

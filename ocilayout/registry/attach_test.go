@@ -97,7 +97,7 @@ func TestFindImage(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Find(%v): %v", r, err)
 		}
-		objects, foreign := b.Held()
+		objects, foreign := b.VisibleObjects()
 		if b.Digest != d || len(objects) != 1 || foreign != 0 {
 			t.Errorf("Find(%v) = %s with %v and %d other layers; want %s", r, b.Digest, objects, foreign, d)
 		}
@@ -117,10 +117,10 @@ func TestFindImage(t *testing.T) {
 	}
 }
 
-func readImage(t *testing.T, c *Client, r Reference) (*ocilayout.Finished, error) {
+func readImage(t *testing.T, c *Client, r Reference) (*ocilayout.Image, error) {
 	found, err := c.Find(t.Context(), r)
 	if err != nil {
 		return nil, err
 	}
-	return found.Finished(t.Context(), ispec.Platform{})
+	return found.Read(t.Context(), ispec.Platform{})
 }

@@ -296,9 +296,9 @@ func TestBearerCache(t *testing.T) {
 	f := newFake(t)
 	b := f.withTokens(&bearer{login: "me:secret"})
 	parts := image(t, nil, "gzip", part("x", 1, 1<<20), part("y", 2, 1<<10)).Layers
-	share := func(o Options, keys Keys) (CacheStats, *Cache) {
+	share := func(o Options, keys Keys) (SharedCacheStats, *SharedCache) {
 		t.Helper()
-		cache, err := client(t, o).Cache(t.Context(), f.at("cache/layers"), nil, keys)
+		cache, err := client(t, o).SharedCache(t.Context(), f.at("cache/layers"), nil, keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func TestBearerCache(t *testing.T) {
 		if img.Layers, err = cache.Find(t.Context(), img.Layers, img.Compression, nil); err != nil {
 			t.Fatal(err)
 		}
-		l, err := ocilayout.Open(t.Context(), filepath.Join(t.TempDir(), "layout"), ocilayout.Options{Made: cache.Keep})
+		l, err := ocilayout.Open(t.Context(), filepath.Join(t.TempDir(), "layout"), ocilayout.Options{Record: cache.Keep})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,7 +86,7 @@ func emptyDescriptor() ispec.Descriptor {
 var errNoClaim = errors.New("not in the shared cache")
 
 // readClaim reads a claim that is believed. The error says why there is none, or why it is not.
-func (c *Cache) readClaim(ctx context.Context, kind claimKind, tag string, claim any) error {
+func (c *SharedCache) readClaim(ctx context.Context, kind claimKind, tag string, claim any) error {
 	if err := c.failedBefore(); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (k Keys) parseClaim(kind claimKind, manifest []byte, claim any) error {
 }
 
 // writeClaim makes a claim visible under tags. Its blob must be there.
-func (c *Cache) writeClaim(ctx context.Context, image ispec.Descriptor, manifest []byte, tags ...string) error {
+func (c *SharedCache) writeClaim(ctx context.Context, image ispec.Descriptor, manifest []byte, tags ...string) error {
 	if err := c.putEmpty(ctx); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (c *Cache) writeClaim(ctx context.Context, image ispec.Descriptor, manifest
 }
 
 // putEmpty puts the config of all artifacts into the repository, once.
-func (c *Cache) putEmpty(ctx context.Context) error {
+func (c *SharedCache) putEmpty(ctx context.Context) error {
 	c.emptyMu.Lock()
 	defer c.emptyMu.Unlock()
 	if c.hasEmpty {
@@ -157,7 +157,7 @@ func (c *Cache) putEmpty(ctx context.Context) error {
 }
 
 // putBytes puts a small blob into the repository unless it has it.
-func (c *Cache) putBytes(ctx context.Context, d ispec.Descriptor, b []byte) error {
+func (c *SharedCache) putBytes(ctx context.Context, d ispec.Descriptor, b []byte) error {
 	what := fmt.Sprintf("push blob %s to %s", d.Digest, c.at.Name())
 	return c.client.try(c.push.scoped(ctx, ""), what, func(ctx context.Context) error {
 		there, err := c.repo.Blobs().Exists(ctx, d)

@@ -66,7 +66,7 @@ func (p *Push) Blob(ctx context.Context, b ocilayout.Blob) error {
 	if isManifest(b.MediaType) {
 		return p.child(ctx, b)
 	}
-	if b.Kept != nil && b.Kept.Repository == p.to.Name() && !b.Kept.Shared {
+	if b.Reuse != nil && b.Reuse.Repository == p.to.Name() && !b.Reuse.Evictable {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.kept, p.trusted = append(p.kept, b), true
@@ -148,8 +148,8 @@ func (p *Push) scoped(ctx context.Context, from string) context.Context {
 
 // mountable is the repository of the same registry that a blob may be had from, or "".
 func (p *Push) mountable(b ocilayout.Blob) string {
-	if b.Kept != nil && b.Kept.Repository != "" {
-		if repository, ok := strings.CutPrefix(b.Kept.Repository, p.to.Registry+"/"); ok && repository != p.to.Repository {
+	if b.Reuse != nil && b.Reuse.Repository != "" {
+		if repository, ok := strings.CutPrefix(b.Reuse.Repository, p.to.Registry+"/"); ok && repository != p.to.Repository {
 			return repository
 		}
 	}

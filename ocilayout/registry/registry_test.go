@@ -52,7 +52,7 @@ func part(name string, seed uint64, size int) rootfs.Part {
 }
 
 // image has a layer for each part.
-func image(t *testing.T, previous *ocilayout.Previous, compression string, parts ...rootfs.Part) ocilayout.Image {
+func image(t *testing.T, previous *ocilayout.PreviousImage, compression string, parts ...rootfs.Part) ocilayout.ImageSpec {
 	t.Helper()
 	layers, _, err := ocilayout.PlanSticky(parts, previous, plan.StickyOptions{
 		Options: plan.Options{Mode: plan.ModePerPath}, MaxWaste: 50})
@@ -63,7 +63,7 @@ func image(t *testing.T, previous *ocilayout.Previous, compression string, parts
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ocilayout.Image{Layers: layers, Compression: c, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}
+	return ocilayout.ImageSpec{Layers: layers, Compression: c, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}
 }
 
 func client(t *testing.T, o Options) *Client {
@@ -78,7 +78,7 @@ func client(t *testing.T, o Options) *Client {
 }
 
 // push builds and pushes an image.
-func push(ctx context.Context, t *testing.T, c *Client, to Reference, from *Reference, img ocilayout.Image, tags ...string) (digest.Digest, Stats, error) {
+func push(ctx context.Context, t *testing.T, c *Client, to Reference, from *Reference, img ocilayout.ImageSpec, tags ...string) (digest.Digest, Stats, error) {
 	t.Helper()
 	p, err := c.Push(ctx, to, from)
 	if err != nil {
@@ -108,7 +108,7 @@ func push(ctx context.Context, t *testing.T, c *Client, to Reference, from *Refe
 	return desc.Digest, p.Stats(), p.Manifest(ctx, desc, manifest, append(tags, to.Tag)...)
 }
 
-func mustPush(t *testing.T, c *Client, to Reference, from *Reference, img ocilayout.Image, tags ...string) (digest.Digest, Stats) {
+func mustPush(t *testing.T, c *Client, to Reference, from *Reference, img ocilayout.ImageSpec, tags ...string) (digest.Digest, Stats) {
 	t.Helper()
 	d, stats, err := push(t.Context(), t, c, to, from, img, tags...)
 	if err != nil {
@@ -118,7 +118,7 @@ func mustPush(t *testing.T, c *Client, to Reference, from *Reference, img ocilay
 }
 
 // layoutDigest is the digest of the same image in a layout.
-func layoutDigest(t *testing.T, img ocilayout.Image) digest.Digest {
+func layoutDigest(t *testing.T, img ocilayout.ImageSpec) digest.Digest {
 	t.Helper()
 	l, err := ocilayout.Open(t.Context(), filepath.Join(t.TempDir(), "layout"), ocilayout.Options{})
 	if err != nil {

@@ -54,7 +54,7 @@ func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
 func (p *Push) mount(ctx context.Context, b ocilayout.Blob, from string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var body *sending
+	var body *uploadBody
 	err := p.repo.Mount(ctx, b.Descriptor, from, func() (_ io.ReadCloser, err error) {
 		body, err = p.open(ctx, b, cancel)
 		return body, err
@@ -80,7 +80,7 @@ func (p *Push) send(ctx context.Context, b ocilayout.Blob) error {
 }
 
 // sent settles the account of a blob that was sent, or not.
-func (p *Push) sent(ctx context.Context, body *sending, err error) error {
+func (p *Push) sent(ctx context.Context, body *uploadBody, err error) error {
 	n := body.end()
 	if err == nil {
 		p.count(func(s *Stats) { s.Sent++; s.SentBytes += n })
@@ -99,7 +99,7 @@ func (p *Push) count(f func(*Stats)) {
 	f(&p.stats)
 }
 
-func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.CancelCauseFunc) (*sending, error) {
+func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.CancelCauseFunc) (*uploadBody, error) {
 	r, err := b.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.Cancel
 			return nil, err
 		}
 	}
-	s := &sending{r: r, close: sync.OnceValue(r.Close), progress: p.client.options.Sent}
+	s := &uploadBody{r: r, close: sync.OnceValue(r.Close), progress: p.client.options.Sent}
 	if s.progress == nil {
 		s.progress = func(int64) {}
 	}
@@ -122,8 +122,8 @@ func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.Cancel
 	return s, nil
 }
 
-// sending is a blob while it is sent. The transport may still read it after its request has ended.
-type sending struct {
+// uploadBody is a blob while it is sent. The transport may still read it after its request has ended.
+type uploadBody struct {
 	r        io.Reader
 	close    func() error // once
 	progress func(int64)
@@ -134,7 +134,7 @@ type sending struct {
 	over bool
 }
 
-func (s *sending) Read(p []byte) (int, error) {
+func (s *uploadBody) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,13 +151,13 @@ func (s *sending) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *sending) Close() error {
+func (s *uploadBody) Close() error {
 	s.stall.Stop()
 	return s.close()
 }
 
 // end counts what was sent; what is read from now on is nobody's business.
-func (s *sending) end() int64 {
+func (s *uploadBody) end() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true

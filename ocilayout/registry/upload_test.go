@@ -84,7 +84,7 @@ func TestUploadCloses(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: digest.FromString(content), Size: int64(len(content))}
-			err = p.Blob(t.Context(), ocilayout.Blob{Descriptor: d, Kept: &ocilayout.Kept{Descriptor: d, Open: func(context.Context) (io.ReadCloser, error) {
+			err = p.Blob(t.Context(), ocilayout.Blob{Descriptor: d, Reuse: &ocilayout.BlobSource{Descriptor: d, Open: func(context.Context) (io.ReadCloser, error) {
 				opened.Add(1)
 				open.Add(1)
 				return counted{strings.NewReader(content), &open}, nil

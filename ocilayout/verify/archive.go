@@ -129,7 +129,7 @@ func (d *dockerReader) image(i dockerImage) {
 		return
 	}
 	own := digest.FromBytes(b)
-	img := &image{digest: own, config: own, found: findings{most: keptProblems}}
+	img := &image{digest: own, config: own, found: findings{most: documentProblems}}
 	if want, ok := namedDigest(strings.TrimSuffix(i.Config, ".json")); ok && want != own {
 		img.found.add(Problem{Blob: i.Config, What: fmt.Sprintf("has the digest %s", own)})
 	}
@@ -176,7 +176,7 @@ func unreadable(err error) string {
 }
 
 // layer is a layer in a file, whose form its first bytes say. It is nil if there is none.
-func (d *dockerReader) layer(name string, diffID digest.Digest, claim *history.Layer) *layer {
+func (d *dockerReader) layer(name string, diffID digest.Digest, claim *history.Claim) *layer {
 	f, err := d.archive.File(name, true)
 	if err != nil {
 		return nil

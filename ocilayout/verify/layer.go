@@ -23,7 +23,7 @@ import (
 type layer struct {
 	desc   ispec.Descriptor
 	diffID digest.Digest  // empty if nobody says
-	claim  *history.Layer // nil if it is of another program
+	claim  *history.Claim // nil if it is of another program
 	opaque bool           // it is no layer, but some blob
 	file   string         // its name in an archive, if its digest is not known
 	open   opener         // of that file
@@ -44,7 +44,7 @@ type layerKey struct {
 }
 
 // addLayers adds the layers of an image. DiffIDs and claims are as many, or nil.
-func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []digest.Digest, claims []*history.Layer) {
+func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []digest.Digest, claims []*history.Claim) {
 	for i, d := range descs {
 		l := &layer{desc: d}
 		if diffIDs != nil {

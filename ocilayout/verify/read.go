@@ -34,12 +34,12 @@ type opener = ocilayout.OpenBlob
 
 // Claims is what index, manifests and configs say, and what was found wrong with them by themselves.
 type Claims struct {
-	open   opener
-	docker bool // Docker's manifests are images, too
-	images []*image
-	layers []*layer        // of all images, each once
-	joined []digest.Digest // indexes that are an image for several platforms
-	found  findings        // in indexes
+	open    opener
+	docker  bool // Docker's manifests are images, too
+	images  []*image
+	layers  []*layer        // of all images, each once
+	indexes []digest.Digest // indexes that are an image for several platforms
+	found   findings        // in indexes
 
 	read    int64                  // bytes of documents
 	seen    map[digest.Digest]bool // manifests and indexes
@@ -57,8 +57,8 @@ type image struct {
 	attestation bool // it is no image, but says something of one
 }
 
-// keptProblems is how many problems of one document are kept.
-const keptProblems = defaultProblems
+// documentProblems is how many problems of one document are kept.
+const documentProblems = defaultProblems
 
 // ReadLayout reads index, manifests and configs of images in a layout:
 // of that with a tag or full name, or, without one, of all.
@@ -121,7 +121,7 @@ func (c *Claims) layout(ctx context.Context, tag string, open func(name string) 
 func newClaims(open opener) *Claims {
 	return &Claims{
 		open:    open,
-		found:   findings{most: keptProblems},
+		found:   findings{most: documentProblems},
 		seen:    make(map[digest.Digest]bool),
 		byKey:   make(map[layerKey]*layer),
 		objects: make(map[string]bool),
@@ -163,12 +163,12 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		return nil
 	}
 	c.seen[d.Digest] = true
-	img := &image{digest: d.Digest, found: findings{most: keptProblems}, attestation: d.Annotations[ocilayout.AnnotationReference] != "" && !index}
+	img := &image{digest: d.Digest, found: findings{most: documentProblems}, attestation: d.Annotations[ocilayout.AnnotationReference] != "" && !index}
 	found := &img.found
 	if index {
 		found = &c.found
 		if depth == 0 {
-			c.joined = append(c.joined, d.Digest)
+			c.indexes = append(c.indexes, d.Digest)
 		}
 	} else {
 		c.images = append(c.images, img)
@@ -291,7 +291,7 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 }
 
 // claims is what a config says of so many layers: diffIDs, or nil, and what they hold.
-func (c *Claims) claims(img *image, name string, config ispec.Image, layers int) (diffIDs []digest.Digest, claims []*history.Layer) {
+func (c *Claims) claims(img *image, name string, config ispec.Image, layers int) (diffIDs []digest.Digest, claims []*history.Claim) {
 	problem := func(format string, args ...any) {
 		img.found.add(Problem{Blob: name, What: fmt.Sprintf(format, args...)})
 	}
@@ -305,7 +305,7 @@ func (c *Claims) claims(img *image, name string, config ispec.Image, layers int)
 		problem("history: has %d items with a layer, and the manifest %d layers", len(entries), layers)
 		entries = nil
 	}
-	claims = make([]*history.Layer, layers)
+	claims = make([]*history.Claim, layers)
 	for i, h := range entries {
 		switch parsed, err := history.Parse(h); {
 		case err == nil:

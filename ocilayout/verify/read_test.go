@@ -151,7 +151,7 @@ func TestReadAttestation(t *testing.T) {
 // TestDamagedClaims: an entry of this program that says nothing that makes sense is a problem, of layers with changes, too.
 func TestDamagedClaims(t *testing.T) {
 	for by, want := range map[string]int{"export-profile": 1, "export-profile: add /etc/x": 1, "buildkit": 0} {
-		img := &image{found: findings{most: keptProblems}}
+		img := &image{found: findings{most: documentProblems}}
 		config := ispec.Image{RootFS: ispec.RootFS{DiffIDs: []digest.Digest{digest.FromString("x")}}, History: []ispec.History{{CreatedBy: by, Comment: "no object"}}}
 		if _, claims := newClaims(nil).claims(img, "config", config, 1); claims[0] != nil || len(img.found.list) != want {
 			t.Errorf("a damaged entry of %q: %v, %v; want %d problems and no claim", by, claims[0], img.found.list, want)

@@ -1,7 +1,7 @@
 // Package verify finds out whether an image is what it says it is.
 // It trusts nothing but digests, and says all that is wrong and where.
 //
-// [ReadLayout], [ReadArchive] and [ReadStored], which is for registries, read what index, manifests and configs say,
+// [ReadLayout], [ReadArchive] and [ReadImage], which is for registries, read what index, manifests and configs say,
 // and [(*Claims).Check] compares the layers with it, each of which it reads once:
 //
 //   - Every blob has the digest and the size that its descriptor says.
@@ -70,13 +70,13 @@ const (
 // Report is what was found out.
 type Report struct {
 	Indexes  []digest.Digest // of images for several platforms, of which Images has the parts
-	Images   []Image
+	Images   []ImageReport
 	Problems []Problem // by image, and then by layer
 	Count    int       // of all problems, also those that are not kept
 }
 
-// Image is one image of a report.
-type Image struct {
+// ImageReport is one image of a report.
+type ImageReport struct {
 	Digest  digest.Digest `json:"digest"` // of the manifest
 	Layers  int           `json:"layers"`
 	Foreign int           `json:"foreignLayers"` // of another program, whose contents were compared with nothing
@@ -105,7 +105,7 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	}
 	all := findings{most: o.maxProblems}
 	merge(&all, &c.found, Problem{})
-	r := &Report{Indexes: c.joined}
+	r := &Report{Indexes: c.indexes}
 	for _, img := range c.images {
 		merge(&all, &img.found, Problem{Image: img.digest})
 		for i, l := range img.layers {

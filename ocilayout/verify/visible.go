@@ -8,17 +8,17 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
-// shown is an object that is visible, and the layer that shows it, from 0.
-type shown struct {
+// visibleObject is an object that is visible, and the layer that shows it, from 0.
+type visibleObject struct {
 	history.Object
 	layer int
 }
 
 // apply finds out what is visible once all layers are applied in their order, as the history has them:
 // whether a layer is what the history says has been found out with the layer.
-func (img *image) apply(found *findings) Image {
-	result := Image{Digest: img.digest, Layers: len(img.layers)}
-	visible := make(map[string]shown)
+func (img *image) apply(found *findings) ImageReport {
+	result := ImageReport{Digest: img.digest, Layers: len(img.layers)}
+	visible := make(map[string]visibleObject)
 	others := make(map[string]int) // objects into which a layer of another program has put something
 	problem := func(layer int, name, format string, args ...any) {
 		p := Problem{Image: img.digest, Layer: layer + 1, Blob: img.layers[layer].blob(), What: fmt.Sprintf(format, args...)}
@@ -72,7 +72,7 @@ func (img *image) apply(found *findings) Image {
 			if below, ok := others[o.Name]; ok {
 				problem(i, o.Name, "layer %d, of another program, has something there, too", below+1)
 			}
-			visible[o.Name] = shown{o, i}
+			visible[o.Name] = visibleObject{o, i}
 		}
 	}
 	for name, s := range visible {

@@ -73,7 +73,7 @@ func reg(name string, size int64) tar.Header {
 }
 
 // walkTar is what is found in a tar.
-func walkTar(tarball []byte, claim *history.Layer) (*layer, []string) {
+func walkTar(tarball []byte, claim *history.Claim) (*layer, []string) {
 	l := &layer{claim: claim, found: findings{most: 100}}
 	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), map[string]bool{"o": true}, listing).walk()
 	var lines []string
@@ -89,7 +89,7 @@ func TestWalkNext(t *testing.T) {
 		reg("nix/store/.wh.gone", 0),
 		dir("nix/store/a/", 0o555), tar.Header{Name: "nix/store/a/fifo", Typeflag: tar.TypeFifo}, reg("nix/store/a/z", 3),
 		reg("nix/store/b", 700), dir("nix/store/c/", 0o555), reg("nix/store/c/f", 5), reg("nix/store/d", 1))
-	_, got := walkTar(tarball, &history.Layer{
+	_, got := walkTar(tarball, &history.Claim{
 		Objects: []history.Object{{Name: "a", Size: 3}, {Name: "b", Size: 700}, {Name: "c", Hash: "nix/store/c ", Size: 6}, {Name: "d", Hash: "x", Size: 1}},
 		Hidden:  []string{"gone"},
 	})
@@ -105,7 +105,7 @@ func TestWalkNext(t *testing.T) {
 
 // TestWalkWithoutHash: nothing is said of contents, and everything of what is there.
 func TestWalkWithoutHash(t *testing.T) {
-	l := &layer{claim: &history.Layer{Objects: []history.Object{{Name: "a", Size: 9}}}, found: findings{most: 100}}
+	l := &layer{claim: &history.Claim{Objects: []history.Object{{Name: "a", Size: 9}}}, found: findings{most: 100}}
 	tarball := tarOf(t, dir("nix/", 0o755), dir("nix/store/", 0o755), dir("nix/store/a/", 0o555), dir("nix/store/a/d/", 0o555), dir("nix/store/b/", 0o555))
 	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), nil, nil).walk()
 	if len(l.found.list) != 1 || l.found.list[0].Path != "nix/store/b" {
@@ -167,7 +167,7 @@ func FuzzWalk(f *testing.F) {
 	f.Add(tarOf(f, reg("../x", 0), reg("nix/store/o", 3), reg("nix/store/.wh..wh..opq", 0)))
 	f.Add(tarOf(f, tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "/x"}, tar.Header{Name: strings.Repeat("é", 120), Typeflag: tar.TypeSymlink, Linkname: "t"}))
 	f.Fuzz(func(t *testing.T, tarball []byte) {
-		claim := &history.Layer{Objects: []history.Object{{Name: "o", Size: 3}}, Hidden: []string{"h"}}
+		claim := &history.Claim{Objects: []history.Object{{Name: "o", Size: 3}}, Hidden: []string{"h"}}
 		own, found := walkTar(tarball, claim)
 		for _, line := range found {
 			if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' }) {

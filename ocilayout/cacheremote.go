@@ -1,0 +1,118 @@
+package ocilayout
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// remoteRecord is where the record of a blob is that was read from elsewhere.
+// It is a layer's as far as the cache's size and age go.
+func remoteRecord(d digest.Digest) string {
+	return fmt.Sprintf("%s/%s.fetched", packedName, d.Encoded())
+}
+
+// ReadThrough makes an OpenBlob that reads a blob from elsewhere once, and from then on has it from the cache.
+// A blob is whole and has its digest before anybody sees it; what has changed since is read anew.
+// Where the cache cannot have it, it comes from elsewhere. A nil cache has nothing.
+func (c *Cache) ReadThrough(open OpenBlob) OpenBlob {
+	if c == nil {
+		return open
+	}
+	return func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+		if err := checkDigest(d.Digest); err != nil {
+			return nil, err
+		}
+		if f, err := c.openRemote(ctx, d); err == nil {
+			return f, nil
+		}
+		err := c.fetch(ctx, open, d)
+		var damaged *fetchError
+		switch {
+		case err == nil:
+			if f, err := c.openRemote(ctx, d); err == nil {
+				return f, nil
+			}
+		case errors.As(err, &damaged):
+			return nil, damaged.error
+		}
+		return open(ctx, d)
+	}
+}
+
+func (c *Cache) openRemote(ctx context.Context, d ispec.Descriptor) (*os.File, error) {
+	var r blobRecord
+	name := remoteRecord(d.Digest)
+	if err := c.load(name, &r); err != nil {
+		return nil, err
+	}
+	if r.Digest != d.Digest || r.Size != d.Size {
+		return nil, errNotCached // the size is wrong in one of them, and whoever reads the blob will see in which
+	}
+	return c.open(ctx, name, &r)
+}
+
+// fetchError is an error of the place that a blob comes from, and none of the cache.
+type fetchError struct{ error }
+
+func (e *fetchError) Unwrap() error { return e.error }
+
+// fetch puts a blob into the cache.
+func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (err error) {
+	dir, err := c.newFiles()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Remove()) }()
+	temp := filepath.Join(dir.Dir, "blob")
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := open(ctx, d)
+	if err != nil {
+		return &fetchError{err}
+	}
+	defer r.Close()
+	from := &sourceReader{r: io.LimitReader(r, d.Size+1)}
+	h := sha256.New()
+	n, err := copyAll(ctx, f, from, h)
+	switch got := digest.NewDigest(digest.SHA256, h); {
+	case from.err != nil:
+		return &fetchError{from.err}
+	case err != nil:
+		return err
+	case n != d.Size || got != d.Digest:
+		return &fetchError{fmt.Errorf("blob %s is damaged: it has not %d bytes, or the digest %s", d.Digest, d.Size, got)}
+	}
+	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	record, err := c.place(temp, "fetched", d.Digest, d.Size)
+	if err != nil {
+		return err
+	}
+	return c.store(dir.Dir, remoteRecord(d.Digest), record)
+}
+
+// sourceReader remembers the error of what is read.
+type sourceReader struct {
+	r   io.Reader
+	err error
+}
+
+func (s *sourceReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,60 @@
+package ocilayout
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Contents is the regular files of a layer, in the order of its tar, with their contents.
+// A path is the Source of [rootfs.LowerEntry] that ImageTree says. The last entry is followed by an error
+// if the layer is not what manifest and config say. It is no [rootfs.Tree], since whoever made the image chose the order.
+func (f *Image) Contents(ctx context.Context, layer int) rootfs.Tree {
+	return func(yield func(rootfs.Entry, error) bool) {
+		if err := f.contents(ctx, layer, yield); err != nil && !errors.Is(err, errEnough) {
+			yield(rootfs.Entry{}, fmt.Errorf("layer %d: %w", layer+1, err))
+		}
+	}
+}
+
+// maxSparse is how large a file with holes can be, which take no room in the layer.
+const maxSparse = 4 << 30
+
+// errEnough says that no more entries are wanted.
+var errEnough = errors.New("enough")
+
+func (f *Image) contents(ctx context.Context, layer int, yield func(rootfs.Entry, error) bool) (err error) {
+	l, err := openLayer(ctx, f.open, &f.Layers[layer])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	for {
+		h, err := l.tar.Next()
+		if err == io.EOF {
+			return l.finish()
+		}
+		if err != nil {
+			return fmt.Errorf("read layer: %w", err)
+		}
+		if isSparse(h) && h.Size > maxSparse {
+			return fmt.Errorf("%.255q is sparse, and has %d bytes", h.Name, h.Size)
+		}
+		name, err := cleanName(h.Name)
+		if err != nil || name == "" || strings.HasPrefix(path.Base(name), whiteoutPrefix) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeCont && h.Typeflag != tar.TypeGNUSparse {
+			continue
+		}
+		open := func() (io.ReadCloser, error) { return io.NopCloser(l.tar), nil }
+		e := rootfs.File(name, rootfs.FileMode(uint32(h.Mode)), h.Size, open)
+		e.UID, e.GID = h.Uid, h.Gid
+		if !yield(e, nil) {
+			return errEnough
+		}
+	}
+}

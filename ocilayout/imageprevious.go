@@ -1,0 +1,238 @@
+package ocilayout
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/history"
+)
+
+// PreviousImage is an image in a layout or a registry, as far as another image can be planned by it; see [PlanSticky].
+type PreviousImage struct {
+	Digest digest.Digest // of the manifest
+	// Layers are those that were planned. What was on top of them, another image has on top of its own,
+	// and what was below them, of a base image that another program has made, it has if it has that base.
+	Layers []PreviousLayer
+
+	blobs map[digest.Digest]int64 // sizes of all blobs, the manifest's included
+}
+
+// PreviousLayer is a layer and what its image's history says it holds.
+type PreviousLayer struct {
+	BlobSource
+	History history.Claim
+}
+
+// ReadPrevious reads an image for another one to be planned by.
+// It reads manifest and config, and of the layers' blobs in a layout it sees that they are there.
+// Elsewhere they are read only where they have to be somewhere else than there.
+//
+// The error is fs.ErrNotExist if a blob is missing, and history.ErrForeign if it is no single image,
+// if a layer is not of this program's making, unless it is below all that are, or if its history is damaged.
+// What the history says is believed, as far as it makes sense.
+func (s *ImageSource) ReadPrevious(ctx context.Context) (*PreviousImage, error) {
+	p, err := s.readPrevious(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
+	}
+	return p, nil
+}
+
+func (s *ImageSource) readPrevious(ctx context.Context) (*PreviousImage, error) {
+	if t := s.Descriptor.MediaType; t != ispec.MediaTypeImageManifest {
+		return nil, fmt.Errorf("%w: it is of type %q", history.ErrForeign, t)
+	}
+	var manifest ispec.Manifest
+	b, err := readDocument(ctx, s.Open, s.Descriptor)
+	if err == nil {
+		err = json.Unmarshal(b, &manifest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig {
+		return nil, fmt.Errorf("%w: its config is of type %q", history.ErrForeign, t)
+	}
+	var config ispec.Image
+	if b, err = readDocument(ctx, s.Open, manifest.Config); err == nil {
+		err = json.Unmarshal(b, &config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	p := newPreviousImage(s.Descriptor, manifest)
+	if err := p.parse(manifest, config, s); err != nil {
+		return nil, err
+	}
+	for i := range p.Layers {
+		if s.Dir == "" {
+			break
+		}
+		if err := p.Layers[i].stat(); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+		}
+	}
+	return p, nil
+}
+
+func newPreviousImage(image ispec.Descriptor, manifest ispec.Manifest) *PreviousImage {
+	p := &PreviousImage{Digest: image.Digest, blobs: map[digest.Digest]int64{
+		image.Digest:           image.Size,
+		manifest.Config.Digest: manifest.Config.Size,
+	}}
+	for _, d := range manifest.Layers {
+		p.blobs[d.Digest] = d.Size
+	}
+	return p
+}
+
+// findImage finds an image in an index, where it may be under several names.
+func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
+	var found []ispec.Descriptor
+	search := func(tag string) {
+		for _, d := range all {
+			if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[AnnotationFullName] == tag {
+				if len(found) == 0 || found[0].Digest != d.Digest {
+					found = append(found, d)
+				}
+			}
+		}
+	}
+	search(tag)
+	if tag == "" && len(found) > 1 {
+		found = nil
+		search("latest")
+		if len(found) == 0 {
+			return ispec.Descriptor{}, errors.New("there are several images and none is latest: want a tag")
+		}
+	}
+	switch len(found) {
+	case 0:
+		return ispec.Descriptor{}, fmt.Errorf("there is no such image%s: %w", others(all), fs.ErrNotExist)
+	case 1:
+		return found[0], nil
+	}
+	return ispec.Descriptor{}, errors.New("several images have that name")
+}
+
+// others says which images there are instead, by their tags or else their full names.
+func others(all []ispec.Descriptor) string {
+	const most = 10
+	var names []string
+	for _, d := range all {
+		name := cmp.Or(d.Annotations[ispec.AnnotationRefName], d.Annotations[AnnotationFullName])
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch n := len(names); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf(", only %q and %d more", names[:most], n-most)
+	}
+	return fmt.Sprintf(", only %q", names)
+}
+
+// parse puts together what manifest, config and history say of each layer.
+func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *ImageSource) error {
+	n := len(manifest.Layers)
+	entries := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	if len(config.RootFS.DiffIDs) != n || len(entries) != n {
+		return fmt.Errorf("%w: %d layers, %d diffIDs and %d entries in its history",
+			history.ErrForeign, n, len(config.RootFS.DiffIDs), len(entries))
+	}
+	own := false
+	for i, d := range manifest.Layers {
+		said, err := history.Parse(entries[i])
+		if err != nil && (own || i == n-1 || !errors.Is(err, history.ErrForeign)) {
+			return fmt.Errorf("layer %d: %w: %w", i+1, history.ErrForeign, err)
+		}
+		own = err == nil
+		switch d.MediaType {
+		case ispec.MediaTypeImageLayer, ispec.MediaTypeImageLayerGzip, ispec.MediaTypeImageLayerZstd:
+		default:
+			return fmt.Errorf("layer %d: %w: it is of type %q", i+1, history.ErrForeign, d.MediaType)
+		}
+		diffID := config.RootFS.DiffIDs[i]
+		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
+			return fmt.Errorf("layer %d: %w", i+1, err)
+		}
+		if d.Size < 0 {
+			return fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
+		}
+		l := PreviousLayer{BlobSource: s.blob(d, ""), History: said}
+		l.DiffID, l.Entry = diffID, entries[i]
+		if own && !said.Top {
+			p.Layers = append(p.Layers, l)
+		}
+	}
+	return nil
+}
+
+// Without is the image without those layers that hold or hide something of these names.
+// It is for an image that has them from its base image: there they must neither be shown nor hidden.
+func (p *PreviousImage) Without(names []string) *PreviousImage {
+	if p == nil {
+		return nil
+	}
+	base := make(map[string]bool, len(names))
+	for _, name := range names {
+		base[name] = true
+	}
+	without := *p
+	without.Layers = slices.DeleteFunc(slices.Clone(p.Layers), func(l PreviousLayer) bool {
+		return slices.ContainsFunc(l.History.Objects, func(o history.Object) bool { return base[o.Name] }) ||
+			slices.ContainsFunc(l.History.Hidden, func(name string) bool { return base[name] })
+	})
+	return &without
+}
+
+// Drop is the image without some of its layers.
+func (p *PreviousImage) Drop(drop func(*BlobSource) bool) *PreviousImage {
+	rest := *p
+	rest.Layers = nil
+	for i := range p.Layers {
+		if !drop(&p.Layers[i].BlobSource) {
+			rest.Layers = append(rest.Layers, p.Layers[i])
+		}
+	}
+	return &rest
+}
+
+// Fetch is what someone who has the image p has to fetch to have next:
+// the bytes of blobs that are new, and of those that are there already.
+func (p *PreviousImage) Fetch(next *PreviousImage) (fetched, had int64) {
+	return fetch(p.blobs, next.blobs)
+}
+
+func fetch(have, want map[digest.Digest]int64) (fetched, had int64) {
+	for d, size := range want {
+		if _, ok := have[d]; ok {
+			had += size
+		} else {
+			fetched += size
+		}
+	}
+	return fetched, had
+}
+
+// Size is how many bytes all blobs of the image have.
+func (p *PreviousImage) Size() int64 {
+	fetched, _ := fetch(nil, p.blobs)
+	return fetched
+}
+
+// Has says whether the image has a blob.
+func (p *PreviousImage) Has(d digest.Digest) bool {
+	_, ok := p.blobs[d]
+	return ok
+}

@@ -1,0 +1,38 @@
+package ocilayout
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestKnown: what is said of layers before is what becomes of them.
+func TestKnown(t *testing.T) {
+	cache := testCache(t, t.TempDir())
+	image := sampleImage(t, 1)
+	check := func(what string, image ImageSpec) {
+		t.Helper()
+		var before []string
+		for _, k := range cache.Forecast(image.Layers, image.Compression) {
+			before = append(before, k.How.String())
+		}
+		want := strings.Join(slices.Compact(before), " ")
+		if _, hows, _ := writeCached(t, filepath.Join(t.TempDir(), "layout"), image, Options{Cache: cache}); hows != want {
+			t.Errorf("%s: Known says %q, and AddImage does %q", what, want, hows)
+		}
+	}
+	check("empty", image)
+	check("known", image)
+	check("other compression", with(image, "zstd"))
+	if err := os.RemoveAll(filepath.Join(cache.dir, blobsName)); err != nil {
+		t.Fatal(err)
+	}
+	check("blobs are gone", image)
+	for _, k := range (*Cache)(nil).Forecast(image.Layers, image.Compression) {
+		if k.How != Built {
+			t.Errorf("without a cache: %v; want built", k.How)
+		}
+	}
+}

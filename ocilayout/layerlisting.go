@@ -1,0 +1,397 @@
+package ocilayout
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// layerListing is what a layer does to the files below it.
+type layerListing struct {
+	Entries []listedEntry // in the order of the tar
+	// Objects are the NAR hashes, in hexadecimal digits, of store objects
+	// all entries of which come in path order and one after the other.
+	Objects map[string]string
+}
+
+// listedEntry is an entry of a layer's tar.
+type listedEntry struct {
+	Kind     byte
+	Path     string
+	Mode     fs.FileMode
+	UID, GID int
+	Size     int64
+	Target   string
+	Source   string // of a regular file, whose name in the tar its content has
+	Linked   string // of a hard link to a file of the layer, the name that it has there
+	Sum      []byte // SHA-256 of a regular file in the store
+	Content  []byte // of a small file that is nearly always asked for
+	Sparse   bool   // its content has no sum: holes may be of any size
+}
+
+// Kinds of entries.
+const (
+	entryPut    = 'p'
+	entryOther  = 'o' // a device and the like
+	entryHide   = 'h' // a whiteout of Path
+	entryOpaque = 'q' // of all that layers below have in Path
+	entryLink   = 'l' // a hard link to Target, which is not in the layer
+)
+
+// Limits of a layer that is read.
+const (
+	maxPlain       = 64 << 30  // bytes, once decompressed
+	maxListedNames = 256 << 20 // bytes of names and targets, with 64 for each entry
+)
+
+// maxListedContent is how large a file's content can be in a listing.
+const maxListedContent = 256 << 10
+
+// layerReader reads a layer's blob to its end and makes sure that it is what its descriptor and diffID say.
+type layerReader struct {
+	source *BlobSource
+	blob   *sumReader
+	plain  *sumReader
+	close  []io.Closer
+	tar    *tar.Reader
+}
+
+func openLayer(ctx context.Context, open OpenBlob, k *BlobSource) (_ *layerReader, err error) {
+	r, err := open(ctx, k.Descriptor)
+	if err != nil {
+		return nil, err
+	}
+	l := &layerReader{source: k, close: []io.Closer{r}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: k.Descriptor.Size}
+	z, err := compress.NewReader(bufio.NewReaderSize(l.blob, tarBuffer), k.Descriptor.MediaType)
+	if err != nil {
+		return nil, err
+	}
+	l.close = append(l.close, z)
+	l.plain = &sumReader{ctx: ctx, r: z, hash: sha256.New(), most: maxPlain}
+	l.tar = tar.NewReader(bufio.NewReaderSize(l.plain, tarBuffer))
+	return l, nil
+}
+
+// finish reads the rest.
+func (l *layerReader) finish() error {
+	for _, r := range []io.Reader{l.plain, l.blob} {
+		if err := rootfs.Drain(r); err != nil {
+			return err
+		}
+	}
+	d := l.source.Descriptor
+	if got := digest.NewDigest(digest.SHA256, l.blob.hash); got != d.Digest || l.blob.n != d.Size {
+		return fmt.Errorf("blob %s is damaged: it has %d of %d bytes, and the digest %s", d.Digest, l.blob.n, d.Size, got)
+	}
+	if got := digest.NewDigest(digest.SHA256, l.plain.hash); got != l.source.DiffID {
+		return fmt.Errorf("blob %s is %s once decompressed, and the config says %s", d.Digest, got, l.source.DiffID)
+	}
+	return nil
+}
+
+func (l *layerReader) Close() error {
+	var errs []error
+	for i := range l.close {
+		errs = append(errs, l.close[len(l.close)-1-i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+// sumReader hashes and bounds what is read.
+type sumReader struct {
+	ctx     context.Context
+	r       io.Reader
+	hash    hash.Hash
+	n, most int64
+}
+
+func (s *sumReader) Read(p []byte) (int, error) {
+	if err := context.Cause(s.ctx); err != nil {
+		return 0, err
+	}
+	n, err := s.r.Read(p)
+	s.hash.Write(p[:n])
+	if s.n += int64(n); s.n > s.most {
+		return n, fmt.Errorf("it has more than %d bytes", s.most)
+	}
+	return n, err
+}
+
+// listingReader makes a listing of a layer.
+type listingReader struct {
+	layer   *layerReader
+	hash    func(rootfs.Tree, string) (string, int64, error)
+	listing layerListing
+	at      map[string]int  // the entry of each path
+	seen    map[string]bool // store objects that there have been entries of
+	names   int64           // bytes
+	err     error
+
+	content hash.Hash // of the current entry, if it is a file of the store or keep is set
+	keep    bool      // its content, in small
+	small   []byte
+}
+
+// listLayer reads a layer once.
+func listLayer(ctx context.Context, open OpenBlob, k *BlobSource, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *layerListing, err error) {
+	l, err := openLayer(ctx, open, k)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	r := &listingReader{layer: l, hash: narHash, at: make(map[string]int), seen: make(map[string]bool)}
+	r.listing.Objects = make(map[string]string)
+	i, ok := r.next()
+	for ok {
+		if r.begins(i) {
+			i, ok = r.object(i)
+			continue
+		}
+		if o := objectOf(r.listing.Entries[i].Path); o != "" {
+			delete(r.listing.Objects, o) // it is not all of it
+			r.seen[o] = true
+		}
+		r.finish(i)
+		i, ok = r.next()
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return &r.listing, l.finish()
+}
+
+// objectOf is the name of the store object that a path is in, or "".
+func objectOf(p string) string {
+	rest, ok := strings.CutPrefix(p, history.StoreDir+"/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+// begins says whether an entry is the first one of a store object that can be hashed.
+func (r *listingReader) begins(i int) bool {
+	e := r.listing.Entries[i]
+	return r.hash != nil && e.Kind == entryPut && path.Dir(e.Path) == history.StoreDir && !r.seen[path.Base(e.Path)]
+}
+
+var errNotHashed = errors.New("cannot be hashed as it comes")
+
+// object hashes a store object, whose first entry is there, and returns the entry after it.
+func (r *listingReader) object(first int) (int, bool) {
+	root := r.listing.Entries[first].Path
+	current, inside := first, true
+	more := true
+	advance := func() {
+		r.finish(current)
+		current, more = r.next()
+		inside = more && rootfs.Within(root, r.listing.Entries[current].Path)
+	}
+	whole := true
+	tree := func(yield func(rootfs.Entry, error) bool) {
+		for inside {
+			e := r.listing.Entries[current]
+			if e.Kind != entryPut || e.Mode.IsRegular() && (e.Source != e.Path || e.Sparse) {
+				whole = false
+				yield(rootfs.Entry{}, errNotHashed)
+				return
+			}
+			entry := e.entry()
+			if entry.IsRegular() {
+				entry.Open = func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+			}
+			if !yield(entry, nil) {
+				return
+			}
+			advance()
+		}
+	}
+	hex, _, err := r.hash(rootfs.Check(root, tree), root)
+	for inside {
+		whole = false
+		advance()
+	}
+	name := path.Base(root)
+	if err == nil && whole && r.err == nil {
+		r.listing.Objects[name] = hex
+	}
+	r.seen[name] = true
+	return current, more
+}
+
+// Read reads the content of the current entry.
+func (r *listingReader) Read(p []byte) (int, error) {
+	n, err := r.layer.tar.Read(p)
+	if r.content != nil {
+		r.content.Write(p[:n])
+	}
+	if r.keep {
+		r.small = append(r.small, p[:n]...)
+	}
+	if err != nil && err != io.EOF && r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// finish reads the rest of an entry's content.
+func (r *listingReader) finish(i int) {
+	if r.content == nil || r.err != nil {
+		return
+	}
+	_ = rootfs.Drain(r) // the error is r's
+	r.listing.Entries[i].Sum = r.content.Sum(nil)
+	r.listing.Entries[i].Content = r.small
+	r.content, r.keep, r.small = nil, false, nil
+}
+
+// next adds the next entry to the listing and returns its place there.
+func (r *listingReader) next() (int, bool) {
+	for r.err == nil {
+		h, err := r.layer.tar.Next()
+		if err == io.EOF {
+			return 0, false
+		}
+		if err != nil {
+			r.err = fmt.Errorf("read layer: %w", err)
+			break
+		}
+		e, ok, err := r.entry(h)
+		if err != nil {
+			r.err = fmt.Errorf("%.255q in the layer: %w", h.Name, err)
+			break
+		}
+		if !ok {
+			continue
+		}
+		i := len(r.listing.Entries)
+		if r.names += int64(len(e.Path)+len(e.Target)) + 64; r.names > maxListedNames {
+			r.err = fmt.Errorf("the names in the layer have more than %d bytes", maxListedNames)
+			break
+		}
+		r.listing.Entries = append(r.listing.Entries, e)
+		if e.Kind == entryPut {
+			r.at[e.Path] = i
+			if whole := e.Mode.IsRegular() && e.Source == e.Path && !e.Sparse; whole {
+				r.keep = (e.Path == "etc/passwd" || e.Path == "etc/group") && e.Size <= maxListedContent
+				if r.keep || objectOf(e.Path) != "" {
+					r.content = sha256.New()
+				}
+			}
+		}
+		return i, true
+	}
+	return 0, false
+}
+
+// cleanName is a tar's name as a path, which is empty for the root. Unpackers take a leading slash away.
+func cleanName(name string) (string, error) {
+	var elements []string
+	for element := range strings.SplitSeq(name, "/") {
+		if element == "" || element == "." {
+			continue
+		}
+		if err := rootfs.CheckName(element); err != nil { // also of ".."
+			return "", err
+		}
+		if elements = append(elements, element); len(elements) > rootfs.MaxDepth {
+			return "", fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
+		}
+	}
+	return strings.Join(elements, "/"), nil
+}
+
+const (
+	whiteoutPrefix = ".wh."
+	opaqueName     = ".wh..wh..opq"
+)
+
+// entry makes an entry of a header; not ok is one that makes no difference.
+func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error) {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return e, false, nil
+	}
+	if e.Path, err = cleanName(h.Name); err != nil {
+		return e, false, err
+	}
+	dir, name := path.Split(e.Path)
+	dir = strings.TrimSuffix(dir, "/")
+	switch {
+	case name == opaqueName:
+		return listedEntry{Kind: entryOpaque, Path: dir}, true, nil
+	case strings.HasPrefix(name, whiteoutPrefix+whiteoutPrefix):
+		return e, false, nil // aufs's own
+	case strings.HasPrefix(name, whiteoutPrefix):
+		hidden := strings.TrimPrefix(name, whiteoutPrefix)
+		if err := rootfs.CheckName(hidden); err != nil {
+			return e, false, err
+		}
+		return listedEntry{Kind: entryHide, Path: path.Join(dir, hidden)}, true, nil
+	}
+	e.Kind, e.UID, e.GID = entryPut, h.Uid, h.Gid
+	e.Mode = rootfs.FileMode(uint32(h.Mode))
+	switch h.Typeflag {
+	case tar.TypeDir:
+		e.Mode = e.Mode&^fs.ModeSetuid | fs.ModeDir
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		e.Size, e.Source = h.Size, e.Path
+		e.Sparse = isSparse(h)
+	case tar.TypeSymlink:
+		e.Mode, e.Target = fs.ModeSymlink|0o777, h.Linkname
+		err = rootfs.CheckTarget(h.Linkname)
+	case tar.TypeLink:
+		var target string
+		if target, err = cleanName(h.Linkname); err != nil {
+			return e, false, err
+		}
+		if i, ok := r.at[target]; ok {
+			linked := r.listing.Entries[i]
+			linked.Path, linked.Linked = e.Path, target
+			return linked, true, nil
+		}
+		e.Kind, e.Target = entryLink, target
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		e.Kind = entryOther
+	default:
+		err = fmt.Errorf("is of the unknown type %q", h.Typeflag)
+	}
+	return e, true, err
+}
+
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// entry is the entry of a tree, without its content.
+func (e listedEntry) entry() rootfs.Entry {
+	return rootfs.Entry{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Target: e.Target}
+}

@@ -1,0 +1,159 @@
+package ocilayout
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+func recordKey(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+
+func recordParts() []rootfs.Part {
+	return []rootfs.Part{
+		{Name: "base", Key: recordKey("0"), Size: 10},
+		{Name: "a-1", Root: "nix/store/a-1", Key: recordKey("a"), Size: 100},
+		{Name: "b-2", Root: "nix/store/b-2", Key: recordKey("b"), Size: 200},
+	}
+}
+
+// sampleRecord is what was built of a layer with all that one can have.
+func sampleRecord(t testing.TB) (Record, Layer) {
+	t.Helper()
+	l := Layer{Parts: recordParts(), Hidden: []string{"nix/store/old-1"}}
+	r, err := NewRecord(l, compress.Method{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.DiffID, r.TarSize, r.Blob, r.Size = digest.FromString("tar"), 4096, digest.FromString("blob"), 1000
+	return r, l
+}
+
+// recordChanges are those that make a record one of something else.
+var recordChanges = map[string]func(*Record){
+	"format":     func(r *Record) { r.Format++ },
+	"compressor": func(r *Record) { r.Compressor += " " },
+	"type":       func(r *Record) { r.MediaType = ispec.MediaTypeImageLayer },
+	"key":        func(r *Record) { r.Parts[1].Key = recordKey("c") },
+	"root":       func(r *Record) { r.Parts[1].Root = "nix/store/c-1" },
+	"fewer":      func(r *Record) { r.Parts = r.Parts[:2] },
+	"more":       func(r *Record) { r.Parts = append(r.Parts, RecordPart{Root: "nix/store/c-1", Key: recordKey("c")}) },
+	"order":      func(r *Record) { slices.Reverse(r.Parts) },
+	"hidden":     func(r *Record) { r.Hidden = nil },
+	"no tar":     func(r *Record) { r.DiffID = "" },
+	"no blob":    func(r *Record) { r.Blob = "sha256:../x" },
+	"size":       func(r *Record) { r.Size = -1 },
+	"tar size":   func(r *Record) { r.TarSize = 0 },
+}
+
+func TestRecordAnswers(t *testing.T) {
+	good, l := sampleRecord(t)
+	wanted, err := NewRecord(l, compress.Method{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := good.Answers(wanted); err != nil || good.Key() != wanted.Key() {
+		t.Errorf("Answers = %v, keys %s and %s; want <nil> and the same key", err, good.Key(), wanted.Key())
+	}
+	for name, change := range recordChanges {
+		r, _ := sampleRecord(t)
+		change(&r)
+		if r.Answers(wanted) == nil {
+			t.Errorf("%s: Answers = <nil>; want an error", name)
+		}
+		made := slices.Contains([]string{"no tar", "no blob", "size", "tar size"}, name)
+		if same := r.Key() == wanted.Key(); same != made {
+			t.Errorf("%s: the key is the same: %v; want %v", name, same, made)
+		}
+	}
+	l.Parts[0].Key = ""
+	if r, err := NewRecord(l, compress.Method{}); err == nil {
+		t.Errorf("NewRecord without a key = %v, <nil>; want an error", r)
+	}
+	if r, err := newRecord(Layer{Parts: recordParts()}, compress.Method{}, ""); err == nil {
+		t.Errorf("newRecord with an unknown compressor = %v, <nil>; want an error", r)
+	}
+}
+
+// TestRecordVouches: a record proves the history of an image's layer only if all of it is right,
+// and the keys of what is wanted are whole.
+func TestRecordVouches(t *testing.T) {
+	good, built := sampleRecord(t)
+	kept := func() *BlobSource {
+		return &BlobSource{
+			Descriptor: ispec.Descriptor{MediaType: good.MediaType, Digest: good.Blob, Size: good.Size},
+			DiffID:     good.DiffID,
+			Entry:      ispec.History{CreatedBy: "export-profile", Comment: history.ClaimOf(built.Parts, built.Hidden).String()},
+		}
+	}
+	wanted := map[string]string{"base": recordKey("0"), "a-1": recordKey("a"), "b-2": recordKey("c")} // b is another one now
+	if err := good.Vouches(kept(), wanted); err != nil {
+		t.Errorf("Vouches = %v; want <nil>", err)
+	}
+	for name, change := range recordChanges {
+		if name == "format" || name == "compressor" || name == "order" || name == "root" {
+			continue // whatever made it
+		}
+		r, _ := sampleRecord(t)
+		change(&r)
+		if r.Vouches(kept(), wanted) == nil {
+			t.Errorf("record with another %s: Vouches = <nil>; want an error", name)
+		}
+	}
+	for name, change := range map[string]func(*BlobSource){
+		"blob":    func(k *BlobSource) { k.Descriptor.Digest = digest.FromString("x") },
+		"size":    func(k *BlobSource) { k.Descriptor.Size++ },
+		"diffID":  func(k *BlobSource) { k.DiffID = digest.FromString("x") },
+		"type":    func(k *BlobSource) { k.Descriptor.MediaType = ispec.MediaTypeImageLayer },
+		"history": func(k *BlobSource) { k.Entry.Comment += " -x" },
+	} {
+		k := kept()
+		change(k)
+		if good.Vouches(k, wanted) == nil {
+			t.Errorf("layer with another %s: Vouches = <nil>; want an error", name)
+		}
+	}
+	wanted["a-1"] = recordKey("a")[:70] + "b" // the same first digits
+	if good.Vouches(kept(), wanted) == nil {
+		t.Error("Vouches of what has the same first digits = <nil>; want an error")
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	good, l := sampleRecord(f)
+	wanted, err := NewRecord(l, compress.Method{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	seed := func(r Record) {
+		b, err := json.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	seed(good)
+	for _, change := range recordChanges {
+		r, _ := sampleRecord(f)
+		change(&r)
+		seed(r)
+	}
+	kept := &BlobSource{Entry: ispec.History{CreatedBy: "export-profile"}}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r Record
+		if json.Unmarshal(b, &r) != nil {
+			return
+		}
+		_ = r.Vouches(kept, nil)
+		if r.Answers(wanted) == nil && (r.Key() != wanted.Key() || checkDigest(r.Blob) != nil || checkDigest(r.DiffID) != nil) {
+			t.Errorf("%s answers what is not asked", b)
+		}
+	})
+}

@@ -1,0 +1,252 @@
+package ocilayout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// Publish makes an image that AddImage has built visible under names.
+// In the index, each name is a descriptor of its own, and takes the place of that which had its tag;
+// what only those reached is deleted. After an error the index is as it was. It can be called once.
+func (l *Layout) Publish(ctx context.Context, image ispec.Descriptor, names ...Name) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("publish in layout %q: %w", l.dir, err)
+		}
+	}()
+	if l.publishing || l.staging == nil {
+		return errors.New("already published or closed")
+	}
+	if l.blobFiles != nil {
+		return errors.New("it is only for an archive")
+	}
+	if l.dir == "" {
+		return errors.New("it has no place")
+	}
+	images, err := describe(image, names)
+	if err != nil {
+		return err
+	}
+	l.publishing = true
+	live, err := l.finish(ctx, images)
+	if err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	err = l.publishNew()
+	if errors.Is(err, fs.ErrExist) {
+		err = l.publishInto(ctx, images, live)
+	}
+	return err
+}
+
+// finish completes the staged layout. Its blobs are exactly those that it returns.
+func (l *Layout) finish(ctx context.Context, images []ispec.Descriptor) (map[digest.Digest]bool, error) {
+	live, err := reachable(ctx, l.engine, images)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.engine.ListBlobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[digest.Digest]bool)
+	for _, d := range all {
+		have[d] = true
+		if !live[d] {
+			if err := l.engine.DeleteBlob(ctx, d); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for d := range live {
+		if !have[d] {
+			return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+		}
+	}
+	if err := l.engine.PutIndex(ctx, ispec.Index{Manifests: images}); err != nil {
+		return nil, err
+	}
+	return live, l.engine.Close() // its temporary directory would become visible
+}
+
+// publishNew makes the staged layout a new one. It is fs.ErrExist if something is there.
+func (l *Layout) publishNew() error {
+	if _, err := os.Lstat(l.dir); err == nil {
+		return fs.ErrExist
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	return rootfs.RenameNew(l.engine.dir, l.dir)
+}
+
+// publishInto moves the staged layout into a directory that is a layout, or empty.
+func (l *Layout) publishInto(ctx context.Context, images []ispec.Descriptor, live map[digest.Digest]bool) (err error) {
+	lock, err := rootfs.LockDir(ctx, l.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := clean(ctx, l.dir); err != nil { // a run may have been killed since Open
+		return err
+	}
+	j, err := l.prepareMerge(ctx, images, live)
+	if err != nil {
+		return err
+	}
+	// From here on the layout changes. It is short, and no longer asks whether it is cancelled.
+	err = l.move(live, j.Skeleton)
+	// What cannot be swept is left to the next run; the image is published, or not, all the same.
+	l.unswept = j.sweep(context.WithoutCancel(ctx), l.dir) != nil
+	return err
+}
+
+// prepareMerge puts the index that the layout is going to have into the staged one,
+// and writes the journal of what is about to change.
+func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, live map[digest.Digest]bool) (*journal, error) {
+	empty, err := inspect(ctx, l.dir)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{Skeleton: empty}
+	if !empty {
+		old, err := os.ReadFile(indexPath(l.dir))
+		if err != nil {
+			return nil, err
+		}
+		merged, replaced, err := mergeIndex(old, images)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(indexPath(l.engine.dir), merged, 0o644); err != nil {
+			return nil, err
+		}
+		j.replaces(ctx, l.dir, replaced)
+	}
+	for d := range live {
+		if _, err := os.Lstat(filepath.Join(l.dir, blobs, d.Encoded())); err != nil {
+			j.Blobs = append(j.Blobs, d)
+		}
+	}
+	return j, j.write(l.staging.Dir)
+}
+
+// replaces adds the blobs of images that are about to leave the index.
+// Of those that cannot be followed, nothing will be deleted.
+func (j *journal) replaces(ctx context.Context, path string, images []ispec.Descriptor) {
+	e, err := openEngine(path)
+	if err != nil {
+		return
+	}
+	for _, d := range images {
+		old, err := reachable(ctx, e, []ispec.Descriptor{d})
+		if err != nil {
+			continue
+		}
+		for d := range old {
+			if checkDigest(d) == nil {
+				j.Blobs = append(j.Blobs, d)
+			}
+		}
+	}
+}
+
+// move renames the staged files to their places, the index last.
+func (l *Layout) move(live map[digest.Digest]bool, empty bool) (err error) {
+	own, err := newOwner(l.dir)
+	if err != nil {
+		return err
+	}
+	dirs, err := openDirs(l.dir, own)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dirs.Close()) }()
+	for d := range live {
+		if err := own.put(filepath.Join(l.engine.dir, blobs, d.Encoded()), dirs.blobs); err != nil {
+			return err
+		}
+	}
+	if empty {
+		if err := own.put(filepath.Join(l.engine.dir, ispec.ImageLayoutFile), dirs.top); err != nil {
+			return err
+		}
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	return own.put(indexPath(l.engine.dir), dirs.top)
+}
+
+func (l *Layout) sync() (err error) {
+	if !l.options.Sync {
+		return nil
+	}
+	f, err := os.Open(l.staging.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// owner is that of a layout, to whom root gives the files it puts there, as umoci does.
+type owner struct{ uid, gid int }
+
+func newOwner(path string) (*owner, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	s := fi.Sys().(*syscall.Stat_t)
+	return &owner{int(s.Uid), int(s.Gid)}, nil
+}
+
+// give changes the owner of a file that is about to be put into the layout.
+// If it has other names, it becomes a copy: what they lead to stays root's.
+func (o *owner) give(path string) error {
+	if o == nil {
+		return nil
+	}
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	s := fi.Sys().(*syscall.Stat_t)
+	if int(s.Uid) == o.uid && int(s.Gid) == o.gid {
+		return nil
+	}
+	if fi.Mode().IsRegular() && s.Nlink > 1 {
+		if err := unshare(path, fi.Size()); err != nil {
+			return err
+		}
+	}
+	return os.Lchown(path, o.uid, o.gid)
+}
+
+// unshare makes a file with other names one without.
+func unshare(path string, size int64) error {
+	temp := path + ".new"
+	if err := putFile(context.Background(), temp, path, size, false); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return os.Rename(temp, path)
+}

@@ -1,0 +1,59 @@
+package plan
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+)
+
+// bin collects the parts of one layer.
+type bin struct {
+	parts  []int // in path order
+	size   int64
+	needed int // by how many packages the most needed one is
+}
+
+func (g *bin) merge(h *bin) *bin {
+	m := &bin{
+		parts:  slices.Concat(g.parts, h.parts),
+		size:   g.size + h.size,
+		needed: max(g.needed, h.needed),
+	}
+	slices.Sort(m.parts)
+	return m
+}
+
+// mergeSmallest makes one bin of the two smallest, in the place of the smallest.
+func mergeSmallest(bins []*bin) []*bin {
+	sorted := slices.SortedFunc(slices.Values(bins), (*bin).compare)
+	bins[slices.Index(bins, sorted[0])] = sorted[0].merge(sorted[1])
+	at := slices.Index(bins, sorted[1])
+	return slices.Delete(bins, at, at+1)
+}
+
+// compare is by size; among equal ones, the first in path order is the smaller one.
+func (g *bin) compare(h *bin) int {
+	return cmp.Or(cmp.Compare(g.size, h.size), cmp.Compare(g.parts[0], h.parts[0]))
+}
+
+// binHeap has the smallest bin first.
+type binHeap []*bin
+
+func (h binHeap) Len() int           { return len(h) }
+func (h binHeap) Less(i, j int) bool { return h[i].compare(h[j]) < 0 }
+func (h binHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *binHeap) Push(g any)        { *h = append(*h, g.(*bin)) }
+
+func (h *binHeap) Pop() any {
+	n := len(*h) - 1
+	g := (*h)[n]
+	*h = (*h)[:n]
+	return g
+}
+
+// mergeTwo makes one bin of the two smallest.
+func (h *binHeap) mergeTwo() {
+	g := heap.Pop(h).(*bin)
+	(*h)[0] = (*h)[0].merge(g)
+	heap.Fix(h, 0)
+}

@@ -1,0 +1,276 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+func mustFind(t *testing.T, c *Client, r Reference) *ocilayout.ImageSource {
+	t.Helper()
+	s, err := c.Find(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// previousIn reads an image to plan by.
+func previousIn(t *testing.T, c *Client, r Reference) (*ocilayout.PreviousImage, error) {
+	t.Helper()
+	s, err := c.Find(t.Context(), r)
+	if err != nil {
+		return nil, err
+	}
+	return s.ReadPrevious(t.Context())
+}
+
+// forPlatform is an image that says that it is for an architecture.
+func forPlatform(img ocilayout.ImageSpec, arch string) ocilayout.ImageSpec {
+	img.Platform.Architecture = arch
+	return img
+}
+
+// pushIndex joins images into an index in a repository.
+func pushIndex(ctx context.Context, t *testing.T, c *Client, to Reference, sources ...*ocilayout.ImageSource) (ispec.Descriptor, Stats, error) {
+	t.Helper()
+	p, err := c.Push(ctx, to, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := ocilayout.OpenStaged(t.TempDir(), ocilayout.Options{Deliver: p.Blob})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	j, err := l.AddIndex(ctx, sources, nil)
+	if err != nil {
+		return j.Descriptor, p.Stats(), err
+	}
+	b, err := l.Manifest(j.Descriptor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Manifest(ctx, j.Descriptor, b, to.Tag)
+	return j.Descriptor, p.Stats(), err
+}
+
+// TestBase: an image over one in a registry has its layers, which are read once and then in the cache,
+// which the registry that has them need not be sent, and another one is.
+func TestBase(t *testing.T) {
+	f := newFake(t)
+	c := client(t, Options{})
+	a, b := part("a", 1, 1<<20), part("b", 2, 1<<10)
+	under := image(t, nil, "gzip", a)
+	mustPush(t, c, f.at("base/amd64:v1"), nil, under)
+	mustPush(t, c, f.at("base/arm64:v1"), nil, forPlatform(under, "arm64"))
+	both, _, err := pushIndex(t.Context(), t, c, f.at("base/both:v1"), mustFind(t, c, f.at("base/amd64:v1")), mustFind(t, c, f.at("base/arm64:v1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := ocilayout.OpenCache(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := func(r Reference, cache *ocilayout.Cache) ocilayout.ImageSpec {
+		t.Helper()
+		s := mustFind(t, c, r)
+		s.Open = cache.ReadThrough(s.Open)
+		base, err := s.Read(t.Context(), ispec.Platform{OS: "linux", Architecture: "amd64"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := base.Tree(t.Context(), ocilayout.TreeOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		img := image(t, nil, "gzip", b)
+		img.Base = base
+		return img
+	}
+	f.forget()
+	first := over(f.at("base/both:v1"), cache)
+	want := layoutDigest(t, first)
+	if n := f.count("GET /v2/base/both/blobs/"); n != 2 {
+		t.Errorf("%d blobs were read of %q; want config and layer once", n, f.asked)
+	}
+	f.forget()
+	pinned := f.at("base/both")
+	pinned.Digest = both.Digest
+	second := over(pinned, cache)
+	if got := layoutDigest(t, second); got != want || f.count("GET ") != 1 {
+		t.Errorf("from the cache it is %s, after %q; want %s after one manifest", got, f.asked, want)
+	}
+	if got := layoutDigest(t, over(f.at("base/amd64:v1"), nil)); got != want {
+		t.Errorf("without a cache it is %s; want %s", got, want)
+	}
+
+	f.forget()
+	d, stats := mustPush(t, c, f.at("base/both:over"), nil, first)
+	if d != want || stats.Present != 1 || stats.Sent != 2 || f.received > 100<<10 {
+		t.Errorf("into the base's repository: %s, %+v, %d bytes; want %s and no layer of the base", d, stats, f.received, want)
+	}
+	f.forget()
+	if _, stats = mustPush(t, c, f.at("team/over:v1"), nil, over(f.at("base/both:v1"), nil)); stats.Mounted != 1 || stats.Sent != 2 {
+		t.Errorf("into another repository: %+v; want one mount", stats)
+	}
+	other := newFake(t)
+	if d, stats = mustPush(t, c, other.at("team/over:v1"), nil, over(f.at("base/both:v1"), nil)); d != want || stats.Sent != 3 {
+		t.Errorf("into another registry: %s, %+v; want %s and three blobs", d, stats, want)
+	}
+}
+
+// TestBaseDamaged: nothing of a base image counts that has not its digest.
+func TestBaseDamaged(t *testing.T) {
+	f := newFake(t)
+	c := client(t, Options{})
+	mustPush(t, c, f.at("base:v1"), nil, image(t, nil, "gzip", part("a", 1, 1<<20)))
+	if _, err := c.Find(t.Context(), f.at("base:v2")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Find = %v; want %v", err, fs.ErrNotExist)
+	}
+	for d, good := range f.all("base") {
+		for name, bad := range map[string][]byte{"other": append([]byte{good[0] ^ 1}, good[1:]...), "longer": append(append([]byte(nil), good...), 0), "shorter": good[1:], "gone": nil} {
+			f.put("base", d, bad)
+			cache, err := ocilayout.OpenCache(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := mustFind(t, c, f.at("base:v1"))
+			s.Open = cache.ReadThrough(s.Open)
+			base, err := s.Read(t.Context(), ispec.Platform{})
+			if err == nil {
+				_, err = base.Tree(t.Context(), ocilayout.TreeOptions{})
+			}
+			if err == nil || name == "gone" && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s blob: %v; want an error", name, err)
+			}
+		}
+		f.put("base", d, good)
+	}
+}
+
+// TestStoredBreaks: what breaks off is read on, whether the registry can do so or not.
+func TestStoredBreaks(t *testing.T) {
+	for _, ranges := range []bool{false, true} {
+		f := newFake(t)
+		f.ranges = ranges
+		f.Config.ErrorLog = log.New(io.Discard, "", 0)
+		c := client(t, Options{})
+		mustPush(t, c, f.at("x:v1"), nil, image(t, nil, "none", part("a", 1, 1<<20)))
+		s := mustFind(t, c, f.at("x:v1"))
+		var largest digest.Digest
+		for d, b := range f.all("x") {
+			if len(b) > 1<<19 {
+				largest = d
+			}
+		}
+		want := f.all("x")[largest]
+		breaks := 0
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if breaks++; breaks > 2 {
+				return false
+			}
+			from := 0
+			if breaks == 2 && ranges {
+				if r.Header.Get("Range") == "" {
+					t.Error("the rest is not asked for")
+				}
+				return false
+			}
+			breakOff(w, want[from:], 300<<10)
+			return true
+		}
+		r, err := s.Open(t.Context(), ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: largest, Size: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil || digest.FromBytes(got) != largest {
+			t.Errorf("ranges %v: %d bytes, %v; want %d of %s", ranges, len(got), err, len(want), largest)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPushIndex: children are put before the index, once, and what the repository has is neither read nor sent.
+func TestPushIndex(t *testing.T) {
+	f := newFake(t)
+	c := client(t, Options{})
+	img := image(t, nil, "gzip", part("a", 1, 1<<20))
+	arm := forPlatform(image(t, nil, "gzip", part("b", 2, 1<<10)), "arm64")
+	dir := filepath.Join(t.TempDir(), "layout")
+	l, err := ocilayout.Open(t.Context(), dir, ocilayout.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d, err := l.AddImage(t.Context(), arm)
+	if err == nil {
+		err = l.Publish(t.Context(), d, ocilayout.Name{Tag: "arm"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	inLayout, err := ocilayout.FindImage(t.Context(), dir, "arm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPush(t, c, f.at("team/hello:amd64"), nil, img)
+	inRegistry := mustFind(t, c, f.at("team/hello:amd64"))
+
+	f.forget()
+	index, stats, err := pushIndex(t.Context(), t, c, f.at("team/hello:v1"), inLayout, inRegistry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.tag("team/hello", "v1") != index.Digest || stats.Sent != 2 || stats.Present != 2 || f.count("PUT /v2/team/hello/manifests/") != 2 ||
+		f.count("HEAD /v2/team/hello/blobs/") != 2 {
+		t.Errorf("%+v after %q; want two blobs of the layout's image and two manifests sent", stats, f.asked)
+	}
+	var got ispec.Index
+	if err := json.Unmarshal(f.manifests["team/hello"]["v1"], &got); err != nil || len(got.Manifests) != 2 || got.Manifests[0].Digest != f.tag("team/hello", "amd64") {
+		t.Errorf("the index is %+v, %v", got, err)
+	}
+
+	f.forget()
+	again, stats, err := pushIndex(t.Context(), t, c, f.at("team/other:v1"), mustFind(t, c, f.at("team/hello:v1")))
+	if err != nil || again.Digest != index.Digest || stats.Mounted != 4 || f.received != 0 {
+		t.Errorf("into another repository: %s, %+v, %d bytes, %v; want %s and four mounts", again.Digest, stats, f.received, err, index.Digest)
+	}
+
+	// What the repository should have and has lost comes from elsewhere, also where two manifests miss it.
+	sources := []*ocilayout.ImageSource{mustFind(t, c, f.at("team/hello:v1"))}
+	lost := f.all("team/hello")
+	for d := range lost {
+		f.put("team/hello", d, nil)
+	}
+	f.mu.Lock()
+	f.manifests["team/hello"] = map[string][]byte{}
+	f.mu.Unlock()
+	open := sources[0].Open
+	sources[0].Open = func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+		f.mu.Lock()
+		m := f.manifests["team/other"][d.Digest.String()]
+		f.mu.Unlock()
+		if b := append(lost[d.Digest], m...); len(b) > 0 {
+			return io.NopCloser(strings.NewReader(string(b))), nil
+		}
+		return open(ctx, d)
+	}
+	if _, stats, err = pushIndex(t.Context(), t, c, f.at("team/hello:v1"), sources...); err != nil || stats.Sent != 4 || f.tag("team/hello", "v1") != index.Digest {
+		t.Errorf("with all lost: %+v, %v; want four blobs sent", stats, err)
+	}
+}

@@ -1,0 +1,582 @@
+package registry
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// signer makes keys that sign and believe with an ed25519 key made of a seed.
+func signer(seed byte) Keys {
+	private := ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune(seed)), ed25519.SeedSize)))
+	public := private.Public().(ed25519.PublicKey)
+	return Keys{
+		Sign: func(message []byte) string {
+			return "test:" + base64.StdEncoding.EncodeToString(ed25519.Sign(private, message))
+		},
+		Verify: func(message []byte, signatures []string) error {
+			for _, s := range signatures {
+				b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, "test:"))
+				if err == nil && ed25519.Verify(public, message, b) {
+					return nil
+				}
+			}
+			return errors.New("no signature is right")
+		},
+	}
+}
+
+// reader is the same without the secret.
+func reader(k Keys) Keys { k.Sign = nil; return k }
+
+// runner is a machine that makes an image, with nothing of its own.
+type runner struct {
+	*testing.T
+	fake  *fakeRegistry
+	keys  Keys
+	parts []rootfs.Part
+	to    string // a repository with tag; empty for a layout
+	local *ocilayout.Cache
+	from  *Reference
+
+	mu    sync.Mutex
+	said  []string
+	stats SharedCacheStats
+	push  Stats
+	how   []ocilayout.How
+}
+
+func (r *runner) explain(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, fmt.Sprintf(format, args...))
+}
+
+// run makes the image and returns its digest.
+func (r *runner) run(ctx context.Context) (digest.Digest, error) {
+	r.Helper()
+	r.said = nil
+	c := client(r.T, Options{Explain: r.explain})
+	cache, err := c.SharedCache(ctx, r.fake.at("cache/layers"), r.from, r.keys)
+	if err != nil {
+		return "", err
+	}
+	img := image(r.T, nil, "gzip", r.parts...)
+	if img.Layers, err = cache.Find(ctx, img.Layers, img.Compression, r.local); err != nil {
+		return "", err
+	}
+	o := ocilayout.Options{Record: cache.Keep, Cache: r.local, Explain: r.explain}
+	var l *ocilayout.Layout
+	var push *Push
+	if r.to == "" {
+		l, err = ocilayout.Open(ctx, filepath.Join(r.TempDir(), "layout"), o)
+	} else {
+		if push, err = c.Push(ctx, r.fake.at(r.to), nil); err != nil {
+			return "", err
+		}
+		o.Deliver = push.Blob
+		l, err = ocilayout.OpenStaged(r.TempDir(), o)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	desc, err := l.AddImage(ctx, img)
+	r.stats, r.how = cache.Stats(), nil
+	for _, result := range l.Results() {
+		r.how = append(r.how, result.How)
+	}
+	if err != nil {
+		return "", err
+	}
+	if r.to == "" {
+		return desc.Digest, l.Publish(ctx, desc, ocilayout.Name{Tag: "v1"})
+	}
+	manifest, err := l.Manifest(desc)
+	if err != nil {
+		return "", err
+	}
+	r.push = push.Stats()
+	return desc.Digest, push.Manifest(ctx, desc, manifest, r.fake.at(r.to).Tag)
+}
+
+// want runs, and compares the digest and where the layers came from.
+func (r *runner) want(d digest.Digest, how ...ocilayout.How) {
+	r.Helper()
+	got, err := r.run(r.Context())
+	if err != nil || got != d {
+		r.Fatalf("the image is %s, %v; want %s; %q", got, err, d, r.said)
+	}
+	if !slices.Equal(r.how, how) {
+		r.Errorf("layers were %v; want %v; %q", r.how, how, r.said)
+	}
+}
+
+const (
+	built   = ocilayout.Built
+	fetched = ocilayout.Fetched
+	cached  = ocilayout.Cached
+)
+
+// TestSharedCache: what one machine builds another one need not, whatever becomes of the image.
+func TestSharedCache(t *testing.T) {
+	f := newFake(t)
+	keys := signer(1)
+	a, b, c := part("a", 1, 100<<10), part("b", 2, 1<<10), part("c", 3, 1<<10)
+	want := layoutDigest(t, image(t, nil, "gzip", a, b))
+
+	without := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{a, b}}
+	without.want(want, built, built)
+	if n := f.count("P"); n > 0 {
+		t.Errorf("without a key, %d requests have written", n)
+	}
+	writer := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a, b}}
+	writer.want(want, built, built)
+	if writer.stats != (SharedCacheStats{Written: 2}) {
+		t.Errorf("the first has %+v; want 2 written", writer.stats)
+	}
+
+	// Another one opens no file of these parts, and writes nothing.
+	f.forget()
+	second := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{unread(a), unread(b)}}
+	second.want(want, fetched, fetched)
+	if n := f.count("P"); n > 0 || second.stats != (SharedCacheStats{Found: 2}) {
+		t.Errorf("the second has %+v and has written %d times; want 2 found, and nothing written", second.stats, n)
+	}
+
+	// Into a repository of the same registry, no byte of them goes through it.
+	f.forget()
+	pushing := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{unread(a), unread(b)}, to: "team/hello:v1"}
+	pushing.want(want, fetched, fetched)
+	if n := f.count("GET /v2/cache/layers/blobs/"); n > 0 || pushing.push.Mounted != 2 || pushing.push.Sent != 1 {
+		t.Errorf("a push has read %d blobs, %+v; want 2 mounted, and the config sent", n, pushing.push)
+	}
+	// Also into the cache's own.
+	f.forget()
+	own := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{unread(a), unread(b)}, to: "cache/layers:v1"}
+	own.want(want, fetched, fetched)
+	if own.push.Present != 2 || own.push.Sent != 1 {
+		t.Errorf("a push into the cache's repository: %+v; want 2 present, and the config sent", own.push)
+	}
+
+	// What is new is built and written, and mounted from where the image goes.
+	f.forget()
+	to := f.at("team/hello:v2")
+	next := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{unread(a), c}, to: "team/hello:v2", from: &to}
+	next.want(layoutDigest(t, image(t, nil, "gzip", a, c)), fetched, built)
+	if f.received > 4<<10 {
+		t.Errorf("%d bytes were sent; want the new layer once", f.received)
+	}
+
+	// What is fetched is in the machine's own cache, and is not asked for again.
+	local, err := ocilayout.OpenCache(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own = &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{unread(a), unread(b)}, local: local}
+	own.want(want, fetched, fetched)
+	f.forget()
+	own.want(want, cached, cached)
+	if n := f.count("GET /v2/cache/"); n > 0 {
+		t.Errorf("what is in the own cache was asked for %d times", n)
+	}
+	// And what is in the own cache is given to others.
+	g := newFake(t)
+	own.fake, own.keys = g, keys
+	own.want(want, cached, cached)
+	(&runner{T: t, fake: g, keys: reader(keys), parts: []rootfs.Part{unread(a), unread(b)}}).want(want, fetched, fetched)
+}
+
+// claimOf is the claim of an artifact in the fake registry.
+func claimOf(t *testing.T, f *fakeRegistry, tag string) (m ispec.Manifest) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := json.Unmarshal(f.manifests["cache/layers"][tag], &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func setClaim(t *testing.T, f *fakeRegistry, tag string, m ispec.Manifest) {
+	t.Helper()
+	b, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.manifests["cache/layers"][tag] = b
+}
+
+// tagOf is the tag of the layer of a part.
+func tagOf(t *testing.T, p rootfs.Part) string {
+	t.Helper()
+	img := image(t, nil, "gzip", p)
+	r, err := ocilayout.NewRecord(img.Layers[0], img.Compression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layerTag(r)
+}
+
+// TestPoisonedCache: nothing that a registry says without the key is believed, and the image is right.
+func TestPoisonedCache(t *testing.T) {
+	keys, other := signer(1), signer(2)
+	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
+	want := layoutDigest(t, image(t, nil, "gzip", a))
+	tag, tagB := tagOf(t, a), tagOf(t, b)
+	resign := func(m *ispec.Manifest, k Keys, change func(*ocilayout.Record)) {
+		var r ocilayout.Record
+		if err := json.Unmarshal([]byte(m.Annotations[annotationClaim]), &r); err != nil {
+			t.Fatal(err)
+		}
+		change(&r)
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Annotations[annotationClaim] = string(text)
+		if k.Sign != nil {
+			m.Annotations[annotationSignature] = k.Sign(layerClaim.signed(string(text)))
+		}
+	}
+	type poison struct {
+		name string
+		say  string // in what is explained
+		do   func(t *testing.T, f *fakeRegistry, m *ispec.Manifest)
+	}
+	evil := strings.Repeat("evil", 100)
+	tests := []poison{
+		{"unsigned", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			delete(m.Annotations, annotationSignature)
+		}},
+		{"nonsense for a signature", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			m.Annotations[annotationSignature] = "test:AAAA x :"
+		}},
+		{"signed by another", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, other, func(*ocilayout.Record) {})
+		}},
+		{"other diffID", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, Keys{}, func(r *ocilayout.Record) { r.DiffID = digest.FromString("x") })
+		}},
+		{"other blob", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			f.put("cache/layers", digest.FromString(evil), []byte(evil))
+			resign(m, Keys{}, func(r *ocilayout.Record) { r.Blob, r.Size = digest.FromString(evil), int64(len(evil)) })
+		}},
+		{"a space more", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			m.Annotations[annotationClaim] += " "
+		}},
+		{"of another layer", "it is of another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			*m = claimOf(t, f, tagB)
+		}},
+		{"of another compressor", "it is of another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, keys, func(r *ocilayout.Record) { r.Compressor = "gzip:9" })
+		}},
+		{"signed as a fact", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			m.Annotations[annotationSignature] = keys.Sign(factClaim.signed(m.Annotations[annotationClaim]))
+		}},
+		{"no claim", "it says nothing", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) { m.Annotations = nil }},
+		{"signed nonsense", "invalid", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			m.Annotations[annotationClaim] = "nonsense"
+			m.Annotations[annotationSignature] = keys.Sign(layerClaim.signed("nonsense"))
+		}},
+		{"signed without a blob", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, keys, func(r *ocilayout.Record) { r.Blob = "../../x" })
+		}},
+		{"signed with a negative size", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, keys, func(r *ocilayout.Record) { r.Size = -1 })
+		}},
+		{"blob is gone", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			f.put("cache/layers", m.Layers[0].Digest, nil)
+		}},
+		{"blob is cut", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			f.put("cache/layers", m.Layers[0].Digest, f.all("cache/layers")[m.Layers[0].Digest][:100])
+		}},
+		{"blob is empty", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			f.put("cache/layers", m.Layers[0].Digest, []byte{})
+		}},
+		{"blob is longer", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			f.put("cache/layers", m.Layers[0].Digest, append(slices.Clone(f.all("cache/layers")[m.Layers[0].Digest]), 0))
+		}},
+		{"blob has other bytes", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			blob := slices.Clone(f.all("cache/layers")[m.Layers[0].Digest])
+			blob[len(blob)/2] ^= 1
+			f.put("cache/layers", m.Layers[0].Digest, blob)
+		}},
+	}
+	for _, tt := range tests {
+		for _, to := range []string{"", "team/hello:v1", "cache/layers:v1"} {
+			t.Run(tt.name+" "+to, func(t *testing.T) {
+				f := newFake(t)
+				(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a, b}}).want(layoutDigest(t, image(t, nil, "gzip", a, b)), built, built)
+				m := claimOf(t, f, tag)
+				blob := m.Layers[0].Digest
+				tt.do(t, f, &m)
+				setClaim(t, f, tag, m)
+				r := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{a}, to: to}
+				r.Helper()
+				got, err := r.run(t.Context())
+				if tt.say == "not fetched" && to != "" {
+					// What a registry has under a digest is its own business: it is mounted, or found to be there.
+					// If that is not the case the blob is sent.
+					if err != nil || got != want {
+						t.Fatalf("the image is %s, %v; want %s; %q", got, err, want, r.said)
+					}
+					return
+				}
+				if err != nil || got != want || !slices.Equal(r.how, []ocilayout.How{built}) {
+					t.Fatalf("the image is %s, %v, %v; want %s, built; %q", got, r.how, err, want, r.said)
+				}
+				if said := strings.Join(r.said, "\n"); !strings.Contains(said, tt.say) {
+					t.Errorf("it is said: %s; want %q", said, tt.say)
+				}
+
+				// Who has the key puts it right, but for what a registry has under a digest.
+				(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a}}).want(want, built)
+				if left := f.all("cache/layers")[blob]; digest.FromBytes(left) == blob {
+					(&runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{unread(a)}}).want(want, fetched)
+				}
+			})
+		}
+	}
+}
+
+// TestSharedFallback: a layer that is found, but neither mounted nor read, is built and sent.
+func TestSharedFallback(t *testing.T) {
+	f := newFake(t)
+	keys := signer(1)
+	a := part("a", 1, 10<<10)
+	want := layoutDigest(t, image(t, nil, "gzip", a))
+	(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a}}).want(want, built)
+	blob := claimOf(t, f, tagOf(t, a)).Layers[0].Digest
+	content := f.all("cache/layers")[blob]
+	for _, repository := range []string{"team/hello", "cache/layers"} {
+		f.put("cache/layers", blob, nil)
+		r := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{a}, to: repository + ":v1"}
+		r.want(want, built)
+		if got := f.all(repository)[blob]; string(got) != string(content) {
+			t.Errorf("%s has %d bytes of the layer; want %d", repository, len(got), len(content))
+		}
+	}
+}
+
+// TestCacheKilled: whoever is stopped at any request leaves nothing that misleads others.
+func TestCacheKilled(t *testing.T) {
+	keys := signer(1)
+	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
+	want := layoutDigest(t, image(t, nil, "gzip", a, b))
+	stopped := 0
+	for n := 1; ; n++ {
+		f := newFake(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		asked := 0
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			mu.Lock()
+			asked++
+			last := asked >= n
+			mu.Unlock()
+			if last {
+				cancel()
+				panic(http.ErrAbortHandler)
+			}
+			return false
+		}
+		_, err := (&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a, b}}).run(ctx)
+		cancel()
+		if err != nil {
+			stopped++
+		}
+		mu.Lock()
+		over := asked < n
+		mu.Unlock()
+		f.mu.Lock()
+		f.fault = nil
+		tags := slices.Collect(maps.Keys(f.manifests["cache/layers"]))
+		f.mu.Unlock()
+		for _, tag := range tags {
+			for _, d := range append(claimOf(t, f, tag).Layers, emptyDescriptor()) {
+				if digest.FromBytes(f.all("cache/layers")[d.Digest]) != d.Digest {
+					t.Errorf("stopped at request %d: %s leads to blob %s, which is not there", n, tag, d.Digest)
+				}
+			}
+		}
+		r := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a, b}}
+		if got, err := r.run(t.Context()); err != nil || got != want {
+			t.Fatalf("after a stop at request %d: %s, %v; want %s", n, got, err, want)
+		}
+		(&runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{unread(a), unread(b)}}).want(want, fetched, fetched)
+		if over {
+			break
+		}
+	}
+	if stopped < 5 {
+		t.Errorf("only %d runs were stopped", stopped)
+	}
+}
+
+// TestCacheFails: a cache that cannot be written or read is given up, and the image is made.
+func TestCacheFails(t *testing.T) {
+	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
+	want := layoutDigest(t, image(t, nil, "gzip", a, b))
+	for name, refused := range map[string]string{"read": http.MethodGet, "written": http.MethodPost, "set": http.MethodPut} {
+		for _, status := range []int{http.StatusForbidden, http.StatusInternalServerError} {
+			f := newFake(t)
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == refused && strings.HasPrefix(r.URL.Path, "/v2/cache/") {
+					refuse(w, status, "DENIED")
+					return true
+				}
+				return false
+			}
+			(&runner{T: t, fake: f, keys: signer(1), parts: []rootfs.Part{a, b}}).want(want, built, built)
+			if n := f.count(refused + " /v2/cache"); n > 0 {
+				t.Errorf("not to be %s: %d requests", name, n)
+			}
+		}
+	}
+}
+
+// TestSharedFacts: facts are believed as layers are.
+func TestSharedFacts(t *testing.T) {
+	f := newFake(t)
+	keys := signer(1)
+	cache := func(k Keys) *SharedCache {
+		c, err := client(t, Options{}).SharedCache(t.Context(), f.at("cache/layers"), nil, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	w := cache(keys)
+	for _, name := range []string{"one", "two"} {
+		w.KeepFact(name, []byte("fact of "+name))
+	}
+	w.WriteFacts(t.Context())
+	if got := w.Stats(); got != (SharedCacheStats{WrittenFacts: 2}) {
+		t.Errorf("%+v, %v; want 2 written", got, w.Err())
+	}
+	r := cache(reader(keys))
+	want := func(name, want string) {
+		t.Helper()
+		if got := r.Fact(t.Context(), name); string(got) != want {
+			t.Errorf("fact %s is %q; want %q", name, got, want)
+		}
+	}
+	want("one", "fact of one")
+	want("three", "")
+	w.KeepFact("one", []byte("fact of one"))
+	f.forget()
+	w.WriteFacts(t.Context())
+	if n := f.count("PUT"); n > 0 {
+		t.Errorf("what is there is written again, %d times", n)
+	}
+
+	m := claimOf(t, f, factTag("one"))
+	setClaim(t, f, factTag("one"), claimOf(t, f, factTag("two"))) // of another name
+	want("one", "")
+	setClaim(t, f, factTag("one"), m)
+	f.put("cache/layers", m.Layers[0].Digest, []byte("fact of ten"))
+	want("one", "")
+	f.put("cache/layers", m.Layers[0].Digest, []byte("fact of one"))
+	want("one", "fact of one")
+	delete(m.Annotations, annotationSignature)
+	setClaim(t, f, factTag("one"), m)
+	want("one", "")
+	r = cache(reader(signer(2)))
+	want("two", "")
+	r.KeepFact("four", []byte("four"))
+	f.forget()
+	r.WriteFacts(t.Context())
+	if n := f.count(""); n > 0 {
+		t.Errorf("without a key, %d requests", n)
+	}
+}
+
+// TestVouch: what a key has signed of a layer proves what an image's history says of it, and nothing else does.
+func TestVouch(t *testing.T) {
+	f := newFake(t)
+	keys := signer(1)
+	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
+	(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a}, to: "team/hello:v1"}).want(layoutDigest(t, image(t, nil, "gzip", a)), built)
+	(&runner{T: t, fake: newFake(t), keys: keys, parts: []rootfs.Part{b}}).want(layoutDigest(t, image(t, nil, "gzip", b)), built)
+	c := client(t, Options{})
+	both := image(t, nil, "gzip", a, b)
+	mustPush(t, c, f.at("team/hello:v2"), nil, both)
+	previous, err := previousIn(t, c, f.at("team/hello:v2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := []*ocilayout.BlobSource{&previous.Layers[0].BlobSource, &previous.Layers[1].BlobSource}
+	if previous.Layers[0].History.Objects[0].Name != a.Name {
+		slices.Reverse(kept)
+	}
+	wanted := map[string]string{a.Name: a.Key, b.Name: b.Key}
+	check := func(k Keys, wanted map[string]string, wantA bool) {
+		t.Helper()
+		cache, err := c.SharedCache(t.Context(), f.at("cache/layers"), nil, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doubts, err := cache.Vouch(t.Context(), kept, wanted)
+		if err != nil || (doubts[0] == nil) != wantA || doubts[1] == nil {
+			t.Errorf("Vouch = %v, %v; want the first proven: %v, and the second not", doubts, err, wantA)
+		}
+	}
+	check(reader(keys), wanted, true)
+	check(reader(signer(2)), wanted, false)
+	check(reader(keys), map[string]string{a.Name: a.Key[:40] + b.Key[40:]}, false) // the same first digits
+
+	tag := blobTag(kept[0].Descriptor.Digest)
+	m := claimOf(t, f, tag)
+	setClaim(t, f, blobTag(kept[1].Descriptor.Digest), m) // it is of another blob
+	check(reader(keys), wanted, true)
+	kept[0].DiffID = digest.FromString("x")
+	check(reader(keys), wanted, false)
+}
+
+// FuzzClaim: whatever a manifest says, only what was signed comes out of it, and of its kind.
+func FuzzClaim(f *testing.F) {
+	keys := signer(1)
+	said := factRecord{"name", digest.FromString("fact"), 4}
+	_, good, err := keys.newClaim(factClaim, said, said.descriptor())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	_, other, err := signer(2).newClaim(factClaim, said, said.descriptor())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(other)
+	for _, s := range []string{"", "{}", "[]", `{"annotations":null}`, `{"annotations":{"export-profile.claim":"{}"}}`,
+		`{"annotations":{"export-profile.claim":"{}","export-profile.signature":"test:AAAA  : x"}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		var got factRecord
+		if keys.parseClaim(factClaim, manifest, &got) == nil && got != said {
+			t.Errorf("%s: %v is believed", manifest, got)
+		}
+		if keys.parseClaim(layerClaim, manifest, &got) == nil {
+			t.Errorf("%s is believed as a claim of another kind", manifest)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// CheckReuse reads layers of other images that a new one is to have, and says of each why it is not
+// what its image's history says, or nil. Of what is wanted, by the parts' names,
+// the whole keys are compared, of which a history has a few digits.
+// The error is that of the context.
+func CheckReuse(ctx context.Context, kept []*ocilayout.BlobSource, wanted map[string]string, o Options) ([]error, error) {
+	if o.maxProblems == 0 {
+		o.maxProblems = 1
+	}
+	o.MaxLayer = cmp.Or(o.MaxLayer, defaultLayer)
+	doubts := make([]error, len(kept))
+	var group errgroup.Group
+	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
+	for i, k := range kept {
+		group.Go(func() error {
+			doubts[i] = checkReuse(ctx, k, wanted, o)
+			return context.Cause(ctx)
+		})
+	}
+	return doubts, group.Wait()
+}
+
+func checkReuse(ctx context.Context, k *ocilayout.BlobSource, wanted map[string]string, o Options) error {
+	claim, err := history.Parse(k.Entry)
+	if err != nil {
+		return err
+	}
+	claim.Objects = slices.Clone(claim.Objects)
+	for i, object := range claim.Objects {
+		digits, ok := strings.CutPrefix(wanted[object.Name], "sha256:")
+		if ok && object.Hash != "" && strings.HasPrefix(digits, object.Hash) {
+			claim.Objects[i].Hash = digits
+		}
+	}
+	c := newClaims(func(ctx context.Context, _ ispec.Descriptor) (io.ReadCloser, error) {
+		return ocilayout.Blob{Descriptor: k.Descriptor, Reuse: k}.Open(ctx)
+	})
+	l := &layer{desc: k.Descriptor, diffID: k.DiffID, claim: &claim}
+	if err := l.check(ctx, c, o); err != nil {
+		return err
+	}
+	if n := l.found.count; n > 1 {
+		return fmt.Errorf("%v, and %d more", l.found.list[0], n-1)
+	} else if n == 1 {
+		return fmt.Errorf("%v", l.found.list[0])
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/ocilayout/plan"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// hashed is a hash of a listing.
+func hashed(t rootfs.Tree, root string) (string, int64, error) {
+	s, n, err := listing(t, root)
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:]), n, err
+}
+
+func keptPart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
+	t.Helper()
+	root := history.StoreDir + "/" + name
+	tree := rootfs.TreeOf(append([]rootfs.Entry{rootfs.Dir(root, 0o555)}, entries...))
+	key, size, err := hashed(tree, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rootfs.Part{Name: name, Key: "sha256:" + key, Root: root, Size: size, Tree: tree}
+}
+
+// TestCheckKept: a layer of a previous image is what its history says, down to the last digit of what is wanted.
+func TestCheckKept(t *testing.T) {
+	const root = history.StoreDir + "/a-1"
+	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
+	a := keptPart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
+	dir := filepath.Join(t.TempDir(), "layout")
+	l, err := ocilayout.Open(t.Context(), dir, ocilayout.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	layers, err := ocilayout.Plan([]rootfs.Part{a}, plan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := l.AddImage(t.Context(), ocilayout.ImageSpec{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Publish(t.Context(), d, ocilayout.Name{Tag: "v1"}); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := ocilayout.FindImage(t.Context(), dir, "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	previous, err := stored.ReadPrevious(t.Context())
+	if err != nil || len(previous.Layers) != 1 {
+		t.Fatalf("%v, %v; want one layer", previous, err)
+	}
+	blob, err := os.ReadFile(filepath.Join(dir, "blobs/sha256", previous.Layers[0].Descriptor.Digest.Encoded()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading := func(k *ocilayout.BlobSource, b []byte, err error) {
+		k.Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), err }
+	}
+	changed := bytes.Clone(blob)
+	changed[len(changed)/2] ^= 1
+	other := strings.Replace(a.Key, a.Key[len(a.Key)-4:], "0000", 1)
+	for _, tt := range []struct {
+		name, want string
+		wanted     string // the key
+		change     func(k *ocilayout.BlobSource)
+	}{
+		{"right", "", a.Key, func(*ocilayout.BlobSource) {}},
+		{"right, elsewhere", "", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil) }},
+		{"not wanted", "", "", func(*ocilayout.BlobSource) {}},
+		{"the same digits", "it was changed", other, func(*ocilayout.BlobSource) {}},
+		{"diffID", "once decompressed", a.Key, func(k *ocilayout.BlobSource) { k.DiffID = digest.FromString("x") }},
+		{"digest", "has the digest", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil); k.Descriptor.Digest = digest.FromString("x") }},
+		{"size", "its descriptor says", a.Key, func(k *ocilayout.BlobSource) { k.Descriptor.Size++ }},
+		{"history", "does not have", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment = "" }},
+		{"more history", "is not there", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment += " b-1@123456789012:7" }},
+		{"no history", "not of this program's making", a.Key, func(k *ocilayout.BlobSource) { k.Entry.CreatedBy = "x" }},
+		{"cut", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob[:len(blob)/2], nil) }},
+		{"other bytes", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, changed, nil) }},
+		{"missing", "is missing", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, fs.ErrNotExist) }},
+		{"not to be read", "no way", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, errors.New("no way")) }},
+	} {
+		k := previous.Layers[0].BlobSource
+		tt.change(&k)
+		wanted := make(map[string]string)
+		if tt.wanted != "" {
+			wanted[a.Name] = tt.wanted
+		}
+		doubts, err := CheckReuse(t.Context(), []*ocilayout.BlobSource{&k}, wanted, Options{Hash: hashed, maxProblems: 100})
+		if err != nil || len(doubts) != 1 {
+			t.Fatalf("%s: CheckKept = %v, %v", tt.name, doubts, err)
+		}
+		if doubt := doubts[0]; tt.want == "" && doubt != nil || tt.want != "" && (doubt == nil || !strings.Contains(doubt.Error(), tt.want)) {
+			t.Errorf("%s: %v; want %q", tt.name, doubt, tt.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := CheckReuse(ctx, []*ocilayout.BlobSource{&previous.Layers[0].BlobSource}, nil, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("CheckKept that was cancelled: %v; want %v", err, context.Canceled)
+	}
+}
