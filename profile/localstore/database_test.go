@@ -289,7 +289,7 @@ func TestBadDatabase(t *testing.T) {
 		{name: "cut", make: patch(func(b []byte) []byte { return b[:5000] }),
 			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: 1 of 8 pages are there`},
 		{name: "garbage in a page", make: patch(func(b []byte) []byte { copy(b[4096:], bytes.Repeat([]byte{0xee}, 4096)); return b }),
-			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: page 2 is of kind 0xee, and none of a table`},
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: page 2 has kind 0xee, which no table has`},
 		{name: "no tables", make: script(`create table x (y)`),
 			err: `read database "ROOT/nix/var/nix/db/db.sqlite": has no table "ValidPaths"`},
 		{name: "other columns", make: script(`create table ValidPaths (id, path)`),

@@ -1,30 +1,29 @@
-// Package nixdb makes the state that Nix itself keeps beside a store, for an image in which Nix runs:
+// Package nixdb makes the state that Nix keeps beside its store, for an image in which Nix runs:
 //
-//	nix/var/nix/db/db.sqlite        what Nix knows of each store object
-//	nix/var/nix/db/schema           "10", the version of its tables (since Nix 2.0, until now)
+//	nix/var/nix/db/db.sqlite        the database of store objects
+//	nix/var/nix/db/schema           "10", the version of its tables (since Nix 2.0)
 //	nix/var/nix/gcroots/profiles    a link to nix/var/nix/profiles, as Nix makes it
 //	nix/var/nix/gcroots/NAME        a link to each root of the closure
 //	nix/var/nix/profiles/per-user   empty
 //	nix/var/nix/temproots           empty
 //
-// Directories are 0755 and files 0644, all of them root's, as the store is: it is for a Nix that root runs,
-// or a daemon. Locks, and what only takes up space, Nix makes when it is started.
+// Directories are 0755, files 0644, and root owns them, like the store: they serve a Nix that runs as root, or a daemon.
+// Nix makes its locks and other working files when it starts.
 //
-// The database holds exactly the objects of the closure, with hashes, sizes and references.
-// It has the same bytes whatever the source knew:
+// The database holds exactly the objects of the closure, with their hashes, sizes and references.
+// Its bytes depend on nothing else that a source knows:
 //
-//   - Ids are those of path order, from 1. References are in the order of the ids.
-//   - Each object was registered one second after the epoch.
-//   - There is no deriver, no signature, no content address, and no object is called built here ("ultimate"):
-//     not every form of a store has them, and two stores with the same objects may have others.
-//     So to another store these objects are copied only with signatures from elsewhere, or without checking any.
-//   - The file is written here page by page and not by SQLite, so that no release of a library changes an image.
-//     It is what SQLite calls version 1 (a rollback journal and no log),
-//     which can be read without anything beside it, even where nothing can be written.
-//     Nix makes it one with a log when it opens it.
+//   - Ids follow path order, from 1. References follow the order of the ids.
+//   - Every object has the registration time 1, one second after the epoch.
+//   - No object has a deriver, a signature or a content address, or counts as built here ("ultimate"):
+//     not every form of a store records them, and two stores with the same objects may differ in them.
+//     So another store accepts these objects only if it finds signatures elsewhere, or checks none.
+//   - Package sqlite writes the file, not SQLite, so no release of a library changes an image.
+//     The file has a rollback journal instead of a log ("version 1"),
+//     so it can be read without a second file, even from a read-only file system. Nix turns the log on when it opens it.
 //
-// The links in gcroots keep Nix's garbage collector from what the image consists of.
-// They are not in profiles, since each operation on a profile would make another one of it.
+// The links in gcroots protect the image's objects from Nix's garbage collector.
+// They are not in profiles, because each operation on a profile would replace them.
 package nixdb
 
 import (
@@ -40,11 +39,10 @@ import (
 
 const stateDir = "nix/var/nix"
 
-// schemaVersion is the version of the tables.
 const schemaVersion = "10"
 
-// Files is the state for a closure, from the directory nix on.
-// It is an error if the hash of an object is not known.
+// Files returns the state for a closure, as a tree that begins at the directory nix.
+// It fails if the hash of an object is unknown.
 func Files(c *profile.Closure) (rootfs.Tree, error) {
 	db, err := database(c.Infos)
 	if err != nil {
@@ -76,7 +74,7 @@ func file(path string, content []byte) rootfs.Entry {
 	})
 }
 
-// database is db.sqlite with objects that are sorted by path, each once.
+// database makes db.sqlite. infos must be sorted by path and hold each object once.
 func database(infos []*profile.Info) ([]byte, error) {
 	ids := make(map[profile.Path]int64, len(infos))
 	for i, info := range infos {

@@ -5,16 +5,17 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/sqlite"
 )
 
-// reference is a row of Refs: two ids of objects.
+// reference is a row of Refs: the ids of two objects.
 type reference struct{ referrer, reference int64 }
 
 func compareReferences(a, b reference) int {
 	return cmp.Or(cmp.Compare(a.referrer, b.referrer), cmp.Compare(a.reference, b.reference))
 }
 
-// The tables are Nix's (libstore/schema.sql), as SQLite keeps them.
+// The tables of Nix (libstore/schema.sql), as SQLite stores their definitions.
 const (
 	createValidPaths = `CREATE TABLE ValidPaths (
     id               integer primary key autoincrement not null,
@@ -51,53 +52,48 @@ const (
 	createIndexDerivationOutputs = `CREATE INDEX IndexDerivationOutputs on DerivationOutputs(path)`
 )
 
-// registrationTime is when objects were registered.
+// registrationTime is the same for every object, so that the bytes are.
 const registrationTime = 1
 
-// encode is a database of these rows, of which the references are sorted. An object's id is one more than its index.
+// encode makes a database of these rows. refs must be sorted. The id of an object is its index plus one.
 func encode(infos []*profile.Info, refs []reference) ([]byte, error) {
-	w := newPageWriter()
+	w := sqlite.NewWriter()
 
-	paths := w.table(len(infos), func(i int) []byte {
+	validPaths := w.Table(len(infos), func(i int) []byte {
 		o := infos[i]
-		return record(null, string(o.Path), "sha256:"+o.NarHash.Hex(), int64(registrationTime),
-			null, o.NarSize, null, null, null)
+		return sqlite.Record(nil, string(o.Path), "sha256:"+o.NarHash.Hex(), int64(registrationTime),
+			nil, o.NarSize, nil, nil, nil)
 	})
-	byPath := w.index(len(infos), func(i int) []byte { return record(string(infos[i].Path), int64(i)+1) })
-	sequence := w.table(min(1, len(infos)), func(int) []byte { return record("ValidPaths", int64(len(infos))) })
+	byPath := w.Index(len(infos), func(i int) []byte { return sqlite.Record(string(infos[i].Path), int64(i)+1) })
+	sequence := w.Table(min(1, len(infos)), func(int) []byte { return sqlite.Record("ValidPaths", int64(len(infos))) })
 
-	all := w.table(len(refs), func(i int) []byte { return record(refs[i].referrer, refs[i].reference) })
-	byBoth := w.index(len(refs), func(i int) []byte { return record(refs[i].referrer, refs[i].reference, int64(i)+1) })
-	byReferrer := w.index(len(refs), func(i int) []byte { return record(refs[i].referrer, int64(i)+1) })
+	allRefs := w.Table(len(refs), func(i int) []byte { return sqlite.Record(refs[i].referrer, refs[i].reference) })
+	byBoth := w.Index(len(refs), func(i int) []byte {
+		return sqlite.Record(refs[i].referrer, refs[i].reference, int64(i)+1)
+	})
+	byReferrer := w.Index(len(refs), func(i int) []byte { return sqlite.Record(refs[i].referrer, int64(i)+1) })
 	order := make([]int, len(refs))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(refs[a].reference, refs[b].reference) })
-	byReference := w.index(len(refs), func(i int) []byte { return record(refs[order[i]].reference, int64(order[i])+1) })
+	byReference := w.Index(len(refs), func(i int) []byte {
+		return sqlite.Record(refs[order[i]].reference, int64(order[i])+1)
+	})
 
-	none := func(int) []byte { return nil }
-	outputs, byDrv, byOutput := w.table(0, none), w.index(0, none), w.index(0, none)
+	outputs, byDrv, byOutput := w.Table(0, nil), w.Index(0, nil), w.Index(0, nil)
 
-	schema := []struct {
-		kind, name, table string
-		root              int64
-		sql               any
-	}{
-		{"table", "ValidPaths", "ValidPaths", paths, createValidPaths},
-		{"index", "sqlite_autoindex_ValidPaths_1", "ValidPaths", byPath, null},
-		{"table", "sqlite_sequence", "sqlite_sequence", sequence, createSequence},
-		{"table", "Refs", "Refs", all, createRefs},
-		{"index", "sqlite_autoindex_Refs_1", "Refs", byBoth, null},
-		{"index", "IndexReferrer", "Refs", byReferrer, createIndexReferrer},
-		{"index", "IndexReference", "Refs", byReference, createIndexReference},
-		{"trigger", "DeleteSelfRefs", "ValidPaths", 0, createDeleteSelfRefs},
-		{"table", "DerivationOutputs", "DerivationOutputs", outputs, createDerivationOutputs},
-		{"index", "sqlite_autoindex_DerivationOutputs_1", "DerivationOutputs", byDrv, null},
-		{"index", "IndexDerivationOutputs", "DerivationOutputs", byOutput, createIndexDerivationOutputs},
-	}
-	return w.finish(len(schema), func(i int) []byte {
-		s := schema[i]
-		return record(s.kind, s.name, s.table, s.root, s.sql)
+	return w.Finish([]sqlite.Definition{
+		{Type: "table", Name: "ValidPaths", Table: "ValidPaths", Root: validPaths, SQL: createValidPaths},
+		{Type: "index", Name: "sqlite_autoindex_ValidPaths_1", Table: "ValidPaths", Root: byPath},
+		{Type: "table", Name: "sqlite_sequence", Table: "sqlite_sequence", Root: sequence, SQL: createSequence},
+		{Type: "table", Name: "Refs", Table: "Refs", Root: allRefs, SQL: createRefs},
+		{Type: "index", Name: "sqlite_autoindex_Refs_1", Table: "Refs", Root: byBoth},
+		{Type: "index", Name: "IndexReferrer", Table: "Refs", Root: byReferrer, SQL: createIndexReferrer},
+		{Type: "index", Name: "IndexReference", Table: "Refs", Root: byReference, SQL: createIndexReference},
+		{Type: "trigger", Name: "DeleteSelfRefs", Table: "ValidPaths", SQL: createDeleteSelfRefs},
+		{Type: "table", Name: "DerivationOutputs", Table: "DerivationOutputs", Root: outputs, SQL: createDerivationOutputs},
+		{Type: "index", Name: "sqlite_autoindex_DerivationOutputs_1", Table: "DerivationOutputs", Root: byDrv},
+		{Type: "index", Name: "IndexDerivationOutputs", Table: "DerivationOutputs", Root: byOutput, SQL: createIndexDerivationOutputs},
 	})
 }

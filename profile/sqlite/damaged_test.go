@@ -49,7 +49,7 @@ func TestDamaged(t *testing.T) {
 	const root = testPage // where page 2 is
 	leafOf := func(b []byte) []byte {
 		n := uint32(2)
-		for page(b, n)[0] == interior {
+		for page(b, n)[0] == tableInterior {
 			n = children(page(b, n))[0]
 		}
 		return page(b, n)
@@ -66,15 +66,15 @@ func TestDamaged(t *testing.T) {
 		{"pages of 513 bytes", put16(16, 513), "damaged: pages of 513 bytes"},
 		{"pages of 256 bytes", put16(16, 256), "damaged: pages of 256 bytes"},
 		{"no pages", put16(16, 0), "damaged: pages of 0 bytes"},
-		{"little room in pages", func(b []byte) []byte { b[20] = 33; return b }, "damaged: its header is not one"},
+		{"little room in pages", func(b []byte) []byte { b[20] = 33; return b }, "damaged: its header is invalid"},
 		{"newer", func(b []byte) []byte { b[19] = 3; return b }, "version 3 of the file format is not supported, only 1 and 2 are"},
 		{"UTF-16", func(b []byte) []byte { b[59] = 2; return b }, "its text is not in UTF-8"},
-		{"kind", func(b []byte) []byte { b[root] = 0x0a; return b }, "damaged: page 2 is of kind 0x0a, and none of a table"},
+		{"kind", func(b []byte) []byte { b[root] = 0x0a; return b }, "damaged: page 2 has kind 0x0a, which no table has"},
 		{"cells", put16(root+3, 1000), "damaged: page 2 has 1000 cells"},
 		{"cell outside", put16(root+12, testPage-3), "damaged: a cell of page 2 is outside of it"},
 		{"page outside", func(b []byte) []byte { binary.BigEndian.PutUint32(page(b, 2)[8:], 1000); return b }, "damaged: page 1000 of 93"},
 		{"page 0", func(b []byte) []byte { binary.BigEndian.PutUint32(page(b, 2)[8:], 0); return b }, "damaged: page 0 of 93"},
-		{"its own child", func(b []byte) []byte { point(page(b, 2), 2); return b }, "damaged: more than 20 pages are above each other"},
+		{"its own child", func(b []byte) []byte { point(page(b, 2), 2); return b }, "damaged: its tree has more than 20 levels"},
 		{"a shared page", func(b []byte) []byte { point(page(b, 2), children(page(b, 2))[0]); return b }, "damaged: row 1 follows row"},
 		{"an empty page", func(b []byte) []byte {
 			leafOf(b)[3], leafOf(b)[4] = 0, 0
@@ -100,7 +100,7 @@ func TestDamaged(t *testing.T) {
 			copy(leafOf(b)[testPage-12:], "\xbf\xff\xff\xff\xff\x7f\x01\x00\x00\x00\x00\x00")
 			put(leafOf(b), testPage-12)
 			return b
-		}, "; there may be 1048576"},
+		}, "; at most 1048576 are supported"},
 		{"chain outside", func(b []byte) []byte {
 			copy(leafOf(b)[testPage-60:], "\x87\x7f\x01")
 			put(leafOf(b), testPage-60)

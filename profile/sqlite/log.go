@@ -9,20 +9,20 @@ import (
 	"math"
 )
 
-// log is where the newest state of each page is that is in the log.
+// log locates the newest version of each page in a write-ahead log.
 //
-// It has a header of 32 bytes, and then frames, each of a header of 24 bytes and a page:
+// The file has a header of 32 bytes and then frames, each a header of 24 bytes and a page:
 //
 //	header                        frame
 //	 0  0x377f0682, or with        0  page number
-//	    big-endian checksums ...3  4  pages of the database, if a transaction ends here, or 0
+//	    big-endian checksums ...3  4  pages of the database if a transaction ends here, or 0
 //	 4  3007000                    8  the salts of the header
-//	 8  page size                 16  checksum of the first 8 bytes, the page and all before it
-//	12  how often it began anew
+//	 8  page size                 16  checksum of the first 8 bytes, the page and all frames before
+//	12  how often it restarted
 //	16  two salts
 //	24  checksum of the first 24 bytes
 //
-// A log is begun anew at its beginning, with other salts: what has the old ones is of the log before.
+// SQLite restarts a log at its beginning with new salts. Frames with other salts are left over from before.
 type log struct {
 	r        io.ReaderAt
 	pageSize int
@@ -34,14 +34,15 @@ const (
 	frameHeader  = 24
 	logMagic     = 0x377f0682
 	logVersion   = 3007000
-	maxLogFrames = 1 << 20 // Nix begins anew after 40 000
+	maxLogFrames = 1 << 20 // Nix restarts its log after 40 000
 )
 
+// offset returns where the page of a frame begins.
 func (l *log) offset(frame uint32) int64 {
 	return logHeader + int64(frame)*int64(frameHeader+l.pageSize) + frameHeader
 }
 
-// openLog finds the pages of whole transactions. Whatever else is in a log is as if it were not there, as it is for SQLite.
+// openLog finds the pages of complete transactions. Like SQLite, it ignores the rest of the log.
 func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 	if r == nil {
 		return nil
@@ -49,9 +50,9 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 	in := bufio.NewReaderSize(io.NewSectionReader(r, 0, math.MaxInt64), 256<<10)
 	var h [logHeader]byte
 	if _, err := io.ReadFull(in, h[:]); err != nil {
-		return endOfLog(err)
+		return exceptEOF(err)
 	}
-	field := func(i int) uint32 { return binary.BigEndian.Uint32(h[i:]) }
+	field := func(i int) uint32 { return getUint32(h[:], i) }
 	sum := checksum{order: binary.LittleEndian}
 	switch field(0) {
 	case logMagic:
@@ -60,7 +61,7 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 	default:
 		return nil
 	}
-	if sum.add(h[:24]); !sum.is(h[24:]) || !validPageSize(int(field(8))) {
+	if sum.add(h[:24]); !sum.equals(h[24:]) || !validPageSize(int(field(8))) {
 		return nil
 	}
 	if field(4) != logVersion {
@@ -70,21 +71,21 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 		return damaged("pages of %d bytes, and in its log of %d", f.pageSize, field(8))
 	}
 	l := &log{r: r, pageSize: f.pageSize, frames: make(map[uint32]uint32)}
-	var open []uint32 // pages of the transaction that has not ended
+	var open []uint32 // pages of the unfinished transaction
 	frame := make([]byte, frameHeader+f.pageSize)
 	for n := uint32(0); ; n++ {
 		if n%64 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if _, err := io.ReadFull(in, frame); err != nil {
-			return endOfLog(err)
+			return exceptEOF(err)
 		}
-		page, size := binary.BigEndian.Uint32(frame), binary.BigEndian.Uint32(frame[4:])
+		page, size := getUint32(frame, 0), getUint32(frame, 4)
 		if page == 0 || [8]byte(frame[8:]) != [8]byte(h[16:]) {
 			return nil
 		}
 		sum.add(frame[:8])
-		if sum.add(frame[frameHeader:]); !sum.is(frame[16:]) {
+		if sum.add(frame[frameHeader:]); !sum.equals(frame[16:]) {
 			return nil
 		}
 		if n == maxLogFrames {
@@ -102,7 +103,7 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 	}
 }
 
-// checksum is what SQLite has in a log: a sum of words and of sums.
+// checksum computes the checksums of a log. They run on from frame to frame.
 type checksum struct {
 	order binary.ByteOrder
 	s     [2]uint32
@@ -124,12 +125,13 @@ func (c *checksum) add(b []byte) {
 	c.s = [2]uint32{s0, s1}
 }
 
-func (c *checksum) is(b []byte) bool {
-	return binary.BigEndian.Uint32(b) == c.s[0] && binary.BigEndian.Uint32(b[4:]) == c.s[1]
+// equals compares the sum with one stored in the file, which is always big-endian.
+func (c *checksum) equals(b []byte) bool {
+	return getUint32(b, 0) == c.s[0] && getUint32(b, 4) == c.s[1]
 }
 
-// endOfLog is nil where there is no more.
-func endOfLog(err error) error {
+// exceptEOF returns nil if err says that the file has ended.
+func exceptEOF(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return nil
 	}

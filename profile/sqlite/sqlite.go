@@ -1,51 +1,49 @@
-// Package sqlite reads whole tables of an SQLite database that holds still, and the log beside it.
+// Package sqlite reads and writes SQLite database files without SQLite.
 //
-// It is as much of https://www.sqlite.org/fileformat2.html as that takes:
+// It implements the part of https://www.sqlite.org/fileformat2.html that Nix's store database needs:
 //
-//   - A file is pages of one size, numbered from 1. The first has a header of 100 bytes, and after it the table of tables.
-//   - A table is a tree of pages, whose leaves have rows by ascending row id.
-//     What does not fit into a page continues in a chain of others.
-//   - A log (WAL) is pages that are newer than those of the file, in transactions. What comes after the last whole one,
-//     by checksums that run on from page to page, is not there.
+//   - A file consists of pages of one size, numbered from 1. Page 1 starts with a header of 100 bytes;
+//     the schema table, which lists all tables, follows it.
+//   - A table is a tree of pages. Its leaves hold the rows in ascending order of row id.
+//     A row that does not fit into a page continues in a chain of overflow pages.
+//   - A log (WAL) holds pages newer than those of the file, grouped in transactions.
+//     Checksums that run on from page to page show where the last complete transaction ends. The rest is ignored.
 //
-// Nothing is written, locked or created: that nobody writes meanwhile, or that what was read is thrown away then,
-// is the caller's part. Indices are not read. Text is UTF-8, as Nix has it.
+// [Open] and [Table.Scan] read whole tables and ignore indices. They write, lock and create nothing:
+// the caller must make sure that nothing writes the files meanwhile, or discard what it read. Text must be UTF-8.
 //
-// A damaged or hostile file ends with an error that begins with "damaged": a scan reads no more pages than there are
-// and no more bytes of rows than they have, no row is larger than [MaxRow], trees are at most 20 pages high,
-// and nothing is allocated for what a file only says that it has.
+// A damaged or hostile file leads to an error that starts with "damaged". A scan reads no more pages than the file has,
+// and no more bytes of rows than those pages can hold. A row has at most [MaxRow] bytes, and a tree at most 20 levels.
+// Lengths that the file declares cause no allocation.
+//
+// [Writer] makes a new database with tables and indices. No release of a library can change its bytes.
 package sqlite
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 )
 
-// ErrNotDatabase is the error of Open for what is something else.
+// ErrNotDatabase is the error of [Open] for another kind of file.
 var ErrNotDatabase = errors.New("not an SQLite database")
 
-// MaxRow is how many bytes a row may have.
+// MaxRow limits the bytes of a row that is read.
 const MaxRow = 1 << 20
 
-// File is a database. One goroutine at a time reads it.
+const maxPages = 1<<32 - 2
+
+// File is a database open for reading. Only one goroutine at a time may use it.
 type File struct {
 	db       io.ReaderAt
-	log      *log // nil if nothing is in it
+	log      *log // nil if it holds no transaction
 	pageSize int
-	usable   int    // of each page, from its beginning
-	pages    uint32 // how many there are
+	usable   int    // bytes of each page, from its start
+	pages    uint32 // how many the database has
 }
 
-const (
-	magic      = "SQLite format 3\x00"
-	headerSize = 100
-	maxPages   = 1<<32 - 2
-)
-
-// Open opens a database of a size, and its log, which may be nil.
+// Open opens a database of the given size and its log, which may be nil.
 func Open(ctx context.Context, db io.ReaderAt, size int64, log io.ReaderAt) (*File, error) {
 	f := &File{db: db}
 	h := make([]byte, headerSize)
@@ -58,7 +56,7 @@ func Open(ctx context.Context, db io.ReaderAt, size int64, log io.ReaderAt) (*Fi
 	if string(h[:len(magic)]) != magic {
 		return nil, ErrNotDatabase
 	}
-	f.pageSize = int(binary.BigEndian.Uint16(h[16:]))
+	f.pageSize = getUint16(h, atPageSize)
 	if f.pageSize == 1 {
 		f.pageSize = 1 << 16
 	}
@@ -72,31 +70,31 @@ func Open(ctx context.Context, db io.ReaderAt, size int64, log io.ReaderAt) (*Fi
 	if f.log != nil {
 		there += int64(len(f.log.frames))
 	} else {
-		f.pages = binary.BigEndian.Uint32(h[28:])
-		if f.pages == 0 || binary.BigEndian.Uint32(h[24:]) != binary.BigEndian.Uint32(h[92:]) {
-			f.pages = uint32(there) // a version of SQLite before 3.7 wrote it last
+		f.pages = getUint32(h, atPages)
+		if f.pages == 0 || getUint32(h, atChanges) != getUint32(h, atValidFor) {
+			f.pages = uint32(there) // SQLite before 3.7 does not maintain the count
 		}
 	}
 	if int64(f.pages) > there {
 		return nil, damaged("%d of %d pages are there", there, f.pages)
 	}
-	f.usable = f.pageSize // of the first page, so that it can be read
+	f.usable = f.pageSize // until the header is read
 	first, err := f.page(1, nil)
 	if err != nil {
 		return nil, err
 	}
-	return f, f.header(first)
+	return f, f.checkHeader(first)
 }
 
-// header checks what the first page says, which may be in the log.
-func (f *File) header(h []byte) error {
-	f.usable = f.pageSize - int(h[20])
+// checkHeader checks the header in page 1, whose newest version may be in the log.
+func (f *File) checkHeader(h []byte) error {
+	f.usable = f.pageSize - int(h[atReserved])
 	switch {
-	case string(h[:len(magic)]) != magic, f.usable < 480, h[21] != 64, h[22] != 32, h[23] != 32:
-		return damaged("its header is not one")
-	case h[19] != 1 && h[19] != 2:
-		return fmt.Errorf("version %d of the file format is not supported, only 1 and 2 are", h[19])
-	case binary.BigEndian.Uint32(h[56:]) != 1:
+	case string(h[:len(magic)]) != magic, f.usable < 480, string(h[atFractions:][:len(fractions)]) != fractions:
+		return damaged("its header is invalid")
+	case h[atReadVersion] != 1 && h[atReadVersion] != 2:
+		return fmt.Errorf("version %d of the file format is not supported, only 1 and 2 are", h[atReadVersion])
+	case getUint32(h, atEncoding) != utf8:
 		return errors.New("its text is not in UTF-8")
 	}
 	return nil
@@ -104,7 +102,7 @@ func (f *File) header(h []byte) error {
 
 func validPageSize(n int) bool { return n >= 512 && n <= 1<<16 && n&(n-1) == 0 }
 
-// page reads a page into buf, if that is large enough.
+// page reads a page into buf, or into new memory if buf is too small.
 func (f *File) page(n uint32, buf []byte) ([]byte, error) {
 	if n == 0 || n > f.pages {
 		return nil, damaged("page %d of %d", n, f.pages)
@@ -121,7 +119,7 @@ func (f *File) page(n uint32, buf []byte) ([]byte, error) {
 	}
 	if read, err := from.ReadAt(buf, at); read < len(buf) {
 		if err == io.EOF {
-			err = damaged("page %d is cut", n)
+			err = damaged("page %d is cut off", n)
 		}
 		return nil, err
 	}

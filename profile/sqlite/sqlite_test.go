@@ -272,7 +272,7 @@ func TestTableErrors(t *testing.T) {
 		"x": `table "x": file does not exist`,
 		"i": `table "i": file does not exist`,
 		"v": `"v" is not a table`,
-		"w": `damaged: page 4 is of kind 0x0a, and none of a table`,
+		"w": `damaged: page 4 has kind 0x0a, which no table has`,
 	} {
 		if _, err := rows(t.Context(), file, nil, name, ""); err == nil || err.Error() != want {
 			t.Errorf("rows of %q = %v; want %s", name, err, want)

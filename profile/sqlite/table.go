@@ -15,10 +15,10 @@ type Table struct {
 	file    *File
 }
 
-// Table finds a table, whatever the case of its name. The error wraps [fs.ErrNotExist] if there is nothing of that name.
+// Table finds a table by its name, ignoring case. The error wraps [fs.ErrNotExist] if no table or view has the name.
 func (f *File) Table(ctx context.Context, name string) (*Table, error) {
 	var t *Table
-	// The table of tables: type, name, the table it belongs to, its first page, and the SQL that made it.
+	// The columns of the schema table are type, name, table, root page and SQL; see [Definition].
 	err := f.scan(ctx, 1, func(r *Row) error {
 		kind := string(r.Text(0))
 		if kind != "table" && kind != "view" || !strings.EqualFold(string(r.Text(1)), name) {
@@ -29,7 +29,7 @@ func (f *File) Table(ctx context.Context, name string) (*Table, error) {
 			return fmt.Errorf("%q is not a table", name)
 		}
 		if t != nil || root < 0 || root > int64(f.pages) {
-			return damaged("table %q is there twice, or nowhere", name)
+			return damaged("table %q exists twice, or has root page %d", name, root)
 		}
 		t = &Table{Name: name, columns: columns(string(r.Text(4))), root: uint32(root), file: f}
 		return nil
@@ -40,11 +40,11 @@ func (f *File) Table(ctx context.Context, name string) (*Table, error) {
 	return t, err
 }
 
-// NoColumn is the number of a column that is not there. No row has anything in it.
+// NoColumn is the number of a missing column. [Row.Int] and [Row.Text] find nothing in it.
 const NoColumn = -1
 
-// Column is the number of a column for [Row.Int] and [Row.Text], and [NoColumn] if there is none of that name.
-// The column that is the row id itself has no value in its rows.
+// Column returns the number of a column for [Row.Int] and [Row.Text], or [NoColumn] if no column has the name.
+// An integer primary key is stored as [Row.ID]: its column holds null.
 func (t *Table) Column(name string) int {
 	for i, c := range t.columns {
 		if strings.EqualFold(c, name) {
@@ -54,13 +54,13 @@ func (t *Table) Column(name string) int {
 	return NoColumn
 }
 
-// Scan calls do with all rows, by ascending id, until it fails. A row lasts until do returns.
+// Scan calls do with each row, by ascending id, until do fails. The row is valid until do returns.
 func (t *Table) Scan(ctx context.Context, do func(*Row) error) error {
 	return t.file.scan(ctx, t.root, do)
 }
 
-// columns are the names of the columns in what made a table: the first words between its commas.
-// A constraint of the table comes after all columns, and is no name that anybody asks for.
+// columns returns the names of the columns that a CREATE TABLE statement declares: the first word after each comma.
+// It takes table constraints for columns, too. They come last, so they change no column's number.
 func columns(sql string) []string {
 	var names []string
 	depth, named := 0, false
@@ -82,7 +82,7 @@ func columns(sql string) []string {
 	return names
 }
 
-// token cuts off the next word, quoted or not, or sign. Space and comments are signs of no meaning.
+// token cuts the next word, quoted or not, or punctuation off sql. Spaces and comments count as punctuation.
 func token(sql string) (word string, isName bool, rest string) {
 	switch c := sql[0]; {
 	case strings.HasPrefix(sql, "--"):
@@ -107,7 +107,7 @@ func token(sql string) (word string, isName bool, rest string) {
 	return sql[:end], true, sql[end:]
 }
 
-// quoted cuts off a name between quotes, which are doubled in it.
+// quoted cuts off a name between quotes. A quote inside the name is doubled.
 func quoted(sql string) (word, rest string) {
 	quote, rest := sql[:1], sql[1:]
 	var name strings.Builder

@@ -20,7 +20,6 @@ import (
 	"fmt"
 
 	"github.com/export-profile/export-profile/profile"
-	"github.com/export-profile/export-profile/profile/binarycache"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -92,6 +91,12 @@ func Require(s profile.Store, keys Keys) profile.Store {
 	return r
 }
 
+// refresher is a store that may remember an older Info of an object, for example from an earlier run.
+type refresher interface {
+	// Refresh is like Info, but asks the source again.
+	Refresh(ctx context.Context, p profile.Path) (*profile.Info, error)
+}
+
 type required struct {
 	profile.Store
 	keys Keys
@@ -110,7 +115,7 @@ func (r *required) check(ctx context.Context, p profile.Path) (*profile.Info, *C
 	}
 	ca, err := voucher(info, r.keys)
 	var refused *SignatureError
-	if s, ok := r.Store.(*binarycache.Store); ok && errors.As(err, &refused) {
+	if s, ok := r.Store.(refresher); ok && errors.As(err, &refused) {
 		if info, err = s.Refresh(ctx, p); err == nil {
 			ca, err = voucher(info, r.keys)
 		}
