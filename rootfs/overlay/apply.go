@@ -15,7 +15,7 @@ import (
 type applier struct {
 	*Overlay
 	options Options
-	layer   string // how origins name it
+	layer   string // suffix of origins: " of layer 2", or "" for the only layer
 }
 
 func (a *applier) origin(c Change) origin { return origin(c.typed() + a.layer) }
@@ -24,7 +24,7 @@ func (a *applier) apply(ctx context.Context, c Change) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if c.Owned {
+	if c.HasOwner {
 		a.noteIDs(c.typed(), c.UID, c.GID)
 	}
 	place := strings.TrimPrefix(c.Place, "/")
@@ -42,7 +42,7 @@ func (a *applier) apply(ctx context.Context, c Change) error {
 }
 
 func (a *applier) add(ctx context.Context, c Change, place string) error {
-	s, err := a.read(ctx, c.Source)
+	s, err := a.readSource(ctx, c.Source)
 	if s != nil {
 		a.closers = append(a.closers, s.closers...)
 	}
@@ -56,7 +56,7 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 		if c.Into || place == "" {
 			name := filepath.Base(c.Source)
 			if c.Source == Standard {
-				return errors.New("standard input has no name: want the file's place without a slash at the end")
+				return errors.New("standard input has no name: name the file in DST, without a slash at the end")
 			}
 			if strings.HasPrefix(name, whiteoutPrefix) {
 				return fmt.Errorf("%q: %w", name, errWhiteoutName)
@@ -65,13 +65,13 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 		}
 		i := s.items[0]
 		i.Path = place
-		return a.put(c, c.asked(i.Entry), &i.sum)
+		return a.put(c, c.override(i.Entry), &i.sum)
 	}
 	if c.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
-		return errors.New("a mode with setuid, setgid or sticky is for a single file, and the source has several")
+		return errors.New("setuid, setgid and sticky are only for a single file, and the source has several")
 	}
 	if place != "" {
-		if err := a.top(c, place); err != nil {
+		if err := a.makeTop(c, place); err != nil {
 			return err
 		}
 	}
@@ -84,17 +84,18 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 		if place != "" {
 			i.Path = place + "/" + i.Path
 		}
-		if err := a.put(c, c.asked(i.Entry), &i.sum); err != nil {
+		if err := a.put(c, c.override(i.Entry), &i.sum); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// top makes the directory that the contents of a source go to, or gives it the mode and owner that are asked for.
-func (a *applier) top(c Change, place string) error {
-	if c.Into || !c.HasMode && !c.Owned {
-		return a.put(c, c.asked(rootfs.Dir(place, 0o755)), nil)
+// makeTop makes the directory that takes the contents of a source.
+// An existing directory gets the mode and owner of the change.
+func (a *applier) makeTop(c Change, place string) error {
+	if c.Into || !c.HasMode && !c.HasOwner {
+		return a.put(c, c.override(rootfs.Dir(place, 0o755)), nil)
 	}
 	path, err := a.tree.resolve(place, true)
 	if err != nil {
@@ -102,9 +103,9 @@ func (a *applier) top(c Change, place string) error {
 	}
 	had := a.tree.find(path)
 	if had == nil || !had.IsDir() {
-		return a.put(c, c.asked(rootfs.Dir(place, 0o755)), nil)
+		return a.put(c, c.override(rootfs.Dir(place, 0o755)), nil)
 	}
-	e := c.asked(had.Entry)
+	e := c.override(had.Entry)
 	if e.Mode == had.Mode && e.UID == had.UID && e.GID == had.GID {
 		return nil
 	}
@@ -116,10 +117,10 @@ func (a *applier) top(c Change, place string) error {
 	return nil
 }
 
-// change gives a directory that is there another mode and owner.
+// change sets the mode and owner of an existing directory.
 func (a *applier) change(c Change, place string, e rootfs.Entry) error {
 	if e.Path == "" {
-		return errors.New("leads to the root of the image, which is not to be changed")
+		return errors.New("leads to the root of the image, which cannot be changed")
 	}
 	if err := a.guard(c, "/"+place, e.Path); err != nil {
 		return err
@@ -133,9 +134,9 @@ func (a *applier) change(c Change, place string, e rootfs.Entry) error {
 	return nil
 }
 
-// asked gives an entry of the source the mode and owner that the change has.
-func (c Change) asked(e rootfs.Entry) rootfs.Entry {
-	if c.Owned {
+// override applies the change's mode and owner to an entry of its source.
+func (c Change) override(e rootfs.Entry) rootfs.Entry {
+	if c.HasOwner {
 		e.UID, e.GID = c.UID, c.GID
 	}
 	switch {
@@ -148,7 +149,7 @@ func (c Change) asked(e rootfs.Entry) rootfs.Entry {
 	return e
 }
 
-// put puts an entry where it belongs by the rules of the package comment. Its path may lead through links.
+// put adds an entry by the rules of the package comment. Its path may lead through links.
 func (a *applier) put(c Change, e rootfs.Entry, sum *[32]byte) error {
 	wanted := "/" + e.Path
 	path, err := a.tree.resolve(e.Path, e.IsDir())
@@ -167,7 +168,7 @@ func (a *applier) put(c Change, e rootfs.Entry, sum *[32]byte) error {
 	case e.IsDir() && had.IsDir():
 		return nil
 	case e.IsLink() && had.IsDir() && had.from == fromBase:
-		return a.through(c, wanted, n, had)
+		return a.linkOverDir(c, wanted, n, had)
 	case e.IsDir() || had.IsDir():
 		return conflict(n, had, wanted)
 	}
@@ -182,30 +183,29 @@ func (a *applier) put(c Change, e rootfs.Entry, sum *[32]byte) error {
 	if err := a.set(c, wanted, n); err != nil {
 		return err
 	}
-	a.note("%s: %q replaces the %s of %s: the later wins", n.from, "/"+path, had.what(), had.from)
+	a.note("%s: %q replaces the %s of %s: the later wins", n.from, "/"+path, had.kind(), had.from)
 	return nil
 }
 
-// conflict names both sides, and the rule. If had is a link, it leads to a directory.
-// The details say what else stands in the way.
+// conflict returns an error that names both sides and says how to resolve it.
+// If had is a link, it leads to a directory. The details name further obstacles.
 func conflict(n, had *node, wanted string, details ...string) error {
-	at := "that"
+	at := "it"
 	if wanted != "/"+had.Path {
-		at = fmt.Sprintf("%q, where that leads,", "/"+had.Path)
+		at = fmt.Sprintf("it leads to %q, which", "/"+had.Path)
 	}
-	hint := ""
-	switch {
-	case n.IsDir():
-	case had.IsLink():
-		at, hint = at+" leads to a directory and", fmt.Sprintf(", and %s/ is in the directory", wanted)
-	case n.IsRegular():
-		hint = fmt.Sprintf(", and %s/ is in the directory", wanted)
+	obstacle := fmt.Sprintf("%s is a %s of %s", at, had.kind(), had.from)
+	if had.IsLink() && !n.IsDir() {
+		obstacle += " and leads to a directory"
 	}
 	for _, d := range details {
-		hint += ", and " + d
+		obstacle += ", and " + d
 	}
-	return fmt.Errorf("%q is to be a %s, and %s is a %s of %s, which stays unless a whiteout comes first%s: %w",
-		wanted, n.what(), at, had.what(), had.from, hint, fs.ErrExist)
+	hint := "put a whiteout before it"
+	if n.IsRegular() || had.IsLink() && !n.IsDir() {
+		hint += fmt.Sprintf(", or write %s/ to add to the directory", wanted)
+	}
+	return fmt.Errorf("%q cannot become a %s: %s; %s: %w", wanted, n.kind(), obstacle, hint, fs.ErrExist)
 }
 
 func (a *applier) set(c Change, wanted string, n *node) error {
@@ -215,7 +215,7 @@ func (a *applier) set(c Change, wanted string, n *node) error {
 	return a.tree.set(n)
 }
 
-// guard protects the store.
+// guard refuses changes to the store, unless the options allow them.
 func (a *applier) guard(c Change, wanted, path string) error {
 	if path == "nix" || path == storeDir {
 		return fmt.Errorf("%q is the same in every layer, and cannot be changed", "/"+path)
@@ -245,7 +245,7 @@ func (a *applier) mkdir(c Change, place string) error {
 		return conflict(&node{Entry: e}, had, "/"+place)
 	}
 	if had != nil {
-		if !c.HasMode && !c.Owned {
+		if !c.HasMode && !c.HasOwner {
 			return nil
 		}
 		e = had.Entry
@@ -253,7 +253,7 @@ func (a *applier) mkdir(c Change, place string) error {
 	if c.HasMode {
 		e.Mode = fs.ModeDir | c.Mode
 	}
-	if c.Owned {
+	if c.HasOwner {
 		e.UID, e.GID = c.UID, c.GID
 	}
 	if had == nil {
@@ -268,7 +268,7 @@ func (a *applier) whiteout(c Change, place string) error {
 		return err
 	}
 	if path == "" || a.tree.find(path) == nil {
-		return fmt.Errorf("nothing is there: %w", fs.ErrNotExist)
+		return fmt.Errorf("nothing to hide: %w", fs.ErrNotExist)
 	}
 	if err := a.guard(c, "/"+place, path); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// archive is a tar while it is read.
+// archive collects the entries of a tar.
 type archive struct {
 	ctx    context.Context
 	in     io.ReaderAt
@@ -21,12 +21,12 @@ type archive struct {
 	xattrs bool
 }
 
-// readTar reads a tar of that size.
+// readTar reads a tar of size bytes.
 func (s *source) readTar(ctx context.Context, in io.ReaderAt, size int64) error {
 	a := &archive{ctx: ctx, in: in, items: make(map[string]*item)}
 	at := &position{r: io.NewSectionReader(in, 0, size)}
 	r := tar.NewReader(at)
-	end := int64(0) // of the last entry
+	end := int64(0) // where the last entry ends
 	for n := 0; ; n++ {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -44,7 +44,7 @@ func (s *source) readTar(ctx context.Context, in io.ReaderAt, size int64) error 
 		if err := a.add(h, at.off); err != nil {
 			return fmt.Errorf("%.255q in the tar: %w", h.Name, err)
 		}
-		// Directories and links have no content, whatever size they say.
+		// Directories and links have no content, even if their headers declare a size.
 		if end = at.off; h.Typeflag == tar.TypeReg || h.Typeflag == tar.TypeCont {
 			end = min(end, size) + min(h.Size, size)
 		}
@@ -61,8 +61,8 @@ func (s *source) readTar(ctx context.Context, in io.ReaderAt, size int64) error 
 	return nil
 }
 
-// clean is a name of the archive as a path, which is empty for its root.
-func clean(name string) (string, error) {
+// cleanName turns a name of the archive into a path, which is empty for the root.
+func cleanName(name string) (string, error) {
 	var elems []string
 	for elem := range strings.SplitSeq(name, "/") {
 		switch {
@@ -73,7 +73,7 @@ func clean(name string) (string, error) {
 		case len(elems) == rootfs.MaxDepth:
 			return "", fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
 		}
-		if err := rootfs.CheckName(elem); err != nil { // also of ".."
+		if err := rootfs.CheckName(elem); err != nil { // refuses ".." too
 			return "", err
 		}
 		elems = append(elems, elem)
@@ -95,16 +95,16 @@ func (a *archive) add(h *tar.Header, offset int64) error {
 	case tar.TypeXGlobalHeader:
 		for _, key := range []string{"path", "linkpath", "size"} {
 			if _, ok := h.PAXRecords[key]; ok {
-				return fmt.Errorf("a global header that sets %q", key)
+				return fmt.Errorf("its global header sets %q, which is not supported", key)
 			}
 		}
 		return nil
-	case 'V': // the label of GNU tar
+	case 'V': // GNU tar's volume label
 		return nil
 	case tar.TypeGNUSparse:
 		return errSparse
 	}
-	path, err := clean(h.Name)
+	path, err := cleanName(h.Name)
 	if err != nil {
 		return err
 	}
@@ -117,18 +117,18 @@ func (a *archive) add(h *tar.Header, offset int64) error {
 		}
 		i.Entry = rootfs.Link(path, h.Linkname)
 	case tar.TypeLink:
-		target, err := clean(h.Linkname)
+		target, err := cleanName(h.Linkname)
 		if err != nil {
 			return fmt.Errorf("hard link to %.255q: %w", h.Linkname, err)
 		}
 		to := a.items[target]
 		if to == nil || to.IsDir() {
-			return fmt.Errorf("hard link to %.255q, which is no file that comes before it", h.Linkname)
+			return fmt.Errorf("hard link to %.255q: no file of that name comes before it", h.Linkname)
 		}
-		i = *to // its path is set by whoever lists the items
+		i = *to // readTar sets the path
 	case tar.TypeReg, tar.TypeCont:
 		size := h.Size
-		i, err = newItem(a.ctx, rootfs.File(path, modeOf(h.Mode&0o100 != 0), size, func() (io.ReadCloser, error) {
+		i, err = readItem(a.ctx, rootfs.File(path, hostMode(h.Mode&0o100 != 0), size, func() (io.ReadCloser, error) {
 			return io.NopCloser(io.NewSectionReader(a.in, offset, size)), nil
 		}))
 		if err != nil {
@@ -145,16 +145,16 @@ func (a *archive) add(h *tar.Header, offset int64) error {
 
 var errSparse = errors.New("is a sparse file, which is not supported: write the tar without --sparse")
 
-// insert puts an item and the directories above it, which a tar need not have.
+// insert adds an item and the directories above it, which a tar may omit.
 func (a *archive) insert(path string, i *item) error {
 	if path == "" {
 		if !i.IsDir() {
-			return errors.New("is not a directory where the archive's root is")
+			return errors.New("is the archive's root, and not a directory")
 		}
 		return nil
 	}
 	if had := a.items[path]; had != nil && !(had.IsDir() && i.IsDir()) {
-		return errors.New("is in it twice")
+		return errors.New("appears twice")
 	}
 	a.items[path] = i
 	for {
@@ -169,7 +169,7 @@ func (a *archive) insert(path string, i *item) error {
 	return nil
 }
 
-// position counts what was read of a tar, and lets archive/tar pass contents without reading them.
+// position tracks the offset in a tar. Its Seek lets archive/tar skip contents without reading them.
 type position struct {
 	r   *io.SectionReader
 	off int64

@@ -11,35 +11,35 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Word is what a change does.
+// Word is the kind of a change, named as its flag.
 type Word string
 
 const (
-	Add      Word = "add"      // puts a file, a directory's contents or a tar's somewhere
+	Add      Word = "add"      // adds a file, or the contents of a directory or a tar
 	Mkdir    Word = "mkdir"    // makes a directory
 	Symlink  Word = "symlink"  // makes a symbolic link
-	Whiteout Word = "whiteout" // hides what is below
+	Whiteout Word = "whiteout" // hides a path of the layers below
 )
 
-// Change is one thing that a user does to an image.
+// Change is one change that a user makes to an image.
 type Change struct {
 	Word   Word
-	Source string // of Add: a file's name on this machine, or "-"
-	Target string // of Symlink, verbatim
-	Place  string // in the image: absolute and clean
-	Into   bool   // Place was written with a slash at its end
+	Source string // for Add: a file name on this machine, or "-"
+	Target string // for Symlink: verbatim
+	Place  string // path in the image, absolute and clean
+	Into   bool   // the user wrote Place with a slash at its end
 
-	HasMode bool
-	Mode    fs.FileMode // permissions, fs.ModeSticky, fs.ModeSetuid and fs.ModeSetgid
-	Owned   bool
-	UID     int
-	GID     int
+	HasMode  bool
+	Mode     fs.FileMode // permissions, fs.ModeSticky, fs.ModeSetuid and fs.ModeSetgid
+	HasOwner bool
+	UID      int
+	GID      int
 }
 
 // Standard is the Source that means standard input.
 const Standard = "-"
 
-// Examples of each change, for those who write it wrong.
+// examples show the syntax of each change in its parse errors.
 var examples = map[Word]string{
 	Add:      "want SRC:DST[:MODE[:UID[:GID]]], as in nginx.conf:/etc/nginx/nginx.conf:0644",
 	Mkdir:    "want DST[:MODE[:UID[:GID]]], as in /var/lib/app:0750:1000",
@@ -49,7 +49,7 @@ var examples = map[Word]string{
 
 // ParseAdd parses SRC:DST[:MODE[:UID[:GID]]].
 // A colon in a path is written \: and a backslash before a colon or a backslash \\.
-// MODE is octal and may be empty. Without GID it is the same number as UID.
+// MODE is octal and may be empty. GID defaults to UID.
 func ParseAdd(s string) (Change, error) {
 	fields := split(s)
 	c := Change{Word: Add, Source: fields[0]}
@@ -64,12 +64,12 @@ func ParseAdd(s string) (Change, error) {
 	return parsePlace(c, s, fields[1:], 4)
 }
 
-// ParseMkdir parses DST[:MODE[:UID[:GID]]], as [ParseAdd] does.
+// ParseMkdir parses DST[:MODE[:UID[:GID]]] by the rules of [ParseAdd].
 func ParseMkdir(s string) (Change, error) {
 	return parsePlace(Change{Word: Mkdir}, s, split(s), 4)
 }
 
-// ParseSymlink parses TARGET:DST, as [ParseAdd] does.
+// ParseSymlink parses TARGET:DST by the rules of [ParseAdd].
 func ParseSymlink(s string) (Change, error) {
 	fields := split(s)
 	c := Change{Word: Symlink, Target: fields[0]}
@@ -82,7 +82,7 @@ func ParseSymlink(s string) (Change, error) {
 	return parsePlace(c, s, fields[1:], 1)
 }
 
-// ParseWhiteout parses DST, as [ParseAdd] does.
+// ParseWhiteout parses DST by the rules of [ParseAdd].
 func ParseWhiteout(s string) (Change, error) {
 	return parsePlace(Change{Word: Whiteout}, s, split(s), 1)
 }
@@ -91,7 +91,7 @@ func fail(c Change, s string, err error) (Change, error) {
 	return Change{}, fmt.Errorf("%s %q: %w; %s", c.Word, s, err, examples[c.Word])
 }
 
-// split divides at colons that no backslash precedes.
+// split splits s at unescaped colons.
 func split(s string) []string {
 	fields := []string{""}
 	var b strings.Builder
@@ -114,7 +114,7 @@ func split(s string) []string {
 
 var escaper = strings.NewReplacer(`\`, `\\`, `:`, `\:`)
 
-// parsePlace parses DST[:MODE[:UID[:GID]]], of which there are at most so many fields.
+// parsePlace parses DST[:MODE[:UID[:GID]]] from at most most fields.
 func parsePlace(c Change, s string, fields []string, most int) (Change, error) {
 	if len(fields) > most {
 		return fail(c, s, errors.New(`too many fields (a colon in a path is written \:)`))
@@ -137,7 +137,7 @@ func parsePlace(c Change, s string, fields []string, most int) (Change, error) {
 		if err != nil {
 			return fail(c, s, err)
 		}
-		c.Owned, c.UID, c.GID = true, uid, gid
+		c.HasOwner, c.UID, c.GID = true, uid, gid
 	}
 	return c, nil
 }
@@ -161,7 +161,7 @@ func (c *Change) setPlace(dst string) error {
 	c.Into = strings.HasSuffix(dst, "/") || c.Place == "/"
 	switch {
 	case c.Place == "/" && c.Word != Add:
-		return errors.New("the root of the image is not to be changed")
+		return errors.New("the root of the image cannot be changed")
 	case c.Into && (c.Word == Symlink || c.Word == Whiteout):
 		return fmt.Errorf("%q: want a name at the end, not a slash", dst)
 	case c.Word == Mkdir:
@@ -173,7 +173,7 @@ func (c *Change) setPlace(dst string) error {
 	return nil
 }
 
-// parseMode parses permissions in octal, with the bits for setuid, setgid and sticky.
+// parseMode parses an octal mode, including setuid, setgid and sticky.
 func parseMode(s string) (fs.FileMode, error) {
 	n, err := strconv.ParseUint(s, 8, 32)
 	if err != nil || n > 0o7777 {
@@ -182,7 +182,7 @@ func parseMode(s string) (fs.FileMode, error) {
 	return rootfs.FileMode(uint32(n)), nil
 }
 
-// formatMode is the inverse of parseMode.
+// formatMode inverts parseMode.
 func formatMode(mode fs.FileMode) string { return fmt.Sprintf("%04o", rootfs.UnixMode(mode)) }
 
 // parseOwner parses UID, or UID and GID.
@@ -198,7 +198,7 @@ func parseOwner(fields []string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// String is what is parsed, without the word.
+// String returns the change as the Parse functions read it, without the word.
 func (c Change) String() string {
 	s := escaper.Replace(c.Place)
 	if c.Into && c.Place != "/" {
@@ -213,16 +213,16 @@ func (c Change) String() string {
 	switch {
 	case c.HasMode:
 		s += ":" + formatMode(c.Mode)
-	case c.Owned:
+	case c.HasOwner:
 		s += ":"
 	}
-	if c.Owned {
+	if c.HasOwner {
 		s += fmt.Sprintf(":%d:%d", c.UID, c.GID)
 	}
 	return s
 }
 
-// Title names a change by its place in the image, and nothing of this machine.
+// Title names a change by its place in the image. It contains no path of this machine.
 func (c Change) Title() string {
 	place := c.Place
 	if c.Into && place != "/" {
@@ -231,5 +231,5 @@ func (c Change) Title() string {
 	return string(c.Word) + " " + place
 }
 
-// typed names a change as it was typed, for messages: two of the same place are told apart by their sources.
+// typed returns a change as the user typed it, for messages: it tells two sources of one place apart.
 func (c Change) typed() string { return string(c.Word) + " " + c.String() }

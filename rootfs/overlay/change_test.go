@@ -20,8 +20,8 @@ var changeTests = []struct {
 	{Add, "a:/", Change{Source: "a", Place: "/", Into: true}, ""},
 	{Add, "a://b//c/.", Change{Source: "a", Place: "/b/c"}, ""},
 	{Add, "a:/b:0640", Change{Source: "a", Place: "/b", HasMode: true, Mode: 0o640}, ""},
-	{Add, "a:/b:4755:7", Change{Source: "a", Place: "/b", HasMode: true, Mode: fs.ModeSetuid | 0o755, Owned: true, UID: 7, GID: 7}, ""},
-	{Add, "a:/b::7:8", Change{Source: "a", Place: "/b", Owned: true, UID: 7, GID: 8}, ""},
+	{Add, "a:/b:4755:7", Change{Source: "a", Place: "/b", HasMode: true, Mode: fs.ModeSetuid | 0o755, HasOwner: true, UID: 7, GID: 7}, ""},
+	{Add, "a:/b::7:8", Change{Source: "a", Place: "/b", HasOwner: true, UID: 7, GID: 8}, ""},
 	{Add, `a\:b:/c\:d`, Change{Source: "a:b", Place: "/c:d"}, ""},
 	{Add, `a\b\\:/c`, Change{Source: `a\b\`, Place: "/c"}, ""},
 	{Add, "a", Change{}, "no place in the image"},
@@ -41,7 +41,7 @@ var changeTests = []struct {
 	{Add, "a\x00:/b", Change{}, "NUL"},
 	{Mkdir, "/a", Change{Place: "/a"}, ""},
 	{Mkdir, "/a/", Change{Place: "/a"}, ""},
-	{Mkdir, "/a:1777:0:5", Change{Place: "/a", HasMode: true, Mode: fs.ModeSticky | 0o777, Owned: true, GID: 5}, ""},
+	{Mkdir, "/a:1777:0:5", Change{Place: "/a", HasMode: true, Mode: fs.ModeSticky | 0o777, HasOwner: true, GID: 5}, ""},
 	{Mkdir, "/a:2775", Change{Place: "/a", HasMode: true, Mode: fs.ModeSetgid | 0o775}, ""},
 	{Mkdir, "/a:4755", Change{}, "a directory cannot be setuid"},
 	{Mkdir, "/", Change{}, "root of the image"},
@@ -75,7 +75,7 @@ func TestParseChange(t *testing.T) {
 	}
 }
 
-// TestExamples: what errors show is right.
+// TestExamples checks that the examples in error texts parse.
 func TestExamples(t *testing.T) {
 	for word, example := range examples {
 		_, value, _ := strings.Cut(example, ", as in ")
@@ -95,7 +95,7 @@ func TestTitle(t *testing.T) {
 	}
 }
 
-// FuzzParseChange: what is parsed can be written and parsed again.
+// FuzzParseChange checks that String returns what parses to the same change.
 func FuzzParseChange(f *testing.F) {
 	words := []Word{Add, Mkdir, Symlink, Whiteout}
 	for _, test := range changeTests {
@@ -116,10 +116,10 @@ func FuzzParseChange(f *testing.F) {
 		}
 		again, err := parse(c.String())
 		if d := cmp.Diff(c, again); d != "" || err != nil {
-			t.Errorf("%s %q is written %q: %v (-want +got):\n%s", c.Word, s, c, err, d)
+			t.Errorf("%s %q: parsing String() = %q: %v (-want +got):\n%s", c.Word, s, c, err, d)
 		}
 		if strings.Contains(c.Place, "/../") || !strings.HasPrefix(c.Place, "/") {
-			t.Errorf("%s %q: place %q", c.Word, s, c.Place)
+			t.Errorf("%s %q: Place = %q; want an absolute path without ..", c.Word, s, c.Place)
 		}
 	})
 }

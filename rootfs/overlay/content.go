@@ -11,15 +11,15 @@ import (
 
 var errChanged = errors.New("changed while it was read")
 
-// checked reads a file again and makes sure that it is still the same.
-type checked struct {
+// checkedReader reads a file again and fails if its content has changed.
+type checkedReader struct {
 	r    io.ReadCloser
 	hash hash.Hash
 	left int64
 	sum  [32]byte
 }
 
-func (c *checked) Read(p []byte) (int, error) {
+func (c *checkedReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.hash.Write(p[:n])
 	c.left -= int64(n)
@@ -29,12 +29,12 @@ func (c *checked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *checked) Close() error { return c.r.Close() }
+func (c *checkedReader) Close() error { return c.r.Close() }
 
-// buffers spare an allocation for each small file.
+// buffers saves an allocation for each small file.
 var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
-// copyContext copies until the end, and notices a cancelled context between two reads.
+// copyContext copies r to w until EOF, and checks ctx between reads.
 func copyContext(ctx context.Context, w io.Writer, r io.Reader) (total int64, err error) {
 	buf := buffers.Get().(*[128 << 10]byte)
 	defer buffers.Put(buf)

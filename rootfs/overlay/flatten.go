@@ -7,10 +7,10 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Flatten is all parts, with what is on top of them merged into them:
-// what an unpacker makes of the layers, as rootfs.WriteDir and a single layer can have it.
-// The base part has the changes. Store objects stay as they are unless they are changed;
-// those that are hidden are gone. A part that is changed has no key.
+// Flatten merges the layers into the parts, as unpacking them in order would,
+// for rootfs.WriteDir and for images of a single layer.
+// The base part takes the changes. Unchanged store objects stay as they are, and hidden ones are left out.
+// A changed part has no key.
 func (o *Overlay) Flatten() []rootfs.Part {
 	var parts []rootfs.Part
 	base := rootfs.Part{Name: "base", Tree: func(func(rootfs.Entry, error) bool) {}}
@@ -25,14 +25,14 @@ func (o *Overlay) Flatten() []rootfs.Part {
 				continue
 			case o.objects[p.Root]:
 			default:
-				p.Key, p.Tree = "", merged(p.Tree, listNodes(nil, n, nil))
+				p.Key, p.Tree = "", mergeTree(p.Tree, listNodes(nil, n, nil))
 			}
 		}
 		parts = append(parts, p)
 	}
 	if len(o.Layers) > 0 {
 		nodes := listNodes(nil, o.tree.root, o.objects)
-		base.Key, base.Tree, base.Size = "", merged(base.Tree, nodes), 0
+		base.Key, base.Tree, base.Size = "", mergeTree(base.Tree, nodes), 0
 		for _, n := range nodes {
 			base.Size += n.Size
 		}
@@ -40,7 +40,7 @@ func (o *Overlay) Flatten() []rootfs.Part {
 	return append(parts, base)
 }
 
-// listNodes lists a node and all below it in path order, without those of other parts.
+// listNodes appends n and everything below it to all, in path order. It skips the subtrees whose paths are in without.
 func listNodes(all []*node, n *node, without map[string]*node) []*node {
 	if n.Path != "" {
 		if without[n.Path] != nil {
@@ -54,8 +54,8 @@ func listNodes(all []*node, n *node, without map[string]*node) []*node {
 	return all
 }
 
-// merged is a tree as the nodes say: its files where they are its own, and all else from the nodes.
-func merged(below rootfs.Tree, nodes []*node) rootfs.Tree {
+// mergeTree yields the nodes, which are in path order. Files that no change added are read from the tree below.
+func mergeTree(below rootfs.Tree, nodes []*node) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		left := nodes
 		for e, err := range below {

@@ -10,7 +10,7 @@ import (
 // glob is a pattern of absolute paths, element by element.
 type glob []string
 
-// anything is an element that stands for any number of elements.
+// anything is the pattern element that matches any number of path elements.
 const anything = "**"
 
 func parseGlob(s string) (glob, error) {
@@ -36,15 +36,15 @@ func parseGlob(s string) (glob, error) {
 	return g, nil
 }
 
-// match says whether the pattern is that of a relative path's elements.
-// Of several **, only the last one that was met needs to be tried for longer.
+// match reports whether the pattern matches a relative path, given as its elements.
+// Backtracking to the most recent ** is enough: what an earlier one matched need not grow.
 func (g glob) match(elems []string) bool {
 	i, back, backAt := 0, -1, 0
 	for at := 0; at < len(elems); {
 		switch {
 		case i < len(g) && g[i] == anything:
 			if i == len(g)-1 {
-				return true // one element at least is left
+				return true // at least one element is left
 			}
 			i, back, backAt = i+1, i, at
 		case i < len(g) && matchElement(g[i], elems[at]):
@@ -59,7 +59,7 @@ func (g glob) match(elems []string) bool {
 	return i == len(g)
 }
 
-// mayMatch says whether the pattern can be that of a path that is, or is below, the one given.
+// mayMatch reports whether the pattern can match the given path or a path below it.
 func (g glob) mayMatch(elems []string) bool {
 	for i, elem := range elems {
 		switch {

@@ -8,11 +8,11 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// addLayer adds what differs between two states of the image as a layer, if anything does.
+// addLayer turns the difference between lower and the current tree into a layer, if there is any.
 func (o *Overlay) addLayer(lower *node, i int, changes []Change) {
 	var d difference
 	if o.tree.root != lower {
-		d.directory(lower, o.tree.root)
+		d.compareDir(lower, o.tree.root)
 	}
 	if len(d.entries) == 0 && len(d.hidden) == 0 {
 		if len(changes) > 0 {
@@ -31,15 +31,15 @@ func (o *Overlay) addLayer(lower *node, i int, changes []Change) {
 	o.Layers = append(o.Layers, l)
 }
 
-// difference is what makes an upper state of a lower one.
+// difference collects what turns a lower state of the image into an upper one.
 type difference struct {
 	entries []*node
 	hidden  []string
 }
 
-// directory finds what differs in a directory; lower may be none, or anything.
-// It is an entry itself if that differs, or if anything in it does.
-func (d *difference) directory(lower, upper *node) {
+// compareDir collects the differences within a directory. lower may be nil or not a directory.
+// The directory itself becomes an entry if it or anything in it differs.
+func (d *difference) compareDir(lower, upper *node) {
 	entries, hidden := len(d.entries), len(d.hidden)
 	if upper.Path != "" {
 		d.entries = append(d.entries, upper)
@@ -57,7 +57,7 @@ func (d *difference) directory(lower, upper *node) {
 		case is == nil:
 			d.hidden = append(d.hidden, was.Path)
 		case is.IsDir():
-			d.directory(was, is)
+			d.compareDir(was, is)
 		default:
 			d.entries = append(d.entries, is)
 		}

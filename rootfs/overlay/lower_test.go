@@ -8,7 +8,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestLower: changes go through the links of an image below, keep its directories as they are, and hide its files.
+// TestLower checks that changes follow the links of an image below, keep its directories as they are, and hide its files.
 func TestLower(t *testing.T) {
 	l := rootfs.NewLower("")
 	for _, e := range []rootfs.Entry{
@@ -44,7 +44,7 @@ func TestLower(t *testing.T) {
 	}
 	defer o.Close()
 	if len(o.Layers) != 1 {
-		t.Fatalf("%d layers; want 1", len(o.Layers))
+		t.Fatalf("Apply made %d layers; want 1", len(o.Layers))
 	}
 	var got []string
 	for e, err := range rootfs.Check("", o.Layers[0].Part.Tree) {
@@ -55,9 +55,9 @@ func TestLower(t *testing.T) {
 	}
 	want := []string{"drwxr-x--- etc", "drwxr-xr-x usr", "drwx--x--x usr/bin", "Lrwxrwxrwx usr/bin/new"}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("the layer has (-want +got):\n%s", d)
+		t.Errorf("entries of the layer (-want +got):\n%s", d)
 	}
 	if d := cmp.Diff([]string{"etc/motd", "usr/bin/old"}, o.Layers[0].Hidden); d != "" {
-		t.Errorf("the layer hides (-want +got):\n%s", d)
+		t.Errorf("paths that the layer hides (-want +got):\n%s", d)
 	}
 }

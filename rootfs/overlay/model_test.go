@@ -14,9 +14,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// model is an image as a map of paths to lines without their path.
-// It knows nothing of layers, and its links are resolved by trying all prefixes.
-// What the image's base has begins with a capital letter.
+// model is an image as a map from paths to lines without their path.
+// It has no layers, and resolves links by trying all prefixes.
+// Lines of the image's base begin with a capital letter.
 type model map[string]string
 
 func (m model) kind(p string) string {
@@ -26,7 +26,7 @@ func (m model) kind(p string) string {
 	return strings.ToLower(strings.SplitN(m[p]+" ", " ", 2)[0])
 }
 
-// real follows all links of a path, one prefix at a time, from the first one on.
+// real follows the links of a path one at a time, shortest prefix first.
 func (m model) real(p string, follow bool) (string, bool) {
 	for range 50 {
 		again := false
@@ -70,8 +70,8 @@ func (m model) within(dir string) []string {
 	return all
 }
 
-// through puts a link where a directory is, and what is in that where the link leads.
-func (m model) through(p, link string) bool {
+// linkOverDir replaces a directory with a link, and moves its contents to where the link leads.
+func (m model) linkOverDir(p, link string) bool {
 	was := maps.Clone(m)
 	all := m.within(p)
 	for _, q := range all {
@@ -109,7 +109,7 @@ func (m model) through(p, link string) bool {
 	return true
 }
 
-// do applies a change, and says whether that is possible.
+// do applies a change, and reports whether it is allowed.
 func (m model) do(c Change, content string) bool {
 	p, ok := m.real(c.Place[1:], c.Word == Mkdir)
 	if ok && p == "" && c.Word == Mkdir {
@@ -146,7 +146,7 @@ func (m model) do(c Change, content string) bool {
 		}
 	case Symlink:
 		if k == "d" {
-			return m.through(p, "l 0777 0:0 "+c.Target)
+			return m.linkOverDir(p, "l 0777 0:0 "+c.Target)
 		}
 		m.parents(p, "d")
 		m[p] = "l 0777 0:0 " + c.Target
@@ -185,8 +185,8 @@ f 0444 0:0 nix/store/p/f "three"
 l 0777 0:0 p nix/store/p
 `
 
-// TestModel makes random changes in several layers, and compares an image of parts and layers, unpacked in their order,
-// and a flat one with a model. Changes that the model refuses are refused.
+// TestModel makes random changes in several layers. It compares the image, unpacked layer by layer and flattened,
+// with a model. Apply must refuse the changes that the model refuses.
 func TestModel(t *testing.T) {
 	seeds := 800
 	if testing.Short() {
@@ -194,7 +194,7 @@ func TestModel(t *testing.T) {
 	}
 	dir, content := t.TempDir(), "new content"
 	writeFile(t, dir+"/f", content)
-	refused, hidden, linked, through := 0, 0, 0, 0
+	refused, hidden, linked, linksOverDirs := 0, 0, 0, 0
 	for seed := range seeds {
 		r := rand.New(rand.NewPCG(uint64(seed), 5))
 		below := parseParts(t, modelBelow)
@@ -217,7 +217,7 @@ func TestModel(t *testing.T) {
 			want := maps.Clone(m).do(c, content)
 			result, err := Apply(t.Context(), below, view, try)
 			if want != (err == nil) {
-				t.Fatalf("seed %d: %v and then %s %s: %v; the model allows it: %v\n%s", seed, o.Layers, c.Word, c, err, want, m)
+				t.Fatalf("seed %d: Apply of %v, then %s %s = %v; want success: %v\n%s", seed, o.Layers, c.Word, c, err, want, m)
 			}
 			if err != nil {
 				refused++
@@ -227,7 +227,7 @@ func TestModel(t *testing.T) {
 				linked++
 			}
 			if p, _ := m.real(c.Place[1:], false); c.Word == Symlink && m.kind(p) == "d" {
-				through++
+				linksOverDirs++
 			}
 			if err := result.Close(); err != nil {
 				t.Fatal(err)
@@ -245,7 +245,7 @@ func TestModel(t *testing.T) {
 		for _, l := range result.Layers {
 			hidden += len(l.Hidden)
 		}
-		if d := cmp.Diff(m.String(), format(t, treeOf(stacked(t, result)))); d != "" {
+		if d := cmp.Diff(m.String(), format(t, treeOf(unpackLayers(t, result)))); d != "" {
 			t.Fatalf("seed %d: %v: layer by layer (-model +got):\n%s", seed, o.Layers, d)
 		}
 		if d := cmp.Diff(m.String(), format(t, rootfs.Join(result.Flatten()))); d != "" {
@@ -255,9 +255,9 @@ func TestModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if refused < seeds/2 || hidden < seeds/10 || linked < seeds/10 || through < seeds/100 {
-		t.Errorf("%d changes were refused, %d hidden, %d through links, %d links for directories: too few to tell anything",
-			refused, hidden, linked, through)
+	if refused < seeds/2 || hidden < seeds/10 || linked < seeds/10 || linksOverDirs < seeds/100 {
+		t.Errorf("the seeds cover too little: %d changes refused, %d paths hidden, %d paths through links, %d links over directories",
+			refused, hidden, linked, linksOverDirs)
 	}
 }
 
@@ -275,5 +275,5 @@ func randomChange(r *rand.Rand, src string) Change {
 	case 2:
 		return Change{Word: Mkdir, Place: place, HasMode: r.IntN(2) == 0, Mode: 0o711}
 	}
-	return Change{Word: Add, Source: src, Place: place, HasMode: true, Mode: 0o640, Owned: true, UID: r.IntN(3), GID: 4}
+	return Change{Word: Add, Source: src, Place: place, HasMode: true, Mode: 0o640, HasOwner: true, UID: r.IntN(3), GID: 4}
 }

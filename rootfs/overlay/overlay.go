@@ -1,70 +1,71 @@
-// Package overlay is what a user lays on top of an image: files, directories, links, owners and modes.
-// All of it is virtual. Nothing is written, and no privilege is needed, since no owner or mode
-// is set on this machine; see [Apply] for what comes out.
+// Package overlay lays a user's files, directories, links, owners and modes over an image.
+// Everything stays virtual: Apply writes no file and sets no owner or mode on this machine, so it needs no privilege.
+// See [Apply] for the result.
 //
 // # Changes
 //
-// A [Change] adds a file, a directory or a tar, makes a directory or a symbolic link,
-// or hides what is below. Changes are applied in their order. Each group of them becomes a layer.
+// A [Change] adds a file, a directory or a tar, makes a directory or a symbolic link, or hides a path of the image below.
+// Changes apply in order. Each group of them becomes a layer.
 //
-//   - Add puts a file at DST, or into the directory DST if that ends with a slash,
-//     under the last element of SRC. A directory puts its contents at DST, and so does a tar.
-//     A tar is recognised by its first header, also in a compressed file, and never by a name;
-//     one that is to be added as it is can be added as the only file of a directory,
-//     as files in directories are never looked into. SRC is followed if it is a link;
-//     links below it are kept verbatim. Standard input ("-") and a named pipe are kept
-//     in a file without a name while the image is built.
-//   - Of a source only names, contents, targets and the owner's executable bit count:
-//     files are 0644 or 0755, directories 0755, all belong to root, and have rootfs.ModTime.
-//     This holds for tars, too, whose owners are those of the machine where they were made.
-//   - MODE is that of files. Directories of the source have the same with x where there is r,
-//     so that 0640 makes them 0750. UID and GID are of all that comes from the source, also links.
-//     Only a single file can be setuid, setgid or sticky. A tar entry or a host's file never makes one so.
-//   - MODE, UID and GID are also of the directory DST itself, with a note if it is there already.
-//     With a slash at its end, a DST that is there keeps its own: what is added goes into it.
-//   - All other directories that are there already keep owner and mode.
-//     Directories that are missing above DST are made, 0755 and root's.
-//   - Sources with devices, sockets or named pipes in them, with names that begin with ".wh."
-//     (which would be whiteouts), and sparse or multi-volume tars are refused.
-//     A tar's names lose a leading slash; one with ".." is refused, as is one file twice.
-//     A hard link in a tar is a whole file. A tar without its end is refused, and extended attributes
-//     are left out with a note.
+//   - Add puts a file at DST. If DST ends with a slash, the file goes into that directory
+//     under the last element of SRC. A directory or a tar puts its contents at DST.
+//     The first header identifies a tar, compressed or not; its name does not matter.
+//     To add a tar as a file, add a directory that holds only this tar: files in directories are never unpacked.
+//     If SRC is a link, it is followed. Links below SRC are kept verbatim.
+//     Standard input ("-") and named pipes are copied to a nameless file while the image is built.
+//   - A source contributes names, contents, link targets and the owner's executable bit.
+//     Files become 0644 or 0755 and directories 0755. Everything belongs to root and has rootfs.ModTime.
+//     The same holds for tars, since their owners are those of the machine that made them.
+//   - MODE applies to files. Directories of the source get it with x wherever it has r:
+//     0640 makes them 0750. UID and GID apply to everything from the source, including links.
+//     Only MODE for a single file can set setuid, setgid or sticky. The bits of a tar entry or a host's file never do.
+//   - MODE, UID and GID also apply to the directory DST itself, with a note if it already exists.
+//     If DST ends with a slash, an existing directory keeps its own mode and owner.
+//   - All other existing directories keep their owner and mode.
+//     Missing directories above DST are made with mode 0755 and owner root.
+//   - Sources that contain devices, sockets or named pipes are refused. So are names that begin with ".wh."
+//     (they would be whiteouts), and sparse or multi-volume tars.
+//     Names in a tar lose a leading slash. A tar is refused if a name has "..", if a file appears twice,
+//     or if its end is missing. A hard link in a tar becomes a whole file.
+//     Extended attributes are dropped with a note.
 //
-// # What is below
+// # Links and conflicts
 //
-// Links to directories are followed above the last element of a path, whatever brought them:
-// where the image has bin -> usr/bin, what goes to /bin/x is at /usr/bin/x. No path leaves the image.
-// A directory that goes to where a link to one is goes through it, too.
-// A file or link replaces a file or link, with a note: the later wins.
-// But a file never replaces a directory or a link to one, nor a directory a file;
-// such a conflict names both sides, and a whiteout before it solves it.
-// A whiteout hides a link and not what it leads to, and it is an error where nothing is.
+// Links to directories are followed above the last element of a path, no matter where they come from:
+// if the image has bin -> usr/bin, a file for /bin/x goes to /usr/bin/x. No path leaves the image.
+// A directory also goes through a link to a directory at its own path.
+// A file or link replaces a file or link, with a note: the later one wins.
+// But a file never replaces a directory or a link to one, and a directory never replaces a file.
+// Such a conflict is an error that names both sides. A whiteout before the change resolves it.
+// A whiteout hides a link, not the link's target. A whiteout of a missing path is an error.
 //
-// A link may take the place of a directory only if all in it is the image's base, which is made up
-// and belongs wherever such a link leads. If a directory is there, what the base has goes into it,
-// and gives way to what is there, with a note unless both lead to the same; if nothing is there, the directory goes there itself.
-// So with bin -> usr/bin in a tar that is added, bin/sh is at /usr/bin/sh. A directory that has anything of another change,
-// the image below or the store is in conflict with the link. The link is to come before what goes through it.
+// A link may replace a directory only if everything in it comes from the image's base. The base is generated,
+// so its files may live wherever the link leads. If the link leads to an existing directory, the base's files move into it.
+// A file that is already there stays, with a note unless both lead to the same file.
+// If nothing is there, the directory itself moves there.
+// So with bin -> usr/bin in an added tar, bin/sh ends up at /usr/bin/sh. If the directory holds anything from another change,
+// the image below or the store, it conflicts with the link. The link must come before the changes that go through it.
 //
-// A layer holds what it adds, with all directories above as they are below, so that no layer changes
-// one by accident. Hidden in it are names that the layer itself does not hold:
-// the order of a whiteout and a file of the same name in one layer is read differently by unpackers,
-// and so are opaque whiteouts. A directory that was hidden and made again is
-// an entry for itself and a whiteout for each name in it that is gone.
+// A layer holds what it adds, and all directories above as they are below, so that no layer
+// changes one by accident. It hides only names that it does not hold:
+// unpackers disagree about a whiteout and a file of the same name in one layer,
+// and about opaque whiteouts. A directory that was hidden and made again becomes
+// an entry for itself and a whiteout for each name that it lost.
 //
 // # Rules
 //
-// A [Rule] gives what its pattern matches an owner or a mode, the last one that matches for each,
-// whether it comes from the parts below or a change, and also against what a change asks.
-// Patterns are of absolute paths. Between slashes, * ? and [a-z] are as in path.Match, and ** is any number
-// of elements, at the end at least one. Directories get x where there is r. Links have owners and no mode.
-// A rule that matches nothing is an error. None matches /nix or /nix/store, which all layers have alike.
+// A [Rule] sets the owner or the mode of the paths that its pattern matches, in the parts below and in changes.
+// The last matching rule wins, separately for owner and mode, and overrides what a change asks for.
+// Patterns match absolute paths. Between slashes, * ? and [a-z] work as in path.Match. ** matches any number
+// of elements, and at the end of a pattern at least one. Directories get x wherever the mode has r.
+// Links have owners and no mode.
+// A rule that matches nothing is an error. No rule matches /nix or /nix/store, which are alike in all layers.
 //
 // # The store
 //
-// What a store object's path holds is what its hash promises. It is changed only with
-// Options.AllowStoreChanges, and each change of that kind is noted.
-// A part that is changed has another key, so that no cache takes it for the unchanged one.
+// The path of a store object promises its contents by a hash. So store objects change only with
+// Options.AllowStoreChanges, and each such change adds a note.
+// A changed part gets another key, so that no cache takes it for the original.
 package overlay
 
 import (
@@ -83,52 +84,52 @@ const (
 	whiteoutPrefix = ".wh."
 )
 
-// ErrStoreObject is in the errors of changes that Options.AllowStoreChanges would allow.
+// ErrStoreObject is wrapped by errors about changes that Options.AllowStoreChanges would allow.
 var ErrStoreObject = errors.New("store objects are not changed")
 
 var errWhiteoutName = errors.New("a name that begins with .wh. would delete a file of another layer")
 
-// Options say what to lay on top, and by which means. The zero value changes nothing.
+// Options say what to lay over an image. The zero value changes nothing.
 type Options struct {
-	Layers [][]Change // from the lowest
+	Layers [][]Change // lowest first
 	Rules  []Rule
 	// AllowStoreChanges lets changes and rules reach into store objects.
 	AllowStoreChanges bool
-	// Lower, if not nil, is the image that the parts are laid over. Changes see it; rules do not,
-	// since what it has is not written again.
+	// Lower, if not nil, is the image below the parts. Changes see it. Rules do not,
+	// since its files are not written again.
 	Lower *rootfs.Lower
 
-	// Stdin is what the source "-" reads. It can be read once.
+	// Stdin is read by the source "-", which can occur once.
 	Stdin io.Reader
-	// SpoolDir is where streams and decompressed tars are kept. They have no name there.
+	// SpoolDir is the directory for nameless copies of streams and decompressed tars.
 	SpoolDir string
-	// Decompress begins to decompress what starts with the bytes given; nil, nil if it is not compressed.
-	// By default it knows gzip and bzip2.
+	// Decompress opens a decompressor for a stream that begins with head. It returns nil, nil if the stream
+	// is not compressed. The default knows gzip and bzip2.
 	Decompress func(head []byte, r io.Reader) (io.ReadCloser, error)
 }
 
-// Overlay is an image with what is laid on top of it.
+// Overlay is an image with its changes.
 type Overlay struct {
-	Parts  []rootfs.Part // those below, changed by rules
-	Layers []Layer       // what comes on top, from the lowest
-	Notes  []string      // what was replaced, left out or changed in the store, a line each
+	Parts  []rootfs.Part // the parts below, changed by rules
+	Layers []Layer       // the layers on top, lowest first
+	Notes  []string      // one line for each replaced file, dropped attribute or change of the store
 
-	tree    *tree            // nil if nothing is changed
-	objects map[string]*node // by root, as they were below
+	tree    *tree            // nil without changes
+	objects map[string]*node // store objects by root, before any change
 	base    rootfs.Tree
 	closers []io.Closer
 	noted   map[string]bool
 }
 
-// Layer is what one group of changes makes.
+// Layer is the result of one group of changes.
 type Layer struct {
-	Part   rootfs.Part // its Root is empty
-	Hidden []string    // paths that are gone, in directories that Part holds; sorted
-	// Changes are the titles of all changes in it, without a name of this machine.
+	Part   rootfs.Part // with an empty Root
+	Hidden []string    // hidden paths, sorted; Part holds their directories
+	// Changes are the titles of its changes. They contain no path of this machine.
 	Changes []string
 }
 
-// Close lets go of the sources, after which no tree of the overlay can be read.
+// Close closes the sources. After that, no tree of the overlay can be read.
 func (o *Overlay) Close() error {
 	var errs []error
 	for _, c := range o.closers {
@@ -145,13 +146,13 @@ func (o *Overlay) note(format string, args ...any) {
 	}
 }
 
-// Apply lays changes on top of an image's parts: its store objects, at which the view looks,
-// and its base part, if it has one. Sources are read once here, so that the layers' keys promise their contents,
-// and again whenever a layer is written, which fails if they have changed.
+// Apply lays changes over an image's parts: its store objects, which view must cover,
+// and its base part, if any. Apply reads each source once, so that the layers' keys promise their contents.
+// Writing a layer reads the sources again, and fails if they have changed.
 //
-// What can be corrected together is in one error. After success, the caller closes the overlay.
+// Apply reports all faulty changes in one error. After success, the caller closes the overlay.
 func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options Options) (_ *Overlay, err error) {
-	if len(options.Layers) == 0 && len(options.Rules) == 0 { // what is below need not be looked at
+	if len(options.Layers) == 0 && len(options.Rules) == 0 { // skip reading the parts
 		return &Overlay{Parts: slices.Clone(parts)}, context.Cause(ctx)
 	}
 	o := &Overlay{objects: make(map[string]*node), noted: make(map[string]bool)}
@@ -168,7 +169,7 @@ func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options 
 	if err := o.tree.insertLower(options.Lower); err != nil {
 		return nil, err
 	}
-	roots, err := o.below(parts)
+	roots, err := o.addParts(parts)
 	if err != nil {
 		return nil, err
 	}
@@ -214,20 +215,20 @@ func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options 
 	return o, nil
 }
 
-// noteIDs notes the numbers that rootless podman cannot map.
+// noteIDs adds a note if rootless podman cannot map one of the ids.
 func (o *Overlay) noteIDs(title string, ids ...int) {
 	if most := slices.Max(ids); most > rootfs.MaxRootlessID {
 		o.note("%s: %d: rootless podman has no ids above %d by default", title, most, rootfs.MaxRootlessID)
 	}
 }
 
-// below puts the parts into the tree, with the rules applied, and returns the roots of store objects.
-func (o *Overlay) below(parts []rootfs.Part) (roots []string, err error) {
+// addParts inserts the parts into the tree, applies the rules, and returns the roots of the store objects.
+func (o *Overlay) addParts(parts []rootfs.Part) (roots []string, err error) {
 	t := o.tree
 	for _, p := range parts {
 		if p.Root != "" {
 			roots = append(roots, p.Root)
-			if p, err = o.ruledObject(p); err != nil {
+			if p, err = o.applyToObject(p); err != nil {
 				return nil, err
 			}
 			o.Parts = append(o.Parts, p)
@@ -246,7 +247,7 @@ func (o *Overlay) below(parts []rootfs.Part) (roots []string, err error) {
 				return nil, fmt.Errorf("%s: %q: %w", p.Name, e.Path, err)
 			}
 		}
-		base, err := ruledPart(p, ruled)
+		base, err := replaceAttributes(p, ruled)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}

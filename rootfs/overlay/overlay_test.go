@@ -19,13 +19,13 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-var update = flag.Bool("update", false, "write what the tests see into their testdata")
+var update = flag.Bool("update", false, "write the results into testdata")
 
 // TestCases runs testdata/cases/*.txtar, one case a file.
-// The comment says what the case is about and, in lines "key: value", what is done, in order:
-// add, mkdir, symlink, whiteout, layer (the next begins), owner, mode, allow (store changes).
-// The file "below" is the image; files "src/…" are those of this machine, where changes have $SRC,
-// and "links" has links to be among them. "layers", "flat" and "notes", or else "error", are the result.
+// The comment describes the case. Its lines "key: value" are the steps, in order:
+// add, mkdir, symlink, whiteout, layer (begins the next one), owner, mode, allow (store changes).
+// The file "below" is the image. Files "src/…" and the links in "links" are made on this machine, where changes
+// say $SRC. The result is "layers", "flat" and "notes", or "error".
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/cases/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -98,8 +98,8 @@ func testCase(t *testing.T, name string) {
 		got["layers"] = formatLayers(t, result.Layers)
 		got["flat"] = format(t, rootfs.Join(result.Flatten()))
 		got["notes"] = strings.ReplaceAll(strings.Join(append(result.Notes, ""), "\n"), src, "$SRC")
-		if d := cmp.Diff(got["flat"], format(t, treeOf(stacked(t, result)))); d != "" {
-			t.Errorf("flattened and layer by layer (-flat +layers):\n%s", d)
+		if d := cmp.Diff(got["flat"], format(t, treeOf(unpackLayers(t, result)))); d != "" {
+			t.Errorf("flattened image differs from the unpacked layers (-flat +layers):\n%s", d)
 		}
 	}
 	if *update {
@@ -115,7 +115,7 @@ func testCase(t *testing.T, name string) {
 		return
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("-want +got:\n%s", d)
+		t.Errorf("result (-want +got):\n%s", d)
 	}
 }
 
@@ -133,7 +133,7 @@ func writeFile(t *testing.T, name, content string) {
 	}
 }
 
-// parseParts makes parts of lines like those that format makes.
+// parseParts parses lines in the format of format into parts.
 func parseParts(t *testing.T, text string) []rootfs.Part {
 	t.Helper()
 	byRoot := make(map[string][]rootfs.Entry)
@@ -217,7 +217,7 @@ func formatEntry(t *testing.T, e rootfs.Entry) string {
 			t.Fatalf("%q: %v", e.Path, err)
 		}
 		if int64(len(b)) != e.Size {
-			t.Errorf("%q: %d bytes, want %d", e.Path, len(b), e.Size)
+			t.Errorf("%q has %d bytes; want %d", e.Path, len(b), e.Size)
 		}
 		kind, rest = "f", " "+strconv.Quote(string(b))
 	}
@@ -249,9 +249,9 @@ func formatLayers(t *testing.T, layers []Layer) string {
 	return b.String()
 }
 
-// stacked is what an unpacker makes of the parts and the layers on top of them.
-// It makes sure that no layer holds what it hides, and has the directories of all that it hides.
-func stacked(t *testing.T, o *Overlay) []rootfs.Entry {
+// unpackLayers unpacks the parts and the layers on top of them.
+// It checks that no layer holds a path that it hides, and that each holds the directories of the paths that it hides.
+func unpackLayers(t *testing.T, o *Overlay) []rootfs.Entry {
 	t.Helper()
 	all := make(map[string]rootfs.Entry)
 	remove := func(path string) (some bool) {
@@ -279,10 +279,10 @@ func stacked(t *testing.T, o *Overlay) []rootfs.Entry {
 		}
 		for _, h := range l.Hidden {
 			if parent, _ := cut(h); own[h] || parent != "" && !own[parent] {
-				t.Errorf("layer %s hides %q, which it holds, or not its directory", l.Part.Name, h)
+				t.Errorf("layer %s hides %q, but holds it or lacks its directory", l.Part.Name, h)
 			}
 			if !remove(h) {
-				t.Errorf("layer %s hides %q, which is not there", l.Part.Name, h)
+				t.Errorf("layer %s hides %q, which does not exist below", l.Part.Name, h)
 			}
 		}
 		for e := range l.Part.Tree {
@@ -300,7 +300,7 @@ func stacked(t *testing.T, o *Overlay) []rootfs.Entry {
 	return entries
 }
 
-// TestWriteFlat writes a flattened image, whose files are the host's and those of changed and unchanged objects.
+// TestWriteFlat checks the files of a flattened image: the host's, and those of changed and unchanged objects.
 func TestWriteFlat(t *testing.T) {
 	src := t.TempDir()
 	writeFile(t, src+"/f", "from the host")
@@ -344,11 +344,11 @@ f 0444 0:0 nix/store/q "q"
 		"/nix/store/p/b": "b", "/nix/store/p/c": "from the host", "/nix/store/q": "q",
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, d)
+		t.Errorf("files of the flattened image: %v (-want +got):\n%s", err, d)
 	}
 	for _, p := range result.Flatten() {
 		if (p.Key == "") != (p.Root != "nix/store/q") {
-			t.Errorf("%s: key %q", p.Name, p.Key)
+			t.Errorf("%s: Key = %q; want a key only for the unchanged object", p.Name, p.Key)
 		}
 	}
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Rule gives what a pattern matches an owner or a mode; see the package comment.
+// Rule sets the owner or the mode of paths that match a pattern; see the package comment.
 type Rule struct {
 	Glob     string
-	HasMode  bool        // it is about the mode, else about the owner
+	HasMode  bool        // sets the mode; otherwise the owner
 	Mode     fs.FileMode // permissions and fs.ModeSticky
 	UID, GID int
 
 	glob glob
 }
 
-// ParseOwner parses GLOB=UID[:GID]. Without GID it is the same number as UID.
+// ParseOwner parses GLOB=UID[:GID]. GID defaults to UID.
 func ParseOwner(s string) (Rule, error) {
 	r, value, err := parseRule(s)
 	if err == nil {
@@ -45,7 +45,7 @@ func ParseMode(s string) (Rule, error) {
 		r.Mode, err = parseMode(value)
 	}
 	if err == nil && r.Mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
-		err = errors.New("setuid and setgid are only for what is added")
+		err = errors.New("setuid and setgid are only for added files")
 	}
 	if err != nil {
 		return Rule{}, fmt.Errorf("mode %q: %w; want GLOB=MODE, as in /etc/app/**=0640", s, err)
@@ -62,7 +62,7 @@ func parseRule(s string) (Rule, string, error) {
 	return Rule{Glob: s[:i], glob: g}, s[i+1:], err
 }
 
-// String is what is parsed.
+// String returns the rule as [ParseOwner] or [ParseMode] reads it.
 func (r Rule) String() string {
 	if r.HasMode {
 		return r.Glob + "=" + formatMode(r.Mode)
@@ -70,7 +70,7 @@ func (r Rule) String() string {
 	return fmt.Sprintf("%s=%d:%d", r.Glob, r.UID, r.GID)
 }
 
-// Title is the word and the rule.
+// Title returns the flag's word and the rule, for messages.
 func (r Rule) Title() string {
 	if r.HasMode {
 		return fmt.Sprintf("mode %q", r)
@@ -78,7 +78,7 @@ func (r Rule) Title() string {
 	return fmt.Sprintf("owner %q", r)
 }
 
-// rules are all of an image, and which of them have matched something.
+// rules holds all rules of an image, and records which of them have matched.
 type rules struct {
 	all     []Rule
 	matched []bool
@@ -87,7 +87,7 @@ type rules struct {
 func newRules(all []Rule) (*rules, error) {
 	r := &rules{all: make([]Rule, len(all)), matched: make([]bool, len(all))}
 	for i, rule := range all {
-		g, err := parseGlob(rule.Glob) // it may have been made by hand
+		g, err := parseGlob(rule.Glob) // a caller may have built the Rule without ParseOwner
 		if err != nil {
 			return nil, fmt.Errorf("rule: %w", err)
 		}
@@ -97,9 +97,9 @@ func newRules(all []Rule) (*rules, error) {
 	return r, nil
 }
 
-// apply changes an entry by the last rules that match it.
-// It says whether that makes a difference.
-// What every layer has alike, /nix and /nix/store, no rule matches.
+// apply sets the owner and mode of an entry by the last rules that match it,
+// and reports whether that changed the entry.
+// No rule matches /nix or /nix/store, which are alike in all layers.
 func (r *rules) apply(e *rootfs.Entry) (changed bool) {
 	if len(r.all) == 0 || e.Path == "nix" || e.Path == storeDir {
 		return false
@@ -124,15 +124,15 @@ func (r *rules) apply(e *rootfs.Entry) (changed bool) {
 	return e.Mode != was.Mode || e.UID != was.UID || e.GID != was.GID
 }
 
-// searchable lets everyone enter a directory who may read it.
+// searchable adds x wherever mode has r: who may read a directory may enter it.
 func searchable(mode fs.FileMode) fs.FileMode { return mode | (mode&0o444)>>2 }
 
-// mayMatch says whether a rule can match something within root.
+// mayMatch reports whether any rule can match root or a path below it.
 func (r *rules) mayMatch(root string) bool {
 	return slices.ContainsFunc(r.all, func(rule Rule) bool { return mayMatchAny(rule, []string{root}) })
 }
 
-// unmatched are the rules that were of no use, all at once.
+// unmatched returns an error that names every rule that matched nothing.
 func (r *rules) unmatched(roots []string, allowed bool) error {
 	var errs []error
 	for i, rule := range r.all {

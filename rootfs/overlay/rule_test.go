@@ -23,8 +23,8 @@ var ruleTests = []struct{ word, in, want, err string }{
 	{"mode", "/a=640", "/a=0640", ""},
 	{"mode", "/a=1777", "/a=1777", ""},
 	{"mode", "/a=9", "", "not octal"},
-	{"mode", "/a=4755", "", "only for what is added"},
-	{"mode", "/a=2755", "", "only for what is added"},
+	{"mode", "/a=4755", "", "only for added files"},
+	{"mode", "/a=2755", "", "only for added files"},
 }
 
 func parseRuleWord(word, s string) (Rule, error) {
@@ -46,7 +46,7 @@ func TestParseRule(t *testing.T) {
 	}
 }
 
-// FuzzParseRule: what is parsed can be written and parsed again.
+// FuzzParseRule checks that String returns what parses to the same rule.
 func FuzzParseRule(f *testing.F) {
 	for _, test := range ruleTests {
 		f.Add(test.word == "owner", test.in)
@@ -61,14 +61,14 @@ func FuzzParseRule(f *testing.F) {
 			return
 		}
 		if again, err := parseRuleWord(word, r.String()); err != nil || again.String() != r.String() {
-			t.Errorf("%s %q is written %q, and that is %q, %v", word, s, r, again, err)
+			t.Errorf("%s %q: parsing String() = %q gives %q, %v", word, s, r, again, err)
 		}
 	})
 }
 
 var globTests = []struct {
 	glob, path string
-	match, may bool // it matches; it may match something within
+	match, may bool // wanted from match and mayMatch
 }{
 	{"/a", "a", true, true},
 	{"/a", "a/b", false, false},
@@ -106,16 +106,16 @@ func TestGlob(t *testing.T) {
 		}
 		elems := strings.Split(test.path, "/")
 		if got := g.match(elems); got != test.match {
-			t.Errorf("%q matches %q: %v; want %v", test.glob, test.path, got, test.match)
+			t.Errorf("match of %q and %q = %v; want %v", test.glob, test.path, got, test.match)
 		}
 		if got := g.mayMatch(elems); got != test.may {
-			t.Errorf("%q may match within %q: %v; want %v", test.glob, test.path, got, test.may)
+			t.Errorf("mayMatch of %q and %q = %v; want %v", test.glob, test.path, got, test.may)
 		}
 	}
 }
 
-// slowMatch says the same as glob.match, by trying everything.
-func slowMatch(g glob, elems []string) bool {
+// matchByTrying reports the same as glob.match, but tries everything.
+func matchByTrying(g glob, elems []string) bool {
 	switch {
 	case len(g) == 0:
 		return len(elems) == 0
@@ -123,13 +123,13 @@ func slowMatch(g glob, elems []string) bool {
 		return len(elems) > 0
 	case g[0] == anything:
 		for i := range len(elems) + 1 {
-			if slowMatch(g[1:], elems[i:]) {
+			if matchByTrying(g[1:], elems[i:]) {
 				return true
 			}
 		}
 		return false
 	}
-	return len(elems) > 0 && matchElement(g[0], elems[0]) && slowMatch(g[1:], elems[1:])
+	return len(elems) > 0 && matchElement(g[0], elems[0]) && matchByTrying(g[1:], elems[1:])
 }
 
 func FuzzGlob(f *testing.F) {
@@ -142,13 +142,13 @@ func FuzzGlob(f *testing.F) {
 		if err != nil || len(g) > 8 || len(elems) > 12 {
 			return
 		}
-		got, want := g.match(elems), slowMatch(g, elems)
+		got, want := g.match(elems), matchByTrying(g, elems)
 		if got != want {
-			t.Errorf("%q matches %q: %v; want %v", pattern, path, got, want)
+			t.Errorf("match of %q and %q = %v; want %v", pattern, path, got, want)
 		}
 		for i := range elems {
 			if want && !g.mayMatch(elems[:i]) {
-				t.Errorf("%q matches %q, and may match nothing within %q", pattern, path, elems[:i])
+				t.Errorf("%q matches %q, but mayMatch(%q) = false", pattern, path, elems[:i])
 			}
 		}
 	})

@@ -18,32 +18,32 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// maxItems is how many files and directories a source may have.
+// maxItems limits the files and directories of a source.
 const maxItems = 1 << 20
 
-// source is what is added, before it has a place.
+// source holds what one add contributes, before it gets a place in the image.
 type source struct {
-	single  bool   // it is one file
+	single  bool   // the source is one file
 	items   []item // in path order
-	xattrs  bool   // a tar has extended attributes
+	xattrs  bool   // the source is a tar with extended attributes
 	closers []io.Closer
 }
 
 // item is an entry of a source, with a path relative to it.
 type item struct {
 	rootfs.Entry
-	sum [32]byte // of a file's content
+	sum [32]byte // SHA-256 of a file's content
 }
 
-func modeOf(executable bool) fs.FileMode {
+func hostMode(executable bool) fs.FileMode {
 	if executable {
 		return 0o755
 	}
 	return 0o644
 }
 
-// read reads a source once. Also after an error its closers are to be closed.
-func (a *applier) read(ctx context.Context, name string) (*source, error) {
+// readSource reads a source once. The caller closes its closers, even after an error.
+func (a *applier) readSource(ctx context.Context, name string) (*source, error) {
 	if name == Standard {
 		if a.options.Stdin == nil {
 			return nil, errors.New("standard input cannot be read here, or was read already")
@@ -51,7 +51,7 @@ func (a *applier) read(ctx context.Context, name string) (*source, error) {
 		return a.readStream(ctx, a.options.Stdin)
 	}
 	if fi, err := os.Stat(name); err == nil && fi.Mode()&fs.ModeNamedPipe != 0 {
-		pipe, err := os.Open(name) // waits for who writes to it
+		pipe, err := os.Open(name) // waits for a writer
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (a *applier) read(ctx context.Context, name string) (*source, error) {
 	return nil, errors.Join(fmt.Errorf("%q is neither a file, a directory nor a pipe: %v", name, fi.Mode().Type()), f.Close())
 }
 
-// openRegular opens what has been a regular file, and must still be one.
+// openRegular opens a file that was regular before, and fails if it no longer is.
 func openRegular(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -90,7 +90,7 @@ func openRegular(name string) (*os.File, error) {
 	return stillRegular(f, nil)
 }
 
-// stillRegular closes a file that is not what it was before it was opened.
+// stillRegular checks that f is a regular file and, if was is given, the same file as was. Otherwise it closes f.
 func stillRegular(f *os.File, was fs.FileInfo) (*os.File, error) {
 	fi, err := f.Stat()
 	if err == nil && (!fi.Mode().IsRegular() || was != nil && !os.SameFile(was, fi)) {
@@ -102,7 +102,7 @@ func stillRegular(f *os.File, was fs.FileInfo) (*os.File, error) {
 	return f, nil
 }
 
-// readStream keeps a stream and reads that.
+// readStream copies a stream to a nameless file and reads that.
 func (a *applier) readStream(ctx context.Context, r io.Reader) (*source, error) {
 	f, size, err := spool(ctx, a.options.SpoolDir, r)
 	if err != nil {
@@ -116,7 +116,7 @@ func (a *applier) readStream(ctx context.Context, r io.Reader) (*source, error) 
 	return s, err
 }
 
-// readFile reads a tar, or else one file. That is opened anew when it is written, if it can be.
+// readFile reads a tar or a single file. With reopen, a single file is opened again each time it is read.
 func (a *applier) readFile(ctx context.Context, f *os.File, size int64, executable bool, reopen func() (*os.File, error)) (*source, error) {
 	s := &source{}
 	if isTar(f) {
@@ -135,13 +135,13 @@ func (a *applier) readFile(ctx context.Context, f *os.File, size int64, executab
 	if reopen != nil {
 		open = func() (io.ReadCloser, error) { return reopen() }
 	}
-	i, err := newItem(ctx, rootfs.File("file", modeOf(executable), size, open))
+	i, err := readItem(ctx, rootfs.File("file", hostMode(executable), size, open))
 	s.items = []item{i}
 	return s, err
 }
 
-// newItem reads a file, so that what it has now can be told from what it has later.
-func newItem(ctx context.Context, e rootfs.Entry) (i item, err error) {
+// readItem reads a file and hashes it. Later reads through the item fail if the content has changed.
+func readItem(ctx context.Context, e rootfs.Entry) (i item, err error) {
 	r, err := e.Open()
 	if err != nil {
 		return i, err
@@ -160,14 +160,14 @@ func newItem(ctx context.Context, e rootfs.Entry) (i item, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return &checked{r: r, hash: sha256.New(), left: n, sum: sum}, nil
+		return &checkedReader{r: r, hash: sha256.New(), left: n, sum: sum}, nil
 	}
 	i.Entry = e
 	return i, nil
 }
 
-// readDirectory reads all that is in a directory. What is not below it is never opened,
-// whoever changes it meanwhile.
+// readDirectory reads everything in a directory. It never opens a file outside,
+// even if the directory changes while it is read.
 func readDirectory(ctx context.Context, name string) (*source, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
@@ -199,7 +199,7 @@ func (s *source) walk(ctx context.Context, root *os.Root, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := s.file(ctx, root, path, fi); err != nil {
+		if err := s.addFile(ctx, root, path, fi); err != nil {
 			return fmt.Errorf("%q: %w", path, err)
 		}
 		if fi.IsDir() {
@@ -211,8 +211,8 @@ func (s *source) walk(ctx context.Context, root *os.Root, dir string) error {
 	return nil
 }
 
-// file takes one file, link or directory.
-func (s *source) file(ctx context.Context, root *os.Root, path string, fi fs.FileInfo) error {
+// addFile adds one file, link or directory to the source.
+func (s *source) addFile(ctx context.Context, root *os.Root, path string, fi fs.FileInfo) error {
 	switch {
 	case strings.HasPrefix(fi.Name(), whiteoutPrefix):
 		return errWhiteoutName
@@ -240,8 +240,8 @@ func (s *source) file(ctx context.Context, root *os.Root, path string, fi fs.Fil
 		}
 		return stillRegular(f, was)
 	}
-	was := fi // only now: whoever replaces a file by an equal one has not changed it
-	i, err := newItem(ctx, rootfs.File(path, modeOf(fi.Mode()&0o100 != 0), fi.Size(), func() (io.ReadCloser, error) {
+	was := fi // checked only in the first read: later, an equal file may take its place
+	i, err := readItem(ctx, rootfs.File(path, hostMode(fi.Mode()&0o100 != 0), fi.Size(), func() (io.ReadCloser, error) {
 		defer func() { was = nil }()
 		return open(was)
 	}))

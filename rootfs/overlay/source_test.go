@@ -19,7 +19,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// addTo lays one source on an empty image.
+// addTo adds one source to an empty image.
 func addTo(t *testing.T, value string, o Options) (*Overlay, error) {
 	t.Helper()
 	c, err := ParseAdd(value)
@@ -42,11 +42,11 @@ func wantAdded(t *testing.T, value string, o Options, want string) {
 		t.Fatalf("add %s: %v", value, err)
 	}
 	if got := format(t, result.Layers[0].Part.Tree); got != want {
-		t.Errorf("add %s:\n%s\nwant\n%s", value, got, want)
+		t.Errorf("add %s makes\n%s\nwant\n%s", value, got, want)
 	}
 }
 
-// makeTar makes a tar of headers. The content of a file is in Uname.
+// makeTar makes a tar of headers, which carry the content of a file in Uname.
 func makeTar(t testing.TB, headers ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -90,8 +90,8 @@ f 0755 0:0 srv/usr/bin/setuid "one"
 f 0644 0:0 srv/usr/bin/x "two"
 `
 
-// TestTar: a tar is added as what it holds, also from standard input, compressed and through a pipe.
-// What is in its own directory link is where that leads.
+// TestTar checks that Apply unpacks a tar, also one from standard input, a compressed one and one from a pipe.
+// A path through a link of the tar itself ends up where the link leads.
 func TestTar(t *testing.T) {
 	b := makeTar(t,
 		tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "by git"}},
@@ -124,7 +124,7 @@ func TestTar(t *testing.T) {
 	wantAdded(t, fifo+":/srv", Options{}, addedTar)
 }
 
-// TestCompressedFile: what is compressed and no tar is a file like any other, as is a tar in a directory.
+// TestCompressedFile checks that a compressed file without a tar, and a tar in a directory, are added as files.
 func TestCompressedFile(t *testing.T) {
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
@@ -136,7 +136,7 @@ func TestCompressedFile(t *testing.T) {
 	}
 	for e := range result.Layers[0].Part.Tree {
 		if !e.IsRegular() || e.Size != int64(z.Len()) {
-			t.Errorf("%v", e)
+			t.Errorf("entry %v; want a regular file of %d bytes", e, z.Len())
 		}
 	}
 	dir := t.TempDir()
@@ -146,7 +146,7 @@ func TestCompressedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := format(t, result.Layers[0].Part.Tree); !strings.Contains(got, "f 0644 0:0 srv/x.tar ") {
-		t.Errorf("a tar in a directory: %.100s", got)
+		t.Errorf("adding a directory with a tar makes %.100s; want the tar as a file", got)
 	}
 }
 
@@ -161,12 +161,12 @@ func TestHostileTar(t *testing.T) {
 		{"whiteout", "would delete a file", makeTar(t, tarFile("a/.wh.x", ""))},
 		{"device", "neither a file, a directory nor a link", makeTar(t, tar.Header{Name: "d", Typeflag: tar.TypeChar})},
 		{"pipe", "neither a file, a directory nor a link", makeTar(t, tar.Header{Name: "d", Typeflag: tar.TypeFifo})},
-		{"twice", "is in it twice", makeTar(t, tarFile("a", "x"), tarFile("./a", "x"))},
-		{"file and directory", "is in it twice", makeTar(t, tarFile("a", "x"), tar.Header{Name: "a", Typeflag: tar.TypeDir})},
+		{"twice", "appears twice", makeTar(t, tarFile("a", "x"), tarFile("./a", "x"))},
+		{"file and directory", "appears twice", makeTar(t, tarFile("a", "x"), tar.Header{Name: "a", Typeflag: tar.TypeDir})},
 		{"below a file", "not a directory", makeTar(t, tarFile("a", "x"), tarFile("a/b", "x"))},
 		{"hard link out", `name "..": not allowed`, makeTar(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "../x"})},
-		{"hard link nowhere", "no file that comes before", makeTar(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "x"})},
-		{"hard link to itself", "no file that comes before", makeTar(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "h"})},
+		{"hard link nowhere", "no file of that name comes before", makeTar(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "x"})},
+		{"hard link to itself", "no file of that name comes before", makeTar(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "h"})},
 		{"empty link", "empty link target", makeTar(t, tar.Header{Name: "l", Typeflag: tar.TypeSymlink})},
 		{"sparse", "sparse", makeTar(t, tar.Header{Name: "f", PAXRecords: map[string]string{"XGNU": "x"}})},
 		{"global path", `sets "path"`, makeTar(t, tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"path": "x"}})},
@@ -177,20 +177,20 @@ func TestHostileTar(t *testing.T) {
 		{"root is a file", "archive's root", makeTar(t, tarFile("./.", ""))},
 	} {
 		if test.name == "sparse" {
-			// archive/tar does not write one.
+			// archive/tar refuses to write a sparse file.
 			test.tar = bytes.Replace(makeTar(t, tar.Header{Name: "f", PAXRecords: map[string]string{"ABCDEFGHIJK": "1"}}),
 				[]byte("ABCDEFGHIJK=1"), []byte("GNU.sparse.a=1")[:13], 1)
 		}
 		t.Run(test.name, func(t *testing.T) {
 			_, err := addTo(t, "-:/srv", Options{Stdin: bytes.NewReader(test.tar)})
 			if err == nil || !strings.Contains(err.Error(), test.err) {
-				t.Errorf("%v; want an error with %q", err, test.err)
+				t.Errorf("Apply: %v; want an error with %q", err, test.err)
 			}
 		})
 	}
 }
 
-// FuzzTar: whatever a tar holds, what comes of it follows the rules of trees and stays below its place.
+// FuzzTar checks that any tar makes a tree that follows the rules and stays below its place.
 func FuzzTar(f *testing.F) {
 	f.Add(makeTar(f, tarFile("a/b", "x"), tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "../../a"}, tarFile("l/x", "")))
 	f.Add(makeTar(f, tarFile("../x", "")))
@@ -207,7 +207,7 @@ func FuzzTar(f *testing.F) {
 	})
 }
 
-// TestSourceModes: nothing of the host's modes but the owner's executable bit counts.
+// TestSourceModes checks that only the owner's executable bit of the host's modes counts.
 func TestSourceModes(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]fs.FileMode{"a": 0o400, "b": 0o777 | fs.ModeSetuid, "c": 0o677, "d": 0o500} {
@@ -227,14 +227,14 @@ f 0755 0:0 srv/d "d"
 `)
 }
 
-// TestSpecialFiles are refused by name.
+// TestSpecialFiles checks that Apply refuses special files, and names them.
 func TestSpecialFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mkfifo(dir+"/pipe", 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := addTo(t, dir+":/srv", Options{}); err == nil || !strings.Contains(err.Error(), `"pipe": is neither a file`) {
-		t.Errorf("a directory with a named pipe: %v", err)
+		t.Errorf("adding a directory with a named pipe: %v; want an error that names it", err)
 	}
 	os.Remove(dir + "/pipe")
 	l, err := net.Listen("unix", dir+"/socket")
@@ -243,18 +243,18 @@ func TestSpecialFiles(t *testing.T) {
 	}
 	defer l.Close()
 	if _, err := addTo(t, dir+":/srv", Options{}); err == nil || !strings.Contains(err.Error(), `"socket": is neither a file`) {
-		t.Errorf("a directory with a socket: %v", err)
+		t.Errorf("adding a directory with a socket: %v; want an error that names it", err)
 	}
 	if _, err := addTo(t, "/dev/zero:/srv", Options{}); err == nil || !strings.Contains(err.Error(), "neither a file, a directory nor a pipe") {
-		t.Errorf("a device: %v", err)
+		t.Errorf("adding a device: %v; want an error", err)
 	}
 	writeFile(t, dir+"/x/.wh.y", "")
 	if _, err := addTo(t, dir+"/x:/srv", Options{}); !errors.Is(err, errWhiteoutName) {
-		t.Errorf("a directory with a whiteout: %v", err)
+		t.Errorf("adding a directory with a whiteout: %v; want %v", err, errWhiteoutName)
 	}
 }
 
-// TestChangedSource: a layer is never made of something else than what its key promises.
+// TestChangedSource checks that a changed source fails to read: a layer must have the contents that its key promises.
 func TestChangedSource(t *testing.T) {
 	for what, change := range map[string]func(name string) error{
 		"same size": func(name string) error { return os.WriteFile(name, []byte("other"), 0o600) },
@@ -291,14 +291,14 @@ func TestChangedSource(t *testing.T) {
 					r.Close()
 				}
 				if err == nil {
-					t.Errorf("%s, single %v: it can be read", what, single)
+					t.Errorf("%s, single %v: reading succeeded; want an error", what, single)
 				}
 			}
 		}
 	}
 }
 
-// TestKeys: equal sources make equal keys, wherever and whenever, and others others.
+// TestKeys checks that equal sources make equal keys in any directory, and different sources different ones.
 func TestKeys(t *testing.T) {
 	key := func(content, value string) string {
 		dir := t.TempDir()
@@ -311,17 +311,18 @@ func TestKeys(t *testing.T) {
 	}
 	first := key("x", "f:/srv/f")
 	if again := key("x", "f:/srv/f"); again != first || !strings.HasPrefix(first, "sha256:") {
-		t.Errorf("keys %q and %q; want them equal", first, again)
+		t.Errorf("keys of equal sources are %q and %q", first, again)
 	}
 	for _, other := range []string{key("y", "f:/srv/f"), key("x", "f:/srv/g"), key("x", "f:/srv/f:0600"), key("x", "f:/srv/f::1")} {
 		if other == first {
-			t.Errorf("another change has the same key")
+			t.Errorf("a different change has the same key %q", first)
 		}
 	}
 }
 
-// TestRuledKeys: a store object that rules change has another key, and another one for each way; others keep theirs.
-func TestRuledKeys(t *testing.T) {
+// TestRuleKeys checks that a store object gets a different key for each way that rules change it.
+// Other objects keep theirs.
+func TestRuleKeys(t *testing.T) {
 	below := parseParts(t, `d 0555 0:0 nix/store/a
 f 0444 0:0 nix/store/a/f "x"
 f 0444 0:0 nix/store/bb "y"
@@ -341,19 +342,19 @@ f 0444 0:0 nix/store/bb "y"
 			t.Fatal(err)
 		}
 		if other, ok := keys[result.Parts[0].Key]; ok {
-			t.Errorf("rules %q and %q make the same key", other, rule)
+			t.Errorf("rules %q and %q give the object the same key", other, rule)
 		}
 		keys[result.Parts[0].Key] = rule
 		if result.Parts[1].Key != below[1].Key {
-			t.Errorf("rule %q changes the key of what it does not match", rule)
+			t.Errorf("rule %q changes the key of an object that it does not match", rule)
 		}
 	}
 }
 
-// TestUnmatchedObjects: an object in which no rule can match is not looked at.
+// TestUnmatchedObjects checks that Apply does not read an object in which no rule can match.
 func TestUnmatchedObjects(t *testing.T) {
 	broken := rootfs.Part{Name: "b", Root: "nix/store/b", Key: "k", Tree: func(yield func(rootfs.Entry, error) bool) {
-		yield(rootfs.Entry{}, errors.New("looked at"))
+		yield(rootfs.Entry{}, errors.New("object was read"))
 	}}
 	parts := append(parseParts(t, "f 0444 0:0 nix/store/a \"x\"\n"), broken)
 	r, err := ParseOwner("/nix/store/a=1")
@@ -362,10 +363,10 @@ func TestUnmatchedObjects(t *testing.T) {
 	}
 	o := Options{Rules: []Rule{r}, AllowStoreChanges: true}
 	if _, err := Apply(t.Context(), parts, rootfs.NewView(parts, nil), o); err != nil {
-		t.Errorf("a rule for another object: %v", err)
+		t.Errorf("Apply with a rule for another object: %v", err)
 	}
 	o.Layers = [][]Change{{{Word: Mkdir, Place: "/nix/store/b/x"}}}
-	if _, err := Apply(t.Context(), parts, rootfs.NewView(parts, nil), o); err == nil || !strings.Contains(err.Error(), "looked at") {
-		t.Errorf("a change in an object that cannot be read: %v", err)
+	if _, err := Apply(t.Context(), parts, rootfs.NewView(parts, nil), o); err == nil || !strings.Contains(err.Error(), "object was read") {
+		t.Errorf("Apply with a change in an unreadable object: %v; want an error", err)
 	}
 }

@@ -17,29 +17,30 @@ import (
 
 const blockSize = 512
 
-// spool copies a stream into a file that has no name, so that it is gone however the run ends.
+// spool copies a stream to a nameless file, which vanishes however the run ends.
 func spool(ctx context.Context, dir string, r io.Reader) (_ *os.File, size int64, err error) {
 	if dir == "" {
-		return nil, 0, errors.New("keep a stream: no directory for it")
+		return nil, 0, errors.New("spool a stream: no directory for it")
 	}
 	f, err := rootfs.Nameless(dir)
 	if err != nil {
-		return nil, 0, fmt.Errorf("keep a stream: %w", err)
+		return nil, 0, fmt.Errorf("spool a stream: %w", err)
 	}
 	if size, err = copyContext(ctx, f, r); err != nil {
-		return nil, 0, errors.Join(fmt.Errorf("keep a stream: %w", err), f.Close())
+		return nil, 0, errors.Join(fmt.Errorf("spool a stream: %w", err), f.Close())
 	}
 	return f, size, nil
 }
 
-// isTar says whether a file begins with a tar's header.
+// isTar reports whether a file begins with a tar header.
 func isTar(f io.ReaderAt) bool {
 	head := make([]byte, blockSize)
 	n, _ := f.ReadAt(head, 0)
 	return n == blockSize && isHeader(head)
 }
 
-// isHeader says whether a block is a header with the right sum. Zeros, an empty tar, are none: any file may have them.
+// isHeader reports whether a block is a tar header with a correct checksum.
+// A block of zeros begins an empty tar, but also many other files, so it does not count.
 func isHeader(block []byte) bool {
 	if len(bytes.Trim(block, "\x00")) == 0 {
 		return false
@@ -48,7 +49,7 @@ func isHeader(block []byte) bool {
 	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// decompressTar decompresses a file if there is a tar in it; else there is no file.
+// decompressTar decompresses f to a nameless file if it contains a tar. Otherwise it returns no file.
 func (a *applier) decompressTar(ctx context.Context, f *os.File) (*os.File, int64, error) {
 	head := make([]byte, 64)
 	n, _ := f.ReadAt(head, 0)
@@ -58,7 +59,7 @@ func (a *applier) decompressTar(ctx context.Context, f *os.File) (*os.File, int6
 	}
 	r, err := decompress(head[:n], bufio.NewReaderSize(io.NewSectionReader(f, 0, 1<<62), 64<<10))
 	if err != nil || r == nil {
-		return nil, 0, nil // not a tar, whatever it is
+		return nil, 0, nil // not a compressed tar
 	}
 	defer r.Close()
 	first := make([]byte, blockSize)
@@ -72,7 +73,7 @@ func (a *applier) decompressTar(ctx context.Context, f *os.File) (*os.File, int6
 	return unpacked, size, nil
 }
 
-// decompressKnown knows what the standard library does.
+// decompressKnown supports the formats of the standard library.
 func decompressKnown(head []byte, r io.Reader) (io.ReadCloser, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):

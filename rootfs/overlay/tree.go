@@ -11,21 +11,21 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// node is a file, directory or link of the image, as the layers up to now have it.
-// Nodes of a layer that is finished do not change: a later layer that changes one copies it,
-// and the directories above it. So what differs between two layers is found by comparing pointers.
+// node is a file, directory or link of the image after the changes so far.
+// Nodes of a finished layer never change: a later layer copies a node, and the directories above it,
+// before it changes them. So comparing pointers finds the difference between two layers.
 type node struct {
-	rootfs.Entry          // Open only of what was added
-	sum          [32]byte // of an added file's content
-	added        bool     // by a change, and not from the parts below
+	rootfs.Entry          // Open is set only if added
+	sum          [32]byte // SHA-256 of an added file's content
+	added        bool     // added by a change, not from the parts below
 	from         origin
-	layer        int // that may change it
+	layer        int // the layer that may change it
 	children     map[string]*node
 
-	object string // the root of a store object whose entries are not known yet
+	object string // root of a store object whose entries are not loaded yet
 }
 
-// origin is who brought something, for people: a change with its layer, or one of these.
+// origin names the source of a node in messages: a change with its layer, or one of these constants.
 type origin string
 
 const (
@@ -34,7 +34,7 @@ const (
 	fromStore origin = "the store"
 )
 
-func (n *node) what() string {
+func (n *node) kind() string {
 	switch {
 	case n.IsDir():
 		return "directory"
@@ -44,21 +44,21 @@ func (n *node) what() string {
 	return "file"
 }
 
-// tree is the image as it is after the changes so far.
+// tree is the image after the changes so far.
 type tree struct {
 	root  *node
 	layer int
 	view  *rootfs.View
 	rules *rules
 	allow bool  // rules reach into store objects
-	err   error // the first object that could not be looked at
+	err   error // the first error of load
 }
 
 func newTree(view *rootfs.View, r *rules, allow bool) *tree {
 	return &tree{root: &node{Entry: rootfs.Dir("", 0o755)}, view: view, rules: r, allow: allow}
 }
 
-// load finds out what is in a store object.
+// load reads the entries of a store object on first use.
 func (t *tree) load(n *node) {
 	root := n.object
 	if root == "" {
@@ -94,7 +94,7 @@ func (t *tree) load(n *node) {
 	}
 }
 
-// child is what has that name in a directory, or nil.
+// child returns the node of that name in a directory, or nil.
 func (t *tree) child(n *node, name string) *node {
 	next := n.children[name]
 	if next != nil {
@@ -103,7 +103,7 @@ func (t *tree) child(n *node, name string) *node {
 	return next
 }
 
-// find is what is at a path without links, or nil.
+// find returns the node at a path without links, or nil.
 func (t *tree) find(path string) *node {
 	n := t.root
 	if path == "" {
@@ -117,11 +117,11 @@ func (t *tree) find(path string) *node {
 	return n
 }
 
-// resolve is the place of a path when the links in it are followed; see rootfs.Follow.
+// resolve follows the links in a path; see rootfs.Follow.
 func (t *tree) resolve(path string, follow bool) (string, error) {
 	place, err := rootfs.Follow(t.root, path, follow, func(at *node, name string) (*node, string, error) {
 		if !at.IsDir() {
-			return nil, "", fmt.Errorf("%q is a %s of %s, and not a directory", "/"+at.Path, at.what(), at.from)
+			return nil, "", fmt.Errorf("%q is a %s of %s, and not a directory", "/"+at.Path, at.kind(), at.from)
 		}
 		next := t.child(at, name)
 		if next == nil || !next.IsLink() {
@@ -135,7 +135,7 @@ func (t *tree) resolve(path string, follow bool) (string, error) {
 	return place, err
 }
 
-// own is the node itself if this layer may change it, else a copy.
+// own returns n if the current layer may change it, and otherwise a copy.
 func (t *tree) own(n *node) *node {
 	if n.layer == t.layer {
 		return n
@@ -146,7 +146,7 @@ func (t *tree) own(n *node) *node {
 	return &c
 }
 
-// dir is the directory at a path without links, for changing. Directories that are missing are made.
+// dir returns the directory at a path without links, ready to change. It makes missing directories.
 func (t *tree) dir(path string, from origin) (*node, error) {
 	t.root = t.own(t.root)
 	at := t.root
@@ -166,7 +166,7 @@ func (t *tree) dir(path string, from origin) (*node, error) {
 			next = &node{Entry: rootfs.Dir(place, 0o755), from: from, layer: t.layer, added: true}
 			t.rules.apply(&next.Entry)
 		case !next.IsDir():
-			return nil, fmt.Errorf("%q is a %s of %s, and not a directory: %w", "/"+place, next.what(), next.from, fs.ErrExist)
+			return nil, fmt.Errorf("%q is a %s of %s, and not a directory: %w", "/"+place, next.kind(), next.from, fs.ErrExist)
 		default:
 			next = t.own(next)
 		}
@@ -183,7 +183,7 @@ func (t *tree) dir(path string, from origin) (*node, error) {
 	return at, nil
 }
 
-// set puts something at a path without links, in the place of what is there.
+// set puts a node at its path, which has no links, and replaces what was there.
 func (t *tree) set(n *node) error {
 	parent, name := cut(n.Path)
 	above, err := t.dir(parent, n.from)
@@ -199,7 +199,7 @@ func (t *tree) set(n *node) error {
 	return nil
 }
 
-// remove takes away what is at a path without links.
+// remove removes the node at a path without links.
 func (t *tree) remove(path string) error {
 	parent, name := cut(path)
 	above, err := t.dir(parent, "")
@@ -210,17 +210,17 @@ func (t *tree) remove(path string) error {
 	return nil
 }
 
-// insert puts an entry of the parts below where it is.
+// insert adds a node of the parts or the image below.
 func (t *tree) insert(n *node) error {
 	parent, name := cut(n.Path)
 	above := t.root
 	if parent != "" {
 		if above = t.find(parent); above == nil || !above.IsDir() {
-			return errors.New("no directory to be in")
+			return errors.New("its directory is missing")
 		}
 	}
 	if had := above.children[name]; had != nil && had.IsDir() && n.IsDir() {
-		n.children, n.from = had.children, had.from // of the image below
+		n.children, n.from = had.children, had.from // keep those of the image below
 	}
 	if above.children == nil {
 		above.children = make(map[string]*node)
@@ -229,12 +229,12 @@ func (t *tree) insert(n *node) error {
 	return nil
 }
 
-// insertLower puts the files of an image below everything.
+// insertLower inserts the files of the image below.
 func (t *tree) insertLower(l *rootfs.Lower) error {
 	for e := range l.Within("") {
 		n := &node{Entry: e.Entry, from: fromLower}
 		if e.Other {
-			n.Mode = n.Mode.Perm() // in whose place anything can be put
+			n.Mode = n.Mode.Perm() // a device, pipe or socket can be replaced like a file
 		}
 		if err := t.insert(n); err != nil {
 			return fmt.Errorf("the base image: %q: %w", e.Path, err)
@@ -243,7 +243,7 @@ func (t *tree) insertLower(l *rootfs.Lower) error {
 	return nil
 }
 
-// names are those of all children of both, in path order.
+// names returns the names of all children of a and b, in path order.
 func names(a, b *node) []string {
 	var all []string
 	if a != nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// through puts a link where a directory of the image's base is, whose files go to where the link leads.
-func (a *applier) through(c Change, wanted string, link, had *node) error {
-	if other := a.tree.other(had); other != nil {
-		return conflict(link, had, wanted, fmt.Sprintf("%q in it is of %s", "/"+other.Path, other.from))
+// linkOverDir replaces a directory of the image's base with a link, and moves its files to where the link leads.
+func (a *applier) linkOverDir(c Change, wanted string, link, had *node) error {
+	if foreign := a.tree.firstForeign(had); foreign != nil {
+		return conflict(link, had, wanted, fmt.Sprintf("%q in it is of %s", "/"+foreign.Path, foreign.from))
 	}
 	if err := a.set(c, wanted, link); err != nil {
 		return err
@@ -26,26 +26,26 @@ func (a *applier) through(c Change, wanted string, link, had *node) error {
 		err = a.move(c, had, end)
 	}
 	if err != nil {
-		return fmt.Errorf("%q is to be a link, and what is in that directory of %s cannot go through it: %w", wanted, had.from, err)
+		return fmt.Errorf("%q cannot become a link: the directory's contents, of %s, cannot move through it: %w", wanted, had.from, err)
 	}
 	return nil
 }
 
-// other is the first in a directory, in path order, that is not of the image's base, or nil.
-func (t *tree) other(dir *node) *node {
+// firstForeign returns the first node in a directory, in path order, that is not from the image's base, or nil.
+func (t *tree) firstForeign(dir *node) *node {
 	for _, name := range slices.Sorted(maps.Keys(dir.children)) {
 		n := t.child(dir, name)
 		if n.from != fromBase {
 			return n
 		}
-		if n := t.other(n); n != nil {
+		if n := t.firstForeign(n); n != nil {
 			return n
 		}
 	}
 	return nil
 }
 
-// move puts something of the image's base, with all that is in it, at another path, unless something is there.
+// move moves a node of the image's base to another path, with everything in it. A file that is already there stays.
 func (a *applier) move(c Change, n *node, to string) error {
 	e, sum := n.Entry, n.sum
 	if e.IsLink() && !path.IsAbs(e.Target) {
@@ -70,10 +70,10 @@ func (a *applier) move(c Change, n *node, to string) error {
 		}
 	case !e.IsDir():
 		if !e.IsLink() || !a.tree.sameEnd(e.Target, at) {
-			a.note("%q of %s gives way to the %s of %s", "/"+at, n.from, had.what(), had.from)
+			a.note("%q of %s gives way to the %s of %s", "/"+at, n.from, had.kind(), had.from)
 		}
 	case !had.IsDir():
-		return fmt.Errorf("%q is a %s of %s, and not a directory: %w", "/"+at, had.what(), had.from, fs.ErrExist)
+		return fmt.Errorf("%q is a %s of %s, and not a directory: %w", "/"+at, had.kind(), had.from, fs.ErrExist)
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.children)) {
 		if err := a.move(c, n.children[name], strings.TrimPrefix(at+"/"+name, "/")); err != nil {
@@ -83,14 +83,14 @@ func (a *applier) move(c Change, n *node, to string) error {
 	return nil
 }
 
-// sameEnd says whether two paths lead to the same.
+// sameEnd reports whether two paths lead to the same place.
 func (t *tree) sameEnd(a, b string) bool {
 	endA, errA := t.resolve(strings.TrimPrefix(a, "/"), true)
 	endB, errB := t.resolve(b, true)
 	return errA == nil && errB == nil && endA == endB
 }
 
-// openBase opens a file of the base part at any time, also when others of its entries have been asked for.
+// openBase returns a function that opens a file of the base part, independently of any walk of its tree.
 func (o *Overlay) openBase(path string) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		next, stop := iter.Pull2(o.base)
@@ -115,7 +115,7 @@ func (o *Overlay) openBase(path string) func() (io.ReadCloser, error) {
 	}
 }
 
-// baseFile holds the walk of the tree that its file comes from.
+// baseFile is an open file together with the walk that yielded it. Closing the file ends the walk.
 type baseFile struct {
 	io.ReadCloser
 	stop func()

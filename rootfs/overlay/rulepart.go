@@ -10,9 +10,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// ruledObject is a store object as the rules have it.
-// An object in which no rule can match anything is not looked at.
-func (o *Overlay) ruledObject(p rootfs.Part) (rootfs.Part, error) {
+// applyToObject applies the rules to a store object.
+// It does not read objects in which no rule can match.
+func (o *Overlay) applyToObject(p rootfs.Part) (rootfs.Part, error) {
 	r := o.tree.rules
 	if !o.tree.allow || !r.mayMatch(p.Root) {
 		return p, nil
@@ -30,11 +30,11 @@ func (o *Overlay) ruledObject(p rootfs.Part) (rootfs.Part, error) {
 	if len(ruled) > 0 {
 		o.note("%q is changed by rules, at %d paths: it is not what its hash promises", "/"+p.Root, len(ruled))
 	}
-	return ruledPart(p, ruled)
+	return replaceAttributes(p, ruled)
 }
 
-// ruledPart is a part with other owners and modes at some paths.
-func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Part, error) {
+// replaceAttributes returns a part with the modes and owners of ruled, by path, and a key to match.
+func replaceAttributes(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Part, error) {
 	if len(ruled) == 0 {
 		return p, nil
 	}
@@ -52,7 +52,7 @@ func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Part, error
 	if p.Key == "" {
 		return p, nil
 	}
-	// The key of the base part is what [rootfs.BaseSum] makes of it, whoever changed it, so that it can be verified.
+	// The key of the base part is always its [rootfs.BaseSum], so that it can be verified.
 	if p.Root == "" {
 		return rekeyBase(p)
 	}
@@ -60,14 +60,14 @@ func ruledPart(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Part, error
 	fmt.Fprintf(h, "export-profile changed part 1\n%s\n", p.Key)
 	for _, path := range slices.SortedFunc(maps.Keys(ruled), rootfs.ComparePaths) {
 		e := ruled[path]
-		// Equal objects at other roots are changed alike.
+		// Relative paths: equal objects with different roots get equal keys.
 		fmt.Fprintf(h, "%q %o %d:%d\n", path[len(p.Root):], uint32(e.Mode), e.UID, e.GID)
 	}
 	p.Key = "sha256:" + hex.EncodeToString(h.Sum(nil))
 	return p, nil
 }
 
-// rekeyBase gives a base part the key of its entries. Its files are few and small.
+// rekeyBase computes the key of a base part from its entries. They are few and small.
 func rekeyBase(p rootfs.Part) (rootfs.Part, error) {
 	sum := rootfs.NewBaseSum()
 	for e, err := range p.Tree {
