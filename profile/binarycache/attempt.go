@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// maxRedirects is how often a server may send elsewhere.
+// maxRedirects limits the redirects of one request.
 const maxRedirects = 10
 
-// maxDrain is how much of a body that nobody wants is read, so that its connection can be used again.
+// maxDrain limits how much of an unwanted body is read so that its connection can be reused.
 const maxDrain = 64 << 10
 
-// answer is what a server says to one request. Reading it ends when nothing comes for too long.
+// answer is the response to one request. Reading it fails if the server stalls.
 type answer struct {
 	status int
 	header http.Header
@@ -27,10 +27,10 @@ type answer struct {
 	watch *watch
 }
 
-// watch ends an attempt in which a server sends nothing for too long.
-// It looks only while somebody waits for the server.
+// watch cancels an attempt if the server sends nothing for too long.
+// The clock runs only while a caller waits for the server.
 type watch struct {
-	ctx    context.Context // of the attempt
+	ctx    context.Context // cancelled on a stall
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	stall  time.Duration
@@ -52,8 +52,8 @@ func (w *watch) end() {
 	w.cancel(nil)
 }
 
-// why is the error that an error of the attempt comes from.
-func (w *watch) why(err error) error {
+// cause returns the reason why the attempt was cancelled, or err if it was not.
+func (w *watch) cause(err error) error {
 	if cause := context.Cause(w.ctx); cause != nil {
 		return cause
 	}
@@ -65,7 +65,7 @@ func (a *answer) Read(p []byte) (int, error) {
 	n, err := a.body.Read(p)
 	a.watch.pause()
 	if err != nil && err != io.EOF {
-		err = a.watch.why(err)
+		err = a.watch.cause(err)
 	}
 	return n, err
 }
@@ -76,13 +76,13 @@ func (a *answer) Close() error {
 	return err
 }
 
-// get asks once, and follows where it is sent.
-// What is neither the whole (200) nor a part (206) of a file is a statusError.
+// get sends one request and follows redirects.
+// A status other than 200 and 206 is a statusError.
 func (h *server) get(ctx context.Context, u *url.URL, header http.Header) (*answer, error) {
 	w := newWatch(ctx, h.stall)
 	a, err := h.getWatched(w, u, header)
 	if err != nil {
-		err = w.why(err)
+		err = w.cause(err)
 		w.end()
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (h *server) getWatched(w *watch, u *url.URL, header http.Header) (*answer, 
 		}
 		to, err := r.Location()
 		if err != nil {
-			return nil, final(errors.New("redirect to where cannot be understood"))
+			return nil, final(errors.New("redirect: invalid Location"))
 		}
 		if err := follow(u, to); err != nil {
 			return nil, final(fmt.Errorf("redirect: %w", err))
@@ -124,11 +124,11 @@ func (h *server) getWatched(w *watch, u *url.URL, header http.Header) (*answer, 
 	}
 }
 
-// ask sends one request. The login is for the cache's own origin, whoever leads there.
+// ask sends one request. The login goes only to the cache's own origin, even after redirects.
 func (h *server) ask(ctx context.Context, u *url.URL, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, final(errors.New("URL cannot be understood"))
+		return nil, final(errors.New("invalid URL"))
 	}
 	req.Header = header.Clone()
 	req.Header.Set("User-Agent", "export-profile")
@@ -138,7 +138,7 @@ func (h *server) ask(ctx context.Context, u *url.URL, header http.Header) (*http
 	return h.transport.RoundTrip(req)
 }
 
-// retryAfter is how long a server wants to be left alone.
+// retryAfter parses Retry-After: seconds or a date.
 func retryAfter(header http.Header) time.Duration {
 	s := header.Get("Retry-After")
 	if n, err := strconv.ParseUint(s, 10, 31); err == nil {

@@ -1,38 +1,38 @@
-// Package binarycache is a store in a binary cache: a directory, or a server that speaks HTTP.
+// Package binarycache reads a store from a binary cache: a directory or an HTTP server.
 //
-// A cache (Nix, libstore/binary-cache-store.cc) is a few kinds of files:
+// A cache (Nix, libstore/binary-cache-store.cc) consists of these files:
 //
-//	nix-cache-info      says for which store directory it is
-//	<hash>.narinfo      what is known of an object, and where its NAR is; see [ParseNarInfo]
-//	nar/…               compressed NARs, wherever below the cache a narinfo says
+//	nix-cache-info      names the store directory
+//	<hash>.narinfo      describes one object and says where its NAR is; see [ParseNarInfo]
+//	nar/…               compressed NARs; the narinfo gives the path
 //
-// Nothing a cache says is believed that can be checked:
+// The package checks all that can be checked:
 //
-//   - A narinfo is of the path that was asked for, or it is refused.
-//     Whether to believe the rest of it is package trust's business.
-//   - How a NAR is compressed says the narinfo, never the name of the file.
-//     What is fetched has the size and the hash that the narinfo gives, if it gives any;
-//     what it decompresses to has NarSize bytes, no more and no less, and the hash NarHash.
-//     Nothing is behind the NAR, neither inside nor outside the compression.
-//     A walk that comes to its end has proved all that.
-//   - A NAR's URL is a path below the cache. Absolute ones (which Nix follows), and those with "..", are refused:
-//     nothing vouches for a narinfo yet, and it must not choose whom else this machine asks.
-//     The server itself may redirect, at most 10 times, to http and https, but not from https to http.
-//   - A login goes to the cache's own origin (scheme, host and port) only,
-//     and into no error.
+//   - A narinfo must be about the requested path.
+//     Package trust decides whether to believe the rest of it.
+//   - The narinfo names the NAR's compression; the file name does not count.
+//     The file must have the size and hash of the narinfo, if it gives them.
+//     The decompressed NAR must have exactly NarSize bytes and the hash NarHash.
+//     Nothing may follow the NAR, neither inside nor outside the compression.
+//     A walk that reaches its end has checked all this.
+//   - A NAR's URL must be a path below the cache. Absolute URLs (which Nix follows) and ".." are refused:
+//     a narinfo is not trusted yet, and must not choose which hosts this machine contacts.
+//     The server itself may redirect up to 10 times, to http and https, but not from https to http.
+//   - A login goes only to the cache's own origin (scheme, host and port).
+//     Errors never contain it.
 //
-// What can pass is tried again: network errors, and the statuses 408, 429 and 5xx;
-// a download that was cut off is taken up where it ended.
-// A server that sends nothing for a while is given up, one that is merely slow is not.
-// 403, 404 and 410 mean that there is no such object (S3 says 403).
+// Requests are retried after network errors and the statuses 408, 429 and 5xx.
+// An interrupted download resumes where it broke off.
+// An attempt fails if the server sends nothing for a while; a slow server is no failure.
+// 403, 404 and 410 mean that the object does not exist (S3 answers 403).
 //
 // A NAR is never held in memory.
-// Since a tree may be walked again, and often is walked first for its names alone,
-// a walk that does not open the first file with content keeps the NAR:
-// it decompresses it to the end into a file without a name, and later walks read that.
-// A walk that does open it is one that wants all, and keeps nothing.
+// A tree may be walked several times, and the first walk often reads only names.
+// So a walk that skips the content of the first non-empty file spools the NAR:
+// it decompresses all of it into an unnamed file, which later walks read.
+// A walk that opens that file probably reads everything, and spools nothing.
 //
-// Narinfos of a server may be kept in a directory, so that the next run need not ask.
+// The narinfos of a server can be cached in a directory, so that the next run need not fetch them.
 package binarycache
 
 import (
@@ -51,76 +51,77 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// Options say how a cache is read. The zero value is right.
+// Options configure how a cache is read. The zero value works.
 type Options struct {
-	// SpoolDir is where NARs are kept that will be read again, by default os.TempDir.
-	// It is made if it does not exist.
+	// SpoolDir holds the spool file of NARs that will be read again. Default: os.TempDir.
+	// It is created on first use.
 	SpoolDir string
-	// Progress is called with the bytes of compressed NARs read since the last call,
-	// from several goroutines at once.
+	// Progress gets the number of compressed NAR bytes read since the last call.
+	// Several goroutines call it at once.
 	Progress func(bytes int64)
 
-	// The rest is for servers.
+	// The following options concern servers only.
 
-	// CacheDir is where narinfos are kept from run to run; without it they are not.
-	// It is made if it does not exist.
+	// CacheDir keeps narinfos from run to run. If empty, they are not kept.
+	// It is created on first use.
 	CacheDir string
-	// Netrc is a file with logins. That there is none is an error.
-	// A user in the location comes first.
+	// Netrc names a file with logins. It must exist.
+	// A user in the location takes precedence.
 	Netrc string
-	// Connections is how many narinfos are asked for at once, by default 16.
-	// A NAR has its own connection while it is walked.
+	// Connections limits concurrent requests for narinfos. Default: 16.
+	// Each walk over a NAR has a connection of its own.
 	Connections int
-	// Stall is how long a server may send nothing, by default 30 seconds.
+	// Stall limits how long a server may send nothing. Default: 30 seconds.
 	Stall time.Duration
-	// Attempts is how often anything is tried, by default 5.
+	// Attempts limits how often a request is sent. Default: 5.
 	Attempts int
-	// Backoff is the pause before the second attempt, by default 250 ms.
-	// It doubles with each that follows.
+	// Backoff is the pause before the second attempt. Default: 250 ms.
+	// It doubles with each further attempt.
 	Backoff time.Duration
-	// Proxy says which proxy a request goes through, as in http.Transport; without it none does.
+	// Proxy selects the proxy of a request, as in http.Transport. Default: none.
 	Proxy func(*http.Request) (*url.URL, error)
-	// RootCAs are those that may vouch for a server, by default the system's.
+	// RootCAs verify the server's certificate. Default: the system's.
 	RootCAs *x509.CertPool
 
-	// Retrying, if not nil, is told before anything is tried again: why, and how long is waited, from several goroutines.
+	// Retrying, if not nil, is called before each pause with its reason and length.
+	// Several goroutines call it at once.
 	Retrying func(err error, wait time.Duration)
 
-	// wait is the pause between attempts, for tests.
+	// wait replaces the pause between attempts in tests.
 	wait func(context.Context, time.Duration) error
 }
 
-// place is where the files of a cache are.
-type place interface {
-	// read is a small file of the cache.
-	// The error wraps fs.ErrNotExist if there is none.
+// backend gives access to the files of a cache.
+type backend interface {
+	// read returns the content of a small file.
+	// The error wraps fs.ErrNotExist if the file does not exist.
 	read(ctx context.Context, name string, limit int64) ([]byte, error)
-	// open opens the file that a narinfo's URL names. The error is as for read.
+	// open opens the file that a narinfo's URL names. Its errors are like those of read.
 	open(ctx context.Context, n *NarInfo) (io.ReadCloser, error)
-	// name is what people call a file of the cache. There is no password in it.
+	// name returns the full name of a file for people. It contains no password.
 	name(file string) string
 	close()
 }
 
-// Store is a binary cache. Its methods are safe for concurrent use.
+// Store is an open binary cache. Its methods are safe for concurrent use.
 type Store struct {
-	place    place
+	backend  backend
 	progress func(int64)
 	spool    spooler
-	kept     *keeper // nil where narinfos are not kept
+	infos    *infoCache // nil if narinfos are not kept
 
 	mu      sync.Mutex
 	objects map[profile.Path]*object
 }
 
-// Directory is a cache in a directory, which can say what it holds.
+// Directory is a Store in a directory, which can also list its paths.
 type Directory struct {
 	*Store
 	dir directory
 }
 
-// Open opens the cache that is a directory, or a server at an http:// or https:// URL.
-// The first is a *[Directory] and so a [profile.Lister], the other a *[Store].
+// Open opens the cache at location: an http:// or https:// URL, or a directory.
+// A directory gives a *[Directory], which is a [profile.Lister]; a URL gives a *[Store].
 func Open(ctx context.Context, location string, o Options) (profile.Store, error) {
 	s := &Store{progress: o.Progress, spool: spooler{dir: o.SpoolDir}, objects: make(map[profile.Path]*object)}
 	if !IsURL(location) {
@@ -128,10 +129,10 @@ func Open(ctx context.Context, location string, o Options) (profile.Store, error
 		if err := d.check(); err != nil {
 			return nil, fmt.Errorf("open binary cache %q: %w", location, err)
 		}
-		s.place = d
+		s.backend = d
 		return &Directory{s, d}, nil
 	}
-	// url.Parse and the client repeat what they were given in their errors.
+	// Don't quote location: it may contain a password.
 	h, err := newServer(location, o)
 	if err != nil {
 		return nil, fmt.Errorf("open binary cache: %w", err)
@@ -140,30 +141,30 @@ func Open(ctx context.Context, location string, o Options) (profile.Store, error
 		h.close()
 		return nil, fmt.Errorf("open binary cache %q: %w", h.name(""), err)
 	}
-	s.place = h
+	s.backend = h
 	if o.CacheDir != "" {
-		s.kept = newKeeper(o.CacheDir, h.name(""))
+		s.infos = newInfoCache(o.CacheDir, h.name(""))
 	}
 	return s, nil
 }
 
-// IsURL says whether a location is a server and not a directory.
+// IsURL reports whether location names a server rather than a directory.
 func IsURL(location string) bool {
 	return strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://")
 }
 
-// maxNarInfo is more than any narinfo has: 10,000 references and more.
+// maxNarInfo limits a narinfo, with room for more than 10,000 references.
 const maxNarInfo = 1 << 20
 
-// object is what is known of a store object. The first who asks finds out.
+// object holds the narinfo of a store object. The first caller loads it, others wait.
 type object struct {
-	done      chan struct{} // closed when what follows is set
+	done      chan struct{} // closed once the fields below are set
 	info      *NarInfo
-	old       bool // kept from an earlier run
+	cached    bool // the narinfo comes from the infoCache
 	err       error
-	abandoned bool // err is only that who asked first did not wait
+	abandoned bool // err only says that the first caller's context ended
 
-	spooled spooled
+	region region
 }
 
 // Info implements [profile.Store].
@@ -175,12 +176,12 @@ func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error)
 	return &o.info.Info, nil
 }
 
-// Refresh is Info, but what an earlier run kept is asked for again:
-// its signatures may have become more, or its NAR may have gone elsewhere.
+// Refresh is like Info, but fetches the narinfo again if an earlier run cached it:
+// the object may have new signatures, or its NAR may have moved.
 func (s *Store) Refresh(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	o, err := s.object(ctx, p)
-	if err == nil && o.old {
-		s.kept.drop(p)
+	if err == nil && o.cached {
+		s.infos.drop(p)
 		s.mu.Lock()
 		if s.objects[p] == o {
 			delete(s.objects, p)
@@ -194,7 +195,7 @@ func (s *Store) Refresh(ctx context.Context, p profile.Path) (*profile.Info, err
 	return &o.info.Info, nil
 }
 
-// object finds out about an object once, however many ask.
+// object loads an object once for all concurrent callers.
 func (s *Store) object(ctx context.Context, p profile.Path) (*object, error) {
 	for {
 		s.mu.Lock()
@@ -205,10 +206,10 @@ func (s *Store) object(ctx context.Context, p profile.Path) (*object, error) {
 		}
 		s.mu.Unlock()
 		if !ok {
-			if o.info, o.old, o.err = s.find(ctx, p); o.err != nil {
+			if o.info, o.cached, o.err = s.find(ctx, p); o.err != nil {
 				o.abandoned = ctx.Err() != nil
 				s.mu.Lock()
-				delete(s.objects, p) // the next may have more luck
+				delete(s.objects, p) // the next call tries again
 				s.mu.Unlock()
 			}
 			close(o.done)
@@ -225,13 +226,13 @@ func (s *Store) object(ctx context.Context, p profile.Path) (*object, error) {
 	}
 }
 
-// find is the narinfo of an object, and whether it was kept from an earlier run.
-func (s *Store) find(ctx context.Context, p profile.Path) (n *NarInfo, old bool, err error) {
-	if n := s.kept.get(p); n != nil {
+// find returns the narinfo of p, and whether it comes from the infoCache.
+func (s *Store) find(ctx context.Context, p profile.Path) (n *NarInfo, cached bool, err error) {
+	if n := s.infos.get(p); n != nil {
 		return n, true, nil
 	}
 	name := p.Digest() + ".narinfo"
-	b, err := s.place.read(ctx, name, maxNarInfo)
+	b, err := s.backend.read(ctx, name, maxNarInfo)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, fmt.Errorf("%q is not in the binary cache: %w", p, err)
 	}
@@ -239,13 +240,13 @@ func (s *Store) find(ctx context.Context, p profile.Path) (n *NarInfo, old bool,
 		return nil, false, err
 	}
 	if n, err = parseNarInfoOf(p, b); err != nil {
-		return nil, false, fmt.Errorf("read %q: %w", s.place.name(name), err)
+		return nil, false, fmt.Errorf("read %q: %w", s.backend.name(name), err)
 	}
-	s.kept.put(n)
+	s.infos.put(n)
 	return n, false, nil
 }
 
-// parseNarInfoOf parses the narinfo of a path, and of no other.
+// parseNarInfoOf parses a narinfo that must be about p.
 func parseNarInfoOf(p profile.Path, b []byte) (*NarInfo, error) {
 	n, err := ParseNarInfo(b)
 	if err == nil && n.Path != p {
@@ -257,11 +258,11 @@ func parseNarInfoOf(p profile.Path, b []byte) (*NarInfo, error) {
 	return n, nil
 }
 
-// Proven implements [profile.Prover]: a walk that does not open files checks the whole NAR all the same.
+// Proven implements [profile.Prover]: even a walk that opens no files checks the whole NAR.
 func (s *Store) Proven(profile.Path) bool { return true }
 
-// Close frees what the store holds. Its trees cannot be walked afterwards.
+// Close frees the store's resources. Its trees cannot be walked afterwards.
 func (s *Store) Close() error {
-	s.place.close()
+	s.backend.close()
 	return s.spool.close()
 }

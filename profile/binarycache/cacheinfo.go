@@ -7,12 +7,12 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// cacheInfoName is the file that makes a directory or a URL a binary cache.
+// cacheInfoName is the file that marks a directory or URL as a binary cache.
 const cacheInfoName = "nix-cache-info"
 
-// checkCacheInfo reports why a cache cannot be read, by its nix-cache-info.
-// Unknown keys, and lines that have none, are ignored; so is what is for Nix's choice among several caches.
-// Named says whether there is a store directory at all: something else than a cache may answer anything.
+// checkCacheInfo checks that a nix-cache-info names the supported store directory.
+// It ignores all other keys and lines without a key; Nix uses some of them to choose among caches.
+// named reports whether a store directory is given at all: a web server that is no cache may send anything.
 func checkCacheInfo(b []byte) (named bool, err error) {
 	for line := range strings.Lines(string(b)) {
 		key, value, ok := strings.Cut(line, ":")

@@ -19,11 +19,11 @@ import (
 // directory is a cache in a directory.
 type directory string
 
-// maxCacheInfo is far more than any nix-cache-info has.
+// maxCacheInfo limits a nix-cache-info, generously.
 const maxCacheInfo = 64 << 10
 
-// check reports why the directory is no cache that can be read.
-// A heap of narinfos without nix-cache-info is one: so it looks when somebody copied half of it.
+// check checks that d is a binary cache.
+// Narinfos without a nix-cache-info are enough: partial copies of a cache look like this.
 func (d directory) check() error {
 	b, err := readSmall(d.name(cacheInfoName), maxCacheInfo)
 	if err == nil {
@@ -37,12 +37,12 @@ func (d directory) check() error {
 	}
 	names, err := d.narInfos(1)
 	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("it is no binary cache: there is neither %s nor a narinfo: %w", cacheInfoName, fs.ErrNotExist)
+		err = fmt.Errorf("not a binary cache: it has neither %s nor a narinfo: %w", cacheInfoName, fs.ErrNotExist)
 	}
 	return err
 }
 
-// narInfos are the names of the narinfos, sorted, or the first few that come if there is a limit.
+// narInfos lists the names of the narinfos, sorted. A limit above 0 stops after the first few.
 func (d directory) narInfos(limit int) ([]string, error) {
 	f, err := os.Open(string(d))
 	if err != nil {
@@ -88,7 +88,7 @@ func (d *Directory) Paths(ctx context.Context) ([]profile.Path, error) {
 	return paths, nil
 }
 
-// pathOf is the path that a narinfo is about.
+// pathOf returns the store path that the narinfo called name is about.
 func (d *Directory) pathOf(ctx context.Context, name string) (profile.Path, error) {
 	b, err := d.dir.read(ctx, name, maxNarInfo)
 	if err != nil {
@@ -112,16 +112,16 @@ func (d directory) read(_ context.Context, name string, limit int64) ([]byte, er
 	return readSmall(d.name(name), limit)
 }
 
-// open opens a NAR, which must be below the directory. Nix refuses the same since 2.34.
-// The file is an *os.File.
+// open opens a NAR, which must be below the directory. Nix refuses other URLs too, since 2.34.
+// The result is an *os.File.
 func (d directory) open(_ context.Context, n *NarInfo) (io.ReadCloser, error) {
 	if !fs.ValidPath(n.URL) {
-		return nil, fmt.Errorf("URL %q of %q is no path below the binary cache", n.URL, n.Path)
+		return nil, fmt.Errorf("URL %q of %q is not a path below the binary cache", n.URL, n.Path)
 	}
 	return openRegular(d.name(n.URL))
 }
 
-// openRegular opens a file and does not wait for what is none.
+// openRegular opens a regular file. It does not block on a named pipe.
 func openRegular(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -137,7 +137,7 @@ func openRegular(name string) (*os.File, error) {
 	return f, nil
 }
 
-// readSmall reads all of a file that has at most limit bytes.
+// readSmall reads a file of at most limit bytes.
 func readSmall(name string, limit int64) ([]byte, error) {
 	f, err := openRegular(name)
 	if err != nil {
@@ -151,7 +151,7 @@ func readSmall(name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// readAll reads to the end, which is within limit bytes.
+// readAll reads r to its end; more than limit bytes are an error.
 func readAll(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// download is a file that comes from a server, however often the connection breaks:
-// it is taken up where it was cut off, if the server can,
-// and otherwise fetched again up to there.
-// That the pieces belong together shows the hash that the caller checks.
+// download reads a file from a server and survives broken connections.
+// It resumes where the last attempt broke off if the server supports that;
+// otherwise it fetches the file again and skips what it already has.
+// The caller's hash check proves that the pieces belong together.
 type download struct {
 	server *server
 	ctx    context.Context
@@ -22,15 +22,15 @@ type download struct {
 	tries  tries
 
 	header http.Header // of the first answer
-	tag    string      // by which the server knows this version of the file
-	whole  bool        // the server gives no parts
-	size   int64       // of all of the file as it comes, or -1
-	offset int64       // what has been handed on
+	tag    string      // strong ETag, or ""
+	whole  bool        // the server does not support ranges
+	size   int64       // of the whole body, or -1
+	offset int64       // bytes given to the caller
 	failed int64       // offset at the last failure
 	from   *answer     // nil between two attempts
 }
 
-// download begins to fetch a file. It has size bytes, unless that is 0.
+// download starts to fetch a file of size bytes, or of unknown size if that is 0.
 func (h *server) download(ctx context.Context, u *url.URL, size int64) (*download, error) {
 	d := &download{server: h, ctx: ctx, url: u, tries: tries{server: h}}
 	for {
@@ -60,7 +60,7 @@ func (d *download) begin(size int64) error {
 	case a.length < 0:
 		d.size = size
 	case a.length != size:
-		err = final(fmt.Errorf("it has %d bytes, and %d by its narinfo", a.length, size))
+		err = final(fmt.Errorf("the file has %d bytes, but its narinfo says %d", a.length, size))
 	}
 	if err != nil {
 		return errors.Join(err, a.Close())
@@ -78,7 +78,7 @@ func (d *download) Read(p []byte) (int, error) {
 				err = io.ErrUnexpectedEOF
 			}
 			if n > 0 && err != io.EOF {
-				err = nil // it comes again
+				err = nil // the next Read returns it again
 			}
 			if n > 0 || err == nil || err == io.EOF {
 				return n, err
@@ -95,24 +95,24 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 }
 
-// enough is how much has to come between two failures so that they do not count as the same one:
+// minProgress is how many bytes must arrive between two failures to reset the count of attempts:
 // a large file may take longer than any connection lives.
-const enough = 1 << 20
+const minProgress = 1 << 20
 
-// retry ends an attempt, and is nil if there may be another.
+// retry ends an attempt. It returns nil if another may follow.
 func (d *download) retry(err error) error {
-	if d.offset-d.failed >= enough {
+	if d.offset-d.failed >= minProgress {
 		d.tries.made = 0
 	}
 	d.failed = d.offset
 	if d.from != nil {
-		_ = d.from.Close() // it is broken already
+		_ = d.from.Close() // already broken
 		d.from = nil
 	}
 	return d.tries.again(d.ctx, err)
 }
 
-// resume goes on behind what has been handed on.
+// resume sends a new request that continues at d.offset.
 func (d *download) resume() error {
 	header := http.Header{"Accept-Encoding": {"identity"}}
 	if !d.whole && d.offset > 0 {
@@ -125,7 +125,7 @@ func (d *download) resume() error {
 	var status *statusError
 	if errors.As(err, &status) && status.status == http.StatusRequestedRangeNotSatisfiable {
 		d.whole = true
-		return errors.New("the server does not give the rest")
+		return errors.New("the server refused to send the rest")
 	}
 	if err != nil {
 		return err
@@ -133,24 +133,24 @@ func (d *download) resume() error {
 	d.from = a
 	switch {
 	case encoded(a.header) != encoded(d.header):
-		return final(errors.New("it came compressed once and once not"))
+		return final(errors.New("the server sent it once compressed and once not"))
 	case a.status == http.StatusPartialContent:
 		if begin, ok := rangeBegin(a.header); !ok || begin != d.offset {
 			d.whole = true
-			return fmt.Errorf("the server gives another part than the one from byte %d", d.offset)
+			return fmt.Errorf("the server sent another range than the one from byte %d", d.offset)
 		}
 		return nil
 	}
 	switch n, err := io.CopyN(io.Discard, a, d.offset); {
 	case err == io.EOF:
-		return final(fmt.Errorf("it has %d bytes, and had more than %d before", n, d.offset))
+		return final(fmt.Errorf("the file has %d bytes now, but had at least %d before", n, d.offset))
 	case err != nil:
 		return err
 	}
 	return nil
 }
 
-// rangeBegin is where the part begins that a server gives.
+// rangeBegin returns the first byte position of a Content-Range.
 func rangeBegin(header http.Header) (int64, bool) {
 	s, ok := strings.CutPrefix(header.Get("Content-Range"), "bytes ")
 	s, _, cut := strings.Cut(s, "-")
@@ -158,8 +158,8 @@ func rangeBegin(header http.Header) (int64, bool) {
 	return n, ok && cut && err == nil
 }
 
-// Close ends the download, wherever it is.
-// A connection whose answer was read to its end is used again.
+// Close ends the download, complete or not.
+// If the answer was read to its end, its connection is reused.
 func (d *download) Close() error {
 	if d.from == nil {
 		return nil

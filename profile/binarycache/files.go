@@ -24,39 +24,39 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	}
 }
 
-// walk is nil when yield has had enough, or has been told an error.
+// walk returns nil if yield stopped the walk.
 func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entry, error) bool) error {
 	o, err := s.object(ctx, p)
 	if err != nil {
 		return err
 	}
-	if kept := s.spool.reader(&o.spooled, o.info.NarSize); kept != nil {
-		return s.replay(ctx, o, kept, yield)
+	if spooled := s.spool.reader(&o.region, o.info.NarSize); spooled != nil {
+		return s.replay(ctx, o, spooled, yield)
 	}
 	o, src, err := s.open(ctx, o)
 	if err != nil {
 		return err
 	}
-	name := s.place.name(o.info.URL)
-	u, err := newUnpacked(ctx, name, o.info, src, s.progress)
+	name := s.backend.name(o.info.URL)
+	u, err := newNARReader(ctx, name, o.info, src, s.progress)
 	if err != nil {
 		return err
 	}
-	// All that was said to be read has been checked by then.
+	// The error does not matter: end has checked the file by then, or the walk stopped early.
 	defer u.Close()
-	v := visit{name: name, info: o.info, w: nar.NewWire(u), sum: sha256.New()}
+	v := walker{name: name, info: o.info, w: nar.NewWire(u), sum: sha256.New()}
 	v.w.Tee = &v
 	if _, ok := src.(*os.File); !ok || o.info.Compression != "none" {
-		v.tape = s.spool.record(&o.spooled, o.info.NarSize)
-		defer v.tape.cancel()
+		v.recorder = s.spool.record(&o.region, o.info.NarSize)
+		defer v.recorder.cancel()
 	}
 	return v.walk(yield)
 }
 
-// open opens the NAR of an object. If it has gone from where it was in an earlier run, the cache is asked again.
+// open opens the NAR of an object. If a cached narinfo names a file that is gone, open fetches the narinfo again.
 func (s *Store) open(ctx context.Context, o *object) (*object, io.ReadCloser, error) {
-	src, err := s.place.open(ctx, o.info)
-	if !o.old || !errors.Is(err, fs.ErrNotExist) {
+	src, err := s.backend.open(ctx, o.info)
+	if !o.cached || !errors.Is(err, fs.ErrNotExist) {
 		return o, src, err
 	}
 	if _, err := s.Refresh(ctx, o.info.Path); err != nil {
@@ -67,13 +67,13 @@ func (s *Store) open(ctx context.Context, o *object) (*object, io.ReadCloser, er
 		return nil, nil, err
 	}
 	if fresh.info.NarHash != o.info.NarHash || fresh.info.NarSize != o.info.NarSize {
-		return nil, nil, fmt.Errorf("read %q: the binary cache has replaced it since it was last asked", o.info.Path)
+		return nil, nil, fmt.Errorf("read %q: the binary cache has replaced it since an earlier run", o.info.Path)
 	}
-	src, err = s.place.open(ctx, fresh.info)
+	src, err = s.backend.open(ctx, fresh.info)
 	return fresh, src, err
 }
 
-// replay walks through a NAR that was checked when it was kept.
+// replay walks a spooled NAR, which was checked when it was spooled.
 func (s *Store) replay(ctx context.Context, o *object, r io.Reader, yield func(rootfs.Entry, error) bool) error {
 	for e, err := range nar.Read(nar.NewWire(r), o.info.Path.Root()) {
 		if ctx.Err() != nil {
@@ -89,23 +89,23 @@ func (s *Store) replay(ctx context.Context, o *object, r io.Reader, yield func(r
 	return nil
 }
 
-// visit is a walk through a NAR as it comes.
-type visit struct {
-	name string
-	info *NarInfo
-	w    *nar.Wire
-	sum  hash.Hash
-	tape *tape // what keeps the NAR, or nil
+// walker walks a NAR while it arrives, and checks its size and hash.
+type walker struct {
+	name     string
+	info     *NarInfo
+	w        *nar.Wire
+	sum      hash.Hash
+	recorder *recorder // spools the NAR; may be nil
 }
 
-// Write gets all of the NAR as it is consumed.
-func (v *visit) Write(p []byte) (int, error) {
+// Write receives all bytes of the NAR as they are consumed.
+func (v *walker) Write(p []byte) (int, error) {
 	v.sum.Write(p)
-	v.tape.write(p)
+	v.recorder.write(p)
 	return len(p), nil
 }
 
-func (v *visit) walk(yield func(rootfs.Entry, error) bool) error {
+func (v *walker) walk(yield func(rootfs.Entry, error) bool) error {
 	undecided := true
 	for e, err := range nar.Read(v.w, v.info.Path.Root()) {
 		if err != nil {
@@ -115,7 +115,7 @@ func (v *visit) walk(yield func(rootfs.Entry, error) bool) error {
 		if undecided && file {
 			open := e.Open
 			e.Open = func() (io.ReadCloser, error) {
-				v.tape.cancel()
+				v.recorder.cancel()
 				return open()
 			}
 		}
@@ -129,19 +129,19 @@ func (v *visit) walk(yield func(rootfs.Entry, error) bool) error {
 	return v.end()
 }
 
-// rest takes what is left of a NAR that is kept, for those who come later.
-// Who walked has gone, and is told nothing of what is wrong with it: it is not kept then.
-func (v *visit) rest() error {
-	if v.tape.running() && v.w.Skip(v.info.NarSize-v.w.Offset()) == nil {
+// rest spools the rest of the NAR after the caller stopped the walk.
+// It drops errors, since nothing can receive them any more: a damaged NAR is simply not spooled.
+func (v *walker) rest() error {
+	if v.recorder.running() && v.w.Skip(v.info.NarSize-v.w.Offset()) == nil {
 		_ = v.end()
 	}
 	return nil
 }
 
-// end checks a NAR that has been consumed.
-func (v *visit) end() error {
+// end checks a NAR that was read completely.
+func (v *walker) end() error {
 	if len(v.w.Peek(1)) > 0 {
-		return named(v.name, fmt.Errorf("there is something behind the NAR, which ends at byte %d", v.w.Offset()))
+		return named(v.name, fmt.Errorf("data after the end of the NAR at byte %d", v.w.Offset()))
 	}
 	if err := v.w.Err(); err != nil {
 		return named(v.name, err)
@@ -152,5 +152,5 @@ func (v *visit) end() error {
 	if got := v.w.Offset(); got != v.info.NarSize {
 		return named(v.name, &nar.SizeError{Root: v.info.Path.Root(), Want: v.info.NarSize, Got: got})
 	}
-	return v.tape.finish()
+	return v.recorder.finish()
 }

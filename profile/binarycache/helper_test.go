@@ -29,10 +29,10 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// files are those of a cache, by name.
+// files maps the names of a cache's files to their content.
 type files map[string][]byte
 
-// golden is the golden closure as Nix wrote it, in xz.
+// golden returns the golden closure as Nix wrote it, in xz.
 func golden(t testing.TB) files {
 	t.Helper()
 	return cacheIn(t, storetest.File(t, "basic.cache"))
@@ -58,7 +58,7 @@ func cacheIn(t testing.TB, dir string) files {
 	return f
 }
 
-// parse is the narinfo of a cache that is called so.
+// parse parses the narinfo with the given file name.
 func (f files) parse(t testing.TB, name string) *NarInfo {
 	t.Helper()
 	n, err := ParseNarInfo(f[name])
@@ -68,7 +68,7 @@ func (f files) parse(t testing.TB, name string) *NarInfo {
 	return n
 }
 
-// recompressed is a cache with the same objects in another compression.
+// recompressed returns a cache with the same objects in another compression.
 func (f files) recompressed(t testing.TB, compression string) files {
 	t.Helper()
 	out := files{cacheInfoName: f[cacheInfoName]}
@@ -91,10 +91,10 @@ func (f files) recompressed(t testing.TB, compression string) files {
 	return out
 }
 
-// add puts an object into a cache.
+// add adds an object with its compressed NAR.
 func (f files) add(n *NarInfo, packed []byte) {
 	n.FileHash, n.FileSize = sha256.Sum256(packed), int64(len(packed))
-	n.URL = "nar/" + n.FileHash.Hex() + ".nar" // the name says nothing
+	n.URL = "nar/" + n.FileHash.Hex() + ".nar" // the name does not tell the compression
 	f[n.URL] = packed
 	f[n.Path.Digest()+".narinfo"] = []byte(n.String())
 }
@@ -117,7 +117,7 @@ func compress(t testing.TB, compression string, b []byte) []byte {
 		}
 		w = z
 	case "zstd":
-		// Several frames, as Nix writes them since 2.35.
+		// Several frames, as Nix has written them since 2.35.
 		for len(b) > 0 {
 			z, err := zstd.NewWriter(&out)
 			if err != nil {
@@ -145,7 +145,7 @@ func compress(t testing.TB, compression string, b []byte) []byte {
 	return out.Bytes()
 }
 
-// dir writes a cache into a directory.
+// dir writes the cache into a new directory.
 func (f files) dir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -170,7 +170,7 @@ func (f files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 }
 
-// serve is the URL of a server.
+// serve starts a server and returns its URL.
 func serve(t testing.TB, h http.Handler) string {
 	t.Helper()
 	s := httptest.NewServer(h)
@@ -178,8 +178,8 @@ func serve(t testing.TB, h http.Handler) string {
 	return s.URL
 }
 
-// first serves something else for the first requests for a file.
-type first struct {
+// faulty answers the first requests for one file with another handler.
+type faulty struct {
 	http.Handler
 	name  string
 	times int64
@@ -187,7 +187,7 @@ type first struct {
 	seen  atomic.Int64
 }
 
-func (f *first) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/"+f.name && f.seen.Add(1) <= f.times {
 		f.then(w, r)
 		return
@@ -195,8 +195,8 @@ func (f *first) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.Handler.ServeHTTP(w, r)
 }
 
-// quick are options with which nothing takes long.
-func quick() Options {
+// quickOptions returns options with short waits.
+func quickOptions() Options {
 	return Options{Stall: 5 * time.Second, Backoff: time.Millisecond}
 }
 
@@ -216,7 +216,7 @@ func open(t testing.TB, location string, o Options) profile.Store {
 
 const smallPath profile.Path = "/nix/store/00000000000000000000000000000001-small"
 
-// object makes an object of one file in a cache.
+// object adds an object that is a single file.
 func (f files) object(t testing.TB, p profile.Path, compression string, content []byte) *NarInfo {
 	t.Helper()
 	b := narOf(t, p, content)
@@ -241,7 +241,7 @@ func narOf(t testing.TB, p profile.Path, content []byte) []byte {
 	return b.Bytes()
 }
 
-// readFile is the content of an object that is one file.
+// readFile reads an object that is a single file.
 func readFile(ctx context.Context, s profile.Store, p profile.Path) ([]byte, error) {
 	var b []byte
 	for e, err := range s.Files(ctx, p) {

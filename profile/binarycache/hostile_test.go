@@ -20,17 +20,17 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// text is what the small object of the tests below holds.
+// text is the content of the object smallPath.
 var text = []byte(strings.Repeat("content ", 100))
 
-// TestHostileCache has caches that say something wrong; in a directory and from a server it is found alike.
+// TestHostileCache checks that false statements of a cache are found, in a directory and from a server.
 func TestHostileCache(t *testing.T) {
 	narinfo := smallPath.Digest() + ".narinfo"
 	for _, test := range []struct {
 		name        string
 		compression string
 		change      func(t *testing.T, f files, n *NarInfo)
-		err         string // a part of it
+		err         string // substring
 	}{
 		{"nothing", "gzip", func(*testing.T, files, *NarInfo) {}, ""},
 		{"about another path", "gzip", func(_ *testing.T, f files, n *NarInfo) {
@@ -39,12 +39,12 @@ func TestHostileCache(t *testing.T) {
 		{"about another name", "gzip", func(_ *testing.T, f files, n *NarInfo) {
 			n.Path += "er"
 		}, `it is about "/nix/store/00000000000000000000000000000001-smaller", not`},
-		{"a URL that is no NAR", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = narinfo }, "bytes"},
+		{"a URL that leads to no NAR", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = narinfo }, "bytes"},
 		{"a file scheme", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = "file:///etc/passwd" }, "URL"},
 		{"a javascript scheme", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = "javascript:x" }, ""},
-		{"the NAR is missing", "gzip", func(_ *testing.T, f files, n *NarInfo) { delete(f, n.URL) }, n404},
+		{"the NAR is missing", "gzip", func(_ *testing.T, f files, n *NarInfo) { delete(f, n.URL) }, anyError},
 		{"another compression", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.Compression = "xz" }, "decompress xz"},
-		{"no compression by its name", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.Compression = "none" }, "NAR at byte"},
+		{"compression none for a compressed file", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.Compression = "none" }, "NAR at byte"},
 		{"an unknown compression", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.Compression = "lrzip" }, `compression "lrzip": unsupported operation`},
 		{"another NAR hash", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.NarHash[3] ^= 1 }, "NAR hash of"},
 		{"another file hash", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileHash[3] ^= 1 }, "hash of the compressed NAR is"},
@@ -54,22 +54,22 @@ func TestHostileCache(t *testing.T) {
 		{"a larger file size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileSize++ }, "by"},
 		{"a smaller file size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileSize-- }, "by"},
 		{"a huge file size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileSize = 1 << 60 }, "1152921504606846976"},
-		{"bytes behind the NAR", "none", func(t *testing.T, f files, n *NarInfo) {
+		{"bytes after the NAR", "none", func(t *testing.T, f files, n *NarInfo) {
 			b := append(bytes.Clone(f[n.URL]), 0)
 			n.NarSize++
 			f.add(n, b)
-		}, "there is something behind the NAR"},
-		{"bytes behind the compressed NAR", "xz", func(t *testing.T, f files, n *NarInfo) {
+		}, "data after the end of the NAR"},
+		{"bytes after the compressed NAR", "xz", func(t *testing.T, f files, n *NarInfo) {
 			*n = *f.parse(t, hello[:32]+".narinfo")
 			b := append(bytes.Clone(f[n.URL]), "12345678"...)
 			f.add(n, b)
 		}, "xz"},
-		{"a brotli with something behind it", "br", func(t *testing.T, f files, n *NarInfo) {
+		{"bytes after the brotli stream", "br", func(t *testing.T, f files, n *NarInfo) {
 			f.add(n, append(bytes.Clone(f[n.URL]), make([]byte, 100<<10)...))
 		}, "br"},
 		{"a window of 256 MiB", "zstd", func(t *testing.T, f files, n *NarInfo) {
 			n.Compression = "zstd"
-			// A frame whose header wants it: descriptor, window descriptor 2^28, an empty last block.
+			// A frame with a window of 2^28: frame header descriptor, window descriptor, an empty last block.
 			f.add(n, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 1, 0, 0})
 		}, "zstd: window larger than 128 MiB"},
 		{"a bomb", "gzip", func(t *testing.T, f files, n *NarInfo) {
@@ -83,7 +83,7 @@ func TestHostileCache(t *testing.T) {
 			z.Close()
 			f.add(n, b.Bytes())
 		}, "NAR at byte"},
-		{"a bomb behind the NAR", "gzip", func(t *testing.T, f files, n *NarInfo) {
+		{"a bomb after the NAR", "gzip", func(t *testing.T, f files, n *NarInfo) {
 			var b bytes.Buffer
 			z := gzip.NewWriter(&b)
 			_, _ = z.Write(narOf(t, smallPath, text))
@@ -91,10 +91,10 @@ func TestHostileCache(t *testing.T) {
 			z.Close()
 			f.add(n, b.Bytes())
 		}, "more than the"},
-		{"compressed nothing without end", "gzip", func(t *testing.T, f files, n *NarInfo) {
+		{"many members that decompress to nothing", "gzip", func(t *testing.T, f files, n *NarInfo) {
 			f.add(n, bytes.Repeat(compress(t, "gzip", nil), 60_000))
 			n.FileSize, n.FileHash = 0, profile.Hash{}
-		}, "for a NAR that has not half as many"},
+		}, "for a NAR of less than half that size"},
 	} {
 		for _, where := range []string{"directory", "server"} {
 			t.Run(test.name+" in a "+where, func(t *testing.T) {
@@ -114,20 +114,20 @@ func TestHostileCache(t *testing.T) {
 				if where == "server" {
 					at = serve(t, f)
 				}
-				s := open(t, at, quick())
+				s := open(t, at, quickOptions())
 				lines, err := storetest.List(s.Files(t.Context(), p))
 				switch {
 				case test.name == "nothing":
 					if err != nil || len(lines) != 1 {
-						t.Errorf("Files = %q, %v; want one", lines, err)
+						t.Errorf("Files = %q, %v; want one entry", lines, err)
 					}
 				case err == nil || !strings.Contains(err.Error(), test.err):
 					t.Errorf("Files = %v; want …%s…", err, test.err)
 				}
-				// A walk for names alone comes to the same end.
+				// A walk that opens nothing finds the same errors.
 				for _, again := range s.Files(t.Context(), p) {
 					if (again == nil) != (err == nil) && again != nil {
-						t.Errorf("Files without contents: %v, and with them %v", again, err)
+						t.Errorf("walk without opening files: %v; with opening them: %v", again, err)
 					}
 				}
 				if test.name == "a window of 256 MiB" {
@@ -141,23 +141,23 @@ func TestHostileCache(t *testing.T) {
 	}
 }
 
-const n404 = "" // a status, or an error of the file system
+const anyError = "" // an HTTP status, or an error of the file system
 
-// TestDirectoryURL has URLs that lead out of a directory, or are no names in one.
+// TestDirectoryURL checks that URLs which are not paths below the directory are refused.
 func TestDirectoryURL(t *testing.T) {
 	for _, url := range []string{"/etc/passwd", "../x", "nar/../../x", "./x", "nar//x", "http://localhost/x", "https://localhost/x", "file:///etc/passwd", "nar/"} {
 		f := make(files)
 		n := f.object(t, smallPath, "none", text)
 		n.URL = url
 		f[smallPath.Digest()+".narinfo"] = []byte(n.String())
-		b, err := readFile(t.Context(), open(t, f.dir(t), quick()), smallPath)
-		if err == nil || !strings.Contains(err.Error(), "is no path below the binary cache") {
+		b, err := readFile(t.Context(), open(t, f.dir(t), quickOptions()), smallPath)
+		if err == nil || !strings.Contains(err.Error(), "is not a path below the binary cache") {
 			t.Errorf("Files with URL %q = %q, %v; want it refused", url, b, err)
 		}
 	}
 }
 
-// TestDirectoryNoFile has what is no regular file where a file is due. None is waited for.
+// TestDirectoryNoFile checks that a missing NAR and a named pipe in its place are errors, without blocking.
 func TestDirectoryNoFile(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "none", text)
@@ -167,7 +167,7 @@ func TestDirectoryNoFile(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, dir, quick())
+	s := open(t, dir, quickOptions())
 	if _, err := readFile(t.Context(), s, smallPath); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Files without the NAR = %v; want %v", err, fs.ErrNotExist)
 	}
@@ -177,13 +177,13 @@ func TestDirectoryNoFile(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir2, "fifo"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := readFile(t.Context(), open(t, dir2, quick()), smallPath)
+	_, err := readFile(t.Context(), open(t, dir2, quickOptions()), smallPath)
 	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
-		t.Errorf("Files with a pipe as NAR = %v; want it refused", err)
+		t.Errorf("Files with a pipe as NAR = %v; want an error", err)
 	}
 }
 
-// TestBitFlips flips every bit of a narinfo and of its NAR: never is there another content and no error.
+// TestBitFlips flips every bit of a narinfo and of its NAR, and checks that other content is always an error.
 func TestBitFlips(t *testing.T) {
 	content := []byte("a few bytes")
 	for _, compression := range []string{"none", "gzip", "zstd", "br", "lz4"} {
@@ -200,7 +200,7 @@ func TestBitFlips(t *testing.T) {
 				f[name] = bytes.Clone(was)
 				f[name][bit/8] ^= 1 << (bit % 8)
 				h := memory{f}
-				s := &Store{place: h, objects: make(map[profile.Path]*object), spool: spooler{dir: dir}}
+				s := &Store{backend: h, objects: make(map[profile.Path]*object), spool: spooler{dir: dir}}
 				b, err := readFile(t.Context(), s, smallPath)
 				if err == nil && !bytes.Equal(b, content) {
 					t.Fatalf("%s: %s with bit %d flipped: %q and no error", compression, name, bit, b)
@@ -211,16 +211,16 @@ func TestBitFlips(t *testing.T) {
 			}
 			f[name] = was
 		}
-		if b, err := readFile(t.Context(), open(t, f.dir(t), quick()), smallPath); err != nil || !bytes.Equal(b, content) {
+		if b, err := readFile(t.Context(), open(t, f.dir(t), quickOptions()), smallPath); err != nil || !bytes.Equal(b, content) {
 			t.Fatalf("unflipped: %q, %v", b, err)
 		}
 		if same > all/2 {
-			t.Errorf("%s: %d of %d flips made no difference", compression, same, all)
+			t.Errorf("%s: %d of %d flips had no effect", compression, same, all)
 		}
 	}
 }
 
-// TestTruncated cuts a NAR off at every byte.
+// TestTruncated cuts a NAR off at every byte and checks that each cut is an error.
 func TestTruncated(t *testing.T) {
 	for _, compression := range []string{"none", "gzip", "zstd", "br", "lz4"} {
 		f := make(files)
@@ -231,8 +231,8 @@ func TestTruncated(t *testing.T) {
 		was, dir := f[n.URL], t.TempDir()
 		for cut := range was {
 			f[n.URL] = was[:cut]
-			s := &Store{place: memory{f}, objects: make(map[profile.Path]*object), spool: spooler{dir: dir}}
-			// An lz4 without its last checksum is not noticed, but then nothing is amiss.
+			s := &Store{backend: memory{f}, objects: make(map[profile.Path]*object), spool: spooler{dir: dir}}
+			// The decoder accepts an lz4 stream without its last checksum; the content is complete then.
 			if b, err := readFile(t.Context(), s, smallPath); err == nil && !(compression == "lz4" && bytes.Equal(b, content)) {
 				t.Errorf("%s: cut off at byte %d: %q and no error", compression, cut, b)
 			}
@@ -240,7 +240,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// memory is a place without files or a network.
+// memory is a backend in memory.
 type memory struct{ files }
 
 func (m memory) name(file string) string { return file }
@@ -265,7 +265,7 @@ type closable struct{ *bytes.Reader }
 
 func (closable) Close() error { return nil }
 
-// FuzzCheckCacheInfo: without an error, a store directory that is named is Nix's.
+// FuzzCheckCacheInfo checks that a named store directory without an error is Nix's.
 func FuzzCheckCacheInfo(f *testing.F) {
 	f.Add([]byte("StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n"))
 	f.Add([]byte("Priority: x\r\nno colon\nStoreDir:/nix/store \r\nFoo: bar"))
@@ -282,25 +282,25 @@ func FuzzCheckCacheInfo(f *testing.F) {
 	})
 }
 
-// TestNoCache has what is no binary cache.
+// TestNoCache checks which directories and servers Open refuses.
 func TestNoCache(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		f    files
-		dir  string // the error in a directory, or "" if that is one
-		url  string
+		dir  string // error of Open for a directory, or "" if it succeeds
+		url  string // the same for a server
 	}{
-		{"nothing", files{}, "neither nix-cache-info nor a narinfo", "it is no binary cache"},
+		{"nothing", files{}, "neither nix-cache-info nor a narinfo", "not a binary cache"},
 		{"another store", files{cacheInfoName: []byte("StoreDir: /gnu/store\n")},
 			`store directory "/gnu/store" is not supported, only /nix/store is`, `store directory "/gnu/store" is not supported, only /nix/store is`},
-		{"a page", files{cacheInfoName: []byte("<html>a: b</html>\n")}, "", "there is no StoreDir in it"},
+		{"a page", files{cacheInfoName: []byte("<html>a: b</html>\n")}, "", "it names no StoreDir"},
 		{"too long", files{cacheInfoName: []byte("StoreDir: /nix/store\n" + strings.Repeat("x", maxCacheInfo))}, "more than 65536 bytes", "more than 65536 bytes"},
-		{"narinfos alone", files{smallPath.Digest() + ".narinfo": []byte("x")}, "", "it is no binary cache"},
-		{"other files", files{"x.narinfo": nil, "readme": nil}, "neither nix-cache-info nor a narinfo", "it is no binary cache"},
+		{"narinfos alone", files{smallPath.Digest() + ".narinfo": []byte("x")}, "", "not a binary cache"},
+		{"other files", files{"x.narinfo": nil, "readme": nil}, "neither nix-cache-info nor a narinfo", "not a binary cache"},
 		{"odd but good", files{cacheInfoName: []byte("Priority: x\r\nno colon\nStoreDir:/nix/store \r\nFoo: bar")}, "", ""},
 	} {
 		for at, want := range map[string]string{test.f.dir(t): test.dir, serve(t, test.f): test.url} {
-			s, err := Open(t.Context(), at, quick())
+			s, err := Open(t.Context(), at, quickOptions())
 			switch {
 			case want == "" && err != nil:
 				t.Errorf("%s: Open(%q) = %v", test.name, at, err)
@@ -312,24 +312,24 @@ func TestNoCache(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "gone"), quick()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Open of nothing = %v; want %v", err, fs.ErrNotExist)
+	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "gone"), quickOptions()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Open of a missing directory = %v; want %v", err, fs.ErrNotExist)
 	}
 }
 
-// TestPathsDamaged has directories that cannot be listed.
+// TestPathsDamaged checks that Paths fails if a narinfo is about another path.
 func TestPathsDamaged(t *testing.T) {
 	f := make(files)
 	f.object(t, smallPath, "none", text)
 	other := "00000000000000000000000000000002.narinfo"
 	f[other] = f[smallPath.Digest()+".narinfo"]
-	s := open(t, f.dir(t), quick())
+	s := open(t, f.dir(t), quickOptions())
 	if paths, err := s.(profile.Lister).Paths(t.Context()); err == nil || !strings.Contains(err.Error(), other) {
 		t.Errorf("Paths = %q, %v; want an error about %s", paths, err, other)
 	}
 }
 
-// endless writes until nobody listens.
+// endless writes until the client hangs up.
 func endless(w http.ResponseWriter, _ *http.Request) {
 	for {
 		if _, err := fmt.Fprintln(w, strings.Repeat("X: y\n", 1000)); err != nil {
@@ -338,6 +338,7 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// TestEndless checks that each kind of file is given up soon if it never ends.
 func TestEndless(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "none", text)
@@ -350,9 +351,9 @@ func TestEndless(t *testing.T) {
 		n.URL:         "NAR at byte",
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := serve(t, &first{Handler: f, name: name, times: 1000, then: endless})
+			at := serve(t, &faulty{Handler: f, name: name, times: 1000, then: endless})
 			begin := time.Now()
-			s, err := Open(t.Context(), at, quick())
+			s, err := Open(t.Context(), at, quickOptions())
 			if err == nil {
 				_, err = readFile(t.Context(), s, smallPath)
 			}

@@ -16,12 +16,12 @@ import (
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
-// server is a cache at a URL.
+// server is a cache on an HTTP server.
 type server struct {
-	base      *url.URL // ends with a slash; nobody's login is in it
+	base      *url.URL // ends with a slash; contains no login
 	login     *login   // for base's origin, or nil
 	transport *http.Transport
-	slots     chan struct{} // one for each small file that is asked for
+	slots     chan struct{} // limits concurrent reads of small files
 	stall     time.Duration
 	attempts  int
 	backoff   time.Duration
@@ -29,7 +29,7 @@ type server struct {
 	wait      func(context.Context, time.Duration) error
 }
 
-// Defaults, as Nix has them or close to it.
+// The defaults are Nix's, or close to them.
 const (
 	defaultConnections = 16
 	defaultStall       = 30 * time.Second
@@ -37,15 +37,15 @@ const (
 	defaultBackoff     = 250 * time.Millisecond
 )
 
-// newServer prepares for a server and asks it nothing.
-// Its errors do not repeat the location, which may have a password in it.
+// newServer makes a server without contacting it.
+// Its errors do not quote location, which may contain a password.
 func newServer(location string, o Options) (*server, error) {
 	u, err := url.Parse(location)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "":
-		return nil, errors.New("its location is not a URL that can be understood")
+		return nil, errors.New("its location is not a valid URL")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("its URL has a query or a fragment, which no file of a cache could be found by")
+		return nil, errors.New("its URL has a query or a fragment, which cannot be combined with the names of files")
 	}
 	h := &server{
 		slots:    make(chan struct{}, positive(o.Connections, defaultConnections)),
@@ -72,7 +72,7 @@ func newServer(location string, o Options) (*server, error) {
 	}
 	h.base = u
 	var protocols http.Protocols
-	// One connection a request: in HTTP/2 a dead connection takes all requests with it, again and again.
+	// HTTP/1 uses one connection per request; over HTTP/2, one dead connection would fail all requests at once, repeatedly.
 	protocols.SetHTTP1(true)
 	h.transport = &http.Transport{
 		Proxy:                  o.Proxy,
@@ -80,7 +80,7 @@ func newServer(location string, o Options) (*server, error) {
 		TLSHandshakeTimeout:    h.stall,
 		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs},
 		Protocols:              &protocols,
-		DisableCompression:     true, // it would undo only gzip, and only sometimes
+		DisableCompression:     true, // the transport decodes only gzip, and not always; see decoded
 		MaxIdleConnsPerHost:    cap(h.slots),
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -107,18 +107,18 @@ func wait(ctx context.Context, d time.Duration) error {
 
 func (h *server) close() { h.transport.CloseIdleConnections() }
 
-// check reports why the server is no cache that can be read.
+// check checks that the server is a binary cache.
 func (h *server) check(ctx context.Context) error {
 	b, err := h.read(ctx, cacheInfoName, maxCacheInfo)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("it is no binary cache: %w", err)
+		return fmt.Errorf("not a binary cache: %w", err)
 	}
 	if err != nil {
 		return err
 	}
 	named, err := checkCacheInfo(b)
 	if err == nil && !named {
-		err = errors.New("it is no binary cache: there is no StoreDir in it")
+		err = errors.New("not a binary cache: it names no StoreDir")
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", cacheInfoName, err)
@@ -126,24 +126,24 @@ func (h *server) check(ctx context.Context) error {
 	return nil
 }
 
-// resolve is the URL of a file of the cache: the cache's own, or one below it.
-// A narinfo proves nothing yet when it says where its NAR is,
-// and may not have this machine ask others for things that only it can reach.
+// resolve returns the URL of a file below the cache, or of the cache itself if ref is empty.
+// It refuses other URLs: a narinfo is not trusted yet,
+// and must not make this machine fetch from hosts that only it can reach.
 func (h *server) resolve(ref string) (*url.URL, error) {
 	u, err := url.Parse(ref)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("URL %q cannot be understood", ref)
+		return nil, fmt.Errorf("URL %q is invalid", ref)
 	case u.Scheme != "" || u.Host != "" || strings.HasPrefix(ref, "//"):
-		return nil, fmt.Errorf("URL %q is absolute, and not below the binary cache", ref)
-	case ref != "" && !fs.ValidPath(u.Path): // decoded, as the server may do it
-		return nil, fmt.Errorf("URL %q is no path below the binary cache", ref)
+		return nil, fmt.Errorf("URL %q is absolute, not a path below the binary cache", ref)
+	case ref != "" && !fs.ValidPath(u.Path): // checked decoded, since the server may decode it
+		return nil, fmt.Errorf("URL %q is not a path below the binary cache", ref)
 	}
 	u.Fragment = ""
 	return h.base.ResolveReference(u), nil
 }
 
-// follow reports why a server must not send from one URL to another.
+// follow checks that a redirect between two URLs is allowed.
 func follow(from, to *url.URL) error {
 	switch {
 	case to.Scheme != "http" && to.Scheme != "https":
@@ -164,7 +164,7 @@ func (h *server) name(file string) string {
 	return u.String()
 }
 
-// sameOrigin says whether a URL may be told the login.
+// sameOrigin reports whether u has the cache's scheme, host and port, and so may receive the login.
 func (h *server) sameOrigin(u *url.URL) bool {
 	return u.Scheme == h.base.Scheme && strings.EqualFold(u.Hostname(), h.base.Hostname()) && port(u) == port(h.base)
 }
@@ -176,7 +176,7 @@ func port(u *url.URL) string {
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
-// read implements place. Each attempt begins anew, as there is no hash to put pieces together by.
+// read implements backend. Each attempt starts over: without a hash, pieces cannot be combined safely.
 func (h *server) read(ctx context.Context, name string, limit int64) ([]byte, error) {
 	select {
 	case h.slots <- struct{}{}:
@@ -210,7 +210,7 @@ func (h *server) readOnce(ctx context.Context, u *url.URL, limit int64) ([]byte,
 	if a.status != http.StatusOK {
 		return nil, &statusError{status: a.status}
 	}
-	// What is compressed may be endless and come to nothing.
+	// Limit the compressed bytes too: an endless stream may decompress to nothing.
 	r, err := decoded(a.header, io.NopCloser(io.LimitReader(a, limit+1)))
 	if err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (h *server) readOnce(ctx context.Context, u *url.URL, limit int64) ([]byte,
 	return b, err
 }
 
-// open implements place.
+// open implements backend.
 func (h *server) open(ctx context.Context, n *NarInfo) (io.ReadCloser, error) {
 	u, err := h.resolve(n.URL)
 	if err != nil {
@@ -240,17 +240,17 @@ func (h *server) open(ctx context.Context, n *NarInfo) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// encodings are the names that HTTP has for compressions.
+// encodings maps HTTP's names of content encodings to those of package decompress.
 var encodings = map[string]string{"gzip": "gzip", "x-gzip": "gzip", "br": "br", "zstd": "zstd", "xz": "xz", "bzip2": "bzip2"}
 
-// encoded says whether what a server sends is compressed for the way,
-// or because it was so put into a bucket: then it comes so whatever was asked for.
+// encoded reports whether the server sends the body in a content encoding.
+// Buckets do this regardless of Accept-Encoding for files that were uploaded compressed.
 func encoded(header http.Header) bool {
 	e := header.Values("Content-Encoding")
 	return len(e) > 0 && !(len(e) == 1 && (e[0] == "" || e[0] == "identity"))
 }
 
-// decoded undoes Content-Encoding. To close it closes body.
+// decoded undoes the Content-Encoding. Closing the result closes body.
 func decoded(header http.Header, body io.ReadCloser) (io.ReadCloser, error) {
 	if !encoded(header) {
 		return body, nil

@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// status answers with one.
+// status returns a handler that answers with the given status and header.
 func status(code int, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i+1 < len(header); i += 2 {
@@ -35,7 +35,7 @@ func status(code int, header ...string) http.HandlerFunc {
 // hangUp breaks the connection.
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
-// TestRetry has a server in trouble, at each of the files that it is asked for.
+// TestRetry checks which failures are retried, for each kind of file.
 func TestRetry(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
@@ -43,7 +43,7 @@ func TestRetry(t *testing.T) {
 		name  string
 		then  http.HandlerFunc
 		times int64
-		err   string // a part of it
+		err   string // substring
 		asked int64
 	}{
 		{"500", status(500), 2, "", 3},
@@ -60,7 +60,7 @@ func TestRetry(t *testing.T) {
 		{"304", status(304), 1, "status 304 Not Modified", 1},
 		{"hangs up", hangUp, 3, "", 4},
 		{"hangs up for too long", hangUp, 9, "(4 attempts)", 4},
-		{"a long wait", status(503, "Retry-After", "3600"), 1, "status 503 Service Unavailable, and not before 1h0m0s", 1},
+		{"a long wait", status(503, "Retry-After", "3600"), 1, "status 503 Service Unavailable, Retry-After 1h0m0s", 1},
 		{"another encoding", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "compress")
 			fmt.Fprint(w, "x")
@@ -68,8 +68,8 @@ func TestRetry(t *testing.T) {
 	} {
 		for _, name := range []string{cacheInfoName, smallPath.Digest() + ".narinfo", n.URL} {
 			t.Run(test.name+" at "+name, func(t *testing.T) {
-				h := &first{Handler: f, name: name, times: test.times, then: test.then}
-				o := quick()
+				h := &faulty{Handler: f, name: name, times: test.times, then: test.then}
+				o := quickOptions()
 				o.Attempts = 4
 				s, err := Open(t.Context(), serve(t, h), o)
 				var b []byte
@@ -78,25 +78,25 @@ func TestRetry(t *testing.T) {
 				}
 				switch {
 				case test.err == "" && (err != nil || !bytes.Equal(b, text)):
-					t.Errorf("read = %q, %v; want all of it", b, err)
+					t.Errorf("read = %q, %v; want the whole content", b, err)
 				case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), name)):
 					t.Errorf("read = %q, %v; want %s…%s", b, err, name, test.err)
 				}
 				gone := test.name == "403" || test.name == "404"
 				if errors.Is(err, fs.ErrNotExist) != gone {
-					t.Errorf("read = %v; it is fs.ErrNotExist: %v, want %v", err, !gone, gone)
+					t.Errorf("read = %v; errors.Is(err, fs.ErrNotExist) = %v, want %v", err, !gone, gone)
 				}
-				// A connection that was used before may just have been closed, which net/http tries once more itself.
+				// On a reused connection, net/http itself retries once.
 				again := strings.HasPrefix(test.name, "hangs up for") && name != cacheInfoName
 				if got := h.seen.Load(); got != test.asked && !(again && got == test.asked+1) {
-					t.Errorf("the server was asked %d times; want %d", got, test.asked)
+					t.Errorf("the server got %d requests; want %d", got, test.asked)
 				}
 			})
 		}
 	}
 }
 
-// TestPauses holds how long is waited before each attempt.
+// TestPauses checks the pause before each attempt.
 func TestPauses(t *testing.T) {
 	var pauses []time.Duration
 	var said []time.Duration
@@ -120,14 +120,15 @@ func TestPauses(t *testing.T) {
 	}
 	want := []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, 7 * time.Second, 2 * time.Second}
 	if !slices.Equal(pauses, want) || !slices.Equal(said, want) {
-		t.Errorf("pauses = %v, said to be %v; want %v", pauses, said, want)
+		t.Errorf("pauses = %v, reported to Retrying as %v; want %v", pauses, said, want)
 	}
 }
 
+// TestStall checks that an attempt fails if the server sends nothing, but not if server or reader are merely slow.
 func TestStall(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
-	o := quick()
+	o := quickOptions()
 	o.Stall, o.Attempts = 50*time.Millisecond, 2
 	for name, slow := range map[string]http.HandlerFunc{
 		"before the header": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
@@ -139,14 +140,14 @@ func TestStall(t *testing.T) {
 		},
 	} {
 		for _, at := range []string{smallPath.Digest() + ".narinfo", n.URL} {
-			// Once is made up for.
-			s := open(t, serve(t, &first{Handler: f, name: at, times: 1, then: slow}), o)
+			// After one stall, the second attempt succeeds.
+			s := open(t, serve(t, &faulty{Handler: f, name: at, times: 1, then: slow}), o)
 			if b, err := readFile(t.Context(), s, smallPath); err != nil || !bytes.Equal(b, text) {
-				t.Errorf("%s of %s: %q, %v; want all of it", name, at, b, err)
+				t.Errorf("%s of %s: %q, %v; want the whole content", name, at, b, err)
 			}
-			s = open(t, serve(t, &first{Handler: f, name: at, times: 9, then: slow}), o)
+			s = open(t, serve(t, &faulty{Handler: f, name: at, times: 9, then: slow}), o)
 			if b, err := readFile(t.Context(), s, smallPath); err == nil || !strings.Contains(err.Error(), "sent nothing for 50ms") {
-				t.Errorf("%s of %s, always: %q, %v; want it given up", name, at, b, err)
+				t.Errorf("%s of %s, always: %q, %v; want a stall error", name, at, b, err)
 			}
 		}
 	}
@@ -158,9 +159,9 @@ func TestStall(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 		}
-		h := &first{Handler: f, name: n.URL, times: 9, then: drip}
+		h := &faulty{Handler: f, name: n.URL, times: 9, then: drip}
 		if b, err := readFile(t.Context(), open(t, serve(t, h), o), smallPath); err != nil || !bytes.Equal(b, text) {
-			t.Errorf("%q, %v; want all of it", b, err)
+			t.Errorf("%q, %v; want the whole content", b, err)
 		}
 	})
 	t.Run("a slow reader", func(t *testing.T) {
@@ -179,13 +180,13 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// breaking serves a file in pieces: each answer breaks off after step bytes.
+// breaking serves one file in pieces: each response breaks off after step bytes.
 type breaking struct {
 	files
 	name   string
 	step   int
-	ranges bool // it gives parts
-	lie    bool // but others than were asked for
+	ranges bool // answer range requests
+	lie    bool // with another range than requested
 	asked  atomic.Int64
 }
 
@@ -219,6 +220,7 @@ func (b *breaking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// TestResume checks that an interrupted download resumes, and never mixes two versions of a file.
 func TestResume(t *testing.T) {
 	content := make([]byte, 300_000)
 	rand.NewChaCha8([32]byte{}).Read(content)
@@ -233,19 +235,19 @@ func TestResume(t *testing.T) {
 	}{
 		{"from where it was", true, false, 5, 4, true},
 		{"from the beginning", false, false, 5, 4, true},
-		{"a server that gives other parts", true, true, 5, 4, true},
+		{"a server that sends other ranges", true, true, 5, 4, true},
 		{"too often", true, false, 3, 3, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := &breaking{files: f, name: n.URL, step: 90_000, ranges: test.ranges, lie: test.lie}
-			o := quick()
+			o := quickOptions()
 			o.Attempts = test.attempts
 			b, err := readFile(t.Context(), open(t, serve(t, h), o), smallPath)
 			if ok := err == nil && bytes.Equal(b, content); ok != test.ok {
-				t.Errorf("%d bytes, %v; want all: %v", len(b), err, test.ok)
+				t.Errorf("read %d bytes, %v; want success: %v", len(b), err, test.ok)
 			}
 			if got := h.asked.Load(); got != test.asked {
-				t.Errorf("the server was asked %d times; want %d", got, test.asked)
+				t.Errorf("the server got %d requests; want %d", got, test.asked)
 			}
 		})
 	}
@@ -256,27 +258,27 @@ func TestResume(t *testing.T) {
 		n := f.object(t, smallPath, "gzip", large)
 		for step, ok := range map[int]bool{1_300_000: true, 1_000_000: false} {
 			h := &breaking{files: f, name: n.URL, step: step, ranges: true}
-			o := quick()
+			o := quickOptions()
 			o.Attempts = 2
 			if b, err := readFile(t.Context(), open(t, serve(t, h), o), smallPath); (err == nil && bytes.Equal(b, large)) != ok {
-				t.Errorf("two attempts for every %d bytes: %d bytes, %v; want all: %v", step, len(b), err, ok)
+				t.Errorf("two attempts for every %d bytes: read %d bytes, %v; want success: %v", step, len(b), err, ok)
 			}
 		}
 	})
-	t.Run("another file meanwhile", func(t *testing.T) {
+	t.Run("the file was replaced meanwhile", func(t *testing.T) {
 		h := &breaking{files: f, name: n.URL, step: 200_000, ranges: true}
-		other := &first{Handler: h, name: n.URL, times: 1, then: func(w http.ResponseWriter, _ *http.Request) {
+		other := &faulty{Handler: h, name: n.URL, times: 1, then: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(f[n.URL])))
 			_, _ = w.Write(bytes.Repeat([]byte{0}, 10)) // not this file
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}}
-		if _, err := readFile(t.Context(), open(t, serve(t, other), quick()), smallPath); err == nil {
+		if _, err := readFile(t.Context(), open(t, serve(t, other), quickOptions()), smallPath); err == nil {
 			t.Error("pieces of two files: no error")
 		}
 	})
 	t.Run("no length and cut off", func(t *testing.T) {
-		cut := &first{Handler: f, name: n.URL, times: 2, then: func(w http.ResponseWriter, r *http.Request) {
+		cut := &faulty{Handler: f, name: n.URL, times: 2, then: func(w http.ResponseWriter, r *http.Request) {
 			conn, rw, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -287,12 +289,13 @@ func TestResume(t *testing.T) {
 			_, _ = rw.Write(f[n.URL][:50_000])
 			_ = rw.Flush()
 		}}
-		if b, err := readFile(t.Context(), open(t, serve(t, cut), quick()), smallPath); err != nil || !bytes.Equal(b, content) {
-			t.Errorf("%d bytes, %v; want all", len(b), err)
+		if b, err := readFile(t.Context(), open(t, serve(t, cut), quickOptions()), smallPath); err != nil || !bytes.Equal(b, content) {
+			t.Errorf("read %d bytes, %v; want the whole content", len(b), err)
 		}
 	})
 }
 
+// TestRedirect checks which redirects are followed.
 func TestRedirect(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
@@ -330,32 +333,32 @@ func TestRedirect(t *testing.T) {
 		{"10 times", serve(t, location("loop10")), ""},
 		{"11 times", serve(t, location("loop11")), "more than 10 redirects"},
 		{"a file", serve(t, location("file:///etc/passwd")), `redirect: leads to "file", which is neither http nor https`},
-		{"nowhere", serve(t, location("")), "redirect to where cannot be understood"},
-		{"not a URL", serve(t, location("http://a b/")), "redirect to where cannot be understood"},
+		{"nowhere", serve(t, location("")), "redirect: invalid Location"},
+		{"not a URL", serve(t, location("http://a b/")), "redirect: invalid Location"},
 		{"https to http", secure, "redirect: leads from https to http"},
 		{"http to https to http", serve(t, location(secure+"/FILE")), "redirect: leads from https to http"},
 	} {
-		o := quick()
+		o := quickOptions()
 		o.RootCAs = roots
 		b, err := readFile(t.Context(), open(t, test.at, o), smallPath)
 		switch {
 		case test.err == "" && (err != nil || !bytes.Equal(b, text)):
-			t.Errorf("%s: %q, %v; want all", test.name, b, err)
+			t.Errorf("%s: %q, %v; want the whole content", test.name, b, err)
 		case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
 			t.Errorf("%s: %q, %v; want …%s", test.name, b, err, test.err)
 		}
 	}
-	if _, err := Open(t.Context(), secure, quick()); err == nil || !strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "attempts") {
-		t.Errorf("Open of a server nobody vouches for = %v; want one attempt", err)
+	if _, err := Open(t.Context(), secure, quickOptions()); err == nil || !strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "attempts") {
+		t.Errorf("Open of a server with an unknown certificate = %v; want an error after one attempt", err)
 	}
 }
 
-// TestURL has NARs that lie elsewhere: where a narinfo says so, nobody is asked, of any host and of the cache's own.
+// TestURL checks that a narinfo cannot name a NAR outside the cache, neither on another host nor on the cache's own.
 func TestURL(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
 	elsewhere := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t.Errorf("another host was asked for %q", r.URL)
+		t.Errorf("another host got a request for %q", r.URL)
 		f.ServeHTTP(w, r)
 	}))
 	var outside atomic.Bool
@@ -366,7 +369,7 @@ func TestURL(t *testing.T) {
 		http.StripPrefix("/deep", f).ServeHTTP(w, r)
 	}))
 	packed := n.URL
-	const absolute, out = "is absolute", "is no path below the binary cache"
+	const absolute, out = "is absolute", "is not a path below the binary cache"
 	for url, want := range map[string]string{
 		packed:                   "",
 		packed + "?hash=x#y":     "",
@@ -385,24 +388,25 @@ func TestURL(t *testing.T) {
 		"%2e%2e/deep/" + packed:                                                out,
 		"..%2Fdeep/" + packed:                                                  out,
 		"?x":                                                                   out,
-		"nar\x7f":                                                              "cannot be understood",
+		"nar\x7f":                                                              "is invalid",
 	} {
 		n.URL = url
 		f[smallPath.Digest()+".narinfo"] = []byte(n.String())
-		s := open(t, strings.Replace(at, "http://", "http://user:secret@", 1)+"/deep", quick())
+		s := open(t, strings.Replace(at, "http://", "http://user:secret@", 1)+"/deep", quickOptions())
 		b, err := readFile(t.Context(), s, smallPath)
 		switch {
 		case want == "" && (err != nil || !bytes.Equal(b, text)):
-			t.Errorf("a NAR at %q: %q, %v; want all", url, b, err)
+			t.Errorf("a NAR at %q: %q, %v; want the whole content", url, b, err)
 		case want != "" && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("URL %q ", url)) || !strings.Contains(err.Error(), want)):
-			t.Errorf("a NAR at %q: %v; want an error with the URL that says %q", url, err, want)
+			t.Errorf("a NAR at %q: %v; want an error with the URL and %q", url, err, want)
 		}
 	}
 	if outside.Load() {
-		t.Error("the cache's own server was asked for something that is not below the cache")
+		t.Error("the cache's server got a request for a path outside the cache")
 	}
 }
 
+// TestLogin checks that a login comes from the URL or from netrc, goes only to the cache's origin, and into no error.
 func TestLogin(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
@@ -421,7 +425,7 @@ func TestLogin(t *testing.T) {
 		}
 		f.ServeHTTP(w, r)
 	}))
-	at := serve(t, guarded(&first{Handler: f, name: n.URL, times: 1, then: func(w http.ResponseWriter, r *http.Request) {
+	at := serve(t, guarded(&faulty{Handler: f, name: n.URL, times: 1, then: func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, open401+r.URL.Path, http.StatusFound)
 	}}))
 	netrc := filepath.Join(t.TempDir(), "netrc")
@@ -432,24 +436,24 @@ func TestLogin(t *testing.T) {
 		}
 	}
 	write("machine 127.0.0.1 login me password \"pass word\"\n")
-	o := quick()
+	o := quickOptions()
 	o.Netrc = netrc
 	if b, err := readFile(t.Context(), open(t, at, o), smallPath); err != nil || !bytes.Equal(b, text) {
-		t.Errorf("with netrc: %q, %v; want all", b, err)
+		t.Errorf("with netrc: %q, %v; want the whole content", b, err)
 	}
 	withUser := strings.Replace(at, "http://", "http://me:pass%20word@", 1)
 	write("machine 127.0.0.1 login other password wrong\n")
 	if b, err := readFile(t.Context(), open(t, withUser, o), smallPath); err != nil || !bytes.Equal(b, text) {
-		t.Errorf("with a user in the URL: %q, %v; want all", b, err)
+		t.Errorf("with a user in the URL: %q, %v; want the whole content", b, err)
 	}
 	for location, o := range map[string]Options{
 		at: o,
-		strings.Replace(at, "http://", "http://me:hushhush@", 1):                quick(),
-		strings.Replace(at, "http://", "http://me:hushhush@", 1) + "/?x=secret": quick(),
-		"http://me:hush hush@[/":                                   quick(),
-		"http://me:hushhush@":                                      quick(),
-		"http://me:hushhush@localhost:x/":                          quick(),
-		"https://me:hushhush@" + strings.TrimPrefix(at, "http://"): quick(),
+		strings.Replace(at, "http://", "http://me:hushhush@", 1):                quickOptions(),
+		strings.Replace(at, "http://", "http://me:hushhush@", 1) + "/?x=secret": quickOptions(),
+		"http://me:hush hush@[/":                                   quickOptions(),
+		"http://me:hushhush@":                                      quickOptions(),
+		"http://me:hushhush@localhost:x/":                          quickOptions(),
+		"https://me:hushhush@" + strings.TrimPrefix(at, "http://"): quickOptions(),
 	} {
 		o.Attempts = 1
 		_, err := Open(t.Context(), location, o)
@@ -459,10 +463,11 @@ func TestLogin(t *testing.T) {
 	}
 	o.Netrc = filepath.Join(t.TempDir(), "gone")
 	if _, err := Open(t.Context(), at, o); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Open without netrc = %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("Open with a missing netrc = %v; want %v", err, fs.ErrNotExist)
 	}
 }
 
+// TestContentEncoding checks that content encodings are undone, and that a compressed bomb is an error.
 func TestContentEncoding(t *testing.T) {
 	f := make(files)
 	f.object(t, smallPath, "none", text)
@@ -479,20 +484,20 @@ func TestContentEncoding(t *testing.T) {
 			w.Header().Set("Content-Encoding", encoding)
 			_, _ = w.Write(b)
 		}))
-		if b, err := readFile(t.Context(), open(t, at, quick()), smallPath); err != nil || !bytes.Equal(b, text) {
-			t.Errorf("%s: %q, %v; want all", encoding, b, err)
+		if b, err := readFile(t.Context(), open(t, at, quickOptions()), smallPath); err != nil || !bytes.Equal(b, text) {
+			t.Errorf("%s: %q, %v; want the whole content", encoding, b, err)
 		}
 	}
-	bomb := &first{Handler: f, name: smallPath.Digest() + ".narinfo", times: 1, then: func(w http.ResponseWriter, _ *http.Request) {
+	bomb := &faulty{Handler: f, name: smallPath.Digest() + ".narinfo", times: 1, then: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(compress(t, "gzip", make([]byte, 16<<20)))
 	}}
-	if _, err := open(t, serve(t, bomb), quick()).Info(t.Context(), smallPath); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
-		t.Errorf("Info of a bomb = %v", err)
+	if _, err := open(t, serve(t, bomb), quickOptions()).Info(t.Context(), smallPath); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+		t.Errorf("Info of a bomb = %v; want an error", err)
 	}
 }
 
-// TestInfoOnce holds that each narinfo is asked for once, and few at a time.
+// TestInfoOnce checks that each narinfo is fetched once, with few requests at a time.
 func TestInfoOnce(t *testing.T) {
 	f := golden(t)
 	var mu sync.Mutex
@@ -512,7 +517,7 @@ func TestInfoOnce(t *testing.T) {
 		now--
 		mu.Unlock()
 	}))
-	o := quick()
+	o := quickOptions()
 	o.Connections = 3
 	s := open(t, at, o)
 	var group sync.WaitGroup
@@ -531,7 +536,7 @@ func TestInfoOnce(t *testing.T) {
 	group.Wait()
 	for name, n := range asked {
 		if n != 1 {
-			t.Errorf("%s was asked for %d times; want 1", name, n)
+			t.Errorf("%s was fetched %d times; want 1", name, n)
 		}
 	}
 	if most > 3 || len(connections) > 3 {
@@ -539,16 +544,16 @@ func TestInfoOnce(t *testing.T) {
 	}
 }
 
-// TestInfoAbandoned holds that who does not wait does not spoil it for the others.
+// TestInfoAbandoned checks that a cancelled call does not fail the concurrent ones.
 func TestInfoAbandoned(t *testing.T) {
 	f := make(files)
 	f.object(t, smallPath, "none", text)
 	begun := make(chan struct{})
-	at := serve(t, &first{Handler: f, name: smallPath.Digest() + ".narinfo", times: 1, then: func(_ http.ResponseWriter, r *http.Request) {
+	at := serve(t, &faulty{Handler: f, name: smallPath.Digest() + ".narinfo", times: 1, then: func(_ http.ResponseWriter, r *http.Request) {
 		close(begun)
 		<-r.Context().Done()
 	}})
-	s := open(t, at, quick())
+	s := open(t, at, quickOptions())
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -560,7 +565,7 @@ func TestInfoAbandoned(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			if info, err := s.Info(t.Context(), smallPath); err != nil || info.Path != smallPath {
-				t.Errorf("Info = %v, %v; want it", info, err)
+				t.Errorf("Info = %v, %v; want %q", info, err, smallPath)
 			}
 		})
 	}
@@ -569,20 +574,21 @@ func TestInfoAbandoned(t *testing.T) {
 	group.Wait()
 }
 
+// TestProxy checks that requests go through the proxy.
 func TestProxy(t *testing.T) {
 	f := make(files)
 	f.object(t, smallPath, "none", text)
-	proxy, err := url.Parse(serve(t, f)) // answers whoever it is asked for
+	proxy, err := url.Parse(serve(t, f)) // answers requests for any host
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := quick()
+	o := quickOptions()
 	o.Proxy = http.ProxyURL(proxy)
 	b, err := readFile(t.Context(), open(t, "http://cache.invalid", o), smallPath)
 	if err != nil || !bytes.Equal(b, text) {
-		t.Errorf("through a proxy: %q, %v; want all", b, err)
+		t.Errorf("through a proxy: %q, %v; want the whole content", b, err)
 	}
-	if _, err := Open(t.Context(), "http://cache.invalid", quick()); err == nil || strings.Contains(err.Error(), "attempts") {
-		t.Errorf("Open of no host = %v; want one attempt", err)
+	if _, err := Open(t.Context(), "http://cache.invalid", quickOptions()); err == nil || strings.Contains(err.Error(), "attempts") {
+		t.Errorf("Open of an unknown host = %v; want an error after one attempt", err)
 	}
 }

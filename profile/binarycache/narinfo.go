@@ -11,21 +11,20 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// NarInfo is a narinfo file: what a cache says of an object, and where its NAR is.
+// NarInfo is the content of a narinfo file: what a cache says about an object, and where its NAR is.
 type NarInfo struct {
 	profile.Info
 
 	URL         string       // of the NAR: a path below the cache
-	Compression string       // of what is there; never ""
-	FileHash    profile.Hash // of what is there, if known
-	FileSize    int64        // of what is there, or 0 if it is not known
+	Compression string       // of the file; never ""
+	FileHash    profile.Hash // of the compressed file, if known
+	FileSize    int64        // of the compressed file, or 0 if unknown
 }
 
 // ParseNarInfo parses a narinfo file (Nix, libstore/nar-info.cc).
 //
-// Each line is "Key: value". Unknown keys are ignored, and so is a carriage return before the line's end.
-// Where Nix takes the last of several lines with the same key, they are an error here;
-// only Sig may be there more than once.
+// Each line is "Key: value". ParseNarInfo ignores unknown keys and a carriage return at the end of a line.
+// Only Sig may be repeated. Of other repeated keys Nix takes the last; here they are an error.
 func ParseNarInfo(b []byte) (*NarInfo, error) {
 	n := &NarInfo{}
 	seen := make(map[string]bool)
@@ -36,13 +35,13 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 		key, value, ok := strings.Cut(strings.TrimSuffix(row, "\r"), ":")
 		switch {
 		case !whole:
-			return nil, fmt.Errorf("line %d: it does not end, the file was cut off", line)
+			return nil, fmt.Errorf("line %d: no newline at its end: the file was cut off", line)
 		case !ok:
 			return nil, fmt.Errorf("line %d: no colon", line)
 		}
 		known, err := n.set(key, strings.TrimPrefix(value, " "))
 		if err == nil && known && seen[key] && key != "Sig" {
-			err = errors.New("is there twice")
+			err = errors.New("given twice")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %s: %w", line, key, err)
@@ -55,12 +54,12 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 		}
 	}
 	if n.Compression == "" {
-		n.Compression = "bzip2" // from when there was no other
+		n.Compression = "bzip2" // Nix's first and, then, only compression
 	}
 	return n, nil
 }
 
-// set takes the value of a key, and says whether it knows the key.
+// set sets the field of a key. known is false if there is no such field.
 func (n *NarInfo) set(key, value string) (known bool, err error) {
 	switch key {
 	case "StorePath":
@@ -95,7 +94,7 @@ func (n *NarInfo) set(key, value string) (known bool, err error) {
 	return true, err
 }
 
-// parseHash parses a SHA-256 that is named as one.
+// parseHash parses a SHA-256 that has its "sha256" prefix.
 func parseHash(s string) (profile.Hash, error) {
 	if !strings.HasPrefix(s, "sha256") {
 		return profile.Hash{}, fmt.Errorf("hash %q: not a SHA-256", s)
@@ -109,7 +108,7 @@ func parseHash(s string) (profile.Hash, error) {
 
 func parseSize(s string) (int64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || n == 0 || n > math.MaxInt64-1 || s[0] == '0' { // Nix writes no zeros before a number
+	if err != nil || n == 0 || n > math.MaxInt64-1 || s[0] == '0' { // Nix writes no leading zeros
 		return 0, fmt.Errorf("size %q: not a positive decimal number below 2^63", s)
 	}
 	return int64(n), nil
@@ -131,7 +130,7 @@ func parseReferences(s string) ([]profile.Path, error) {
 	return slices.Compact(refs), nil
 }
 
-// String is the narinfo file that says the same.
+// String formats n as a narinfo file.
 func (n *NarInfo) String() string {
 	var b strings.Builder
 	put := func(key, value string) { b.WriteString(key + ": " + value + "\n") }

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// login is what a server wants to hear of who asks.
+// login is a user with a password.
 type login struct{ user, password string }
 
-// readNetrc finds what a netrc file says of a host: the first entry that names it, or the default one.
+// readNetrc finds the login for host in a netrc file: the first entry that names it, or the default entry.
 func readNetrc(name, host string) (*login, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -22,13 +22,13 @@ func readNetrc(name, host string) (*login, error) {
 	return found, nil
 }
 
-// parseNetrc knows the words machine, default, login, password, account and macdef,
-// comments from a word that begins with # to the end of its line, and words in double quotes, as curl does.
-// Its errors name lines, never words: what is out of place may be a password.
+// parseNetrc understands the words machine, default, login, password, account and macdef;
+// comments, from a word that begins with # to the end of the line; and double quotes, all as curl does.
+// Its errors give line numbers but quote no words: a misplaced word may be a password.
 func parseNetrc(text, host string) (*login, error) {
 	s := netrcScanner{text: text, line: 1}
 	var found *login
-	var entry *login // that of host, while it is read
+	var entry *login // the current entry, if it is host's
 	begun := false
 	for {
 		word, err := s.next()
@@ -67,7 +67,7 @@ func parseNetrc(text, host string) (*login, error) {
 		case "macdef":
 			s.skipMacro()
 		default:
-			return nil, s.errorf("a word that is not known")
+			return nil, s.errorf("unknown word")
 		}
 	}
 }
@@ -81,22 +81,22 @@ func (s *netrcScanner) errorf(format string, args ...any) error {
 	return fmt.Errorf("line %d: %s", s.line, fmt.Sprintf(format, args...))
 }
 
-// value is the next word, which must be there.
+// value scans a value, which must exist.
 func (s *netrcScanner) value() (string, error) {
 	line := s.line
 	word, quoted, err := s.scan(false)
 	if err == nil && word == "" && !quoted {
 		s.line = line
-		err = s.errorf("ends where a value is due")
+		err = s.errorf("missing value at the end")
 	}
 	return word, err
 }
 
-// next is the next word that is no value, or "" at the end.
+// next scans a word that is not a value. It returns "" at the end.
 func (s *netrcScanner) next() (string, error) {
 	word, quoted, err := s.scan(true)
 	if err == nil && quoted {
-		err = s.errorf("a value where a word is due")
+		err = s.errorf("quoted value in place of a word")
 	}
 	return word, err
 }
@@ -151,10 +151,10 @@ func (s *netrcScanner) quoted() (string, error) {
 			b.WriteByte(c)
 		}
 	}
-	return "", s.errorf("a quoted word that does not end")
+	return "", s.errorf("unterminated quote")
 }
 
-// skipMacro passes over a macro of ftp's, which ends with an empty line.
+// skipMacro skips an ftp macro, which ends at an empty line.
 func (s *netrcScanner) skipMacro() {
 	_, s.text, _ = strings.Cut(s.text, "\n")
 	s.line++

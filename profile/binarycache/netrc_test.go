@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestParseNetrc checks what parseNetrc understands, and that no error quotes a word of the file.
 func TestParseNetrc(t *testing.T) {
 	me := &login{"me", "secret"}
 	for _, test := range []struct {
@@ -30,11 +31,11 @@ func TestParseNetrc(t *testing.T) {
 		{"a macro", "macdef init\ncd /x\nmachine example.org login a password b\n\nmachine example.org login me password secret", me, ""},
 		{"a macro at the end", "machine example.org login me password secret\nmacdef x\nput y", me, ""},
 
-		{"no value", "machine example.org\nlogin me\npassword\n", nil, "line 3: ends where a value is due"},
-		{"a stray word", "machine example.org login me password my secret", nil, "line 1: a word that is not known"},
-		{"a quoted word", "\n\"machine\" example.org", nil, "line 2: a value where a word is due"},
+		{"no value", "machine example.org\nlogin me\npassword\n", nil, "line 3: missing value at the end"},
+		{"a stray word", "machine example.org login me password my secret", nil, "line 1: unknown word"},
+		{"a quoted word", "\n\"machine\" example.org", nil, "line 2: quoted value in place of a word"},
 		{"no machine", "login me password secret", nil, "line 1: login before any machine"},
-		{"an open quote", "machine example.org password \"secret\n", nil, "line 1: a quoted word that does not end"},
+		{"an open quote", "machine example.org password \"secret\n", nil, "line 1: unterminated quote"},
 	} {
 		got, err := parseNetrc(test.in, "example.org")
 		if test.err != "" {

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// maxPatience is how long a server may want to be left alone before it is given up.
-const maxPatience = time.Minute
+// maxRetryAfter limits the Retry-After that is honoured; a longer one fails at once.
+const maxRetryAfter = time.Minute
 
-// tries counts the attempts at one thing.
+// tries counts the attempts at one request.
 type tries struct {
 	server *server
 	made   int
 }
 
-// again waits until it is time for another attempt after one that failed,
-// or is the error that there is to be none.
+// again waits until it is time for another attempt.
+// It returns an error if no further attempt should be made.
 func (t *tries) again(ctx context.Context, err error) error {
 	t.made++
 	if ctx.Err() != nil {
@@ -33,12 +33,12 @@ func (t *tries) again(ctx context.Context, err error) error {
 		pause = max(pause, status.after)
 	}
 	switch {
-	case !passes(err):
+	case !retryable(err):
 		return err
 	case t.made >= t.server.attempts:
 		return fmt.Errorf("%w (%d attempts)", err, t.made)
-	case status != nil && status.after > maxPatience:
-		return fmt.Errorf("%w, and not before %v", err, status.after)
+	case status != nil && status.after > maxRetryAfter:
+		return fmt.Errorf("%w, Retry-After %v", err, status.after)
 	}
 	if t.server.retrying != nil {
 		t.server.retrying(fmt.Errorf("fetch from %q: %w", t.server.base, err), pause)
@@ -46,8 +46,8 @@ func (t *tries) again(ctx context.Context, err error) error {
 	return t.server.wait(ctx, pause)
 }
 
-// passes says whether another attempt may not end with the same error.
-func passes(err error) bool {
+// retryable reports whether another attempt may succeed.
+func retryable(err error) bool {
 	var last *finalError
 	var status *statusError
 	var certificate *tls.CertificateVerificationError
@@ -56,32 +56,32 @@ func passes(err error) bool {
 	case errors.As(err, &last), errors.As(err, &certificate), errors.Is(err, errors.ErrUnsupported):
 		return false
 	case errors.As(err, &status):
-		return status.passes()
+		return status.retryable()
 	case errors.As(err, &name):
 		return !name.IsNotFound
 	}
 	return true
 }
 
-// finalError is one that comes again with each attempt.
+// finalError marks an error that every attempt would return.
 type finalError struct{ error }
 
 func final(err error) error { return &finalError{err} }
 
 func (e *finalError) Unwrap() error { return e.error }
 
-// statusError is an answer other than the file that was asked for.
+// statusError is a response other than the requested file.
 type statusError struct {
 	status int
-	after  time.Duration // when to ask again
+	after  time.Duration // from Retry-After
 }
 
 func (e *statusError) Error() string {
 	return fmt.Sprintf("status %d %s", e.status, http.StatusText(e.status))
 }
 
-// Unwrap is fs.ErrNotExist where there is no such file.
-// A bucket whose files may not be listed says 403 for those that it has not.
+// Unwrap returns fs.ErrNotExist if the file does not exist.
+// A bucket that may not be listed answers 403 for files it does not have.
 func (e *statusError) Unwrap() error {
 	switch e.status {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
@@ -90,7 +90,7 @@ func (e *statusError) Unwrap() error {
 	return nil
 }
 
-func (e *statusError) passes() bool {
+func (e *statusError) retryable() bool {
 	switch e.status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return true

@@ -24,12 +24,12 @@ import (
 )
 
 // tally counts the requests for NARs.
-type tally struct {
+type narCounter struct {
 	http.Handler
 	n atomic.Int64
 }
 
-func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *narCounter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/nar/") {
 		c.n.Add(1)
 	}
@@ -38,7 +38,7 @@ func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 const helloPath = profile.Path(profile.StoreDir + "/" + hello)
 
-// names walks through a tree without opening anything, as far as n entries.
+// names walks up to n entries of a tree without opening a file. A negative n sets no limit.
 func names(t testing.TB, tree rootfs.Tree, n int) int {
 	t.Helper()
 	i := 0
@@ -53,7 +53,7 @@ func names(t testing.TB, tree rootfs.Tree, n int) int {
 	return i
 }
 
-// TestFetches holds how often a NAR is fetched, by what was done with it before.
+// TestFetches checks how often a NAR is fetched for various sequences of walks.
 func TestFetches(t *testing.T) {
 	listing := func(t *testing.T, tree rootfs.Tree) { names(t, tree, -1) }
 	peek := func(t *testing.T, tree rootfs.Tree) { names(t, tree, 1) }
@@ -106,8 +106,8 @@ func TestFetches(t *testing.T) {
 		{"two builds, a listing and a build", []func(*testing.T, rootfs.Tree){build, build, listing, build}, 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &tally{Handler: golden(t)}
-			o := quick()
+			c := &narCounter{Handler: golden(t)}
+			o := quickOptions()
 			o.SpoolDir = filepath.Join(t.TempDir(), "made/when/needed")
 			tree := open(t, serve(t, c), o).Files(t.Context(), helloPath)
 			for _, walk := range test.walks {
@@ -117,44 +117,44 @@ func TestFetches(t *testing.T) {
 				t.Errorf("the NAR was fetched %d times; want %d", got, test.want)
 			}
 			if left, err := os.ReadDir(o.SpoolDir); len(left) > 0 || err != nil && test.name != "a build" && test.name != "two builds" && !os.IsNotExist(err) {
-				t.Errorf("in the spool directory there is %v, %v; want nothing with a name", left, err)
+				t.Errorf("spool directory contains %v, %v; want no named file", left, err)
 			}
 		})
 	}
 }
 
-// TestSpoolDamaged holds that nothing wrong is kept, and that the walk that reads a wrong NAR says so.
+// TestSpoolDamaged checks that a damaged NAR is never spooled, and that a complete walk reports the damage.
 func TestSpoolDamaged(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
 	wrong := bytes.Clone(text)
 	wrong[100] ^= 1
-	h := &first{Handler: f, name: n.URL, times: 1, then: func(w http.ResponseWriter, _ *http.Request) {
+	h := &faulty{Handler: f, name: n.URL, times: 1, then: func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(compress(t, "gzip", narOf(t, smallPath, wrong)))
 	}}
 	n.FileSize, n.FileHash = 0, profile.Hash{}
 	f[smallPath.Digest()+".narinfo"] = []byte(n.String())
-	s := open(t, serve(t, h), quick())
-	names(t, s.Files(t.Context(), smallPath), 1) // nobody is there to be told
+	s := open(t, serve(t, h), quickOptions())
+	names(t, s.Files(t.Context(), smallPath), 1) // stops before the damage
 	if b, err := readFile(t.Context(), s, smallPath); err != nil || !bytes.Equal(b, text) {
-		t.Errorf("after a damaged NAR was looked at: %q, %v; want all", b, err)
+		t.Errorf("after a partial walk of a damaged NAR: %q, %v; want the whole content", b, err)
 	}
 	h.seen.Store(0)
-	s = open(t, serve(t, h), quick())
+	s = open(t, serve(t, h), quickOptions())
 	var wanted *nar.HashError
 	var last error
 	for _, err := range s.Files(t.Context(), smallPath) {
 		last = err
 	}
 	if !errors.As(last, &wanted) {
-		t.Errorf("a listing of a damaged NAR = %v; want a HashError", last)
+		t.Errorf("listing a damaged NAR = %v; want a HashError", last)
 	}
 }
 
-// TestSpoolRegions keeps many objects at once.
+// TestSpoolRegions checks that concurrent walks of several objects don't mix their regions.
 func TestSpoolRegions(t *testing.T) {
 	f := golden(t)
-	s := open(t, serve(t, f), quick())
+	s := open(t, serve(t, f), quickOptions())
 	infos := storetest.GoldenInfos(t)
 	var group sync.WaitGroup
 	for range 3 {
@@ -171,29 +171,31 @@ func TestSpoolRegions(t *testing.T) {
 	storetest.Golden(t, s)
 }
 
+// TestSpoolImpossible checks that an unusable spool directory fails only walks that need it.
 func TestSpoolImpossible(t *testing.T) {
 	f := golden(t)
-	o := quick()
+	o := quickOptions()
 	o.SpoolDir = "/dev/null/x"
 	s := open(t, serve(t, f), o)
 	if lines, err := storetest.List(s.Files(t.Context(), helloPath)); err != nil {
-		t.Errorf("a build without a place to keep = %q, %v", lines, err)
+		t.Errorf("build with an unusable spool directory = %q, %v; want success", lines, err)
 	}
 	var last error
 	for _, err := range s.Files(t.Context(), helloPath) {
 		last = err
 	}
-	if last == nil || !strings.Contains(last.Error(), "keep NAR") {
-		t.Errorf("a listing without a place to keep = %v", last)
+	if last == nil || !strings.Contains(last.Error(), "spool NAR") {
+		t.Errorf("listing with an unusable spool directory = %v; want an error", last)
 	}
 }
 
+// TestCancelled checks that a cancelled context ends the reading of a file.
 func TestCancelled(t *testing.T) {
 	f := make(files)
 	f.object(t, smallPath, "none", bytes.Repeat(text, 10_000))
 	for _, at := range []string{f.dir(t), serve(t, f)} {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := open(t, at, quick())
+		s := open(t, at, quickOptions())
 		var err error
 		for e, walkErr := range s.Files(ctx, smallPath) {
 			if err = walkErr; err != nil {
@@ -207,15 +209,15 @@ func TestCancelled(t *testing.T) {
 			_, err = io.Copy(io.Discard, r)
 		}
 		if !errors.Is(err, context.Canceled) {
-			t.Errorf("cancelled in a content of %q: %v; want %v", at, err, context.Canceled)
+			t.Errorf("cancelled while reading a file of %q: %v; want %v", at, err, context.Canceled)
 		}
 		cancel()
 	}
 }
 
-// TestClosed holds that a closed store is done with, and does not crash.
+// TestClosed checks that walking a tree of a closed store does not panic.
 func TestClosed(t *testing.T) {
-	s, err := Open(t.Context(), serve(t, golden(t)), quick())
+	s, err := Open(t.Context(), serve(t, golden(t)), quickOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +230,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// TestMemory sends a large NAR through, and looks at the heap meanwhile.
+// TestMemory checks that a large NAR is not held in memory.
 func TestMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads 200 MB")
@@ -256,7 +258,7 @@ func TestMemory(t *testing.T) {
 	n.Path, n.NarHash, n.NarSize = smallPath, hash, narSize
 	f.add(n, packed.Bytes())
 	z = nil
-	s := open(t, serve(t, f), quick())
+	s := open(t, serve(t, f), quickOptions())
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -275,7 +277,7 @@ func TestMemory(t *testing.T) {
 			}
 		}
 	})
-	names(t, s.Files(t.Context(), smallPath), -1) // kept
+	names(t, s.Files(t.Context(), smallPath), -1) // spools the NAR
 	got, _, err := nar.Sum(s.Files(t.Context(), smallPath), smallPath.Root())
 	close(done)
 	group.Wait()

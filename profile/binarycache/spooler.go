@@ -9,29 +9,29 @@ import (
 	"github.com/export-profile/export-profile/profile/spool"
 )
 
-// spooler keeps NARs in one file without a name, each in its own region:
-// a store has more objects than a process may have files.
+// spooler keeps NARs in one unnamed file, each in a region of its own:
+// a store has more objects than a process may have open files.
 type spooler struct {
 	dir string
 
 	mu     sync.Mutex
 	f      *os.File
-	end    int64 // of the regions that are taken
+	end    int64 // of the last region
 	closed bool
 }
 
-// maxSpool is how long the file can be. It has holes: what is taken need not be written.
+// maxSpool limits the length of the file. It is sparse: a cancelled region may stay unwritten.
 const maxSpool = 4 << 40
 
-// spooled is an object's place in a spooler. It belongs to the spooler's lock.
-type spooled struct {
-	busy   bool // a walk writes it
-	whole  bool
+// region is an object's region in a spooler's file. The spooler's lock guards it.
+type region struct {
+	busy   bool // a walk is writing it
+	whole  bool // complete and checked
 	offset int64
 }
 
-// reader is the NAR of an object, if it was kept.
-func (s *spooler) reader(o *spooled, size int64) io.Reader {
+// reader returns a reader of the spooled NAR, or nil.
+func (s *spooler) reader(o *region, size int64) io.Reader {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !o.whole || s.closed {
@@ -40,9 +40,9 @@ func (s *spooler) reader(o *spooled, size int64) io.Reader {
 	return io.NewSectionReader(s.f, o.offset, size)
 }
 
-// record begins to keep the NAR of an object.
-// It is nil, which can be used as a tape that keeps nothing, if another walk does, or if there is no room.
-func (s *spooler) record(o *spooled, size int64) *tape {
+// record starts to spool the NAR of an object.
+// It returns nil, a recorder that keeps nothing, if another walk already spools it or no room is left.
+func (s *spooler) record(o *region, size int64) *recorder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o.busy || o.whole || s.closed || size > maxSpool-s.end {
@@ -50,7 +50,7 @@ func (s *spooler) record(o *spooled, size int64) *tape {
 	}
 	o.busy, o.offset = true, s.end
 	s.end += size
-	return &tape{s: s, o: o, size: size, next: o.offset}
+	return &recorder{s: s, o: o, size: size, next: o.offset}
 }
 
 func (s *spooler) close() error {
@@ -63,7 +63,7 @@ func (s *spooler) close() error {
 	return s.f.Close()
 }
 
-// file is where to write, made when it is first needed.
+// file returns the spool file, which it creates on the first call.
 func (s *spooler) file() (*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,46 +80,46 @@ func (s *spooler) file() (*os.File, error) {
 	return s.f, nil
 }
 
-// tapeBuffer is how much of a NAR is collected before any is written:
-// a walk that keeps nothing has mostly made up its mind by then.
-const tapeBuffer = 64 << 10
+// recorderBuffer is how much of a NAR is buffered before the first write:
+// most walks that cancel spooling do so before that.
+const recorderBuffer = 64 << 10
 
-// tape is a NAR that is being kept.
-type tape struct {
+// recorder spools a NAR. A nil recorder keeps nothing.
+type recorder struct {
 	s       *spooler
-	o       *spooled
+	o       *region
 	size    int64
-	next    int64 // where to write
+	next    int64 // offset of the next write
 	buf     []byte
 	stopped bool
 	err     error
 }
 
-func (t *tape) running() bool { return t != nil && !t.stopped }
+func (t *recorder) running() bool { return t != nil && !t.stopped }
 
-func (t *tape) write(p []byte) {
+func (t *recorder) write(p []byte) {
 	if !t.running() || t.err != nil {
 		return
 	}
-	if len(t.buf)+len(p) > tapeBuffer {
+	if len(t.buf)+len(p) > recorderBuffer {
 		t.flush()
 	}
-	if len(p) > tapeBuffer {
+	if len(p) > recorderBuffer {
 		t.put(p)
 		return
 	}
 	if t.buf == nil {
-		t.buf = make([]byte, 0, tapeBuffer)
+		t.buf = make([]byte, 0, recorderBuffer)
 	}
 	t.buf = append(t.buf, p...)
 }
 
-func (t *tape) flush() {
+func (t *recorder) flush() {
 	t.put(t.buf)
 	t.buf = t.buf[:0]
 }
 
-func (t *tape) put(p []byte) {
+func (t *recorder) put(p []byte) {
 	if t.err != nil {
 		return
 	}
@@ -131,8 +131,8 @@ func (t *tape) put(p []byte) {
 	t.err = err
 }
 
-// cancel forgets what was kept, unless it is finished.
-func (t *tape) cancel() {
+// cancel discards the recording unless it is finished.
+func (t *recorder) cancel() {
 	if !t.running() {
 		return
 	}
@@ -145,8 +145,8 @@ func (t *tape) cancel() {
 	}
 }
 
-// finish makes what was kept readable. All of it has been checked.
-func (t *tape) finish() error {
+// finish makes the recording readable. The caller has checked all of it.
+func (t *recorder) finish() error {
 	if !t.running() {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (t *tape) finish() error {
 	defer t.s.mu.Unlock()
 	t.o.busy = false
 	if t.err != nil {
-		return fmt.Errorf("keep NAR: %w", t.err)
+		return fmt.Errorf("spool NAR: %w", t.err)
 	}
 	t.o.whole = true
 	return nil

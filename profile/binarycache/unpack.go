@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
-// readError says which file of the cache an error comes from.
+// readError adds the name of the cache's file to an error.
 type readError struct {
 	name string
 	err  error
@@ -21,7 +21,7 @@ type readError struct {
 func (e *readError) Error() string { return fmt.Sprintf("read %q: %v", e.name, e.err) }
 func (e *readError) Unwrap() error { return e.err }
 
-// named makes an error say which file it comes from, once.
+// named adds a file name to err, unless it already has one.
 func named(name string, err error) error {
 	var known *readError
 	if errors.As(err, &known) {
@@ -30,30 +30,30 @@ func named(name string, err error) error {
 	return &readError{name, err}
 }
 
-// unpacked is a NAR as it comes out of its compression.
-// At its end, the file that it came from has been checked.
-type unpacked struct {
+// narReader decompresses a NAR.
+// Before it returns io.EOF, it checks the compressed file too.
+type narReader struct {
 	ctx  context.Context
 	name string
-	file *packed
+	file *compressedFile
 	z    io.ReadCloser
-	left int64 // bytes of NarSize that are still to come
+	left int64 // bytes of NarSize not yet read
 	size int64
 }
 
-func newUnpacked(ctx context.Context, name string, n *NarInfo, src io.ReadCloser, progress func(int64)) (*unpacked, error) {
-	file, err := newPacked(n, src, progress)
+func newNARReader(ctx context.Context, name string, n *NarInfo, src io.ReadCloser, progress func(int64)) (*narReader, error) {
+	file, err := newCompressedFile(n, src, progress)
 	if err != nil {
 		return nil, named(name, errors.Join(err, src.Close()))
 	}
 	z, err := decompress.Named(n.Compression, file)
 	if err != nil {
-		return nil, named(name, errors.Join(file.why(err), src.Close()))
+		return nil, named(name, errors.Join(file.cause(err), src.Close()))
 	}
-	return &unpacked{ctx, name, file, z, n.NarSize, n.NarSize}, nil
+	return &narReader{ctx, name, file, z, n.NarSize, n.NarSize}, nil
 }
 
-func (u *unpacked) Read(p []byte) (int, error) {
+func (u *narReader) Read(p []byte) (int, error) {
 	if u.ctx.Err() != nil {
 		return 0, context.Cause(u.ctx)
 	}
@@ -71,7 +71,7 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		err = u.file.end()
 	default:
-		err = u.file.why(err)
+		err = u.file.cause(err)
 	}
 	if err != nil {
 		return n, named(u.name, err)
@@ -79,33 +79,33 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
-func (u *unpacked) Close() error {
+func (u *narReader) Close() error {
 	return errors.Join(u.z.Close(), u.file.Close())
 }
 
-// packed is the file that a narinfo names, checked against what it says of the file.
-type packed struct {
+// compressedFile reads the file that a narinfo names, and checks its size and hash.
+type compressedFile struct {
 	io.ReadCloser
 	progress func(int64)
-	size     int64 // by the narinfo, or 0
-	limit    int64 // it is not longer, whatever anybody says
+	size     int64 // FileSize, or 0
+	limit    int64 // maximum length, even if FileSize is unknown
 	hash     profile.Hash
 	sum      hash.Hash
 	n        int64
 	err      error
 }
 
-// maxPacked is how long a compressed NAR may be:
-// no compression makes it much longer, but some can be fed forever and say nothing.
-func maxPacked(narSize int64) int64 {
+// maxCompressed limits the length of a compressed NAR:
+// no compression makes data much longer, but some accept endless input that decompresses to nothing.
+func maxCompressed(narSize int64) int64 {
 	if narSize > 1<<61 {
 		return 1 << 62
 	}
 	return 2*narSize + 1<<20
 }
 
-func newPacked(n *NarInfo, src io.ReadCloser, progress func(int64)) (*packed, error) {
-	f := &packed{ReadCloser: src, progress: progress, size: n.FileSize, limit: maxPacked(n.NarSize), hash: n.FileHash}
+func newCompressedFile(n *NarInfo, src io.ReadCloser, progress func(int64)) (*compressedFile, error) {
+	f := &compressedFile{ReadCloser: src, progress: progress, size: n.FileSize, limit: maxCompressed(n.NarSize), hash: n.FileHash}
 	if f.size > f.limit {
 		return nil, fmt.Errorf("FileSize is %d for a NAR of %d bytes", f.size, n.NarSize)
 	}
@@ -118,7 +118,7 @@ func newPacked(n *NarInfo, src io.ReadCloser, progress func(int64)) (*packed, er
 	return f, nil
 }
 
-func (f *packed) Read(p []byte) (int, error) {
+func (f *compressedFile) Read(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
 	}
@@ -134,7 +134,7 @@ func (f *packed) Read(p []byte) (int, error) {
 	case f.n > f.limit && f.size > 0:
 		err = fmt.Errorf("more than the %d bytes of FileSize", f.size)
 	case f.n > f.limit:
-		err = fmt.Errorf("more than %d bytes, for a NAR that has not half as many", f.limit)
+		err = fmt.Errorf("more than %d bytes for a NAR of less than half that size", f.limit)
 	case err == io.EOF && f.n < f.size:
 		err = fmt.Errorf("%d of the %d bytes of FileSize: %w", f.n, f.size, io.ErrUnexpectedEOF)
 	case err == io.EOF && f.sum != nil:
@@ -146,13 +146,13 @@ func (f *packed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end reports what is wrong with the file when its content has come to an end.
-func (f *packed) end() error {
+// end reads the file to its end after the decompressor is done, and reports errors in it.
+func (f *compressedFile) end() error {
 	var one [1]byte
 	for {
 		switch n, err := f.Read(one[:]); {
 		case n > 0 && (f.err == nil || f.err == io.EOF):
-			return errors.New("there is something behind the compressed NAR")
+			return errors.New("data after the end of the compressed NAR")
 		case err == io.EOF:
 			return nil
 		case err != nil:
@@ -161,8 +161,8 @@ func (f *packed) end() error {
 	}
 }
 
-// why is the error that an error of the decompressor comes from.
-func (f *packed) why(err error) error {
+// cause returns the read error behind an error of the decompressor, if there is one.
+func (f *compressedFile) cause(err error) error {
 	if f.err != nil && f.err != io.EOF {
 		return f.err
 	}

@@ -202,7 +202,7 @@ func TestServers(t *testing.T) {
 		{name: "wrong key", args: image(ask(server.url, "--trusted-public-key", other)...),
 			err: untrusted(all, `the signature of key "e2e-1" does not verify`), hint: `--trusted-public-key`},
 		{name: "no login", args: image(ask(closed.url, "--trusted-public-key", key)...), err: `401`},
-		{name: "no cache there", args: image(ask(server.url+"/nar", "--trusted-public-key", key)...), err: `it is no binary cache`},
+		{name: "no cache there", args: image(ask(server.url+"/nar", "--trusted-public-key", key)...), err: `not a binary cache`},
 		{name: "no such object", args: image("--from", server.url, "--profile", lab.objects["odd"]), err: `-odd" is not in the binary cache`},
 		{name: "no profile", args: image("--from", server.url), err: `must be named`},
 	} {

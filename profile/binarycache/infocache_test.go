@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestKept holds when a narinfo is asked for again in a later run.
-func TestKept(t *testing.T) {
+// TestInfoCache checks when a later run fetches a narinfo again.
+func TestInfoCache(t *testing.T) {
 	name := smallPath.Digest() + ".narinfo"
 	for _, test := range []struct {
 		name   string
@@ -29,7 +29,7 @@ func TestKept(t *testing.T) {
 		{"the file is about another path", func(t *testing.T, _ files, file string) {
 			rewrite(t, file, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("-small"), []byte("-other")) })
 		}, 1, ""},
-		{"the file has more in it", func(t *testing.T, _ files, file string) {
+		{"the file has an extra line", func(t *testing.T, _ files, file string) {
 			rewrite(t, file, func(b []byte) []byte { return append(b, "X: y\n"...) })
 		}, 1, ""},
 		{"the NAR has moved", func(_ *testing.T, f files, _ string) {
@@ -39,7 +39,7 @@ func TestKept(t *testing.T) {
 			n.URL = "nar/new"
 			f[name] = []byte(n.String())
 		}, 1, ""},
-		{"the object is another", func(t *testing.T, f files, _ string) {
+		{"the object was replaced", func(t *testing.T, f files, _ string) {
 			n, _ := ParseNarInfo(f[name])
 			delete(f, n.URL)
 			f.object(t, smallPath, "gzip", []byte("other"))
@@ -52,9 +52,9 @@ func TestKept(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := make(files)
 			f.object(t, smallPath, "gzip", text)
-			h := &first{Handler: f, name: name, times: 1 << 30, then: f.ServeHTTP}
+			h := &faulty{Handler: f, name: name, times: 1 << 30, then: f.ServeHTTP}
 			at := serve(t, h)
-			o := quick()
+			o := quickOptions()
 			o.CacheDir = filepath.Join(t.TempDir(), "made/when/needed")
 			want, err := open(t, at, o).Info(t.Context(), smallPath)
 			if err != nil {
@@ -62,7 +62,7 @@ func TestKept(t *testing.T) {
 			}
 			kept, err := filepath.Glob(filepath.Join(o.CacheDir, "*", name))
 			if err != nil || len(kept) != 1 {
-				t.Fatalf("kept: %q, %v; want one file", kept, err)
+				t.Fatalf("cached files: %q, %v; want one", kept, err)
 			}
 			test.change(t, f, kept[0])
 			h.seen.Store(0)
@@ -74,12 +74,12 @@ func TestKept(t *testing.T) {
 			b, err := readFile(t.Context(), s, smallPath)
 			switch {
 			case test.err == "" && (err != nil || !bytes.Equal(b, text)):
-				t.Errorf("Files = %q, %v; want all", b, err)
+				t.Errorf("Files = %q, %v; want the whole content", b, err)
 			case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
 				t.Errorf("Files = %q, %v; want …%s", b, err, test.err)
 			}
 			if got := h.seen.Load(); got != test.asked {
-				t.Errorf("the server was asked for the narinfo %d times; want %d", got, test.asked)
+				t.Errorf("the narinfo was fetched %d times; want %d", got, test.asked)
 			}
 		})
 	}
@@ -102,21 +102,23 @@ func rewrite(t *testing.T, name string, change func([]byte) []byte) {
 	}
 }
 
-func TestKeptNot(t *testing.T) {
+// TestInfoCacheMiss checks what is not cached: missing objects and other servers' narinfos.
+// It also checks the removal of old temporary files, and a cache that cannot be written.
+func TestInfoCacheMiss(t *testing.T) {
 	f := make(files)
 	f[cacheInfoName] = []byte("StoreDir: /nix/store\n")
 	at := serve(t, f)
-	o := quick()
+	o := quickOptions()
 	o.CacheDir = t.TempDir()
 	if _, err := open(t, at, o).Info(t.Context(), smallPath); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Info = %v; want %v", err, fs.ErrNotExist)
 	}
 	f.object(t, smallPath, "gzip", text)
 	if _, err := open(t, at, o).Info(t.Context(), smallPath); err != nil {
-		t.Errorf("Info of what was not there before = %v", err)
+		t.Errorf("Info of a path that was missing before = %v", err)
 	}
 
-	// Another server is asked for itself, and a login makes no other server.
+	// Another server has a cache of its own; the same server with a login does not.
 	other := serve(t, files{cacheInfoName: f[cacheInfoName]})
 	if _, err := open(t, other, o).Info(t.Context(), smallPath); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Info of another server = %v; want %v", err, fs.ErrNotExist)
@@ -124,10 +126,10 @@ func TestKeptNot(t *testing.T) {
 	open(t, strings.Replace(at, "http://", "http://user:secret@", 1)+"/", o)
 	dirs, err := os.ReadDir(o.CacheDir)
 	if err != nil || len(dirs) != 1 {
-		t.Errorf("kept: %v, %v; want one directory", dirs, err)
+		t.Errorf("cache directories: %v, %v; want one", dirs, err)
 	}
 
-	// What a killed run left is cleaned up, if it is old.
+	// Old files of killed runs are removed.
 	dir := filepath.Join(o.CacheDir, dirs[0].Name())
 	for name, age := range map[string]time.Duration{"x.new-1": 2 * time.Hour, "x.new-2": 0} {
 		name = filepath.Join(dir, name)
@@ -138,16 +140,16 @@ func TestKeptNot(t *testing.T) {
 	}
 	open(t, at, o)
 	if _, err := os.Stat(filepath.Join(dir, "x.new-1")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("old litter: %v; want it removed", err)
+		t.Errorf("old temporary file: %v; want it removed", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "x.new-2")); err != nil {
-		t.Errorf("new file of another run: %v; want it there", err)
+		t.Errorf("new temporary file of another run: %v; want it kept", err)
 	}
 
-	// That nothing can be kept is no matter.
+	// A cache that cannot be written does no harm.
 	o.CacheDir = "/dev/null/x"
 	if _, err := open(t, at, o).Info(t.Context(), smallPath); err != nil {
-		t.Errorf("Info without a place to keep = %v", err)
+		t.Errorf("Info with an unwritable cache = %v", err)
 	}
 }
 
@@ -155,9 +157,9 @@ func TestRefresh(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)
 	name := smallPath.Digest() + ".narinfo"
-	h := &first{Handler: f, name: name, times: 1 << 30, then: http.HandlerFunc(f.ServeHTTP)}
+	h := &faulty{Handler: f, name: name, times: 1 << 30, then: http.HandlerFunc(f.ServeHTTP)}
 	at := serve(t, h)
-	o := quick()
+	o := quickOptions()
 	o.CacheDir = t.TempDir()
 	if _, err := open(t, at, o).Info(t.Context(), smallPath); err != nil {
 		t.Fatal(err)
@@ -166,14 +168,14 @@ func TestRefresh(t *testing.T) {
 	f[name] = []byte(n.String())
 	s := open(t, at, o).(*Store)
 	if info, err := s.Info(t.Context(), smallPath); err != nil || len(info.Signatures) != 0 {
-		t.Errorf("Info = %v, %v; want what was kept", info, err)
+		t.Errorf("Info = %v, %v; want the cached narinfo", info, err)
 	}
 	for range 2 {
 		if info, err := s.Refresh(t.Context(), smallPath); err != nil || len(info.Signatures) != 1 {
-			t.Errorf("Refresh = %v, %v; want what is new", info, err)
+			t.Errorf("Refresh = %v, %v; want the new narinfo", info, err)
 		}
 	}
 	if got := h.seen.Load(); got != 2 {
-		t.Errorf("the server was asked %d times; want 2", got)
+		t.Errorf("the narinfo was fetched %d times; want 2", got)
 	}
 }
