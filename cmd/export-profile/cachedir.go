@@ -31,7 +31,7 @@ var errNoCacheDir = errors.New("neither $XDG_CACHE_HOME nor $HOME says where it 
 // namedDir is the directory of --cache, or "".
 func (c *cacheFlags) namedDir() string {
 	for _, word := range c.cache {
-		if !strings.HasPrefix(word, sharedPrefix) {
+		if !strings.HasPrefix(word, registryPrefix) {
 			return word
 		}
 	}

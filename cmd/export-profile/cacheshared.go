@@ -61,7 +61,7 @@ func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 		return nil, usagef(example, "--cache: %v", err)
 	}
 	if s.at.Digest != "" || s.at.Tag != "latest" || strings.HasSuffix(name, ":latest") {
-		return nil, usagef(example, "--cache %q: want a repository without a tag", sharedPrefix+name)
+		return nil, usagef(example, "--cache %q: want a repository without a tag", registryPrefix+name)
 	}
 	keys, err := parseTrusted("--trusted-cache-key", f.trusted)
 	if err != nil {
@@ -82,24 +82,21 @@ func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 	}
 	if len(keys) == 0 {
 		return nil, usagef("say whom to believe with --trusted-cache-key NAME:BASE64, or sign with --cache-key-file FILE",
-			"--cache %s%s: without a key, nothing that it says is believed", sharedPrefix, name)
+			"--cache %s%s: without a key, nothing that it says is believed", registryPrefix, name)
 	}
 	s.keys.Verify = keys.Verify
 	return s, nil
 }
 
-// open begins to use the shared cache. One that cannot be used makes the run slower and nothing else.
-func (s *shareSettings) open(ctx context.Context, r *registryFlags, d destination, say *speaker) (*sharedCache, error) {
+// open begins to use the shared cache. An unusable one only makes the run slower.
+// The cache can take layers from the repository to, if it is not nil, without another upload.
+func (s *shareSettings) open(ctx context.Context, r *registryFlags, to *registry.Reference, say *speaker) (*sharedCache, error) {
 	if s == nil {
 		return nil, nil
 	}
 	client, err := r.client(say)
 	if err != nil {
 		return nil, err
-	}
-	var to *registry.Reference // has layers that the cache can have without sending them
-	if p, ok := d.(*pushDestination); ok {
-		to = &p.image
 	}
 	cache, err := client.SharedCache(ctx, s.at, to, s.keys)
 	if cause := context.Cause(ctx); cause != nil {

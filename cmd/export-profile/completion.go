@@ -66,12 +66,8 @@ func completedCommands() (all []completedCommand) {
 		})
 		for _, word := range strings.Fields(c.args) {
 			switch {
-			case word == "DEST":
-				for _, k := range kinds() {
-					done.operands = append(done.operands, k.prefix)
-				}
-			case word == "A", strings.Contains(word, "IMAGE"):
-				done.operands = append(done.operands, imagePrefixes...)
+			case word == "A", strings.Contains(word, "DEST"), strings.Contains(word, "IMAGE"):
+				done.operands = append(done.operands, prefixes()...)
 			case word == "[prune]":
 				done.operands = []string{"prune"}
 			case word == "[COMMAND]":

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,10 +107,10 @@ func TestDamaged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			flags = append(flags, "--quiet", "--profile", string(sample.Root), "--platform=linux/amd64", "--compression=none", "--no-cache", "--cache="+t.TempDir())
+			flags = append(flags, "--quiet", "--profile", string(sample.Root), "--compression=none", "--no-cache", "--cache="+t.TempDir())
 			d := &damagedRun{file: file, flags: flags, old: old, dir: t.TempDir(), before: snapshot(t, old)}
-			d.digest = succeed(t, "", append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
-			d.tar = succeed(t, "", append([]string{"image", "tar:-"}, flags...)...)
+			d.digest = succeed(t, "", append([]string{"image", "--platform=linux/amd64", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
+			d.tar = succeed(t, "", append([]string{"rootfs", "tar:-"}, flags...)...)
 
 			// As many bytes and bits as there is time for, or all of them.
 			cuts, flips := 60, 100
@@ -147,7 +148,7 @@ func TestDamagedStream(t *testing.T) {
 	flags := append(from(root, "--references", sample.WriteRegistration(t, true)),
 		"--quiet", "--profile", string(sample.Root), "--no-cache", "--cache="+t.TempDir())
 	commands := [][]string{
-		{"rootfs", "tar:-"}, {"image", "tar:-"}, {"image", "--compression=zstd", "tar:-"},
+		{"rootfs", "tar:-"}, {"rootfs", "--compression=zstd", "tar:-"},
 		{"image", "--platform=linux/amd64", "oci-archive:-"},
 	}
 	for _, c := range commands {
@@ -201,11 +202,11 @@ func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 		t.Fatal(err)
 	}
 	dest := filepath.Join(d.dir, "dest")
-	word, whole := "oci:"+dest+":new", d.digest
+	command, whole := []string{"image", "--platform=linux/amd64", "oci:" + dest + ":new"}, d.digest
 	var before map[string]string
 	switch d.runs++; d.runs % 3 {
 	case 0:
-		word, whole = "tar:-", d.tar
+		command, whole = []string{"rootfs", "tar:-"}, d.tar
 		if err := os.RemoveAll(dest); err != nil {
 			t.Fatal(err)
 		}
@@ -221,18 +222,18 @@ func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 		}
 		before = snapshot(t, dest)
 	}
-	out, said, status := invoke(t, "", append([]string{"image", word}, d.flags...)...)
+	out, said, status := invoke(t, "", append(slices.Clone(command), d.flags...)...)
 	switch {
 	case status == 0:
 		if may == never || may == same && out != whole {
-			t.Errorf("%s: %s: %.80q and no error; want one", how, word, out)
+			t.Errorf("%s: %q: %.80q and no error; want one", how, command, out)
 		}
 		if err := os.RemoveAll(dest); err != nil {
 			t.Fatal(err)
 		}
 		return
 	case status != 1 || out != "" || !strings.HasPrefix(said, "export-profile: error: "):
-		t.Errorf("%s: %s: exit status %d, %d bytes on standard output (%.80q), and it says %q; want 1, nothing, and an error", how, word, status, len(out), out, said)
+		t.Errorf("%s: %q: exit status %d, %d bytes on standard output (%.80q), and it says %q; want 1, nothing, and an error", how, command, status, len(out), out, said)
 	}
 	d.failures++
 	if before == nil {

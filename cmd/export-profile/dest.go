@@ -15,35 +15,72 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/registry"
+	"github.com/export-profile/export-profile/ocilayout/verify"
 )
 
-// destination is where an image goes and what it is called there. Each kind has a type, in a file of its own.
+// destination is where an image goes and what it is called there. Each kind has a type in its own file.
 type destination interface {
-	// open makes ready to write an image there. Nothing is visible before it is published.
+	// open prepares to write an image. The image is invisible until it is published.
 	open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error)
-	// place is where the image is, for those who read JSON.
+	// place tells readers of JSON where the image is.
 	place() place
-	// next is what people may want to do with the image then.
+	// repository returns the repository that the image is pushed to, or nil if it goes into a file.
+	repository() *registry.Reference
+	// next tells people what to do with the image.
 	next() string
 }
 
-// kinds are those of destinations, by how they begin. What begins like none of them is a layout's directory.
+// kind is one kind of place for images.
+type kind struct {
+	prefix  string
+	archive bool // one file, or a stream
+	remote  bool // a registry, where layers cost a download
+	indexes bool // can hold an image for several platforms
+
+	// parse parses the words after the prefix and the values of --tag. Its errors are usage errors that quote word.
+	parse func(word, rest string, tags []string) (destination, error)
+	// find finds an image, which stays readable until the opener is closed.
+	find func(context.Context, *sourceOpener, imageSource) (*ocilayout.ImageSource, error)
+	// claims reads all that verify compares with an image's bytes.
+	claims func(context.Context, *sourceOpener, imageSource) (*verify.Claims, error)
+}
+
+const (
+	layoutPrefix        = "oci:"
+	registryPrefix      = "docker://"
+	ociArchivePrefix    = "oci-archive:"
+	dockerArchivePrefix = "docker-archive:"
+	tarPrefix           = "tar:" // a root filesystem, which only rootfs writes
+)
+
+// kinds lists all kinds. This is the only such list: what a command can do with an image depends on its row here.
 func kinds() []kind {
 	return []kind{
-		{"oci:", parseLayout},
-		{"docker://", parsePushed},
-		{"oci-archive:", parseOCIArchive},
-		{"docker-archive:", parseDockerArchive},
+		{prefix: layoutPrefix, indexes: true, parse: parseLayout, find: findInLayout, claims: layoutClaims},
+		{prefix: registryPrefix, remote: true, indexes: true, parse: parseRegistry, find: findInRegistry, claims: registryClaims},
+		{prefix: ociArchivePrefix, archive: true, indexes: true, parse: parseOCIArchive, find: findInArchive, claims: ociArchiveClaims},
+		{prefix: dockerArchivePrefix, archive: true, parse: parseDockerArchive, find: findInArchive, claims: dockerArchiveClaims},
 	}
 }
 
-type kind struct {
-	prefix string
-	// parse parses what follows the prefix, and the names that --tag adds. Its errors are usage errors; word is for them.
-	parse func(word, rest string, tags []string) (destination, error)
+// kindOf returns the kind of an image's name and what follows the prefix. A name without a prefix is a layout's directory.
+func kindOf(word string) (k kind, rest string, prefixed bool) {
+	for _, k := range kinds() {
+		if rest, ok := strings.CutPrefix(word, k.prefix); ok {
+			return k, rest, true
+		}
+	}
+	return kinds()[0], word, false
 }
 
-// outlet is what destinations need of a command, each something else.
+func prefixes() (all []string) {
+	for _, k := range kinds() {
+		all = append(all, k.prefix)
+	}
+	return all
+}
+
+// outlet holds what commands give to destinations; each kind uses some of it.
 type outlet struct {
 	stdout   io.Writer // for an image that goes there
 	json     bool      // the result does
@@ -78,30 +115,35 @@ func (p place) file() string {
 	return cmp.Or(p.Layout, p.Archive)
 }
 
-// transports are those of skopeo and podman, by which people will try to name a destination.
-var transports = []string{"docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball"}
+// otherTransports lists names of skopeo and podman that users may try, and that have no kind here.
+var otherTransports = []string{"docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball"}
 
 // parseDestination parses a destination of any kind and the names that --tag adds.
 func parseDestination(word string, tags []string) (destination, error) {
 	if err := strayDestination(word); err != nil {
 		return nil, err
 	}
-	var prefixes []string
-	for _, k := range kinds() {
-		if rest, ok := strings.CutPrefix(word, k.prefix); ok {
-			return k.parse(word, rest, tags)
+	k, rest, prefixed := kindOf(word)
+	if !prefixed {
+		if strings.HasPrefix(word, tarPrefix) {
+			return nil, tarIsNoImage(word, nil)
 		}
-		prefixes = append(prefixes, k.prefix)
-	}
-	if word == "tar:" {
-		return nil, usagef("as in tar:root.tar, or tar:- for standard output", "destination %q: no file", word)
-	}
-	for _, t := range transports {
-		if strings.HasPrefix(word, t+":") {
-			return nil, usagef("as in oci:hello:v1", "destination %q: %s: is not supported, only %s", word, t, strings.Join(append(prefixes, "tar:"), " and "))
+		for _, t := range otherTransports {
+			if strings.HasPrefix(word, t+":") {
+				return nil, usagef("as in oci:hello:v1", "destination %q: %s: is not supported, only %s", word, t, strings.Join(prefixes(), " and "))
+			}
 		}
 	}
-	return parseLayout(word, word, tags)
+	return k.parse(word, rest, tags)
+}
+
+// tarIsNoImage sends tar:FILE to rootfs, with the flags that it takes.
+func tarIsNoImage(word string, flags []string) error {
+	if word == tarPrefix {
+		word += "root.tar"
+	}
+	command := strings.Join(append(append([]string{"export-profile rootfs"}, flags...), shellWord(word)), " ")
+	return usagef("write it with: "+command, "destination %q: tar: is a root filesystem and no image", word)
 }
 
 // strayDestination is an error for a word that would become a directory that nobody means.
@@ -115,7 +157,7 @@ func strayDestination(word string) error {
 			return meant(k.prefix + word[n:])
 		}
 	}
-	layout, isLayout := strings.CutPrefix(word, inLayout)
+	layout, isLayout := strings.CutPrefix(word, layoutPrefix)
 	dir, name, _ := strings.Cut(layout, ":")
 	switch {
 	case word == standardName:
@@ -130,18 +172,18 @@ func strayDestination(word string) error {
 		return nil
 	}
 	for _, almost := range []string{"docker//", "docker:/"} {
-		if rest, ok := strings.CutPrefix(word, almost); ok && !strings.HasPrefix(word, inRegistry) {
-			return meant(inRegistry + rest)
+		if rest, ok := strings.CutPrefix(word, almost); ok && !strings.HasPrefix(word, registryPrefix) {
+			return meant(registryPrefix + rest)
 		}
 	}
 	host, rest, _ := strings.Cut(dir, "/")
 	port, _, below := strings.Cut(name, "/")
 	if _, err := strconv.ParseUint(port, 10, 16); err == nil && below {
-		return meant(inRegistry + word)
+		return meant(registryPrefix + word)
 	}
 	isHost := host == "localhost" || strings.Contains(strings.Trim(host, "."), ".") && !strings.HasPrefix(host, ".")
 	if rest != "" && isHost && !exists(host) {
-		return meant(inRegistry + word)
+		return meant(registryPrefix + word)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func TestRunHint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.(*pushDestination).plain = plain
+		d.(*registryDestination).plain = plain
 		if got := d.next(); got != want {
 			t.Errorf("next after plain HTTP %v = %q; want %q", plain, got, want)
 		}

@@ -11,38 +11,39 @@ import (
 	"golang.org/x/term"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
 // archiveDestination is an image in one tar, a file or standard output.
 type archiveDestination struct {
-	transport string // "oci-archive:" or "docker-archive:"
-	file      string // "-" is standard output
-	names     []ocilayout.Name
+	prefix string // ociArchivePrefix or dockerArchivePrefix
+	file   string // "-" is standard output
+	names  []ocilayout.Name
 }
 
 func parseOCIArchive(word, rest string, tags []string) (destination, error) {
-	return parseArchive("oci-archive:", word, rest, tags)
+	return parseArchive(ociArchivePrefix, word, rest, tags)
 }
 
 func parseDockerArchive(word, rest string, tags []string) (destination, error) {
-	return parseArchive("docker-archive:", word, rest, tags)
+	return parseArchive(dockerArchivePrefix, word, rest, tags)
 }
 
 // parseArchive parses FILE[:TAG|:NAME:TAG], as skopeo does. Without a name the image has none:
 // podman would show one that nobody has chosen.
-func parseArchive(transport, word, rest string, tags []string) (destination, error) {
+func parseArchive(prefix, word, rest string, tags []string) (destination, error) {
 	if rest == "" {
-		return nil, usagef("as in "+transport+"hello.tar", "destination %q: no file", word)
+		return nil, usagef("as in "+prefix+"hello.tar", "destination %q: no file", word)
 	}
 	if file, _, _ := strings.Cut(rest, ":"); file == "/dev/stdout" {
-		return nil, usagef("did you mean "+transport+"-?", "destination %q: a file appears by a rename, and nobody may do that there", word)
+		return nil, usagef("did you mean "+prefix+"-?", "destination %q: a file appears by a rename, and nobody may do that there", word)
 	}
 	d, err := parseLayout(word, rest, tags)
 	if err != nil {
 		return nil, err
 	}
 	layout := d.(*layoutDestination)
-	a := &archiveDestination{transport: transport, file: layout.dir, names: layout.names}
+	a := &archiveDestination{prefix: prefix, file: layout.dir, names: layout.names}
 	if !layout.named && len(tags) == 0 {
 		a.names = nil
 	}
@@ -52,7 +53,7 @@ func parseArchive(transport, word, rest string, tags []string) (destination, err
 func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
 	notes := func(a ocilayout.ArchiveResult, err error) error {
 		for _, note := range a.Notes {
-			if d.transport == "docker-archive:" {
+			if d.prefix == dockerArchivePrefix {
 				say.notef("%s", note)
 			} else {
 				say.debugf("%s", note)
@@ -61,11 +62,11 @@ func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l
 		return err
 	}
 	if d.file == standardName {
-		if err := checkStdout(o.stdout, d.transport+"-"); err != nil {
+		if err := checkStdout(o.stdout, d.prefix+"-"); err != nil {
 			return nil, err
 		}
 		if o.json {
-			return nil, usagef("", "--json prints a result where %s- prints the image; --digest-file has the digest", d.transport)
+			return nil, usagef("", "--json prints a result where %s- prints the image; --digest-file has the digest", d.prefix)
 		}
 		parent := o.temp
 		if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -93,8 +94,10 @@ func (d *archiveDestination) place() place {
 	return place{Archive: d.file, Tags: named.tags(), Names: named.fullNames()}
 }
 
+func (d *archiveDestination) repository() *registry.Reference { return nil }
+
 func (d *archiveDestination) next() string {
-	if full := (&layoutDestination{names: d.names}).fullNames(); len(full) == 0 && len(d.names) > 0 && d.transport == inOCIArchive {
+	if full := (&layoutDestination{names: d.names}).fullNames(); len(full) == 0 && len(d.names) > 0 && d.prefix == ociArchivePrefix {
 		if tag := d.names[0].Tag; strings.ToLower(tag) == tag {
 			return fmt.Sprintf("load it with: podman load -i %s, as localhost/%s:latest; --tag NAME:TAG gives it another name", shellWord(d.file), tag)
 		}

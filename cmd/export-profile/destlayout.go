@@ -9,6 +9,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
 // layoutDestination is an image in a layout.
@@ -32,9 +33,11 @@ func (d *layoutDestination) place() place {
 	return place{Layout: d.dir, Tags: d.tags(), Names: d.fullNames()}
 }
 
+func (d *layoutDestination) repository() *registry.Reference { return nil }
+
 func (d *layoutDestination) next() string {
 	dir := filepath.Clean(d.dir)
-	layout := shellWord("oci:" + dir + ":" + d.names[0].Tag)
+	layout := shellWord(layoutPrefix + dir + ":" + d.names[0].Tag)
 	// podman pull calls what it has pulled after the directory, and refuses one that is no name.
 	if _, err := ocilayout.ParseReference("localhost/" + strings.TrimLeft(dir, "/")); err != nil {
 		return fmt.Sprintf("load it with: skopeo copy %s containers-storage:%s", layout, d.suggestedName())

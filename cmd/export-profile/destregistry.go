@@ -12,8 +12,8 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
-// pushDestination is an image in a registry.
-type pushDestination struct {
+// registryDestination is an image in a registry.
+type registryDestination struct {
 	image registry.Reference
 	tags  []string
 	stats registry.Stats
@@ -28,8 +28,8 @@ type pushed struct {
 	Bytes   int64 `json:"sentBytes"`
 }
 
-// parsePushed parses REGISTRY/NAME[:TAG]. A --tag is one there, with the same name before it or none.
-func parsePushed(word, rest string, tags []string) (destination, error) {
+// parseRegistry parses REGISTRY/NAME[:TAG]. A --tag is one there, with the same name before it or none.
+func parseRegistry(word, rest string, tags []string) (destination, error) {
 	const example = "as in docker://registry.example.com/team/hello:v1"
 	image, err := registry.ParseReference(rest)
 	if err != nil {
@@ -38,7 +38,7 @@ func parsePushed(word, rest string, tags []string) (destination, error) {
 	if image.Digest != "" {
 		return nil, usagef(example, "destination %q: has a digest, which is the result, not a name", word)
 	}
-	d := &pushDestination{image: image, tags: []string{image.Tag}}
+	d := &registryDestination{image: image, tags: []string{image.Tag}}
 	for _, t := range tags {
 		name := t
 		if !strings.ContainsAny(t, ":/") {
@@ -56,7 +56,7 @@ func parsePushed(word, rest string, tags []string) (destination, error) {
 	return d, nil
 }
 
-func (d *pushDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
+func (d *registryDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
 	client, err := o.registry.client(say)
 	if err != nil {
 		return nil, err
@@ -89,14 +89,16 @@ func (d *pushDestination) open(ctx context.Context, o outlet, say *speaker, l oc
 	}}, nil
 }
 
-func (d *pushDestination) place() place {
+func (d *registryDestination) place() place {
 	return place{
 		Repository: d.image.Name(), Tags: d.tags,
 		Pushed: &pushed{d.stats.Sent, d.stats.Mounted, d.stats.Present, d.stats.SentBytes},
 	}
 }
 
-func (d *pushDestination) next() string {
+func (d *registryDestination) repository() *registry.Reference { return &d.image }
+
+func (d *registryDestination) next() string {
 	if d.plain {
 		return fmt.Sprintf("run it with: podman run --rm --tls-verify=false %s", d.image)
 	}

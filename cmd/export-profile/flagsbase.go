@@ -57,12 +57,12 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	stored, err := o.open(ctx, at)
 	var image *ocilayout.Image
 	if err == nil {
-		if at.transport == inRegistry { // other places are as near as the cache
+		if at.kind.remote { // other places are as near as the cache
 			stored.Open = c.layers(say).ReadThrough(stored.Open)
 		}
 		image, err = stored.Read(ctx, platform)
 	}
-	if errors.Is(err, fs.ErrNotExist) && at.transport == inLayout {
+	if errors.Is(err, fs.ErrNotExist) && !at.kind.remote && !at.kind.archive {
 		return nil, withHint(err, "a base image is in a registry (--base docker://debian:12) or a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
 	}
 	if err != nil {

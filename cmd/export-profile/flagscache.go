@@ -33,8 +33,6 @@ type cacheFlags struct {
 	tell func(name string, fact []byte)
 }
 
-const sharedPrefix = "docker://"
-
 func (c *cacheFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&c.cache, "cache", nil, "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile)")
 	fs.BoolVar(&c.noCache, "no-cache", false, "neither use nor fill the cache")
@@ -51,7 +49,7 @@ func (c *cacheFlags) check() error {
 func (c *cacheFlags) checkWords() error {
 	dirs, shared := 0, 0
 	for _, word := range c.cache {
-		if strings.HasPrefix(word, sharedPrefix) {
+		if strings.HasPrefix(word, registryPrefix) {
 			shared++
 		} else if word != "" {
 			dirs++
@@ -72,7 +70,7 @@ func (c *cacheFlags) checkWords() error {
 // sharedCache is the repository of a cache that several machines share, or "".
 func (c *cacheFlags) sharedCache() string {
 	for _, word := range c.cache {
-		if name, ok := strings.CutPrefix(word, sharedPrefix); ok {
+		if name, ok := strings.CutPrefix(word, registryPrefix); ok {
 			return name
 		}
 	}

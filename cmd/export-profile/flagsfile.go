@@ -91,7 +91,7 @@ func (f *documentFlag) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (des
 			hint: "`export-profile image --print-schema` prints what can be in it"}
 	}
 	if !given && !c.shares {
-		c.cache = slices.DeleteFunc(c.cache, func(word string) bool { return strings.HasPrefix(word, sharedPrefix) })
+		c.cache = slices.DeleteFunc(c.cache, func(word string) bool { return strings.HasPrefix(word, registryPrefix) })
 	}
 	return destination, nil
 }

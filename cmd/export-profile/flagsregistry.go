@@ -85,8 +85,7 @@ func (f *registryFlags) mount(d destination) (*registry.Reference, error) {
 	if err != nil {
 		return nil, usagef(example, "--mount-from: %v", err)
 	}
-	to, ok := d.(*pushDestination)
-	if !ok || to.image.Registry != r.Registry {
+	if to := d.repository(); to == nil || to.Registry != r.Registry {
 		return nil, usagef(example, "--mount-from: the image does not go to %s", r.Registry)
 	}
 	return &r, nil

@@ -104,10 +104,10 @@ func (o *sources) hint(ctx context.Context, err error) error {
 		case source.OnlyNix(from):
 			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
 		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
-			return hintFinished(err, inLayout+from)
+			return hintFinished(err, layoutPrefix+from)
 		case isImageArchive(ctx, from):
-			return hintFinished(err, inOCIArchive+from)
-		case slices.ContainsFunc(transports, func(t string) bool { return strings.HasPrefix(from, t+":") || from == t }), isImageNearly(from):
+			return hintFinished(err, ociArchivePrefix+from)
+		case slices.ContainsFunc(otherTransports, func(t string) bool { return strings.HasPrefix(from, t+":") || from == t }), isImageNearly(from):
 			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
 		}
 	}

@@ -59,7 +59,7 @@ func hintFinished(err error, image string) error {
 
 // isImageNearly says whether a word is the form of an image but for its case or what follows.
 func isImageNearly(word string) bool {
-	return slices.ContainsFunc(imagePrefixes, func(p string) bool {
+	return slices.ContainsFunc(prefixes(), func(p string) bool {
 		return len(word) >= len(p) && strings.EqualFold(word[:len(p)], p) || word == strings.TrimRight(p, ":/")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -30,8 +31,8 @@ The same closure gives the same digest, from any source, on any machine.
 DEST is oci:DIR[:TAG] or oci:DIR:NAME:TAG. DIR is a new or an empty directory,
 or an OCI layout, which keeps the images of other tags. Or it is docker://REGISTRY/NAME[:TAG]:
 layers that the registry has are not sent; logins are those of podman login and docker login.
-oci-archive:FILE and docker-archive:FILE are one tar that podman, Docker and containerd load, with --tag for its name;
-tar:FILE is the root filesystem alone. FILE can be - for standard output.
+oci-archive:FILE and docker-archive:FILE are one tar that podman, Docker and containerd load, with --tag for its name.
+FILE can be - for standard output. A root filesystem alone as one tar is made by export-profile rootfs tar:FILE.
 PATH and the certificates' variables are set; --env overrides them.
 
 With --cache docker://REGISTRY/NAME, machines share what they have built. What is there is believed
@@ -67,7 +68,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	o.platformFlags(fs, &o.registryFlags)
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
 	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
-	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2, and none for tar:)")
+	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
 	o.layerFlags.flags(fs)
 	o.registryFlags.pushing(fs)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
@@ -88,6 +89,9 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 		if len(args) == 0 && destination != "" {
 			args = []string{destination}
 		}
+		if len(args) == 1 && strings.HasPrefix(args[0], tarPrefix) {
+			return tarIsNoImage(args[0], flagsOfRootfs(fs))
+		}
 		switch {
 		case o.printSchema:
 			b, err := schema(fs)
@@ -103,9 +107,6 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 		if err := o.checkFlags.unused(o.check); err != nil {
 			return err
 		}
-		if file, ok := tarDestination(args[0]); ok {
-			return o.runTar(ctx, t, file)
-		}
 		return o.run(ctx, t, args[0])
 	}
 }
@@ -117,7 +118,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	shared, err := r.sharing.open(ctx, &o.registryFlags, r.dest, say)
+	shared, err := r.sharing.open(ctx, &o.registryFlags, r.dest.repository(), say)
 	if err != nil {
 		return err
 	}

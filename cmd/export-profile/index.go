@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -69,7 +68,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(word, inDockerArchive) {
+	if k, _, _ := kindOf(word); !k.indexes {
 		return usagef("as in export-profile index oci-archive:hello.tar oci:amd64 oci:arm64",
 			"index %q: docker-archive: has no form for an image of several platforms", word)
 	}

@@ -64,7 +64,7 @@ func (f *layerFlags) options() (o layering, err error) {
 		if err != nil {
 			return o, err
 		}
-		if from.isArchive() {
+		if from.kind.archive {
 			return o, usagef(example, "--previous %q: want an image in a layout or a registry", f.previous)
 		}
 		o.from = &from

@@ -52,7 +52,7 @@ func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs
 	switch {
 	case doubted > 0 && o.verifyPrevious:
 		say.notef("of the previous image %s not kept: not what the image says (--debug says why)", layersAre(doubted))
-	case o.from.transport == inRegistry && o.vouch == nil && !o.verifyPrevious && len(believed) > 0:
+	case o.from.kind.remote && o.vouch == nil && !o.verifyPrevious && len(believed) > 0:
 		say.notef("%s taken at the word of the previous image; --verify-previous reads them", layersAre(len(believed)))
 	case doubted > 0:
 		say.notef("of the previous image %s not kept: no trusted key has signed what they hold; --verify-previous reads them", layersAre(doubted))
@@ -73,7 +73,7 @@ func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Bl
 		return nil, nil
 	}
 	var doubts []error
-	if o.vouch != nil && o.from.transport == inRegistry {
+	if o.vouch != nil && o.from.kind.remote {
 		var err error
 		if doubts, err = o.vouch(ctx, kept, wanted); err != nil {
 			return nil, err

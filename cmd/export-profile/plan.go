@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -66,7 +67,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if err != nil {
 		return err
 	}
-	to, err := plannedDestination(word)
+	to, err := plannedRepository(word)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	p := newPlanResult(layers, cache.Forecast(layers, z))
 	had := plan.has
 	if to != nil {
-		p.Repository = to.image.Name()
+		p.Repository = to.Name()
 		if had, err = o.present(ctx, say, to, append(p.blobs(), all.under.blobs()...)); err != nil {
 			return err
 		}
@@ -111,31 +112,30 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	return p.print(t.out)
 }
 
-// plannedDestination is where an image would go if that is in a registry; for others nothing is sent.
-func plannedDestination(word string) (*pushDestination, error) {
-	if _, ok := tarDestination(word); ok {
-		return nil, usagef("leave it out, or plan an image", "plan: tar: is one file, without layers")
-	}
+// plannedRepository returns the repository that an image would be pushed to, or nil if it would go into a file.
+func plannedRepository(word string) (*registry.Reference, error) {
 	if word == "" {
 		return nil, nil
 	}
 	d, err := parseDestination(word, nil)
-	to, _ := d.(*pushDestination)
-	return to, err
+	if err != nil {
+		return nil, err
+	}
+	return d.repository(), nil
 }
 
 // present asks a registry which blobs it has. One that cannot be asked has none, as far as anybody knows.
-func (o *planOptions) present(ctx context.Context, say *speaker, to *pushDestination, blobs []ispec.Descriptor) (func(ispec.Descriptor) bool, error) {
+func (o *planOptions) present(ctx context.Context, say *speaker, to *registry.Reference, blobs []ispec.Descriptor) (func(ispec.Descriptor) bool, error) {
 	client, err := o.registryFlags.client(say)
 	if err != nil {
 		return nil, err
 	}
-	present, err := client.Present(ctx, to.image, blobs)
+	present, err := client.Present(ctx, *to, blobs)
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
 	}
 	if err != nil {
-		say.notef("what %s has is not known: %v", to.image.Name(), err)
+		say.notef("what %s has is not known: %v", to.Name(), err)
 	}
 	return func(d ispec.Descriptor) bool { return present[d.Digest] }, nil
 }

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -37,16 +37,22 @@ chmod -R u+w DIR && rm -rf DIR; or with rm -rf alone if it was made with --writa
 type rootfsOptions struct {
 	assembly
 	saying
-	envFile  string
-	writable bool
+	envFile     string
+	writable    bool
+	compression string // of tar:
+}
+
+func (o *rootfsOptions) flags(fs *pflag.FlagSet) {
+	o.assembly.flags(fs)
+	fs.BoolVar(&o.writable, "writable", false, "make directories writable for their owner, so that they can be deleted")
+	fs.StringVar(&o.compression, "compression", "", "compress tar:FILE with `none|gzip|zstd[:LEVEL]` (default none)")
+	fs.StringVar(&o.envFile, "env-file", "", "write PATH and the certificates' variables to `FILE`, for podman run --env-file")
+	o.saying.flags(fs)
 }
 
 func setupRootfs(fs *pflag.FlagSet) runFunc {
 	o := &rootfsOptions{}
-	o.assembly.flags(fs)
-	fs.BoolVar(&o.writable, "writable", false, "make directories writable for their owner, so that they can be deleted")
-	fs.StringVar(&o.envFile, "env-file", "", "write PATH and the certificates' variables to `FILE`, for podman run --env-file")
-	o.saying.flags(fs)
+	o.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
 			return usagef(insteadOf("rootfs", args, "./root"), "rootfs: want one directory, not %d", len(args))
@@ -58,10 +64,7 @@ func setupRootfs(fs *pflag.FlagSet) runFunc {
 // setupScript is rootfs as the original script does it: export-profile ROOTDIR.
 func setupScript(fs *pflag.FlagSet) runFunc {
 	o := &rootfsOptions{}
-	o.assembly.flags(fs)
-	fs.BoolVar(&o.writable, "writable", false, "")
-	fs.StringVar(&o.envFile, "env-file", "", "")
-	o.saying.flags(fs)
+	o.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		switch {
 		case len(args) == 0:
@@ -88,6 +91,13 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if isTar && (o.writable || o.json) {
 		return usagef("", "--writable and --json are about a directory, not about tar:")
 	}
+	if !isTar && o.compression != "" {
+		return usagef("as in export-profile rootfs --compression gzip tar:root.tar.gz", "--compression is about tar:, not about a directory")
+	}
+	compression, err := parseCompression(cmp.Or(o.compression, "none"))
+	if err != nil {
+		return err
+	}
 	place := place{Archive: dir}
 	if isTar {
 		place.Archive = file
@@ -113,7 +123,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	}
 	defer env.remove()
 	if isTar {
-		err = o.writeTar(ctx, t, say, all, file)
+		err = o.writeTar(ctx, t, say, all, file, compression)
 	} else {
 		err = o.writeDir(ctx, say, all, dir)
 	}
@@ -135,26 +145,17 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 
 // strayDirectory is an error for a word that is meant for something else than a directory.
 func strayDirectory(word string) error {
-	isImage := slices.ContainsFunc(kinds(), func(k kind) bool { return strings.HasPrefix(word, k.prefix) })
 	switch {
 	case word == standardName:
 		return usagef("did you mean tar:-?", "root filesystem %q: it would be a directory", word)
-	case word == "tar:":
+	case word == tarPrefix:
 		return usagef("as in tar:root.tar, or tar:- for standard output", "root filesystem %q: no file", word)
 	case strings.TrimSpace(word) == "":
 		return usagef("as in export-profile rootfs ./root", "root filesystem %q: the directory's name is blank", word)
-	case isImage:
+	case isImage(word):
 		return usagef("did you mean export-profile image "+word+"?", "root filesystem %q: that is for an image", word)
 	}
 	return nil
-}
-
-func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file string) error {
-	none, err := parseCompression("none")
-	if err != nil {
-		return err
-	}
-	return writeTar(ctx, t, say, all, file, o.spoolDir(), none, false)
 }
 
 func (o *rootfsOptions) writeDir(ctx context.Context, say *speaker, all *assembled, dir string) error {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/profile/spool"
@@ -16,23 +18,23 @@ import (
 
 // tarDestination is the file of tar:FILE, a root filesystem as one tar.
 func tarDestination(word string) (file string, ok bool) {
-	file, ok = strings.CutPrefix(word, "tar:")
+	file, ok = strings.CutPrefix(word, tarPrefix)
 	return file, ok && file != ""
 }
 
 // writeTar writes a root filesystem as one tar, to a file or to standard output.
-// There it comes out of a temporary file in temp:
-// who reads it unpacks while it comes, and a NAR hash is only known to be right when all of the NAR has been read.
-func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file, temp string, c compress.Method, sync bool) (err error) {
+// Standard output gets a copy of a temporary file: a reader unpacks while it reads,
+// and a NAR hash is checked only at the end of the NAR.
+func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file string, c compress.Method) (err error) {
 	parts := all.top.Flatten()
 	writing := say.progress("writing", all.closure.Size())
 	defer writing.done()
-	options := ocilayout.Options{Progress: writing.add, Sync: sync}
+	options := ocilayout.Options{Progress: writing.add}
 	if file == standardName {
 		if err := checkStdout(t.out, "tar:-"); err != nil {
 			return err
 		}
-		whole, err := spool.New(temp)
+		whole, err := spool.New(o.spoolDir())
 		if err != nil {
 			return err
 		}
@@ -50,6 +52,45 @@ func writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, fil
 	}
 	_, err = fmt.Fprintln(t.out, made.Digest)
 	return err
+}
+
+// flagsOfRootfs spells the flags that were given to image and that rootfs takes, too.
+func flagsOfRootfs(given *pflag.FlagSet) (words []string) {
+	own := pflag.NewFlagSet("rootfs", pflag.ContinueOnError)
+	(&rootfsOptions{}).flags(own)
+	add := func(name, value string) { words = append(words, shellWord("--"+name), shellWord(value)) }
+	given.VisitAll(func(f *pflag.Flag) { // a document sets Changed, which Visit does not look at
+		if !f.Changed || own.Lookup(f.Name) == nil || f.Name == "json" || isChange(f) {
+			return
+		}
+		switch v := f.Value.(type) {
+		case pflag.SliceValue:
+			for _, word := range v.GetSlice() {
+				if !strings.HasPrefix(word, registryPrefix) { // as of --cache
+					add(f.Name, word)
+				}
+			}
+		default:
+			switch {
+			case v.Type() != "bool":
+				add(f.Name, v.String())
+			case v.String() == "true":
+				words = append(words, "--"+f.Name)
+			default:
+				words = append(words, "--"+f.Name+"=false")
+			}
+		}
+	})
+	if all := changesOf(given); all != nil {
+		for _, c := range all.changes {
+			if c.kind == "layer" {
+				words = append(words, "--layer")
+			} else {
+				add(c.kind, c.word)
+			}
+		}
+	}
+	return words
 }
 
 // copyOut copies all of a file to standard output.

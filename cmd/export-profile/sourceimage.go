@@ -19,61 +19,42 @@ import (
 // imageSource is an image that is there already, as people name it:
 // [oci:]DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://REGISTRY/NAME[:TAG|@DIGEST].
 type imageSource struct {
-	word      string
-	transport string // as in the word; "oci:" if that has none
-	place     string // the directory or file
-	tag       string // or full name
-	ref       registry.Reference
+	word  string
+	kind  kind
+	place string             // the directory or file
+	tag   string             // or full name
+	ref   registry.Reference // in a registry
 }
-
-const (
-	inLayout        = "oci:"
-	inOCIArchive    = "oci-archive:"
-	inDockerArchive = "docker-archive:"
-	inRegistry      = "docker://"
-)
-
-// imagePrefixes are what the name of such an image begins with.
-var imagePrefixes = []string{inLayout, inOCIArchive, inDockerArchive, inRegistry}
 
 // imageForms are how an image is named that is there already.
 const imageForms = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] or docker://REGISTRY/NAME[:TAG]"
 
 // parseSource parses an image that is there already; errors say what it is for, as in the example.
 func parseSource(what, example, word string) (s imageSource, err error) {
-	s = imageSource{word: word, transport: inLayout}
-	rest := strings.TrimPrefix(word, inLayout)
-	for _, t := range []string{inOCIArchive, inDockerArchive, inRegistry} {
-		if after, ok := strings.CutPrefix(word, t); ok {
-			s.transport, rest = t, after
-		}
-	}
-	if s.transport == inRegistry {
+	k, rest, prefixed := kindOf(word)
+	s = imageSource{word: word, kind: k}
+	if k.remote {
 		if s.ref, err = registry.ParseReference(rest); err != nil {
 			return s, usagef(example, "%s %q: %v", what, word, err)
 		}
 		return s, nil
 	}
-	for _, name := range append(transports, "tar") {
-		if s.transport == inLayout && strings.HasPrefix(word, name+":") {
+	for _, name := range append(otherTransports, "tar") {
+		if !prefixed && strings.HasPrefix(word, name+":") {
 			return s, usagef(example, "%s %q: %s: is not supported, only %s", what, word, name,
-				strings.Join(imagePrefixes, " and "))
+				strings.Join(prefixes(), " and "))
 		}
 	}
 	dir, tag, named := strings.Cut(rest, ":")
 	if dir == "" || named && tag == "" {
 		place := "DIR"
-		if s.isArchive() {
+		if k.archive {
 			place = "FILE"
 		}
-		return s, usagef(example, "%s %q: want %s%s[:TAG]", what, word, s.transport, place)
+		return s, usagef(example, "%s %q: want %s%s[:TAG]", what, word, k.prefix, place)
 	}
 	s.place, s.tag = dir, tag
 	return s, nil
-}
-
-func (s imageSource) isArchive() bool {
-	return s.transport == inOCIArchive || s.transport == inDockerArchive
 }
 
 // sourceOpener is what is needed to open images.
@@ -100,34 +81,41 @@ const loneDocker = "it is in Docker's form alone; put it into a layout: skopeo c
 
 // open finds an image. It is there until Close.
 func (o *sourceOpener) open(ctx context.Context, s imageSource) (found *ocilayout.ImageSource, err error) {
-	switch s.transport {
-	case inLayout:
-		found, err = ocilayout.FindImage(ctx, s.place, s.tag)
-	case inRegistry:
-		var client *registry.Client
-		if client, err = o.registry.client(o.say); err == nil {
-			found, err = client.Find(ctx, s.ref)
-		}
-	default:
-		var a *ocilayout.ArchiveFile
-		if a, err = o.archive(ctx, s); err == nil {
-			found, err = a.Find(s.tag)
-		}
-		if errors.Is(err, ocilayout.ErrNoLayout) {
-			return nil, withHint(err, loneDocker)
-		}
-	}
-	if err != nil {
+	if found, err = s.kind.find(ctx, o, s); err != nil {
 		return nil, s.hint(err)
 	}
 	return found, nil
 }
 
+func findInLayout(ctx context.Context, _ *sourceOpener, s imageSource) (*ocilayout.ImageSource, error) {
+	return ocilayout.FindImage(ctx, s.place, s.tag)
+}
+
+func findInRegistry(ctx context.Context, o *sourceOpener, s imageSource) (*ocilayout.ImageSource, error) {
+	client, err := o.registry.client(o.say)
+	if err != nil {
+		return nil, err
+	}
+	return client.Find(ctx, s.ref)
+}
+
+func findInArchive(ctx context.Context, o *sourceOpener, s imageSource) (*ocilayout.ImageSource, error) {
+	a, err := o.archive(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Find(s.tag)
+	if errors.Is(err, ocilayout.ErrNoLayout) {
+		return nil, withHint(err, loneDocker)
+	}
+	return found, err
+}
+
 func (s imageSource) hint(err error) error {
-	if hint(err) != "" || s.transport == inRegistry {
+	if hint(err) != "" || s.kind.remote {
 		return err
 	}
-	if fi, err2 := os.Stat(s.place); err2 == nil && s.transport == inLayout && fi.Mode().IsRegular() {
+	if fi, err2 := os.Stat(s.place); err2 == nil && !s.kind.archive && fi.Mode().IsRegular() {
 		return withHint(err, "it is a file; an archive is oci-archive:%s or docker-archive:%[1]s", s.place)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -136,8 +124,8 @@ func (s imageSource) hint(err error) error {
 	switch {
 	case !exists(s.place):
 		return withHint(err, "there is no %q; an image is %s", s.place, imageForms)
-	case s.isArchive():
-		return withHint(err, "an image is %sFILE[:TAG], where FILE is a tar whose index.json or manifest.json knows TAG", s.transport)
+	case s.kind.archive:
+		return withHint(err, "an image is %sFILE[:TAG], where FILE is a tar whose index.json or manifest.json knows TAG", s.kind.prefix)
 	}
 	return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
 }

@@ -28,7 +28,8 @@ func (f *imageFlags) flags(fs *pflag.FlagSet) {
 }
 
 func isImage(word string) bool {
-	return slices.ContainsFunc(imagePrefixes, func(p string) bool { return strings.HasPrefix(word, p) })
+	_, _, prefixed := kindOf(word)
+	return prefixed
 }
 
 const imageExample = "as in oci:hello:v1, oci-archive:hello.tar or docker://registry.example.com/team/hello:v1"

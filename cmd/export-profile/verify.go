@@ -51,18 +51,27 @@ func setupVerify(flags *pflag.FlagSet) runFunc {
 	}
 }
 
-// readClaims reads what an image says, wherever it is.
-func readClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
-	switch {
-	case at.transport == inLayout:
-		return verify.ReadLayout(ctx, at.place, at.tag)
-	case at.isArchive():
-		a, err := o.archive(ctx, at)
-		if err != nil {
-			return nil, err
-		}
-		return verify.ReadArchive(ctx, a, at.transport == inDockerArchive, at.tag)
+func layoutClaims(ctx context.Context, _ *sourceOpener, at imageSource) (*verify.Claims, error) {
+	return verify.ReadLayout(ctx, at.place, at.tag)
+}
+
+func ociArchiveClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
+	return archiveClaims(ctx, o, at, false)
+}
+
+func dockerArchiveClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
+	return archiveClaims(ctx, o, at, true)
+}
+
+func archiveClaims(ctx context.Context, o *sourceOpener, at imageSource, docker bool) (*verify.Claims, error) {
+	a, err := o.archive(ctx, at)
+	if err != nil {
+		return nil, err
 	}
+	return verify.ReadArchive(ctx, a, docker, at.tag)
+}
+
+func registryClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
 	stored, err := o.open(ctx, at)
 	if err != nil {
 		return nil, err
@@ -93,7 +102,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	}
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
-	claims, err := readClaims(ctx, opener, at)
+	claims, err := at.kind.claims(ctx, opener, at)
 	if err != nil {
 		return at.hint(err)
 	}

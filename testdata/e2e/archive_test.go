@@ -174,7 +174,7 @@ func TestArchiveIsLayout(t *testing.T) {
 func TestTar(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
-	args := []string{"image", "--profile", lab.profile}
+	args := []string{"rootfs", "--profile", lab.profile}
 	p.export(t, dir, append(args, "tar:root.tar")...)
 	p.export(t, dir, "rootfs", "--profile", lab.profile, "./root")
 	do(t, p.command(dir, "mkdir", "unpacked"))
@@ -205,11 +205,11 @@ func TestTar(t *testing.T) {
 // A killed run leaves the old file whole, and the next one nothing of the killed one.
 func TestArchiveKill(t *testing.T) {
 	p := lab.user
-	for _, dest := range []string{"oci-archive:out", "tar:out"} {
+	for dest, command := range map[string]string{"oci-archive:out": "image", "tar:out": "rootfs"} {
 		t.Run(dest, func(t *testing.T) {
 			dir := p.scratch(t)
 			file := filepath.Join(dir, "out")
-			v := victim{person: p, dir: dir, args: []string{"image", "--no-cache", "--profile", lab.profile, "--compression", "none", dest}}
+			v := victim{person: p, dir: dir, args: []string{command, "--no-cache", "--profile", lab.profile, "--compression", "none", dest}}
 			v.measure(t)
 			want, err := os.ReadFile(file)
 			if err != nil {
