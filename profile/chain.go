@@ -11,9 +11,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Chain is several stores as one: the first that has an object gives it.
-// Names of profiles are looked up in the first that is a [Linker];
-// it is a [Lister] if all of them are.
+// Chain joins several stores into one. An object comes from the first store that has it.
+// The chain is a [Linker] if one of the stores is: it then uses the first such store.
+// It is a [Lister] if all of them are.
 func Chain(stores ...Store) Store {
 	if len(stores) == 1 {
 		return stores[0]
@@ -51,15 +51,17 @@ func Chain(stores ...Store) Store {
 
 type chain struct{ stores []Store }
 
-// Info is the first store's that has the object. One that does not trust it is passed over for one that does.
+// Info implements [Store]. A store that does not trust the object gives way to a later one that does.
 func (c *chain) Info(ctx context.Context, p Path) (*Info, error) {
 	_, info, err := c.find(ctx, p)
-	return info, err // an untrusted one, too
+	return info, err // info may come with ErrUntrusted
 }
 
+// find returns the first store that has the object and what it knows of it.
+// Any error other than a missing or an untrusted object ends the search: that store may be the one that has it.
 func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 	var untrusted error
-	var doubted *Info
+	var untrustedInfo *Info
 	var missing []string
 	for _, s := range c.stores {
 		info, err := s.Info(ctx, p)
@@ -68,7 +70,7 @@ func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 			return s, info, err
 		case errors.Is(err, ErrUntrusted):
 			if untrusted == nil {
-				untrusted, doubted = err, info
+				untrusted, untrustedInfo = err, info
 			}
 		case errors.Is(err, fs.ErrNotExist):
 			missing = append(missing, err.Error())
@@ -77,7 +79,7 @@ func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
 		}
 	}
 	if untrusted != nil {
-		return nil, doubted, untrusted
+		return nil, untrustedInfo, untrusted
 	}
 	return nil, nil, fmt.Errorf("%q is in none of %d stores: %s: %w", p, len(c.stores), strings.Join(missing, "; "), fs.ErrNotExist)
 }

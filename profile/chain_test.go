@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// named is a graph whose files say which one it is.
+// named is a graph whose files tell its name.
 type named struct {
 	graph
 	name string
@@ -50,22 +50,22 @@ func TestChain(t *testing.T) {
 		t.Errorf("Paths() = %q, %v; want 3", paths, err)
 	}
 	if _, err := c.Info(t.Context(), object("gone")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none of 2 stores") {
-		t.Errorf("Info of what no store has = %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("Info of an object in no store = %v; want %v", err, fs.ErrNotExist)
 	}
 	for _, err := range c.Files(t.Context(), object("gone")) {
 		if !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("Files of what no store has: %v; want %v", err, fs.ErrNotExist)
+			t.Errorf("Files of an object in no store: %v; want %v", err, fs.ErrNotExist)
 		}
 	}
 
-	// One that does not trust what another one does is passed over; if nobody does, that is the reason.
+	// A store that trusts the object goes before one that does not. If none trusts it, the error says so.
 	if _, err := Chain(doubting{graph{"p": ""}, "p"}, graph{"p": ""}).Info(t.Context(), object("p")); err != nil {
-		t.Errorf("Info of what the second store trusts = %v", err)
+		t.Errorf("Info of an object that the second store trusts = %v", err)
 	}
 	if _, err := Chain(doubting{graph{"p": ""}, "p"}, graph{}).Info(t.Context(), object("p")); !errors.Is(err, ErrUntrusted) {
-		t.Errorf("Info of what no store trusts = %v; want %v", err, ErrUntrusted)
+		t.Errorf("Info of an object that no store trusts = %v; want %v", err, ErrUntrusted)
 	}
-	// One that breaks is not passed over: it may be the one that has it.
+	// A broken store ends the search: it may be the one that has the object.
 	if _, err := Chain(failing{graph{}, "p", broken}, graph{"p": ""}).Info(t.Context(), object("p")); !errors.Is(err, broken) {
 		t.Errorf("Info in a broken chain = %v; want %v", err, broken)
 	}

@@ -12,29 +12,27 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Closure is a set of store objects with everything that they refer to, and with all of theirs.
+// Closure is a set of store objects that holds every object that one of them refers to.
 type Closure struct {
-	Roots []Path  // as they were asked for
+	Roots []Path  // in the order given to FindClosure
 	Infos []*Info // sorted by path, each once
 
 	store Store
 }
 
-// askedAtOnce is how many objects a store is asked for at the same time:
-// enough to hide the latency of one on a network.
-const askedAtOnce = 32
+// parallelInfos limits concurrent calls of Store.Info. It hides the latency of a store on a network.
+const parallelInfos = 32
 
-// maxUntrusted is how many untrusted objects are asked what they refer to.
-// They are only followed to name all that is not trusted at once, and who made them up may have no end.
+// maxUntrusted limits how many untrusted objects have their references followed.
+// FindClosure follows them only to report everything untrusted at once, and a hostile store may invent objects without end.
 const maxUntrusted = 10_000
 
-// maxSize is how many bytes a closure may have: an exbibyte, so that sums of sizes are far from their ends.
+// maxSize limits the bytes of a closure to an exbibyte, so that sums of sizes cannot overflow.
 const maxSize = 1 << 60
 
-// FindClosure follows references from the roots; no file is read.
-// A deriver is not a reference.
-// Cycles and self-references are as good as any other.
-// All objects that are missing, and all that are not trusted, are reported at once, in a [ClosureError].
+// FindClosure follows references from the roots. It reads no files.
+// It allows cycles and self-references, and does not follow derivers.
+// If objects are missing or untrusted, it reports all of them in one [ClosureError].
 func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) {
 	f := finder{seen: make(map[Path]bool)}
 	f.wake.L = &f.mu
@@ -42,7 +40,7 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 	stop := context.AfterFunc(ctx, func() { f.fail(context.Cause(ctx)) })
 	defer stop()
 	var workers sync.WaitGroup
-	for range askedAtOnce {
+	for range parallelInfos {
 		workers.Go(func() {
 			for p, ok := f.next(); ok; p, ok = f.next() {
 				info, err := s.Info(ctx, p)
@@ -53,7 +51,7 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 	workers.Wait()
 	err := f.failed()
 	if err == nil {
-		err = context.Cause(ctx) // which may not have been told yet
+		err = context.Cause(ctx) // AfterFunc may not have run yet
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find closure: %w", err)
@@ -68,33 +66,33 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 	return &Closure{Roots: roots, Infos: f.infos, store: s}, nil
 }
 
-// checkSizes refuses sizes without a sum.
+// checkSizes refuses negative sizes, and a sum above maxSize.
 func checkSizes(infos []*Info) error {
 	var sum int64
 	for _, info := range infos {
 		if info.NarSize < 0 || info.NarSize > maxSize-sum {
-			return fmt.Errorf("store path %q: NAR size %d: want one of at least 0, and at most %d of all together", info.Path, info.NarSize, int64(maxSize))
+			return fmt.Errorf("store path %q: NAR size %d: want 0 or more, and at most %d in the whole closure", info.Path, info.NarSize, int64(maxSize))
 		}
 		sum += info.NarSize
 	}
 	return nil
 }
 
-// finder is a search that several workers share.
+// finder holds the state of a search that several workers share.
 type finder struct {
 	mu    sync.Mutex
 	wake  sync.Cond
 	queue []Path
-	asked int // how many answers are due
+	due   int // answers that workers wait for
 	seen  map[Path]bool
 
 	infos     []*Info
 	missing   []Path
 	untrusted []error
-	err       error // ends the search
+	err       error // the first other error, which ends the search
 }
 
-// add queues the paths that were not seen yet.
+// add queues the paths that are new.
 func (f *finder) add(paths []Path) {
 	for _, p := range paths {
 		if !f.seen[p] {
@@ -104,11 +102,11 @@ func (f *finder) add(paths []Path) {
 	}
 }
 
-// next is a path to ask for. It waits until there is one, or the search is over.
+// next takes a path from the queue. It waits for one, and returns false once the search is over.
 func (f *finder) next() (Path, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.queue) == 0 && f.asked > 0 && f.err == nil {
+	for len(f.queue) == 0 && f.due > 0 && f.err == nil {
 		f.wake.Wait()
 	}
 	if len(f.queue) == 0 || f.err != nil {
@@ -117,15 +115,15 @@ func (f *finder) next() (Path, bool) {
 	}
 	p := f.queue[0]
 	f.queue = f.queue[1:]
-	f.asked++
+	f.due++
 	return p, true
 }
 
-// found takes an answer.
+// found records the answer of a store.
 func (f *finder) found(p Path, info *Info, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked--
+	f.due--
 	switch {
 	case err == nil:
 		f.infos = append(f.infos, info)
@@ -143,7 +141,7 @@ func (f *finder) found(p Path, info *Info, err error) {
 	f.wake.Broadcast()
 }
 
-// failed is why the search has ended, or nil. A context that is done may still say so when the last answer is there.
+// failed returns the error that ended the search. It locks, because AfterFunc may still call fail.
 func (f *finder) failed() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -159,7 +157,7 @@ func (f *finder) fail(err error) {
 	f.wake.Broadcast()
 }
 
-// Size is the sum of the NAR sizes, in bytes.
+// Size returns the sum of the NAR sizes, in bytes.
 func (c *Closure) Size() int64 {
 	var sum int64
 	for _, info := range c.Infos {
@@ -168,8 +166,8 @@ func (c *Closure) Size() int64 {
 	return sum
 }
 
-// Parts are the objects of the closure as parts of a root file system, sorted by path.
-// Their trees are read from the store when they are walked, as long as it is open and ctx is not done.
+// Parts returns the objects of the closure as parts of a root file system, sorted by path.
+// Walking a part's tree reads the store, which must still be open, and fails once ctx is done.
 func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 	parts := make([]rootfs.Part, 0, len(c.Infos))
 	for _, info := range c.Infos {

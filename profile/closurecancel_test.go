@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// cancelling ends the search with its last answer.
+// cancelling is a graph that cancels the search just before its last answer.
 type cancelling struct {
 	graph
 	cancel context.CancelFunc
@@ -16,7 +16,7 @@ func (c cancelling) Info(ctx context.Context, p Path) (*Info, error) {
 	return c.graph.Info(ctx, p)
 }
 
-// TestFindClosureCancelledAtEnd: the race detector watches.
+// TestFindClosureCancelledAtEnd cancels a search while it ends, for the race detector.
 func TestFindClosureCancelledAtEnd(t *testing.T) {
 	for range 100 {
 		ctx, cancel := context.WithCancel(t.Context())

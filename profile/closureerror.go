@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// Missing is an object that a closure needs and its store has not.
+// Missing is an object that a closure needs and its store lacks.
 type Missing struct {
 	Path     Path
-	NeededBy Path // the first one, by path, that refers to it; Path itself if it is a root
+	NeededBy Path // the first object in path order that refers to it; Path itself if it is a root
 }
 
-// ClosureError lists all that keeps a closure from being complete.
+// ClosureError lists all objects that a closure needs and cannot have.
 type ClosureError struct {
 	Missing   []Missing // sorted by path
-	Untrusted []error   // each wraps ErrUntrusted; sorted by what they say
+	Untrusted []error   // each wraps ErrUntrusted; sorted by their text
 }
 
 func newClosureError(infos []*Info, missing []Path, untrusted []error) *ClosureError {
@@ -39,11 +39,11 @@ func newClosureError(infos []*Info, missing []Path, untrusted []error) *ClosureE
 	return e
 }
 
-// Error names all of them: in a line if they are few, and else a line each.
+// Error names all objects: on one line if they are few, otherwise each on its own line.
 func (e *ClosureError) Error() string {
 	var parts []string
 	if n := len(e.Missing); n > 0 {
-		parts = append(parts, all(n, "missing from the store", func(i int) string {
+		parts = append(parts, listAll(n, "missing from the store", func(i int) string {
 			m := e.Missing[i]
 			if m.NeededBy == m.Path {
 				return m.Path.Base()
@@ -52,57 +52,56 @@ func (e *ClosureError) Error() string {
 		}))
 	}
 	if n := len(e.Untrusted); n > 0 {
-		parts = append(parts, all(n, "not trusted", func(i int) string { return e.Untrusted[i].Error() }))
+		parts = append(parts, listAll(n, "not trusted", func(i int) string { return e.Untrusted[i].Error() }))
 	}
 	separator := "; "
-	if len(e.Missing) > mostInLine || len(e.Untrusted) > mostInLine {
+	if len(e.Missing) > maxPerLine || len(e.Untrusted) > maxPerLine {
 		separator = "\n"
 	}
 	return "find closure: " + strings.Join(parts, separator)
 }
 
-// mostInLine is how many things are named in one line.
-const mostInLine = 8
+// maxPerLine limits how many objects one line names.
+const maxPerLine = 8
 
-// all is how many things are so, and all of them.
-func all(n int, so string, thing func(int) string) string {
+// listAll writes "n state: ", then the names of all n objects.
+func listAll(n int, state string, name func(int) string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s:", n, so)
+	fmt.Fprintf(&b, "%d %s:", n, state)
 	for i := range n {
 		switch {
-		case n > mostInLine:
+		case n > maxPerLine:
 			b.WriteString("\n  ")
 		case i > 0:
 			b.WriteString(", ")
 		default:
 			b.WriteString(" ")
 		}
-		b.WriteString(thing(i))
+		b.WriteString(name(i))
 	}
 	return b.String()
 }
 
-// few writes the first of n things, and how many more there are.
-func few(b *strings.Builder, n int, thing func(int) string) {
-	const most = mostInLine
-	for i := range min(n, most) {
+// listFew writes the first of n names, and how many more there are.
+func listFew(b *strings.Builder, n int, name func(int) string) {
+	for i := range min(n, maxPerLine) {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(thing(i))
+		b.WriteString(name(i))
 	}
-	if n > most {
-		fmt.Fprintf(b, " and %d more", n-most)
+	if n > maxPerLine {
+		fmt.Fprintf(b, " and %d more", n-maxPerLine)
 	}
 }
 
-// Is says that a closure with missing objects is fs.ErrNotExist, and one with untrusted ones ErrUntrusted.
+// Is matches fs.ErrNotExist if objects are missing, and ErrUntrusted if objects are untrusted.
 func (e *ClosureError) Is(target error) bool {
 	return target == fs.ErrNotExist && len(e.Missing) > 0 || target == ErrUntrusted && len(e.Untrusted) > 0
 }
 
-// Unwrap are the reasons why objects are not trusted.
+// Unwrap returns the reasons why objects are untrusted.
 func (e *ClosureError) Unwrap() []error { return e.Untrusted }
 
-// ErrUntrusted is what a store's error wraps that knows of an object but has no reason to believe it.
+// ErrUntrusted is wrapped by a store's error if the store has an object but nothing vouches for it.
 var ErrUntrusted = errors.New("not trusted")

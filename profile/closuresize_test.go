@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// sized is a graph whose objects all have one size.
+// sized is a graph of objects of the same size.
 type sized struct {
 	graph
 	size int64
@@ -21,7 +21,7 @@ func (s sized) Info(ctx context.Context, p Path) (*Info, error) {
 	return info, err
 }
 
-// TestFindClosureSize: whoever adds up sizes may rely on it that there is a sum.
+// TestFindClosureSize checks that the sum of the sizes of a closure never overflows.
 func TestFindClosureSize(t *testing.T) {
 	for _, test := range []struct {
 		size int64

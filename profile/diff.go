@@ -9,18 +9,18 @@ import (
 	"sync"
 )
 
-// Difference is how a package differs between two closures.
+// Difference describes how a package differs between two closures.
 type Difference struct {
 	Name           string
-	Removed, Added []string // versions that only one of them has, sorted; empty ones are packages without a version
-	Before, After  int64    // bytes of all its store objects
+	Removed, Added []string // versions that only one closure has, sorted; "" if the package has no version
+	Before, After  int64    // sum of the NAR sizes of its store objects
 }
 
-// minDelta is how many bytes a package of the same versions has to grow or shrink by to be different, as Nix has it.
+// minDelta is the change in bytes from which on a package of unchanged versions counts as different. Nix uses the same.
 const minDelta = 8 << 10
 
-// Diff is the packages that are different, as nix store diff-closures lists them, sorted by name.
-// Its store paths are grouped by the names of packages, without the outputs at their ends.
+// Diff returns the packages that differ, sorted by name, as nix store diff-closures lists them.
+// It groups store paths by package name, and drops the name of an output at the end.
 func Diff(before, after []*Info) []Difference {
 	was, is := versions(before), versions(after)
 	names := slices.Collect(maps.Keys(was))
@@ -32,7 +32,7 @@ func Diff(before, after []*Info) []Difference {
 	slices.Sort(names)
 	var all []Difference
 	for _, name := range names {
-		d := Difference{Name: name, Removed: without(was[name], is[name]), Added: without(is[name], was[name])}
+		d := Difference{Name: name, Removed: missingFrom(is[name], was[name]), Added: missingFrom(was[name], is[name])}
 		for _, size := range was[name] {
 			d.Before += size
 		}
@@ -46,14 +46,14 @@ func Diff(before, after []*Info) []Difference {
 	return all
 }
 
-// Delta is by how many bytes the package has grown.
+// Delta returns by how many bytes the package has grown.
 func (d Difference) Delta() int64 { return d.After - d.Before }
 
-// outputName is the end of a name that is taken for that of an output.
-// It may be part of a version ("unstable"), which nobody can tell.
+// outputName matches a name that ends like an output.
+// The ending may also be part of a version ("unstable"): the two cannot be told apart.
 var outputName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.*)-([a-z]+|lib32|lib64)$`) })
 
-// versions are the versions of each package, with the sizes of their objects.
+// versions returns the versions of each package, with the size of each version's objects.
 func versions(infos []*Info) map[string]map[string]int64 {
 	all := make(map[string]map[string]int64)
 	for _, info := range infos {
@@ -70,8 +70,8 @@ func versions(infos []*Info) map[string]map[string]int64 {
 	return all
 }
 
-// without are the versions that are not among others, sorted.
-func without(versions, others map[string]int64) []string {
+// missingFrom returns the versions that others lack, sorted.
+func missingFrom(others, versions map[string]int64) []string {
 	var all []string
 	for v := range versions {
 		if _, ok := others[v]; !ok {
@@ -82,7 +82,7 @@ func without(versions, others map[string]int64) []string {
 	return all
 }
 
-// ShowVersions is versions as Nix prints them: ∅ for none, ε for an empty one.
+// ShowVersions formats versions as Nix prints them: ∅ for none, ε for an empty one.
 func ShowVersions(versions []string) string {
 	if len(versions) == 0 {
 		return "∅"

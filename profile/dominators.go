@@ -1,8 +1,8 @@
 package profile
 
-// Before says of each object that roots need which one is before it on the shortest chain from a root.
-// From a root alone, these are the chains of [Graph.Why]; of several roots, it is the nearest one's, or else the first one's.
-// Before a root there is "".
+// Before maps each object that the roots need to the object before it on the shortest chain from a root,
+// and each root to "". With a single root, these are the chains of [Graph.Why].
+// With several, the chain starts at the nearest root, and among equally near ones at the first.
 func (g *Graph) Before(roots ...Path) map[Path]Path {
 	before := make(map[Path]Path, len(g.Infos))
 	var queue []int
@@ -19,21 +19,21 @@ func (g *Graph) Before(roots ...Path) map[Path]Path {
 		}
 	}
 	for ; len(queue) > 0; queue = queue[1:] {
-		for _, j := range g.refs[queue[0]] { // sorted, so that of chains of a length the first in path order is found
+		for _, j := range g.refs[queue[0]] { // sorted, so the first of several shortest chains wins
 			visit(j, g.Infos[queue[0]].Path)
 		}
 	}
 	return before
 }
 
-// Dominators says of each object that roots need which other one it would leave with, the nearest one:
-// all chains from the roots lead through it. It is "" if there is none.
-// An object, those that have it as their dominator, those that have these, and so on, are what [Graph.Without] finds.
+// Dominators maps each object that the roots need to its immediate dominator, or to "" if it has none.
+// All chains from the roots to an object lead through its dominators, so the object would leave with any of them.
+// An object and everything that it dominates, directly or not, are what [Graph.Without] returns.
 //
-// The algorithm is that of Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm".
+// It uses the algorithm of Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm".
 func (g *Graph) Dominators(roots ...Path) map[Path]Path {
 	const unknown = -1
-	// Objects are numbered as a depth-first search leaves them, and what comes before all roots last.
+	// Objects are numbered in postorder. A virtual start before all roots gets the last number.
 	isRoot := newBitset(len(g.Infos))
 	var from []int
 	for _, r := range roots {
@@ -41,14 +41,14 @@ func (g *Graph) Dominators(roots ...Path) map[Path]Path {
 			from = append(from, i)
 		}
 	}
-	left := g.leave(from)
+	order := g.postorder(from)
 	number := make([]int, len(g.Infos))
-	for n, i := range left {
+	for n, i := range order {
 		number[i] = n
 	}
-	start := len(left)
+	start := len(order)
 	back := make([][]int, start) // by number
-	for n, i := range left {
+	for n, i := range order {
 		for _, j := range g.refs[i] {
 			back[number[j]] = append(back[number[j]], n)
 		}
@@ -91,10 +91,10 @@ func (g *Graph) Dominators(roots ...Path) map[Path]Path {
 		}
 	}
 	dominators := make(map[Path]Path, start)
-	for n, i := range left {
+	for n, i := range order {
 		dominators[g.Infos[i].Path] = ""
 		if d := dominator[n]; d != start {
-			dominators[g.Infos[i].Path] = g.Infos[left[d]].Path
+			dominators[g.Infos[i].Path] = g.Infos[order[d]].Path
 		}
 	}
 	return dominators

@@ -10,7 +10,7 @@ import (
 func TestDominators(t *testing.T) {
 	for _, tt := range []struct {
 		name, text, roots string
-		before, want      string // of a, b, c…; "-" if there is none, "." if the roots don't need it
+		before, want      string // for a, b, c…; "-" stands for none, "." for an object that the roots don't need
 	}{
 		{"chain", "a: b\nb: c\nc:", "a", "-ab", "-ab"},
 		{"diamond", "a: b c\nb: d\nc: d\nd: e\ne:", "a", "-aabd", "-aaad"},
@@ -50,7 +50,7 @@ func TestDominators(t *testing.T) {
 	}
 }
 
-// Whatever the graph is, both agree with what is found for one object at a time.
+// TestDominatorsRandom checks that Before agrees with Why, and Dominators with Without, on random graphs.
 func TestDominatorsRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 2))
@@ -91,7 +91,7 @@ func TestDominatorsRandom(t *testing.T) {
 				}
 			}
 			if !slices.Equal(chain, want) {
-				t.Errorf("seed %d: chain to %s by Before = %s; want %s, as Why has it", seed, p, chain, want)
+				t.Errorf("seed %d: chain to %s by Before = %s; want %s, like Why", seed, p, chain, want)
 			}
 			var gone []Path
 			for _, other := range c.Infos {
@@ -103,12 +103,12 @@ func TestDominatorsRandom(t *testing.T) {
 			}
 			want = nil
 			for _, info := range g.Without(p, roots...) {
-				if _, ok := dominators[info.Path]; ok { // else it is not needed with p either
+				if _, ok := dominators[info.Path]; ok { // otherwise the roots do not need it even with p
 					want = append(want, info.Path)
 				}
 			}
 			if !slices.Equal(gone, want) {
-				t.Errorf("seed %d: with %s as dominator = %s; want %s, as Without has it", seed, p, gone, want)
+				t.Errorf("seed %d: objects dominated by %s = %s; want %s, like Without", seed, p, gone, want)
 			}
 		}
 	}

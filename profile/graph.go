@@ -6,21 +6,21 @@ import (
 	"sync"
 )
 
-// Graph answers questions about the references in a closure, without its store.
-// Its methods may be called from several goroutines at once.
+// Graph answers questions about the references in a closure. It does not use the store.
+// Several goroutines may use it at once.
 type Graph struct {
 	Infos []*Info // of the closure, sorted by path
 
 	at    map[Path]int
-	refs  [][]int // sorted, without the object itself
-	order []int   // what is needed first
+	refs  [][]int // sorted, without self-references
+	order []int   // references come before the objects that need them
 
-	closures sync.Once // finds what follows, which not everybody asks for
-	sizes    []int64   // of closures
-	group    []int     // whose closure: objects of a cycle have one
+	findSizes sync.Once // sets the rest, which few callers need
+	sizes     []int64   // closure size of each group
+	group     []int     // of each object: the objects of a cycle form one
 }
 
-// NewGraph looks at all references of a closure. What they lead to is in the closure.
+// NewGraph makes the graph of a closure. It ignores references that lead out of c.Infos.
 func NewGraph(c *Closure) *Graph {
 	g := &Graph{Infos: c.Infos, at: make(map[Path]int, len(c.Infos))}
 	for i, info := range c.Infos {
@@ -34,12 +34,16 @@ func NewGraph(c *Closure) *Graph {
 			}
 		}
 	}
-	g.sort()
+	all := make([]int, len(g.Infos))
+	for i := range all {
+		all[i] = i
+	}
+	g.order = g.postorder(all)
 	return g
 }
 
-// Order is the closure with what is needed first, as nix path-info -r lists it:
-// each object follows its references, and otherwise objects are in path order.
+// Order returns the closure in the order of nix path-info -r:
+// each object follows its references, and otherwise the order is that of paths.
 func (g *Graph) Order() []*Info {
 	infos := make([]*Info, len(g.order))
 	for i, at := range g.order {
@@ -48,17 +52,8 @@ func (g *Graph) Order() []*Info {
 	return infos
 }
 
-// sort is a depth-first search from all objects in path order, which notes each object when it leaves it.
-func (g *Graph) sort() {
-	all := make([]int, len(g.Infos))
-	for i := range all {
-		all[i] = i
-	}
-	g.order = g.leave(all)
-}
-
-// leave is the order in which a depth-first search from some objects leaves them, and all that they need.
-func (g *Graph) leave(from []int) (left []int) {
+// postorder returns the given objects and everything that they need, in the order in which a depth-first search leaves them.
+func (g *Graph) postorder(from []int) (order []int) {
 	type step struct{ at, next int }
 	seen := newBitset(len(g.Infos))
 	var stack []step
@@ -77,18 +72,18 @@ func (g *Graph) leave(from []int) (left []int) {
 				}
 				continue
 			}
-			left = append(left, top.at)
+			order = append(order, top.at)
 			stack = stack[:len(stack)-1]
 		}
 	}
-	return left
+	return order
 }
 
-// close adds up what each object reaches: those of its references and itself.
-// Meanwhile it takes memory for a bit a pair of paths: 12 MB for 10,000.
-// Nix makes no cycles of several objects, but sources may say so: the objects of one reach the same.
-// The cycles are found as Kosaraju does: backwards from what is noted last.
-func (g *Graph) close() {
+// sumClosures sets g.group and g.sizes.
+// While it runs, it needs a bit for each pair of paths: 12 MB for 10,000 paths.
+// Nix makes no cycle of several objects, but a source may declare one. All objects of a cycle have the same closure,
+// so they form a group. Kosaraju's algorithm finds the groups: it walks backwards from the end of the postorder.
+func (g *Graph) sumClosures() {
 	n := len(g.Infos)
 	back := make([][]int, n)
 	for i, refs := range g.refs {
@@ -120,11 +115,11 @@ func (g *Graph) close() {
 	for i, info := range g.Infos {
 		narSizes[i] = info.NarSize
 	}
-	// Groups that others need come after these.
+	// A group comes before the groups that it needs, so walk them backwards.
 	reach := make([]bitset, len(groups))
 	g.sizes = make([]int64, len(groups))
 	for k, group := range slices.Backward(groups) {
-		// Most of what a group reaches is what the largest that it refers to does, whose size is known.
+		// Start from the largest closure that the group refers to: it holds most of the group's own.
 		set, size, largest := newBitset(n), int64(0), -1
 		for _, i := range group {
 			for _, j := range g.refs[i] {
@@ -142,7 +137,7 @@ func (g *Graph) close() {
 				size += narSizes[i]
 			}
 			for _, j := range g.refs[i] {
-				if g.group[j] != k && !set.has(j) { // else it is all there
+				if g.group[j] != k && !set.has(j) { // otherwise set holds j's whole closure
 					size += set.or(reach[g.group[j]], narSizes)
 				}
 			}
@@ -151,7 +146,7 @@ func (g *Graph) close() {
 	}
 }
 
-// References are the other objects that one refers to, in path order.
+// References returns the other objects that p refers to, in path order.
 func (g *Graph) References(p Path) []Path {
 	var refs []Path
 	if i, ok := g.at[p]; ok {
@@ -162,17 +157,17 @@ func (g *Graph) References(p Path) []Path {
 	return refs
 }
 
-// ClosureSize is the sum of the NAR sizes of an object and of all that it needs, in bytes, as nix path-info -S says it.
+// ClosureSize returns the sum of the NAR sizes of p and of everything that it needs, like nix path-info -S.
 func (g *Graph) ClosureSize(p Path) int64 {
 	if i, ok := g.at[p]; ok {
-		g.closures.Do(g.close)
+		g.findSizes.Do(g.sumClosures)
 		return g.sizes[g.group[i]]
 	}
 	return 0
 }
 
-// Without is what the roots would no longer need if nothing referred to an object: it and what only it leads to.
-// Of an object that is a root, this is what only that root needs.
+// Without returns the objects that the roots would no longer need if nothing referred to p, including p.
+// If p is a root, it returns the objects that only p needs.
 func (g *Graph) Without(p Path, roots ...Path) []*Info {
 	gone, ok := g.at[p]
 	if !ok {
@@ -213,7 +208,7 @@ func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
 
 func (s bitset) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
-// add says whether it is new.
+// add adds i and returns whether it is new.
 func (s bitset) add(i int) bool {
 	if s.has(i) {
 		return false
@@ -222,13 +217,13 @@ func (s bitset) add(i int) bool {
 	return true
 }
 
-// or adds a set, and adds up what each number stands for that is new.
-func (s bitset) or(t bitset, of []int64) (sum int64) {
+// or adds t to s and returns the sum of the sizes of the new numbers.
+func (s bitset) or(t bitset, sizes []int64) (sum int64) {
 	for k, w := range t {
 		w &^= s[k]
 		s[k] |= w
 		for ; w != 0; w &= w - 1 {
-			sum += of[k*64+bits.TrailingZeros64(w)]
+			sum += sizes[k*64+bits.TrailingZeros64(w)]
 		}
 	}
 	return sum

@@ -10,12 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// letter is the path of the object that tests call by a letter; sizes are powers of two, so that sums tell.
+// letter returns the path of the object that tests call by a letter.
 func letter(name byte) Path {
 	return Path(StoreDir + "/" + strings.Repeat(string(name), digestLen) + "-" + string(name))
 }
 
-// graphOf makes a closure of lines "a: b c", with sizes 1, 2, 4… in path order.
+// graphOf makes a graph from lines "a: b c". The sizes are 1, 2, 4… in path order, so every sum is unique.
 func graphOf(t *testing.T, text string) *Graph {
 	t.Helper()
 	c := &Closure{}
@@ -119,7 +119,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// Whatever the graph is, sizes are those that a plain walk adds up, and what is needed comes first.
+// TestGraphRandom checks closure sizes against a plain walk, and the other answers for consistency, on random graphs.
 func TestGraphRandom(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))

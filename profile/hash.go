@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Hash is the SHA-256 of a NAR. The zero value means that it is not known.
+// Hash is the SHA-256 of a NAR. The zero value stands for an unknown hash.
 type Hash [sha256.Size]byte
 
-// nix32Alphabet is base 32 without e, o, u and t.
+// nix32Alphabet lacks e, o, u and t.
 const nix32Alphabet = "0123456789abcdfghijklmnpqrsvwxyz"
 
 const (
@@ -20,8 +20,8 @@ const (
 	base64Len = (sha256.Size + 2) / 3 * 4
 )
 
-// ParseHash parses a SHA-256 in any of Nix's spellings (libutil/hash.cc, parseAny):
-// "sha256:" and hexadecimal, nix32 or base 64; the same without the prefix; or "sha256-" and base 64.
+// ParseHash parses a SHA-256 in any form that Nix accepts (libutil/hash.cc, parseAny):
+// hexadecimal, nix32 or base 64, with or without the prefix "sha256:"; or base 64 with the prefix "sha256-".
 func ParseHash(s string) (Hash, error) {
 	fail := func(why string) (Hash, error) { return Hash{}, fmt.Errorf("hash %q: %s", s, why) }
 	body, sri := s, false
@@ -60,19 +60,19 @@ func ParseHash(s string) (Hash, error) {
 	return h, nil
 }
 
-// Known says whether there is a hash at all.
+// Known returns whether h is a hash, not the zero value.
 func (h Hash) Known() bool { return h != Hash{} }
 
-// String is Nix's spelling, "sha256:<nix32>".
+// String returns "sha256:<nix32>", as Nix prints it.
 func (h Hash) String() string { return "sha256:" + encodeNix32(h[:]) }
 
-// SRI is the form that Nix's JSON has, "sha256-<base 64>".
+// SRI returns "sha256-<base 64>", as in Nix's JSON.
 func (h Hash) SRI() string { return "sha256-" + base64.StdEncoding.EncodeToString(h[:]) }
 
-// Hex is the spelling of digests in images, without the algorithm.
+// Hex returns the hash in hexadecimal, as in image digests, without the algorithm.
 func (h Hash) Hex() string { return hex.EncodeToString(h[:]) }
 
-// encodeNix32 spells bytes as Nix does: as one little-endian number, its highest digit first.
+// encodeNix32 encodes b as one little-endian number with its highest digit first.
 func encodeNix32(b []byte) string {
 	n := (len(b)*8-1)/5 + 1
 	out := make([]byte, n)
@@ -88,7 +88,7 @@ func encodeNix32(b []byte) string {
 	return string(out)
 }
 
-// decodeNix32 fills b, and is false if s is not exactly that many bytes.
+// decodeNix32 fills b. It returns false if s does not encode exactly len(b) bytes.
 func decodeNix32(b []byte, s string) bool {
 	n := (len(b)*8-1)/5 + 1
 	if len(s) != n {

@@ -2,9 +2,8 @@ package profile
 
 import "strings"
 
-// SplitName splits the name of a store path into a package's name and its version,
-// as builtins.parseDrvName of Nix does: at the first dash that no letter follows.
-// The version is empty if there is none.
+// SplitName splits the name of a store path into the package's name and its version, which may be empty.
+// Like Nix's builtins.parseDrvName, it splits at the first dash that no letter follows.
 func SplitName(name string) (pname, version string) {
 	for i := 0; i+1 < len(name); i++ {
 		if c := name[i+1]; name[i] == '-' && !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
@@ -14,8 +13,8 @@ func SplitName(name string) (pname, version string) {
 	return name, ""
 }
 
-// Find is the objects that a word means: a store path, its base name, its hash, its name,
-// or, if there is no such, what has that package's name.
+// Find returns the objects that a word names: by store path, base name, hash or name.
+// If none matches, it returns the objects whose package has that name.
 func Find(infos []*Info, word string) []*Info {
 	word = strings.TrimSuffix(strings.TrimPrefix(word, StoreDir+"/"), "/")
 	var exact, named []*Info

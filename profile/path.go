@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// StoreDir is the one store directory that is supported.
+// StoreDir is the only supported store directory.
 const StoreDir = "/nix/store"
 
-// Limits of a store path, as Nix has them (libstore/path.cc).
+// Limits of store paths in Nix (libstore/path.cc).
 const (
 	digestLen  = 32
 	maxNameLen = 211
 )
 
 // Path is a store path: "/nix/store/<32 characters of nix32>-<name>".
-// The zero value is no path.
+// The zero value is not a path.
 type Path string
 
-// ParsePath parses the full store path of an object, not of a file in one.
+// ParsePath parses the full store path of an object. It refuses the path of a file inside one.
 func ParsePath(s string) (Path, error) {
 	base, ok := strings.CutPrefix(s, StoreDir+"/")
 	if !ok {
@@ -72,19 +72,19 @@ func CheckBase(base string) error {
 	return nil
 }
 
-// Base is "<hash>-<name>".
+// Base returns "<hash>-<name>".
 func (p Path) Base() string { return strings.TrimPrefix(string(p), StoreDir+"/") }
 
-// Name is what people call it, "curl-8.4.0".
+// Name returns the part after the hash, such as "curl-8.4.0".
 func (p Path) Name() string { return p.Base()[digestLen+1:] }
 
-// Digest is the 32 characters before the name, by which references are found.
+// Digest returns the 32 characters before the name. Nix finds references by them.
 func (p Path) Digest() string { return p.Base()[:digestLen] }
 
-// Root is the path as a place in a root file system: "nix/store/<hash>-<name>".
+// Root returns the object's path in a root file system: "nix/store/<hash>-<name>".
 func (p Path) Root() string { return string(p[1:]) }
 
-// ObjectOf is the store path that an absolute, clean path is or lies in, and what is below it.
+// ObjectOf splits an absolute, clean path into the store path that it names or lies in, and the rest.
 func ObjectOf(path string) (p Path, rest string, err error) {
 	base, ok := strings.CutPrefix(path, StoreDir+"/")
 	if !ok {

@@ -66,10 +66,10 @@ func FuzzParsePath(f *testing.F) {
 			t.Errorf("ParseBase(%q) = %q, %v; want %q, <nil>", p.Base(), again, err, p)
 		}
 		if got := StoreDir + "/" + p.Digest() + "-" + p.Name(); got != s {
-			t.Errorf("ParsePath(%q): its pieces make %q", s, got)
+			t.Errorf("ParsePath(%q): its parts add up to %q", s, got)
 		}
 		if strings.ContainsAny(p.Base(), "/\x00\n ") {
-			t.Errorf("ParsePath(%q) accepted a name that is no file's", s)
+			t.Errorf("ParsePath(%q) accepts a base name that no file can have", s)
 		}
 	})
 }
@@ -95,7 +95,7 @@ func TestParseHash(t *testing.T) {
 	for _, s := range []string{
 		"", "sha256:", "sha1:" + hex, "sha512-" + base64, "sha256-" + hex, hex + "0", hex[1:],
 		"g" + hex[1:], "e" + nix32[1:],
-		"2" + nix32[1:], // its highest digit does not fit into 256 bits
+		"2" + nix32[1:], // the highest digit does not fit into 256 bits
 		base64[:43] + "A", "sha256-" + base64[:42] + "1=",
 	} {
 		if got, err := ParseHash(s); err == nil {

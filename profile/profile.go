@@ -1,20 +1,21 @@
-// Package profile reads Nix: store paths, what is known of them, profiles, and closures.
+// Package profile reads Nix stores: store paths, their metadata, profiles and closures.
 //
-// It says what a store is ([Store]) and what can be asked of any, or of several one behind the other ([Chain]):
-// which store object a profile leads to ([Resolve]), which ones a name or a part of one means ([Find]),
-// and what an object needs ([FindClosure]).
-// A closure is also a graph ([Graph]), which knows why something is in it and what would leave with it;
-// two of them are compared by package and version ([Diff]).
+// A [Store] gives access to store objects, and [Chain] joins several stores.
+// [Resolve] finds the store object that a profile leads to, [FindClosure] everything that it needs,
+// and [Find] the objects that a name means.
+// A [Graph] of a closure explains why it holds an object, and what would leave with it.
+// [Diff] compares two closures by package and version.
 //
-// Of the packages below it, localstore, exportstore, tarstore and binarycache are the stores themselves,
-// and source tells by looking which one something is.
-// references and scan know what such a store does not say of its objects, and trust which to believe in.
-// nar, decompress, input and spool are what they are read with.
-// nixdb and sbom write what is known of a closure: as Nix's own database, and for those who want a list.
-// storetest holds the contract of all stores.
+// The packages below this one are:
 //
-// Only the store directory /nix/store is supported.
-// It is part of every store path and of the bytes of the programs,
-// so a store that lies elsewhere on disk (relocated) still names its objects /nix/store/….
-// A store whose objects are named otherwise is refused by name.
+//   - localstore, exportstore, tarstore and binarycache, the kinds of stores; source recognises them.
+//   - references and scan, which find the references of objects if the store does not record them;
+//     trust, which decides which objects to believe.
+//   - nar, sqlite, decompress, input and spool, which read the formats.
+//   - nixdb and sbom, which write a closure as Nix's own database and as a bill of materials.
+//   - storetest, which tests that a store keeps the contract.
+//
+// Only the store directory /nix/store is supported. It is part of every store path and of the bytes of programs,
+// so a store elsewhere on disk (a relocated store) still names its objects /nix/store/….
+// An object with another store directory is an error that names the directory.
 package profile

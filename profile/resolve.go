@@ -11,32 +11,28 @@ import (
 	"strings"
 )
 
-// Profile is a name that was resolved once:
-// links are swung under one's feet by the next install, store objects are not.
+// Profile is a resolved name. The next install may change the link, but never the store object.
 type Profile struct {
-	Name string // as it was asked for
+	Name string // as given to Resolve
 	Path Path   // the store object it leads to
 }
 
-// ErrNoLink is what Linker.Readlink wraps where a path is no symbolic link.
+// ErrNoLink is wrapped by the error of [Linker.Readlink] if a path is not a symbolic link.
 var ErrNoLink = errors.New("not a symbolic link")
 
-// maxLinks is how many links Nix follows to a store object.
+// maxLinks limits links on the way to a store object, as in Nix.
 const maxLinks = 1024
 
-// Resolve finds the store object that a name stands for:
-// a store path or a file in one, the base name of a store path, or a link that leads there,
-// like ~/.nix-profile or the result link of a build.
+// Resolve finds the store object that a name leads to. The name may be a store path, the path of a file inside one,
+// the base name of a store path, or a link such as ~/.nix-profile or the result link of a build.
 //
-// Links are followed hop by hop and end at the first store object,
-// even if that is itself a link to another one;
-// what lies below the object in the name or a link is dropped.
-// So it is in Nix (Store::followLinksToStore).
-// Where the store is a [Linker], names below /nix and below the store's root belong to its file system,
-// all others to this machine's.
+// Resolve follows links one by one and stops at the first store object, even if that is itself a link.
+// It drops the part of a path below the object. Nix does the same (Store::followLinksToStore).
+// If the store is a [Linker], names below /nix and below the store's root belong to its file system,
+// and all others to this machine's.
 //
-// The error wraps fs.ErrNotExist if there is no such name, or if it leads to nothing in the store.
-// An object that is not trusted is left to [FindClosure], which says what else is not.
+// The error wraps fs.ErrNotExist if the name does not exist or leads to nothing in the store.
+// An untrusted object is no error: [FindClosure] reports it, together with all others.
 func Resolve(ctx context.Context, s Store, name string) (*Profile, error) {
 	p, err := findObject(s, name)
 	if err != nil {
@@ -65,10 +61,10 @@ func findObject(s Store, name string) (Path, error) {
 	return w.follow(at)
 }
 
-// walker follows links through two file systems: the store's, and this machine's around it.
+// walker follows links from this machine's file system into the store's.
 type walker struct {
 	inner  Linker
-	inside bool // the present path belongs to inner
+	inside bool // the current path belongs to inner
 }
 
 func (w *walker) follow(at string) (Path, error) {
@@ -93,7 +89,7 @@ func (w *walker) follow(at string) (Path, error) {
 	return "", fmt.Errorf("more than %d links", maxLinks)
 }
 
-// enter moves into the store's file system where a path belongs to it.
+// enter switches to the store's file system if the path belongs to it, and returns the path there.
 func (w *walker) enter(at string) string {
 	if rest, ok := w.inner.Inside(at); ok {
 		w.inside = true
@@ -107,7 +103,7 @@ func (w *walker) enter(at string) string {
 	return at
 }
 
-// hop follows the first link on the way down to at, and is empty if there is none.
+// hop follows the first link on the way down to at. It returns "" if there is no link.
 func (w *walker) hop(at string) (string, error) {
 	var links Linker = hostLinks{}
 	if w.inside {
@@ -132,7 +128,7 @@ func (w *walker) hop(at string) (string, error) {
 	return "", nil
 }
 
-// hostLinks is the file system of this machine.
+// hostLinks reads links in this machine's file system.
 type hostLinks struct{}
 
 func (hostLinks) Inside(name string) (string, bool) { return name, true }
@@ -150,14 +146,13 @@ func (hostLinks) Readlink(name string) (string, error) {
 	return "", err
 }
 
-// defaultLink is where Nix keeps the profile of all users.
+// defaultLink is the link to the profile of all users.
 const defaultLink = "/nix/var/nix/profiles/default"
 
-// Default is the profile of a store that names none:
-// the default profile of the file system around it,
-// else the one object that nothing else refers to.
-// Several of those are an [AmbiguousError].
-// As in [Resolve], an object that is not trusted is as good as another.
+// Default finds the profile of a store if the user names none: the default profile of the file system around the store,
+// or else the only object that no other refers to.
+// If there are several such objects, the error is an [AmbiguousError].
+// Like [Resolve], it accepts untrusted objects.
 func Default(ctx context.Context, s Store) (*Profile, error) {
 	if l, ok := s.(Linker); ok {
 		if _, err := l.Readlink(defaultLink); !errors.Is(err, fs.ErrNotExist) {
@@ -177,17 +172,17 @@ func Default(ctx context.Context, s Store) (*Profile, error) {
 	return nil, &AmbiguousError{Candidates: tops}
 }
 
-// Tops are the objects of a store that no other one refers to, in the order in which it lists them.
+// Tops returns the objects of a store that no other object refers to, in the order of [Lister.Paths].
 func Tops(ctx context.Context, s Store) ([]Path, error) {
 	tops, _, err := findTops(ctx, s)
 	return tops, err
 }
 
-// findTops also says of how many objects they are.
+// findTops is [Tops], and also returns how many objects the store has.
 func findTops(ctx context.Context, s Store) (tops []Path, n int, err error) {
 	l, ok := s.(Lister)
 	if !ok {
-		return nil, 0, errors.New("the store cannot list its objects, so it must be named")
+		return nil, 0, errors.New("the store cannot list its objects, so the profile must be named")
 	}
 	paths, err := l.Paths(ctx)
 	if err != nil {
@@ -213,7 +208,7 @@ func findTops(ctx context.Context, s Store) (tops []Path, n int, err error) {
 	return tops, len(paths), nil
 }
 
-// AmbiguousError says that several objects could be the profile.
+// AmbiguousError reports that several objects could be the default profile.
 type AmbiguousError struct {
 	Candidates []Path // sorted
 }
@@ -221,6 +216,6 @@ type AmbiguousError struct {
 func (e *AmbiguousError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "find default profile: %d objects that nothing else refers to: ", len(e.Candidates))
-	few(&b, len(e.Candidates), func(i int) string { return e.Candidates[i].Base() })
+	listFew(&b, len(e.Candidates), func(i int) string { return e.Candidates[i].Base() })
 	return b.String()
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// graph is a store of references alone: "a" → what a refers to.
-// The base name of an object is its name behind a digest made of it.
+// graph is a store without files. It maps the name of each object to the names that it refers to.
 type graph map[string]string
 
+// object returns the store path of a name, with a digest made from the name.
 func object(name string) Path {
 	digest := strings.Repeat("0", digestLen-len(name)) + strings.NewReplacer("e", "0", "o", "0", "t", "0", "u", "0").Replace(name)
 	p, err := ParseBase(digest + "-" + name)
@@ -56,7 +56,7 @@ func (g graph) Paths(context.Context) ([]Path, error) {
 	return sortPaths(paths), nil
 }
 
-// rooted is a graph in a directory with links around it.
+// rooted is a graph with profile links in a directory.
 type rooted struct {
 	graph
 	root string
@@ -105,8 +105,8 @@ func TestResolve(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		in      string
-		rooted  bool // in a store with a root
-		hosted  bool // in a store without
+		rooted  bool // run in a store with a root
+		hosted  bool // run in a store without a root
 		want    string
 		err     string
 		missing bool
@@ -122,17 +122,17 @@ func TestResolve(t *testing.T) {
 		{name: "dots in a link", in: host + "/up", rooted: true, hosted: true, want: "p"},
 		{name: "through a linked directory", in: host + "/dir/back", rooted: true, hosted: true, want: "p"},
 		{name: "dangling", in: host + "/dangling", rooted: true, hosted: true, err: "dangling link: it leads to", missing: true},
-		{name: "not there", in: host + "/nothing", rooted: true, hosted: true, err: "no such file", missing: true},
+		{name: "missing", in: host + "/nothing", rooted: true, hosted: true, err: "no such file", missing: true},
 		{name: "not in the store", in: host + "/lost", rooted: true, hosted: true, err: object("lost").Base(), missing: true},
 		{name: "circle", in: host + "/circle", rooted: true, hosted: true, err: "more than 1024 links"},
 		{name: "out of the store", in: host + "/file", rooted: true, hosted: true, err: "leads out of the store: it ends at"},
-		{name: "no store path", in: host + "/bad", rooted: true, hosted: true, err: "a hash of 32 characters"},
+		{name: "invalid store path", in: host + "/bad", rooted: true, hosted: true, err: "a hash of 32 characters"},
 		{name: "from the host into the root", in: host + "/into", rooted: true, want: "p"},
-		{name: "to an object's place on disk", in: host + "/physical", rooted: true, want: "p"},
-		{name: "a link says /nix", in: host + "/logical", rooted: true, want: "p"},
-		{name: "by its place on disk", in: root + "/nix/var/nix/profiles/default", rooted: true, want: "p"},
-		{name: "by its name inside", in: "/nix/var/nix/profiles/default", rooted: true, want: "p"},
-		{name: "absolute inside", in: "/nix/var/nix/profiles/abs", rooted: true, want: "q"},
+		{name: "link to an object's location on disk", in: host + "/physical", rooted: true, want: "p"},
+		{name: "link below /nix", in: host + "/logical", rooted: true, want: "p"},
+		{name: "location on disk", in: root + "/nix/var/nix/profiles/default", rooted: true, want: "p"},
+		{name: "name inside the root", in: "/nix/var/nix/profiles/default", rooted: true, want: "p"},
+		{name: "absolute link inside the root", in: "/nix/var/nix/profiles/abs", rooted: true, want: "q"},
 	} {
 		for _, s := range []struct {
 			kind  string
@@ -258,7 +258,7 @@ func TestFindClosure(t *testing.T) {
 	}
 }
 
-// doubting is a graph that does not trust some of its objects.
+// doubting is a graph with some untrusted objects.
 type doubting struct {
 	graph
 	doubts string
@@ -275,7 +275,7 @@ func (d doubting) Info(ctx context.Context, p Path) (*Info, error) {
 	return d.graph.Info(ctx, p)
 }
 
-// TestFindClosureUntrusted: what is not trusted and what is missing are said together.
+// TestFindClosureUntrusted checks that one error names both untrusted and missing objects.
 func TestFindClosureUntrusted(t *testing.T) {
 	s := doubting{graph{"p": "q r gone", "q": "s", "r": "", "s": ""}, "r s"}
 	c, err := FindClosure(t.Context(), s, object("p"))
@@ -290,7 +290,7 @@ func TestFindClosureUntrusted(t *testing.T) {
 	}
 }
 
-// TestFindClosureAllUntrusted: what is referred to only by what is not trusted is named as well, by whatever name one asks.
+// TestFindClosureAllUntrusted checks that the error also names objects to which only untrusted ones refer.
 func TestFindClosureAllUntrusted(t *testing.T) {
 	g := graph{"p": "q r", "q": "s", "r": "s gone", "s": ""}
 	want := "find closure: 1 missing from the store: " + object("gone").Base() +
@@ -306,7 +306,7 @@ func TestFindClosureAllUntrusted(t *testing.T) {
 	}
 }
 
-// endless is a store that makes up ever more objects, and is not trusted.
+// endless is a store that invents untrusted objects without end.
 type endless struct{ graph }
 
 func (endless) Info(_ context.Context, p Path) (*Info, error) {
@@ -315,7 +315,7 @@ func (endless) Info(_ context.Context, p Path) (*Info, error) {
 	return &Info{Path: p, References: []Path{object(fmt.Sprint("n", n+1))}}, fmt.Errorf("%s: %w", p.Name(), ErrUntrusted)
 }
 
-// TestFindClosureEndless: what is not trusted does not keep one asking.
+// TestFindClosureEndless checks that the search through untrusted objects ends.
 func TestFindClosureEndless(t *testing.T) {
 	var e *ClosureError
 	if _, err := FindClosure(t.Context(), endless{}, object("n0")); !errors.As(err, &e) || len(e.Untrusted) != maxUntrusted+1 {
@@ -323,7 +323,7 @@ func TestFindClosureEndless(t *testing.T) {
 	}
 }
 
-// failing is a graph that breaks at one object.
+// failing is a graph that returns an error for one object.
 type failing struct {
 	graph
 	at  string
@@ -337,7 +337,7 @@ func (f failing) Info(ctx context.Context, p Path) (*Info, error) {
 	return f.graph.Info(ctx, p)
 }
 
-// TestFindClosureFails: another error ends the search at once.
+// TestFindClosureFails checks that an unexpected error ends the search.
 func TestFindClosureFails(t *testing.T) {
 	broken := errors.New("broken")
 	if _, err := FindClosure(t.Context(), failing{graph{"p": "q gone", "q": ""}, "q", broken}, object("p")); !errors.Is(err, broken) {
@@ -350,7 +350,7 @@ func TestFindClosureFails(t *testing.T) {
 	}
 }
 
-// TestFindClosureDeep: neither depth nor breadth is recursion.
+// TestFindClosureDeep checks that a long chain needs no deep recursion.
 func TestFindClosureDeep(t *testing.T) {
 	const n = 100_000
 	g := make(graph, n)
@@ -363,7 +363,7 @@ func TestFindClosureDeep(t *testing.T) {
 	}
 }
 
-// sortPaths sorts by base name and drops what is there twice.
+// sortPaths sorts paths and drops duplicates.
 func sortPaths(paths []Path) []Path {
 	slices.Sort(paths)
 	return slices.Compact(paths)

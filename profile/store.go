@@ -7,60 +7,58 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Store is what store objects come from. One implementation a kind of source; storetest holds its contract.
-// Its methods may be called from several goroutines at once.
+// Store gives access to store objects. Each kind of source has one implementation; package storetest tests the contract.
+// Several goroutines may use a store at once.
 type Store interface {
-	// Info is what is known of a store object.
-	// The error wraps fs.ErrNotExist if there is no such object,
-	// and ErrNoInfo if there are its files and somebody else has to say the rest.
-	// Beside an error that wraps ErrUntrusted there may be what is not believed:
-	// it says what else would be needed.
+	// Info returns what the store knows of an object.
+	// The error wraps fs.ErrNotExist if the store does not have the object,
+	// and ErrNoInfo if it has only the object's files.
+	// With an error that wraps ErrUntrusted, Info may still return the untrusted Info, whose references can be followed.
 	Info(ctx context.Context, p Path) (*Info, error)
 
-	// Files are the files of a store object, at their places in a root file system:
-	// the first entry's path is p.Root().
-	// Modes are canonical (0555, 0444, links 0777), the owner is 0:0.
-	// Unless the store is trusted as Nix trusts its own, a tree whose contents were all read
-	// ends with an error if it does not have the NAR hash that Info says.
+	// Files returns the files of an object with their paths in a root file system: the first entry's path is p.Root().
+	// Modes are canonical (0555, 0444, links 0777), and the owner is 0:0.
+	// Unless Nix itself would trust the store, a walk that reads all contents
+	// ends with an error if their NAR hash is not that of Info.
 	Files(ctx context.Context, p Path) rootfs.Tree
 
 	Close() error
 }
 
-// ErrNoInfo is what the error of a store wraps that has the files of an object and knows nothing of it.
+// ErrNoInfo is wrapped by a store's error if the store has the files of an object and no metadata.
 var ErrNoInfo = errors.New("nothing is known of it")
 
-// Info is what a store knows of an object without looking at its files.
+// Info is the metadata of a store object.
 type Info struct {
 	Path       Path
 	NarHash    Hash
 	NarSize    int64  // bytes of the NAR
-	References []Path // sorted; with Path itself, if it refers to itself
+	References []Path // sorted; includes Path if the object refers to itself
 
-	// What follows never reaches an image, and not every form of a store has it.
+	// These fields never reach an image, and not every kind of store has them.
 	Deriver    Path
 	Signatures []string // "<key's name>:<base 64>", in any order
 	CA         string   // content address, "text:sha256:<nix32>" or "fixed:[r:]<algorithm>:<nix32>"
 }
 
-// Lister is a store that can say which objects it has.
+// Lister is a store that can list its objects.
 type Lister interface {
 	Paths(ctx context.Context) ([]Path, error) // sorted
 }
 
-// Prover is a store that can say of an object that its files are what its Info says,
-// though not all of them have been read:
-// because it is trusted, has hashed them, or hashes them even when they are walked without being opened.
+// Prover is a store that can guarantee that the files of an object match its Info before a caller has read them all.
 type Prover interface {
+	// Proven returns true if the store is trusted, has hashed the files,
+	// or hashes them even if a walk does not open them.
 	Proven(p Path) bool
 }
 
-// Linker is a store with a file system around it, in which profile links lie.
+// Linker is a store with a file system around it that holds profile links.
 type Linker interface {
 	// Readlink reads the symbolic link at an absolute path of that file system.
-	// The error wraps fs.ErrNotExist where nothing is, and ErrNoLink where something else is.
+	// The error wraps fs.ErrNotExist if the path does not exist, and ErrNoLink if it is not a link.
 	Readlink(name string) (target string, err error)
 
-	// Inside is the path in that file system of a path of this machine, and whether there is one.
+	// Inside translates a path of this machine to that file system. It returns false if the path lies outside of it.
 	Inside(name string) (string, bool)
 }

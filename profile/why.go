@@ -2,9 +2,8 @@ package profile
 
 import "slices"
 
-// Why is the shortest way from one object to another along references, both included.
-// Of several that are as short, it is the first in path order, as nix why-depends chooses.
-// It is nil if there is none.
+// Why returns the shortest chain of references from one object to another, including both, or nil if there is none.
+// Among equally short chains it chooses the first in path order, like nix why-depends.
 func (g *Graph) Why(from, to Path) []Path {
 	start, ok := g.at[from]
 	distance := g.distances(to)
@@ -25,8 +24,8 @@ func (g *Graph) Why(from, to Path) []Path {
 	return chain
 }
 
-// WhyAll is everything between two objects: for each object on some way, its references that lead on,
-// the nearest to the end first and otherwise in path order.
+// WhyAll returns all chains between two objects: it maps each object on a chain to the references that lead on.
+// References nearest to the end come first, otherwise they are in path order.
 func (g *Graph) WhyAll(from, to Path) map[Path][]Path {
 	start, ok := g.at[from]
 	distance := g.distances(to)
@@ -60,7 +59,7 @@ func (g *Graph) WhyAll(from, to Path) map[Path][]Path {
 	return ways
 }
 
-// distances are how many references away an object is from all others; -1 from those that don't need it.
+// distances returns for each object how many references away from to it is, or -1 if it does not need to.
 func (g *Graph) distances(to Path) []int {
 	end, ok := g.at[to]
 	if !ok {
