@@ -20,7 +20,7 @@ import (
 
 var openers = map[string]func(testing.TB, []byte, Options) (*Store, error){"file": openBytes, "pipe": openPipe}
 
-// compressed compresses in one of the ways for which Go has a compressor.
+// compressed compresses b in a format for which Go has a compressor.
 func compressed(t testing.TB, name string, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -49,7 +49,7 @@ func compressed(t testing.TB, name string, b []byte) []byte {
 	return out.Bytes()
 }
 
-// sample reads what Debian's xz and bzip2 made of testdata/basic.nix-export.
+// sample reads a file that Debian's xz or bzip2 compressed.
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
@@ -59,6 +59,7 @@ func sample(t testing.TB, name string) []byte {
 	return b
 }
 
+// TestCompressedGolden checks the golden closure in compressed streams, in a file and from a pipe.
 func TestCompressedGolden(t *testing.T) {
 	for name, stream := range map[string][]byte{
 		"gzip":  compressed(t, "gzip", golden(t)),
@@ -66,7 +67,7 @@ func TestCompressedGolden(t *testing.T) {
 		"lz4":   compressed(t, "lz4", golden(t)),
 		"xz":    sample(t, "basic.nix-export.xz"),
 		"bzip2": sample(t, "basic.nix-export.bz2"),
-		// As pigz, pzstd and `cat a.gz b.gz` make them.
+		// pigz, pzstd and `cat a.gz b.gz` write several members like these.
 		"gzip in two": append(compressed(t, "gzip", golden(t)[:1000]), compressed(t, "gzip", golden(t)[1000:])...),
 		"zstd in two": append(compressed(t, "zstd", golden(t)[:1000]), compressed(t, "zstd", golden(t)[1000:])...),
 	} {
@@ -82,7 +83,7 @@ func TestCompressedGolden(t *testing.T) {
 					t.Errorf("Progress reported %d bytes; want %d", got, len(stream))
 				}
 				if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-					t.Errorf("there is %v, %v in the spool directory; want nothing with a name", left, err)
+					t.Errorf("spool directory contains %v, %v; want no named file", left, err)
 				}
 				storetest.Golden(t, s)
 			})
@@ -90,7 +91,7 @@ func TestCompressedGolden(t *testing.T) {
 	}
 }
 
-// TestCompressedCut: what is cut anywhere is an error, though all objects may be there.
+// TestCompressedCut checks that a compressed stream cut at any byte is an error, even if all objects are complete.
 func TestCompressedCut(t *testing.T) {
 	small := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
 	for name, stream := range map[string][]byte{
@@ -98,7 +99,7 @@ func TestCompressedCut(t *testing.T) {
 		"zstd":  compressed(t, "zstd", small),
 		"xz":    sample(t, "small.xz"),
 		"bzip2": sample(t, "small.bz2"),
-		// Package decompress says what is the matter with lz4.
+		// For lz4 see package decompress.
 	} {
 		if _, err := openBytes(t, stream, Options{}); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -107,7 +108,7 @@ func TestCompressedCut(t *testing.T) {
 			_, err := openBytes(t, stream[:n], Options{})
 			var format *FormatError
 			if n < 6 && errors.As(err, &format) {
-				continue // nobody can tell yet
+				continue // too short to recognise the compression
 			}
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s: Open of %d of %d bytes: %v; want %v", name, n, len(stream), err, io.ErrUnexpectedEOF)
@@ -116,6 +117,7 @@ func TestCompressedCut(t *testing.T) {
 	}
 }
 
+// TestCompressedRefuses checks that other formats inside a compression, and data after it, are errors.
 func TestCompressedRefuses(t *testing.T) {
 	stream := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
 	tar := make([]byte, 1024)
@@ -137,7 +139,7 @@ func TestCompressedRefuses(t *testing.T) {
 		_, err := openBytes(t, compressed(t, test.codec, []byte(test.inner)), Options{})
 		var format *FormatError
 		if err == nil || !strings.Contains(err.Error(), test.err) || errors.As(err, &format) != test.format {
-			t.Errorf("%s: Open() = %v; want an error with %q, about the format: %v", test.name, err, test.err, test.format)
+			t.Errorf("%s: Open() = %v; want an error with %q, a FormatError: %v", test.name, err, test.err, test.format)
 		}
 	}
 	for name, whole := range map[string][]byte{
@@ -147,10 +149,10 @@ func TestCompressedRefuses(t *testing.T) {
 		"xz":    sample(t, "small.xz"),
 		"bzip2": sample(t, "small.bz2"),
 	} {
-		for _, behind := range []string{"x", "something else, of some length", string(stream)} {
-			_, err := openBytes(t, append(slices.Clone(whole), behind...), Options{})
-			if err == nil || !strings.Contains(err.Error(), "behind the end of the stream") {
-				t.Errorf("%s: Open with %d bytes behind it: %v; want an error", name, len(behind), err)
+		for _, extra := range []string{"x", "something else, of some length", string(stream)} {
+			_, err := openBytes(t, append(slices.Clone(whole), extra...), Options{})
+			if err == nil || !strings.Contains(err.Error(), "after the end of the stream") {
+				t.Errorf("%s: Open with %d bytes after the stream: %v; want an error", name, len(extra), err)
 			}
 		}
 	}

@@ -1,20 +1,20 @@
-// Package exportstore is a store in an export stream, as `nix-store --export` writes it.
-// A machine without Nix reads what one with Nix has exported.
+// Package exportstore reads a store from an export stream, as `nix-store --export` writes it.
+// With it, a machine without Nix can read what another machine exported.
 //
-// The stream (Nix, libstore/export-import.cc), in the pieces of package nar:
+// The stream (Nix, libstore/export-import.cc), in the notation of package nar:
 //
 //	stream  { u64(1) object } u64(0)
-//	object  nar                            delimits itself
+//	object  nar                            self-delimiting
 //	        u64(0x4558494e)                "NIXE"
 //	        str(path)                      the full store path
 //	        u64(n) n*str(reference)        full store paths
 //	        str(deriver)                   a full store path or ""
 //	        u64(0) | u64(1) str(signature) from Nix before 2.0; ignored, as Nix does
 //
-// It carries no hash and no signature:
-// its content defines what it is, and whoever hands it over is trusted for it.
+// It contains neither hashes nor usable signatures:
+// its content defines the objects, and its sender is trusted.
 //
-// Determinate Nix writes another kind too (`nix nario export --format 2`), with base names for paths:
+// Determinate Nix also writes a second format (`nix nario export --format 2`), with base names for paths:
 //
 //	stream  u64(0x324f4952414e) { u64(1) object } u64(0)      "NARIO2"
 //	object  str(path) str(deriver or "") str(NAR hash, hexadecimal)
@@ -23,18 +23,18 @@
 //	        u64(n) n*str(signature) str(content address or "")
 //	        nar
 //
-// Its hashes and sizes are checked when it is opened.
-// Objects that it only names, or gives as a difference or compressed in themselves, are refused.
+// Read checks the hashes and sizes of this format.
+// It refuses objects that are only named, sent as a delta, or compressed individually.
 //
-// Either may be compressed as a whole; see package input.
+// Either format may be compressed as a whole; see package input.
 //
-// What an object is called comes behind its NAR and the stream has no index,
-// so all of it is read once when it is opened, to find out what is where and to hash the NARs.
-// A file is read again where an object's files are asked for, and hashed again,
-// as it may have changed meanwhile.
+// The path of an object follows its NAR, and the stream has no index.
+// So Read reads the whole stream once, to locate the objects and to hash their NARs.
+// A walk of an object's files reads its part of the stream again.
+// It also hashes a file that others can change, since the file may differ by then.
 //
-// A stream need not be closed under references; [profile.FindClosure] says what is missing.
-// Nothing may follow it: Nix reads only the first of two, which is seldom what was meant.
+// A stream need not be closed under references; [profile.FindClosure] reports what is missing.
+// No data may follow the stream. Nix silently reads only the first of two streams, which is rarely intended.
 package exportstore
 
 import (
@@ -52,7 +52,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Store is an export stream. Its methods are safe for concurrent use.
+// Store is an indexed export stream. Its methods are safe for concurrent use.
 // It is a [profile.Store], [profile.Lister] and [profile.Prover].
 type Store struct {
 	in      *input.Input
@@ -71,11 +71,10 @@ type object struct {
 	offset int64 // of its NAR in the stream
 }
 
-// Read reads the stream that an input is, of which nothing has been read yet, to its end.
-// The store owns the input until Close; after an error it is still the caller's.
+// Read reads an export stream from an unread input, to its end.
+// The store owns the input until Close. After an error the caller still owns it.
 //
-// What is no export stream is a [FormatError];
-// an end before the stream's is io.ErrUnexpectedEOF.
+// Read returns a [FormatError] for other formats and io.ErrUnexpectedEOF for a truncated stream.
 func Read(in *input.Input) (*Store, error) {
 	s := &Store{in: in, objects: make(map[profile.Path]object)}
 	if err := s.read(); err != nil {
@@ -101,7 +100,7 @@ func (s *Store) read() error {
 	return nil
 }
 
-// inside adds to what something is how it was compressed.
+// inside adds the compression of the input to a FormatError.
 func (s *Store) inside(err error) error {
 	var format *FormatError
 	if how := s.in.Compression(); how != "" && errors.As(err, &format) {
@@ -139,7 +138,7 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 			if err == nil && ctx.Err() != nil {
 				err = context.Cause(ctx)
 			} else if err != nil {
-				err = fmt.Errorf("export stream: it changed while it was read: %w", err)
+				err = fmt.Errorf("the export stream changed while it was read: %w", err)
 			}
 			if !yield(e, err) || err != nil {
 				return
@@ -152,9 +151,9 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	return nar.Verify(read, p.Root(), o.info.NarHash, o.info.NarSize)
 }
 
-// Proven implements [profile.Prover]: all was hashed when the stream was opened,
-// and is so still if nobody else can change it.
+// Proven implements [profile.Prover]: Read has hashed everything,
+// and that still holds if no other process can change the input.
 func (s *Store) Proven(profile.Path) bool { return s.in.Private() }
 
-// Close closes the file.
+// Close closes the input.
 func (s *Store) Close() error { return s.in.Close() }

@@ -60,7 +60,7 @@ func openPipe(t testing.TB, stream []byte, o Options) (*Store, error) {
 	}
 	go func() {
 		defer w.Close()
-		_, _ = w.Write(stream) // fails when the reader has seen enough
+		_, _ = w.Write(stream) // fails if the reader closes early
 	}()
 	s, err := Open(t.Context(), r, o)
 	if err != nil {
@@ -71,6 +71,7 @@ func openPipe(t testing.TB, stream []byte, o Options) (*Store, error) {
 	return s, nil
 }
 
+// TestGolden checks the golden closure in a file, from a pipe, and from the middle of a file.
 func TestGolden(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
 		var read atomic.Int64
@@ -90,7 +91,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-			t.Errorf("while a piped stream is open there is %v, %v in the spool directory; want nothing with a name", left, err)
+			t.Errorf("while a piped stream is open, the spool directory contains %v, %v; want no named file", left, err)
 		}
 		storetest.Golden(t, s)
 	})
@@ -130,6 +131,7 @@ func TestGolden(t *testing.T) {
 	})
 }
 
+// TestSamples checks all samples of package storetest.
 func TestSamples(t *testing.T) {
 	for _, sample := range storetest.Samples(t) {
 		t.Run(sample.Name, func(t *testing.T) {
@@ -147,14 +149,14 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestCut: a stream cut at any byte is an error, and never a smaller store.
+// TestCut checks that a stream cut at any byte is an error, and never a smaller store.
 func TestCut(t *testing.T) {
 	small := cat(number(1), fileNAR("a"), trailer(pathA), number(1), fileNAR("b"), trailer(pathB, pathA, pathB), number(0))
-	testCut(t, small, 1)
-	testCut(t, golden(t), 61)
+	testEveryCut(t, small, 1)
+	testEveryCut(t, golden(t), 61)
 }
 
-func testCut(t *testing.T, stream []byte, step int) {
+func testEveryCut(t *testing.T, stream []byte, step int) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -207,8 +209,8 @@ type streamCase struct {
 	name   string
 	stream []byte
 	paths  []profile.Path
-	err    string // part of the error
-	format bool   // it is a FormatError
+	err    string // substring of the error
+	format bool   // want a FormatError
 }
 
 func streams() []streamCase {
@@ -225,20 +227,20 @@ func streams() []streamCase {
 		{name: "signed by Nix 1", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(""), number(1), str("signature"), end), paths: []profile.Path{pathA}},
 		{name: "deriver", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(pathB+".drv"), number(0), end), paths: []profile.Path{pathA}},
 
-		{name: "one path, two contents", stream: cat(a, number(1), fileNAR("b"), trailer(pathA), end), err: "comes twice, with different content"},
-		{name: "one path, other references", stream: cat(a, number(1), fileNAR("a"), trailer(pathA, pathB), end), err: "comes twice, with different content"},
+		{name: "one path, two contents", stream: cat(a, number(1), fileNAR("b"), trailer(pathA), end), err: "occurs twice with different content"},
+		{name: "one path, other references", stream: cat(a, number(1), fileNAR("a"), trailer(pathA, pathB), end), err: "occurs twice with different content"},
 		{name: "no end", stream: a, err: "unexpected EOF"},
 		{name: "concatenated", stream: cat(a, end, b, end), err: "another export stream begins here"},
 		{name: "concatenated with nothing", stream: cat(a, end, end), err: "another export stream begins here"},
-		{name: "trailing byte", stream: cat(a, end, []byte{7}), err: "something behind the end"},
-		{name: "other number", stream: cat(a, number(2)), err: "number 2 where 1 or 0"},
-		{name: "trailer without its magic", stream: cat(number(1), fileNAR("a"), number(7)), err: "number 0x7 where 0x4558494e"},
+		{name: "trailing byte", stream: cat(a, end, []byte{7}), err: "data after the end"},
+		{name: "other number", stream: cat(a, number(2)), err: "number 2 instead of 1"},
+		{name: "trailer without its magic", stream: cat(number(1), fileNAR("a"), number(7)), err: "number 0x7 instead of 0x4558494e"},
 		{name: "no store path", stream: cat(number(1), fileNAR("a"), trailer("/etc/passwd"), end), err: `"/etc/passwd": not below /nix/store`},
 		{name: "another store directory", stream: cat(number(1), fileNAR("a"), trailer(strings.Replace(pathA, "nix", "gnu", 1)), end), err: `store directory "/gnu/store" is not supported`},
 		{name: "reference is no store path", stream: cat(number(1), fileNAR("a"), trailer(pathA, "/nix/store/x"), end), err: `references of "` + pathA + `"`},
 		{name: "more references than bytes", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(1<<62)), err: "unexpected EOF"},
 		{name: "deriver is no store path", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str("x"), number(0), end), err: "deriver of"},
-		{name: "signed in a new way", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(""), number(2), end), err: "number 2 where 1 or 0 says whether"},
+		{name: "signed in a new way", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(""), number(2), end), err: "number 2 instead of 1 or 0 (whether"},
 		{name: "long path", stream: cat(number(1), fileNAR("a"), number(trailerMagic), number(1<<40)), err: "string of 1099511627776 bytes"},
 		{name: "bad NAR", stream: cat(number(1), str("nix-archive-1"), str("("), str("type"), str("fifo")), err: `node of type "fifo"`},
 
@@ -254,6 +256,7 @@ func streams() []streamCase {
 	}
 }
 
+// TestOpen checks good and bad streams, in a file and from a pipe.
 func TestOpen(t *testing.T) {
 	for _, test := range streams() {
 		for kind, open := range map[string]func(testing.TB, []byte, Options) (*Store, error){"file": openBytes, "pipe": openPipe} {
@@ -266,7 +269,7 @@ func TestOpen(t *testing.T) {
 				if test.err != "" {
 					var format *FormatError
 					if err == nil || !strings.Contains(err.Error(), test.err) || errors.As(err, &format) != test.format {
-						t.Errorf("Open() = %v; want an error with %q, about the format: %v", err, test.err, test.format)
+						t.Errorf("Open() = %v; want an error with %q, a FormatError: %v", err, test.err, test.format)
 					}
 					return
 				}
@@ -287,7 +290,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestProven: what others may change is proven only by the walk in which all was read.
+// TestProven checks that objects are proven only in inputs that no other process can change.
 func TestProven(t *testing.T) {
 	stream := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
 	for _, test := range []struct {
@@ -310,11 +313,11 @@ func TestProven(t *testing.T) {
 	}
 }
 
-// TestChanged: a file that changes after it was opened is noticed when it is read.
+// TestChanged checks that a walk notices a file that changed after Read.
 func TestChanged(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "stream")
 	stream := cat(number(1), fileNAR("long enough to be changed"), trailer(pathA), number(0))
-	for change, want := range map[string]string{"enough": "was changed or damaged", "regular": "it changed while it was read"} {
+	for change, want := range map[string]string{"enough": "was changed or damaged", "regular": "changed while it was read"} {
 		if err := os.WriteFile(name, stream, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +339,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// TestCancelWaiting: whoever writes into the pipe may never do so.
+// TestCancelWaiting checks that cancelling the context ends the wait for a silent pipe.
 func TestCancelWaiting(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -351,6 +354,7 @@ func TestCancelWaiting(t *testing.T) {
 	}
 }
 
+// TestSpoolFails checks the error for an unusable spool directory.
 func TestSpoolFails(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, nil, 0o644); err != nil {
@@ -361,7 +365,8 @@ func TestSpoolFails(t *testing.T) {
 	}
 }
 
-// FuzzOpen: what is accepted says of each object what its bytes say.
+// FuzzOpen checks that the hash, size and references of every object of an accepted stream are right,
+// and survive being written and read again.
 func FuzzOpen(f *testing.F) {
 	for _, test := range streams() {
 		f.Add(test.stream)
@@ -403,18 +408,19 @@ func FuzzOpen(f *testing.F) {
 		again.Write(number(0))
 		s2, err := openBytes(t, again.Bytes(), Options{})
 		if err != nil {
-			t.Fatalf("Open of what was written again: %v", err)
+			t.Fatalf("Open of the rewritten stream: %v", err)
 		}
 		for _, p := range paths {
 			want, _ := s.Info(t.Context(), p)
 			got, err := s2.Info(t.Context(), p)
 			if err != nil || got.NarHash != want.NarHash || !cmp.Equal(got.References, want.References) {
-				t.Errorf("Info(%q) written again = %v, %v; want %v", p, got, err, want)
+				t.Errorf("Info(%q) of the rewritten stream = %v, %v; want %v", p, got, err, want)
 			}
 		}
 	})
 }
 
+// TestMissing checks the error of FindClosure for a stream that lacks a reference.
 func TestMissing(t *testing.T) {
 	s, err := openBytes(t, cat(number(1), fileNAR("b"), trailer(pathB, pathA, pathB), number(0)), Options{})
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/export-profile/export-profile/profile/nar"
 )
 
-// Limits of what is kept in memory of one stream. The largest stores have a tenth of it.
+// These limits bound the memory for one stream. The largest stores reach a tenth of them.
 const (
 	maxObjects    = 4 << 20
 	maxReferences = 16 << 20
 )
 
-// indexer finds the objects of a stream.
+// indexer locates the objects of a stream.
 type indexer struct {
 	*Store
 	w          *nar.Wire
@@ -37,10 +37,10 @@ func (r *indexer) index() error {
 			return err
 		case more == 0:
 			return checkEnd(r.w)
-		case second && incomplete[more] != "":
-			return r.refuse(incomplete[more])
+		case second && unsupported[more] != "":
+			return r.refuse(unsupported[more])
 		case more != 1:
-			return fmt.Errorf("number %d where 1 or 0 says whether another object follows", more)
+			return fmt.Errorf("number %d instead of 1 (another object follows) or 0 (end)", more)
 		}
 		o, err := next()
 		if err == nil {
@@ -52,7 +52,7 @@ func (r *indexer) index() error {
 	}
 }
 
-// nar reads a NAR, and is its place and what its bytes say.
+// nar reads a NAR and returns its offset, hash and size.
 func (r *indexer) nar() (begin int64, hash profile.Hash, size int64, err error) {
 	begin = r.w.Offset()
 	h := sha256.New()
@@ -66,12 +66,12 @@ func (r *indexer) nar() (begin int64, hash profile.Hash, size int64, err error) 
 	return begin, profile.Hash(h.Sum(nil)), r.w.Offset() - begin, nil
 }
 
-// add adds an object, which may come twice if it is the same.
+// add adds an object. A stream may repeat an object if its content is the same.
 func (r *indexer) add(o object) error {
 	p := o.info.Path
 	if had, ok := r.objects[p]; ok {
 		if had.info.NarHash != o.info.NarHash || !slices.Equal(had.info.References, o.info.References) {
-			return fmt.Errorf("%q comes twice, with different content", p)
+			return fmt.Errorf("%q occurs twice with different content", p)
 		}
 		return nil
 	}
@@ -98,7 +98,7 @@ func (r *indexer) paths(of profile.Path, read func(*nar.Wire) (profile.Path, err
 			return nil, fmt.Errorf("references of %q: more than %d in one stream", of, maxReferences)
 		}
 		if had, ok := r.objects[ref]; ok {
-			ref = had.info.Path // one string for all
+			ref = had.info.Path // share the string's memory
 		}
 		refs = append(refs, ref)
 	}
@@ -106,18 +106,18 @@ func (r *indexer) paths(of profile.Path, read func(*nar.Wire) (profile.Path, err
 	return slices.Clip(slices.Compact(refs)), nil
 }
 
-// checkEnd reports what is behind the end of a stream.
-// Nix ignores it, and with it all but the first of two streams in one file.
-// What was compressed is checked to its last byte by looking for more.
+// checkEnd checks that no data follows the stream.
+// Nix ignores such data, and so all but the first of several streams in one file.
+// Reading on also makes the decompressor check its last bytes.
 func checkEnd(w *nar.Wire) error {
 	rest := w.Peek(16)
 	switch err := w.Err(); {
 	case err != nil:
-		return fmt.Errorf("behind the end of the stream: %w", err)
+		return fmt.Errorf("after the end of the stream: %w", err)
 	case len(rest) == 0:
 		return nil
 	case isStream(rest):
 		return errors.New("another export stream begins here: export all paths into one, or read them one by one")
 	}
-	return errors.New("there is something behind the end of the stream")
+	return errors.New("data after the end of the stream")
 }

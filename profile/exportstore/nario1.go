@@ -10,13 +10,13 @@ import (
 // trailerMagic is "NIXE" as a number.
 const trailerMagic = 0x4558494e
 
-// maxPath is longer than any store path.
+// maxPath limits a store path, generously.
 const maxPath = 512
 
-// maxSignature is longer than any RSA signature that Nix 1 wrote.
+// maxSignature limits a signature of Nix 1, generously: RSA signatures are far shorter.
 const maxSignature = 64 << 10
 
-// nario1 reads an object: its NAR, and then all that is known of it but its hash.
+// nario1 reads an object of the first format: its NAR, and then its metadata.
 func (r *indexer) nario1() (o object, err error) {
 	t := &profile.Info{}
 	if o.offset, t.NarHash, t.NarSize, err = r.nar(); err != nil {
@@ -27,7 +27,7 @@ func (r *indexer) nario1() (o object, err error) {
 		return o, err
 	}
 	if magic != trailerMagic {
-		return o, fmt.Errorf("number %#x where %#x is due behind a NAR", magic, trailerMagic)
+		return o, fmt.Errorf("number %#x instead of %#x after a NAR", magic, trailerMagic)
 	}
 	if t.Path, err = readPath(r.w); err != nil {
 		return o, err
@@ -48,7 +48,7 @@ func (r *indexer) nario1() (o object, err error) {
 	case err != nil:
 		return o, err
 	case signed > 1:
-		return o, fmt.Errorf("number %d where 1 or 0 says whether %q is signed", signed, t.Path)
+		return o, fmt.Errorf("number %d instead of 1 or 0 (whether %q is signed)", signed, t.Path)
 	case signed == 1:
 		if _, err := r.w.String(maxSignature); err != nil {
 			return o, err

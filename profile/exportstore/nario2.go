@@ -7,16 +7,16 @@ import (
 	"github.com/export-profile/export-profile/profile/nar"
 )
 
-// nario2Magic is what a stream of Determinate Nix's second kind begins with.
+// nario2Magic begins a stream in Determinate Nix's format 2.
 const nario2Magic = "NARIO2\x00\x00"
 
-// Limits of what is said of one object beside its references.
+// These limits bound the metadata of one object, except for its references.
 const (
 	maxSignatures = 256
 	maxText       = 4 << 10 // of a signature, a hash, a content address
 )
 
-// nario2 reads an object: all that is known of it, and then its NAR, which must agree.
+// nario2 reads an object of format 2: its metadata, and then its NAR, which must match.
 func (r *indexer) nario2() (o object, err error) {
 	t, err := r.readInfo()
 	if err != nil {
@@ -34,7 +34,7 @@ func (r *indexer) nario2() (o object, err error) {
 	return object{t, offset}, nil
 }
 
-// readInfo reads what precedes the NAR.
+// readInfo reads the metadata before the NAR.
 func (r *indexer) readInfo() (*profile.Info, error) {
 	t := &profile.Info{}
 	var err error
@@ -42,7 +42,7 @@ func (r *indexer) readInfo() (*profile.Info, error) {
 		return nil, err
 	}
 	if err := r.readRest(t); err != nil {
-		return nil, fmt.Errorf("what is said of %q: %w", t.Path, err)
+		return nil, fmt.Errorf("metadata of %q: %w", t.Path, err)
 	}
 	return t, nil
 }
@@ -84,14 +84,14 @@ func (r *indexer) readRest(t *profile.Info) error {
 	case err != nil:
 		return err
 	case ultimate > 1:
-		return fmt.Errorf("number %d where 1 or 0 says whether it was built by its sender", ultimate)
+		return fmt.Errorf("number %d instead of 1 or 0 (whether the sender built it)", ultimate)
 	}
 	n, err := r.w.Uint64()
 	if err != nil {
 		return err
 	}
 	if n > maxSignatures {
-		return fmt.Errorf("%d signatures where at most %d are allowed", n, maxSignatures)
+		return fmt.Errorf("%d signatures, more than the allowed %d", n, maxSignatures)
 	}
 	for range n {
 		signature, err := r.w.String(maxText)
@@ -104,20 +104,20 @@ func (r *indexer) readRest(t *profile.Info) error {
 	return err
 }
 
-// incomplete are the ways in which an object may come that are no NAR.
-var incomplete = map[uint64]string{
-	2: "as a difference to another object",
-	3: "by its name alone, for whoever has it already",
-	4: "compressed in itself",
+// unsupported describes the kinds of objects that are not plain NARs.
+var unsupported = map[uint64]string{
+	2: "as a delta against another object",
+	3: "only by name, without its content",
+	4: "individually compressed",
 }
 
-// refuse names an object that does not come as a NAR.
+// refuse returns an error that names an object of an unsupported kind.
 func (r *indexer) refuse(how string) error {
 	t, err := r.readInfo()
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%q comes %s, which is not supported: export it whole", t.Path, how)
+	return fmt.Errorf("%q is sent %s, which is not supported: export it as a plain NAR", t.Path, how)
 }
 
 func readBase(w *nar.Wire) (profile.Path, error) {

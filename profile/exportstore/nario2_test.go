@@ -16,8 +16,8 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// said is what precedes a NAR in a stream of the second kind.
-type said struct {
+// description is the metadata before a NAR in format 2.
+type description struct {
 	path, deriver, hash string
 	refs                []string
 	size, ultimate      uint64
@@ -25,12 +25,12 @@ type said struct {
 	ca                  string
 }
 
-func sayOf(path string, content []byte, refs ...string) said {
+func describe(path string, content []byte, refs ...string) description {
 	sum := sha256.Sum256(content)
-	return said{path: path, hash: hex.EncodeToString(sum[:]), refs: refs, size: uint64(len(content))}
+	return description{path: path, hash: hex.EncodeToString(sum[:]), refs: refs, size: uint64(len(content))}
 }
 
-func (s said) bytes() []byte {
+func (s description) bytes() []byte {
 	b := cat(str(s.path), str(s.deriver), str(s.hash), number(uint64(len(s.refs))))
 	for _, r := range s.refs {
 		b = append(b, str(r)...)
@@ -51,12 +51,12 @@ const (
 	baseB = "11111111111111111111111111111111-b"
 )
 
-// TestNario2 checks what was read from source alone: no stream of this kind was at hand.
+// TestNario2 checks format 2 as read from Nix's source: no real stream was available.
 func TestNario2(t *testing.T) {
 	a, b := fileNAR("a"), fileNAR("b")
-	full := sayOf(baseB, b, baseA, baseB)
+	full := describe(baseB, b, baseA, baseB)
 	full.deriver, full.ultimate, full.sigs, full.ca = baseA+".drv", 1, []string{"k-1:AAAA", "l-1:BBBB"}, "fixed:r:sha256:0000"
-	stream := nario2(number(1), sayOf(baseA, a).bytes(), a, number(1), full.bytes(), b)
+	stream := nario2(number(1), describe(baseA, a).bytes(), a, number(1), full.bytes(), b)
 	s, err := openBytes(t, stream, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +77,7 @@ func TestNario2(t *testing.T) {
 	}
 }
 
+// TestNario2Golden checks the golden closure in format 2.
 func TestNario2Golden(t *testing.T) {
 	var entries [][]byte
 	s, err := openBytes(t, golden(t), Options{})
@@ -92,7 +93,7 @@ func TestNario2Golden(t *testing.T) {
 		for _, r := range info.References {
 			refs = append(refs, r.Base())
 		}
-		entries = append(entries, number(1), sayOf(info.Path.Base(), []byte(b.String()), refs...).bytes(), []byte(b.String()))
+		entries = append(entries, number(1), describe(info.Path.Base(), []byte(b.String()), refs...).bytes(), []byte(b.String()))
 	}
 	for kind, open := range openers {
 		t.Run(kind, func(t *testing.T) {
@@ -105,10 +106,11 @@ func TestNario2Golden(t *testing.T) {
 	}
 }
 
+// TestNario2Refuses checks the errors for damaged and unsupported streams of format 2.
 func TestNario2Refuses(t *testing.T) {
 	a := fileNAR("a")
-	ok := sayOf(baseA, a)
-	entry := func(change func(*said)) []byte {
+	ok := describe(baseA, a)
+	entry := func(change func(*description)) []byte {
 		s := ok
 		change(&s)
 		return nario2(number(1), s.bytes(), a)
@@ -118,93 +120,94 @@ func TestNario2Refuses(t *testing.T) {
 		stream []byte
 		err    string
 	}{
-		{"another hash", entry(func(s *said) { s.hash = strings.Repeat("0", 64) }), "changed or damaged"},
-		{"another size", entry(func(s *said) { s.size++ }), "has 120 bytes, not 121"},
-		{"no size", entry(func(s *said) { s.size = 0 }), "NAR of 0 bytes"},
-		{"size of 2^63", entry(func(s *said) { s.size = 1 << 63 }), "NAR of 9223372036854775808 bytes"},
-		{"hash with its name", entry(func(s *said) { s.hash = "sha256:" + s.hash }), "not a SHA-256 in hexadecimal"},
-		{"hash that is none", entry(func(s *said) { s.hash = strings.Repeat("z", 64) }), "hash"},
-		{"full path", entry(func(s *said) { s.path = pathA }), "store path"},
-		{"no path", entry(func(s *said) { s.path = "" }), "store path"},
-		{"reference that is none", entry(func(s *said) { s.refs = []string{"x"} }), "references of"},
-		{"deriver that is none", entry(func(s *said) { s.deriver = "x" }), "deriver"},
-		{"ultimate is no bool", entry(func(s *said) { s.ultimate = 2 }), "number 2 where 1 or 0"},
-		{"many signatures", entry(func(s *said) { s.sigs = make([]string, 1000) }), "1000 signatures"},
-		{"long signature", entry(func(s *said) { s.sigs = []string{strings.Repeat("x", 5000)} }), "string of 5000 bytes"},
-		{"difference", nario2(number(2), ok.bytes(), str("zstd")), `"` + pathA + `" comes as a difference`},
-		{"name alone", nario2(number(3), ok.bytes()), `"` + pathA + `" comes by its name alone`},
-		{"compressed", nario2(number(4), ok.bytes(), str("zstd")), `"` + pathA + `" comes compressed in itself`},
-		{"unknown", nario2(number(5), ok.bytes()), "number 5 where 1 or 0"},
-		{"first kind inside", nario2(number(1), a, trailer(pathA)), "store path"},
-		{"one path, two contents", nario2(number(1), ok.bytes(), a, number(1), sayOf(baseA, fileNAR("b")).bytes(), fileNAR("b")), "comes twice"},
+		{"another hash", entry(func(s *description) { s.hash = strings.Repeat("0", 64) }), "changed or damaged"},
+		{"another size", entry(func(s *description) { s.size++ }), "has 120 bytes, not 121"},
+		{"no size", entry(func(s *description) { s.size = 0 }), "NAR of 0 bytes"},
+		{"size of 2^63", entry(func(s *description) { s.size = 1 << 63 }), "NAR of 9223372036854775808 bytes"},
+		{"hash with its name", entry(func(s *description) { s.hash = "sha256:" + s.hash }), "not a SHA-256 in hexadecimal"},
+		{"hash in other letters", entry(func(s *description) { s.hash = strings.Repeat("z", 64) }), "hash"},
+		{"full path", entry(func(s *description) { s.path = pathA }), "store path"},
+		{"no path", entry(func(s *description) { s.path = "" }), "store path"},
+		{"bad reference", entry(func(s *description) { s.refs = []string{"x"} }), "references of"},
+		{"bad deriver", entry(func(s *description) { s.deriver = "x" }), "deriver"},
+		{"ultimate is no bool", entry(func(s *description) { s.ultimate = 2 }), "number 2 instead of 1 or 0"},
+		{"many signatures", entry(func(s *description) { s.sigs = make([]string, 1000) }), "1000 signatures"},
+		{"long signature", entry(func(s *description) { s.sigs = []string{strings.Repeat("x", 5000)} }), "string of 5000 bytes"},
+		{"delta", nario2(number(2), ok.bytes(), str("zstd")), `"` + pathA + `" is sent as a delta`},
+		{"name alone", nario2(number(3), ok.bytes()), `"` + pathA + `" is sent only by name`},
+		{"compressed", nario2(number(4), ok.bytes(), str("zstd")), `"` + pathA + `" is sent individually compressed`},
+		{"unknown", nario2(number(5), ok.bytes()), "number 5 instead of 1"},
+		{"first format inside", nario2(number(1), a, trailer(pathA)), "store path"},
+		{"one path, two contents", nario2(number(1), ok.bytes(), a, number(1), describe(baseA, fileNAR("b")).bytes(), fileNAR("b")), "occurs twice"},
 		{"two streams", cat(nario2(), nario2()), "another export stream"},
-		{"then the first kind", cat(nario2(), number(1), a), "another export stream"},
-		{"after the first kind", cat(number(1), a, trailer(pathA), number(0), nario2()), "another export stream"},
-		{"something behind", cat(nario2(), []byte("x")), "something behind the end"},
+		{"the first format after it", cat(nario2(), number(1), a), "another export stream"},
+		{"it after the first format", cat(number(1), a, trailer(pathA), number(0), nario2()), "another export stream"},
+		{"trailing byte", cat(nario2(), []byte("x")), "data after the end"},
 	} {
 		if s, err := openBytes(t, test.stream, Options{}); err == nil || !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%s: Open() = %v, %v; want an error with %q", test.name, s, err, test.err)
 		}
 	}
 	var hash *nar.HashError
-	if _, err := openBytes(t, entry(func(s *said) { s.hash = strings.Repeat("0", 64) }), Options{}); !errors.As(err, &hash) || hash.Root != profile.Path(pathA).Root() {
+	if _, err := openBytes(t, entry(func(s *description) { s.hash = strings.Repeat("0", 64) }), Options{}); !errors.As(err, &hash) || hash.Root != profile.Path(pathA).Root() {
 		t.Errorf("Open with another hash: %v; want a HashError", err)
 	}
 }
 
+// TestNario2Cut checks that a stream of format 2 cut at any byte is an error.
 func TestNario2Cut(t *testing.T) {
 	a := fileNAR("a")
-	s := sayOf(baseA, a, baseA, baseB)
+	s := describe(baseA, a, baseA, baseB)
 	s.sigs = []string{"k:AAAA"}
-	testCut(t, nario2(number(1), s.bytes(), a), 1)
+	testEveryCut(t, nario2(number(1), s.bytes(), a), 1)
 }
 
-// TestFlips: a stream with one bit changed is an error or says something else; it never says the same of other content.
+// TestFlips flips bits of streams, and checks that content never changes without an error or a change of metadata.
 func TestFlips(t *testing.T) {
 	a := fileNAR("content")
 	one := cat(number(1), a, trailer(pathA, pathB), number(0))
 	for name, stream := range map[string][]byte{
-		"first kind":  one,
-		"second kind": nario2(number(1), sayOf(baseA, a, baseB).bytes(), a),
-		"gzip":        compressed(t, "gzip", one),
-		"zstd":        compressed(t, "zstd", one),
-		"xz":          sample(t, "small.xz"),
-		"bzip2":       sample(t, "small.bz2"),
+		"format 1": one,
+		"format 2": nario2(number(1), describe(baseA, a, baseB).bytes(), a),
+		"gzip":     compressed(t, "gzip", one),
+		"zstd":     compressed(t, "zstd", one),
+		"xz":       sample(t, "small.xz"),
+		"bzip2":    sample(t, "small.bz2"),
 	} {
-		want, err := everything(t, stream, nil)
+		want, err := readAll(t, stream, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		step := 1
-		if !strings.HasSuffix(name, "kind") {
-			step = 3 // still some of every byte
+		if !strings.HasPrefix(name, "format") {
+			step = 3 // still some bits of every byte
 		}
 		for bit := 0; bit < 8*len(stream); bit += step {
 			stream[bit/8] ^= 1 << (bit % 8)
-			got, err := everything(t, stream, want.infos)
+			got, err := readAll(t, stream, want.infos)
 			stream[bit/8] ^= 1 << (bit % 8)
 			if err != nil || !cmp.Equal(want.infos, got.infos) {
 				continue
 			}
 			if !cmp.Equal(want.files, got.files) {
-				t.Errorf("%s: bit %d of byte %#x changes %q to %q, and the rest stays", name, bit%8, bit/8, want.files, got.files)
+				t.Errorf("%s: bit %d of byte %#x changes only the files, from %q to %q", name, bit%8, bit/8, want.files, got.files)
 			}
-			if name == "first kind" {
-				t.Errorf("%s: bit %d of byte %#x makes no difference", name, bit%8, bit/8)
+			if name == "format 1" {
+				t.Errorf("%s: bit %d of byte %#x has no effect", name, bit%8, bit/8)
 			}
 		}
 	}
 }
 
-// all is all that a stream says and contains.
-type all struct {
+// contents holds the metadata and files of a stream.
+type contents struct {
 	infos []profile.Info
 	files []string
 }
 
-// everything reads a stream, and its files if it says just what is known already.
-func everything(t *testing.T, stream []byte, known []profile.Info) (a all, err error) {
-	// A file in memory, as there are many.
+// readAll reads the metadata of a stream, and its files if known is nil or equals the metadata.
+func readAll(t *testing.T, stream []byte, known []profile.Info) (a contents, err error) {
+	// A file in memory is fast enough for thousands of streams.
 	fd, err := unix.MemfdCreate("stream", unix.MFD_CLOEXEC)
 	if err != nil {
 		t.Fatal(err)

@@ -8,31 +8,31 @@ import (
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
-// FormatError says what a file is that is no export stream.
+// FormatError reports a file that is not an export stream.
 type FormatError struct {
-	Is string // "a bare NAR"
+	Is string // what the file is instead, such as "a bare NAR"
 }
 
 func (e *FormatError) Error() string { return "not an export stream, but " + e.Is }
 
-// sniffLen is how many bytes tell all known formats apart.
+// sniffLen is how many bytes sniff needs to recognise every known format.
 const sniffLen = 512
 
 var narMagic = append(binary.LittleEndian.AppendUint64(nil, 13), "nix-archive-1"...)
 
-// streamBegin and streamEnd are what Nix's export stream begins with: an object, or its end.
+// A stream of the first format begins with streamBegin, or with streamEnd if it has no objects.
 var (
 	streamBegin = append(binary.LittleEndian.AppendUint64(nil, 1), narMagic...)
 	streamEnd   = make([]byte, 8)
 )
 
-// isStream says whether a stream, or a piece of one, begins with these bytes.
+// isStream reports whether head is the beginning of a stream. head may be shorter than a magic number.
 func isStream(head []byte) bool {
 	begins := func(magic string) bool { return strings.HasPrefix(magic, string(head[:min(len(head), len(magic))])) }
 	return len(head) > 0 && (begins(string(streamBegin)) || begins(nario2Magic) || bytes.Equal(head, streamEnd))
 }
 
-// sniff reports what begins with these bytes if it is not an export stream.
+// sniff returns nil for an export stream, and a FormatError for everything else.
 func sniff(head []byte) error {
 	if isStream(head) {
 		return nil
@@ -40,7 +40,7 @@ func sniff(head []byte) error {
 	for _, known := range []struct{ magic, is string }{
 		{"NARIO", "a nario stream of another version"},
 		{"LZIP", "something compressed with lzip"},
-		{string(narMagic), "a bare NAR, which does not say what it is called or what it refers to"},
+		{string(narMagic), "a bare NAR, which contains neither its path nor its references"},
 		{"SQLite format 3\x00", "an SQLite database"},
 		{"\x7fELF", "a program"},
 		{"PK\x03\x04", "a ZIP archive"},

@@ -16,7 +16,7 @@ import (
 	"github.com/export-profile/export-profile/profile/nar"
 )
 
-// WriteCache writes a binary cache in one of the [Compressions], with the signatures that the sample has.
+// WriteCache writes a binary cache in one of the [Compressions], with the sample's signatures.
 func (s *Sample) WriteCache(t testing.TB, compression string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "cache")
@@ -35,14 +35,14 @@ func (s *Sample) WriteCache(t testing.TB, compression string) string {
 	}
 	for i, packed := range Compress(t, compression, nars...) {
 		info := s.Infos[i]
-		url := "nar/" + info.NarHash.Hex() + ".nar" // which says nothing of the compression
+		url := "nar/" + info.NarHash.Hex() + ".nar" // the name does not tell the compression
 		put(url, packed)
 		put(info.Path.Digest()+".narinfo", []byte(NarInfo(info, url, compression)))
 	}
 	return dir
 }
 
-// NarInfo is the text of a narinfo file.
+// NarInfo formats a narinfo file.
 func NarInfo(info *profile.Info, url, compression string) string {
 	var refs []string
 	for _, r := range info.References {
@@ -56,7 +56,7 @@ func NarInfo(info *profile.Info, url, compression string) string {
 	return text
 }
 
-// NAR is the NAR of an object.
+// NAR returns the NAR of an object.
 func (s *Sample) NAR(t testing.TB, p profile.Path) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -66,7 +66,7 @@ func (s *Sample) NAR(t testing.TB, p profile.Path) []byte {
 	return b.Bytes()
 }
 
-// Signed is the sample with each object signed by a key, and the public key as Nix writes it.
+// Signed signs each object of the sample. It returns the signed copy, and the public key as Nix writes it.
 func (s *Sample) Signed(name string) (signed *Sample, publicKey string) {
 	seed := sha256.Sum256([]byte(name))
 	private := ed25519.NewKeyFromSeed(seed[:])

@@ -15,14 +15,14 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// Compressions are the names under which binary caches know all that [Compress] does.
+// Compressions lists the compressions of [Compress] by their names in narinfos.
 func Compressions() []string {
 	return []string{"none", "gzip", "zstd", "br", "lz4", "xz", "bzip2"}
 }
 
-// Compress compresses each piece by itself.
-// For xz and bzip2, which Go only reads, it takes the programs of these names; where there are none, the test is skipped.
-// What it writes in zstd is several frames, as Nix writes it since 2.35.
+// Compress compresses each piece separately.
+// Go cannot write xz and bzip2, so it runs the programs of these names, and skips the test if they are missing.
+// A zstd result has several frames, as Nix has written them since 2.35.
 func Compress(t testing.TB, compression string, pieces ...[]byte) [][]byte {
 	t.Helper()
 	out := make([][]byte, len(pieces))
@@ -30,7 +30,7 @@ func Compress(t testing.TB, compression string, pieces ...[]byte) [][]byte {
 	case "none":
 		return pieces
 	case "xz", "bzip2":
-		return compressOutside(t, compression, pieces)
+		return compressWithProgram(t, compression, pieces)
 	case "zstd":
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 		if err != nil {
@@ -71,8 +71,8 @@ func Compress(t testing.TB, compression string, pieces ...[]byte) [][]byte {
 	return out
 }
 
-// compressOutside runs a program once for many files.
-func compressOutside(t testing.TB, program string, pieces [][]byte) [][]byte {
+// compressWithProgram runs a program once for all pieces.
+func compressWithProgram(t testing.TB, program string, pieces [][]byte) [][]byte {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
 		t.Skipf("no %s on this machine", program)
@@ -86,8 +86,8 @@ func compressOutside(t testing.TB, program string, pieces [][]byte) [][]byte {
 		}
 		args = append(args, name)
 	}
-	if said, err := exec.Command(program, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", program, err, said)
+	if output, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, output)
 	}
 	ending := map[string]string{"xz": ".xz", "bzip2": ".bz2"}[program]
 	out := make([][]byte, len(pieces))
@@ -101,7 +101,7 @@ func compressOutside(t testing.TB, program string, pieces [][]byte) [][]byte {
 	return out
 }
 
-// WriteCompressed compresses a file into another, whose name does not say how.
+// WriteCompressed compresses a file into a new one, whose name does not tell the compression.
 func WriteCompressed(t testing.TB, compression, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)

@@ -11,7 +11,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// Tables are Nix's (libstore/schema.sql), as far as they matter here.
+// Tables is the part of Nix's schema (libstore/schema.sql) that matters here.
 const Tables = `
 	create table if not exists ValidPaths (
 		id               integer primary key autoincrement not null,
@@ -38,7 +38,7 @@ const Tables = `
 		delete from Refs where referrer = old.id and reference = old.id;
 	end;`
 
-// WriteDatabase writes a directory with nix/store in it, and Nix's database.
+// WriteDatabase writes a root directory with a store and Nix's database.
 func (s *Sample) WriteDatabase(t testing.TB) string {
 	t.Helper()
 	root := s.WriteRoot(t)
@@ -46,7 +46,7 @@ func (s *Sample) WriteDatabase(t testing.TB) string {
 	return root
 }
 
-// AddDatabase writes Nix's database into a directory with nix/store in it.
+// AddDatabase writes Nix's database into a root directory with a store.
 func (s *Sample) AddDatabase(t testing.TB, root string) {
 	t.Helper()
 	dir := filepath.Join(root, "nix/var/nix/db")
@@ -88,8 +88,8 @@ func (s *Sample) AddDatabase(t testing.TB, root string) {
 	run("commit")
 }
 
-// Dense writes the database of a root anew in the smallest pages, and returns its name.
-// Nearly all of its bytes mean something then, and there are a fifth as many.
+// Dense rewrites the database of a root with the smallest pages, and returns its name.
+// It is then a fifth as large, and nearly all of its bytes matter.
 func Dense(t testing.TB, root string) string {
 	t.Helper()
 	name := filepath.Join(root, "nix/var/nix/db/db.sqlite")

@@ -17,7 +17,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// The forms of a sample, each written as Nix (or tar) would. Nix's own writing is what the end-to-end tests read.
+// This file writes samples in the forms that Nix and tar write. The end-to-end tests read forms that Nix itself wrote.
 
 // WriteExport writes an export stream and returns its name.
 func (s *Sample) WriteExport(t testing.TB) string {
@@ -25,7 +25,7 @@ func (s *Sample) WriteExport(t testing.TB) string {
 	return writeStream(t, s.Name+".export", s.Export)
 }
 
-// Export writes an export stream, of which nothing is kept in memory.
+// Export writes an export stream without buffering it.
 func (s *Sample) Export(w io.Writer) error {
 	number := func(b []byte, n int) []byte { return binary.LittleEndian.AppendUint64(b, uint64(n)) }
 	str := func(b []byte, s string) []byte {
@@ -50,7 +50,7 @@ func (s *Sample) Export(w io.Writer) error {
 	return err
 }
 
-// WriteRegistration writes what nix-store --dump-db and closureInfo do, or without hashes what exportReferencesGraph does.
+// WriteRegistration writes a file like nix-store --dump-db and closureInfo or, without hashes, like exportReferencesGraph.
 func (s *Sample) WriteRegistration(t testing.TB, hashes bool) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -67,7 +67,7 @@ func (s *Sample) WriteRegistration(t testing.TB, hashes bool) string {
 	return writeFile(t, "registration", b.Bytes())
 }
 
-// WritePathInfo writes what nix path-info --json --json-format 2 does.
+// WritePathInfo writes a file like nix path-info --json --json-format 2.
 func (s *Sample) WritePathInfo(t testing.TB) string {
 	t.Helper()
 	type row struct {
@@ -90,7 +90,7 @@ func (s *Sample) WritePathInfo(t testing.TB) string {
 	return writeFile(t, "path-info.json", b)
 }
 
-// WriteRoot writes a directory with nix/store in it, and no database.
+// WriteRoot writes a root directory with a store but no database.
 func (s *Sample) WriteRoot(t testing.TB) string {
 	t.Helper()
 	var parts []rootfs.Part
@@ -105,14 +105,14 @@ func (s *Sample) WriteRoot(t testing.TB) string {
 	return dir
 }
 
-// WriteTar writes a tar of such a directory, and returns its name.
+// WriteTar writes a tar of the root directory, and returns its name.
 func (s *Sample) WriteTar(t testing.TB) string {
 	t.Helper()
 	return writeStream(t, s.Name+".tar", s.Tar)
 }
 
-// Tar writes a tar as GNU tar would: with owners, times and a leading "./",
-// and files of one content as hard links of the first, as in an optimised store. No large file is in memory.
+// Tar writes a tar like GNU tar: with owners, times and a leading "./".
+// Files with the same content become hard links, as in an optimised store. It does not buffer large files.
 func (s *Sample) Tar(to io.Writer) error {
 	w := tar.NewWriter(to)
 	first := make(map[string]string)
@@ -129,7 +129,7 @@ func (s *Sample) Tar(to io.Writer) error {
 	return w.Close()
 }
 
-// addToTar adds an entry, or a link to the first that is the same.
+// addToTar adds an entry, or a hard link to an equal file in first.
 func addToTar(w *tar.Writer, e rootfs.Entry, first map[string]string) error {
 	h := &tar.Header{
 		Name: "./" + e.Path, Mode: int64(e.Mode.Perm()), Uid: 1000, Gid: 100, Uname: "someone",
@@ -146,7 +146,7 @@ func addToTar(w *tar.Writer, e rootfs.Entry, first map[string]string) error {
 	if h.Typeflag != tar.TypeReg {
 		return w.WriteHeader(h)
 	}
-	r, err := e.Open() // some can be opened once
+	r, err := e.Open() // some files can be opened only once
 	if err != nil {
 		return err
 	}

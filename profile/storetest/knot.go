@@ -7,9 +7,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Knot has what Odd has not: a profile that is itself in a circle of references, and refers to itself;
-// odd names, empty directories and empty files in its etc and bin.
-// All its references are in its bytes, so that it can be scanned, too.
+// Knot covers what Odd does not: a profile that refers to itself and is part of a reference cycle,
+// with odd names, empty directories and empty files in its etc and bin.
+// Its files contain all its references, so a scan for references finds them.
 func Knot(t testing.TB) *Sample {
 	s := &Sample{Name: "knot", trees: make(map[profile.Path]rootfs.Tree)}
 	at := func(name string) string { return string(pathOf(name)) }

@@ -12,13 +12,13 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// List reads all of a tree, a line an entry, as testdata/basic.tree has it:
+// List reads all of a tree and returns one line per entry, in the format of testdata/basic.tree:
 //
 //	d MODE PATH
 //	f MODE PATH SIZE SHA256
 //	l PATH -> TARGET
 //
-// with odd characters as Python's ascii() shows them.
+// Odd characters are escaped like in Python's ascii().
 func List(t rootfs.Tree) ([]string, error) {
 	var lines []string
 	for e, err := range t {

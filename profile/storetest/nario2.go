@@ -9,15 +9,15 @@ import (
 	"github.com/export-profile/export-profile/profile/nar"
 )
 
-// WriteNario2 writes an export stream of Determinate Nix's second kind.
+// WriteNario2 writes an export stream in Determinate Nix's format 2, and returns its name.
 func (s *Sample) WriteNario2(t testing.TB) string {
 	t.Helper()
 	return writeStream(t, s.Name+".nario2", s.Nario2)
 }
 
-// Nario2 writes such a stream, of which nothing is kept in memory.
+// Nario2 writes an export stream in format 2 without buffering it.
 func (s *Sample) Nario2(w io.Writer) error {
-	var b bytes.Buffer // of what is before the next NAR
+	var b bytes.Buffer // the bytes before the next NAR
 	number := func(n int) { b.Write(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
 	str := func(s string) {
 		number(len(s))
@@ -38,7 +38,7 @@ func (s *Sample) Nario2(w io.Writer) error {
 		for _, r := range info.References {
 			str(r.Base())
 		}
-		number(1700000000) // when it was registered
+		number(1700000000) // registration time
 		number(int(info.NarSize))
 		number(0) // not built by its sender
 		number(len(info.Signatures))

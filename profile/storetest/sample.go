@@ -15,8 +15,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Sample is a closure that every form of a store must hold alike.
-// It is itself a store, in memory.
+// Sample is a closure for tests, which can be written in every form of a store.
+// It is itself a store in memory.
 type Sample struct {
 	Name  string
 	Root  profile.Path // refers to all others
@@ -24,17 +24,17 @@ type Sample struct {
 	trees map[profile.Path]rootfs.Tree
 }
 
-// Samples are the golden closure, one of all that is odd, and one of many objects.
-// They are not to be changed.
+// Samples returns the golden closure, a closure of odd objects, and one of many objects.
+// Callers must not change them.
 func Samples(t testing.TB) []*Sample {
 	t.Helper()
 	return []*Sample{GoldenSample(t), Odd(t), Many(t, 2000)}
 }
 
-// The references of those that are made here are in their bytes, so that scanning finds the same.
+// The files of the samples below contain their references, so a scan for references finds them.
 
-// Odd has what Nix allows and few expect: objects that are a file or a link,
-// references in circles, names that are not UTF-8, nothing at all, and links to everywhere.
+// Odd returns objects that Nix allows but few programs expect: single files and links,
+// reference cycles, names that are not UTF-8, empty objects, and links out of the store.
 func Odd(t testing.TB) *Sample {
 	s := &Sample{Name: "odd", trees: make(map[profile.Path]rootfs.Tree)}
 	long := strings.Repeat("n", rootfs.MaxName)
@@ -60,7 +60,7 @@ func Odd(t testing.TB) *Sample {
 	return s
 }
 
-// Many has n objects, each of which refers to a few others.
+// Many returns n objects that each refer to a few others.
 func Many(t testing.TB, n int) *Sample {
 	s := &Sample{Name: "many", trees: make(map[profile.Path]rootfs.Tree)}
 	name := func(i int) string { return fmt.Sprintf("m%d", i) }
@@ -84,7 +84,7 @@ func pathsOf(names []string) string {
 	return b.String()
 }
 
-// pathOf makes a store path of a name.
+// pathOf derives a store path from a name.
 func pathOf(name string) profile.Path {
 	const digits = "0123456789abcdfghijklmnpqrsvwxyz"
 	sum := uint64(14695981039346656037)
@@ -104,7 +104,7 @@ func pathOf(name string) profile.Path {
 	return p
 }
 
-// add makes an object of lines: "d PATH", "l PATH TARGET", "f MODE PATH CONTENT"; the object itself is ".".
+// add adds an object; see Add for the lines.
 func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.Path {
 	t.Helper()
 	p := pathOf(name)
@@ -157,7 +157,7 @@ func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.P
 	return p
 }
 
-// GoldenSample is the golden closure.
+// GoldenSample returns the golden closure.
 func GoldenSample(t testing.TB) *Sample {
 	t.Helper()
 	s := &Sample{Name: "golden", Root: GoldenProfile, Infos: GoldenInfos(t), trees: make(map[profile.Path]rootfs.Tree)}
@@ -166,7 +166,7 @@ func GoldenSample(t testing.TB) *Sample {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	// Its NARs lie one after the other; what is between them, package exportstore knows better.
+	// Find the NARs by their magic number and hash, independently of package exportstore.
 	data, err := io.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)

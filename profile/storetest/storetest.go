@@ -1,6 +1,6 @@
-// Package storetest is what every [profile.Store] has to pass.
-// Its test is ten lines: open the golden closure in the store's form, and call [Golden];
-// the [Samples] have what a real closure seldom has.
+// Package storetest tests implementations of [profile.Store].
+// A test opens the golden closure in the store's form and calls [Golden].
+// The [Samples] add cases that real closures rarely contain.
 package storetest
 
 import (
@@ -26,7 +26,7 @@ import (
 // GoldenProfile is the object of the golden closure that refers to all others.
 const GoldenProfile profile.Path = "/nix/store/81bxdbdx9ndqilgq6wn7y9y0zdfaxli1-user-environment"
 
-// File is the name of a file in the project's testdata.
+// File returns the name of a file in the repository's testdata.
 func File(t testing.TB, name string) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -43,7 +43,7 @@ func File(t testing.TB, name string) string {
 	return ""
 }
 
-// GoldenInfos is what Nix says of the golden closure, sorted by path.
+// GoldenInfos returns the output of nix path-info for the golden closure, sorted by path.
 func GoldenInfos(t testing.TB) []*profile.Info {
 	t.Helper()
 	f, err := os.Open(File(t, "basic.path-info.json"))
@@ -58,7 +58,7 @@ func GoldenInfos(t testing.TB) []*profile.Info {
 	return infos
 }
 
-// goldenFiles are the lines of basic.tree that are about the store.
+// goldenFiles returns the lines of basic.tree about store objects.
 func goldenFiles(t testing.TB) []string {
 	t.Helper()
 	b, err := os.ReadFile(File(t, "basic.tree"))
@@ -74,18 +74,18 @@ func goldenFiles(t testing.TB) []string {
 	return lines
 }
 
-// Golden tests a store that holds the golden closure, and may hold more,
-// against what the original script made of it, entry by entry.
+// Golden tests a store that contains at least the golden closure,
+// entry by entry against the output of the original script.
 func Golden(t *testing.T, s profile.Store) {
 	sample := GoldenSample(t)
 	want := goldenFiles(t)
 	if d := cmp.Diff(want, sample.list(t, sample)); d != "" {
-		t.Fatalf("the sample is not what the script made (-want +got):\n%s", d)
+		t.Fatalf("the sample differs from the script's output (-want +got):\n%s", d)
 	}
 	Test(t, s, sample)
 }
 
-// list lists the files of all the sample's objects in a store.
+// list lists the files that a store has for all objects of the sample.
 func (s *Sample) list(t *testing.T, in profile.Store) []string {
 	t.Helper()
 	var all []string
@@ -99,7 +99,7 @@ func (s *Sample) list(t *testing.T, in profile.Store) []string {
 	return all
 }
 
-// Test tests a store that holds a sample, and may hold more.
+// Test tests a store that contains at least the sample.
 func Test(t *testing.T, s profile.Store, sample *Sample) {
 	infos := sample.Infos
 	t.Run("Info", func(t *testing.T) {
@@ -109,7 +109,7 @@ func Test(t *testing.T, s profile.Store, sample *Sample) {
 				t.Errorf("Info(%q) = %v", want.Path, err)
 				continue
 			}
-			// Not every form knows the rest, and no image does.
+			// Not every form has the other fields, and no image needs them.
 			if d := cmp.Diff(want, got, cmpopts.IgnoreFields(profile.Info{}, "Deriver", "Signatures", "CA"), cmpopts.EquateEmpty()); d != "" {
 				t.Errorf("Info(%q) (-want +got):\n%s", want.Path, d)
 			}
@@ -128,7 +128,7 @@ func Test(t *testing.T, s profile.Store, sample *Sample) {
 			}
 		}
 	})
-	t.Run("walk again, in part, without contents", func(t *testing.T) {
+	t.Run("partial walks without opening files", func(t *testing.T) {
 		tree := s.Files(t.Context(), sample.Root)
 		want, err := List(tree)
 		if err != nil {
@@ -149,7 +149,7 @@ func Test(t *testing.T, s profile.Store, sample *Sample) {
 			t.Errorf("Files walked again = %q, %v; want %q", again, err, want)
 		}
 	})
-	t.Run("contents in part", func(t *testing.T) {
+	t.Run("partly read files", func(t *testing.T) {
 		for _, info := range infos {
 			for e, err := range s.Files(t.Context(), info.Path) {
 				if err != nil {
@@ -201,7 +201,7 @@ func Test(t *testing.T, s profile.Store, sample *Sample) {
 		}
 		paths, err := l.Paths(t.Context())
 		if err != nil || !slices.IsSorted(paths) {
-			t.Errorf("Paths() = %q, %v; want them sorted", paths, err)
+			t.Errorf("Paths() = %q, %v; want sorted paths", paths, err)
 		}
 		for _, info := range infos {
 			if !slices.Contains(paths, info.Path) {
@@ -228,7 +228,7 @@ func Test(t *testing.T, s profile.Store, sample *Sample) {
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		// A store may be done before it notices, but then it is right.
+		// A store may finish before it notices, but then its result must be complete.
 		lines, err := List(s.Files(ctx, sample.Root))
 		if err == nil && len(lines) == 0 || err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("Files, cancelled: %d entries, %v; want %v or all", len(lines), err, context.Canceled)

@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Small is as little as has all kinds of entries and a reference: each bit of it can be changed in turn.
+// Small returns the smallest sample with all kinds of entries and a reference, for tests that flip each bit.
 func Small(t testing.TB) *Sample {
 	s := &Sample{Name: "small", trees: make(map[profile.Path]rootfs.Tree)}
 	s.add(t, "lib", "", "d .", "f 0444 data content")
@@ -17,7 +17,7 @@ func Small(t testing.TB) *Sample {
 	return s
 }
 
-// Large is one file of zeros, which is never in memory.
+// Large returns a sample with one file of zeros, which is never held in memory.
 func Large(t testing.TB, size int64) *Sample {
 	s := &Sample{Name: "large", Root: pathOf("zeros"), trees: make(map[profile.Path]rootfs.Tree)}
 	s.trees[s.Root] = func(yield func(rootfs.Entry, error) bool) {
