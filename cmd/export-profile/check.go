@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -32,29 +31,6 @@ are all expired, and links of the profile that lead nowhere. Warnings are the sa
 other links that lead nowhere, names of store paths that are not there, and files that hide another package's.
 The exit status is 3 if there are errors. What a program opens or starts once it runs is not known.
 `
-
-// checkFlags say how an image is checked.
-type checkFlags struct{ time string }
-
-func (c *checkFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.time, "check-time", "", "certificates have to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
-}
-
-// unused refuses flags that are about a check where there is none.
-func (c *checkFlags) unused(check bool) error {
-	if c.time != "" && !check {
-		return usagef("add --check", "--check-time is about --check, which is not asked for")
-	}
-	return nil
-}
-
-// at is the time at which certificates have to be valid.
-func (c *checkFlags) at() (time.Time, error) {
-	if c.time == "" {
-		return time.Now(), nil
-	}
-	return parseTime("--check-time", c.time)
-}
 
 type checkOptions struct {
 	imageConfig

@@ -125,18 +125,6 @@ func (o *closureOptions) size(n int64) string {
 	return fmt.Sprintf("%10s", nixSize(n))
 }
 
-// nixSize is a size as Nix prints it with -h: at least in KiB.
-func nixSize(n int64) string {
-	x, unit := float64(n)/1024, "KiB"
-	for _, larger := range []string{"MiB", "GiB", "TiB"} {
-		if x < 1024 {
-			break
-		}
-		x, unit = x/1024, larger
-	}
-	return fmt.Sprintf("%.1f %s", x, unit)
-}
-
 // nixInfo is an object in the JSON of nix path-info, whose null is "not known".
 type nixInfo struct {
 	CA          any      `json:"ca"`

@@ -195,3 +195,8 @@ func makeFirst(err error, name string) error {
 	}
 	return err
 }
+
+func isImage(word string) bool {
+	_, _, prefixed := kindOf(word)
+	return prefixed
+}

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"io"
 	"slices"
 
 	"github.com/spf13/pflag"
 
-	"github.com/export-profile/export-profile/ocilayout"
-	"github.com/export-profile/export-profile/profile/decompress"
-	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
@@ -77,41 +72,4 @@ func readsStdin(o overlay.Options) bool {
 		}
 	}
 	return false
-}
-
-// apply lays it on top of an image's parts. The caller closes the result when all is written.
-func (f *overlayFlags) apply(ctx context.Context, t terminal, say *speaker, cache *cacheFlags, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
-	if t.in != nil {
-		o.Stdin = t.in
-	}
-	o.SpoolDir = cache.spoolDir()
-	o.Decompress = decompressBy
-	top, err := overlay.Apply(ctx, parts, view, o)
-	if errors.Is(err, overlay.ErrStoreObject) {
-		return nil, withHint(err, "use another place, or --allow-store-changes if it has to be there")
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, note := range top.Notes {
-		say.notef("%s", note)
-	}
-	return top, nil
-}
-
-// decompressBy begins to decompress what starts with those bytes; nil if it is not compressed.
-func decompressBy(head []byte, r io.Reader) (io.ReadCloser, error) {
-	name := decompress.Sniff(head)
-	if name == "" {
-		return nil, nil
-	}
-	return decompress.Named(name, r)
-}
-
-// layersOn are planned layers with those of an overlay on top.
-func layersOn(planned []ocilayout.Layer, top []overlay.Layer) []ocilayout.Layer {
-	for _, l := range top {
-		planned = append(planned, ocilayout.Layer{Parts: []rootfs.Part{l.Part}, Hidden: l.Hidden, Changes: l.Changes})
-	}
-	return planned
 }

@@ -1,22 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
-	"github.com/export-profile/export-profile/profile"
-	"github.com/export-profile/export-profile/profile/source"
 	"github.com/export-profile/export-profile/profile/trust"
 )
 
@@ -43,78 +34,6 @@ func (o *sources) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.noCheckSigs, "no-check-sigs", false, "believe servers without signatures")
 	fs.BoolVar(&o.requireSigs, "require-sigs", false, "believe files and this machine's store only with signatures, too")
 	fs.StringVar(&o.netrc, "netrc", "", "logins for servers are in `FILE` (default ~/.netrc, if there is one)")
-}
-
-// open opens all sources as one store.
-func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cacheFlags) (profile.Store, error) {
-	options := source.Options{
-		Stdin:      t.in,
-		References: o.references,
-		Verify:     o.verify,
-		Proxy:      http.ProxyFromEnvironment,
-		Note:       func(text string) { say.notef("%s", text) },
-		Retrying:   say.retrying,
-	}
-	for _, from := range o.from {
-		if from == "-" && t.in != nil {
-			if term.IsTerminal(int(t.in.Fd())) { // and /dev/null is none
-				return nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
-					"--from -: standard input is a terminal")
-			}
-		}
-	}
-	var err error
-	if options.Keys, err = o.keys(); err != nil {
-		return nil, err
-	}
-	switch {
-	case o.noCheckSigs && o.requireSigs:
-		return nil, usagef("", "--no-check-sigs and --require-sigs say the opposite")
-	case o.noCheckSigs:
-		options.Vouched = source.Nothing
-	case o.requireSigs:
-		options.Vouched = source.All
-	}
-	if options.Netrc = o.netrc; options.Netrc != "" {
-		if _, err := os.Stat(o.netrc); err != nil {
-			return nil, fmt.Errorf("read logins: %w", err)
-		}
-	} else {
-		if home, err := os.UserHomeDir(); err == nil {
-			if name := filepath.Join(home, ".netrc"); exists(name) {
-				options.Netrc = name
-			}
-		}
-	}
-	options.SpoolDir, options.NarInfoDir = cache.spoolDir(), cache.narInfoDir()
-	reading := say.progress("reading", 0)
-	options.Progress = reading.add
-	store, err := source.Open(ctx, o.from, options)
-	reading.done()
-	return store, o.hint(ctx, err)
-}
-
-// hint says what to do about a source that cannot be opened, where that is known from what it was called.
-func (o *sources) hint(ctx context.Context, err error) error {
-	if err == nil || hint(err) != "" {
-		return err
-	}
-	for _, from := range o.from {
-		switch {
-		case source.OnlyNix(from):
-			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
-		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
-			return hintFinished(err, layoutPrefix+from)
-		case isImageArchive(ctx, from):
-			return hintFinished(err, ociArchivePrefix+from)
-		case slices.ContainsFunc(otherTransports, func(t string) bool { return strings.HasPrefix(from, t+":") || from == t }), isImageNearly(from):
-			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "--from names what has the store: a file, a directory or https://…; `nix-store --export $(nix-store -qR PROFILE) > FILE` makes one")
-	}
-	return err
 }
 
 // keys are those that are trusted: the known ones, and those given as words or in files.

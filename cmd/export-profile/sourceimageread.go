@@ -9,28 +9,11 @@ import (
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
 )
-
-// imageFlags are those of commands that look into finished images, too.
-type imageFlags struct {
-	registryFlags
-	platform string
-}
-
-func (f *imageFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.platform, "platform", "", "look at what an image for several platforms has for `OS/ARCH[/VARIANT]`")
-	f.registryFlags.flags(fs)
-}
-
-func isImage(word string) bool {
-	_, _, prefixed := kindOf(word)
-	return prefixed
-}
 
 const imageExample = "as in oci:hello:v1, oci-archive:hello.tar or docker://registry.example.com/team/hello:v1"
 

@@ -46,3 +46,23 @@ func humanBytes(n int64) string {
 	}
 	return fmt.Sprintf("%d B", n)
 }
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// nixSize is a size as Nix prints it with -h: at least in KiB.
+func nixSize(n int64) string {
+	x, unit := float64(n)/1024, "KiB"
+	for _, larger := range []string{"MiB", "GiB", "TiB"} {
+		if x < 1024 {
+			break
+		}
+		x, unit = x/1024, larger
+	}
+	return fmt.Sprintf("%.1f %s", x, unit)
+}

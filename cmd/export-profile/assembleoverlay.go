@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/export-profile/export-profile/profile/decompress"
+	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/overlay"
+)
+
+// apply lays it on top of an image's parts. The caller closes the result when all is written.
+func (f *overlayFlags) apply(ctx context.Context, t terminal, say *speaker, cache *cacheFlags, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
+	if t.in != nil {
+		o.Stdin = t.in
+	}
+	o.SpoolDir = cache.spoolDir()
+	o.Decompress = decompressBy
+	top, err := overlay.Apply(ctx, parts, view, o)
+	if errors.Is(err, overlay.ErrStoreObject) {
+		return nil, withHint(err, "use another place, or --allow-store-changes if it has to be there")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range top.Notes {
+		say.notef("%s", note)
+	}
+	return top, nil
+}
+
+// decompressBy begins to decompress what starts with those bytes; nil if it is not compressed.
+func decompressBy(head []byte, r io.Reader) (io.ReadCloser, error) {
+	name := decompress.Sniff(head)
+	if name == "" {
+		return nil, nil
+	}
+	return decompress.Named(name, r)
+}

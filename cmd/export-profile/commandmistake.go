@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// strayBool refuses --tls-verify false, which says --tls-verify, and false is the first argument.
+func strayBool(fs *pflag.FlagSet, args []string) error {
+	for i, word := range args {
+		if word == "--" {
+			break
+		}
+		if i == 0 || word != "true" && word != "false" || !slices.Contains(fs.Args(), word) {
+			continue
+		}
+		name, ok := strings.CutPrefix(args[i-1], "--")
+		if f := fs.Lookup(name); ok && f != nil && f.NoOptDefVal == "true" {
+			return usagef(fmt.Sprintf("write --%s=%s", name, word), "--%s %s: the value of a flag that is true or false comes after =", name, word)
+		}
+	}
+	return nil
+}
+
+// emptyFlags refuses flags that were given with nothing for a value, as by a script whose variable is not set:
+// to go on without would pass a limit that was meant, or read another store. No flag takes an empty value.
+func emptyFlags(fs *pflag.FlagSet) error {
+	var wrong []error
+	fs.Visit(func(f *pflag.Flag) {
+		empty := false
+		switch v := f.Value.(type) {
+		case pflag.SliceValue:
+			empty = slices.Contains(v.GetSlice(), "")
+		default:
+			empty = v.Type() == "string" && v.String() == ""
+		}
+		if empty {
+			wrong = append(wrong, usagef("leave it out if there is nothing to say", "--%s: its value is empty", f.Name))
+		}
+	})
+	return errors.Join(wrong...)
+}
+
+// flagError says what is wrong with a flag, and which one may have been meant.
+func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
+	var unknown *pflag.NotExistError
+	if c.name == "" && strings.HasPrefix(args[0], "-") && errors.As(err, &unknown) {
+		if i := slices.IndexFunc(args, isCommandName); i > 0 {
+			return flagsFirst(args[i])
+		}
+	}
+	if c.name == "" && len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.Contains(args[0], "/") {
+		return unknownCommand(args[0])
+	}
+	hint := fmt.Sprintf("`%s --help` lists the flags", strings.TrimSpace("export-profile "+c.name))
+	if errors.As(err, &unknown) && strings.HasPrefix(unknown.GetSpecifiedName(), "health") {
+		return usagef("give it to who runs the image, as in podman run --health-cmd, or a probe of Kubernetes",
+			"%v: an OCI image has no health check, only Docker's own format has one", err)
+	}
+	if unknown != nil && unknown.GetSpecifiedName() == "base" && (c.name == "rootfs" || c.name == "") {
+		return usagef("make an image with it: export-profile image --base oci:DIR:TAG …", "--base: a base image is only for an image, and not for a root filesystem")
+	}
+	if unknown != nil {
+		var names []string
+		fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := nearFlags(unknown.GetSpecifiedName(), names); len(near) > 0 {
+			hint = fmt.Sprintf("did you mean --%s?", strings.Join(near, " or --"))
+		}
+	}
+	return usagef(hint, "%v", err)
+}
+
+func isCommandName(word string) bool {
+	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == word })
+}
+
+// flagsFirst is an error for a command that was not taken for one, since flags were before it.
+func flagsFirst(name string) error {
+	return usagef(fmt.Sprintf("as in export-profile %s -q …", name), "flags come after the command, and %q is one", name)
+}
+
+func unknownCommand(word string) error {
+	if isCommandName(word) {
+		return flagsFirst(word)
+	}
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	hint := fmt.Sprintf("for a root filesystem in a directory of that name, write ./%s", word)
+	if near := cmp.Or(elsewhere()[word], nearest(word, names)); near != "" {
+		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
+	}
+	return usagef(hint, "unknown command %q", word)
+}
+
+// elsewhere is what other programs call commands, and which of ours does that.
+func elsewhere() map[string]string {
+	return map[string]string{
+		"build": "image", "push": "image … docker://REGISTRY/NAME", "save": "image … docker-archive:FILE",
+		"du": "ls", "list": "ls", "tree": "closure --tree", "requisites": "closure", "path-info": "closure",
+		"why-depends": "why", "diff-closures": "diff", "inspect": "verify", "lint": "check",
+		"manifest": "index", "gc": "cache prune", "prune": "cache prune",
+	}
+}

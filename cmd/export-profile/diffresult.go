@@ -1,0 +1,141 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// difference is what --json prints.
+type difference struct {
+	A        comparedSide     `json:"a"`
+	B        comparedSide     `json:"b"`
+	Packages []packageChange  `json:"packages"` // that are different, by name
+	Added    []profile.Path   `json:"addedPaths"`
+	Removed  []profile.Path   `json:"removedPaths"`
+	Changed  []profile.Path   `json:"changedPaths"`     // the same paths with other contents
+	Layers   *layerDifference `json:"layers,omitempty"` // of two images
+	Exceeded []string         `json:"exceeded"`         // reasons for which B is too large
+}
+
+type comparedSide struct {
+	Name    string `json:"name"`
+	Digest  string `json:"digest,omitempty"`
+	Paths   int    `json:"paths"`
+	NarSize int64  `json:"narSize"`
+	Size    int64  `json:"blobBytes,omitempty"` // of all blobs of an image
+	Layers  int    `json:"layers,omitempty"`
+}
+
+type packageChange struct {
+	Name    string   `json:"name"`
+	Removed []string `json:"removedVersions"`
+	Added   []string `json:"addedVersions"`
+	Before  int64    `json:"bytesBefore"`
+	After   int64    `json:"bytesAfter"`
+}
+
+type layerDifference struct {
+	Shared  int   `json:"shared"` // layers of B that A has, too
+	Added   int   `json:"added"`
+	Removed int   `json:"removed"`
+	Fetch   int64 `json:"fetchBytes"` // what whoever has A fetches to have B, of blobs
+	Had     int64 `json:"hadBytes"`
+}
+
+func compareSides(a, b *side) *difference {
+	d := &difference{
+		A: a.compared(), B: b.compared(),
+		Packages: []packageChange{}, Added: []profile.Path{}, Removed: []profile.Path{}, Changed: []profile.Path{}, Exceeded: []string{},
+	}
+	for _, p := range profile.Diff(a.infos, b.infos) {
+		d.Packages = append(d.Packages, packageChange{p.Name, append([]string{}, p.Removed...), append([]string{}, p.Added...), p.Before, p.After})
+	}
+	was, is := a.identities(), b.identities()
+	for _, info := range b.infos {
+		switch hash, ok := was[info.Path]; {
+		case !ok:
+			d.Added = append(d.Added, info.Path)
+		case hash != "" && is[info.Path] != "" && hash != is[info.Path]:
+			d.Changed = append(d.Changed, info.Path)
+		}
+	}
+	for _, info := range a.infos {
+		if _, ok := is[info.Path]; !ok {
+			d.Removed = append(d.Removed, info.Path)
+		}
+	}
+	if a.image == nil || b.image == nil {
+		return d
+	}
+	l := &layerDifference{}
+	before, after := a.image.Blobs(), b.image.Blobs()
+	for _, layer := range b.image.Layers {
+		if _, ok := before[layer.Descriptor.Digest]; ok {
+			l.Shared++
+		} else {
+			l.Added++
+		}
+	}
+	for _, layer := range a.image.Layers {
+		if _, ok := after[layer.Descriptor.Digest]; !ok {
+			l.Removed++
+		}
+	}
+	l.Fetch, l.Had = a.image.Fetch(b.image)
+	d.Layers = l
+	return d
+}
+
+func (s *side) compared() comparedSide {
+	c := comparedSide{Name: s.word, Paths: len(s.infos), NarSize: s.narSize()}
+	if s.image != nil {
+		c.Digest, c.Layers = s.image.Digest.String(), len(s.image.Layers)
+		for _, size := range s.image.Blobs() {
+			c.Size += size
+		}
+	}
+	return c
+}
+
+// print prints a line a package, as Nix does, and what is different in sum.
+func (d *difference) print(w io.Writer) error {
+	var b strings.Builder
+	for _, p := range d.Packages {
+		var items []string
+		if len(p.Removed)+len(p.Added) > 0 {
+			items = append(items, profile.ShowVersions(p.Removed)+" → "+profile.ShowVersions(p.Added))
+		}
+		if delta := p.After - p.Before; math.Abs(float64(delta)) >= 8<<10 {
+			items = append(items, fmt.Sprintf("%+.1f KiB", float64(delta)/1024))
+		}
+		fmt.Fprintf(&b, "%s: %s\n", p.Name, strings.Join(items, ", "))
+	}
+	fmt.Fprintf(&b, "store paths: %d, were %d: %d added, %d removed", d.B.Paths, d.A.Paths, len(d.Added), len(d.Removed))
+	if len(d.Changed) > 0 {
+		fmt.Fprintf(&b, ", %d with other contents, as %s", len(d.Changed), slices.MinFunc(d.Changed, cmp.Compare[profile.Path]))
+	}
+	fmt.Fprintf(&b, "; %s, %s\n", humanBytes(d.B.NarSize), growth(d.B.NarSize-d.A.NarSize))
+	if l := d.Layers; l != nil {
+		fmt.Fprintf(&b, "blobs: %s, %s; %d of %d layers are shared: whoever has the first image fetches %s and has %s\n",
+			humanBytes(d.B.Size), growth(d.B.Size-d.A.Size), l.Shared, d.B.Layers, humanBytes(l.Fetch), humanBytes(l.Had))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// growth is a number of bytes with its sign.
+func growth(n int64) string {
+	switch {
+	case n < 0:
+		return humanBytes(-n) + " less"
+	case n > 0:
+		return humanBytes(n) + " more"
+	}
+	return "as many"
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/plan"
+)
+
+// layerFlags say how the parts of an image become layers.
+type layerFlags struct {
+	layers     string
+	maxLayers  int
+	layersFile string
+	previous   string
+	maxWaste   percent
+	// verifyPrevious reads the layers that are kept.
+	verifyPrevious bool
+}
+
+func (f *layerFlags) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&f.layers, "layers", "auto", "divide store paths into layers: `auto|single|per-path`")
+	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60, 120 with --previous or per-path)")
+	fs.StringVar(&f.layersFile, "layers-file", "", "take from `FILE` which store paths are together; each line NAME: PATTERN…")
+	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) as far as they are still wanted")
+	f.maxWaste = plan.DefaultMaxWaste
+	fs.Var(&f.maxWaste, "max-waste", "with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
+	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers of --previous that are kept, and keep only those that hold what they say")
+}
+
+// layering is what the flags say, once they have been read.
+type layering struct {
+	plan.StickyOptions
+	from           *imageSource // what --previous names
+	verifyPrevious bool
+	// vouch, if not nil, says of layers of an image in a registry why nobody who is trusted has signed what they hold.
+	vouch func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error)
+}
+
+// options reads what the flags name.
+func (f *layerFlags) options() (o layering, err error) {
+	o.verifyPrevious = f.verifyPrevious
+	o.MaxLayers, o.MaxWaste = f.maxLayers, int(f.maxWaste)
+	switch {
+	case f.maxLayers < 0 || f.maxLayers > plan.MaxLayers:
+		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", plan.MaxLayers, f.maxLayers)
+	case f.previous == "" && f.verifyPrevious:
+		return o, usagef("", "--verify-previous is about the layers of --previous, and there is none")
+	case f.previous == "" && f.maxWaste != plan.DefaultMaxWaste:
+		return o, usagef("", "--max-waste is about the layers of --previous, and there is none")
+	}
+	if f.previous != "" {
+		const example = "as in --previous docker://registry.example.com/team/hello:v1"
+		from, err := parseSource("--previous", example, f.previous)
+		if err != nil {
+			return o, err
+		}
+		if from.kind.archive {
+			return o, usagef(example, "--previous %q: want an image in a layout or a registry", f.previous)
+		}
+		o.from = &from
+	}
+	if o.Mode, err = plan.ParseMode(f.layers); err != nil {
+		return o, usagef("as in --layers single", "--layers: %v", err)
+	}
+	if f.layersFile == "" {
+		return o, nil
+	}
+	if o.Mode != plan.ModeAuto {
+		return o, usagef("", "--layers-file says what is together, and so does --layers %s", f.layers)
+	}
+	file, err := os.Open(f.layersFile)
+	if err != nil {
+		return o, fmt.Errorf("read layers file: %w", err)
+	}
+	defer file.Close()
+	if o.Policy, err = plan.ParsePolicy(file); err != nil {
+		return o, fmt.Errorf("read layers file %q: %w", f.layersFile, err)
+	}
+	return o, nil
+}
+
+// parseCompression is what --compression says, or the usual one if that is nothing.
+func parseCompression(word string) (c compress.Method, err error) {
+	if word == "" {
+		return c, nil
+	}
+	if c, err = compress.Parse(word); err != nil {
+		return c, usagef("as in --compression zstd:3", "--compression: %v", err)
+	}
+	return c, nil
+}

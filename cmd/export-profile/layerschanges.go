@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+)
+
+// changes are what is different for those who have the previous image.
+type changes struct {
+	Digest  string `json:"digest"`
+	Kept    int    `json:"keptLayers"`
+	Rebuilt int    `json:"rebuiltLayers"`
+	Dropped int    `json:"droppedLayers"`
+	Added   int    `json:"newLayers"`
+	Fetch   int64  `json:"fetchBytes"`
+	Had     int64  `json:"hadBytes"`
+	Dead    int64  `json:"deadBytes"`
+	Size    int64  `json:"visibleBytes"`
+}
+
+// compare compares the image that was written with the previous one.
+func (p planned) compare(say *speaker, next *ocilayout.PreviousImage) *changes {
+	if p.previous == nil {
+		return nil
+	}
+	c := p.changes(p.previous.Fetch(next))
+	say.notef("%s", c.words(humanBytes(c.Fetch)))
+	return c
+}
+
+// changes are those from the previous image, of which there is one.
+func (p planned) changes(fetch, had int64) *changes {
+	return &changes{
+		Digest: p.previous.Digest.String(),
+		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
+		Fetch: fetch, Had: had, Dead: p.report.Unused, Size: p.report.Size,
+	}
+}
+
+// words say so in a line; what is fetched may not be known yet.
+func (c *changes) words(fetched string) string {
+	return fmt.Sprintf("layers: %d kept, %d rebuilt, %d dropped, %d new; whoever has the previous image fetches %s and has %s; %s of %s are dead",
+		c.Kept, c.Rebuilt, c.Dropped, c.Added, fetched, humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
+}
+
+// has says whether the previous image, if there is one, has a blob.
+func (p planned) has(d ispec.Descriptor) bool { return p.previous != nil && p.previous.Has(d.Digest) }

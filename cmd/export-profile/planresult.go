@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// planResult is what the command prints.
+type planResult struct {
+	Layers     []plannedLayer `json:"layers"`
+	Size       int64          `json:"size"`            // of all that is visible, in bytes, not compressed
+	Build      int64          `json:"buildBytes"`      // of what no cache and no previous image has, not compressed
+	Repack     int64          `json:"recompressBytes"` // of what the cache has in another compression, not compressed
+	Cached     int64          `json:"cachedBlobBytes"`
+	Fetched    int64          `json:"fetchedBlobBytes"` // of what a cache of several machines has
+	Reused     int64          `json:"reusedBlobBytes"`  // what whoever has the previous image has already
+	NewLayers  int            `json:"newLayers"`
+	Repository string         `json:"repository,omitempty"` // where it would be sent
+	Send       int64          `json:"sendBytes"`            // of blobs that are known, which that, or whoever has the previous image, has not
+	Had        int64          `json:"hadBytes"`             // and has
+	Unknown    int            `json:"unknownLayers"`        // whose blobs are to be sent, too, and not known before they are built
+	Previous   *changes       `json:"previous,omitempty"`   // as image says it; of fetchBytes, what is known
+}
+
+type plannedLayer struct {
+	How    string   `json:"how"` // built, recompressed, cached, fetched or reused
+	Size   int64    `json:"size"`
+	Blob   string   `json:"blob,omitempty"`
+	Bytes  int64    `json:"blobBytes,omitempty"`
+	Parts  []string `json:"parts"` // names of store objects, or base
+	Hidden []string `json:"hidden,omitempty"`
+
+	known ispec.Descriptor // its blob; without a digest if that is not known
+}
+
+func newPlanResult(layers []ocilayout.Layer, known []ocilayout.LayerForecast) planResult {
+	p := planResult{Layers: []plannedLayer{}}
+	for i, l := range layers {
+		k := known[i]
+		if k.How == ocilayout.Built && l.Shared != nil {
+			k.How, k.Blob = ocilayout.Fetched, l.Shared.Descriptor
+		}
+		row := plannedLayer{How: k.How.String(), Size: l.Size(), Bytes: k.Blob.Size, Blob: k.Blob.Digest.String(), Hidden: l.Hidden, Parts: names(l.Parts), known: k.Blob}
+		switch p.Size += row.Size; k.How {
+		case ocilayout.Built:
+			p.Build += row.Size
+		case ocilayout.Recompressed:
+			p.Repack += row.Size
+		case ocilayout.Cached:
+			p.Cached += row.Bytes
+		case ocilayout.Fetched:
+			p.Fetched += row.Bytes
+		case ocilayout.Reused:
+			p.Reused += row.Bytes
+		}
+		if k.How != ocilayout.Reused {
+			p.NewLayers++
+		}
+		if row.Blob == "" {
+			p.Unknown++
+		}
+		p.Layers = append(p.Layers, row)
+	}
+	return p
+}
+
+// blobs are those that are known.
+func (p planResult) blobs() (all []ispec.Descriptor) {
+	for _, l := range p.Layers {
+		if l.Blob != "" {
+			all = append(all, l.known)
+		}
+	}
+	return all
+}
+
+// transfer is how many bytes of known blobs, with those of a base image, are not there and are there.
+func (p planResult) transfer(base []ispec.Descriptor, there func(ispec.Descriptor) bool) (send, had int64) {
+	seen := make(map[string]bool)
+	for _, d := range append(p.blobs(), base...) {
+		switch {
+		case seen[string(d.Digest)]:
+		case there(d):
+			had += d.Size
+		default:
+			send += d.Size
+		}
+		seen[string(d.Digest)] = true
+	}
+	return send, had
+}
+
+func names(parts []rootfs.Part) []string {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = p.Name
+	}
+	return names
+}
+
+func (p planResult) print(w io.Writer) error {
+	var b strings.Builder
+	for i, l := range p.Layers {
+		fmt.Fprintf(&b, "%3d  %-12s %10s  %s\n", i+1, l.How, nixSize(l.Size), few(l.Parts))
+	}
+	fmt.Fprintf(&b, "%s, %s: %s to build, %s to compress again\n", count(len(p.Layers), "layer"), nixSize(p.Size),
+		nixSize(p.Build), nixSize(p.Repack))
+	switch {
+	case p.Repository != "":
+		fmt.Fprintf(&b, "to send to %s: %s; it has %s\n", p.Repository, p.withUnknown(p.Send), humanBytes(p.Had))
+	case p.Previous == nil:
+		fmt.Fprintf(&b, "to send where nothing of it is: %s\n", p.withUnknown(p.Send))
+	}
+	if p.Previous != nil {
+		fmt.Fprintf(&b, "%s\n", p.Previous.words(p.withUnknown(p.Previous.Fetch)))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// withUnknown is a number of bytes, and what else there is of which the number is not known.
+func (p planResult) withUnknown(n int64) string {
+	if p.Unknown == 0 {
+		return humanBytes(n)
+	}
+	what := fmt.Sprintf("%s of unknown size until built (of %s)", count(p.Unknown, "layer"), nixSize(p.Build+p.Repack))
+	if n == 0 {
+		return what
+	}
+	return humanBytes(n) + " and " + what
+}
+
+// few are the first names, without their hashes, and how many more there are.
+func few(parts []string) string {
+	const most = 4
+	var words []string
+	for i, p := range parts {
+		if i == most {
+			words = append(words, fmt.Sprintf("and %d more", len(parts)-most))
+			break
+		}
+		if len(p) > 33 && p[32] == '-' {
+			p = p[33:]
+		}
+		words = append(words, p)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/cmd/export-profile/internal/report"
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/profile"
+)
+
+// newReport is what the page says, in the order in which closure and plan say it.
+// Nothing in it is of this machine, or of the place that the store paths come from.
+func newReport(all *assembled, plan planned) *report.Report {
+	graph := profile.NewGraph(all.closure)
+	infos := graph.Order()
+	at := make(map[profile.Path]int, len(infos))
+	for i, info := range infos {
+		at[info.Path] = i
+	}
+	number := func(p profile.Path) int {
+		if i, ok := at[p]; ok {
+			return i
+		}
+		return report.None
+	}
+	r := &report.Report{}
+	var titles []string
+	for _, root := range all.closure.Roots {
+		r.Roots = append(r.Roots, number(root))
+		titles = append(titles, root.Name())
+	}
+	r.Title = strings.Join(titles, ", ")
+	before, dominators := graph.Before(all.closure.Roots...), graph.Dominators(all.closure.Roots...)
+	for _, info := range infos {
+		o := reportObject(info.Path.Base(), info.NarSize)
+		o.Closure = graph.ClosureSize(info.Path)
+		for _, p := range graph.References(info.Path) {
+			o.References = append(o.References, number(p))
+		}
+		o.Before, o.Dominator = number(before[info.Path]), number(dominators[info.Path])
+		r.Objects = append(r.Objects, o)
+	}
+	r.Layers = reportLayers(all, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
+	r.Previous = reportPrevious(plan, all.closure)
+	return r
+}
+
+// besideStore is what people call the base part.
+const besideStore = "files beside the store"
+
+// reportObject is a store object by its base name.
+func reportObject(base string, size int64) report.Object {
+	name := profile.Path(profile.StoreDir + "/" + base).Name() // of a base name that has been checked
+	pname, version := profile.SplitName(name)
+	return report.Object{Path: base, Name: name, Package: pname, Version: version, Size: size, Before: report.None, Dominator: report.None}
+}
+
+// reportLayers are those of the base image, and above them the planned ones.
+func reportLayers(all *assembled, plan planned, number func(name string) int) []report.Layer {
+	var layers []report.Layer
+	add := func(l report.Layer) {
+		l.Title = fmt.Sprintf("layer %d", len(layers)+1)
+		layers = append(layers, l)
+	}
+	if all.under != nil {
+		for _, l := range all.under.image.Layers {
+			add(report.Layer{State: report.Foreign, Blob: l.Descriptor.Size})
+		}
+	}
+	for _, l := range layersOn(plan.layers, all.top.Layers) {
+		row := report.Layer{Hides: l.Hidden}
+		shown := make(map[string]bool)
+		for _, p := range l.Parts {
+			part := report.Part{Object: report.None, Title: besideStore, Size: p.Size}
+			switch {
+			case p.Root != "":
+				part.Object = number(p.Name)
+			case len(l.Changes) > 0:
+				part.Title = strings.Join(l.Changes, ", ")
+			}
+			row.Parts = append(row.Parts, part)
+			shown[p.Name] = true
+		}
+		switch {
+		case l.Reuse != nil:
+			row.State, row.Blob = report.Kept, l.Reuse.Descriptor.Size
+			for _, was := range plan.previous.Layers {
+				if was.DiffID == l.Reuse.DiffID {
+					row.Gone = goneOf(was.History, shown)
+				}
+			}
+		case plan.previous != nil:
+			row.State = report.New
+		}
+		add(row)
+	}
+	return layers
+}
+
+// goneOf are the names of what a layer holds and does not show.
+func goneOf(h history.Claim, shown map[string]bool) (gone []string) {
+	for _, o := range h.Objects {
+		if !shown[o.Name] {
+			gone = append(gone, o.Name)
+		}
+	}
+	return gone
+}
+
+// visibleBefore are the store objects that the previous image shows.
+func visibleBefore(previous *ocilayout.PreviousImage) (infos []*profile.Info) {
+	hidden := make(map[string]bool) // by layers above
+	for _, l := range slices.Backward(previous.Layers) {
+		for _, o := range l.History.Objects { // what is no store object is made anew for every image
+			if p, err := profile.ParseBase(o.Name); err == nil && !hidden[o.Name] {
+				infos = append(infos, &profile.Info{Path: p, NarSize: o.Size})
+			}
+		}
+		for _, name := range l.History.Hidden {
+			hidden[name] = true
+		}
+	}
+	return infos
+}
+
+// reportPrevious is what the previous image showed, what has become of its packages, as diff says it,
+// and which layers are not kept.
+func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
+	if plan.previous == nil {
+		return nil
+	}
+	p := &report.Previous{Digest: plan.previous.Digest.String()}
+	before := visibleBefore(plan.previous)
+	for _, info := range before {
+		p.Objects = append(p.Objects, reportObject(info.Path.Base(), info.NarSize))
+	}
+	for _, d := range profile.Diff(before, closure.Infos) {
+		p.Changes = append(p.Changes, report.Change{Package: d.Name, Removed: d.Removed, Added: d.Added, Before: d.Before, After: d.After})
+	}
+	is := make(map[string]bool) // what the image shows
+	for _, l := range plan.layers {
+		for _, part := range l.Parts {
+			is[part.Name] = true
+		}
+	}
+	for i, l := range slices.Backward(plan.previous.Layers) {
+		if slices.ContainsFunc(plan.layers, func(next ocilayout.Layer) bool { return next.Reuse != nil && next.Reuse.DiffID == l.DiffID }) {
+			continue
+		}
+		lost := report.Lost{Title: fmt.Sprintf("layer %d", i+1), Blob: l.Descriptor.Size}
+		for _, o := range l.History.Objects {
+			if _, err := profile.ParseBase(o.Name); err != nil {
+				lost.Parts = append(lost.Parts, besideStore)
+				continue
+			}
+			lost.Parts = append(lost.Parts, o.Name)
+			if is[o.Name] {
+				lost.Again = append(lost.Again, o.Name)
+			}
+		}
+		p.Layers = append(p.Layers, lost)
+	}
+	slices.Reverse(p.Layers)
+	return p
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile/decompress"
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// maxArchive is how much of a stream or of a compressed archive is put into a file.
+const maxArchive = 64 << 30
+
+// archive looks at an archive. One that cannot be read at any place, or is compressed, is first put into a file.
+func (o *sourceOpener) archive(ctx context.Context, s imageSource) (*ocilayout.ArchiveFile, error) {
+	var r io.Reader = o.stdin
+	if s.place != standardName {
+		f, err := os.Open(s.place)
+		if err != nil {
+			return nil, err
+		}
+		o.close = append(o.close, f)
+		r = f
+	} else if o.stdin == nil {
+		return nil, usagef("", "%s: cannot be read from standard input here", s.word)
+	}
+	f, err := o.seekable(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("read archive %q: %w", s.place, err)
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return ocilayout.OpenArchiveFile(ctx, s.place, f, fi.Size())
+}
+
+func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, error) {
+	head := make([]byte, decompress.SniffLen)
+	if f, ok := r.(*os.File); ok {
+		if fi, err := f.Stat(); err != nil {
+			return nil, err
+		} else if fi.IsDir() {
+			return nil, errors.New("is a directory; a layout is oci:DIR")
+		} else if fi.Mode().IsRegular() {
+			if at, err := f.Seek(0, io.SeekCurrent); err == nil && at == 0 {
+				n, err := f.ReadAt(head, 0)
+				if err != nil && err != io.EOF {
+					return nil, err
+				}
+				if decompress.Sniff(head[:n]) == "" {
+					return f, nil
+				}
+			}
+		}
+	}
+	b := bufio.NewReaderSize(r, 1<<16)
+	head, err := b.Peek(decompress.SniffLen)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	var from io.Reader = b
+	if name := decompress.Sniff(head); name != "" {
+		z, err := decompress.Named(name, b)
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		from = z
+	}
+	spool, err := rootfs.Nameless(o.spool)
+	if err != nil {
+		return nil, err
+	}
+	o.close = append(o.close, spool)
+	n, err := io.Copy(spool, &cancelled{ctx, io.LimitReader(from, o.most+1)})
+	if err == nil && n > o.most {
+		err = fmt.Errorf("it has more than %s once it is read and decompressed", humanBytes(o.most))
+	}
+	return spool, err
+}
+
+// cancelled is a reader that ends with its context.
+type cancelled struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancelled) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

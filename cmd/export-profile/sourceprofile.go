@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/export-profile/export-profile/profile"
+)
+
+// roots are the profiles that were named, or the default one; of a finished image, all that nothing else refers to.
+func (s *selection) roots(ctx context.Context, store profile.Store, say *speaker) ([]profile.Path, error) {
+	if image, ok := store.(*imageStore); ok && len(s.profiles) == 0 {
+		return image.roots(ctx)
+	}
+	profiles, err := s.resolve(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	roots := make([]profile.Path, len(profiles))
+	for i, p := range profiles {
+		roots[i] = p.Path
+		say.debugf("profile %q is %s", p.Name, p.Path)
+	}
+	return roots, nil
+}
+
+// resolve finds the profiles that were named, or the default one.
+func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
+	names := s.profiles
+	if len(names) == 0 && len(s.from) == 0 {
+		name, err := defaultProfile()
+		if err != nil {
+			return nil, err
+		}
+		names = []string{name}
+	}
+	if len(names) == 0 {
+		p, err := profile.Default(ctx, store)
+		if _, lists := store.(profile.Lister); err != nil && !lists && hint(err) == "" {
+			err = withHint(err, "name the profile with --profile, as in --profile /nix/store/…-hello-1.0")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return []*profile.Profile{p}, nil
+	}
+	var profiles []*profile.Profile
+	seen := make(map[profile.Path]bool)
+	for _, name := range names {
+		p, err := profile.Resolve(ctx, store, name)
+		if errors.Is(err, fs.ErrNotExist) && hint(err) == "" {
+			err = withHint(err, "name a profile that is there with --profile NAME, or say with --from FILE where the store is that has it")
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !seen[p.Path] {
+			profiles = append(profiles, p)
+		}
+		seen[p.Path] = true
+	}
+	return profiles, nil
+}
+
+// noProfileError says where a profile of this user was looked for.
+type noProfileError struct{ tried []string }
+
+func (e *noProfileError) Error() string {
+	return fmt.Sprintf("find profile: none of %q exists", e.tried)
+}
+
+func (e *noProfileError) Unwrap() error { return fs.ErrNotExist }
+
+// defaultProfile is the first of the links that Nix may have made for this user.
+// One that dangles is taken, too: to pass over it would export another profile than the user's.
+func defaultProfile() (string, error) {
+	if p := os.Getenv("NIX_PROFILE"); p != "" {
+		return p, nil
+	}
+	var tried []string
+	if home, err := os.UserHomeDir(); err == nil {
+		tried = append(tried, filepath.Join(home, ".nix-profile"))
+	}
+	state := os.Getenv("NIX_STATE_HOME")
+	if state == "" {
+		if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+			state = filepath.Join(dir, "nix")
+		} else if home, err := os.UserHomeDir(); err == nil {
+			state = filepath.Join(home, ".local/state/nix")
+		}
+	}
+	if state != "" {
+		tried = append(tried, filepath.Join(state, "profile"), filepath.Join(state, "profiles/profile"))
+	}
+	if user := os.Getenv("USER"); user != "" && filepath.IsLocal(user) {
+		tried = append(tried, filepath.Join("/nix/var/nix/profiles/per-user", user, "profile"))
+	}
+	tried = append(tried, "/nix/var/nix/profiles/default")
+	for _, name := range tried {
+		if _, err := os.Lstat(name); err == nil {
+			return name, nil
+		}
+	}
+	return "", &noProfileError{tried}
+}
