@@ -242,7 +242,7 @@ func streams() []streamCase {
 		{name: "deriver is no store path", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str("x"), number(0), end), err: "deriver of"},
 		{name: "signed in a new way", stream: cat(number(1), fileNAR("a"), number(trailerMagic), str(pathA), number(0), str(""), number(2), end), err: "number 2 instead of 1 or 0 (whether"},
 		{name: "long path", stream: cat(number(1), fileNAR("a"), number(trailerMagic), number(1<<40)), err: "string of 1099511627776 bytes"},
-		{name: "bad NAR", stream: cat(number(1), str("nix-archive-1"), str("("), str("type"), str("fifo")), err: `node of type "fifo"`},
+		{name: "bad NAR", stream: cat(number(1), str("nix-archive-1"), str("("), str("type"), str("fifo")), err: `unknown node type "fifo"`},
 
 		{name: "empty", stream: nil, err: "but empty", format: true},
 		{name: "bare NAR", stream: fileNAR("a"), err: "a bare NAR", format: true},

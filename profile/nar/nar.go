@@ -10,27 +10,30 @@
 //	         str("symlink") str("target") str(target)
 //	         str("directory") { str("entry") str("(") str("name") str(name) str("node") node str(")") }
 //
-// It is read strictly, since whoever wrote it may be hostile:
-// fields come in this order and no others do;
-// names are those of [rootfs.CheckName] and strictly ascending, so none is there twice;
-// targets are neither empty nor longer than [rootfs.MaxTarget];
-// padding is zero; directories are at most [rootfs.MaxDepth] deep;
-// an end before the last parenthesis is io.ErrUnexpectedEOF.
-// Nothing is allocated by a declared length.
-// Nix itself is laxer (2.8 takes unsorted names), but never writes what is refused here.
+// Read is strict, because the input may be hostile:
+//
+//   - Fields appear in this order, and no others.
+//   - Names pass [rootfs.CheckName] and ascend strictly, so none appears twice.
+//   - Link targets pass [rootfs.CheckTarget]: they are neither empty nor longer than [rootfs.MaxTarget].
+//   - Padding is zero.
+//   - Directories nest at most [rootfs.MaxDepth] deep.
+//   - An end before the last parenthesis is io.ErrUnexpectedEOF.
+//
+// Declared lengths cause no allocation.
+// Nix itself is less strict (2.8 accepts unsorted names), but writes nothing that Read refuses.
 //
 // Names and targets are bytes, not necessarily UTF-8.
 package nar
 
 import "github.com/export-profile/export-profile/rootfs"
 
-// magic begins every NAR.
+// magic is the first string of every NAR.
 const magic = "nix-archive-1"
 
-// maxTag is the longest word of the grammar that is read before it is compared.
+// maxTag limits strings that must be words of the grammar.
 const maxTag = 32
 
-// fileMode is the mode of a regular file, which a NAR knows only the executable bit of.
+// fileMode returns the mode of a regular file. A NAR stores only the executable bit.
 func fileMode(executable bool) (mode uint32) {
 	if executable {
 		return 0o555
@@ -38,5 +41,5 @@ func fileMode(executable bool) (mode uint32) {
 	return 0o444
 }
 
-// executable is the inverse of fileMode.
+// executable inverts fileMode.
 func executable(e rootfs.Entry) bool { return e.Mode&0o100 != 0 }

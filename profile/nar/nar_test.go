@@ -19,7 +19,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// encode spells a NAR in pieces: a string is padded as on the wire, a number is a u64, bytes stand for themselves.
+// encode concatenates pieces of a NAR: it pads a string, encodes an int as u64, and copies bytes.
 func encode(pieces ...any) []byte {
 	var b []byte
 	for _, p := range pieces {
@@ -39,7 +39,7 @@ func encode(pieces ...any) []byte {
 	return b
 }
 
-// list reads all of a tree, a line an entry.
+// list returns a line for each entry of a tree, with contents.
 func list(t rootfs.Tree) ([]string, error) {
 	var lines []string
 	for e, err := range t {
@@ -122,38 +122,38 @@ func cases() []narCase {
 			)...)...),
 			want: []string{`d 0555 "o"`, `d 0555 "o/a"`, `f 0444 "o/a-b" 1 "x"`, `l "o/b\xff\n" -> "a"`, fmt.Sprintf(`f 0444 "o/%s" 0 ""`, long)},
 		},
-		{name: "case hack is a name", nar: encode(dir(entry("a~nix~case~hack~1", file("")...)...)...), want: []string{`d 0555 "o"`, `f 0444 "o/a~nix~case~hack~1" 0 ""`}},
+		{name: "case hack in a name", nar: encode(dir(entry("a~nix~case~hack~1", file("")...)...)...), want: []string{`d 0555 "o"`, `f 0444 "o/a~nix~case~hack~1" 0 ""`}},
 
 		{name: "nothing", nar: nil, err: "unexpected EOF"},
-		{name: "other magic", nar: encode("nix-archive-2"), err: `"nix-archive-2" where "nix-archive-1" is due`},
-		{name: "long magic", nar: encode(strings.Repeat("x", 33)), err: "string of 33 bytes where at most 32"},
+		{name: "other magic", nar: encode("nix-archive-2"), err: `found "nix-archive-2", want "nix-archive-1"`},
+		{name: "long magic", nar: encode(strings.Repeat("x", 33)), err: "string of 33 bytes; at most 32"},
 		{name: "huge magic", nar: encode(math.MaxInt64), err: "string of 9223372036854775807 bytes"},
-		{name: "unknown type", nar: encode(magic, "(", "type", "fifo", ")"), err: `node of type "fifo"`},
-		{name: "type is missing", nar: encode(magic, "(", ")"), err: `")" where "type" is due`},
-		{name: "contents are missing", nar: encode(magic, "(", "type", "regular", ")"), err: `")" where "contents" is due`},
-		{name: "executable twice", nar: encode(magic, "(", "type", "regular", "executable", "", "executable", "", "contents", "", ")"), err: `"executable" where "contents" is due`},
-		{name: "executable says something", nar: encode(magic, "(", "type", "regular", "executable", "x", "contents", "", ")"), err: `"x" where "" is due`},
-		{name: "executable after contents", nar: encode(magic, "(", "type", "regular", "contents", "", "executable", "", ")"), err: `"executable" where ")" is due`},
-		{name: "contents twice", nar: encode(magic, "(", "type", "regular", "contents", "a", "contents", "b", ")"), err: `"contents" where ")" is due`},
+		{name: "unknown type", nar: encode(magic, "(", "type", "fifo", ")"), err: `unknown node type "fifo"`},
+		{name: "type is missing", nar: encode(magic, "(", ")"), err: `found ")", want "type"`},
+		{name: "contents are missing", nar: encode(magic, "(", "type", "regular", ")"), err: `found ")", want "contents"`},
+		{name: "executable twice", nar: encode(magic, "(", "type", "regular", "executable", "", "executable", "", "contents", "", ")"), err: `found "executable", want "contents"`},
+		{name: "executable with a value", nar: encode(magic, "(", "type", "regular", "executable", "x", "contents", "", ")"), err: `found "x", want ""`},
+		{name: "executable after contents", nar: encode(magic, "(", "type", "regular", "contents", "", "executable", "", ")"), err: `found "executable", want ")"`},
+		{name: "contents twice", nar: encode(magic, "(", "type", "regular", "contents", "a", "contents", "b", ")"), err: `found "contents", want ")"`},
 		{name: "contents too long", nar: encode(magic, "(", "type", "regular", "contents", math.MaxInt64), err: "file of 9223372036854775807 bytes"},
 		{name: "contents longer than the NAR", nar: encode(magic, "(", "type", "regular", "contents", 1<<40, "x"), err: "unexpected EOF"},
-		{name: "padding of contents", nar: encode(magic, "(", "type", "regular", "contents", 1, []byte("x      y"), ")"), err: "padding that is not zero"},
-		{name: "padding of a name", nar: encode(magic, "(", "type", "directory", "entry", "(", "name", 1, []byte("x\x00\x00\x00\x00\x00\x00y")), err: "padding that is not zero"},
-		{name: "link without target", nar: encode(magic, "(", "type", "symlink", ")"), err: `")" where "target" is due`},
+		{name: "nonzero padding of contents", nar: encode(magic, "(", "type", "regular", "contents", 1, []byte("x      y"), ")"), err: "padding is not zero"},
+		{name: "nonzero padding of a name", nar: encode(magic, "(", "type", "directory", "entry", "(", "name", 1, []byte("x\x00\x00\x00\x00\x00\x00y")), err: "padding is not zero"},
+		{name: "link without target", nar: encode(magic, "(", "type", "symlink", ")"), err: `found ")", want "target"`},
 		{name: "empty target", nar: encode(magic, "(", "type", "symlink", "target", "", ")"), err: "empty link target"},
 		{name: "NUL in a target", nar: encode(magic, "(", "type", "symlink", "target", "a\x00b", ")"), err: "link target contains NUL"},
-		{name: "long target", nar: encode(magic, "(", "type", "symlink", "target", strings.Repeat("t", rootfs.MaxTarget+1), ")"), err: "string of 4096 bytes where at most 4095"},
+		{name: "long target", nar: encode(magic, "(", "type", "symlink", "target", strings.Repeat("t", rootfs.MaxTarget+1), ")"), err: "string of 4096 bytes; at most 4095"},
 		{name: "empty name", nar: encode(dir(entry("", file("")...)...)...), err: `name "": not allowed`},
 		{name: "dot", nar: encode(dir(entry(".", file("")...)...)...), err: `name ".": not allowed`},
 		{name: "dot dot", nar: encode(dir(entry("..", file("")...)...)...), err: `name "..": not allowed`},
 		{name: "slash", nar: encode(dir(entry("a/b", file("")...)...)...), err: "contains a slash or NUL"},
 		{name: "NUL in a name", nar: encode(dir(entry("a\x00", file("")...)...)...), err: "contains a slash or NUL"},
-		{name: "long name", nar: encode(dir(entry(long+"n", file("")...)...)...), err: "string of 256 bytes where at most 255"},
-		{name: "out of order", nar: encode(dir(join(entry("b", file("")...), entry("a", file("")...))...)...), err: `name "a" after "b", which is out of order`},
-		{name: "link, then directory of its name", nar: encode(dir(join(entry("a", "(", "type", "symlink", "target", "/tmp", ")"), entry("a", "(", "type", "directory", ")"))...)...), err: `name "a" after "a"`},
-		{name: "name is a parenthesis", nar: encode(dir(entry(")", file("")...)...)...), want: []string{`d 0555 "o"`, `f 0444 "o/)" 0 ""`}},
-		{name: "unknown word in a directory", nar: encode(dir("entrie")...), err: `"entrie" where an entry`},
-		{name: "entry without node", nar: encode(dir("entry", "(", "name", "a", ")")...), err: `")" where "node" is due`},
+		{name: "long name", nar: encode(dir(entry(long+"n", file("")...)...)...), err: "string of 256 bytes; at most 255"},
+		{name: "out of order", nar: encode(dir(join(entry("b", file("")...), entry("a", file("")...))...)...), err: `name "a" after "b" is out of order`},
+		{name: "link and directory of the same name", nar: encode(dir(join(entry("a", "(", "type", "symlink", "target", "/tmp", ")"), entry("a", "(", "type", "directory", ")"))...)...), err: `name "a" after "a"`},
+		{name: "parenthesis as a name", nar: encode(dir(entry(")", file("")...)...)...), want: []string{`d 0555 "o"`, `f 0444 "o/)" 0 ""`}},
+		{name: "unknown word in a directory", nar: encode(dir("entrie")...), err: `found "entrie", want an entry`},
+		{name: "entry without node", nar: encode(dir("entry", "(", "name", "a", ")")...), err: `found ")", want "node"`},
 		{name: "deepest", nar: deep(rootfs.MaxDepth), want: func() []string {
 			var lines []string
 			for i := range rootfs.MaxDepth + 1 {
@@ -168,7 +168,7 @@ func cases() []narCase {
 func TestRead(t *testing.T) {
 	for _, test := range cases() {
 		t.Run(test.name, func(t *testing.T) {
-			behind := []byte("what is behind it")
+			behind := []byte("the rest of the input")
 			for kind, src := range map[string]io.Reader{
 				"seeker": bytes.NewReader(append(bytes.Clone(test.nar), behind...)),
 				"stream": iotest.HalfReader(io.MultiReader(bytes.NewReader(test.nar), bytes.NewReader(behind))),
@@ -194,14 +194,14 @@ func TestRead(t *testing.T) {
 					t.Errorf("Read(%s) consumed %d bytes; want %d", kind, w.Offset(), len(test.nar))
 				}
 				if rest, err := io.ReadAll(w); err != nil || string(rest) != string(behind) {
-					t.Errorf("after Read(%s) there is %q, %v; want %q", kind, rest, err, behind)
+					t.Errorf("rest of the input after Read(%s) = %q, %v; want %q", kind, rest, err, behind)
 				}
 			}
 		})
 	}
 }
 
-// TestReadCut: a NAR that ends at any byte before its last is an unexpected end, whether contents are read or skipped.
+// TestReadCut checks that a NAR cut at any byte leads to io.ErrUnexpectedEOF, whether contents are read or skipped.
 func TestReadCut(t *testing.T) {
 	for _, test := range cases() {
 		if test.err != "" || len(test.nar) > 4096 {
@@ -222,7 +222,7 @@ func TestReadCut(t *testing.T) {
 	}
 }
 
-// TestReadLarge: what is larger than the buffer is read, skipped by seeking, skipped by reading, and hashed.
+// TestReadLarge reads and skips files larger than the buffer, with and without seeking, and with a hash.
 func TestReadLarge(t *testing.T) {
 	content := strings.Repeat("0123456789abcdef", 5*bufferSize/16) + "tail"
 	data := encode(dir(join(entry("a", file(content)...), entry("b", file("x")...))...)...)
@@ -245,7 +245,7 @@ func TestReadLarge(t *testing.T) {
 				if last = e.Path; last == "o/b" {
 					r, _ := e.Open()
 					if b, err := io.ReadAll(r); err != nil || string(b) != "x" {
-						t.Errorf("%s: content behind a skipped one = %q, %v; want %q", kind, b, err, "x")
+						t.Errorf("%s: content after a skipped one = %q, %v; want %q", kind, b, err, "x")
 					}
 				}
 			}
@@ -253,7 +253,7 @@ func TestReadLarge(t *testing.T) {
 				t.Errorf("%s: ended at %q and byte %d; want o/b and %d", kind, last, w.Offset(), len(data))
 			}
 			if tee && profile.Hash(h.Sum(nil)) != sha256.Sum256(data) {
-				t.Errorf("%s: Tee was given other bytes", kind)
+				t.Errorf("%s: Tee got other bytes", kind)
 			}
 			if kind == "seek" {
 				_, _ = src.(io.Seeker).Seek(0, io.SeekStart)
@@ -264,7 +264,7 @@ func TestReadLarge(t *testing.T) {
 	}
 }
 
-// TestContentOnce: a content is there until the next entry, and once.
+// TestContentOnce checks that a content can be opened only once, and read only until the next entry.
 func TestContentOnce(t *testing.T) {
 	data := encode(dir(join(entry("a", file("abc")...), entry("b", file("")...))...)...)
 	var late io.ReadCloser
@@ -326,7 +326,7 @@ func TestVerify(t *testing.T) {
 		if _, err := list(Verify(read(), "o", hash, 7)); !errors.As(err, &size) || size.Got != int64(len(test.nar)) {
 			t.Errorf("Verify(%s) with another size: %v; want a SizeError with %d", test.name, err, len(test.nar))
 		}
-		// Where contents are not read, there is nothing to say of them.
+		// Without reading contents, only trees without content are checked.
 		unread := strings.Contains(strings.Join(test.want, "\n"), `" 1 "`) || strings.HasPrefix(test.want[0], `f`) && test.name != "empty file"
 		var err error
 		for _, err = range Verify(read(), "o", profile.Hash{1}, int64(len(test.nar))) {
@@ -335,7 +335,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("Verify(%s) without reading contents: %v; want a verdict: %v", test.name, err, !unread)
 		}
 	}
-	// Stopping early and reading a part are no verdict either.
+	// A content read in part is not checked either.
 	data := encode(join([]any{magic}, file("hello"))...)
 	for e, err := range Verify(Read(NewWire(bytes.NewReader(data)), "o"), "o", profile.Hash{1}, 5) {
 		if err != nil {
@@ -351,7 +351,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// FuzzRead: what is read without error is written again byte for byte.
+// FuzzRead checks that Write reproduces every NAR that Read accepts.
 func FuzzRead(f *testing.F) {
 	for _, test := range cases() {
 		f.Add(test.nar)

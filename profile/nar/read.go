@@ -9,10 +9,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Read is the tree of the NAR that comes next on w, at the place root.
-// It can be walked once. When it has been walked to its end,
-// the NAR has been consumed and nothing behind it;
-// contents that were not read have been skipped.
+// Read returns the tree of the next NAR on w. Its first entry has the path root.
+// The tree can be walked only once. The walk skips contents that the caller does not read.
+// A complete walk consumes exactly the NAR.
 func Read(w *Wire, root string) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		r := reader{w: w, yield: yield}
@@ -27,7 +26,7 @@ func Read(w *Wire, root string) rootfs.Tree {
 	}
 }
 
-// errStopped ends a walk that nobody wants to see the rest of.
+// errStopped ends a walk after yield has returned false.
 var errStopped = errors.New("stopped")
 
 type reader struct {
@@ -54,7 +53,7 @@ func (r *reader) node(path string, depth int) error {
 	case "directory":
 		return r.directory(path, depth)
 	}
-	return fmt.Errorf("node of type %q", kind)
+	return fmt.Errorf("unknown node type %q", kind)
 }
 
 func (r *reader) regular(path string) error {
@@ -69,7 +68,7 @@ func (r *reader) regular(path string) error {
 			return err
 		}
 	case string(tag) != "contents":
-		return fmt.Errorf("%q where %q is due", tag, "contents")
+		return fmt.Errorf("found %q, want %q", tag, "contents")
 	}
 	size, err := r.w.size()
 	if err != nil {
@@ -120,7 +119,7 @@ func (r *reader) directory(path string, depth int) error {
 		case string(tag) == ")":
 			return nil
 		case string(tag) != "entry":
-			return fmt.Errorf("%q where an entry or the end of a directory is due", tag)
+			return fmt.Errorf("found %q, want an entry or the end of a directory", tag)
 		}
 		if err := r.expect("(", "name"); err != nil {
 			return err
@@ -133,7 +132,7 @@ func (r *reader) directory(path string, depth int) error {
 			return err
 		}
 		if name <= last {
-			return fmt.Errorf("name %q after %q, which is out of order", name, last)
+			return fmt.Errorf("name %q after %q is out of order", name, last)
 		}
 		last = name
 		if err := r.expect("node"); err != nil {
@@ -164,7 +163,7 @@ func (r *reader) emit(e rootfs.Entry) error {
 	return nil
 }
 
-// content is the content of one file, until the next entry is asked for.
+// content reads one file. It is valid until the next entry.
 type content struct {
 	w              *Wire
 	left           int64
@@ -173,7 +172,7 @@ type content struct {
 
 func (c *content) open() (io.ReadCloser, error) {
 	if c.opened {
-		return nil, errors.New("content of a NAR can be opened once, before the next entry")
+		return nil, errors.New("content of a NAR can be opened only once, before the next entry")
 	}
 	c.opened = true
 	return c, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// HashError says that a store object is not what its NAR hash promises.
+// HashError reports that a store object has another NAR hash than promised.
 type HashError struct {
 	Root      string // "nix/store/<hash>-<name>"
 	Want, Got profile.Hash
@@ -20,17 +20,17 @@ func (e *HashError) Error() string {
 	return fmt.Sprintf("NAR hash of %q is %s, not %s: it was changed or damaged", "/"+e.Root, e.Got, e.Want)
 }
 
-// SizeError says that a store object has the NAR hash it promises but another size.
+// SizeError reports that a store object has the promised NAR hash but another NAR size.
 type SizeError struct {
 	Root      string
 	Want, Got int64
 }
 
 func (e *SizeError) Error() string {
-	return fmt.Sprintf("NAR of %q has %d bytes, not %d: what is said of it is wrong", "/"+e.Root, e.Got, e.Want)
+	return fmt.Sprintf("NAR of %q has %d bytes, not %d: its metadata is wrong", "/"+e.Root, e.Got, e.Want)
 }
 
-// Sum reads all of a store object and is the hash and the length of its NAR.
+// Sum reads all contents of a store object and returns the hash and size of its NAR.
 func Sum(t rootfs.Tree, root string) (profile.Hash, int64, error) {
 	h := sha256.New()
 	n := &counter{w: h}
@@ -51,10 +51,10 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Verify passes the tree of a store object on and hashes its NAR while its contents are read.
-// A walk in which all contents were read to their ends
-// ends with a [HashError] if the hash is not the one wanted, or a [SizeError] if it has not size bytes.
-// Where a content was not read there is no verdict.
+// Verify returns a tree that hashes the NAR of a store object while the caller reads its contents.
+// A walk that reads all contents to their ends
+// ends with a [HashError] if the hash is not want, or a [SizeError] if the NAR has not size bytes.
+// A walk that leaves out a content checks nothing.
 func Verify(t rootfs.Tree, root string, want profile.Hash, size int64) rootfs.Tree {
 	return Watch(t, root, func() Sink {
 		v := &verifier{want: want, size: size, sum: sha256.New()}
@@ -64,7 +64,7 @@ func Verify(t rootfs.Tree, root string, want profile.Hash, size int64) rootfs.Tr
 	})
 }
 
-// verifier is a sink that knows what comes.
+// verifier is a Sink that knows the expected hash and size.
 type verifier struct {
 	*Writer
 	want profile.Hash

@@ -6,18 +6,20 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Sink is told of a tree while somebody else walks it, in path order:
-// of each entry, and then of its content, if it is a regular file.
+// Sink observes a tree while a caller of [Watch] walks it, in path order.
 type Sink interface {
 	Entry(rootfs.Entry) error // an error ends the walk
+
+	// Content gets the content of a regular file piece by piece, after its Entry. EndContent follows.
 	Content([]byte)
 	EndContent(rootfs.Entry)
-	// End follows the last entry if all contents were read. Its error ends the walk.
+
+	// End follows the last entry if the caller has read all contents. Its error ends the walk.
 	End() error
 }
 
-// Watch passes the tree of a store object on and tells a sink, a new one for each walk, what is read of it.
-// Where a content was not read to its end, the sink is told nothing more.
+// Watch returns a tree that shows the walks of a store object's tree to a sink. Each walk begins a new sink.
+// If the caller does not read a content to its end, the sink sees nothing after it.
 func Watch(t rootfs.Tree, root string, begin func() Sink) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		s := begin()
@@ -44,7 +46,7 @@ func Watch(t rootfs.Tree, root string, begin func() Sink) rootfs.Tree {
 					return nil, err
 				}
 				if seen.ReadCloser != nil || seen.left == 0 {
-					return r, nil // told already
+					return r, nil // the sink has seen it
 				}
 				seen.ReadCloser = r
 				return &seen, nil
@@ -65,7 +67,7 @@ func Watch(t rootfs.Tree, root string, begin func() Sink) rootfs.Tree {
 	}
 }
 
-// watched is a content that a sink is told of as it is read.
+// watched shows a content to a sink while it is read.
 type watched struct {
 	io.ReadCloser
 	s    Sink

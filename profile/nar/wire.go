@@ -8,33 +8,32 @@ import (
 	"math"
 )
 
-// bufferSize is how much is read at once. Every string that is taken whole fits.
+// bufferSize is the size of reads. It exceeds every limit given to String.
 const bufferSize = 128 << 10
 
-// Wire reads what NARs and export streams are made of: numbers and padded strings.
-// An end where something is due is io.ErrUnexpectedEOF.
-// It reads ahead, so what is behind it must be read through it, too.
+// Wire reads the numbers and padded strings of NARs and export streams.
+// An early end is io.ErrUnexpectedEOF.
+// Wire reads ahead, so the caller must read the rest of the input through it, too.
 type Wire struct {
-	// Tee, if not nil, is given every byte that is consumed.
-	// Its errors are not looked at: it is for a hash.
+	// Tee, if not nil, gets every consumed byte. It is meant for a hash: Wire ignores its errors.
 	Tee io.Writer
 
 	src    io.Reader
 	buf    []byte
-	r, w   int // the bytes of buf that are read and not consumed
+	r, w   int // buf[r:w] is read but not consumed
 	offset int64
-	err    error // of src, after what is in buf
+	err    error // of src, due once buf is consumed
 }
 
-// NewWire reads from src. Where src is an io.Seeker, what is skipped is not read.
+// NewWire returns a Wire that reads from src. If src is an io.Seeker, Skip seeks.
 func NewWire(src io.Reader) *Wire {
 	return &Wire{src: src, buf: make([]byte, bufferSize)}
 }
 
-// Offset is how many bytes have been consumed.
+// Offset returns the number of consumed bytes.
 func (w *Wire) Offset() int64 { return w.offset }
 
-// Peek is the next n bytes, or what is left if that is less. They stay where they are.
+// Peek returns the next n bytes, or fewer at the end, without consuming them.
 func (w *Wire) Peek(n int) []byte {
 	for w.w-w.r < n && w.err == nil {
 		w.fill()
@@ -42,7 +41,7 @@ func (w *Wire) Peek(n int) []byte {
 	return w.buf[w.r:min(w.r+n, w.w)]
 }
 
-// Err is the error that reading ahead came upon, if it is not just the end.
+// Err returns the error that reading ahead has met, except io.EOF.
 func (w *Wire) Err() error {
 	if w.err == io.EOF {
 		return nil
@@ -65,23 +64,23 @@ func (w *Wire) String(limit int) (string, error) {
 	return string(b), err
 }
 
-// Expect reads a string that must be the given one.
+// Expect reads a string and fails if it is not want.
 func (w *Wire) Expect(want string) error {
 	got, err := w.bytes(maxTag)
 	if err == nil && string(got) != want {
-		err = fmt.Errorf("%.32q where %q is due", got, want)
+		err = fmt.Errorf("found %.32q, want %q", got, want)
 	}
 	return err
 }
 
-// bytes reads a string; the slice is valid until the next call.
+// bytes reads a string. The slice is valid until the next call.
 func (w *Wire) bytes(limit int) ([]byte, error) {
 	n, err := w.Uint64()
 	if err != nil {
 		return nil, err
 	}
 	if n > uint64(limit) {
-		return nil, fmt.Errorf("string of %d bytes where at most %d are allowed", n, limit)
+		return nil, fmt.Errorf("string of %d bytes; at most %d are allowed", n, limit)
 	}
 	b, err := w.take(padded(int(n)))
 	if err != nil {
@@ -95,22 +94,22 @@ func (w *Wire) bytes(limit int) ([]byte, error) {
 	return b[:n], nil
 }
 
-var errPadding = errors.New("padding that is not zero")
+var errPadding = errors.New("padding is not zero")
 
-// padded is n rounded up to a multiple of 8.
+// padded rounds n up to a multiple of 8.
 func padded(n int) int { return (n + 7) &^ 7 }
 
-// take consumes n bytes, which are no more than the buffer holds.
+// take consumes n bytes, at most bufferSize.
 func (w *Wire) take(n int) ([]byte, error) {
 	b := w.Peek(n)
 	if len(b) < n {
-		return nil, w.fail()
+		return nil, w.endError()
 	}
 	w.consume(n)
 	return b, nil
 }
 
-// consume moves over n bytes of the buffer.
+// consume drops n bytes from the buffer.
 func (w *Wire) consume(n int) {
 	if w.Tee != nil {
 		_, _ = w.Tee.Write(w.buf[w.r : w.r+n])
@@ -119,8 +118,8 @@ func (w *Wire) consume(n int) {
 	w.offset += int64(n)
 }
 
-// fail is the error where the input ends.
-func (w *Wire) fail() error {
+// endError returns the error for an input that ends too early.
+func (w *Wire) endError() error {
 	if w.err == io.EOF {
 		return io.ErrUnexpectedEOF
 	}
@@ -137,10 +136,10 @@ func (w *Wire) fill() {
 	w.err = err
 }
 
-// Read consumes bytes without any structure. It is io.EOF where the input ends.
+// Read implements io.Reader.
 func (w *Wire) Read(p []byte) (int, error) {
 	if w.r == w.w && len(p) >= len(w.buf) && w.err == nil {
-		n, err := w.src.Read(p) // past the buffer
+		n, err := w.src.Read(p) // without the buffer
 		w.err = err
 		if w.Tee != nil {
 			_, _ = w.Tee.Write(p[:n])
@@ -163,7 +162,7 @@ func (w *Wire) Read(p []byte) (int, error) {
 func (w *Wire) Skip(n int64) error {
 	for n > 0 {
 		if s, ok := w.src.(io.Seeker); ok && w.r == w.w && w.Tee == nil && n > bufferSize && w.err == nil {
-			// The last byte is read, so that an end before it is noticed.
+			// Read the last byte, to notice an earlier end.
 			if _, err := s.Seek(n-1, io.SeekCurrent); err != nil {
 				return err
 			}
@@ -171,7 +170,7 @@ func (w *Wire) Skip(n int64) error {
 			n = 1
 		}
 		if len(w.Peek(1)) == 0 {
-			return w.fail()
+			return w.endError()
 		}
 		step := int(min(n, int64(w.w-w.r)))
 		w.consume(step)
@@ -180,7 +179,7 @@ func (w *Wire) Skip(n int64) error {
 	return nil
 }
 
-// size reads a number of bytes that follow.
+// size reads the size of a file.
 func (w *Wire) size() (int64, error) {
 	n, err := w.Uint64()
 	if err == nil && n > math.MaxInt64-8 {
@@ -189,7 +188,7 @@ func (w *Wire) size() (int64, error) {
 	return int64(n), err
 }
 
-// pad consumes what follows n bytes to a multiple of 8.
+// pad consumes the padding after n bytes.
 func (w *Wire) pad(n int64) error {
 	b, err := w.take(int(-n & 7))
 	for _, c := range b {

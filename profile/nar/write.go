@@ -11,8 +11,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Write writes a store object's tree, whose first entry is at root, as a NAR.
-// The tree must follow the rules of trees; see [rootfs.Check].
+// Write writes the tree of a store object as a NAR. The first entry must have the path root.
+// The tree must follow the rules of [rootfs.Check].
 func Write(to io.Writer, t rootfs.Tree, root string) error {
 	w := NewWriter(to, root)
 	for e, err := range rootfs.Check(root, t) {
@@ -30,8 +30,8 @@ func Write(to io.Writer, t rootfs.Tree, root string) error {
 	return w.End()
 }
 
-// Writer writes the entries of a tree as a NAR, in the order in which they come. It is a [Sink].
-// Small pieces are collected. The first error of what it writes to is that of End.
+// Writer is a [Sink] that writes a NAR.
+// It collects small writes. End returns the first write error.
 type Writer struct {
 	to   io.Writer
 	root string
@@ -40,15 +40,14 @@ type Writer struct {
 	err  error
 }
 
-// NewWriter writes the NAR of an object, whose first entry is at root.
+// NewWriter returns a writer for the NAR of an object. The first entry must have the path root.
 func NewWriter(to io.Writer, root string) *Writer {
 	w := &Writer{to: to, root: root, buf: make([]byte, 0, 8<<10)}
 	w.strings(magic)
 	return w
 }
 
-// Entry writes all of an entry but the content of a regular file,
-// which the caller passes to Content; then follows EndContent. It is never an error.
+// Entry implements [Sink]. It never fails.
 func (w *Writer) Entry(e rootfs.Entry) error {
 	w.leave(e.Path)
 	if e.Path != w.root {
@@ -98,7 +97,7 @@ func (w *Writer) copyContent(e rootfs.Entry) (err error) {
 	return nil
 }
 
-// Content writes a piece of the content of a regular file.
+// Content implements [Sink].
 func (w *Writer) Content(p []byte) {
 	w.flush()
 	if w.err == nil {
@@ -106,13 +105,13 @@ func (w *Writer) Content(p []byte) {
 	}
 }
 
-// EndContent follows the last piece.
+// EndContent implements [Sink].
 func (w *Writer) EndContent(e rootfs.Entry) {
 	w.zeros(int(-e.Size & 7))
 	w.close(e.Path)
 }
 
-// End writes what is open and all that is collected.
+// End implements [Sink].
 func (w *Writer) End() error {
 	for len(w.open) > 0 {
 		w.pop()
@@ -121,7 +120,7 @@ func (w *Writer) End() error {
 	return w.err
 }
 
-// leave ends the directories that path is not in.
+// leave closes the directories that do not contain path.
 func (w *Writer) leave(path string) {
 	for len(w.open) > 0 && !rootfs.Within(w.open[len(w.open)-1], path) {
 		w.pop()
@@ -134,7 +133,7 @@ func (w *Writer) pop() {
 	w.close(last)
 }
 
-// close ends a node, and the entry that it is in.
+// close writes the end of a node and of the entry around it.
 func (w *Writer) close(path string) {
 	w.strings(")")
 	if path != w.root {

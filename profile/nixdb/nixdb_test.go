@@ -33,7 +33,7 @@ func closure(t testing.TB, store profile.Store, roots ...profile.Path) *profile.
 	return c
 }
 
-// contents are the regular files of a tree.
+// contents returns the regular files of a tree.
 func contents(t testing.TB, tree rootfs.Tree) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
@@ -60,7 +60,7 @@ func contents(t testing.TB, tree rootfs.Tree) map[string]string {
 const databasePath = stateDir + "/db/db.sqlite"
 
 // goldenDatabase is the SHA-256 of the golden closure's database.
-// If it changes, so does every image with a database.
+// A change of it changes every image with a database.
 const goldenDatabase = "9f691a1caea61c7db79ce49325b41f18d2d8caf99fbac5c509403b407dd3e53b"
 
 const goldenList = `d 0755 nix
@@ -97,7 +97,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestForms: a database has the same bytes whatever form the store has and whatever else it knows.
+// TestForms checks that the same closure has the same database in every form of store.
 func TestForms(t *testing.T) {
 	for _, s := range storetest.Samples(t) {
 		tree, err := Files(closure(t, s, s.Root))
@@ -131,15 +131,15 @@ func TestForms(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := contents(t, tree); !cmp.Equal(want, got) {
-					t.Error("other bytes than those of the sample")
+					t.Error("the bytes differ from those of the sample")
 				}
 			})
 		}
 	}
 }
 
-// TestWhatSourcesKnow: derivers, signatures, content addresses, and roots in another order, make no difference.
-func TestWhatSourcesKnow(t *testing.T) {
+// TestOptionalMetadata checks that derivers, signatures, content addresses and the order of roots make no difference.
+func TestOptionalMetadata(t *testing.T) {
 	s := storetest.GoldenSample(t)
 	c := closure(t, s, s.Root, s.Infos[0].Path)
 	plain, err := Files(c)
@@ -163,11 +163,11 @@ func TestWhatSourcesKnow(t *testing.T) {
 	want, _ := storetest.List(plain)
 	got, _ := storetest.List(other)
 	if d := cmp.Diff(want, got); d != "" || !cmp.Equal(contents(t, plain), contents(t, other)) {
-		t.Errorf("the same objects, of which more is known, make another state (-want +got):\n%s", d)
+		t.Errorf("the state differs if more is known of the objects (-want +got):\n%s", d)
 	}
 }
 
-// TestRoundTrip: what is written for a closure, package localstore reads.
+// TestRoundTrip checks that package localstore reads the closure from its database.
 func TestRoundTrip(t *testing.T) {
 	for _, s := range storetest.Samples(t) {
 		t.Run(s.Name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestRoundTrip(t *testing.T) {
 			defer store.Close()
 			again := closure(t, store, s.Root)
 			if d := cmp.Diff(c.Infos, again.Infos, cmpopts.IgnoreFields(profile.Info{}, "Deriver", "Signatures", "CA"), cmpopts.EquateEmpty()); d != "" {
-				t.Errorf("what was written, and read again (-written +read):\n%s", d)
+				t.Errorf("infos (-written +read):\n%s", d)
 			}
 			for _, info := range again.Infos {
 				if info.Deriver != "" || info.Signatures != nil || info.CA != "" {
@@ -204,7 +204,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// query returns the rows of a query, a line each.
+// query returns a line for each row of a query.
 func query(t testing.TB, conn *sqlite.Conn, query string) (rows []string) {
 	t.Helper()
 	err := sqlitex.ExecuteTransient(conn, query, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
@@ -221,7 +221,7 @@ func query(t testing.TB, conn *sqlite.Conn, query string) (rows []string) {
 	return rows
 }
 
-// open gives SQLite a database.
+// open opens a database with SQLite.
 func open(t testing.TB, db []byte) *sqlite.Conn {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "db.sqlite")
@@ -236,7 +236,7 @@ func open(t testing.TB, db []byte) *sqlite.Conn {
 	return conn
 }
 
-// wide is n objects, in which each refers to itself and to those of the next few, so that pages are cut at all places.
+// wide makes n objects that refer to themselves and to the next few. Their sizes vary, so pages end at all places.
 func wide(n int) []*profile.Info {
 	infos := make([]*profile.Info, n)
 	for i := range infos {
@@ -254,8 +254,8 @@ func wide(n int) []*profile.Info {
 	return infos
 }
 
-// TestSQLite: SQLite finds no fault in a database of any number of rows, and in it what was put there.
-// It can be used on: with the log that Nix turns on, and with more rows.
+// TestSQLite checks that SQLite accepts databases of many sizes, finds the rows in them,
+// and can go on to use them: turn the log on, like Nix, and change rows.
 func TestSQLite(t *testing.T) {
 	sizes := []int{5_000}
 	for n := range 200 {
@@ -298,9 +298,9 @@ func TestSQLite(t *testing.T) {
 		query(t, conn, `pragma foreign_keys = on`)
 		query(t, conn, `insert into ValidPaths (path, hash, registrationTime) values ('/nix/store/new', 'x', 2)`)
 		if got := query(t, conn, `select id from ValidPaths where path = '/nix/store/new'`); !slices.Equal(got, []string{fmt.Sprint(n + 1)}) {
-			t.Errorf("%d objects: a new one has the id %q", n, got)
+			t.Errorf("%d objects: a new object has the id %q", n, got)
 		}
-		if n > 0 { // an object that only refers to itself
+		if n > 0 { // delete an object that refers only to itself
 			query(t, conn, `delete from ValidPaths where id = 1 and 2 > (select count(*) from Refs where referrer = 1)`)
 		}
 		if got := query(t, conn, `pragma integrity_check`); !slices.Equal(got, []string{"ok"}) {
@@ -312,7 +312,7 @@ func TestSQLite(t *testing.T) {
 	}
 }
 
-// TestSchema: the tables are those that SQLite makes of Nix's own definitions.
+// TestSchema checks that the tables equal those that SQLite makes from Nix's definitions.
 func TestSchema(t *testing.T) {
 	db, err := database(wide(3))
 	if err != nil {
@@ -341,7 +341,7 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-func TestUnknown(t *testing.T) {
+func TestErrors(t *testing.T) {
 	infos := wide(4)
 	infos[0].NarHash, infos[2].NarHash = profile.Hash{}, profile.Hash{}
 	infos[3].References = []profile.Path{storetest.PathOf("elsewhere")}
@@ -353,7 +353,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestLarge: a store that is as large as they get.
+// TestLarge makes the database of a store as large as they get.
 func TestLarge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long")

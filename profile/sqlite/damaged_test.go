@@ -15,7 +15,7 @@ import (
 
 const testPage = 512
 
-// tall is a database of small pages whose table is a tree of three levels. Its root is page 2.
+// tall makes a database of small pages with a table of three levels. Its root is page 2.
 func tall(t testing.TB) []byte {
 	db := create(t, "page_size = 512")
 	db.exec(t, `create table t (n)`)
@@ -24,9 +24,10 @@ func tall(t testing.TB) []byte {
 	return file
 }
 
-// page is a page of a file, numbered from 1.
+// page returns a page of a file. Numbers start at 1.
 func page(file []byte, n uint32) []byte { return file[(n-1)*testPage:][:testPage] }
 
+// children returns the child pages of an interior page.
 func children(page []byte) (n []uint32) {
 	for i := range binary.BigEndian.Uint16(page[3:]) {
 		n = append(n, binary.BigEndian.Uint32(page[binary.BigEndian.Uint16(page[12+2*i:]):]))
@@ -34,7 +35,7 @@ func children(page []byte) (n []uint32) {
 	return append(n, binary.BigEndian.Uint32(page[8:]))
 }
 
-// point lets all children of an interior page be one.
+// point makes every cell of an interior page lead to one child.
 func point(page []byte, child uint32) {
 	for i := range binary.BigEndian.Uint16(page[3:]) {
 		binary.BigEndian.PutUint32(page[binary.BigEndian.Uint16(page[12+2*i:]):], child)
@@ -46,7 +47,7 @@ func TestDamaged(t *testing.T) {
 	put16 := func(at int, v uint16) func([]byte) []byte {
 		return func(b []byte) []byte { binary.BigEndian.PutUint16(b[at:], v); return b }
 	}
-	const root = testPage // where page 2 is
+	const root = testPage // offset of page 2
 	leafOf := func(b []byte) []byte {
 		n := uint32(2)
 		for page(b, n)[0] == tableInterior {
@@ -66,8 +67,8 @@ func TestDamaged(t *testing.T) {
 		{"pages of 513 bytes", put16(16, 513), "damaged: pages of 513 bytes"},
 		{"pages of 256 bytes", put16(16, 256), "damaged: pages of 256 bytes"},
 		{"no pages", put16(16, 0), "damaged: pages of 0 bytes"},
-		{"little room in pages", func(b []byte) []byte { b[20] = 33; return b }, "damaged: its header is invalid"},
-		{"newer", func(b []byte) []byte { b[19] = 3; return b }, "version 3 of the file format is not supported, only 1 and 2 are"},
+		{"pages with little room", func(b []byte) []byte { b[20] = 33; return b }, "damaged: its header is invalid"},
+		{"newer version", func(b []byte) []byte { b[19] = 3; return b }, "version 3 of the file format is not supported, only 1 and 2 are"},
 		{"UTF-16", func(b []byte) []byte { b[59] = 2; return b }, "its text is not in UTF-8"},
 		{"kind", func(b []byte) []byte { b[root] = 0x0a; return b }, "damaged: page 2 has kind 0x0a, which no table has"},
 		{"cells", put16(root+3, 1000), "damaged: page 2 has 1000 cells"},
@@ -80,8 +81,8 @@ func TestDamaged(t *testing.T) {
 			leafOf(b)[3], leafOf(b)[4] = 0, 0
 			return b
 		}, " has 0 cells"},
-		{"pages that go down to one", func(b []byte) []byte {
-			// Each page has all its children the next: rows without end, if their ids did not tell.
+		{"chain of pages", func(b []byte) []byte {
+			// All children of each page are the next page, so rows would repeat without end. Their ids give it away.
 			first := children(page(b, 2))[0]
 			kids := children(page(b, first))
 			for i := range 8 {
@@ -91,7 +92,7 @@ func TestDamaged(t *testing.T) {
 			point(page(b, first), kids[0])
 			return b
 		}, "damaged: row "},
-		{"row cut", func(b []byte) []byte {
+		{"row cut off", func(b []byte) []byte {
 			copy(leafOf(b)[testPage-4:], "\x83\xff\xff\x01")
 			put(leafOf(b), testPage-4)
 			return b
@@ -116,16 +117,16 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// put lets the first cell of a leaf be elsewhere.
+// put moves the first cell of a leaf.
 func put(leaf []byte, at uint16) { binary.BigEndian.PutUint16(leaf[8:], at) }
 
-// TestOverlapping: cells that lie over each other are no more bytes than the file has.
+// TestOverlapping checks that overlapping cells cannot yield more bytes than the file has.
 func TestOverlapping(t *testing.T) {
 	db := create(t, "page_size = 65536")
 	db.exec(t, `create table t (n); insert into t values (zeroblob(60000))`)
 	file, _ := db.files(t)
 	p := file[65536:]
-	// As many rows as there is room for pointers, each with the next id and the 30 000 bytes that follow it.
+	// Fill the page with cell pointers. Each cell has the next id, and the 30 000 bytes after it as its row.
 	const cells, size = 3000, "\x81\xea\x30" // 30 000
 	for i := range cells {
 		at := 30000 + 5*i
@@ -149,7 +150,7 @@ func TestOverlapping(t *testing.T) {
 	}
 }
 
-// TestEveryByte: whatever one byte is changed to, there is an error or there are rows.
+// TestEveryByte checks that a change of any byte leads to an error or to a sane number of rows.
 func TestEveryByte(t *testing.T) {
 	db := create(t, "page_size = 512", "journal_mode = wal", "wal_autocheckpoint = 0")
 	db.exec(t, `create table t (n, text); insert into t values (1, 'one'), (2, printf('%.*c', 900, 'z'))`)
@@ -170,7 +171,7 @@ func TestEveryByte(t *testing.T) {
 	}
 }
 
-// FuzzScan: a file that SQLite finds nothing wrong with has the rows that SQLite finds, and any other an error or rows.
+// FuzzScan checks that Scan finds the same rows as SQLite in every file that passes SQLite's integrity check.
 func FuzzScan(f *testing.F) {
 	f.Add(tall(f)[:8<<10], []byte{})
 	for _, mode := range []string{"delete", "wal"} {
@@ -208,7 +209,7 @@ func FuzzScan(f *testing.F) {
 		}
 		want, wantErr := theirs{conn, name}.rows("t")
 		if wantErr != nil || err != nil && !strings.HasPrefix(err.Error(), "damaged") {
-			return // what SQLite reads and this package refuses by name
+			return // this package refuses some features of SQLite
 		}
 		if err != nil {
 			t.Fatalf("rows: %v; SQLite finds %d", err, len(want))

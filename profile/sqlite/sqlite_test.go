@@ -17,7 +17,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// theirs is a database that SQLite itself has open.
+// theirs is a database opened by SQLite.
 type theirs struct {
 	*sqlite.Conn
 	name string
@@ -49,7 +49,7 @@ func (db theirs) exec(t testing.TB, sql string) {
 	}
 }
 
-// files are the database and its log as they are now.
+// files returns the current content of the database and its log.
 func (db theirs) files(t testing.TB) (file, log []byte) {
 	t.Helper()
 	file, err := os.ReadFile(db.name)
@@ -63,7 +63,7 @@ func (db theirs) files(t testing.TB) (file, log []byte) {
 	return file, log
 }
 
-// rows is what SQLite finds in a table: of each row its id, and of each column what is an integer or text.
+// rows returns the rows that SQLite finds in a table: their ids, integers and texts.
 func (db theirs) rows(table string) (rows []string, err error) {
 	err = sqlitex.ExecuteTransient(db.Conn, "select rowid, * from "+table+" not indexed order by rowid", &sqlitex.ExecOptions{
 		ResultFunc: func(row *sqlite.Stmt) error {
@@ -91,7 +91,7 @@ func open(ctx context.Context, file, log []byte) (*File, error) {
 	return Open(ctx, bytes.NewReader(file), int64(len(file)), l)
 }
 
-// rows is what this package finds in a table. The column that is the row id is named with it.
+// rows returns the rows that this package finds in a table. id names the integer primary key.
 func rows(ctx context.Context, file, log []byte, table, id string) (rows []string, err error) {
 	f, err := open(ctx, file, log)
 	if err != nil {
@@ -121,7 +121,7 @@ func rows(ctx context.Context, file, log []byte, table, id string) (rows []strin
 const table = `create table t (id integer primary key not null, "a, (b" text default ('x,y') not null, -- a comment, with (
 	/* and, another */ [c d] varchar(20, 3), n, check (id > 0), unique (n, id));`
 
-// fill inserts numbers and texts of every kind and size.
+// fill inserts numbers and texts of every size.
 const fill = `
 	insert into t values (1, 'x', 'y', 0), (2, 'x', 'y', 1), (3, 'ä', x'00ff', -1), (4, '1', null, 1.5), (5, 'x', 'y', 2.0);
 	insert into t (id, "a, (b", n) values (100, 'x', 127), (101, 'x', -128), (102, 'x', 32767), (103, 'x', -32768),
@@ -133,7 +133,7 @@ const fill = `
 	with recursive n(i) as (values (1) union all select i + 1 from n where i < 40)
 		insert into t select 2000 + i, printf('%.*c', i * i * 100, 'z'), i, i from n;`
 
-// TestScan compares with SQLite itself what is in a table, in every form of file.
+// TestScan compares the rows that Scan and SQLite find, in many kinds of files.
 func TestScan(t *testing.T) {
 	forms := map[string]func(t *testing.T) theirs{}
 	for size := 512; size <= 65536; size *= 2 {
@@ -154,13 +154,13 @@ func TestScan(t *testing.T) {
 	}
 	for name, then := range map[string][]string{
 		"deleted":              {`delete from t where id % 3 = 0`},
-		"moved in part":        {`pragma wal_checkpoint(passive)`, `delete from t where id > 1100`},
-		"begun anew":           {`pragma wal_checkpoint(restart)`, `update t set n = n + 1 where id = 1200`},
+		"checkpointed in part": {`pragma wal_checkpoint(passive)`, `delete from t where id > 1100`},
+		"restarted":            {`pragma wal_checkpoint(restart)`, `update t set n = n + 1 where id = 1200`},
 		"shrunk":               {`pragma wal_checkpoint(truncate)`, `delete from t where id > 10`, `vacuum`},
 		"not committed":        {`pragma cache_size = 1`, `pragma cache_spill = 1`, `begin immediate`, `update t set n = 7`},
-		"a column more":        {`alter table t add column added text`, `alter table t add column "number, too" integer default 7`, `update t set added = 'x' where id < 10`},
-		"a column less":        {`alter table t drop column [c d]`},
-		"a column of new name": {`alter table t rename column [c d] to "e, f"`},
+		"column added":         {`alter table t add column added text`, `alter table t add column "number, too" integer default 7`, `update t set added = 'x' where id < 10`},
+		"column dropped":       {`alter table t drop column [c d]`},
+		"column renamed":       {`alter table t rename column [c d] to "e, f"`},
 		"many tables":          {manyTables()},
 		"emptied":              {`delete from t`},
 	} {
@@ -197,8 +197,8 @@ func TestScan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What a column has in the rows before it was added is in no row.
-			if name == "live, a column more" {
+			// Rows from before the column was added do not store its default.
+			if name == "live, column added" {
 				for i := range want {
 					want[i] = strings.TrimSuffix(want[i], " number, too=7")
 				}
@@ -224,7 +224,7 @@ func manyTables() string {
 	return b.String()
 }
 
-// TestLogCut: a log ends with its last whole transaction, wherever it is cut and whatever follows.
+// TestLogCut checks that a log cut or damaged at any byte ends with its last complete transaction.
 func TestLogCut(t *testing.T) {
 	db := create(t, "page_size = 512", "journal_mode = wal", "wal_autocheckpoint = 0")
 	db.exec(t, `create table t (n)`)
@@ -245,7 +245,7 @@ func TestLogCut(t *testing.T) {
 		t.Helper()
 		got, err := rows(t.Context(), file, log, "t", "")
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrNotDatabase) || len(file) < 512 {
-			return 0 // the table, too, is in the log
+			return 0 // the log creates the table
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -254,12 +254,12 @@ func TestLogCut(t *testing.T) {
 	}
 	for cut := ends[0]; cut <= len(log); cut += 97 {
 		if got, want := count(log[:cut]), whole(cut); got != want {
-			t.Errorf("cut at %d of %d there are %d transactions; want %d", cut, len(log), got, want)
+			t.Errorf("log cut at %d of %d has %d transactions; want %d", cut, len(log), got, want)
 		}
 		changed := bytes.Clone(log)
 		changed[cut-1] ^= 0x10
 		if got, want := count(changed), whole(cut-1); got != want && (cut-1-logHeader)%(frameHeader+512) >= 16 {
-			t.Errorf("changed at %d of %d there are %d transactions; want %d", cut-1, len(log), got, want)
+			t.Errorf("log changed at %d of %d has %d transactions; want %d", cut-1, len(log), got, want)
 		}
 	}
 }
@@ -304,7 +304,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("Scan = %v after %d rows; want %v after the first page", err, n, why)
 	}
 	if err := tab.Scan(t.Context(), func(*Row) error { return why }); err != why {
-		t.Errorf("Scan = %v; want what do said", err)
+		t.Errorf("Scan = %v; want %v", err, why)
 	}
 }
 
@@ -326,14 +326,14 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// TestColumnsLong: what is long takes as long as it is.
+// TestColumnsLong checks that parsing takes time linear in the length of a name.
 func TestColumnsLong(t *testing.T) {
 	start := time.Now()
 	got := columns("create table t (\"" + strings.Repeat(`""`, 500_000) + `" int)`)
 	if len(got) != 1 || got[0] != strings.Repeat(`"`, 500_000) {
 		t.Errorf("%d columns", len(got))
 	}
-	if took := time.Since(start); took > 10*time.Second { // it is milliseconds
+	if took := time.Since(start); took > 10*time.Second { // it takes milliseconds
 		t.Errorf("a name of 500,000 quotes takes %v", took)
 	}
 }
