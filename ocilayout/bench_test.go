@@ -101,7 +101,7 @@ func BenchmarkImage(b *testing.B) {
 			b.SetBytes(Layer{Parts: parts}.Size())
 			for b.Loop() {
 				dir := filepath.Join(b.TempDir(), "layout")
-				_, err := writeErr(context.Background(), dir, ImageSpec{Layers: layers, Compression: c}, Options{}, Name{Tag: "v1"})
+				_, err := writeErr(context.Background(), dir, ImageSpec{Platform: linux, Layers: layers, Compression: c}, Options{}, Name{Tag: "v1"})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -140,7 +140,7 @@ func BenchmarkArchive(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer l.Close()
-	image := ImageSpec{Compression: method("none")}
+	image := ImageSpec{Platform: linux, Compression: method("none")}
 	content, size := text(9, 30<<20), int64(0)
 	for i := range 30 {
 		root := fmt.Sprintf("nix/store/%032d-object", i)

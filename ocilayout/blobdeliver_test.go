@@ -117,7 +117,7 @@ func TestDeliverEarly(t *testing.T) {
 		}
 		yield(file("nix/store/2222-b", "b"), nil)
 	}
-	image := ImageSpec{Layers: []Layer{layerOf(second), layerOf(first)}}
+	image := ImageSpec{Platform: linux, Layers: []Layer{layerOf(second), layerOf(first)}}
 	lost := errors.New("lost")
 	for _, want := range []error{nil, lost} {
 		begun = make(chan struct{})

@@ -176,14 +176,14 @@ func TestLayerKey(t *testing.T) {
 		layerOf(a), layerOf(b), layerOf(a, b), layerOf(elsewhere), layerOf(other), layerOf(),
 		{Hidden: []string{"nix/store/a"}}, {Parts: []rootfs.Part{a}, Hidden: []string{"nix/store/b"}},
 	} {
-		key, err := layerKey(l)
+		key, err := tarRecordName(l)
 		if j, ok := keys[key]; ok || err != nil {
 			t.Errorf("layers %d and %d have the key %s, %v", i, j, key, err)
 		}
 		keys[key] = i
 	}
 	a.Key = ""
-	if key, err := layerKey(layerOf(b, a)); key != "" || err == nil {
+	if key, err := tarRecordName(layerOf(b, a)); key != "" || err == nil {
 		t.Errorf("layerKey of what promises nothing = %q, %v; want an error", key, err)
 	}
 }
@@ -240,7 +240,7 @@ func TestCacheVerify(t *testing.T) {
 			t.Errorf("with a cache that is %s the layers are %s, and the reasons\n%s", what, how, reasons)
 		}
 	}
-	key, err := layerKey(image.Layers[0])
+	key, err := tarRecordName(image.Layers[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestCacheVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := packedRecord(tar.DiffID, image.Compression)
+	name := blobRecordName(tar.DiffID, image.Compression)
 	blob, err := cache.loadBlob(tar.DiffID, image.Compression)
 	if err != nil {
 		t.Fatal(err)

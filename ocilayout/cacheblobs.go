@@ -72,7 +72,7 @@ func (c *Cache) discard(name, path string) {
 
 // keep makes known what a layer has become, and keeps the blob, which is a file in a layout.
 // An error makes no difference but that it is not kept.
-func (c *Cache) keep(ctx context.Context, key string, tarSize int64, b layerBlob, z compress.Method, file string, link bool) (err error) {
+func (c *Cache) keep(ctx context.Context, key string, b layerBlob, z compress.Method, file string, link bool) (err error) {
 	compressor, err := c.compressor(z)
 	if err != nil {
 		return err
@@ -90,13 +90,13 @@ func (c *Cache) keep(ctx context.Context, key string, tarSize int64, b layerBlob
 	if err != nil {
 		return err
 	}
-	if err := c.store(dir.Dir, packedRecord(b.diffID, z), r); err != nil {
+	if err := c.store(dir.Dir, blobRecordName(b.diffID, z), r); err != nil {
 		return err
 	}
-	tar := tarRecord{DiffID: b.diffID, Size: tarSize, Checked: b.checked}
+	tar := tarRecord{DiffID: b.diffID, Size: b.tarSize, Hashed: b.hashed}
 	var had tarRecord
 	if c.peek(key, &had) == nil && had.DiffID == tar.DiffID {
-		tar.Checked = joinBits(tar.Checked, had.Checked) // it is the same tar, whoever has hashed what
+		tar.Hashed = mergeBits(tar.Hashed, had.Hashed) // it is the same tar, whoever has hashed what
 	}
 	return c.store(dir.Dir, key, tar)
 }
@@ -108,4 +108,31 @@ func (c *Cache) place(file, compressor string, d digest.Digest, size int64) (r b
 		return r, err
 	}
 	return blobRecord{compressor, d, size, fi.ModTime().UnixNano()}, os.Rename(file, c.blob(d))
+}
+
+// compare says what differs between a layer that was built and what the cache says of it.
+func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress.Method) error {
+	if tar, err := c.loadTar(key); err == nil && tar.DiffID != b.diffID {
+		return fmt.Errorf("verify cache: the diffID is %s, and was %s", b.diffID, tar.DiffID)
+	}
+	compressor, err := c.compressor(z)
+	if err != nil {
+		return nil
+	}
+	r, err := c.loadBlob(b.diffID, z)
+	if err != nil || r.Compressor != compressor {
+		return nil
+	}
+	if r.Digest != b.Digest {
+		return fmt.Errorf("verify cache: the blob of diffID %s is %s, and was %s", b.diffID, b.Digest, r.Digest)
+	}
+	r.ModTime = -1 // so that it is read
+	f, err := c.open(ctx, blobRecordName(b.diffID, z), &r)
+	if err == errNotCached {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("verify cache: %w", err)
+	}
+	return f.Close()
 }

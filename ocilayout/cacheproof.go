@@ -3,7 +3,7 @@ package ocilayout
 import "fmt"
 
 // maxChecked is how many bytes of a record may say which parts were hashed; there is room for them (see maxRecord).
-const maxChecked = 2 << 10
+const maxHashBits = 2 << 10
 
 // unhashedError is why what nobody has hashed is of no use where it must have been.
 func unhashedError(part string) error {
@@ -12,7 +12,7 @@ func unhashedError(part string) error {
 
 // hashed says which parts of a layer prove their keys when they are walked, a bit each.
 // Others may prove them, too, or be trusted: it can't be told.
-func hashed(l Layer) (bits []byte) {
+func hashedParts(l Layer) (bits []byte) {
 	for i, p := range l.Parts {
 		bits = setBit(bits, i, p.Unproven)
 	}
@@ -23,7 +23,7 @@ func hashed(l Layer) (bits []byte) {
 // a part whose key is only a claim was not hashed when the tar was made.
 func (r tarRecord) proves(l Layer) error {
 	for i, p := range l.Parts {
-		if p.Unproven && (i/8 >= len(r.Checked) || r.Checked[i/8]&(1<<(i%8)) == 0) {
+		if p.Unproven && (i/8 >= len(r.Hashed) || r.Hashed[i/8]&(1<<(i%8)) == 0) {
 			return unhashedError(p.Name)
 		}
 	}
@@ -31,7 +31,7 @@ func (r tarRecord) proves(l Layer) error {
 }
 
 func setBit(bits []byte, i int, set bool) []byte {
-	if !set || i/8 >= maxChecked {
+	if !set || i/8 >= maxHashBits {
 		return bits
 	}
 	for i/8 >= len(bits) {
@@ -41,7 +41,7 @@ func setBit(bits []byte, i int, set bool) []byte {
 	return bits
 }
 
-func joinBits(a, b []byte) []byte {
+func mergeBits(a, b []byte) []byte {
 	if len(a) < len(b) {
 		a, b = b, a
 	}

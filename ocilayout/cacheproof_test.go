@@ -33,7 +33,7 @@ func TestCacheUnproven(t *testing.T) {
 	trusted := part("nix/store/t", file("nix/store/t", "trusted"))
 	o := Options{Cache: testCache(t, t.TempDir())}
 	run := func(compression string, p rootfs.Part) (string, error) {
-		image := with(ImageSpec{Layers: []Layer{layerOf(p, trusted)}}, compression)
+		image := with(ImageSpec{Platform: linux, Layers: []Layer{layerOf(p, trusted)}}, compression)
 		known := o.Cache.Forecast(image.Layers, image.Compression)[0].How.String()
 		_, how, reasons, err := writeCachedErr(t.Context(), filepath.Join(t.TempDir(), "layout"), image, o)
 		if err == nil && known != how && !o.VerifyCache {
@@ -79,14 +79,14 @@ func TestCacheUnproven(t *testing.T) {
 
 // TestCheckedBits: a record that has no room for all parts says of the rest that they were not checked.
 func TestCheckedBits(t *testing.T) {
-	l := Layer{Parts: make([]rootfs.Part, 8*maxChecked+1)}
+	l := Layer{Parts: make([]rootfs.Part, 8*maxHashBits+1)}
 	for i := range l.Parts {
 		l.Parts[i] = rootfs.Part{Name: "a part", Unproven: true}
 	}
 	all := l.Parts
-	r := tarRecord{Checked: hashed(l)}
-	if len(r.Checked) != maxChecked {
-		t.Errorf("%d bytes of bits; want %d", len(r.Checked), maxChecked)
+	r := tarRecord{Hashed: hashedParts(l)}
+	if len(r.Hashed) != maxHashBits {
+		t.Errorf("%d bytes of bits; want %d", len(r.Hashed), maxHashBits)
 	}
 	if err := r.proves(l); err == nil || !strings.Contains(err.Error(), "was not hashed") {
 		t.Errorf("proves = %v; want an error about the last part", err)
@@ -97,14 +97,14 @@ func TestCheckedBits(t *testing.T) {
 	}
 	some := slices.Clone(l.Parts[:12])
 	some[3].Unproven, some[9].Unproven = false, false
-	r.Checked = hashed(Layer{Parts: some})
+	r.Hashed = hashedParts(Layer{Parts: some})
 	if err := r.proves(Layer{Parts: some}); err != nil {
 		t.Errorf("proves what it was made of = %v", err)
 	}
 	if err := r.proves(Layer{Parts: l.Parts[:12]}); err == nil {
 		t.Error("proves more than was hashed = <nil>; want an error")
 	}
-	if err := (tarRecord{Checked: joinBits(r.Checked, []byte{1 << 3, 1 << 1})}).proves(Layer{Parts: l.Parts[:12]}); err != nil {
+	if err := (tarRecord{Hashed: mergeBits(r.Hashed, []byte{1 << 3, 1 << 1})}).proves(Layer{Parts: l.Parts[:12]}); err != nil {
 		t.Errorf("proves what was hashed one after the other = %v", err)
 	}
 }

@@ -26,7 +26,7 @@ type tarRecord struct {
 	Size   int64         `json:"size"`
 	// Checked says of each part, a bit each, whether its contents were hashed when the tar was made.
 	// Older records don't have it: nobody knows.
-	Checked []byte `json:"checked,omitempty"`
+	Hashed []byte `json:"checked,omitempty"`
 }
 
 // blobRecord says what blob a compressor makes of a tar.
@@ -45,7 +45,7 @@ const maxRecord = 4 << 10
 
 // layerKey is where the record of a layer's tar is.
 // A layer with a part that does not promise its content has none.
-func layerKey(l Layer) (string, error) {
+func tarRecordName(l Layer) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "export-profile layer %d\n", tarFormat)
 	for _, p := range l.Parts {
@@ -61,7 +61,7 @@ func layerKey(l Layer) (string, error) {
 }
 
 // packedRecord is where the record of a tar's blob is.
-func packedRecord(diffID digest.Digest, z compress.Method) string {
+func blobRecordName(diffID digest.Digest, z compress.Method) string {
 	return fmt.Sprintf("%s/%s.%v", packedName, diffID.Encoded(), z)
 }
 
@@ -143,7 +143,7 @@ func (c *Cache) loadTar(key string) (r tarRecord, err error) {
 
 // loadBlob is what is known of the blob that a tar makes, whatever version of the compressor made it.
 func (c *Cache) loadBlob(diffID digest.Digest, z compress.Method) (r blobRecord, err error) {
-	if err := c.load(packedRecord(diffID, z), &r); err != nil {
+	if err := c.load(blobRecordName(diffID, z), &r); err != nil {
 		return r, err
 	}
 	return r, checkDigest(r.Digest)

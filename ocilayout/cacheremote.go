@@ -15,7 +15,7 @@ import (
 
 // remoteRecord is where the record of a blob is that was read from elsewhere.
 // It is a layer's as far as the cache's size and age go.
-func remoteRecord(d digest.Digest) string {
+func remoteRecordName(d digest.Digest) string {
 	return fmt.Sprintf("%s/%s.fetched", packedName, d.Encoded())
 }
 
@@ -49,7 +49,7 @@ func (c *Cache) ReadThrough(open OpenBlob) OpenBlob {
 
 func (c *Cache) openRemote(ctx context.Context, d ispec.Descriptor) (*os.File, error) {
 	var r blobRecord
-	name := remoteRecord(d.Digest)
+	name := remoteRecordName(d.Digest)
 	if err := c.load(name, &r); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (e
 	if err != nil {
 		return err
 	}
-	return c.store(dir.Dir, remoteRecord(d.Digest), record)
+	return c.store(dir.Dir, remoteRecordName(d.Digest), record)
 }
 
 // sourceReader remembers the error of what is read.

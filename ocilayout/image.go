@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -62,29 +59,6 @@ func (s *ImageSource) Read(ctx context.Context, platform ispec.Platform) (*Image
 		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
 	}
 	return b, nil
-}
-
-// readIndex reads the index of a layout.
-func readIndex(ctx context.Context, path string) (index ispec.Index, err error) {
-	if _, err := os.Lstat(indexPath(path)); err != nil {
-		return index, err // umoci says less
-	}
-	e, err := openEngine(path)
-	if err != nil {
-		return index, err
-	}
-	index, err = e.GetIndex(ctx)
-	return index, errors.Join(err, e.Close())
-}
-
-// openBlobIn opens the blobs of a layout.
-func openBlobIn(path string) OpenBlob {
-	return func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
-		if err := checkDigest(d.Digest); err != nil {
-			return nil, err
-		}
-		return os.Open(filepath.Join(path, blobs, d.Digest.Encoded()))
-	}
 }
 
 // mostImageLayers is more than Docker mounts. What is laid over an image counts, too; see AddImage.
@@ -147,73 +121,6 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 	}
 	f.Config.History = wholeHistory(f.Config.History, len(f.Layers))
 	return f, nil
-}
-
-// maxIndexes is how many indexes may be in each other.
-const maxIndexes = 8
-
-// ErrSeveralPlatforms is in the error of [ImageSource.Read] if only a platform says which of several images is meant.
-var ErrSeveralPlatforms = errors.New("it is for several platforms, and none was asked for")
-
-// readPlatform reads manifest and config of an image, or of that one of an index which is for a platform.
-func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform, depth int) (
-	_ ispec.Descriptor, manifest ispec.Manifest, config []byte, err error) {
-	document, err := readDocument(ctx, open, desc)
-	if err != nil {
-		return desc, manifest, nil, err
-	}
-	switch desc.MediaType {
-	case ispec.MediaTypeImageManifest, DockerImageType:
-		if err := json.Unmarshal(document, &manifest); err != nil {
-			return desc, manifest, nil, fmt.Errorf("manifest: %w", err)
-		}
-		if t := manifest.Config.MediaType; t != ispec.MediaTypeImageConfig && t != DockerConfigType {
-			return desc, manifest, nil, fmt.Errorf("it is not an image: its config is of type %q", t)
-		}
-		config, err = readDocument(ctx, open, manifest.Config)
-		return desc, manifest, config, err
-	case ispec.MediaTypeImageIndex, DockerListType:
-		var index ispec.Index
-		if err := json.Unmarshal(document, &index); err != nil {
-			return desc, manifest, nil, fmt.Errorf("index: %w", err)
-		}
-		if platform.OS == "" && len(index.Manifests) > 1 {
-			return desc, manifest, nil, ErrSeveralPlatforms
-		}
-		if depth == maxIndexes {
-			return desc, manifest, nil, errors.New("too many indexes in indexes")
-		}
-		var has []string
-		for _, d := range index.Manifests {
-			if d.Platform == nil {
-				if d.MediaType == ispec.MediaTypeImageIndex || d.MediaType == DockerListType || len(index.Manifests) == 1 {
-					return readPlatform(ctx, open, d, platform, depth+1)
-				}
-				continue
-			}
-			if agree(*d.Platform, platform) {
-				return readPlatform(ctx, open, d, platform, depth+1)
-			}
-			has = append(has, platformName(*d.Platform))
-		}
-		return desc, manifest, nil, fmt.Errorf("none of its images is for %s: they are for %s", platformName(platform), strings.Join(has, ", "))
-	}
-	return desc, manifest, nil, fmt.Errorf("it is of type %q, which is not an image's", desc.MediaType)
-}
-
-// agree says whether an image for one platform is one for another. A variant counts where both have one,
-// and a platform without an OS is any.
-func agree(a, b ispec.Platform) bool {
-	return b.OS == "" || a.OS == b.OS && a.Architecture == b.Architecture &&
-		(a.Variant == "" || b.Variant == "" || a.Variant == b.Variant)
-}
-
-func platformName(p ispec.Platform) string {
-	name := p.OS + "/" + p.Architecture
-	if p.Variant != "" {
-		name += "/" + p.Variant
-	}
-	return name
 }
 
 // wholeHistory is a history with an entry for each layer.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -158,25 +157,6 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 	return nil
 }
 
-// readConfigPlatform is what an image is for.
-func readConfigPlatform(ctx context.Context, open OpenBlob, d ispec.Descriptor) (*ispec.Platform, error) {
-	if d.MediaType != ispec.MediaTypeImageConfig {
-		return nil, fmt.Errorf("it is not an OCI image: its config is of type %q", d.MediaType)
-	}
-	b, err := readDocument(ctx, open, d)
-	if err != nil {
-		return nil, err
-	}
-	var config ispec.Image
-	if err := json.Unmarshal(b, &config); err != nil {
-		return nil, fmt.Errorf("config %s: %w", d.Digest, err)
-	}
-	if config.OS == "" || config.Architecture == "" {
-		return nil, fmt.Errorf("config %s does not say which platform it is for", d.Digest)
-	}
-	return &config.Platform, nil
-}
-
 // distinct are the images, each once and one for each platform, and behind them the attestations.
 func (j *indexBuilder) distinct() ([]ispec.Descriptor, error) {
 	var images, attestations []ispec.Descriptor
@@ -210,14 +190,6 @@ func (j *indexBuilder) distinct() ([]ispec.Descriptor, error) {
 		return cmp.Or(cmp.Compare(a.Annotations[AnnotationReference], b.Annotations[AnnotationReference]), cmp.Compare(a.Digest, b.Digest))
 	})
 	return append(images, attestations...), errors.Join(errs...)
-}
-
-// platformKey is the same for platforms that loaders do not tell apart.
-func platformKey(p ispec.Platform) string {
-	if p.Architecture == "arm64" && p.Variant == "v8" {
-		p.Variant = ""
-	}
-	return strings.Join([]string{p.OS, p.Architecture, p.Variant, p.OSVersion, strings.Join(p.OSFeatures, ",")}, "\x00")
 }
 
 // copy puts all blobs into the staged layout, or to where they are delivered: manifests last, which name the others.

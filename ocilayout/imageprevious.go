@@ -1,12 +1,10 @@
 package ocilayout
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -92,54 +90,6 @@ func newPreviousImage(image ispec.Descriptor, manifest ispec.Manifest) *Previous
 		p.blobs[d.Digest] = d.Size
 	}
 	return p
-}
-
-// findImage finds an image in an index, where it may be under several names.
-func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
-	var found []ispec.Descriptor
-	search := func(tag string) {
-		for _, d := range all {
-			if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[AnnotationFullName] == tag {
-				if len(found) == 0 || found[0].Digest != d.Digest {
-					found = append(found, d)
-				}
-			}
-		}
-	}
-	search(tag)
-	if tag == "" && len(found) > 1 {
-		found = nil
-		search("latest")
-		if len(found) == 0 {
-			return ispec.Descriptor{}, errors.New("there are several images and none is latest: want a tag")
-		}
-	}
-	switch len(found) {
-	case 0:
-		return ispec.Descriptor{}, fmt.Errorf("there is no such image%s: %w", others(all), fs.ErrNotExist)
-	case 1:
-		return found[0], nil
-	}
-	return ispec.Descriptor{}, errors.New("several images have that name")
-}
-
-// others says which images there are instead, by their tags or else their full names.
-func others(all []ispec.Descriptor) string {
-	const most = 10
-	var names []string
-	for _, d := range all {
-		name := cmp.Or(d.Annotations[ispec.AnnotationRefName], d.Annotations[AnnotationFullName])
-		if name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	switch n := len(names); {
-	case n == 0:
-		return ""
-	case n > most:
-		return fmt.Sprintf(", only %q and %d more", names[:most], n-most)
-	}
-	return fmt.Sprintf(", only %q", names)
 }
 
 // parse puts together what manifest, config and history say of each layer.

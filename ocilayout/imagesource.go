@@ -1,9 +1,15 @@
 package ocilayout
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -73,4 +79,75 @@ func (s *ImageSource) blob(d ispec.Descriptor, of string) BlobSource {
 		k.Open = func(ctx context.Context) (io.ReadCloser, error) { return s.Open(ctx, d) }
 	}
 	return k
+}
+
+// findImage finds an image in an index, where it may be under several names.
+func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
+	var found []ispec.Descriptor
+	search := func(tag string) {
+		for _, d := range all {
+			if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[AnnotationFullName] == tag {
+				if len(found) == 0 || found[0].Digest != d.Digest {
+					found = append(found, d)
+				}
+			}
+		}
+	}
+	search(tag)
+	if tag == "" && len(found) > 1 {
+		found = nil
+		search("latest")
+		if len(found) == 0 {
+			return ispec.Descriptor{}, errors.New("there are several images and none is latest: want a tag")
+		}
+	}
+	switch len(found) {
+	case 0:
+		return ispec.Descriptor{}, fmt.Errorf("there is no such image%s: %w", others(all), fs.ErrNotExist)
+	case 1:
+		return found[0], nil
+	}
+	return ispec.Descriptor{}, errors.New("several images have that name")
+}
+
+// others says which images there are instead, by their tags or else their full names.
+func others(all []ispec.Descriptor) string {
+	const most = 10
+	var names []string
+	for _, d := range all {
+		name := cmp.Or(d.Annotations[ispec.AnnotationRefName], d.Annotations[AnnotationFullName])
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch n := len(names); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf(", only %q and %d more", names[:most], n-most)
+	}
+	return fmt.Sprintf(", only %q", names)
+}
+
+// readIndex reads the index of a layout.
+func readIndex(ctx context.Context, path string) (index ispec.Index, err error) {
+	if _, err := os.Lstat(indexPath(path)); err != nil {
+		return index, err // umoci says less
+	}
+	e, err := openEngine(path)
+	if err != nil {
+		return index, err
+	}
+	index, err = e.GetIndex(ctx)
+	return index, errors.Join(err, e.Close())
+}
+
+// openBlobIn opens the blobs of a layout.
+func openBlobIn(path string) OpenBlob {
+	return func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
+		if err := checkDigest(d.Digest); err != nil {
+			return nil, err
+		}
+		return os.Open(filepath.Join(path, blobs, d.Digest.Encoded()))
+	}
 }

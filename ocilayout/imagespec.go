@@ -35,6 +35,9 @@ type ImageSpec struct {
 // Progress (see Options) is told the bytes of files that have been read,
 // and the sizes of layers that need not be built.
 func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (ispec.Descriptor, error) {
+	if p := image.Platform; p.OS == "" || p.Architecture == "" {
+		return ispec.Descriptor{}, fmt.Errorf("add image: platform %q: want an OS and an architecture", platformName(p))
+	}
 	if n := len(image.Layers) + image.Base.layers(); n > plan.MaxLayers {
 		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, plan.MaxLayers)
 	}

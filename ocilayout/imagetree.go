@@ -9,11 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -235,97 +233,3 @@ func (f *Image) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (con
 
 // StoreNames are the names of all that the image has in its store.
 func (t *ImageTree) StoreNames() []string { return t.Lower.Names(history.StoreDir) }
-
-// OtherObjectsError says that a base image has something else under the names of store objects.
-type OtherObjectsError struct{ Roots []string }
-
-func (e *OtherObjectsError) Error() string {
-	return fmt.Sprintf("the base image has other files than the store has in %s; "+
-		"nothing that is laid over it could hide them", strings.Join(e.Roots, ", "))
-}
-
-// Without is the parts that the base image does not have already.
-// No name is believed: an object is there if its files are those that the part's key promises,
-// or else, where the layer does not tell its NAR hash, those that the part has.
-func (t *ImageTree) Without(parts []rootfs.Part) (rest []rootfs.Part, err error) {
-	other := &OtherObjectsError{}
-	for _, p := range parts {
-		same, there, err := t.has(p)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("compare %q with the base image: %w", "/"+p.Root, err)
-		case there && !same:
-			other.Roots = append(other.Roots, "/"+p.Root)
-		case !there:
-			rest = append(rest, p)
-		}
-	}
-	if len(other.Roots) > 0 {
-		return nil, other
-	}
-	return rest, nil
-}
-
-// has says whether something is there in an object's place, and whether that is the object.
-func (t *ImageTree) has(p rootfs.Part) (same, there bool, err error) {
-	if p.Root == "" {
-		return false, false, nil
-	}
-	held, there := t.visibleObject(objectOf(p.Root))
-	if !there {
-		return false, false, nil
-	}
-	if held.Hash != "" && p.Key != "" {
-		return "sha256:"+held.Hash == p.Key, true, nil
-	}
-	same, err = t.equal(p)
-	return same, true, err
-}
-
-// equal compares all files of an object.
-func (t *ImageTree) equal(p rootfs.Part) (bool, error) {
-	next, stop := iter.Pull(t.Lower.Within(p.Root))
-	defer stop()
-	same := true
-	for e, err := range rootfs.Check(p.Root, p.Tree) { // to its end, so that it has been checked
-		if err != nil {
-			return false, err
-		}
-		below, ok := next()
-		sum := sha256.New()
-		if e.IsRegular() {
-			r, err := e.Open()
-			if err != nil {
-				return false, err
-			}
-			_, err = io.Copy(sum, r)
-			if err := errors.Join(err, r.Close()); err != nil {
-				return false, err
-			}
-		}
-		switch {
-		case !ok, below.Other, below.Path != e.Path, below.Mode.Type() != e.Mode.Type(), below.Target != e.Target:
-			same = false
-		case e.IsRegular():
-			had := t.fileOf(below.Layer)[below.Source]
-			same = same && had != nil && bytes.Equal(had.Sum, sum.Sum(nil)) && (below.Mode&0o100 != 0) == (e.Mode&0o100 != 0)
-		}
-	}
-	_, more := next()
-	return same && !more, nil
-}
-
-// fileOf is the files of the store that a layer has.
-func (t *ImageTree) fileOf(layer int) map[string]*listedEntry {
-	files := t.sums[layer]
-	if files == nil {
-		files = make(map[string]*listedEntry)
-		for i, e := range t.listings[layer].Entries {
-			if e.Sum != nil && e.Source == e.Path {
-				files[e.Path] = &t.listings[layer].Entries[i]
-			}
-		}
-		t.sums[layer] = files
-	}
-	return files
-}

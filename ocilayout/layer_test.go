@@ -12,6 +12,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // TestAddImageStops: the first error ends the other layers, also within an endless file, and is the one that is told.
@@ -38,7 +39,7 @@ func TestAddImageStops(t *testing.T) {
 	}
 	defer l.Close()
 	start := time.Now()
-	_, err = l.AddImage(t.Context(), ImageSpec{Layers: []Layer{layerOf(a), layerOf(b)}})
+	_, err = l.AddImage(t.Context(), ImageSpec{Platform: linux, Layers: []Layer{layerOf(a), layerOf(b)}})
 	if want := `write layer of failing: read "nix/store/failing": broken`; !errors.Is(err, broken) || err.Error() != want {
 		t.Errorf("AddImage: %v; want %s", err, want)
 	}
@@ -67,7 +68,7 @@ func TestAddImageErrors(t *testing.T) {
 		{layerOf(odd), `add image: history of "not a name@`},
 	} {
 		dir := filepath.Join(t.TempDir(), "layout")
-		_, err := writeErr(t.Context(), dir, ImageSpec{Layers: []Layer{test.layer}}, Options{}, Name{Tag: "v1"})
+		_, err := writeErr(t.Context(), dir, ImageSpec{Platform: linux, Layers: []Layer{test.layer}}, Options{}, Name{Tag: "v1"})
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("AddImage: %v; want %s", err, test.want)
 		}
@@ -75,8 +76,14 @@ func TestAddImageErrors(t *testing.T) {
 			t.Errorf("after an error there is %q", got)
 		}
 	}
-	if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "x"), ImageSpec{Layers: make([]Layer, 121)}, Options{}, Name{Tag: "v1"}); err == nil {
+	if _, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "x"), ImageSpec{Platform: linux, Layers: make([]Layer, 121)}, Options{}, Name{Tag: "v1"}); err == nil {
 		t.Error("AddImage with 121 layers: <nil>; want an error")
+	}
+	for _, p := range []ispec.Platform{{}, {OS: "linux"}, {Architecture: "amd64"}} {
+		_, err := writeErr(t.Context(), filepath.Join(t.TempDir(), "x"), ImageSpec{Platform: p}, Options{}, Name{Tag: "v1"})
+		if err == nil || !strings.HasPrefix(err.Error(), "add image: platform") {
+			t.Errorf("AddImage for %+v: %v; want an error about the platform", p, err)
+		}
 	}
 }
 

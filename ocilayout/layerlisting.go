@@ -2,7 +2,6 @@ package ocilayout
 
 import (
 	"archive/tar"
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -13,9 +12,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-
-	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -60,82 +56,6 @@ const (
 
 // maxListedContent is how large a file's content can be in a listing.
 const maxListedContent = 256 << 10
-
-// layerReader reads a layer's blob to its end and makes sure that it is what its descriptor and diffID say.
-type layerReader struct {
-	source *BlobSource
-	blob   *sumReader
-	plain  *sumReader
-	close  []io.Closer
-	tar    *tar.Reader
-}
-
-func openLayer(ctx context.Context, open OpenBlob, k *BlobSource) (_ *layerReader, err error) {
-	r, err := open(ctx, k.Descriptor)
-	if err != nil {
-		return nil, err
-	}
-	l := &layerReader{source: k, close: []io.Closer{r}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, l.Close())
-		}
-	}()
-	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: k.Descriptor.Size}
-	z, err := compress.NewReader(bufio.NewReaderSize(l.blob, tarBuffer), k.Descriptor.MediaType)
-	if err != nil {
-		return nil, err
-	}
-	l.close = append(l.close, z)
-	l.plain = &sumReader{ctx: ctx, r: z, hash: sha256.New(), most: maxPlain}
-	l.tar = tar.NewReader(bufio.NewReaderSize(l.plain, tarBuffer))
-	return l, nil
-}
-
-// finish reads the rest.
-func (l *layerReader) finish() error {
-	for _, r := range []io.Reader{l.plain, l.blob} {
-		if err := rootfs.Drain(r); err != nil {
-			return err
-		}
-	}
-	d := l.source.Descriptor
-	if got := digest.NewDigest(digest.SHA256, l.blob.hash); got != d.Digest || l.blob.n != d.Size {
-		return fmt.Errorf("blob %s is damaged: it has %d of %d bytes, and the digest %s", d.Digest, l.blob.n, d.Size, got)
-	}
-	if got := digest.NewDigest(digest.SHA256, l.plain.hash); got != l.source.DiffID {
-		return fmt.Errorf("blob %s is %s once decompressed, and the config says %s", d.Digest, got, l.source.DiffID)
-	}
-	return nil
-}
-
-func (l *layerReader) Close() error {
-	var errs []error
-	for i := range l.close {
-		errs = append(errs, l.close[len(l.close)-1-i].Close())
-	}
-	return errors.Join(errs...)
-}
-
-// sumReader hashes and bounds what is read.
-type sumReader struct {
-	ctx     context.Context
-	r       io.Reader
-	hash    hash.Hash
-	n, most int64
-}
-
-func (s *sumReader) Read(p []byte) (int, error) {
-	if err := context.Cause(s.ctx); err != nil {
-		return 0, err
-	}
-	n, err := s.r.Read(p)
-	s.hash.Write(p[:n])
-	if s.n += int64(n); s.n > s.most {
-		return n, fmt.Errorf("it has more than %d bytes", s.most)
-	}
-	return n, err
-}
 
 // listingReader makes a listing of a layer.
 type listingReader struct {
@@ -305,23 +225,6 @@ func (r *listingReader) next() (int, bool) {
 	return 0, false
 }
 
-// cleanName is a tar's name as a path, which is empty for the root. Unpackers take a leading slash away.
-func cleanName(name string) (string, error) {
-	var elements []string
-	for element := range strings.SplitSeq(name, "/") {
-		if element == "" || element == "." {
-			continue
-		}
-		if err := rootfs.CheckName(element); err != nil { // also of ".."
-			return "", err
-		}
-		if elements = append(elements, element); len(elements) > rootfs.MaxDepth {
-			return "", fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
-		}
-	}
-	return strings.Join(elements, "/"), nil
-}
-
 const (
 	whiteoutPrefix = ".wh."
 	opaqueName     = ".wh..wh..opq"
@@ -377,18 +280,6 @@ func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error)
 		err = fmt.Errorf("is of the unknown type %q", h.Typeflag)
 	}
 	return e, true, err
-}
-
-func isSparse(h *tar.Header) bool {
-	if h.Typeflag == tar.TypeGNUSparse {
-		return true
-	}
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
 }
 
 // entry is the entry of a tree, without its content.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
@@ -36,7 +37,7 @@ type RecordPart struct {
 	Size int64  `json:"size"`
 	// Checked says that all contents were hashed when the layer was made;
 	// of what is wanted, that they must have been.
-	Checked bool `json:"checked,omitempty"`
+	Hashed bool `json:"checked,omitempty"`
 }
 
 // NewRecord is what is known of a layer before it is built: no diffID and no blob.
@@ -49,7 +50,7 @@ func newRecord(l Layer, m compress.Method, version string) (r Record, err error)
 	if l.Reuse != nil {
 		return r, errors.New("it is a layer of another image")
 	}
-	if _, err := layerKey(l); err != nil {
+	if _, err := tarRecordName(l); err != nil {
 		return r, err
 	}
 	r = Record{Format: tarFormat, MediaType: m.MediaType(), Hidden: slices.Clone(l.Hidden)}
@@ -94,7 +95,7 @@ func (r Record) Answers(wanted Record) error {
 		return errors.New("it is of another layer")
 	}
 	for i, p := range wanted.Parts {
-		if p.Checked && !r.Parts[i].Checked {
+		if p.Hashed && !r.Parts[i].Hashed {
 			return unhashedError(p.Name)
 		}
 	}
@@ -124,4 +125,26 @@ func (r Record) Vouches(k *BlobSource, wanted map[string]string) error {
 		return errors.New("it has other contents than the image's history says")
 	}
 	return nil
+}
+
+// SharedBlob is a layer's blob in a cache of several machines.
+type SharedBlob struct {
+	BlobSource // without an entry of a history
+	TarSize    int64
+
+	hashed []byte // as in a tarRecord
+}
+
+// NewSharedBlob is the blob of a record that is believed. Its place is for the caller to say, with Open and Repository.
+func NewSharedBlob(r Record) *SharedBlob {
+	var checked []byte
+	for i, p := range r.Parts {
+		checked = setBit(checked, i, p.Hashed)
+	}
+	return &SharedBlob{hashed: checked, TarSize: r.TarSize, BlobSource: BlobSource{
+		Descriptor: ispec.Descriptor{MediaType: r.MediaType, Digest: r.Blob, Size: r.Size},
+		DiffID:     r.DiffID,
+		Of:         "the shared cache",
+		Evictable:  true,
+	}}
 }

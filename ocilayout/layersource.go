@@ -3,7 +3,9 @@ package ocilayout
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 
@@ -15,51 +17,38 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
+// This file decides where each layer of an image comes from. It reads top to bottom, in the order of the attempts:
+//
+//	addLayers   all layers of an image, several at a time
+//	add         one layer, from the first source below that has it
+//	addBlob     the layer of another image (Layer.Reuse); see blobsource.go
+//	fetch       the cache that machines share (Layer.Shared)
+//	fromCache   this machine's cache:
+//	copyCached    the blob, if the same compressor made it
+//	recompress    the same tar, compressed with another method
+//	build       the layer's parts
+//
+// A layer that was fetched, recompressed or built goes into this machine's cache.
+
 // layerBlob is a layer in a layout.
 type layerBlob struct {
 	ispec.Descriptor
-	diffID digest.Digest // of the tar, whatever compressed it
-	tar    int64         // how large that is; 0 if it is not known
-
-	checked []byte // as in a tarRecord
+	diffID  digest.Digest // of the tar, regardless of the compressor
+	tarSize int64         // 0 if unknown
+	hashed  []byte        // one bit a part, as in a tarRecord
 }
 
-// LayerResult says what became of a layer.
-type LayerResult struct {
-	Name string // of its first object
-	How  How
-	Size int64 // of its blob
+// layerAdder adds the layers of one image to a layout.
+type layerAdder struct {
+	*Layout
+	compression compress.Method
+	pool        *compress.Pool
+	slots       chan struct{} // limits concurrent builds, not fetches or pushes
+	ahead       int           // how many parts of a layer are read at the same time
 }
 
-// How is where a layer's blob came from.
-type How byte
-
-const (
-	Built        How = iota // from its parts' trees
-	Cached                  // from the cache, as it was
-	Recompressed            // from the cache, where it was compressed otherwise
-	Reused                  // from another image; see Layer.Reuse
-	Fetched                 // from a cache of several machines; see Layer.Shared
-)
-
-func (h How) String() string {
-	switch h {
-	case Built:
-		return "built"
-	case Cached:
-		return "cached"
-	case Recompressed:
-		return "recompressed"
-	case Reused:
-		return "reused"
-	case Fetched:
-		return "fetched"
-	}
-	return fmt.Sprintf("How(%d)", byte(h))
-}
-
-// addLayers builds layers at the same time, the largest first so that the last one to end is a small one.
-// Their order in the result is that of the input.
+// addLayers adds layers concurrently, the largest first, so that no large one is left for the end.
+// The result has the order of the input.
 func (l *Layout) addLayers(ctx context.Context, layers []Layer, m compress.Method) ([]layerBlob, error) {
 	order := make([]int, len(layers))
 	for i := range order {
@@ -75,9 +64,8 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, m compress.Metho
 	for _, i := range order {
 		a.slots <- struct{}{}
 		group.Go(func() (err error) {
-			layer := layers[i]
-			results[i].Name = layer.title()
-			blobs[i], results[i].How, err = a.finish(groupCtx, layer)
+			results[i].Name = layers[i].title()
+			blobs[i], results[i].How, err = a.add(groupCtx, layers[i])
 			results[i].Size = blobs[i].Size
 			return err
 		})
@@ -87,36 +75,35 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, m compress.Metho
 	return blobs, err
 }
 
-// layerAdder adds the layers of one image to a layout.
-type layerAdder struct {
-	*Layout
-	compression compress.Method
-	pool        *compress.Pool
-	slots       chan struct{} // of those who build; who fetches or delivers does not count
-	ahead       int           // parts of a layer that are read at the same time
-}
-
-// readAhead is how many parts of a layer are read at the same time, so that few layers keep all processors busy, too.
-// Each may take the memory of what unpacks it.
+// readAhead returns how many parts of a layer to read at the same time: several if there are few layers,
+// so that these keep all processors busy, too. Each part may take the memory of a decompressor.
 func readAhead(layers int) int {
 	const most = 8
 	return min(most, runtime.GOMAXPROCS(0)/max(1, layers)+1)
 }
 
-// finish adds a layer and delivers it. It begins with a slot.
-func (a *layerAdder) finish(ctx context.Context, layer Layer) (b layerBlob, how How, err error) {
-	if layer.Shared != nil && !a.options.VerifyCache && layer.Reuse == nil {
-		<-a.slots
-		if b, err = a.addShared(ctx, layer); err == nil {
-			return b, Fetched, nil
+// add adds a layer and delivers it. Its caller has taken a slot, which add gives back.
+func (a *layerAdder) add(ctx context.Context, layer Layer) (b layerBlob, how How, err error) {
+	switch {
+	case context.Cause(ctx) != nil:
+		err = context.Cause(ctx)
+	case layer.Reuse != nil:
+		how = Reused
+		b, err = a.addBlob(ctx, layer.Reuse)
+	default:
+		if layer.Shared != nil && !a.options.VerifyCache {
+			<-a.slots
+			if b, err = a.fetch(ctx, layer); err == nil {
+				return b, Fetched, nil
+			}
+			if cause := context.Cause(ctx); cause != nil {
+				return b, 0, cause
+			}
+			a.explain(layer, fmt.Errorf("not fetched: %w", err))
+			a.slots <- struct{}{}
 		}
-		if cause := context.Cause(ctx); cause != nil {
-			return b, 0, cause
-		}
-		a.explain(layer, fmt.Errorf("not fetched: %w", err))
-		a.slots <- struct{}{}
+		b, how, err = a.cacheOrBuild(ctx, layer)
 	}
-	b, how, err = a.add(ctx, layer)
 	<-a.slots
 	if err != nil {
 		return b, how, fmt.Errorf("write layer of %s: %w", layer.title(), err)
@@ -128,56 +115,229 @@ func (a *layerAdder) finish(ctx context.Context, layer Layer) (b layerBlob, how 
 	return b, how, nil
 }
 
-// add adds a layer, from wherever it is there the soonest.
-func (a *layerAdder) add(ctx context.Context, layer Layer) (layerBlob, How, error) {
-	if err := context.Cause(ctx); err != nil {
-		return layerBlob{}, 0, err
+// fetch takes a layer from the shared cache, delivers it, and keeps it in this machine's cache.
+// If the image is delivered, only the destination may need the bytes: then fetch downloads nothing itself.
+func (a *layerAdder) fetch(ctx context.Context, layer Layer) (layerBlob, error) {
+	source := &layer.Shared.BlobSource
+	b, err := a.addBlob(ctx, source)
+	if err != nil {
+		return b, err
 	}
-	if layer.Reuse != nil {
-		b, err := a.addBlob(ctx, layer.Reuse)
-		return b, Reused, err
+	b.tarSize, b.hashed = layer.Shared.TarSize, layer.Shared.hashed
+	if a.options.Deliver == nil && a.options.Cache != nil {
+		if key, err := tarRecordName(layer); err == nil {
+			a.keep(ctx, layer, key, b)
+		}
 	}
-	if a.options.Cache == nil {
-		b, _, err := a.build(ctx, layer)
+	if err := a.deliver(ctx, b.Descriptor, source); err != nil {
+		return b, err
+	}
+	a.progress(layer)
+	return b, nil
+}
+
+// cacheOrBuild takes a layer from this machine's cache, or else builds and keeps it.
+func (a *layerAdder) cacheOrBuild(ctx context.Context, layer Layer) (layerBlob, How, error) {
+	cache := a.options.Cache
+	if cache == nil {
+		b, err := a.build(ctx, layer)
 		return b, Built, err
 	}
-	return a.addCached(ctx, layer)
+	key, err := tarRecordName(layer)
+	if err != nil {
+		a.explain(layer, err)
+		b, err := a.build(ctx, layer)
+		return b, Built, err
+	}
+	if !a.options.VerifyCache {
+		b, how, err := a.fromCache(ctx, key, layer)
+		if err == nil {
+			a.progress(layer)
+			return b, how, nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return b, how, cause
+		}
+		a.explain(layer, err)
+	}
+	b, err := a.build(ctx, layer)
+	if err != nil {
+		return b, Built, err
+	}
+	if a.options.VerifyCache {
+		if err := cache.compare(ctx, key, b, a.compression); err != nil {
+			return b, Built, err
+		}
+	}
+	a.keep(ctx, layer, key, b)
+	return b, Built, nil
+}
+
+// fromCache adds a layer if the cache knows its tar. The error says why that failed.
+func (a *layerAdder) fromCache(ctx context.Context, key string, layer Layer) (layerBlob, How, error) {
+	cache, z := a.options.Cache, a.compression
+	tar, err := cache.loadTar(key)
+	if err == nil {
+		err = tar.proves(layer)
+	}
+	if err != nil {
+		return layerBlob{}, 0, err
+	}
+	b, err := a.copyCached(ctx, tar, z)
+	if err == nil {
+		return b, Cached, nil
+	}
+	for _, other := range compress.All() {
+		if err := context.Cause(ctx); err != nil {
+			return b, 0, err
+		}
+		if other == z {
+			continue
+		}
+		b, otherErr := a.recompress(ctx, tar, other)
+		if otherErr == nil {
+			a.keep(ctx, layer, key, b)
+			return b, Recompressed, nil
+		}
+		if otherErr != errNotCached {
+			err = fmt.Errorf("%w; %v: %w", err, other, otherErr)
+		}
+	}
+	return b, 0, fmt.Errorf("%v: %w", z, err)
+}
+
+// copyCached adds the blob that the wanted compressor made of a tar.
+func (a *layerAdder) copyCached(ctx context.Context, tar tarRecord, z compress.Method) (b layerBlob, err error) {
+	cache, name := a.options.Cache, blobRecordName(tar.DiffID, z)
+	compressor, err := cache.compressor(z)
+	if err != nil {
+		return b, err
+	}
+	r, err := cache.loadBlob(tar.DiffID, z)
+	if err != nil {
+		return b, err
+	}
+	if r.Compressor != compressor {
+		return b, fmt.Errorf("made by %s, not %s", r.Compressor, compressor)
+	}
+	f, err := cache.open(ctx, name, &r)
+	if err != nil {
+		return b, err
+	}
+	b = layerBlob{Descriptor: ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, diffID: tar.DiffID, tarSize: tar.Size}
+	if a.blobFiles != nil {
+		a.blobFiles.add(r.Digest, f)
+		return b, nil
+	}
+	defer f.Close()
+	if ok, err := a.engine.adopt(f.Name(), r.Digest, a.linkable); ok || err != nil {
+		return b, err
+	}
+	to, err := a.engine.newBlob()
+	if err != nil {
+		return b, err
+	}
+	defer to.discard()
+	if err := copyFile(ctx, to.File, f, r.Size); err != nil {
+		return b, err
+	}
+	return b, to.commit(r.Digest)
+}
+
+// recompress adds a blob made of a tar that the cache has only as compressed by another method.
+func (a *layerAdder) recompress(ctx context.Context, tar tarRecord, other compress.Method) (b layerBlob, err error) {
+	cache, name := a.options.Cache, blobRecordName(tar.DiffID, other)
+	r, err := cache.loadBlob(tar.DiffID, other)
+	if err != nil {
+		return b, err
+	}
+	f, err := cache.open(ctx, name, &r)
+	if err != nil {
+		return b, err
+	}
+	defer f.Close()
+	plain, err := compress.NewReader(f, other.MediaType())
+	if err != nil {
+		return b, err
+	}
+	b, err = a.pack(ctx, tar.DiffID, func(ctx context.Context, w *compress.Stream) error {
+		n, err := copyAll(ctx, w, io.LimitReader(plain, tar.Size+1), nil)
+		if err == nil && n != tar.Size {
+			err = fmt.Errorf("the tar has %d bytes or more instead of %d", n, tar.Size)
+		}
+		return err
+	})
+	return b, errors.Join(err, plain.Close())
 }
 
 // build makes a layer of its parts.
-func (a *layerAdder) build(ctx context.Context, layer Layer) (layerBlob, int64, error) {
+func (a *layerAdder) build(ctx context.Context, layer Layer) (layerBlob, error) {
 	parts := layer.Parts
 	if a.ahead > 1 {
 		ahead, stop := rootfs.Ahead(parts, a.ahead)
 		defer stop()
 		parts = ahead
 	}
-	b, size, err := a.pack(ctx, "", func(ctx context.Context, w *compress.Stream) error {
+	b, err := a.pack(ctx, "", func(ctx context.Context, w *compress.Stream) error {
 		return writeTar(ctx, w, rootfs.Join(parts), layer.Hidden, a.options.Progress)
 	})
-	b.checked = hashed(layer)
-	return b, size, err
+	b.hashed = hashedParts(layer)
+	return b, err
 }
 
-// pack makes a blob of what produce writes, and says how large that was.
-// If there is a diffID that it must have, anything else is an error.
-func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce func(context.Context, *compress.Stream) error) (layerBlob, int64, error) {
+// pack compresses what produce writes into a blob. It is an error if a diffID is given and the tar has another one.
+func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce func(context.Context, *compress.Stream) error) (layerBlob, error) {
 	f, err := a.engine.newBlob()
 	if err != nil {
-		return layerBlob{}, 0, err
+		return layerBlob{}, err
 	}
 	defer f.discard()
 	made, err := a.pool.Pack(ctx, f, produce)
 	if err != nil {
-		return layerBlob{}, 0, err
+		return layerBlob{}, err
 	}
 	if diffID != "" && made.DiffID != diffID {
-		return layerBlob{}, 0, fmt.Errorf("the diffID is %s instead of %s", made.DiffID, diffID)
+		return layerBlob{}, fmt.Errorf("the diffID is %s instead of %s", made.DiffID, diffID)
 	}
 	b := layerBlob{
 		Descriptor: ispec.Descriptor{MediaType: a.compression.MediaType(), Digest: made.Digest, Size: made.Size},
 		diffID:     made.DiffID,
-		tar:        made.TarSize,
+		tarSize:    made.TarSize,
 	}
-	return b, b.tar, f.commit(b.Digest)
+	return b, f.commit(b.Digest)
+}
+
+// keep puts a layer into this machine's cache. A failure costs only the next run's time.
+func (a *layerAdder) keep(ctx context.Context, layer Layer, key string, b layerBlob) {
+	err := a.options.Cache.keep(ctx, key, b, a.compression, a.engine.path(b.Digest), a.linkable)
+	if err != nil {
+		a.explain(layer, fmt.Errorf("not kept: %w", err))
+	}
+}
+
+// record passes a layer that was made here to Options.Record.
+func (a *layerAdder) record(ctx context.Context, layer Layer, b layerBlob) {
+	if a.options.Record == nil || layer.Reuse != nil {
+		return
+	}
+	r, err := newRecord(layer, a.compression, compress.Version())
+	if err != nil {
+		a.explain(layer, err)
+		return
+	}
+	r.DiffID, r.TarSize, r.Blob, r.Size = b.diffID, b.tarSize, b.Digest, b.Size
+	a.options.Record(ctx, r, Blob{Descriptor: b.Descriptor, path: a.engine.path(b.Digest), file: a.blobFiles.get(b.Digest)})
+}
+
+// progress counts a layer that need not be built.
+func (a *layerAdder) progress(layer Layer) {
+	if a.options.Progress != nil {
+		a.options.Progress(layer.Size())
+	}
+}
+
+func (a *layerAdder) explain(layer Layer, reason error) {
+	if a.options.Explain != nil {
+		a.options.Explain("layer of %s: %v", layer.title(), reason)
+	}
 }

@@ -49,7 +49,7 @@ type Layout struct {
 	linkable   bool            // a blob may be a hard link, as nobody else will own it
 	results    []LayerResult   // of the last image
 	lastImage  *PreviousImage  // the last image
-	unswept    bool            // there is garbage in the layout, which the journal in the staging directory lists
+	garbage    bool            // there is garbage in the layout, which the journal in the staging directory lists
 
 	// Of a layout that is only for an archive, and has no directory of its own:
 	file      string     // where the archive goes, absolute, no link; empty if it is a stream
@@ -58,9 +58,9 @@ type Layout struct {
 
 // The names in and of a staging directory.
 const (
-	insideName  = "image" // of staging directories that lie in the layout
-	stagedName  = "layout"
-	journalName = "journal"
+	insideName    = "image" // of staging directories that lie in the layout
+	stagingLayout = "layout"
+	journalName   = "journal"
 )
 
 // Open makes ready to write into an image layout: an existing one, whose other images are kept,
@@ -103,7 +103,7 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 
 // newLayout begins a layout in a staging directory, which is removed if that cannot be.
 func newLayout(staging *rootfs.Staging, o Options) (*Layout, error) {
-	e, err := createEngine(filepath.Join(staging.Dir, stagedName))
+	e, err := createEngine(filepath.Join(staging.Dir, stagingLayout))
 	if err != nil {
 		return nil, errors.Join(err, staging.Remove())
 	}
@@ -119,7 +119,7 @@ func (l *Layout) Close() error {
 	l.staging = nil
 	l.blobFiles.close()
 	err := l.engine.Close()
-	if l.unswept {
+	if l.garbage {
 		return errors.Join(err, staging.Unlock())
 	}
 	return errors.Join(err, staging.Remove())

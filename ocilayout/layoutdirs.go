@@ -89,21 +89,3 @@ func ownLink(at int, name string) bool {
 	return unix.Fstat(at, &dir) == nil && unix.Fstatat(at, name, &link, unix.AT_SYMLINK_NOFOLLOW) == nil &&
 		link.Mode&unix.S_IFMT == unix.S_IFLNK && int(dir.Uid) == os.Geteuid() && int(link.Uid) == os.Geteuid()
 }
-
-// put renames a file into one of the directories, and gives it to the layout's owner before.
-func (o *owner) put(from string, into *os.File) error {
-	if err := o.give(from); err != nil {
-		return err
-	}
-	name := filepath.Base(from)
-	for {
-		err := unix.Renameat(unix.AT_FDCWD, from, int(into.Fd()), name)
-		switch err {
-		case nil:
-			return nil
-		case unix.EINTR:
-		default:
-			return &os.LinkError{Op: "rename", Old: from, New: filepath.Join(into.Name(), name), Err: err}
-		}
-	}
-}

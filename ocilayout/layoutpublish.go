@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -111,7 +110,7 @@ func (l *Layout) publishInto(ctx context.Context, images []ispec.Descriptor, liv
 	// From here on the layout changes. It is short, and no longer asks whether it is cancelled.
 	err = l.move(live, j.Skeleton)
 	// What cannot be swept is left to the next run; the image is published, or not, all the same.
-	l.unswept = j.sweep(context.WithoutCancel(ctx), l.dir) != nil
+	l.garbage = j.sweep(context.WithoutCancel(ctx), l.dir) != nil
 	return err
 }
 
@@ -202,51 +201,4 @@ func (l *Layout) sync() (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return unix.Syncfs(int(f.Fd()))
-}
-
-// owner is that of a layout, to whom root gives the files it puts there, as umoci does.
-type owner struct{ uid, gid int }
-
-func newOwner(path string) (*owner, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	fi, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	s := fi.Sys().(*syscall.Stat_t)
-	return &owner{int(s.Uid), int(s.Gid)}, nil
-}
-
-// give changes the owner of a file that is about to be put into the layout.
-// If it has other names, it becomes a copy: what they lead to stays root's.
-func (o *owner) give(path string) error {
-	if o == nil {
-		return nil
-	}
-	fi, err := os.Lstat(path)
-	if err != nil {
-		return err
-	}
-	s := fi.Sys().(*syscall.Stat_t)
-	if int(s.Uid) == o.uid && int(s.Gid) == o.gid {
-		return nil
-	}
-	if fi.Mode().IsRegular() && s.Nlink > 1 {
-		if err := unshare(path, fi.Size()); err != nil {
-			return err
-		}
-	}
-	return os.Lchown(path, o.uid, o.gid)
-}
-
-// unshare makes a file with other names one without.
-func unshare(path string, size int64) error {
-	temp := path + ".new"
-	if err := putFile(context.Background(), temp, path, size, false); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return os.Rename(temp, path)
 }

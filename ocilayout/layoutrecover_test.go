@@ -77,7 +77,7 @@ func stopAfter(t *testing.T, dir string, beside bool, steps int) (done bool) {
 		if l.staging, err = rootfs.NewStaging(filepath.Dir(dir), filepath.Base(dir)); err != nil {
 			t.Fatal(err)
 		}
-		if l.engine, err = createEngine(filepath.Join(l.staging.Dir, stagedName)); err != nil {
+		if l.engine, err = createEngine(filepath.Join(l.staging.Dir, stagingLayout)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -120,12 +120,15 @@ func sampleImage(t *testing.T, generation int) ImageSpec {
 	}
 	return ImageSpec{
 		Config:   ispec.ImageConfig{Env: []string{"PATH=/run/profile/bin"}, Labels: map[string]string{"b": "<2>", "a": "1"}},
-		Platform: ispec.Platform{OS: "linux", Architecture: "amd64"},
+		Platform: linux,
 		Layers:   layers,
 
 		Compression: method("none"),
 	}
 }
+
+// linux is the platform of the tests' images.
+var linux = ispec.Platform{OS: "linux", Architecture: "amd64"}
 
 // write makes an image visible in a layout.
 func write(t *testing.T, dir string, image ImageSpec, names ...Name) ispec.Descriptor {

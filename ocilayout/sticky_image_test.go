@@ -146,7 +146,7 @@ func TestStickyImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		image := ImageSpec{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}
+		image := ImageSpec{Layers: layers, Platform: linux}
 		if image.Compression, err = compress.Parse(c); err != nil {
 			t.Fatal(err)
 		}

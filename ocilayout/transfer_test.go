@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/ocilayout/plan/plantest"
@@ -28,7 +27,7 @@ func TestStickyTransfer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, dir, ImageSpec{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}, Name{Tag: "v1"})
+		write(t, dir, ImageSpec{Layers: layers, Platform: linux}, Name{Tag: "v1"})
 		p, err := previousIn(t.Context(), dir, "v1")
 		if err != nil {
 			t.Fatal(err)

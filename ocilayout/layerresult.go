@@ -1,12 +1,46 @@
 package ocilayout
 
 import (
+	"fmt"
 	"os"
 
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// LayerResult says what became of a layer.
+type LayerResult struct {
+	Name string // of its first object
+	How  How
+	Size int64 // of its blob
+}
+
+// How is where a layer's blob came from.
+type How byte
+
+const (
+	Built        How = iota // from its parts' trees
+	Cached                  // from the cache, as it was
+	Recompressed            // from the cache, where it was compressed otherwise
+	Reused                  // from another image; see Layer.Reuse
+	Fetched                 // from a cache of several machines; see Layer.Shared
+)
+
+func (h How) String() string {
+	switch h {
+	case Built:
+		return "built"
+	case Cached:
+		return "cached"
+	case Recompressed:
+		return "recompressed"
+	case Reused:
+		return "reused"
+	case Fetched:
+		return "fetched"
+	}
+	return fmt.Sprintf("How(%d)", byte(h))
+}
 
 // LayerForecast is what is known of a layer before it is added.
 type LayerForecast struct {
@@ -30,7 +64,7 @@ func (c *Cache) forecast(l Layer, z compress.Method) LayerForecast {
 		return LayerForecast{How: Reused, Blob: l.Reuse.Descriptor}
 	}
 	built := LayerForecast{How: Built}
-	key, err := layerKey(l)
+	key, err := tarRecordName(l)
 	if c == nil || err != nil {
 		return built
 	}
@@ -40,12 +74,12 @@ func (c *Cache) forecast(l Layer, z compress.Method) LayerForecast {
 	}
 	compressor, err := c.compressor(z)
 	var blob blobRecord
-	if err == nil && c.peek(packedRecord(tar.DiffID, z), &blob) == nil && blob.Compressor == compressor && c.has(blob) {
+	if err == nil && c.peek(blobRecordName(tar.DiffID, z), &blob) == nil && blob.Compressor == compressor && c.has(blob) {
 		d := ispec.Descriptor{MediaType: z.MediaType(), Digest: blob.Digest, Size: blob.Size}
 		return LayerForecast{How: Cached, Blob: d}
 	}
 	for _, other := range compress.All() {
-		if other != z && c.peek(packedRecord(tar.DiffID, other), &blob) == nil && c.has(blob) {
+		if other != z && c.peek(blobRecordName(tar.DiffID, other), &blob) == nil && c.has(blob) {
 			return LayerForecast{How: Recompressed}
 		}
 	}
