@@ -18,8 +18,9 @@ const cacheHelp = `examples:
   export-profile cache prune --older-than 7d --max-size 5GB
   export-profile cache prune --all
 
-Shows what the cache has, or removes what was not used for 30 days, which image and rootfs do once a day, too.
-Whatever is removed makes the next run slower and nothing else; so does deleting the directory.
+Shows what the cache holds, or prunes it. By default, prune removes what was not used for 30 days;
+image and rootfs do that once a day by themselves. Pruning, or deleting the whole directory,
+only makes the next run slower.
 `
 
 type cacheOptions struct {
@@ -31,9 +32,9 @@ type cacheOptions struct {
 
 func setupCache(fs *pflag.FlagSet) runFunc {
 	o := &cacheOptions{}
-	fs.StringArrayVar(&o.cache, "cache", nil, "the cache is in `DIR` (default $XDG_CACHE_HOME/export-profile)")
-	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, as in 12h, 7d or 2w (default 30d)")
-	fs.StringVar(&o.maxSize, "max-size", "", "prune layers, the longest unused first, until they have at most `SIZE` bytes, as in 5GB or 500MiB")
+	fs.StringArrayVar(&o.cache, "cache", nil, "show or prune the cache in `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, such as 12h, 7d or 2w (default 30d)")
+	fs.StringVar(&o.maxSize, "max-size", "", "prune the layers unused for longest until at most `SIZE` remains, such as 5GB or 500MiB")
 	fs.BoolVar(&o.all, "all", false, "prune everything")
 	o.saying.jsonFlag(fs)
 	return func(ctx context.Context, t terminal, args []string) error {

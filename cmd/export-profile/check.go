@@ -22,14 +22,18 @@ const checkHelp = `examples:
   export-profile check oci:hello:v1
   export-profile check docker://registry.example.com/team/hello:v1
 
-Finds out what would not start in the image that image would make with the same flags, or in a finished one.
-Nothing is built and nothing is run.
+Finds programs that would not start in the image that image would make with the same flags,
+or in an existing IMAGE. It builds and runs nothing.
 
-Errors are programs of PATH and entrypoints whose ELF interpreter, libraries or #! interpreter are not found
-as kernel and dynamic loader look for them, a user who is not known, certificates that cannot be decoded or
-are all expired, and links of the profile that lead nowhere. Warnings are the same for what PATH does not reach,
-other links that lead nowhere, names of store paths that are not there, and files that hide another package's.
-The exit status is 3 if there are errors. What a program opens or starts once it runs is not known.
+Errors lead to exit status 3. They are: programs in PATH and entrypoints whose ELF interpreter, libraries
+or #! interpreter the kernel and the dynamic loader would not find; an entrypoint that is missing,
+not executable, or for another architecture; an unknown user; certificates that cannot be decoded
+or have all expired; and links of the profile that lead nowhere.
+
+Warnings are the same for programs outside PATH, other links that lead nowhere,
+names of store paths that are missing, and files that hide another package's file.
+
+check does not know what a program opens, loads or starts once it runs.
 `
 
 type checkOptions struct {

@@ -22,11 +22,11 @@ const closureHelp = `examples:
   export-profile closure --from https://cache.example.com --profile /nix/store/…-hello-1.0 --json
   export-profile closure --from docker://registry.example.com/team/hello:v1
 
-Lists what a profile needs as nix path-info -rsSh does, and in its order:
-each store path with its own size and that of its closure. No file is read.
+Lists each store path that a profile needs, with its own size and the size of its closure,
+as nix path-info -rsSh does. It reads no file of the store.
 
-With --from oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME, what is in that image.
-What its store paths refer to is found in their files, so that all layers are read the first time.
+--from can also be an image: oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME.
+An image does not record references, so the first run finds them in the files of all its layers.
 `
 
 type closureOptions struct {
@@ -45,11 +45,11 @@ func setupClosure(fs *pflag.FlagSet) runFunc {
 	o.selection.flags(fs)
 	o.selection.cacheFlags.flags(fs)
 	o.selection.images = &o.imageFlags
-	fs.StringVar(&o.sort, "sort", "needs", "list first `needs|path|size|closure`: what others need, or by path, or the largest")
-	fs.IntVar(&o.top, "top", 0, "list only the first `N`")
-	fs.BoolVar(&o.bytes, "bytes", false, "sizes in bytes")
-	fs.BoolVar(&o.tree, "tree", false, "draw who needs what as a tree; what was drawn before is marked with [...]")
-	fs.IntVar(&o.jsonFormat, "json-format", 2, "with --json, print Nix's format `1|2`")
+	fs.StringVar(&o.sort, "sort", "needs", "sort by `needs|path|size|closure`: dependencies first, by path, or largest first")
+	fs.IntVar(&o.top, "top", 0, "list only the first `N` store paths")
+	fs.BoolVar(&o.bytes, "bytes", false, "print sizes in bytes")
+	fs.BoolVar(&o.tree, "tree", false, "draw the references as a tree; [...] marks what was drawn before")
+	fs.IntVar(&o.jsonFormat, "json-format", 2, "with --json, print version `1|2` of Nix's format")
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {

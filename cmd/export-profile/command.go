@@ -24,22 +24,22 @@ type runFunc func(ctx context.Context, t terminal, args []string) error
 // commands are all there are, in the order in which help lists them.
 func commands() []command {
 	return []command{
-		{"image", "[flags] DEST", "make an OCI image of a profile", imageHelp, setupImage},
-		{"rootfs", "[flags] DIR", "make a root filesystem of a profile", rootfsHelp, setupRootfs},
+		{"image", "[flags] DEST", "make an OCI image from a profile", imageHelp, setupImage},
+		{"rootfs", "[flags] DIR", "make a root filesystem from a profile", rootfsHelp, setupRootfs},
 		{"index", "[flags] DEST IMAGE…", "join images for several platforms into one", indexHelp, setupIndex},
 		{"closure", "[flags]", "list what a profile needs, with sizes", closureHelp, setupClosure},
-		{"why", "[flags] [FROM] TO", "show what brings something into a closure", whyHelp, setupWhy},
+		{"why", "[flags] [FROM] TO", "show what brings a package into a closure", whyHelp, setupWhy},
 		{"plan", "[flags] [DEST]", "show what image would do, layer by layer", planHelp, setupPlan},
-		{"check", "[flags] [IMAGE]", "find out what would not start in an image", checkHelp, setupCheck},
-		{"ls", "[flags] [PATH…]", "list what is in an image, with sizes", lsHelp, setupLs},
-		{"diff", "[flags] A B", "show what is different between two images or profiles", diffHelp, setupDiff},
-		{"sbom", "[flags]", "write a list of packages for other programs, in SPDX or CycloneDX", sbomHelp, setupSBOM},
-		{"report", "[flags] FILE", "write a page that shows what is inside, and why", reportHelp, setupReport},
-		{"cache", "[flags] [prune]", "show what is kept from run to run, or remove some of it", cacheHelp, setupCache},
-		{"verify", "[flags] IMAGE", "find out whether an image is what it says it is", verifyHelp, setupVerify},
-		{"completion", "bash|zsh|fish", "print a script by which a shell completes command lines", completionHelp, setupCompletion},
-		{"version", "", "say which version this is", versionHelp, setupVersion},
-		{"help", "[COMMAND]", "explain a command", helpHelp, setupHelp},
+		{"check", "[flags] [IMAGE]", "find programs in an image that would not start", checkHelp, setupCheck},
+		{"ls", "[flags] [PATH…]", "list the files in an image, with sizes", lsHelp, setupLs},
+		{"diff", "[flags] A B", "compare two images or profiles", diffHelp, setupDiff},
+		{"sbom", "[flags]", "write an SBOM, in SPDX or CycloneDX", sbomHelp, setupSBOM},
+		{"report", "[flags] FILE", "write an HTML page that shows what is in an image, and why", reportHelp, setupReport},
+		{"cache", "[flags] [prune]", "show or prune the cache", cacheHelp, setupCache},
+		{"verify", "[flags] IMAGE", "check that an image is what it says it is", verifyHelp, setupVerify},
+		{"completion", "bash|zsh|fish", "print a completion script for a shell", completionHelp, setupCompletion},
+		{"version", "[flags]", "print the version of this program", versionHelp, setupVersion},
+		{"help", "[flags] [COMMAND]", "explain a command", helpHelp, setupHelp},
 	}
 }
 

@@ -15,8 +15,8 @@ const completionHelp = `examples:
   export-profile completion zsh > "${fpath[1]}/_export-profile"
   export-profile completion fish > ~/.config/fish/completions/export-profile.fish
 
-Prints a script by which a shell completes commands, flags and the values that flags can have; all else is a file.
-It does not run the program.
+Prints a script that completes commands, flags and the values of flags. It leaves everything else
+to the shell, which completes file names. The script does not run export-profile.
 `
 
 // shells are those for which there are scripts.

@@ -20,14 +20,15 @@ const diffHelp = `examples:
   export-profile diff --max-growth 5% docker://registry.example.com/team/hello:latest oci:hello:v2
 
 Shows which packages were added, removed or changed from A to B, as nix store diff-closures does,
-and how sizes differ; of two images also which layers they share, and what whoever has A fetches to have B.
+and how their sizes differ. For two images it also shows which layers they share,
+and what a machine that has A fetches to get B.
 
-A and B are finished images, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME;
-or else profiles, result links or store paths in the store of --from.
-Of images that export-profile made, only manifest and config are read.
+A and B are images: oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME;
+or profiles, result links or store paths in the store of --from.
+Of images that export-profile made, it reads only the manifest and the config.
 
-With --max-size or --max-growth, the exit status is 3 if B is too large, and the reason is said.
-Sizes are those of blobs if both are images, and else those of store paths.
+--max-size and --max-growth set a limit; above it, the exit status is 3 and an error gives the reason.
+They count the bytes of blobs if A and B are both images, and otherwise those of store paths.
 `
 
 type diffOptions struct {
@@ -41,8 +42,8 @@ func setupDiff(fs *pflag.FlagSet) runFunc {
 	o := &diffOptions{}
 	o.sources.flags(fs)
 	o.selection.cacheFlags.flags(fs)
-	fs.StringVar(&o.maxSize, "max-size", "", "exit with status 3 if B has more than `SIZE` bytes, as in 500MB")
-	fs.StringVar(&o.maxGrowth, "max-growth", "", "exit with status 3 if B has more than A by `SIZE` bytes or percent, as in 20MB or 5%")
+	fs.StringVar(&o.maxSize, "max-size", "", "exit with status 3 if B is larger than `SIZE`, such as 500MB")
+	fs.StringVar(&o.maxGrowth, "max-growth", "", "exit with status 3 if B is larger than A by more than `SIZE`, such as 20MB or 5%")
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {

@@ -20,7 +20,7 @@ type selection struct {
 
 func (s *selection) flags(fs *pflag.FlagSet) {
 	s.sources.flags(fs)
-	fs.StringArrayVar(&s.profiles, "profile", nil, "take `NAME`: a profile or result link, a store path or its base name; repeatable")
+	fs.StringArrayVar(&s.profiles, "profile", nil, "use the profile `NAME`: a profile or result link, a store path or its base name; repeatable (default: this user's profile, or the only one in SOURCE)")
 }
 
 // assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
@@ -38,13 +38,13 @@ type assembly struct {
 
 func (a *assembly) flags(fs *pflag.FlagSet) {
 	a.selection.flags(fs)
-	fs.StringVar(&a.user, "user", "", "run as `USER`: NAME:UID[:GID] with an account and a home, or UID[:GID], root or nobody")
-	fs.StringArrayVar(&a.users, "add-user", nil, "add `ACCOUNT`, NAME:UID[:GID][:HOME[:SHELL]]; repeatable")
-	fs.StringArrayVar(&a.groups, "add-group", nil, "add `GROUP`, NAME:GID[:MEMBER,…]; repeatable")
+	fs.StringVar(&a.user, "user", "", "run as `USER`: NAME:UID[:GID] adds an account and a home directory; or UID[:GID], root or nobody")
+	fs.StringArrayVar(&a.users, "add-user", nil, "add `ACCOUNT`: NAME:UID[:GID][:HOME[:SHELL]]; repeatable")
+	fs.StringArrayVar(&a.groups, "add-group", nil, "add `GROUP`: NAME:GID[:MEMBER,…]; repeatable")
 	a.overlayFlags.flags(fs)
-	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "trust the PEM certificates in `FILE`, too; repeatable")
-	fs.BoolVar(&a.bare, "bare", false, "only the files that the original script makes: no /tmp, accounts or certificate links")
-	fs.BoolVar(&a.nixDB, "with-nix-db", false, "add Nix's database of what is in the store, for a Nix that runs there")
+	fs.StringArrayVar(&a.caFiles, "ca-file", nil, "have programs in the image trust the PEM certificates in `FILE`, too; repeatable")
+	fs.BoolVar(&a.bare, "bare", false, "add only the files that the original script makes: no /tmp, accounts or certificate links")
+	fs.BoolVar(&a.nixDB, "with-nix-db", false, "add Nix's database of the store paths, so that Nix works in the image")
 	a.selection.cacheFlags.flags(fs)
 }
 

@@ -11,7 +11,7 @@ type baseFlags struct {
 }
 
 func (b *baseFlags) flags(fs *pflag.FlagSet, r *registryFlags) {
-	fs.StringVar(&b.name, "base", "", "lay everything over `IMAGE` (oci:DIR[:TAG], docker://NAME[:TAG|@DIGEST] or oci-archive:FILE), whose layers and config are kept")
+	fs.StringVar(&b.name, "base", "", "put everything on top of `IMAGE` (oci:DIR[:TAG], docker://NAME[:TAG|@DIGEST] or oci-archive:FILE), and keep its layers and config")
 	b.registry = r
 }
 

@@ -34,7 +34,7 @@ type cacheFlags struct {
 }
 
 func (c *cacheFlags) flags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&c.cache, "cache", nil, "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile)")
+	fs.StringArrayVar(&c.cache, "cache", nil, "keep the cache in `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	fs.BoolVar(&c.noCache, "no-cache", false, "neither use nor fill the cache")
 }
 

@@ -11,11 +11,11 @@ import (
 
 // changeKinds are the flags whose order among each other counts.
 var changeKinds = []struct{ name, usage string }{
-	{"add", "lay `SRC:DST[:MODE[:UID[:GID]]]` on top: a file, a directory's contents or a tar's; - is standard input; repeatable"},
-	{"mkdir", "lay the directory `DST[:MODE[:UID[:GID]]]` on top; repeatable"},
-	{"symlink", "lay a link to it, `TARGET:DST`, on top; repeatable"},
-	{"whiteout", "make `DST`, and what is below it, invisible; repeatable"},
-	{"layer", "put what follows into another layer"},
+	{"add", "add `SRC:DST[:MODE[:UID[:GID]]]`: a file, or the contents of a directory or tar; - is standard input; repeatable"},
+	{"mkdir", "add the directory `DST[:MODE[:UID[:GID]]]`; repeatable"},
+	{"symlink", "add the symbolic link `TARGET:DST`; repeatable"},
+	{"whiteout", "hide `DST` and everything below it; repeatable"},
+	{"layer", "put the changes that follow into another layer"},
 }
 
 // change is what one of them says.

@@ -10,7 +10,7 @@ import (
 type checkFlags struct{ time string }
 
 func (c *checkFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.time, "check-time", "", "certificates have to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
+	fs.StringVar(&c.time, "check-time", "", "require certificates to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
 }
 
 // unused refuses flags that are about a check where there is none.

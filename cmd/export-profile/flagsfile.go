@@ -44,7 +44,7 @@ const (
 type documentFlag struct{ file string }
 
 func (f *documentFlag) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.file, "file", "", "take flags and the destination from `FILE`, JSON or YAML, or - for standard input, as image does; flags override it")
+	fs.StringVar(&f.file, "file", "", "read flags and the destination from `FILE`, in JSON or YAML (- is standard input); flags on the command line override it")
 }
 
 // fileFlags also write documents.
@@ -56,8 +56,8 @@ type fileFlags struct {
 
 func (f *fileFlags) flags(fs *pflag.FlagSet) {
 	f.documentFlag.flags(fs)
-	fs.BoolVar(&f.printFile, "print-file", false, "print such a file of the flags, and make no image")
-	fs.BoolVar(&f.printSchema, "print-schema", false, "print the JSON schema of such a file, and make no image")
+	fs.BoolVar(&f.printFile, "print-file", false, "print these flags as a --file, and make no image")
+	fs.BoolVar(&f.printSchema, "print-schema", false, "print the JSON schema of a --file, and make no image")
 }
 
 // read applies the document to a command's flags. All of it is checked as image does, and what other commands

@@ -11,6 +11,6 @@ type imageFlags struct {
 }
 
 func (f *imageFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.platform, "platform", "", "look at what an image for several platforms has for `OS/ARCH[/VARIANT]`")
+	fs.StringVar(&f.platform, "platform", "", "look at the part for `OS/ARCH[/VARIANT]` of an image for several platforms")
 	f.registryFlags.flags(fs)
 }

@@ -25,12 +25,12 @@ type layerFlags struct {
 
 func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.layers, "layers", "auto", "divide store paths into layers: `auto|single|per-path`")
-	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60, 120 with --previous or per-path)")
-	fs.StringVar(&f.layersFile, "layers-file", "", "take from `FILE` which store paths are together; each line NAME: PATTERN…")
-	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) as far as they are still wanted")
+	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60; 120 with --previous or --layers per-path)")
+	fs.StringVar(&f.layersFile, "layers-file", "", "read from `FILE` which store paths share a layer: lines such as python: python3-*")
+	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) that are still needed")
 	f.maxWaste = plan.DefaultMaxWaste
-	fs.Var(&f.maxWaste, "max-waste", "with --previous, let up to `PERCENT` of the image be what nothing sees any more before layers are rebuilt")
-	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers of --previous that are kept, and keep only those that hold what they say")
+	fs.Var(&f.maxWaste, "max-waste", "with --previous, rebuild layers once more than `PERCENT` of the image is no longer used")
+	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers that --previous keeps, and rebuild those that do not hold what the image says")
 }
 
 // layering is what the flags say, once they have been read.

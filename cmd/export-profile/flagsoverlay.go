@@ -18,9 +18,9 @@ type overlayFlags struct {
 
 func (f *overlayFlags) flags(fs *pflag.FlagSet) {
 	f.changeFlags.flags(fs)
-	fs.StringArrayVar(&f.owners, "owner", nil, "give what matches an owner, `GLOB=UID[:GID]`, as in /srv/**=33; repeatable, the last match wins")
-	fs.StringArrayVar(&f.modes, "mode", nil, "give what matches a mode, `GLOB=MODE`, as in /etc/app/*=0640; repeatable, the last match wins")
-	fs.BoolVar(&f.allowStoreChanges, "allow-store-changes", false, "let these reach into store objects, which are then no longer what their hashes say")
+	fs.StringArrayVar(&f.owners, "owner", nil, "set the owner of matching files: `GLOB=UID[:GID]`, such as /srv/**=33; repeatable, the last match wins")
+	fs.StringArrayVar(&f.modes, "mode", nil, "set the mode of matching files: `GLOB=MODE`, such as /etc/app/*=0640; repeatable, the last match wins")
+	fs.BoolVar(&f.allowStoreChanges, "allow-store-changes", false, "let these flags change store objects, which then no longer match their hashes")
 }
 
 // options are what the flags say; all that is wrong is told at once.

@@ -28,12 +28,12 @@ type registryFlags struct {
 // pushing are the flags of commands that push.
 func (f *registryFlags) pushing(fs *pflag.FlagSet) {
 	f.flags(fs)
-	fs.StringVar(&f.mountFrom, "mount-from", "", "take blobs from `NAME`, another repository of the registry that is pushed to, if it has them")
+	fs.StringVar(&f.mountFrom, "mount-from", "", "mount blobs from `NAME`, another repository of the destination's registry, if it has them")
 }
 
 func (f *registryFlags) flags(fs *pflag.FlagSet) {
-	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "with =false, accept any certificate of a registry, and plain HTTP")
-	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries with a certificate of those in `FILE` (PEM), too; --ca-file is about the image")
+	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "verify certificates of registries; =false accepts any, and plain HTTP")
+	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries whose certificates are signed by one in `FILE` (PEM), too; for trust in the image, see --ca-file")
 }
 
 // readCA reads what --registry-ca names.

@@ -12,8 +12,8 @@ import (
 type sbomFlags struct{ words []string }
 
 func (f *sbomFlags) flags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&f.words, "sbom", nil, "also write what is in the image, `FORMAT[:FILE]`, with spdx or cyclonedx: "+
-		"beside it, as DIR-TAG.spdx.json or ARCHIVE.cdx.json, and attached to it in a registry; repeatable")
+	fs.StringArrayVar(&f.words, "sbom", nil, "also write an SBOM, `FORMAT[:FILE]`, with spdx or cyclonedx: "+
+		"beside the image, as DIR-TAG.spdx.json or ARCHIVE.cdx.json; in a registry, attached to the image; repeatable")
 }
 
 const sbomExample = "as in --sbom spdx or --sbom cyclonedx:hello.cdx.json"

@@ -19,10 +19,10 @@ type sharedCacheFlags struct {
 
 func (f *sharedCacheFlags) flags(fs *pflag.FlagSet, c *cacheFlags) {
 	c.shares = true
-	fs.Lookup("cache").Usage = "keep in `DIR` what the next run need not do again (default $XDG_CACHE_HOME/export-profile), " +
-		"or share it with other machines in docker://REGISTRY/NAME; repeatable: one of each"
-	fs.StringVar(&f.keyFile, "cache-key-file", "", "sign what is shared with the secret key in `FILE`, of Nix's form; without one, nothing is written there")
-	fs.StringArrayVar(&f.trusted, "trusted-cache-key", nil, "believe what `KEY` has signed in a shared cache: name:base64, or a file of such keys; repeatable")
+	fs.Lookup("cache").Usage = "keep the cache in `DIR` (default $XDG_CACHE_HOME/export-profile), " +
+		"or share one with other machines in docker://REGISTRY/NAME; repeatable: one of each"
+	fs.StringVar(&f.keyFile, "cache-key-file", "", "sign what this machine adds to a shared cache with the secret key in `FILE`, in Nix's format; without a key, nothing is added")
+	fs.StringArrayVar(&f.trusted, "trusted-cache-key", nil, "trust what `KEY` has signed in a shared cache: name:base64, or a file of such keys; repeatable")
 }
 
 // shareSettings are those of a shared cache before it is used.

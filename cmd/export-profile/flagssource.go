@@ -25,15 +25,15 @@ type sources struct {
 func (o *sources) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.from, "from", nil, "read the store from `SOURCE`: a binary cache (a directory, or http(s)://…), "+
 		"an export stream or a tar of a store (a file, or - for standard input; also compressed), "+
-		"or a directory with nix/store in it; repeatable: the first that has a path gives it; default: this machine's store")
+		"or a directory with nix/store in it; repeatable: the first that has a store path provides it (default: this machine's store)")
 	fs.StringVar(&o.references, "references", "", "take hashes and references from `FILE` "+
-		"(closureInfo's registration, nix-store --dump-db, nix path-info --json, .attrs.json), and check contents against them")
-	fs.BoolVar(&o.verify, "verify-store", false, "check the NAR hashes of this machine's store, too")
-	fs.StringArrayVar(&o.trusted, "trusted-public-key", nil, "believe what `KEY` has signed: name:base64, or a file of such keys; "+
-		"repeatable; cache.nixos.org's is known")
-	fs.BoolVar(&o.noCheckSigs, "no-check-sigs", false, "believe servers without signatures")
-	fs.BoolVar(&o.requireSigs, "require-sigs", false, "believe files and this machine's store only with signatures, too")
-	fs.StringVar(&o.netrc, "netrc", "", "logins for servers are in `FILE` (default ~/.netrc, if there is one)")
+		"(closureInfo's registration, nix-store --dump-db, nix path-info --json or .attrs.json), and check contents against them")
+	fs.BoolVar(&o.verify, "verify-store", false, "also check the NAR hashes of this machine's store")
+	fs.StringArrayVar(&o.trusted, "trusted-public-key", nil, "trust what `KEY` has signed: name:base64, or a file of such keys; "+
+		"repeatable; the key of cache.nixos.org is built in")
+	fs.BoolVar(&o.noCheckSigs, "no-check-sigs", false, "trust servers without signatures")
+	fs.BoolVar(&o.requireSigs, "require-sigs", false, "require signatures from files and from this machine's store, too")
+	fs.StringVar(&o.netrc, "netrc", "", "read logins for servers from `FILE` (default ~/.netrc, if it exists)")
 }
 
 // keys are those that are trusted: the known ones, and those given as words or in files.

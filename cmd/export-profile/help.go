@@ -3,87 +3,106 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 )
 
-// usage is what is said when nothing is asked.
+const (
+	introduction = `export-profile makes root filesystems and OCI images from Nix profiles,
+without Nix, Docker or privileges.
+`
+
+	usageExamples = `examples:
+  export-profile image oci:hello:v1                      make an image of this user's profile
+  export-profile image --profile ./result oci:hello:v1   make an image of what nix-build made
+  export-profile image --from hello.export oci:hello:v1  the same on a machine without Nix
+  export-profile rootfs ./root                           make a root filesystem
+  export-profile ./root                                  make the tree that the original script makes
+`
+)
+
+// usage returns the help of the program as a whole.
 func usage() string {
 	var b strings.Builder
-	b.WriteString(`export-profile makes root filesystems and OCI images of Nix profiles,
-without Nix, Docker or privileges.
-
-examples:
-  export-profile image oci:hello:v1                     this user's profile as an image
-  export-profile image --profile ./result oci:hello:v1  what nix-build made
-  export-profile image --from hello.export oci:hello:v1 on a machine without Nix
-  export-profile rootfs ./root                          a root filesystem
-  export-profile ./root                                 the same tree as the original script makes
-
-commands:
-`)
+	b.WriteString(introduction + "\n" + usageExamples + "\ncommands:\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-24s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 	}
-	b.WriteString("\n`export-profile help COMMAND` explains one and lists its flags.\n")
+	b.WriteString("\n`export-profile help COMMAND` explains a command and lists its flags.\n")
 	return b.String()
 }
 
-// explain is the help of one command: examples, rules, flags.
+// synopsis returns how the command is typed.
+func (c command) synopsis() string {
+	return strings.Join(strings.Fields("export-profile "+c.name+" "+c.args), " ")
+}
+
+// explain returns the help of one command: examples, explanation, flags.
 func (c command) explain() string {
-	fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-	fs.SortFlags = false
-	c.setup(fs)
-	var b strings.Builder
-	fmt.Fprintf(&b, "usage: %s\n\n%s", strings.Join(strings.Fields("export-profile "+c.name+" "+c.args), " "), c.help)
-	if fs.HasAvailableFlags() {
-		fmt.Fprintf(&b, "\nflags:\n%s", fs.FlagUsagesWrapped(100))
-	}
-	return b.String()
+	return fmt.Sprintf("usage: %s\n\n%s%s", c.synopsis(), c.help, groupedUsages(flagsOf(c)))
+}
+
+// exitStatuses lists the exit statuses of all commands.
+var exitStatuses = []struct{ status, meaning string }{
+	{"0", "The command did what was asked."},
+	{"1", "The command failed."},
+	{"2", "The command line is wrong."},
+	{"3", "The command found what it looks for: problems (verify), errors (check, image --check), " +
+		"or a size above a limit (diff --max-size, diff --max-growth, image --max-size)."},
+}
+
+// environment lists the variables that the program reads.
+var environment = []struct{ names, meaning string }{
+	{"NIX_PROFILE, NIX_STATE_HOME, XDG_STATE_HOME, HOME, USER", "Where this user's profile is looked for, as Nix does, when neither --profile nor --from is given."},
+	{"XDG_CACHE_HOME, HOME", "Where the cache is. Without both, and without --cache, there is no cache."},
+	{"TMPDIR", "Where large temporary files go when there is no cache. The default is /var/tmp."},
+	{"REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME", "Where logins for registries are looked for."},
+	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy for binary caches and registries."},
+	{"TERM", "If it is dumb, no progress bar is drawn."},
+	{"GOGC, GOMEMLIMIT, GOMAXPROCS", "Limits of the Go runtime. The program sets GOGC to 50 unless you set it."},
+}
+
+// files lists the files and directories that the program reads without being told to.
+var files = []struct{ names, meaning string }{
+	{"/nix/store, /nix/var/nix/db/db.sqlite", "This machine's store, read when --from is not given."},
+	{"~/.nix-profile", "This user's profile. Nix's newer places for it are tried next."},
+	{"$XDG_CACHE_HOME/export-profile", "The cache. The default of $XDG_CACHE_HOME is ~/.cache. It can be deleted at any time."},
+	{"~/.netrc", "Logins for servers that are binary caches."},
+	{"$XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json, ~/.docker/config.json", "Logins for registries, in this order, as podman login and docker login write them."},
 }
 
 const helpHelp = `examples:
   export-profile help
   export-profile help image
+  export-profile help --man > export-profile.1
+
+Explains the program or one command. With --man, prints a manual page of all commands;
+man -l export-profile.1 shows it.
 `
 
-func setupHelp(*pflag.FlagSet) runFunc {
+func setupHelp(fs *pflag.FlagSet) runFunc {
+	man := fs.Bool("man", false, "print a manual page of all commands")
 	return func(_ context.Context, t terminal, args []string) error {
-		switch len(args) {
-		case 0:
-			fmt.Fprint(t.out, usage())
-			return nil
-		case 1:
-		default:
+		switch {
+		case len(args) > 1:
 			return usagef("", "help: want one command, not %d", len(args))
+		case *man && len(args) > 0:
+			return usagef("leave out "+args[0], "help: --man is about all commands")
+		case *man:
+			_, err := fmt.Fprint(t.out, manPage(buildDate()))
+			return err
+		case len(args) == 0:
+			_, err := fmt.Fprint(t.out, usage())
+			return err
 		}
 		table := commands()
 		i := slices.IndexFunc(table, func(c command) bool { return c.name == args[0] })
 		if i < 0 {
 			return unknownCommand(args[0])
 		}
-		fmt.Fprint(t.out, table[i].explain())
-		return nil
-	}
-}
-
-const versionHelp = `examples:
-  export-profile version
-`
-
-func setupVersion(*pflag.FlagSet) runFunc {
-	return func(_ context.Context, t terminal, args []string) error {
-		if len(args) > 0 {
-			return usagef("", "version: want no arguments, not %q", args[0])
-		}
-		version, goVersion := "unknown", ""
-		if info, ok := debug.ReadBuildInfo(); ok {
-			version, goVersion = info.Main.Version, info.GoVersion
-		}
-		fmt.Fprintf(t.out, "export-profile %s %s\n", version, goVersion)
-		return nil
+		_, err := fmt.Fprint(t.out, table[i].explain())
+		return err
 	}
 }

@@ -22,19 +22,21 @@ const imageHelp = `examples:
   export-profile image --sbom spdx --max-size 500MB docker://registry.example.com/hello:v1
   export-profile image --base docker://debian:12 docker://registry.example.com/hello:v1
 
-Makes an OCI image of a profile and everything it refers to, and prints its digest.
-The same closure gives the same digest, from any source, on any machine.
+Makes an OCI image of a profile and everything it refers to, and prints the image's digest.
+The same closure and flags give the same digest, from any source, on any machine.
 
-DEST is oci:DIR[:TAG] or oci:DIR:NAME:TAG. DIR is a new or an empty directory,
-or an OCI layout, which keeps the images of other tags. Or it is docker://REGISTRY/NAME[:TAG]:
-layers that the registry has are not sent; logins are those of podman login and docker login.
-oci-archive:FILE and docker-archive:FILE are one tar that podman, Docker and containerd load, with --tag for its name.
-FILE can be - for standard output. A root filesystem alone as one tar is made by export-profile rootfs tar:FILE.
-PATH and the certificates' variables are set; --env overrides them.
+DEST says where the image goes:
+  oci:DIR[:TAG], oci:DIR:NAME:TAG  an OCI layout; images with other tags stay
+  docker://REGISTRY/NAME[:TAG]     a registry, with the logins of podman login and docker login
+  oci-archive:FILE                 one tar that podman, Docker and containerd load;
+  docker-archive:FILE              --tag names the image, - is standard output
 
-With --cache docker://REGISTRY/NAME, machines share what they have built. What is there is believed
-only if a key has signed it that --trusted-cache-key names; who has the secret key (--cache-key-file) adds to it.
-Then layers of --previous docker://… are kept only if they are signed there, too, or read with --verify-previous.
+The image sets PATH and the variables for certificates; --env overrides them.
+
+With --cache docker://REGISTRY/NAME, machines share the layers they have built. A machine uses
+only what a key that it trusts has signed (--trusted-cache-key), and adds layers if it has
+a secret key (--cache-key-file). With a shared cache, --previous docker://… keeps a layer only
+if such a key has signed it, or if --verify-previous finds the layer right.
 `
 
 type imageOptions struct {
@@ -60,21 +62,21 @@ type imageOptions struct {
 func setupImage(fs *pflag.FlagSet) runFunc {
 	o := &imageOptions{}
 	o.assembly.flags(fs)
-	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; in a registry, a further tag; repeatable")
+	fs.StringArrayVar(&o.tags, "tag", nil, "name the image `NAME[:TAG]`, as loaders show it; in a registry, add a tag; repeatable")
 	o.config.flags(fs)
 	o.platformFlags(fs, &o.registryFlags)
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; repeatable")
-	fs.StringVar(&o.created, "created", "", "the image was made at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
+	fs.StringVar(&o.created, "created", "", "record that the image was made at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
 	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
 	o.layerFlags.flags(fs)
 	o.registryFlags.pushing(fs)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
-	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if it comes out different")
-	fs.StringVar(&o.digestFile, "digest-file", "", "write the image's digest to `FILE`, too")
+	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if the result differs")
+	fs.StringVar(&o.digestFile, "digest-file", "", "also write the image's digest to `FILE`")
 	o.sbomFlags.flags(fs)
-	fs.StringVar(&o.maxSize, "max-size", "", "fail, with exit status 3, if the image's blobs have more than `SIZE` bytes, as in 500MB; nothing becomes visible")
+	fs.StringVar(&o.maxSize, "max-size", "", "exit with status 3 and make no image if its blobs are larger than `SIZE`, such as 500MB")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
-	fs.BoolVar(&o.check, "check", false, "make no image with something in it that would not start, as export-profile check finds it; exit 3")
+	fs.BoolVar(&o.check, "check", false, "look for programs that would not start, as export-profile check does; on errors, make no image and exit with status 3")
 	o.checkFlags.flags(fs)
 	o.fileFlags.flags(fs)
 	o.saying.flags(fs)

@@ -20,7 +20,7 @@ type imageConfig struct {
 // platformFlags are those about the base image and the platform.
 func (c *imageConfig) platformFlags(fs *pflag.FlagSet, r *registryFlags) {
 	c.under.flags(fs, r)
-	fs.StringVar(&c.platform, "platform", "", "the image is for `OS/ARCH[/VARIANT]` (default: linux, and what the profile's programs are for)")
+	fs.StringVar(&c.platform, "platform", "", "make the image for `OS/ARCH[/VARIANT]` (default: linux and the architecture of the profile's programs)")
 }
 
 // image is what the flags alone say of it.

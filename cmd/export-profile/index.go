@@ -16,16 +16,17 @@ const indexHelp = `examples:
   export-profile index --tag registry.example.com/team/hello:v1 oci:hello oci:amd64 oci:arm64
   export-profile index docker://registry.example.com/hello:v1 docker://registry.example.com/hello:amd64 oci:arm64
 
-Joins images for different platforms into one image, of which every loader takes the part for its own,
-and prints its digest. Nothing is run, and nothing of the images is changed.
+Joins images for different platforms into one image, and prints its digest. Loaders choose the part
+for their platform. The images themselves do not change, and nothing is run.
 
-DEST is oci:DIR[:TAG], oci-archive:FILE or docker://REGISTRY/NAME[:TAG], as for image;
-docker-archive: has no form for several platforms.
-Each IMAGE is oci:DIR[:TAG], docker://REGISTRY/NAME[:TAG|@DIGEST] or oci-archive:FILE[:TAG].
-A layout or a repository can be both.
-What is in a registry already is neither fetched nor sent to that registry.
-What an image is for is what its config says. Of an image that is for several platforms, all are taken.
-Two images for the same platform are an error. The order of images makes no difference.
+DEST is oci:DIR[:TAG], oci-archive:FILE or docker://REGISTRY/NAME[:TAG], as for image.
+A docker-archive cannot hold several platforms.
+IMAGE is oci:DIR[:TAG], docker://REGISTRY/NAME[:TAG|@DIGEST] or oci-archive:FILE[:TAG].
+DEST and IMAGE can be in the same layout or repository.
+Blobs that the destination's registry has are neither fetched nor sent.
+
+The config of an image says which platform it is for. If IMAGE is for several platforms, all join.
+Two images for the same platform are an error. The order of images does not matter.
 `
 
 type indexOptions struct {
@@ -41,9 +42,9 @@ type indexOptions struct {
 func setupIndex(fs *pflag.FlagSet) runFunc {
 	o := &indexOptions{}
 	o.onlySpools = true
-	fs.StringArrayVar(&o.tags, "tag", nil, "call the image `NAME[:TAG]`, as loaders show it; repeatable")
+	fs.StringArrayVar(&o.tags, "tag", nil, "name the image `NAME[:TAG]`, as loaders show it; repeatable")
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the index with `KEY=VALUE`; repeatable")
-	fs.StringVar(&o.digestFile, "digest-file", "", "write the index's digest to `FILE`, too")
+	fs.StringVar(&o.digestFile, "digest-file", "", "also write the index's digest to `FILE`")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	o.registryFlags.pushing(fs)

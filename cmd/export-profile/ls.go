@@ -24,10 +24,10 @@ const lsHelp = `examples:
   export-profile ls --from oci:hello:v1
   export-profile ls --from docker://registry.example.com/team/hello:v1 --json /etc
 
-Lists what is in the image that image would make, or in a finished one, with sizes:
-as du -hacL --apparent-size does in the root filesystem. Links are followed, and each file is counted once,
-where it is first come to; the size of a directory is that of the files that were first come to there.
-Without a PATH, all is listed. With --json, a path that is not UTF-8 also has its bytes (pathBytes, in base 64).
+Lists the files, with sizes, in the image that image would make, or with --from IMAGE in an existing one,
+as du -hacL --apparent-size does in the root filesystem. ls follows links and counts each file once,
+in the directory where it first finds the file. Without a PATH it lists everything.
+With --json, a path that is not UTF-8 also has its bytes, in base 64 (pathBytes).
 `
 
 type lsOptions struct {
@@ -43,8 +43,8 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 	o.assembly.flags(fs)
 	o.selection.images = &o.imageFlags
 	o.under.flags(fs, &o.registryFlags)
-	fs.BoolVar(&o.bytes, "bytes", false, "sizes in bytes")
-	fs.IntVar(&o.depth, "depth", -1, "list only what is at most `N` directories below a PATH; sizes are those of all")
+	fs.BoolVar(&o.bytes, "bytes", false, "print sizes in bytes")
+	fs.IntVar(&o.depth, "depth", -1, "list at most `N` levels of directories below each PATH; sizes still count everything")
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {

@@ -18,13 +18,14 @@ const planHelp = `examples:
   export-profile plan --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
   export-profile plan --file web.yaml
 
-Shows what image would do, layer by layer, and builds nothing: what is in each, what of it the cache has,
-what a previous image has, and how much would have to be built and sent.
+Shows what image would do, layer by layer, without building anything: the contents of each layer,
+what the cache and the previous image already have, and how much image would build and send.
 
-How large a layer's blob is, is known if a cache, the previous image or the base image has it;
-of others nobody knows it until they are built, and what is said is how much goes into them.
-If DEST is in a registry, that is asked which blobs it has. Manifest and config, a few kilobytes, are not counted.
-A cache in a registry (--cache docker://…) is read, and nothing is added to it.
+plan knows the size of a blob if a cache, the previous image or the base image has it.
+Otherwise it shows the size of the layer's contents.
+If DEST is in a registry, plan asks the registry which blobs it has.
+Manifest and config, a few kilobytes, do not count.
+plan reads a shared cache (--cache docker://…) and adds nothing to it.
 `
 
 type planOptions struct {
@@ -37,7 +38,7 @@ type planOptions struct {
 func setupPlan(fs *pflag.FlagSet) runFunc {
 	o := &planOptions{}
 	o.assembly.flags(fs)
-	fs.StringVar(&o.compression, "compression", "", "as image would compress layers: `none|gzip|zstd[:LEVEL]` (default gzip:2)")
+	fs.StringVar(&o.compression, "compression", "", "plan for layers compressed with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
 	o.planning.flags(fs)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
 	o.saying.flags(fs)

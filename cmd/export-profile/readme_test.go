@@ -1,120 +1,191 @@
 package main
 
 import (
-	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-func readme(t *testing.T) (text, dir string) {
+// manualName is the README with the tables that are made from the flag sets.
+const manualName = "cmd/export-profile/README.md"
+
+// readmes are the README files whose shown output is tested. The first is the project's own.
+var readmes = []string{"README.md", manualName}
+
+func repository(t *testing.T) string {
 	t.Helper()
-	dir = filepath.Dir(storetest.File(t, ""))
-	b, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	return filepath.Dir(storetest.File(t, ""))
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b), dir
+	return string(b)
 }
 
-// TestReadmeOutput: what the README shows in console blocks is what its commands print on standard output,
-// one after the other, as they would in the repository.
+// TestReadmeOutput checks that each console block of a README shows what its commands print on standard output.
+// The commands of a block run one after the other in one directory, as they would in the repository.
 func TestReadmeOutput(t *testing.T) {
-	text, dir := readme(t)
-	blocks := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1)
-	if len(blocks) == 0 {
-		t.Fatal("the README shows no output")
-	}
+	dir := repository(t)
 	command := regexp.MustCompile(`(?m)^\$ (.*)\n((?:[^$].*\n)*)`)
-	for _, b := range blocks {
-		work := t.TempDir()
-		if err := os.Symlink(filepath.Join(dir, "testdata"), filepath.Join(work, "testdata")); err != nil {
+	blocks := 0
+	for _, name := range readmes {
+		for _, b := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(readFile(t, filepath.Join(dir, name)), -1) {
+			blocks++
+			work := t.TempDir()
+			if err := os.Symlink(filepath.Join(dir, "testdata"), filepath.Join(work, "testdata")); err != nil {
+				t.Fatal(err)
+			}
+			shown := command.FindAllStringSubmatch(b[1], -1)
+			if len(shown) == 0 {
+				t.Errorf("%s shows output without a command: %s", name, b[1])
+			}
+			for _, c := range shown {
+				line := strings.ReplaceAll(c[1], "go run ./cmd/export-profile", "export-profile")
+				if !strings.Contains(line, "export-profile") {
+					t.Errorf("%s shows the output of %q, which does not run export-profile", name, line)
+				}
+				cmd := exec.Command("sh", "-eu", "-c", line) // testscript.Main has put export-profile there
+				cmd.Dir = work
+				out, err := cmd.Output()
+				if err != nil || string(out) != c[2] {
+					t.Errorf("%s: %s prints %q, %v; the README shows %q", name, c[1], out, err, c[2])
+				}
+			}
+		}
+	}
+	if blocks < 5 {
+		t.Errorf("the READMEs show %d blocks of output; want at least 5", blocks)
+	}
+}
+
+// TestReadmeLinks checks that relative links in the READMEs lead to files, and links to chapters to chapters.
+func TestReadmeLinks(t *testing.T) {
+	dir := repository(t)
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, name := range readmes {
+		for _, m := range link.FindAllStringSubmatch(readFile(t, filepath.Join(dir, name)), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			to, anchor, _ := strings.Cut(m[1], "#")
+			file := filepath.Join(dir, name)
+			if to != "" {
+				file = filepath.Join(dir, filepath.Dir(name), to)
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s links to %q: %v", name, m[1], err)
+				continue
+			}
+			if anchor != "" && !hasAnchor(readFile(t, file), anchor) {
+				t.Errorf("%s links to %q: there is no such heading", name, m[1])
+			}
+		}
+	}
+}
+
+// hasAnchor reports whether a heading of a Markdown file has an anchor, as GitHub makes them.
+func hasAnchor(text, anchor string) bool {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		slug := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		if strings.ReplaceAll(slug, " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
+}
+
+// TestManualTables checks that the manual's tables are those that the program's own texts make; -update writes them.
+func TestManualTables(t *testing.T) {
+	name := filepath.Join(repository(t), manualName)
+	text := readFile(t, name)
+	want := text
+	for table, content := range map[string]string{
+		"commands": commandTable(), "flags": flagTable(), "exit statuses": exitTable(), "environment": environmentTable(), "files": filesTable(),
+	} {
+		begin, end := fmt.Sprintf("<!-- begin %s, written by go test -update -->\n", table), fmt.Sprintf("<!-- end %s -->\n", table)
+		before, rest, ok := strings.Cut(want, begin)
+		_, after, closed := strings.Cut(rest, end)
+		if !ok || !closed {
+			t.Fatalf("%s has no lines %q and %q", manualName, begin, end)
+		}
+		want = before + begin + content + end + after
+	}
+	if *update {
+		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		shown := command.FindAllStringSubmatch(b[1], -1)
-		if len(shown) == 0 {
-			t.Errorf("README shows the output of no command: %s", b[1])
-		}
-		for _, c := range shown {
-			line := strings.ReplaceAll(c[1], "go run ./cmd/export-profile", "export-profile")
-			if !strings.Contains(line, "export-profile") {
-				t.Errorf("README shows the output of %q, which is of no interest", line)
-			}
-			cmd := exec.Command("sh", "-eu", "-c", line) // testscript.Main has put export-profile there
-			cmd.Dir = work
-			out, err := cmd.Output()
-			if err != nil || string(out) != c[2] {
-				t.Errorf("%s prints %q, %v; the README shows %q", c[1], out, err, c[2])
-			}
-		}
+		return
+	}
+	if d := cmp.Diff(text, want); d != "" {
+		t.Errorf("%s differs from the flags; go test ./cmd/export-profile -run TestManualTables -update writes it (-file +flags):\n%s", manualName, d)
 	}
 }
 
-// TestReadmeFlags: the README's table has the flags that there are, once, with the same arguments
-// and the commands that have them, and no others.
-func TestReadmeFlags(t *testing.T) {
-	text, _ := readme(t)
-	type row struct {
-		args string
-		of   []string
-	}
-	documented := make(map[string]row)
-	for _, cells := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)(?: ([^`]*))?`[^|]* \\| ([^|]*) \\|").FindAllStringSubmatch(text, -1) {
-		if _, ok := documented[cells[1]]; ok {
-			t.Errorf("README has --%s twice", cells[1])
-		}
-		of := strings.Split(cells[3], ", ")
-		slices.Sort(of)
-		documented[cells[1]] = row{strings.ReplaceAll(cells[2], `\|`, "|"), of}
-	}
-	has := make(map[string][]string) // by flag
-	for _, c := range commands() {
-		fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-		c.setup(fs)
-		fs.VisitAll(func(f *pflag.Flag) {
-			is, ok := documented[f.Name]
-			if name, _ := pflag.UnquoteUsage(f); !ok || is.args != name {
-				t.Errorf("README has `--%s %s`; %s has `--%s %s`", f.Name, is.args, c.name, f.Name, name)
-			}
-			has[f.Name] = append(has[f.Name], c.name)
-		})
-	}
-	for name, of := range has {
-		slices.Sort(of)
-		if d := cmp.Diff(of, documented[name].of); d != "" {
-			t.Errorf("commands that have --%s (-have +README):\n%s", name, d)
-		}
-	}
-	for name := range documented {
-		if has[name] == nil {
-			t.Errorf("README has --%s, which no command has", name)
-		}
-	}
+// cell escapes a text for a cell of a Markdown table.
+func cell(text string) string {
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`).Replace(text)
 }
 
-// TestHelp: every help begins with examples, and its lines fit into a terminal.
-func TestHelp(t *testing.T) {
+// code formats a text as code in a cell.
+func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
+
+func commandTable() string {
+	var b strings.Builder
+	b.WriteString("| command | |\n|---|---|\n")
 	for _, c := range commands() {
-		var out bytes.Buffer
-		if status := run(t.Context(), []string{"help", c.name}, terminal{out: &out, err: &out}); status != 0 {
-			t.Errorf("help %s exits with %d", c.name, status)
-		}
-		if !strings.HasPrefix(c.help, "examples:\n  ") {
-			t.Errorf("help %s does not begin with examples", c.name)
-		}
-		for line := range strings.Lines(out.String()) {
-			if len(line) > 120 {
-				t.Errorf("help %s has a line of %d bytes: %s", c.name, len(line), line)
-			}
-		}
+		fmt.Fprintf(&b, "| %s | %s |\n", code(strings.TrimSpace(c.name+" "+c.args)), cell(c.summary))
 	}
+	return b.String()
+}
+
+func flagTable() string {
+	var b strings.Builder
+	all := allFlags()
+	for i, d := range all {
+		if i == 0 || all[i-1].group != d.group {
+			heading := flagGroups[d.group].heading
+			fmt.Fprintf(&b, "\n### %s%s\n\n| flag | commands | |\n|---|---|---|\n", strings.ToUpper(heading[:1]), heading[1:])
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", code(d.term()), strings.Join(d.commands, ", "), cell(d.usage))
+	}
+	return b.String() + "\n"
+}
+
+func exitTable() string {
+	var b strings.Builder
+	b.WriteString("| status | |\n|---|---|\n")
+	for _, e := range exitStatuses {
+		fmt.Fprintf(&b, "| %s | %s |\n", e.status, cell(e.meaning))
+	}
+	return b.String()
+}
+
+func environmentTable() string {
+	var b strings.Builder
+	b.WriteString("| variables | |\n|---|---|\n")
+	for _, e := range environment {
+		fmt.Fprintf(&b, "| %s | %s |\n", code(e.names), cell(e.meaning))
+	}
+	return b.String()
+}
+
+func filesTable() string {
+	var b strings.Builder
+	b.WriteString("| files | |\n|---|---|\n")
+	for _, f := range files {
+		fmt.Fprintf(&b, "| %s | %s |\n", code(f.names), cell(f.meaning))
+	}
+	return b.String()
 }

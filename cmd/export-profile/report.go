@@ -16,10 +16,10 @@ const reportHelp = `examples:
   export-profile report --check --from hello.export - > hello.html
   export-profile report --check --file web.yaml web.html
 
-Writes one HTML file to look at in a browser, which needs no network: what is large, by package and by layer;
-what brings each package in, and what would leave without it; all store paths and layers;
-with --check what check finds, and with --previous what changed.
-It is of the image that image would make with the same flags, and builds nothing.
+Writes one HTML file for a browser, which needs no network. It shows what is large, by package and by layer;
+what brings each package in, and what would leave without it; and all store paths and layers.
+With --check it shows what check finds, and with --previous what changed.
+The page is about the image that image would make with the same flags. report builds nothing.
 `
 
 type reportOptions struct {
@@ -34,7 +34,7 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 	o.assembly.flags(fs)
 	o.config.flags(fs)
 	o.planning.flags(fs)
-	fs.BoolVar(&o.check, "check", false, "show what check finds, for which all files are read")
+	fs.BoolVar(&o.check, "check", false, "show what check finds; this reads all files")
 	o.checkFlags.flags(fs)
 	o.saying.flags(fs)
 	fs.Lookup("json").Usage = "write what the page is made of as JSON instead"

@@ -22,16 +22,16 @@ const rootfsHelp = `examples:
   export-profile rootfs tar:- | podman import - hello
   export-profile rootfs --env-file env ./root && podman run --env-file env --rootfs "$PWD/root" curl --version
 
-Writes a root filesystem: the profile's closure in /nix/store, /run/profile, /etc with certificates,
-/bin/sh and /usr/bin/env if the profile has them, accounts, /tmp. DIR must not exist yet;
-tar:FILE, or tar:- for standard output, is one tar instead.
-It needs no privilege; without any, all files belong to whoever runs it.
+Writes a root filesystem: the profile's closure in /nix/store; /run/profile; /etc with certificates;
+accounts; /tmp; and /bin/sh and /usr/bin/env if the profile has them. DIR must not exist yet.
+tar:FILE makes one tar instead; tar:- writes it to standard output.
+No privilege is needed; without root, all files belong to you.
 
-Directories of store objects are read-only, as Nix has them. Who is not root deletes the tree with
-chmod -R u+w DIR && rm -rf DIR; or with rm -rf alone if it was made with --writable.
+Directories of store objects are read-only, as in Nix. Without root, delete the tree with
+chmod -R u+w DIR && rm -rf DIR; rm -rf DIR is enough after --writable.
 
-` + "`export-profile ROOTDIR`" + `, with a slash in the name, makes the same tree as the original script:
-/run/profile is a tree of links, and there is no /tmp and there are no accounts (--bare).
+` + "`export-profile ROOTDIR`" + `, with a slash in the name, makes the tree of the original script:
+/run/profile is a tree of links, and there are no /tmp and no accounts, as with --bare.
 `
 
 type rootfsOptions struct {
@@ -44,9 +44,9 @@ type rootfsOptions struct {
 
 func (o *rootfsOptions) flags(fs *pflag.FlagSet) {
 	o.assembly.flags(fs)
-	fs.BoolVar(&o.writable, "writable", false, "make directories writable for their owner, so that they can be deleted")
+	fs.BoolVar(&o.writable, "writable", false, "make directories writable for their owner, so that rm -rf can delete them")
 	fs.StringVar(&o.compression, "compression", "", "compress tar:FILE with `none|gzip|zstd[:LEVEL]` (default none)")
-	fs.StringVar(&o.envFile, "env-file", "", "write PATH and the certificates' variables to `FILE`, for podman run --env-file")
+	fs.StringVar(&o.envFile, "env-file", "", "write PATH and the variables for certificates to `FILE`, for podman run --env-file")
 	o.saying.flags(fs)
 }
 

@@ -27,8 +27,8 @@ func (s *saying) jsonFlag(fs *pflag.FlagSet) {
 
 // noiseFlags are those of commands that have nothing but JSON, or nothing of it, to print.
 func (s *saying) noiseFlags(fs *pflag.FlagSet) {
-	fs.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
-	fs.BoolVar(&s.debug, "debug", false, "say what is being done")
+	fs.BoolVarP(&s.quiet, "quiet", "q", false, "print only errors")
+	fs.BoolVar(&s.debug, "debug", false, "explain each step")
 }
 
 func (s *saying) speaker(t terminal) *speaker {

@@ -16,10 +16,10 @@ const sbomHelp = `examples:
   export-profile sbom --from oci:hello:v1 > hello.spdx.json
   export-profile sbom --from docker://registry.example.com/team/hello:v1 --format cyclonedx
 
-Says what a profile, or a finished image, consists of: an SPDX 2.3 or CycloneDX 1.6 document in JSON,
-with every store path, its name and version, its NAR hash, what it refers to, and the layer that it is in.
+Writes an SPDX 2.3 or CycloneDX 1.6 document in JSON about a profile or, with --from IMAGE, an existing image.
+It lists every store path with its name and version, its NAR hash, its references and its layer.
 Nothing is guessed, and the same closure gives the same document.
-image --sbom makes the same document while it makes the image, and attaches it in a registry.
+image --sbom writes the same document when it makes the image, and attaches it in a registry.
 `
 
 type sbomOptions struct {
@@ -34,8 +34,8 @@ func setupSBOM(fs *pflag.FlagSet) runFunc {
 	o.selection.flags(fs)
 	o.selection.cacheFlags.flags(fs)
 	o.selection.images = &o.imageFlags
-	fs.StringVar(&o.format, "format", "spdx", "write a document of the format `spdx|cyclonedx`")
-	fs.StringVar(&o.output, "output", "", "write it to `FILE`, or - for standard output (default)")
+	fs.StringVar(&o.format, "format", "spdx", "write the SBOM as `spdx|cyclonedx`")
+	fs.StringVar(&o.output, "output", "", "write the SBOM to `FILE` (- is standard output, the default)")
 	o.imageFlags.flags(fs)
 	o.saying.noiseFlags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {

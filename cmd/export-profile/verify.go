@@ -16,17 +16,19 @@ const verifyHelp = `examples:
   export-profile verify docker://registry.example.com/team/hello:v1
   export-profile verify docker-archive:hello.tar
 
-Finds out whether an image is what it says it is, and prints its digest if it is;
-of an image for several platforms, its own digest and then that of each part.
-IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], where FILE can be - for standard input,
-or docker://REGISTRY/NAME[:TAG|@DIGEST]. Without a tag, all images of a layout or an archive are looked at;
-of an image for several platforms, all are. Blobs are read once and not stored;
-an archive that is compressed, or comes through a pipe, is put into a temporary file.
+Checks that an image is what it says it is, and prints its digest. For an image for several platforms
+it prints the digest of the whole and then of each part.
 
-Digests and sizes of all blobs, diffIDs, tars, and the form of index, manifest and config are checked,
-whoever made the image. In layers that export-profile made, each store path must have the NAR hash
-that the image's history says, and nothing else may be visible.
-All that is wrong is printed, a line each, and the exit status is 3.
+IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG]
+or docker://REGISTRY/NAME[:TAG|@DIGEST]; FILE can be - for standard input.
+Without a tag, verify checks all images of a layout or archive.
+It reads each blob once and stores none. A compressed archive, or one from a pipe,
+goes through a temporary file.
+
+In every image, verify checks the digests and sizes of all blobs, the diffIDs, the tars,
+and the form of index, manifest and config. In layers that export-profile made, it also checks
+that each store path has the NAR hash in the image's history, and that nothing else is visible.
+It prints one line for each problem, and then exits with status 3.
 `
 
 type verifyOptions struct {
@@ -39,7 +41,7 @@ type verifyOptions struct {
 func setupVerify(flags *pflag.FlagSet) runFunc {
 	o := &verifyOptions{}
 	o.onlySpools = true
-	flags.StringVar(&o.maxLayer, "max-layer", "", "let a layer have at most `SIZE` bytes once decompressed, as in 500MB or 2GiB (default 64GiB)")
+	flags.StringVar(&o.maxLayer, "max-layer", "", "allow a layer at most `SIZE` bytes once decompressed, such as 500MB or 2GiB (default 64GiB)")
 	flags.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	o.registryFlags.flags(flags)
 	o.saying.flags(flags)

@@ -21,9 +21,9 @@ const whyHelp = `examples:
   export-profile why --from oci:hello:v1 zstd
 
 Draws the shortest chain of references that brings TO into the closure, as nix why-depends does,
-and says what would leave if TO left. FROM is one of its objects instead of the whole profile.
-Both are store paths, their base names, or names with or without a version.
---from can be a finished image, as for closure.
+and shows what would leave if TO left. The chain starts at the profile, or at FROM.
+FROM and TO are store paths, their base names, or names with or without a version.
+--from can also be an image, as for closure.
 `
 
 type whyOptions struct {
@@ -38,8 +38,8 @@ func setupWhy(fs *pflag.FlagSet) runFunc {
 	o.selection.flags(fs)
 	o.selection.cacheFlags.flags(fs)
 	o.selection.images = &o.imageFlags
-	fs.BoolVar(&o.all, "all", false, "draw all chains; what was drawn before is marked with [...]")
-	fs.BoolVar(&o.precise, "precise", false, "show the files that have the references, and what is around them")
+	fs.BoolVar(&o.all, "all", false, "draw all chains; [...] marks what was drawn before")
+	fs.BoolVar(&o.precise, "precise", false, "show the files that contain the references, and the bytes around them")
 	o.imageFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/pflag"
+)
+
+// flagGroup is a heading of `help COMMAND` and the flags below it, in the order in which help shows them.
+type flagGroup struct {
+	heading string
+	flags   string // names; a name such as cache/all is only that command's
+}
+
+// flagGroups assigns every flag to one heading. A flag has the same heading with every command,
+// unless an entry names the command.
+var flagGroups = []flagGroup{
+	{"common flags", "profile from tag entrypoint user previous"},
+	{"what goes in", "base platform with-nix-db bare ca-file file print-file print-schema"},
+	{"source and trust", "references verify-store trusted-public-key no-check-sigs require-sigs netrc"},
+	{"files and users", "add mkdir symlink whiteout layer owner mode allow-store-changes add-user add-group"},
+	{"config", "cmd env workdir expose volume label annotation stop-signal author created os-version os-feature"},
+	{"layers and compression", "compression layers max-layers layers-file verify-previous max-waste"},
+	{"cache", "cache no-cache verify-cache trusted-cache-key cache-key-file cache/older-than cache/max-size cache/all"},
+	{"registry", "tls-verify registry-ca mount-from"},
+	{"output", "json quiet debug digest-file sbom check check-time max-size max-growth max-layer sync " +
+		"writable env-file sort top bytes tree json-format depth all precise format output man"},
+}
+
+// groupOf returns the index of a flag's group and its place there, or -1.
+func groupOf(command, name string) (group, place int) {
+	for _, entry := range []string{command + "/" + name, name} {
+		for i, g := range flagGroups {
+			if at := slices.Index(strings.Fields(g.flags), entry); at >= 0 {
+				return i, at
+			}
+		}
+	}
+	return -1, 0
+}
+
+// documentedFlag is a flag as help, the man page and the manual describe it.
+type documentedFlag struct {
+	name, shorthand, arg, usage string
+	commands                    []string // those that have the flag with this usage
+	group, place                int
+}
+
+// flagsOf returns a command's flags in the order of flagGroups.
+func flagsOf(c command) (all []documentedFlag) {
+	fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	c.setup(fs)
+	fs.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		d := documentedFlag{name: f.Name, shorthand: f.Shorthand, commands: []string{c.name}}
+		d.arg, d.usage = pflag.UnquoteUsage(f)
+		if byDefault := defaultOf(f); byDefault != "" && !strings.Contains(d.usage, "(default") {
+			d.usage += " (default " + byDefault + ")"
+		}
+		d.group, d.place = groupOf(c.name, f.Name)
+		all = append(all, d)
+	})
+	slices.SortFunc(all, compareFlags)
+	return all
+}
+
+func compareFlags(a, b documentedFlag) int {
+	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.place, b.place))
+}
+
+// defaultOf returns the value of a flag that is not given, or "" if that is none.
+func defaultOf(f *pflag.Flag) string {
+	if f.Value.Type() == "bool" || slices.Contains([]string{"0", "-1", "[]"}, f.DefValue) {
+		return ""
+	}
+	return f.DefValue
+}
+
+// allFlags returns the flags of all commands, grouped.
+// A flag that different commands explain differently appears once for each explanation.
+func allFlags() (all []documentedFlag) {
+	for _, c := range commands() {
+		for _, d := range flagsOf(c) {
+			same := slices.IndexFunc(all, func(o documentedFlag) bool { return o.name == d.name && o.arg == d.arg && o.usage == d.usage })
+			if same < 0 {
+				all = append(all, d)
+				continue
+			}
+			all[same].commands = append(all[same].commands, c.name)
+		}
+	}
+	slices.SortStableFunc(all, compareFlags)
+	return all
+}
+
+// term returns how a flag is typed, such as --quiet, -q or --from SOURCE.
+func (d documentedFlag) term() string {
+	s := "--" + d.name
+	if d.arg != "" {
+		s += " " + d.arg
+	}
+	if d.shorthand != "" {
+		s += ", -" + d.shorthand
+	}
+	return s
+}
+
+const (
+	helpWidth  = 100 // columns of help
+	flagIndent = 26  // columns to the left of a flag's usage
+)
+
+// groupedUsages lists flags under their headings. A flag's usage is beside it, or below if the flag is long.
+func groupedUsages(flags []documentedFlag) string {
+	var b strings.Builder
+	for i, d := range flags {
+		if i == 0 || flags[i-1].group != d.group {
+			b.WriteString("\n" + flagGroups[d.group].heading + ":\n")
+		}
+		left := "  " + d.term()
+		b.WriteString(left)
+		if width := utf8.RuneCountInString(left); width > flagIndent-2 {
+			b.WriteString("\n" + strings.Repeat(" ", flagIndent))
+		} else {
+			b.WriteString(strings.Repeat(" ", flagIndent-width))
+		}
+		lines := wrap(d.usage, helpWidth-flagIndent)
+		b.WriteString(strings.Join(lines, "\n"+strings.Repeat(" ", flagIndent)) + "\n")
+	}
+	return b.String()
+}
+
+// wrap breaks text between words into lines of at most so many runes. A longer word has its own line.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"runtime/debug"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// TestVersionOf checks what version says of builds in a repository, of downloaded modules and without any information.
+func TestVersionOf(t *testing.T) {
+	const commit = "deb57f377ddf69ac6a3d3befaef4bc80368647d9"
+	for _, tt := range []struct {
+		name string
+		info *debug.BuildInfo
+		want buildVersion
+	}{
+		{"no information", nil, buildVersion{Version: "unknown"}},
+		{"a release", &debug.BuildInfo{GoVersion: "go1.26", Main: debug.Module{Version: "v1.2.3"}}, buildVersion{Version: "v1.2.3", Go: "go1.26"}},
+		{
+			"a downloaded commit",
+			&debug.BuildInfo{Main: debug.Module{Version: "v0.0.0-20260129084254-deb57f377ddf"}},
+			buildVersion{Version: "v0.0.0-20260129084254-deb57f377ddf", Commit: "deb57f377ddf"},
+		},
+		{
+			"a changed repository",
+			&debug.BuildInfo{
+				Main:     debug.Module{Version: "v1.2.4-0.20260129084254-deb57f377ddf+dirty"},
+				Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: commit}, {Key: "vcs.modified", Value: "true"}},
+			},
+			buildVersion{Version: "v1.2.4-0.20260129084254-deb57f377ddf+dirty", Commit: commit, Modified: true},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := versionOf(tt.info)
+			if d := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(buildVersion{}, "Format", "Compressor")); d != "" {
+				t.Errorf("versionOf (-want +got):\n%s", d)
+			}
+			if got.Format == 0 || got.Compressor == "" {
+				t.Errorf("versionOf = %+v; want a format and a compressor", got)
+			}
+		})
+	}
+	var printed buildVersion
+	if err := json.Unmarshal([]byte(succeed(t, "", "version", "--json")), &printed); err != nil || printed.Format == 0 {
+		t.Errorf("version --json prints %+v, %v; want a format", printed, err)
+	}
+}
