@@ -9,13 +9,13 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// account is whom the image runs as.
+// account is the user that the image runs as.
 type account struct {
 	uid    int
 	groups []int
 }
 
-// may says whether the user has a permission on what an entry is: 4 to read, 1 to execute or enter.
+// may reports whether the user has a permission on an entry: 4 to read, 1 to execute or enter.
 func (a account) may(e rootfs.Entry, permission uint32) bool {
 	mode := uint32(e.Mode.Perm())
 	switch {
@@ -31,15 +31,16 @@ func (a account) may(e rootfs.Entry, permission uint32) bool {
 	return mode&permission != 0
 }
 
-func (a account) forWhom() string {
+// forUser returns the end of a message about a refused permission: nothing for root.
+func (a account) forUser() string {
 	if a.uid == 0 {
 		return ""
 	}
 	return fmt.Sprintf(" for user %d", a.uid)
 }
 
-// readAccount finds out whom the config's User is, as runc, crun and podman do:
-// a number needs no line in /etc/passwd, and a name does.
+// readAccount looks up the config's User as runc, crun and podman do:
+// a name must have a line in /etc/passwd, a number need not.
 func (c *checker) readAccount() error {
 	name, group, hasGroup := strings.Cut(c.config.User, ":")
 	if name == "" {
@@ -101,7 +102,7 @@ func parseID(s string) (int, bool) {
 	return int(n), err == nil
 }
 
-// readLines are the lines of an account file, in fields. One that is not there has none.
+// readLines returns the lines of an account file, split into fields. A missing file has no lines.
 func (c *checker) readLines(name string) ([][]string, error) {
 	e, err := c.stat(name)
 	if err != nil || !e.IsRegular() || e.Other {

@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// binaryFile is what kernel and dynamic loader look at in an ELF file (System V gABI, chapters 4 and 5).
+// binaryFile holds what kernel and dynamic loader read from an ELF file (System V gABI, chapters 4 and 5).
 type binaryFile struct {
 	Machine machine
-	Type    uint16 // typeExec, typeDyn, or something that cannot be started
+	Type    uint16 // typeExec, typeDyn, or a type that cannot be started
 	Interp  string // PT_INTERP, or ""
 
 	Soname       string
 	Needed       []string // DT_NEEDED and DT_FILTER
-	Rpath        string   // DT_RPATH, "" where there is DT_RUNPATH, too
+	Rpath        string   // DT_RPATH, "" if DT_RUNPATH overrides it
 	Runpath      string
-	HasRunpath   bool // a DT_RUNPATH that is empty hides DT_RPATH, too
+	HasRunpath   bool // true for an empty DT_RUNPATH too, which also overrides DT_RPATH
 	NoDefaultLib bool // DF_1_NODEFLIB
 	PIE          bool // DF_1_PIE
 
 	Wanted  []wantedVersion
-	Defined []string // versions
+	Defined []string // versions of its own symbols
 
-	// Damage says why neither kernel nor loader can take it, or is empty.
+	// Damage says why neither kernel nor loader can use the file. It is "" if they can.
 	Damage string
 }
 
-// wantedVersion is a version of symbols that a file wants of a library that it needs.
+// wantedVersion is a symbol version that a file needs from a library.
 type wantedVersion struct {
 	Library, Version string
 	Weak             bool
@@ -41,27 +41,27 @@ const (
 	typeDyn  = 3
 )
 
-// Limits of what is read of one file, whatever it declares. The kernel has the first one, too.
+// Limits on what is read from one file, even if it declares more. The kernel has the first limit, too.
 const (
 	maxHeaders  = 64 << 10 // bytes of program headers
 	maxDynamic  = 1 << 20  // bytes of the dynamic section
 	maxNeeded   = 4096
 	maxString   = 4096
 	maxVersions = 1 << 16
-	maxNames    = 256 << 10 // bytes of all names together
+	maxNames    = 256 << 10 // total bytes of all names
 )
 
 const elfMagic = "\x7fELF"
 
-// damageError is what is wrong with a file, as opposed to an error while it is read.
+// damageError describes a fault of the file, as opposed to a failure to read it.
 type damageError string
 
 func (e damageError) Error() string { return string(e) }
 
 func damagef(format string, args ...any) error { return damageError(fmt.Sprintf(format, args...)) }
 
-// readBinary reads an ELF file, whose magic is known to be right.
-// An error is one of reading; what is wrong with the file is its Damage.
+// readBinary reads an ELF file, whose magic the caller has checked.
+// An error means that reading failed. Faults of the file go into its Damage.
 func readBinary(r io.ReaderAt, size int64) (*binaryFile, error) {
 	b := &binaryFile{}
 	f := elfReader{r: r, size: size}
@@ -82,15 +82,15 @@ type elfReader struct {
 	wide  bool // 64 bits
 
 	loads    []segment
-	strings  int64 // where the string table is in the file
+	strings  int64 // offset of the string table
 	nStrings uint64
-	names    int // bytes of names that were read
+	names    int // bytes of names read so far
 }
 
 type segment struct{ offset, address, size uint64 }
 
-// at reads bytes of which all must be there.
-func (f *elfReader) at(what string, offset uint64, n uint64) ([]byte, error) {
+// bytesAt reads n bytes. It is damage if the file is too short.
+func (f *elfReader) bytesAt(what string, offset uint64, n uint64) ([]byte, error) {
 	if offset > uint64(f.size) || n > uint64(f.size)-offset {
 		return nil, damagef("%s is beyond its end", what)
 	}
@@ -101,7 +101,7 @@ func (f *elfReader) at(what string, offset uint64, n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// word is a number of the class's size.
+// word decodes a number of the file's word size.
 func (f *elfReader) word(b []byte) uint64 {
 	if f.wide {
 		return f.order.Uint64(b)
@@ -110,7 +110,7 @@ func (f *elfReader) word(b []byte) uint64 {
 }
 
 func (f *elfReader) read(b *binaryFile) error {
-	head, err := f.at("the ELF header", 0, 52)
+	head, err := f.bytesAt("the ELF header", 0, 52)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (f *elfReader) read(b *binaryFile) error {
 	case 1:
 	case 2:
 		f.wide = true
-		if head, err = f.at("the ELF header", 0, 64); err != nil {
+		if head, err = f.bytesAt("the ELF header", 0, 64); err != nil {
 			return err
 		}
 	default:
@@ -148,15 +148,15 @@ func (f *elfReader) read(b *binaryFile) error {
 	case count == 0 || count*entry > maxHeaders:
 		return damagef("%d program headers", count)
 	}
-	table, err := f.at("its program header table", offset, count*entry)
+	table, err := f.bytesAt("its program header table", offset, count*entry)
 	if err != nil {
 		return err
 	}
-	return f.segments(b, table, int(entry))
+	return f.readSegments(b, table, int(entry))
 }
 
-// segments looks at the program headers, and at what they lead to.
-func (f *elfReader) segments(b *binaryFile, table []byte, entry int) error {
+// readSegments reads the program headers, and the interpreter and dynamic section that they point to.
+func (f *elfReader) readSegments(b *binaryFile, table []byte, entry int) error {
 	var dynamic *segment
 	for ; len(table) >= entry; table = table[entry:] {
 		s := segment{f.word(table[4:]), f.word(table[8:]), f.word(table[16:])}
@@ -178,7 +178,7 @@ func (f *elfReader) segments(b *binaryFile, table []byte, entry int) error {
 			if s.size < 2 || s.size > maxString {
 				return damagef("an interpreter's name of %d bytes", s.size)
 			}
-			name, err := f.at("its interpreter's name", s.offset, s.size)
+			name, err := f.bytesAt("its interpreter's name", s.offset, s.size)
 			if err != nil {
 				return err
 			}
@@ -194,15 +194,15 @@ func (f *elfReader) segments(b *binaryFile, table []byte, entry int) error {
 	if dynamic.size > maxDynamic {
 		return damagef("a dynamic section of %d bytes", dynamic.size)
 	}
-	section, err := f.at("its dynamic section", dynamic.offset, dynamic.size)
+	section, err := f.bytesAt("its dynamic section", dynamic.offset, dynamic.size)
 	if err != nil {
 		return err
 	}
-	return f.dynamic(b, section)
+	return f.readDynamic(b, section)
 }
 
-// place is where in the file an address is.
-func (f *elfReader) place(address uint64) (uint64, bool) {
+// fileOffset converts an address to an offset in the file.
+func (f *elfReader) fileOffset(address uint64) (uint64, bool) {
 	for _, s := range f.loads {
 		if address >= s.address && address-s.address < s.size {
 			return s.offset + (address - s.address), true
@@ -211,7 +211,7 @@ func (f *elfReader) place(address uint64) (uint64, bool) {
 	return 0, false
 }
 
-// string is one of the string table.
+// string reads a string of the string table.
 func (f *elfReader) string(at uint64) (string, error) {
 	if at >= f.nStrings {
 		return "", damagef("a name is beyond its string table")
@@ -222,7 +222,7 @@ func (f *elfReader) string(at uint64) (string, error) {
 	}
 	for n := uint64(64); ; n *= 8 { // most are short
 		n = min(n, maxString+1, f.nStrings-at, uint64(f.size)-from)
-		b, err := f.at("a name", from, n)
+		b, err := f.bytesAt("a name", from, n)
 		if err != nil {
 			return "", err
 		}
@@ -255,7 +255,7 @@ const (
 	tagFilter     = 0x7fffffff
 )
 
-func (f *elfReader) dynamic(b *binaryFile, section []byte) error {
+func (f *elfReader) readDynamic(b *binaryFile, section []byte) error {
 	step := 8
 	if f.wide {
 		step = 16
@@ -281,7 +281,7 @@ func (f *elfReader) dynamic(b *binaryFile, section []byte) error {
 		}
 		return nil
 	}
-	place, ok := f.place(address)
+	place, ok := f.fileOffset(address)
 	if !ok {
 		return damagef("its string table is in no segment")
 	}
@@ -310,20 +310,20 @@ func (f *elfReader) dynamic(b *binaryFile, section []byte) error {
 		b.Rpath = ""
 	}
 	b.NoDefaultLib, b.PIE = last[tagFlags1]&0x800 != 0, last[tagFlags1]&0x8000000 != 0
-	if err := f.wanted(b, last[tagVerneed], last[tagVerneednum]); err != nil {
+	if err := f.readWanted(b, last[tagVerneed], last[tagVerneednum]); err != nil {
 		return err
 	}
-	return f.defined(b, last[tagVerdef], last[tagVerdefnum])
+	return f.readDefined(b, last[tagVerdef], last[tagVerdefnum])
 }
 
-// next is where the record after one is, which is at another place.
-func next(at uint64, step uint32) (uint64, bool) { return at + uint64(step), step != 0 }
+// nextRecord returns where the next record of a list begins, or false after the last one.
+func nextRecord(at uint64, step uint32) (uint64, bool) { return at + uint64(step), step != 0 }
 
-// wanted reads the versions that are wanted of others.
-func (f *elfReader) wanted(b *binaryFile, address, count uint64) error {
-	at, ok := f.place(address)
+// readWanted reads the versions that the file needs from libraries.
+func (f *elfReader) readWanted(b *binaryFile, address, count uint64) error {
+	at, ok := f.fileOffset(address)
 	for ; ok && address != 0 && count > 0; count-- {
-		need, err := f.at("a version", at, 16)
+		need, err := f.bytesAt("a version", at, 16)
 		if err != nil {
 			return err
 		}
@@ -333,7 +333,7 @@ func (f *elfReader) wanted(b *binaryFile, address, count uint64) error {
 		}
 		aux := at + uint64(f.order.Uint32(need[8:]))
 		for range f.order.Uint16(need[2:]) {
-			v, err := f.at("a version", aux, 16)
+			v, err := f.bytesAt("a version", aux, 16)
 			if err != nil {
 				return err
 			}
@@ -345,24 +345,24 @@ func (f *elfReader) wanted(b *binaryFile, address, count uint64) error {
 				return damagef("it needs more than %d versions", maxVersions)
 			}
 			var more bool
-			if aux, more = next(aux, f.order.Uint32(v[12:])); !more {
+			if aux, more = nextRecord(aux, f.order.Uint32(v[12:])); !more {
 				break
 			}
 		}
-		at, ok = next(at, f.order.Uint32(need[12:]))
+		at, ok = nextRecord(at, f.order.Uint32(need[12:]))
 	}
 	return nil
 }
 
-// defined reads the versions that a library has.
-func (f *elfReader) defined(b *binaryFile, address, count uint64) error {
-	at, ok := f.place(address)
+// readDefined reads the versions that the file defines.
+func (f *elfReader) readDefined(b *binaryFile, address, count uint64) error {
+	at, ok := f.fileOffset(address)
 	for ; ok && address != 0 && count > 0; count-- {
-		def, err := f.at("a version", at, 20)
+		def, err := f.bytesAt("a version", at, 20)
 		if err != nil {
 			return err
 		}
-		aux, err := f.at("a version", at+uint64(f.order.Uint32(def[12:])), 8)
+		aux, err := f.bytesAt("a version", at+uint64(f.order.Uint32(def[12:])), 8)
 		if err != nil {
 			return err
 		}
@@ -373,7 +373,7 @@ func (f *elfReader) defined(b *binaryFile, address, count uint64) error {
 		if b.Defined = append(b.Defined, name); len(b.Defined) > maxVersions {
 			return damagef("it has more than %d versions", maxVersions)
 		}
-		at, ok = next(at, f.order.Uint32(def[16:]))
+		at, ok = nextRecord(at, f.order.Uint32(def[16:]))
 	}
 	return nil
 }

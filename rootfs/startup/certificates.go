@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// checkCertificates reads the bundles that the environment names, and those in known places.
+// checkCertificates checks the bundles that the environment names, and those at well-known paths.
 func (c *checker) checkCertificates() error {
 	seen := make(map[string]bool)
 	for _, name := range []string{"SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE"} {
@@ -21,7 +21,7 @@ func (c *checker) checkCertificates() error {
 		}
 		seen[at] = true
 		if e, err := c.stat(c.absolute(at)); err != nil || e.IsDir() || e.Other {
-			c.errorf(Certificates, at, name+" names it, and there is no such file")
+			c.errorf(Certificates, at, name+" names it, but there is no such file")
 			continue
 		}
 		if err := c.checkBundle(c.absolute(at), seen); err != nil {
@@ -48,7 +48,7 @@ func (c *checker) checkBundle(name string, seen map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	errs, warnings := judgeBundle(b, c.options.Time)
+	errs, warnings := examineBundle(b, c.options.Time)
 	for _, r := range errs {
 		c.errorf(Certificates, "/"+name, r)
 	}
@@ -58,9 +58,9 @@ func (c *checker) checkBundle(name string, seen map[string]bool) error {
 	return nil
 }
 
-// judgeBundle says what is wrong with a file of PEM certificates at a time.
-// OpenSSL gives up the whole file for one block that it cannot decode.
-func judgeBundle(b []byte, now time.Time) (errs, warnings []string) {
+// examineBundle lists what is wrong with a file of PEM certificates at the given time.
+// A block that cannot be decoded is an error, since OpenSSL then rejects the whole file.
+func examineBundle(b []byte, now time.Time) (errs, warnings []string) {
 	var total, expired, unready, strange int
 	var firstExpired, firstStrange string
 	begins := strings.Count(string(b), "-----BEGIN CERTIFICATE-----") + strings.Count(string(b), "-----BEGIN TRUSTED CERTIFICATE-----")
@@ -76,7 +76,7 @@ func judgeBundle(b []byte, now time.Time) (errs, warnings []string) {
 		var raw asn1.RawValue
 		behind, err := asn1.Unmarshal(block.Bytes, &raw)
 		if err != nil || raw.Tag != asn1.TagSequence {
-			errs = append(errs, fmt.Sprintf("certificate %d is none", total))
+			errs = append(errs, fmt.Sprintf("certificate %d is no certificate", total))
 			continue
 		}
 		cert, err := x509.ParseCertificate(block.Bytes[:len(block.Bytes)-len(behind)])
@@ -98,9 +98,9 @@ func judgeBundle(b []byte, now time.Time) (errs, warnings []string) {
 	case begins > total:
 		errs = append(errs, fmt.Sprintf("%d of %d certificates cannot be decoded", begins-total, begins))
 	case total == 0:
-		errs = append(errs, "has no PEM certificate in it")
+		errs = append(errs, "contains no PEM certificate")
 	case strange == total:
-		errs = append(errs, "has no certificate that can be read: "+firstStrange)
+		errs = append(errs, "contains no readable certificate: "+firstStrange)
 	case expired == total:
 		errs = append(errs, fmt.Sprintf("all certificates are expired: %s", firstExpired))
 	case expired+unready == total:

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// authority is a certificate that is valid for one day.
+// authority makes a certificate that is valid for one day.
 func authority(t *testing.T, from time.Time) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -31,7 +31,7 @@ func authority(t *testing.T, from time.Time) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-func TestJudgeBundle(t *testing.T) {
+func TestExamineBundle(t *testing.T) {
 	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	good, old, coming := authority(t, now.AddDate(0, 0, -1)), authority(t, now.AddDate(0, 0, -9)), authority(t, now.AddDate(0, 0, 9))
 	odd := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{0x30, 0}}))
@@ -47,31 +47,31 @@ func TestJudgeBundle(t *testing.T) {
 		"one expired":          {good + old, "", "1 of 2 certificates are expired", now},
 		"expired, but no time": {old, "", "", time.Time{}},
 		"not valid yet":        {coming, "no certificate is valid yet", "", now},
-		"empty":                {"", "has no PEM certificate", "", now},
-		"a key":                {"-----BEGIN X-----\nAAAA\n-----END X-----\n", "has no PEM certificate", "", now},
+		"empty":                {"", "contains no PEM certificate", "", now},
+		"a key":                {"-----BEGIN X-----\nAAAA\n-----END X-----\n", "contains no PEM certificate", "", now},
 		"cut":                  {good + good[:len(good)-40], "1 of 2 certificates cannot be decoded", "", now},
 		"not base 64":          {good + strings.Replace(good, "MII", "M!I", 1), "1 of 2 certificates cannot be decoded", "", now},
-		"no certificate":       {good + none, "certificate 2 is none", "", now},
+		"no certificate":       {good + none, "certificate 2 is no certificate", "", now},
 		"odd":                  {good + odd, "", "1 of 2 certificates cannot be read by all programs", now},
-		"odd alone":            {odd, "has no certificate that can be read", "", now},
+		"odd alone":            {odd, "contains no readable certificate", "", now},
 	} {
-		errs, warnings := judgeBundle([]byte(test.bundle), test.at)
+		errs, warnings := examineBundle([]byte(test.bundle), test.at)
 		for _, list := range []struct {
 			what string
 			got  []string
 			want string
 		}{{"errors", errs, test.err}, {"warnings", warnings, test.warn}} {
 			if all := strings.Join(list.got, "\n"); list.want == "" && all != "" || !strings.Contains(all, list.want) {
-				t.Errorf("%s: %s %q; want %q", name, list.what, all, list.want)
+				t.Errorf("%s: examineBundle gives the %s %q; want %q", name, list.what, all, list.want)
 			}
 		}
 	}
 }
 
-// TestEnvironmentsBundle: a variable that names no file is an error.
-func TestEnvironmentsBundle(t *testing.T) {
+// TestMissingBundle checks that a variable which names a missing file is an error.
+func TestMissingBundle(t *testing.T) {
 	r := fileSet{"bin/p": elfFile{}}.check(t, Config{Env: []string{"PATH=/bin", "SSL_CERT_FILE=/etc/none.crt"}})
-	if len(r.Errors) != 1 || r.Errors[0] != (Problem{"/etc/none.crt", Certificates, "SSL_CERT_FILE names it, and there is no such file"}) {
-		t.Errorf("%q", r.Errors)
+	if len(r.Errors) != 1 || r.Errors[0] != (Problem{"/etc/none.crt", Certificates, "SSL_CERT_FILE names it, but there is no such file"}) {
+		t.Errorf("Check with a missing bundle gives the errors %q; want one about /etc/none.crt", r.Errors)
 	}
 }

@@ -26,8 +26,8 @@ func (c *checker) check() error {
 	return nil
 }
 
-// judge reports why a program does not start, and remembers what it uses.
-func (c *checker) judge(v *verdict, report func(kind, path, reason string), kind, path string) {
+// addVerdict reports why a program does not start, and marks the files that it uses as reached.
+func (c *checker) addVerdict(v *verdict, report func(kind, path, reason string), kind, path string) {
 	for _, r := range v.reasons {
 		report(kind, path, r)
 	}
@@ -36,7 +36,7 @@ func (c *checker) judge(v *verdict, report func(kind, path, reason string), kind
 	}
 }
 
-// pathDirs are the directories of PATH, without the slash before.
+// pathDirs returns the directories of PATH, without the leading slash.
 func (c *checker) pathDirs() []string {
 	var dirs []string
 	for dir := range strings.SplitSeq(c.searchPath(""), ":") {
@@ -47,7 +47,7 @@ func (c *checker) pathDirs() []string {
 	return dirs
 }
 
-// checkPrograms starts all that a shell finds in PATH: for each name, the first that is executable.
+// checkPrograms checks every program that a shell finds in PATH: the first executable file of each name.
 func (c *checker) checkPrograms() error {
 	seen := make(map[string]bool)
 	for _, dir := range c.pathDirs() {
@@ -57,7 +57,7 @@ func (c *checker) checkPrograms() error {
 		}
 		for _, name := range c.files.Names(at.Path) {
 			e, err := c.stat(dir + "/" + name)
-			if seen[name] || err != nil || c.notExecutable(e) != "" {
+			if seen[name] || err != nil || c.whyNotExecutable(e) != "" {
 				continue
 			}
 			seen[name], c.reached[e.Path] = true, true
@@ -66,7 +66,7 @@ func (c *checker) checkPrograms() error {
 			if err != nil {
 				return err
 			}
-			c.judge(v, c.errorf, Program, "/"+dir+"/"+name)
+			c.addVerdict(v, c.errorf, Program, "/"+dir+"/"+name)
 		}
 	}
 	for name := range c.reached {
@@ -80,11 +80,11 @@ func (c *checker) checkPrograms() error {
 	return nil
 }
 
-// checkCommand starts what the image runs, which runc and crun look for as a shell does.
+// checkCommand checks the program that the image runs. runc and crun find it as a shell does.
 func (c *checker) checkCommand() error {
 	if dir := c.config.WorkingDir; dir != "" {
-		if e, err := c.stat(c.absolute(dir)); err == nil && !e.IsDir() { // one that is not there is made
-			c.errorf(WorkingDir, dir, "is no directory")
+		if e, err := c.stat(c.absolute(dir)); err == nil && !e.IsDir() { // runtimes make a missing one
+			c.errorf(WorkingDir, dir, "is not a directory")
 		}
 	}
 	words, what := c.config.Entrypoint, "the entrypoint"
@@ -104,7 +104,7 @@ func (c *checker) checkCommand() error {
 			if err != nil {
 				continue
 			}
-			if not := c.notExecutable(e); not != "" {
+			if not := c.whyNotExecutable(e); not != "" {
 				why = cmp.Or(why, fmt.Sprintf("/%s/%s %s", dir, word, not))
 				continue
 			}
@@ -120,28 +120,28 @@ func (c *checker) checkCommand() error {
 	if err != nil {
 		return err
 	}
-	c.judge(&verdict{reasons: prefix(what+" ", v.reasons), uses: v.uses}, c.errorf, Entrypoint, "/"+found)
+	c.addVerdict(&verdict{reasons: prefix(what+" ", v.reasons), uses: v.uses}, c.errorf, Entrypoint, "/"+found)
 	return nil
 }
 
-// checkOthers starts the programs and scripts that nothing in PATH runs.
+// checkOthers checks the programs and scripts that nothing in PATH runs.
 func (c *checker) checkOthers() error {
 	return c.eachFile(func(e rootfs.LowerEntry, s *startable) error {
-		if s.Script == nil && (s.Binary == nil || s.Binary.Interp == "") || c.reached[e.Path] || c.notExecutable(e) != "" {
+		if s.Script == nil && (s.Binary == nil || s.Binary.Interp == "") || c.reached[e.Path] || c.whyNotExecutable(e) != "" {
 			return nil
 		}
 		if s.Binary != nil && !runs(c.config.Architecture, s.Binary.Machine) {
-			return nil // it is data here
+			return nil // just data in this image
 		}
 		v, err := c.execute(e.Path, 0)
 		if err == nil {
-			c.judge(v, c.warn, Other, "/"+e.Path)
+			c.addVerdict(v, c.warn, Other, "/"+e.Path)
 		}
 		return err
 	})
 }
 
-// eachFile is for all files that may be started or loaded, in path order, each once.
+// eachFile calls do for each file that may be started or loaded, in path order.
 func (c *checker) eachFile(do func(rootfs.LowerEntry, *startable) error) error {
 	for e := range c.files.Within("") {
 		if e.Other || !mayStart(e.Entry) {
@@ -158,8 +158,8 @@ func (c *checker) eachFile(do func(rootfs.LowerEntry, *startable) error) error {
 	return nil
 }
 
-// checkLibraries loads the libraries that nothing has loaded up to now,
-// as a program would that loads no other and has no search path of its own.
+// checkLibraries checks the libraries that no program has loaded so far,
+// as if a program without a search path loaded only that library.
 func (c *checker) checkLibraries() error {
 	return c.eachFile(func(e rootfs.LowerEntry, s *startable) error {
 		b := s.Binary
@@ -175,7 +175,7 @@ func (c *checker) checkLibraries() error {
 			return nil
 		}
 		root := &object{libFile: libFile{at: e.Path, path: e.Path, binary: b}, origin: "/" + parentOf(e.Path)}
-		p := &loading{c: c, l: l, main: root, loaded: []*object{root}, library: true}
+		p := &process{c: c, l: l, main: root, loaded: []*object{root}, library: true}
 		p.self = &object{libFile: libFile{at: l.at, path: l.at, binary: l.binary}, names: []string{"/" + l.at}}
 		v, err := p.run()
 		if err != nil {
@@ -188,7 +188,7 @@ func (c *checker) checkLibraries() error {
 	})
 }
 
-// usualLoader is the one that most programs for a machine have, or nil.
+// usualLoader returns the loader that most programs for a machine use, or nil.
 func (c *checker) usualLoader(m machine) *loader {
 	var usual *loader
 	for _, l := range c.loaders {
@@ -199,17 +199,17 @@ func (c *checker) usualLoader(m machine) *loader {
 	return usual
 }
 
-// providedElsewhere says whether a library that is loaded by a program may find another one
-// that is there already: because a program of PATH loads it, or because it is in the same store object.
+// providedElsewhere reports whether a library that o needs may already be loaded in a real program:
+// a program of PATH loads it, or it is in the same store object as o.
 func (c *checker) providedElsewhere(o *object, name string) bool {
 	if c.sonames[name] {
 		return true
 	}
 	root := objectOf(o.path)
-	return root != "" && slices.ContainsFunc(c.library[name], func(at string) bool { return objectOf(at) == root })
+	return root != "" && slices.ContainsFunc(c.libraries[name], func(at string) bool { return objectOf(at) == root })
 }
 
-// objectOf is the store object that a path is in, or "".
+// objectOf returns the store object that contains a path, or "".
 func objectOf(name string) string {
 	rest, ok := strings.CutPrefix(name, storeDir+"/")
 	if !ok {
@@ -219,14 +219,14 @@ func objectOf(name string) string {
 	return storeDir + "/" + base
 }
 
-// checkNames warns of store objects that are named and not there.
+// checkNames warns of files that name store objects which are not in the image.
 func (c *checker) checkNames() error {
 	there := make(map[string]bool)
 	for _, name := range c.files.Names(storeDir) {
 		there[name[:min(len(name), digestLen)]] = true
 	}
-	for _, looked := range c.looked {
-		for base, first := range looked.Names {
+	for _, contents := range c.contents {
+		for base, first := range contents.Names {
 			if !there[base[:digestLen]] {
 				c.warn(Reference, "/"+first.Path, fmt.Sprintf("names %q, which is not in the image", storePrefix+base))
 			}

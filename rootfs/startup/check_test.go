@@ -15,7 +15,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// A fileSet is an image, by path: an elfFile or a string is a program, data is not executable, a link is one.
+// fileSet is an image by path. An elfFile or a string is an executable file, data is not executable,
+// a link is a symbolic link, and nil is a directory.
 type fileSet map[string]any
 
 type (
@@ -24,7 +25,7 @@ type (
 	secret string // only its owner, root, may execute it
 )
 
-// with are the same files and others.
+// with returns the files of both sets.
 func (s fileSet) with(more fileSet) fileSet {
 	all := maps.Clone(s)
 	maps.Copy(all, more)
@@ -57,7 +58,7 @@ func (s fileSet) entries(t *testing.T) []rootfs.Entry {
 			all[name] = rootfs.Dir(name, 0o755)
 			continue
 		default:
-			t.Fatalf("%q: what is %T?", name, f)
+			t.Fatalf("%q: unknown kind of file %T", name, f)
 		}
 		all[name] = rootfs.File(name, mode, int64(len(content)), func() (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(content)), nil
@@ -66,7 +67,7 @@ func (s fileSet) entries(t *testing.T) []rootfs.Entry {
 	return slices.SortedFunc(maps.Values(all), func(a, b rootfs.Entry) int { return rootfs.ComparePaths(a.Path, b.Path) })
 }
 
-// part is a part of these files at a root, which is below all their names.
+// part makes a part of the files below root.
 func (s fileSet) part(t *testing.T, root string) rootfs.Part {
 	t.Helper()
 	entries := s.entries(t)
@@ -76,10 +77,10 @@ func (s fileSet) part(t *testing.T, root string) rootfs.Part {
 
 func (s fileSet) check(t *testing.T, c Config) *Report {
 	t.Helper()
-	return checked(t, &Image{Config: c, Parts: []rootfs.Part{s.part(t, "")}}, Options{References: true})
+	return mustCheck(t, &Image{Config: c, Parts: []rootfs.Part{s.part(t, "")}}, Options{References: true})
 }
 
-func checked(t *testing.T, image *Image, o Options) *Report {
+func mustCheck(t *testing.T, image *Image, o Options) *Report {
 	t.Helper()
 	if image.Config.Architecture == "" {
 		image.Config.Architecture = "amd64"
@@ -99,17 +100,17 @@ const glibcStrings = "\x00/lib/\x00/usr/lib/\x00\x00/etc/ld.so.cache\x00/etc/ld.
 var (
 	glibcLoader = elfFile{soname: "ld-linux-x86-64.so.2", content: glibcStrings, defined: []string{"GLIBC_2.3"}}
 	muslLoader  = elfFile{content: "\x00musl libc (x86_64)\x00"}
-	foreign     = elfFile{machine: 183} // for arm64
+	foreign     = elfFile{machine: 183} // arm64
 )
 
-// program needs libraries of glibc's loader.
+// program makes a program for glibc's loader that needs libraries.
 func program(needed ...string) elfFile { return elfFile{interp: "/lib/ld.so", needed: needed} }
 
 func musl(needed ...string) elfFile {
 	return elfFile{interp: "/lib/ld-musl-x86_64.so.1", needed: needed}
 }
 
-// library needs others.
+// library makes a library that needs others.
 func library(needed ...string) elfFile { return elfFile{dynamic: true, needed: needed} }
 
 func (f elfFile) rpathed(s string) elfFile    { f.rpath = s; return f }
@@ -127,7 +128,7 @@ var (
 	muslRoot = fileSet{"lib/ld-musl-x86_64.so.1": muslLoader}
 )
 
-// TestPrograms: one row for each rule of kernel and loaders. Want is a piece of the only error, or nothing.
+// TestPrograms has a row for each rule of kernel and loaders. want is a part of the only error, or "" for none.
 func TestPrograms(t *testing.T) {
 	for name, test := range map[string]struct {
 		files fileSet
@@ -137,23 +138,23 @@ func TestPrograms(t *testing.T) {
 		// The kernel.
 		"static":                          {fileSet{"bin/p": elfFile{typ: typeExec}}, nil, ""},
 		"static and position-independent": {fileSet{"bin/p": elfFile{dynamic: true}}, nil, ""},
-		"for another architecture":        {fileSet{"bin/p": foreign}, nil, "/bin/p: is for arm64, and the image for amd64"},
+		"for another architecture":        {fileSet{"bin/p": foreign}, nil, "/bin/p: is for arm64, but the image for amd64"},
 		"for the older architecture":      {fileSet{"bin/p": elfFile{narrow: true, machine: 3}}, nil, ""},
-		"no program":                      {fileSet{"bin/p": "text"}, nil, "neither an ELF program nor a script"},
+		"a text file":                     {fileSet{"bin/p": "text"}, nil, "neither an ELF program nor a script"},
 		"empty":                           {fileSet{"bin/p": ""}, nil, "is empty"},
 		"an object file":                  {fileSet{"bin/p": elfFile{typ: 1}}, nil, "neither a program nor a library"},
 		"damaged":                         {fileSet{"bin/p": elfMagic + "\x02\x01"}, nil, "is damaged"},
-		"a library in PATH":               {glibc.with(fileSet{"bin/p": library("libc.so.6")}), nil, "is no program"},
-		"not executable is no program":    {fileSet{"bin/p": data("x")}, nil, ""},
+		"a library in PATH":               {glibc.with(fileSet{"bin/p": library("libc.so.6")}), nil, "is not a program"},
+		"a file without x is ignored":     {fileSet{"bin/p": data("x")}, nil, ""},
 		"a link to nothing":               {fileSet{"bin/p": link("/bin/q")}, nil, "/bin/p: leads nowhere: /bin/q"},
 		"no interpreter":                  {fileSet{"bin/p": program()}, nil, `its ELF interpreter "/lib/ld.so" does not exist`},
 		"a dangling interpreter":          {fileSet{"bin/p": program(), "lib/ld.so": link("ld-2.so")}, nil, `"/lib/ld.so" is a link that leads nowhere: ld-2.so`},
 		"an interpreter without x":        {fileSet{"bin/p": program(), "lib/ld.so": data("x")}, nil, "is not executable"},
 		"a directory as interpreter":      {fileSet{"bin/p": program(), "lib/ld.so": nil}, nil, "is a directory"},
-		"a script as ELF interpreter":     {fileSet{"bin/p": program(), "lib/ld.so": "#!/bin/sh\n"}, nil, "is no ELF file"},
+		"a script as ELF interpreter":     {fileSet{"bin/p": program(), "lib/ld.so": "#!/bin/sh\n"}, nil, "is not an ELF file"},
 		"a foreign interpreter":           {fileSet{"bin/p": program(), "lib/ld.so": foreign}, nil, "is for arm64"},
-		"an interpreter of another class": {fileSet{"bin/p": program(), "lib/ld.so": elfFile{narrow: true, machine: 3, dynamic: true}}, nil, "is for 386, and the program for amd64"},
-		"by links":                        {glibc.with(fileSet{"bin": nil, "x/p": program("libc.so.6"), "bin/p": link("../y/p"), "y": link("x")}), nil, ""},
+		"an interpreter of another class": {fileSet{"bin/p": program(), "lib/ld.so": elfFile{narrow: true, machine: 3, dynamic: true}}, nil, "is for 386, but the program for amd64"},
+		"a program behind links":          {glibc.with(fileSet{"bin": nil, "x/p": program("libc.so.6"), "bin/p": link("../y/p"), "y": link("x")}), nil, ""},
 
 		// Scripts.
 		"a script":                        {fileSet{"bin/p": "#!/bin/sh -e\n", "bin/sh": elfFile{}}, nil, ""},
@@ -163,63 +164,63 @@ func TestPrograms(t *testing.T) {
 		"a relative #! interpreter":       {fileSet{"bin/p": "#!sh\n", "sh": elfFile{}}, nil, ""},
 		"a line that is too long":         {fileSet{"bin/p": "#!/" + strings.Repeat("x", 255) + "\n"}, nil, "longer than 255 bytes"},
 		"env":                             {fileSet{"bin/p": "#!/bin/env q\n", "bin/env": elfFile{}, "bin/q": elfFile{}}, nil, ""},
-		"env that is missing":             {fileSet{"bin/p": "#!/usr/bin/env q\n", "bin/q": elfFile{}}, nil, `"/usr/bin/env" does not exist`},
+		"missing env":                     {fileSet{"bin/p": "#!/usr/bin/env q\n", "bin/q": elfFile{}}, nil, `"/usr/bin/env" does not exist`},
 		"env without the program":         {fileSet{"bin/p": "#!/bin/env q\n", "bin/env": elfFile{}}, nil, `env finds no "q" in PATH`},
-		"env with an option":              {fileSet{"bin/p": "#!/bin/env q -x\n", "bin/env": elfFile{}, "bin/q": elfFile{}}, nil, `no "q -x" in PATH, as all behind it is one name; env -S splits it`},
+		"env with an option":              {fileSet{"bin/p": "#!/bin/env q -x\n", "bin/env": elfFile{}, "bin/q": elfFile{}}, nil, `no "q -x" in PATH: env takes the rest of the line as one name, and env -S splits it`},
 		"env -S":                          {fileSet{"bin/p": "#!/bin/env -S q -x\n", "bin/env": elfFile{}, "bin/q": elfFile{}}, nil, ""},
 		"env goes on along PATH":          {fileSet{"bin/p": "#!/bin/env q\n", "bin/env": elfFile{}, "b/q": elfFile{}, "a/q": "#!/none\n"}, []string{"PATH=/bin:/b"}, ""},
 		"env and a broken program":        {fileSet{"bin/p": "#!/bin/env -S PATH=/b q\n", "bin/env": elfFile{}, "b/q": "#!/none\n"}, nil, `env tries to start "/b/q"`},
 
 		// glibc's loader.
-		"default directories":               {glibc.with(fileSet{"bin/p": program("libc.so.6", "libu.so"), "usr/lib/libu.so": library()}), nil, ""},
-		"a library that is missing":         {glibc.with(fileSet{"bin/p": program("libx.so.1")}), nil, `needs "libx.so.1", which is in no directory where the loader looks for it`},
-		"a library's library":               {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": library("libx.so.1")}), nil, `looks for "/lib/liba.so"`},
-		"one that is elsewhere":             {glibc.with(fileSet{"bin/p": program("libx.so.1"), "opt/libx.so.1": library()}), nil, `; there is "/opt/libx.so.1"`},
-		"a dangling library":                {glibc.with(fileSet{"bin/p": program("libx.so.1"), "lib/libx.so.1": link("libx.so.1.2")}), nil, `needs "libx.so.1"`},
-		"RUNPATH":                           {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/none:/a"), "a/liba.so": library()}), nil, ""},
-		"RUNPATH is not inherited":          {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a"), "a/liba.so": library("libb.so"), "a/libb.so": library()}), nil, `needs "libb.so"`},
-		"RPATH is inherited":                {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library("libb.so"), "a/libb.so": library()}), nil, ""},
-		"RPATH of the one between":          {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": library("libb.so").rpathed("/b"), "b/libb.so": library("libc2.so"), "b/libc2.so": library()}), nil, ""},
-		"RPATH beside RUNPATH":              {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a").runpathed("/b"), "a/liba.so": library()}), nil, `needs "liba.so"`},
-		"RUNPATH hides RPATH above":         {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library("libb.so").runpathed("/c"), "a/libb.so": library()}), nil, `needs "libb.so"`},
-		"RPATH of a program, from afar":     {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library("libb.so"), "a/libb.so": library("libc2.so"), "a/libc2.so": library()}), nil, ""},
-		"LD_LIBRARY_PATH":                   {glibc.with(fileSet{"bin/p": program("liba.so"), "a/liba.so": library("libb.so"), "b/libb.so": library()}), []string{"LD_LIBRARY_PATH=/a;/b"}, ""},
-		"LD_LIBRARY_PATH before RUNPATH":    {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a"), "a/liba.so": library(), "b/liba.so": library("libx.so")}), []string{"LD_LIBRARY_PATH=/b"}, `looks for "/b/liba.so"`},
-		"RPATH before LD_LIBRARY_PATH":      {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library(), "b/liba.so": library("libx.so")}), []string{"LD_LIBRARY_PATH=/b"}, ""},
-		"$ORIGIN":                           {glibc.with(fileSet{"opt/bin/p": program("liba.so").runpathed("$ORIGIN/../lib"), "bin/p": link("/opt/bin/p"), "opt/lib/liba.so": library("libb.so").runpathed("${ORIGIN}/b"), "opt/lib/b/libb.so": library()}), nil, ""},
-		"$ORIGIN of a link to a library":    {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": link("/opt/liba.so"), "opt/liba.so": library("libb.so").runpathed("$ORIGIN"), "opt/libb.so": library()}), nil, `needs "libb.so"`},
-		"$LIB":                              {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/opt/$LIB"), "opt/lib/liba.so": library()}), nil, ""},
-		"$PLATFORM":                         {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/opt/${PLATFORM}x"), "opt/x86_64x/liba.so": library()}), nil, ""},
-		"another $":                         {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/$OTHER"), "$OTHER/liba.so": library()}), nil, ""},
-		"another class is passed over":      {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": elfFile{narrow: true, machine: 3, dynamic: true}, "b/liba.so": library()}), nil, ""},
-		"another machine is passed over":    {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": foreign, "b/liba.so": library()}), nil, ""},
-		"only another machine's":            {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a"), "a/liba.so": foreign}), nil, `needs "liba.so"`},
-		"no ELF file ends the search":       {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": data("INPUT(x)"), "b/liba.so": library()}), nil, `"/a/liba.so" is no ELF file`},
-		"a damaged library":                 {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": data(string(library("libc.so.6").bytes()[:150]))}), nil, `"/lib/liba.so" is damaged`},
-		"another class is never damaged":    {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": data(elfMagic + "\x01\x01\x01" + string(library().bytes()[7:])), "b/liba.so": library()}), nil, ""},
-		"another byte order":                {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": elfFile{big: true, dynamic: true}, "b/liba.so": library()}), nil, `"/a/liba.so" has another byte order`},
-		"an object file as library":         {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": elfFile{typ: 1}}), nil, `is an ELF file that is no library`},
-		"a program as library":              {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": elfFile{dynamic: true, flags1: 0x8000000}}), nil, `is a program and no library`},
-		"a directory called so":             {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": nil}), nil, "is no regular file"},
-		"a soname that is loaded":           {glibc.with(fileSet{"bin/p": program("liba-1.so", "libb.so"), "lib/liba-1.so": library().called("liba.so.1"), "lib/libb.so": library("liba.so.1")}), nil, ""},
-		"a soname that is loaded later":     {glibc.with(fileSet{"bin/p": program("libb.so", "liba-1.so"), "lib/liba-1.so": library().called("liba.so.1"), "lib/libb.so": library("liba.so.1")}), nil, ""},
-		"a soname that is looked for first": {glibc.with(fileSet{"bin/p": program("libb.so"), "lib/libb.so": library("liba.so.1", "liba-1.so"), "lib/liba-1.so": library().called("liba.so.1")}), nil, `needs "liba.so.1"`},
-		"the loader's soname":               {glibc.with(fileSet{"bin/p": program("ld-linux-x86-64.so.2")}), nil, ""},
-		"a name with a slash":               {glibc.with(fileSet{"bin/p": program("/opt/liba.so"), "opt/liba.so": library()}), nil, ""},
-		"a name with $ORIGIN":               {glibc.with(fileSet{"bin/p": program("$ORIGIN/../opt/liba.so"), "opt/liba.so": library()}), nil, ""},
-		"a name with a slash, missing":      {glibc.with(fileSet{"bin/p": program("/opt/liba.so")}), nil, `needs "/opt/liba.so" for it, which is not there`},
-		"a name with a slash, foreign":      {glibc.with(fileSet{"bin/p": program("/opt/liba.so"), "opt/liba.so": foreign}), nil, `is for arm64`},
-		"a version":                         {glibc.with(fileSet{"bin/p": program("liba.so").wants("liba.so", "A_2"), "lib/liba.so": library().has("liba.so", "A_1", "A_2")}), nil, ""},
-		"a version that is missing":         {glibc.with(fileSet{"bin/p": program("liba.so").wants("liba.so", "A_3"), "lib/liba.so": library().has("liba.so", "A_1", "A_2")}), nil, `"/bin/p" wants version A_3 of liba.so, which "/lib/liba.so" does not have`},
-		"a weak version":                    {glibc.with(fileSet{"bin/p": program("liba.so").wantsWeak("liba.so", "A_3"), "lib/liba.so": library().has("A_1")}), nil, ""},
-		"a version of one without any":      {glibc.with(fileSet{"bin/p": program("liba.so").wants("liba.so", "A_3"), "lib/liba.so": library()}), nil, ""},
-		"a version of the loader":           {glibc.with(fileSet{"bin/p": program("ld-linux-x86-64.so.2").wants("ld-linux-x86-64.so.2", "GLIBC_2.99")}), nil, "wants version GLIBC_2.99"},
-		"no default directories":            {glibc.with(fileSet{"bin/p": elfFile{interp: "/lib/ld.so", needed: []string{"libc.so.6"}, flags1: 0x800}}), nil, `needs "libc.so.6"`},
-		"the cache":                         {glibc.with(fileSet{"bin/p": program("liba.so"), "opt/liba.so": library(), "etc/ld.so.cache": data(ldCache(map[string]string{"liba.so": "/opt/liba.so"}))}), nil, ""},
-		"a cache that is stale":             {glibc.with(fileSet{"bin/p": program("liba.so"), "etc/ld.so.cache": data(ldCache(map[string]string{"liba.so": "/opt/liba.so"}))}), nil, `needs "liba.so"`},
-		"LD_PRELOAD brings one":             {glibc.with(fileSet{"bin/p": program("liba.so"), "opt/x.so": library().called("liba.so")}), []string{"LD_PRELOAD=/opt/x.so"}, ""},
-		"only for some processors":          {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/glibc-hwcaps/x86-64-v3/liba.so": library()}), nil, ""},
-		"a library with an odd name":        {glibc.with(fileSet{"bin/p": program("plugin"), "lib/plugin": data(string(library("libx.so").bytes()))}), nil, `looks for "/lib/plugin"`},
+		"default directories":                     {glibc.with(fileSet{"bin/p": program("libc.so.6", "libu.so"), "usr/lib/libu.so": library()}), nil, ""},
+		"a missing library":                       {glibc.with(fileSet{"bin/p": program("libx.so.1")}), nil, `needs "libx.so.1", which the loader does not find`},
+		"a library's library":                     {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": library("libx.so.1")}), nil, `needs "libx.so.1" for "/lib/liba.so", which the loader does not find`},
+		"a library elsewhere":                     {glibc.with(fileSet{"bin/p": program("libx.so.1"), "opt/libx.so.1": library()}), nil, `; it does not look at "/opt/libx.so.1"`},
+		"a dangling library":                      {glibc.with(fileSet{"bin/p": program("libx.so.1"), "lib/libx.so.1": link("libx.so.1.2")}), nil, `needs "libx.so.1"`},
+		"RUNPATH":                                 {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/none:/a"), "a/liba.so": library()}), nil, ""},
+		"RUNPATH is not inherited":                {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a"), "a/liba.so": library("libb.so"), "a/libb.so": library()}), nil, `needs "libb.so"`},
+		"RPATH is inherited":                      {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library("libb.so"), "a/libb.so": library()}), nil, ""},
+		"RPATH of a library":                      {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": library("libb.so").rpathed("/b"), "b/libb.so": library("libc2.so"), "b/libc2.so": library()}), nil, ""},
+		"RPATH beside RUNPATH":                    {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a").runpathed("/b"), "a/liba.so": library()}), nil, `needs "liba.so"`},
+		"RUNPATH hides RPATH above":               {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library("libb.so").runpathed("/c"), "a/libb.so": library()}), nil, `needs "libb.so"`},
+		"RPATH of the program, inherited twice":   {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library("libb.so"), "a/libb.so": library("libc2.so"), "a/libc2.so": library()}), nil, ""},
+		"LD_LIBRARY_PATH":                         {glibc.with(fileSet{"bin/p": program("liba.so"), "a/liba.so": library("libb.so"), "b/libb.so": library()}), []string{"LD_LIBRARY_PATH=/a;/b"}, ""},
+		"LD_LIBRARY_PATH before RUNPATH":          {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a"), "a/liba.so": library(), "b/liba.so": library("libx.so")}), []string{"LD_LIBRARY_PATH=/b"}, `for "/b/liba.so"`},
+		"RPATH before LD_LIBRARY_PATH":            {glibc.with(fileSet{"bin/p": program("liba.so").rpathed("/a"), "a/liba.so": library(), "b/liba.so": library("libx.so")}), []string{"LD_LIBRARY_PATH=/b"}, ""},
+		"$ORIGIN":                                 {glibc.with(fileSet{"opt/bin/p": program("liba.so").runpathed("$ORIGIN/../lib"), "bin/p": link("/opt/bin/p"), "opt/lib/liba.so": library("libb.so").runpathed("${ORIGIN}/b"), "opt/lib/b/libb.so": library()}), nil, ""},
+		"$ORIGIN of a link to a library":          {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": link("/opt/liba.so"), "opt/liba.so": library("libb.so").runpathed("$ORIGIN"), "opt/libb.so": library()}), nil, `needs "libb.so"`},
+		"$LIB":                                    {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/opt/$LIB"), "opt/lib/liba.so": library()}), nil, ""},
+		"$PLATFORM":                               {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/opt/${PLATFORM}x"), "opt/x86_64x/liba.so": library()}), nil, ""},
+		"another $":                               {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/$OTHER"), "$OTHER/liba.so": library()}), nil, ""},
+		"another class is skipped":                {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": elfFile{narrow: true, machine: 3, dynamic: true}, "b/liba.so": library()}), nil, ""},
+		"another machine is skipped":              {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": foreign, "b/liba.so": library()}), nil, ""},
+		"only for another machine":                {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a"), "a/liba.so": foreign}), nil, `needs "liba.so"`},
+		"a file that is not ELF ends the search":  {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": data("INPUT(x)"), "b/liba.so": library()}), nil, `"/a/liba.so" is not an ELF file`},
+		"a damaged library":                       {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": data(string(library("libc.so.6").bytes()[:150]))}), nil, `"/lib/liba.so" is damaged`},
+		"another class is never damaged":          {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": data(elfMagic + "\x01\x01\x01" + string(library().bytes()[7:])), "b/liba.so": library()}), nil, ""},
+		"another byte order":                      {glibc.with(fileSet{"bin/p": program("liba.so").runpathed("/a:/b"), "a/liba.so": elfFile{big: true, dynamic: true}, "b/liba.so": library()}), nil, `"/a/liba.so" has another byte order`},
+		"an object file as library":               {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": elfFile{typ: 1}}), nil, `is an ELF file, but not a library`},
+		"a program as library":                    {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": elfFile{dynamic: true, flags1: 0x8000000}}), nil, `is a program, not a library`},
+		"a directory as library":                  {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/liba.so": nil}), nil, "is not a regular file"},
+		"a soname that is loaded":                 {glibc.with(fileSet{"bin/p": program("liba-1.so", "libb.so"), "lib/liba-1.so": library().called("liba.so.1"), "lib/libb.so": library("liba.so.1")}), nil, ""},
+		"a soname that is loaded later":           {glibc.with(fileSet{"bin/p": program("libb.so", "liba-1.so"), "lib/liba-1.so": library().called("liba.so.1"), "lib/libb.so": library("liba.so.1")}), nil, ""},
+		"a soname that is looked for first":       {glibc.with(fileSet{"bin/p": program("libb.so"), "lib/libb.so": library("liba.so.1", "liba-1.so"), "lib/liba-1.so": library().called("liba.so.1")}), nil, `needs "liba.so.1"`},
+		"the loader's soname":                     {glibc.with(fileSet{"bin/p": program("ld-linux-x86-64.so.2")}), nil, ""},
+		"a name with a slash":                     {glibc.with(fileSet{"bin/p": program("/opt/liba.so"), "opt/liba.so": library()}), nil, ""},
+		"a name with $ORIGIN":                     {glibc.with(fileSet{"bin/p": program("$ORIGIN/../opt/liba.so"), "opt/liba.so": library()}), nil, ""},
+		"a name with a slash, missing":            {glibc.with(fileSet{"bin/p": program("/opt/liba.so")}), nil, `needs "/opt/liba.so", which does not exist`},
+		"a name with a slash, foreign":            {glibc.with(fileSet{"bin/p": program("/opt/liba.so"), "opt/liba.so": foreign}), nil, `is for arm64`},
+		"a version":                               {glibc.with(fileSet{"bin/p": program("liba.so").wants("liba.so", "A_2"), "lib/liba.so": library().has("liba.so", "A_1", "A_2")}), nil, ""},
+		"a missing version":                       {glibc.with(fileSet{"bin/p": program("liba.so").wants("liba.so", "A_3"), "lib/liba.so": library().has("liba.so", "A_1", "A_2")}), nil, `"/bin/p" needs version A_3 of liba.so, which "/lib/liba.so" does not have`},
+		"a weak version":                          {glibc.with(fileSet{"bin/p": program("liba.so").wantsWeak("liba.so", "A_3"), "lib/liba.so": library().has("A_1")}), nil, ""},
+		"a version of a library without versions": {glibc.with(fileSet{"bin/p": program("liba.so").wants("liba.so", "A_3"), "lib/liba.so": library()}), nil, ""},
+		"a version of the loader":                 {glibc.with(fileSet{"bin/p": program("ld-linux-x86-64.so.2").wants("ld-linux-x86-64.so.2", "GLIBC_2.99")}), nil, "needs version GLIBC_2.99"},
+		"no default directories":                  {glibc.with(fileSet{"bin/p": elfFile{interp: "/lib/ld.so", needed: []string{"libc.so.6"}, flags1: 0x800}}), nil, `needs "libc.so.6"`},
+		"the cache":                               {glibc.with(fileSet{"bin/p": program("liba.so"), "opt/liba.so": library(), "etc/ld.so.cache": data(ldCache(map[string]string{"liba.so": "/opt/liba.so"}))}), nil, ""},
+		"a stale cache":                           {glibc.with(fileSet{"bin/p": program("liba.so"), "etc/ld.so.cache": data(ldCache(map[string]string{"liba.so": "/opt/liba.so"}))}), nil, `needs "liba.so"`},
+		"a library of LD_PRELOAD":                 {glibc.with(fileSet{"bin/p": program("liba.so"), "opt/x.so": library().called("liba.so")}), []string{"LD_PRELOAD=/opt/x.so"}, ""},
+		"only for some processors":                {glibc.with(fileSet{"bin/p": program("liba.so"), "lib/glibc-hwcaps/x86-64-v3/liba.so": library()}), nil, ""},
+		"a library with an odd name":              {glibc.with(fileSet{"bin/p": program("plugin"), "lib/plugin": data(string(library("libx.so").bytes()))}), nil, `for "/lib/plugin"`},
 
 		// musl's loader.
 		"musl":                             {muslRoot.with(fileSet{"bin/p": musl("libc.musl-x86_64.so.1", "libm.so", "liba.so"), "usr/local/lib/liba.so": library()}), nil, ""},
@@ -229,8 +230,8 @@ func TestPrograms(t *testing.T) {
 		"musl: another $":                  {muslRoot.with(fileSet{"bin/p": musl("liba.so").runpathed("/a:$LIB"), "a/liba.so": library()}), nil, `needs "liba.so"`},
 		"musl: LD_LIBRARY_PATH before all": {muslRoot.with(fileSet{"bin/p": musl("liba.so").rpathed("/a"), "a/liba.so": library(), "b/liba.so": library("libx.so")}), []string{"LD_LIBRARY_PATH=/b"}, `needs "libx.so"`},
 		"musl: the first file counts":      {muslRoot.with(fileSet{"bin/p": musl("liba.so").runpathed("/a:/b"), "a/liba.so": foreign, "b/liba.so": library()}), nil, "is for arm64"},
-		"musl: sonames count for nothing":  {muslRoot.with(fileSet{"bin/p": musl("liba-1.so", "liba.so.1"), "lib/liba-1.so": library().called("liba.so.1")}), nil, `needs "liba.so.1"`},
-		"musl: its own path":               {muslRoot.with(fileSet{"bin/p": musl("liba.so"), "opt/liba.so": library(), "etc/ld-musl-x86_64.path": data("/none\n/opt\n")}), nil, ""},
+		"musl: sonames do not count":       {muslRoot.with(fileSet{"bin/p": musl("liba-1.so", "liba.so.1"), "lib/liba-1.so": library().called("liba.so.1")}), nil, `needs "liba.so.1"`},
+		"musl: a path file":                {muslRoot.with(fileSet{"bin/p": musl("liba.so"), "opt/liba.so": library(), "etc/ld-musl-x86_64.path": data("/none\n/opt\n")}), nil, ""},
 		"musl: no versions":                {muslRoot.with(fileSet{"bin/p": musl("liba.so").wants("liba.so", "A_3"), "lib/liba.so": library().has("A_1")}), nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,15 +242,15 @@ func TestPrograms(t *testing.T) {
 			}
 			switch {
 			case test.want == "" && len(got) > 0:
-				t.Errorf("errors: %q; want none", got)
+				t.Errorf("Check gives the errors %q; want none", got)
 			case test.want != "" && (len(got) != 1 || !strings.Contains(got[0], test.want)):
-				t.Errorf("errors: %q; want one with %q", got, test.want)
+				t.Errorf("Check gives the errors %q; want one with %q", got, test.want)
 			}
 		})
 	}
 }
 
-// TestConfig: what the image begins with.
+// TestConfig checks each field of Config.
 func TestConfig(t *testing.T) {
 	files := glibc.with(fileSet{
 		"bin/p": program("libc.so.6"), "bin/broken": "#!/none\n", "opt/p": elfFile{}, "opt/text": data("x"), "root/p": elfFile{},
@@ -272,19 +273,19 @@ func TestConfig(t *testing.T) {
 		"a directory":          {Config{Cmd: []string{"/opt"}}, []Problem{{"/opt", Entrypoint, "the command is a directory"}}},
 		"for root":             {Config{Cmd: []string{"/private/p"}}, nil},
 		"not for the user":     {Config{Cmd: []string{"/private/p"}, User: "app"}, []Problem{{"/private/p", Entrypoint, "the command is not executable for user 7"}}},
-		"another architecture": {Config{Cmd: []string{"/opt/p"}, Architecture: "arm64", Env: []string{"PATH=/none"}}, []Problem{{"/opt/p", Entrypoint, "the command is for amd64, and the image for arm64"}}},
-		"no directory":         {Config{WorkingDir: "/opt/text"}, []Problem{{"/opt/text", WorkingDir, "is no directory"}}},
-		"a directory to be":    {Config{WorkingDir: "/srv/new"}, nil},
+		"another architecture": {Config{Cmd: []string{"/opt/p"}, Architecture: "arm64", Env: []string{"PATH=/none"}}, []Problem{{"/opt/p", Entrypoint, "the command is for amd64, but the image for arm64"}}},
+		"a file as directory":  {Config{WorkingDir: "/opt/text"}, []Problem{{"/opt/text", WorkingDir, "is not a directory"}}},
+		"a missing directory":  {Config{WorkingDir: "/srv/new"}, nil},
 		"a user":               {Config{User: "app:wheel"}, nil},
 		"numbers":              {Config{User: "1234:5678"}, nil},
-		"no user":              {Config{User: "web"}, []Problem{{"web", User, `no user "web" in the image's /etc/passwd`}}},
-		"no group":             {Config{User: "app:web"}, []Problem{{"app:web", User, `no group "web" in the image's /etc/group`}}},
+		"an unknown user":      {Config{User: "web"}, []Problem{{"web", User, `no user "web" in the image's /etc/passwd`}}},
+		"an unknown group":     {Config{User: "app:web"}, []Problem{{"app:web", User, `no group "web" in the image's /etc/group`}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			image := &Image{Config: test.config, Parts: []rootfs.Part{files.part(t, "")}}
-			got := slices.DeleteFunc(checked(t, image, Options{}).Errors, func(p Problem) bool { return p == broken })
+			got := slices.DeleteFunc(mustCheck(t, image, Options{}).Errors, func(p Problem) bool { return p == broken })
 			if !slices.Equal(got, test.want) {
-				t.Errorf("errors: %q; want %q", got, test.want)
+				t.Errorf("Check gives the errors %q; want %q", got, test.want)
 			}
 		})
 	}
@@ -297,8 +298,8 @@ const (
 	goneRoot    = "nix/store/33333333333333333333333333333333-gone"
 )
 
-// profiled is a profile of two packages, in parts as an image has them.
-func profiled(t *testing.T, more fileSet) *Image {
+// profileImage makes an image of a profile with two packages and more files, in parts.
+func profileImage(t *testing.T, more fileSet) *Image {
 	t.Helper()
 	all := glibc.with(fileSet{
 		"run/profile":              link("/" + profileRoot),
@@ -316,38 +317,38 @@ func profiled(t *testing.T, more fileSet) *Image {
 	return image
 }
 
-// TestRest: one row for each fault that is not about a program of PATH.
-func TestRest(t *testing.T) {
+// TestOtherFaults has a row for each fault that is not about a program of PATH.
+func TestOtherFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		more         fileSet
 		errors, warn []string
 	}{
-		"nothing":                       {nil, nil, nil},
-		"a profile's link":              {fileSet{profileRoot + "/etc/x": link("/" + aRoot + "/etc/x")}, []string{"/etc/x: leads nowhere: /" + aRoot + "/etc/x"}, nil},
-		"a link to another object":      {fileSet{profileRoot + "/etc/x": link("/" + goneRoot + "/x")}, []string{"leads nowhere"}, []string{`names "/` + goneRoot + `", which is not in the image`}},
-		"a link deeper inside":          {fileSet{aRoot + "/x": link("y")}, nil, []string{"/" + aRoot + "/x: leads nowhere: y"}},
-		"a link by the profile's":       {fileSet{profileRoot + "/x": link("/" + aRoot + "/x"), aRoot + "/x": link("y")}, nil, []string{"-profile/x: leads nowhere", "-a/x: leads nowhere"}},
-		"a program's link":              {fileSet{profileRoot + "/bin/x": link("/" + aRoot + "/bin/x"), aRoot + "/bin/x": link("y")}, []string{"-profile/bin/x: leads nowhere"}, []string{"-a/bin/x: leads nowhere"}},
-		"a link to what kernels have":   {fileSet{aRoot + "/x": link("/proc/mounts"), aRoot + "/y": link("/dev/../dev/null"), "dev": nil}, nil, nil},
-		"a name in a file":              {fileSet{aRoot + "/x": data("see /" + goneRoot + "/share.")}, nil, []string{"/" + aRoot + `/x: names "/` + goneRoot + `"`}},
-		"a name that is there":          {fileSet{aRoot + "/x": data("see /" + bRoot + "/share.")}, nil, nil},
-		"a library nobody loads":        {fileSet{"bin/p": program(), profileRoot + "/bin/p": link("/bin/p"), aRoot + "/lib/libx.so": library("liby.so")}, nil, []string{`libx.so: needs "liby.so"`}},
-		"one that finds another loaded": {fileSet{profileRoot + "/bin/p": program("liby.so.1").runpathed("/" + bRoot), bRoot + "/liby.so.1": library().called("liby.so.1"), aRoot + "/lib/libx.so": library("liby.so.1")}, nil, nil},
-		"one beside another":            {fileSet{profileRoot + "/bin/p": program(), aRoot + "/lib/libx.so": library("liby.so"), aRoot + "/lib/y/liby.so": library()}, nil, nil},
-		"a script outside of PATH":      {fileSet{aRoot + "/libexec/x": "#!/none\n"}, nil, []string{`libexec/x: its interpreter "/none" does not exist`}},
-		"a program outside of PATH":     {fileSet{aRoot + "/libexec/x": program("libx.so")}, nil, []string{`libexec/x: needs "libx.so"`}},
-		"a damaged library":             {fileSet{profileRoot + "/bin/p": program(), aRoot + "/x.so": data(string(library("libc.so.6").bytes()[:150]))}, nil, []string{"x.so: is damaged"}},
-		"foreign ones are data":         {fileSet{profileRoot + "/bin/p": program(), aRoot + "/x.so": foreign}, nil, nil},
-		"two packages":                  {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("22")}, nil, []string{`/share/y: is "/` + aRoot + `/share/y", and hides "/` + bRoot + `/share/y"`}},
-		"two with the same":             {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("1")}, nil, nil},
-		"two of one size":               {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("2")}, nil, []string{"and hides"}},
-		"a preload that is not there":   {fileSet{"etc/ld.so.preload": data("/none.so"), profileRoot + "/bin/p": program()}, nil, []string{"/none.so: ld.so.preload names it"}},
+		"nothing":                                {nil, nil, nil},
+		"a profile's link":                       {fileSet{profileRoot + "/etc/x": link("/" + aRoot + "/etc/x")}, []string{"/etc/x: leads nowhere: /" + aRoot + "/etc/x"}, nil},
+		"a link to another object":               {fileSet{profileRoot + "/etc/x": link("/" + goneRoot + "/x")}, []string{"leads nowhere"}, []string{`names "/` + goneRoot + `", which is not in the image`}},
+		"a link deeper inside":                   {fileSet{aRoot + "/x": link("y")}, nil, []string{"/" + aRoot + "/x: leads nowhere: y"}},
+		"a profile's link to a dangling one":     {fileSet{profileRoot + "/x": link("/" + aRoot + "/x"), aRoot + "/x": link("y")}, nil, []string{"-profile/x: leads nowhere", "-a/x: leads nowhere"}},
+		"a program's link":                       {fileSet{profileRoot + "/bin/x": link("/" + aRoot + "/bin/x"), aRoot + "/bin/x": link("y")}, []string{"-profile/bin/x: leads nowhere"}, []string{"-a/bin/x: leads nowhere"}},
+		"a link into /proc and /dev":             {fileSet{aRoot + "/x": link("/proc/mounts"), aRoot + "/y": link("/dev/../dev/null"), "dev": nil}, nil, nil},
+		"a name in a file":                       {fileSet{aRoot + "/x": data("see /" + goneRoot + "/share.")}, nil, []string{"/" + aRoot + `/x: names "/` + goneRoot + `"`}},
+		"a name that is there":                   {fileSet{aRoot + "/x": data("see /" + bRoot + "/share.")}, nil, nil},
+		"a library that nothing loads":           {fileSet{"bin/p": program(), profileRoot + "/bin/p": link("/bin/p"), aRoot + "/lib/libx.so": library("liby.so")}, nil, []string{`libx.so: needs "liby.so"`}},
+		"a library that a program loaded before": {fileSet{profileRoot + "/bin/p": program("liby.so.1").runpathed("/" + bRoot), bRoot + "/liby.so.1": library().called("liby.so.1"), aRoot + "/lib/libx.so": library("liby.so.1")}, nil, nil},
+		"a library in the same object":           {fileSet{profileRoot + "/bin/p": program(), aRoot + "/lib/libx.so": library("liby.so"), aRoot + "/lib/y/liby.so": library()}, nil, nil},
+		"a script outside of PATH":               {fileSet{aRoot + "/libexec/x": "#!/none\n"}, nil, []string{`libexec/x: its interpreter "/none" does not exist`}},
+		"a program outside of PATH":              {fileSet{aRoot + "/libexec/x": program("libx.so")}, nil, []string{`libexec/x: needs "libx.so"`}},
+		"a damaged library":                      {fileSet{profileRoot + "/bin/p": program(), aRoot + "/x.so": data(string(library("libc.so.6").bytes()[:150]))}, nil, []string{"x.so: is damaged"}},
+		"foreign files are data":                 {fileSet{profileRoot + "/bin/p": program(), aRoot + "/x.so": foreign}, nil, nil},
+		"two packages with one name":             {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("22")}, nil, []string{`/share/y: is "/` + aRoot + `/share/y", and hides "/` + bRoot + `/share/y"`}},
+		"two packages with equal files":          {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("1")}, nil, nil},
+		"two packages with files of one size":    {fileSet{profileRoot + "/share/y": link("/" + aRoot + "/share/y"), aRoot + "/share/y": data("1"), bRoot + "/share/y": data("2")}, nil, []string{"and hides"}},
+		"a missing preload":                      {fileSet{"etc/ld.so.preload": data("/none.so"), profileRoot + "/bin/p": program()}, nil, []string{"/none.so: ld.so.preload names it"}},
 		"no certificates at Fedora's": {fileSet{"etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem": data("none")},
-			[]string{"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem: has no PEM certificate"}, nil},
-		"no certificates": {fileSet{"etc/ssl/certs/ca-bundle.crt": data("none")}, []string{"/etc/ssl/certs/ca-bundle.crt: has no PEM certificate"}, nil},
+			[]string{"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem: contains no PEM certificate"}, nil},
+		"no certificates": {fileSet{"etc/ssl/certs/ca-bundle.crt": data("none")}, []string{"/etc/ssl/certs/ca-bundle.crt: contains no PEM certificate"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := checked(t, profiled(t, test.more), Options{References: true})
+			r := mustCheck(t, profileImage(t, test.more), Options{References: true})
 			for _, list := range []struct {
 				what string
 				got  []Problem
@@ -357,34 +358,34 @@ func TestRest(t *testing.T) {
 				for _, p := range list.got {
 					i := slices.IndexFunc(left, func(want string) bool { return strings.Contains(p.String(), want) })
 					if i < 0 {
-						t.Errorf("%s: unexpected %q", list.what, p)
+						t.Errorf("unexpected %s: %q", list.what, p)
 						continue
 					}
 					left = slices.Delete(left, i, i+1)
 				}
 				if len(left) > 0 {
-					t.Errorf("%s: %q; want also %q", list.what, list.got, left)
+					t.Errorf("%s %q lack %q", list.what, list.got, left)
 				}
 			}
 		})
 	}
 }
 
-// TestTwoProfiles: of one name, the first one's file is seen.
+// TestTwoProfiles checks that of two profiles the first hides the second's files of the same name.
 func TestTwoProfiles(t *testing.T) {
 	const other = "nix/store/44444444444444444444444444444444-other"
 	more := fileSet{other + "/bin/a": elfFile{pad: 1}, other + "/bin/b": elfFile{}, other + "/share/doc/b": link("/" + bRoot + "/share/doc/b")}
-	image := profiled(t, nil)
+	image := profileImage(t, nil)
 	image.Parts = append(image.Parts, more.part(t, other))
 	image.Config.Env[0] += ":/" + other + "/bin"
-	r := checked(t, image, Options{})
+	r := mustCheck(t, image, Options{})
 	want := []Problem{{"/run/profile/bin/a", Conflict, `is "/` + profileRoot + `/bin/a", and hides "/` + other + `/bin/a"`}}
 	if !slices.Equal(r.Warnings, want) || r.Programs != 2 || len(r.Errors) > 0 {
-		t.Errorf("%+v; want %q and 2 programs", r, want)
+		t.Errorf("Check = %+v; want %q and 2 programs", r, want)
 	}
 }
 
-// TestLayers: what is laid on top counts, and what is hidden does not.
+// TestLayers checks that files of upper layers count, and hidden files do not.
 func TestLayers(t *testing.T) {
 	lower := rootfs.NewLower("")
 	under := fileSet{"bin/p": program("liba.so"), "bin/q": "#!/none\n", "lib": link("usr/lib"), "usr/lib/ld.so": glibcLoader}
@@ -402,26 +403,26 @@ func TestLayers(t *testing.T) {
 			{Part: fileSet{"bin/r": "#!/bin/q\n"}.part(t, "")},
 		},
 	}
-	r := checked(t, image, Options{})
+	r := mustCheck(t, image, Options{})
 	want := []Problem{{"/bin/r", Program, `its interpreter "/bin/q" does not exist`}}
 	if !slices.Equal(r.Errors, want) || r.Programs != 2 {
-		t.Errorf("%+v; want %q and 2 programs", r, want)
+		t.Errorf("Check = %+v; want %q and 2 programs", r, want)
 	}
 	image.Layers = nil
-	r = checked(t, image, Options{})
+	r = mustCheck(t, image, Options{})
 	if len(r.Errors) != 2 {
-		t.Errorf("without the layers: %q; want two errors", r.Errors)
+		t.Errorf("Check without the layers gives the errors %q; want two", r.Errors)
 	}
 }
 
-// TestFacts: what was looked at before is not looked at again, and nothing else is said.
+// TestFacts checks that a source whose contents are in the facts is not read again, with the same result.
 func TestFacts(t *testing.T) {
 	facts := &rootfs.Facts{Dir: t.TempDir()}
 	files := glibc.with(fileSet{"bin/p": program("liba.so"), "x": data("/" + goneRoot)})
 	part := files.part(t, "")
 	part.Key = "sha256:" + strings.Repeat("0", 64)
 	image := &Image{Parts: []rootfs.Part{part}}
-	first := checked(t, image, Options{Facts: facts, References: true})
+	first := mustCheck(t, image, Options{Facts: facts, References: true})
 	opened := 0
 	entries := files.entries(t)
 	for i, e := range entries {
@@ -430,31 +431,31 @@ func TestFacts(t *testing.T) {
 		}
 	}
 	image.Parts[0].Tree = rootfs.TreeOf(entries)
-	again := checked(t, image, Options{Facts: facts, References: true})
+	again := mustCheck(t, image, Options{Facts: facts, References: true})
 	if len(first.Errors) != 1 || len(first.Warnings) != 1 || !slices.Equal(first.Errors, again.Errors) || !slices.Equal(first.Warnings, again.Warnings) {
-		t.Errorf("first %+v, then %+v", first, again)
+		t.Errorf("Check = %+v, then %+v; want them equal, with one error and one warning", first, again)
 	}
-	if opened != 1 { // the loader, whose bytes are looked at
-		t.Errorf("%d files were opened again; want 1", opened)
+	if opened != 1 { // the loader, whose bytes are searched
+		t.Errorf("Check opened %d files again; want 1", opened)
 	}
-	if r := checked(t, image, Options{Facts: facts}); !slices.Equal(r.Errors, first.Errors) {
-		t.Errorf("without names: %+v; want %+v", r, first)
+	if r := mustCheck(t, image, Options{Facts: facts}); !slices.Equal(r.Errors, first.Errors) {
+		t.Errorf("Check without References = %+v; want the errors of %+v", r, first)
 	}
 }
 
-// TestScattered: a file whose pieces are in no order is read from a stream, too.
+// TestScattered checks that an ELF file with scattered pieces can be read from a stream.
 func TestScattered(t *testing.T) {
 	far := program("liba.so", strings.Repeat("x", 3000)+".so").wants("liba.so", "A_1")
 	for _, lead := range []int{0, maxHead - 200, 2 * maxHead} {
 		far.lead, far.pad = lead, 2*maxHead
 		r := glibc.with(fileSet{"bin/p": far, "lib/liba.so": library("libb.so")}).check(t, Config{})
 		if len(r.Errors) != 2 || !strings.Contains(r.Errors[0].Reason, "libb.so") {
-			t.Errorf("names behind %d bytes: %.300q", lead, r.Errors)
+			t.Errorf("names behind %d bytes: Check gives the errors %.300q; want two", lead, r.Errors)
 		}
 	}
 }
 
-// TestUnproven: what is only claimed is read to its end, so that it is checked.
+// TestUnproven checks that every file of an unproven part is read to its end: only then its promise is checked.
 func TestUnproven(t *testing.T) {
 	part := fileSet{"bin/p": elfFile{}, "x": data("content")}.part(t, "")
 	part.Unproven = true
@@ -477,7 +478,7 @@ func TestUnproven(t *testing.T) {
 			}
 		}
 	}
-	checked(t, &Image{Parts: []rootfs.Part{part}}, Options{})
+	mustCheck(t, &Image{Parts: []rootfs.Part{part}}, Options{})
 	for e := range part.Tree {
 		if e.IsRegular() && int64(read[e.Path]) != e.Size {
 			t.Errorf("%d bytes of %q were read; want %d", read[e.Path], e.Path, e.Size)
@@ -492,11 +493,11 @@ type counter struct {
 
 func (c counter) Write(p []byte) (int, error) { c.read[c.path] += len(p); return len(p), nil }
 
-// TestCancelled: nothing is said of an image that was not looked at.
+// TestCancelled checks that Check fails once its context is cancelled.
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if r, err := Check(ctx, profiled(t, nil), Options{Time: time.Now()}); err == nil {
+	if r, err := Check(ctx, profileImage(t, nil), Options{Time: time.Now()}); err == nil {
 		t.Errorf("Check = %+v, <nil>; want an error", r)
 	}
 }

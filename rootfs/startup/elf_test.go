@@ -6,20 +6,20 @@ import (
 	"encoding/binary"
 )
 
-// An elfFile is written byte by byte, as small as a loader takes it.
+// elfFile describes an ELF file. bytes writes it as small as a loader accepts.
 type elfFile struct {
 	narrow  bool // 32 bits
 	big     bool
 	machine elf.Machine // EM_X86_64 by default
 	typ     uint16      // typeDyn by default
 	interp  string
-	dynamic bool // though there is nothing in it
+	dynamic bool // a dynamic section even if it is empty
 
 	soname  string
 	needed  []string
 	rpath   string
 	runpath string
-	empty   bool   // a RUNPATH that is empty
+	empty   bool   // an empty RUNPATH
 	flags1  uint64 // DT_FLAGS_1
 	wanted  []wantedVersion
 	defined []string
@@ -42,7 +42,7 @@ func (f elfFile) bytes() []byte {
 		}
 		return order.AppendUint64(b, v)
 	}
-	const base = 0x10000 // addresses are no offsets
+	const base = 0x10000 // so that addresses differ from offsets
 	ehdr, phdr := 64, 56
 	if f.narrow {
 		ehdr, phdr = 52, 32

@@ -11,11 +11,11 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// verdict is why a program does not start; none if it does.
+// verdict lists why a program does not start. A program without reasons starts.
 type verdict struct {
-	refused bool // by the kernel, so that whoever looks along PATH goes on
+	refused bool // by the kernel, so a search along PATH goes on
 	reasons []string
-	uses    []string // paths of the files that it is started with
+	uses    []string // paths of the files that take part in starting it
 }
 
 func (v *verdict) ok() bool { return len(v.reasons) == 0 }
@@ -24,8 +24,8 @@ func refusef(format string, args ...any) *verdict {
 	return &verdict{refused: true, reasons: []string{fmt.Sprintf(format, args...)}}
 }
 
-// missing says why there is nothing at a path.
-func (c *checker) missing(name string, err error) string {
+// whyMissing says why nothing was found at a path.
+func (c *checker) whyMissing(name string, err error) string {
 	switch e, ok := c.files.Lookup(name); {
 	case ok && e.IsLink():
 		return fmt.Sprintf("is a link that leads nowhere: %s", e.Target)
@@ -35,13 +35,13 @@ func (c *checker) missing(name string, err error) string {
 	return "does not exist"
 }
 
-// execute is what the kernel says to a program at a path, after so many interpreters before it.
+// execute judges the program at a path as the kernel does. depth counts the interpreters that led to it.
 func (c *checker) execute(name string, depth int) (*verdict, error) {
 	e, err := c.stat(name)
 	if err != nil {
-		return refusef("%s", c.missing(name, err)), nil
+		return refusef("%s", c.whyMissing(name, err)), nil
 	}
-	if why := c.notExecutable(e); why != "" {
+	if why := c.whyNotExecutable(e); why != "" {
 		return refusef("%s", why), nil
 	}
 	if depth > maxInterpreters {
@@ -67,24 +67,24 @@ func (c *checker) execute(name string, depth int) (*verdict, error) {
 	return refusef("is neither an ELF program nor a script that begins with #!"), nil
 }
 
-// notExecutable says why execve does not take something at all.
-func (c *checker) notExecutable(e rootfs.LowerEntry) string {
+// whyNotExecutable says why execve refuses an entry before it reads it, or returns "".
+func (c *checker) whyNotExecutable(e rootfs.LowerEntry) string {
 	switch {
 	case e.Other:
-		return "is no regular file"
+		return "is not a regular file"
 	case e.IsDir():
 		return "is a directory"
 	case !c.account.may(e.Entry, 0o1):
-		return "is not executable" + c.account.forWhom()
+		return "is not executable" + c.account.forUser()
 	}
-	if dir := c.closed(e.Path); dir != "" {
-		return fmt.Sprintf("is in %q, which cannot be entered%s", "/"+dir, c.account.forWhom())
+	if dir := c.closedDir(e.Path); dir != "" {
+		return fmt.Sprintf("is in %q, which user %d cannot enter", "/"+dir, c.account.uid)
 	}
 	return ""
 }
 
-// closed is the first directory above a path without links that the user may not enter, or "".
-func (c *checker) closed(name string) string {
+// closedDir returns the first directory above a path without links that the user may not enter, or "".
+func (c *checker) closedDir(name string) string {
 	if c.account.uid == 0 {
 		return ""
 	}
@@ -99,7 +99,7 @@ func (c *checker) closed(name string) string {
 	return ""
 }
 
-// script is the verdict on a script.
+// script judges a script.
 func (c *checker) script(e rootfs.LowerEntry, head []byte, depth int) (*verdict, error) {
 	interpreter, arg, why := parseScript(head)
 	if why != "" {
@@ -120,15 +120,15 @@ func (c *checker) script(e rootfs.LowerEntry, head []byte, depth int) (*verdict,
 	if !known {
 		return &verdict{uses: uses}, nil
 	}
-	v, err = c.byEnv(program, searched)
+	v, err = c.executeEnv(program, searched)
 	if err != nil {
 		return nil, err
 	}
 	return &verdict{reasons: v.reasons, uses: append(uses, v.uses...)}, nil
 }
 
-// byEnv is the verdict on a program that env starts. It goes on along PATH if the kernel refuses one.
-func (c *checker) byEnv(program, searched string) (*verdict, error) {
+// executeEnv judges the program that env starts. If the kernel refuses one, env tries the next in PATH.
+func (c *checker) executeEnv(program, searched string) (*verdict, error) {
 	if strings.Contains(program, "/") {
 		v, err := c.execute(c.absolute(program), 0)
 		if v != nil && !v.ok() {
@@ -140,7 +140,7 @@ func (c *checker) byEnv(program, searched string) (*verdict, error) {
 	for dir := range strings.SplitSeq(cmp.Or(searched, c.searchPath(bareSearchPath)), ":") {
 		name := c.absolute(path.Join(cmp.Or(dir, "."), program))
 		e, err := c.stat(name)
-		if err != nil || c.notExecutable(e) != "" {
+		if err != nil || c.whyNotExecutable(e) != "" {
 			continue
 		}
 		v, err := c.execute(name, 0)
@@ -159,7 +159,7 @@ func (c *checker) byEnv(program, searched string) (*verdict, error) {
 	}
 	why := fmt.Sprintf("env finds no %q in PATH", program)
 	if strings.ContainsAny(program, " \t") {
-		why += ", as all behind it is one name; env -S splits it"
+		why += ": env takes the rest of the line as one name, and env -S splits it"
 	}
 	return &verdict{reasons: []string{why}}, nil
 }
@@ -167,7 +167,7 @@ func (c *checker) byEnv(program, searched string) (*verdict, error) {
 // defaultSearchPath is the PATH that podman and Docker give a container whose image has none.
 const defaultSearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// searchPath is PATH. An empty one is as good as none to the C library, but not to runc.
+// searchPath returns PATH, or empty if PATH is set to "": the C library treats that as unset, but runc does not.
 func (c *checker) searchPath(empty string) string {
 	p, ok := c.env["PATH"]
 	if !ok {
@@ -184,23 +184,23 @@ func prefix(with string, reasons []string) []string {
 	return prefixed
 }
 
-// program is the verdict on an ELF program: the kernel's (fs/binfmt_elf.c), and then its loader's.
+// program judges an ELF program, first as the kernel does (fs/binfmt_elf.c), then as its loader does.
 func (c *checker) program(e rootfs.LowerEntry, b *binaryFile) (*verdict, error) {
-	if why := c.refuses(b); why != "" {
+	if why := c.whyRefused(b); why != "" {
 		return refusef("%s", why), nil
 	}
 	if b.Interp == "" {
 		if len(b.Needed) > 0 {
-			return &verdict{reasons: []string{"is no program: it needs libraries and has no interpreter"}}, nil
+			return &verdict{reasons: []string{"is not a program: it needs libraries but has no interpreter"}}, nil
 		}
 		return &verdict{uses: []string{e.Path}}, nil
 	}
 	at := c.absolute(b.Interp)
 	interp, err := c.stat(at)
 	if err != nil {
-		return refusef("its ELF interpreter %q %s", b.Interp, c.missing(at, err)), nil
+		return refusef("its ELF interpreter %q %s", b.Interp, c.whyMissing(at, err)), nil
 	}
-	if why := c.notExecutable(interp); why != "" {
+	if why := c.whyNotExecutable(interp); why != "" {
 		return refusef("its ELF interpreter %q %s", b.Interp, why), nil
 	}
 	s, err := c.startable(interp)
@@ -209,11 +209,11 @@ func (c *checker) program(e rootfs.LowerEntry, b *binaryFile) (*verdict, error) 
 	}
 	switch {
 	case s.Binary == nil:
-		return refusef("its ELF interpreter %q is no ELF file", b.Interp), nil
-	case c.refuses(s.Binary) != "":
-		return refusef("its ELF interpreter %q %s", b.Interp, c.refuses(s.Binary)), nil
+		return refusef("its ELF interpreter %q is not an ELF file", b.Interp), nil
+	case c.whyRefused(s.Binary) != "":
+		return refusef("its ELF interpreter %q %s", b.Interp, c.whyRefused(s.Binary)), nil
 	case s.Binary.Machine != b.Machine:
-		return refusef("its ELF interpreter %q is for %v, and the program for %v", b.Interp, s.Binary.Machine, b.Machine), nil
+		return refusef("its ELF interpreter %q is for %v, but the program for %v", b.Interp, s.Binary.Machine, b.Machine), nil
 	}
 	l, err := c.loader(interp, s.Binary)
 	if err != nil {
@@ -222,15 +222,15 @@ func (c *checker) program(e rootfs.LowerEntry, b *binaryFile) (*verdict, error) 
 	return c.load(l, at, e, b)
 }
 
-// refuses says why the kernel does not take an ELF file.
-func (c *checker) refuses(b *binaryFile) string {
+// whyRefused says why the kernel refuses an ELF file, or returns "".
+func (c *checker) whyRefused(b *binaryFile) string {
 	switch {
 	case b.Damage != "":
 		return "is damaged: " + b.Damage
 	case b.Type != typeExec && b.Type != typeDyn:
 		return "is an ELF file that is neither a program nor a library"
 	case !runs(c.config.Architecture, b.Machine):
-		return fmt.Sprintf("is for %v, and the image for %s", b.Machine, c.config.Architecture)
+		return fmt.Sprintf("is for %v, but the image for %s", b.Machine, c.config.Architecture)
 	}
 	return ""
 }

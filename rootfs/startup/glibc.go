@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// byGlibc is what glibc's loader does (elf/rtld.c, dl-deps.c, dl-load.c, dl-version.c of 2.36 to 2.41).
-func (p *loading) byGlibc() (*verdict, error) {
+// loadGlibc follows glibc's loader (elf/rtld.c, dl-deps.c, dl-load.c, dl-version.c of 2.36 to 2.41).
+func (p *process) loadGlibc() (*verdict, error) {
 	if p.l.binary.Soname != "" {
 		p.self.names = append(p.self.names, p.l.binary.Soname)
 	}
@@ -23,7 +23,7 @@ func (p *loading) byGlibc() (*verdict, error) {
 			if i >= len(preload) {
 				from = "ld.so.preload"
 			}
-			p.c.warn(Preload, name, from+" names it, and no program of "+p.l.machine.String()+" can load it")
+			p.c.warn(Preload, name, from+" names it, but no "+p.l.machine.String()+" program can load it")
 		}
 	}
 	if err := p.loadAll(p.need); err != nil {
@@ -35,8 +35,8 @@ func (p *loading) byGlibc() (*verdict, error) {
 	return p.finish(), nil
 }
 
-// need is what is loaded under a name for an object, which may be there already; nil if nothing is found.
-func (p *loading) need(by *object, name string) (*object, error) {
+// need returns the object that is loaded under a name for by. It may already be loaded. It is nil if nothing is found.
+func (p *process) need(by *object, name string) (*object, error) {
 	for _, o := range append(p.loaded, p.self) {
 		if slices.Contains(o.names, name) {
 			return o, nil
@@ -58,7 +58,7 @@ func (p *loading) need(by *object, name string) (*object, error) {
 	}
 	o := &object{libFile: *f, names: []string{name, "/" + f.at}, by: by, origin: "/" + parentOf(f.at)}
 	if o.why == "" {
-		o.why = notLibrary(o.binary)
+		o.why = whyNotLibrary(o.binary)
 	}
 	if f.why == "" {
 		p.loaded = append(p.loaded, o)
@@ -66,8 +66,8 @@ func (p *loading) need(by *object, name string) (*object, error) {
 	return o, nil
 }
 
-// find looks for a library.
-func (p *loading) find(by *object, name string) (*libFile, error) {
+// find searches for a library.
+func (p *process) find(by *object, name string) (*libFile, error) {
 	if strings.Contains(name, "/") {
 		name, ok := p.expand(by, name)
 		if !ok {
@@ -75,13 +75,13 @@ func (p *loading) find(by *object, name string) (*libFile, error) {
 		}
 		f, err := p.c.libraryAt(p.c.absolute(name))
 		if f != nil && !f.isFor(p.l.machine) {
-			f.why = fmt.Sprintf("is for %v, and the program for %v", f.binary.Machine, p.l.machine)
+			f.why = fmt.Sprintf("is for %v, but the program for %v", f.binary.Machine, p.l.machine)
 		}
 		return f, err
 	}
 	var lists []*dirList
 	if !by.binary.HasRunpath {
-		// Of everyone in the chain that has no RUNPATH, and of the program in any case.
+		// RPATH counts for each object in the chain that has no RUNPATH, and always for the program.
 		sawMain := false
 		for o := by; o != nil; o = o.by {
 			if o.binary.Rpath != "" {
@@ -119,8 +119,8 @@ func (p *loading) find(by *object, name string) (*libFile, error) {
 	return p.c.searchDirs(p.c.dirList(p.l.defaultDirs), p.l.machine, name)
 }
 
-// expand replaces $ORIGIN, $LIB and $PLATFORM. It is not ok where an entry has to be left out.
-func (p *loading) expand(o *object, s string) (string, bool) {
+// expand replaces $ORIGIN, $LIB and $PLATFORM. It returns false if the loader ignores the whole entry.
+func (p *process) expand(o *object, s string) (string, bool) {
 	var b strings.Builder
 	for {
 		before, after, found := strings.Cut(s, "$")
@@ -153,7 +153,7 @@ func (p *loading) expand(o *object, s string) (string, bool) {
 				return "", false
 			}
 			b.WriteString(platform)
-		default: // it stays as it is
+		default: // unknown names stay
 			b.WriteByte('$')
 			rest = after
 		}
@@ -161,9 +161,9 @@ func (p *loading) expand(o *object, s string) (string, bool) {
 	}
 }
 
-// dirList are directories that are searched one after the other. Equal ones are one.
+// dirList is a list of directories to search in order. Equal lists share one pointer.
 type dirList struct {
-	dirs []string // without the slash before
+	dirs []string // without the leading slash
 }
 
 func (c *checker) dirList(dirs []string) *dirList {
@@ -179,8 +179,8 @@ func (c *checker) dirList(dirs []string) *dirList {
 	return l
 }
 
-// dirs are the directories of a search path, in which an empty one is the current one.
-func (p *loading) dirs(o *object, searched, separators string) *dirList {
+// dirs returns the directories of a search path. An empty element is the current directory.
+func (p *process) dirs(o *object, searched, separators string) *dirList {
 	var dirs []string
 	for _, dir := range splitAny(searched, separators) {
 		if dir, ok := p.expand(o, cmp.Or(dir, ".")); ok {
@@ -190,7 +190,7 @@ func (p *loading) dirs(o *object, searched, separators string) *dirList {
 	return p.c.dirList(dirs)
 }
 
-// splitAny is strings.Split at any of the separators.
+// splitAny splits like strings.Split, but at any of the separators.
 func splitAny(s, separators string) []string {
 	var words []string
 	for {
@@ -202,7 +202,7 @@ func splitAny(s, separators string) []string {
 	}
 }
 
-// isFor says whether a loader for a machine does not pass a file over: it takes it, or fails by it.
+// isFor reports whether a loader for m stops at this file, be it to load it or to fail. Otherwise it skips the file.
 func (f *libFile) isFor(m machine) bool {
 	if f.binary == nil || f.binary.Machine.ID == 0 {
 		return true
@@ -214,27 +214,27 @@ func (f *libFile) isFor(m machine) bool {
 	return is.Wide == m.Wide && (is.Big != m.Big || is.ID == m.ID)
 }
 
-// notLibrary says why glibc does not load an ELF file.
-func notLibrary(b *binaryFile) string {
+// whyNotLibrary says why glibc does not load an ELF file, or returns "".
+func whyNotLibrary(b *binaryFile) string {
 	switch {
 	case b.Type != typeDyn && b.Type != typeExec:
-		return "is an ELF file that is no library"
+		return "is an ELF file, but not a library"
 	case b.Type == typeExec, b.PIE:
-		return "is a program and no library"
+		return "is a program, not a library"
 	}
 	return ""
 }
 
-type foundKey struct {
+type searchKey struct {
 	list    *dirList
 	machine machine
 	name    string
 }
 
-// searchDirs is the first library of a name in some directories that is for a machine; others are passed over.
-// What is no ELF file at all ends the search, and the program.
+// searchDirs returns the first library of a name in the directories that is for m, and skips others.
+// A file that is not ELF ends the search and fails the program.
 func (c *checker) searchDirs(list *dirList, m machine, name string) (*libFile, error) {
-	key := foundKey{list, m, name}
+	key := searchKey{list, m, name}
 	if f, ok := c.found[key]; ok {
 		return f, nil
 	}
@@ -259,24 +259,24 @@ func (c *checker) searchDirs(list *dirList, m machine, name string) (*libFile, e
 	return found, nil
 }
 
-// capabilities are the directories for processors that can do more than the least.
-var capabilities = map[string][]string{
+// hwcaps lists the subdirectories of glibc-hwcaps for more capable processors.
+var hwcaps = map[string][]string{
 	"amd64":   {"x86-64-v2", "x86-64-v3", "x86-64-v4"},
 	"ppc64le": {"power9", "power10"},
 	"s390x":   {"z13", "z14", "z15", "z16"},
 }
 
-// searchCapabilities looks where a loader looks only on some processors, in glibc-hwcaps.
+// searchCapabilities searches glibc-hwcaps, which a loader does only on some processors.
 func (c *checker) searchCapabilities(list *dirList, m machine, name string) (*libFile, error) {
 	for _, dir := range list.dirs {
-		for _, capability := range capabilities[m.arch()] {
+		for _, capability := range hwcaps[m.arch()] {
 			at := strings.TrimPrefix(dir+"/glibc-hwcaps/"+capability+"/"+name, "/")
 			f, err := c.libraryAt(at)
 			if err != nil {
 				return nil, err
 			}
 			if f != nil && f.isFor(m) {
-				c.warn(Library, "/"+at, fmt.Sprintf("is the only %q there, and only for processors that are %s", name, capability))
+				c.warn(Library, "/"+at, fmt.Sprintf("is the only %q there, and only %s processors load it", name, capability))
 				return f, nil
 			}
 		}
@@ -284,8 +284,8 @@ func (c *checker) searchCapabilities(list *dirList, m machine, name string) (*li
 	return nil, nil
 }
 
-// versions makes sure that libraries have the versions that an object wants of them.
-func (p *loading) versions(o *object) {
+// versions checks that libraries define the versions that an object needs from them.
+func (p *process) versions(o *object) {
 	for _, w := range o.binary.Wanted {
 		if w.Weak {
 			continue
@@ -295,7 +295,7 @@ func (p *loading) versions(o *object) {
 				continue
 			}
 			if len(of.binary.Defined) > 0 && !slices.Contains(of.binary.Defined, w.Version) {
-				p.fail(o, "%s wants version %s of %s, which %s does not have", o.called(), w.Version, w.Library, of.called())
+				p.fail(o, "%s needs version %s of %s, which %s does not have", o.quoted(), w.Version, w.Library, of.quoted())
 			}
 			break
 		}

@@ -14,9 +14,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Config is what a process in an image begins with, as OCI's config has it.
+// Config holds the fields of an OCI image config that decide how its process starts.
 type Config struct {
-	Architecture string // as Go and OCI call it; "" if it is not known
+	Architecture string // GOARCH, as OCI has it; "" if unknown
 	Env          []string
 	Entrypoint   []string
 	Cmd          []string
@@ -24,37 +24,37 @@ type Config struct {
 	WorkingDir   string
 }
 
-// Layer is something that is laid over all that comes before.
+// Layer is laid over everything below it.
 type Layer struct {
 	Part   rootfs.Part
-	Hidden []string // paths that are gone
+	Hidden []string // paths that it hides
 }
 
-// Image is what is checked: files that need not have been written yet.
+// Image describes the image to check. Its files need not have been written yet.
 type Image struct {
 	Config Config
-	// Lower has the files of a finished image, if there is one below, or of which it is.
-	// A file's LowerEntry.Layer is an index of LowerSources, which have the contents.
+	// Lower has the files of a finished image: the image below, or the image to check. It may be nil.
+	// LowerEntry.Layer is an index into LowerSources, which have the contents.
 	Lower        *rootfs.Lower
 	LowerSources []Source
-	// Parts are laid over it, and then the Layers, from the lowest.
+	// Parts are laid over Lower, and then the Layers, lowest first.
 	Parts  []rootfs.Part
 	Layers []Layer
 }
 
-// Options say how an image is checked. The zero value is right.
+// Options configure a check. The zero value is usable.
 type Options struct {
-	// Time is when the certificates must be valid. Without it, they need not be at any time.
+	// Time is when the certificates must be valid. The zero time skips that check.
 	Time time.Time
-	// References reads all files to find store objects that are named in them and are not there.
+	// References reads all files to find names of store objects that are not in the image.
 	References bool
-	// Facts, if not nil, spare looking at what was looked at before.
+	// Facts, if not nil, remembers findings, so that a source is not scanned twice.
 	Facts *rootfs.Facts
-	// Progress is called with the bytes of sources that were looked at since the last call, from several goroutines.
+	// Progress is called with the size of each scanned source, from several goroutines.
 	Progress func(bytes int64)
 }
 
-// Check finds out what will not start in an image. Nothing is run, and nothing is written but facts.
+// Check finds out what will not start in an image. It runs nothing and writes only facts.
 func Check(ctx context.Context, image *Image, o Options) (*Report, error) {
 	c, err := newChecker(ctx, image, o)
 	if err != nil {
@@ -69,27 +69,27 @@ func Check(ctx context.Context, image *Image, o Options) (*Report, error) {
 
 // checker is one check.
 type checker struct {
-	ctx     context.Context
-	options Options
-	config  Config
-	env     map[string]string
-	files   *rootfs.Lower // all that a process sees; Layer is an index of sources
-	sources []Source
-	looked  []*contents
-	report  Report
+	ctx      context.Context
+	options  Options
+	config   Config
+	env      map[string]string
+	files    *rootfs.Lower // the files that a process sees; Layer is an index into sources
+	sources  []Source
+	contents []*contents // by index of sources
+	report   Report
 
-	account  account
-	stats    map[string]stated
-	programs map[string]*verdict   // by path, of ELF programs
-	loaders  map[string]*loader    // by path
-	dirLists map[string]*dirList   // see newDirList
-	found    map[foundKey]*libFile // see searchDirs
-	reached  map[string]bool       // paths of files that what is in PATH loads or is run by
-	sonames  map[string]bool       // of what programs of PATH load
-	library  map[string][]string   // where files called like libraries are, by base name
+	account   account
+	stats     map[string]statResult
+	programs  map[string]*verdict    // verdicts on ELF programs by path
+	loaders   map[string]*loader     // by path
+	dirLists  map[string]*dirList    // by their directories, joined with NUL
+	found     map[searchKey]*libFile // see searchDirs
+	reached   map[string]bool        // paths of the files that take part in starting a program of PATH
+	sonames   map[string]bool        // base names and sonames of the reached files
+	libraries map[string][]string    // paths of files named like libraries, by base name
 }
 
-type stated struct {
+type statResult struct {
 	e   rootfs.LowerEntry
 	err error
 }
@@ -97,9 +97,9 @@ type stated struct {
 func newChecker(ctx context.Context, image *Image, o Options) (*checker, error) {
 	c := &checker{
 		ctx: ctx, options: o, config: image.Config, env: make(map[string]string),
-		stats: make(map[string]stated), programs: make(map[string]*verdict), loaders: make(map[string]*loader),
-		dirLists: make(map[string]*dirList), found: make(map[foundKey]*libFile),
-		reached: make(map[string]bool), sonames: make(map[string]bool), library: make(map[string][]string),
+		stats: make(map[string]statResult), programs: make(map[string]*verdict), loaders: make(map[string]*loader),
+		dirLists: make(map[string]*dirList), found: make(map[searchKey]*libFile),
+		reached: make(map[string]bool), sonames: make(map[string]bool), libraries: make(map[string][]string),
 	}
 	for _, e := range image.Config.Env {
 		name, value, _ := strings.Cut(e, "=")
@@ -112,7 +112,7 @@ func newChecker(ctx context.Context, image *Image, o Options) (*checker, error) 
 	for _, l := range image.Layers {
 		c.sources = append(c.sources, partSource(l.Part))
 	}
-	if err := c.lookAtAll(image); err != nil {
+	if err := c.scanSources(image); err != nil {
 		return nil, err
 	}
 	c.files = rootfs.NewLower("")
@@ -139,7 +139,7 @@ func newChecker(ctx context.Context, image *Image, o Options) (*checker, error) 
 	}
 	for e := range c.files.Within("") {
 		if name := path.Base(e.Path); isLibraryName(name) && !e.Other {
-			c.library[name] = append(c.library[name], e.Path)
+			c.libraries[name] = append(c.libraries[name], e.Path)
 		}
 	}
 	return c, nil
@@ -149,9 +149,9 @@ func partSource(p rootfs.Part) Source {
 	return Source{Name: p.Name, Key: p.Key, Unproven: p.Unproven, Root: p.Root, Tree: rootfs.Check(p.Root, p.Tree)}
 }
 
-// put puts the entries of a source over what is there.
+// put lays the entries of a source over the files.
 func (c *checker) put(source int) error {
-	for _, e := range c.looked[source].Entries {
+	for _, e := range c.contents[source].Entries {
 		put := rootfs.LowerEntry{Entry: e, Layer: source}
 		if e.IsRegular() {
 			put.Source = e.Path
@@ -163,9 +163,9 @@ func (c *checker) put(source int) error {
 	return nil
 }
 
-// lookAtAll looks at all sources, some at the same time.
-func (c *checker) lookAtAll(image *Image) error {
-	c.looked = make([]*contents, len(c.sources))
+// scanSources scans all sources, several at a time.
+func (c *checker) scanSources(image *Image) error {
+	c.contents = make([]*contents, len(c.sources))
 	errs := make([]error, len(c.sources))
 	sizes := make([]int64, len(c.sources))
 	for i, p := range image.Parts {
@@ -175,10 +175,10 @@ func (c *checker) lookAtAll(image *Image) error {
 	defer cancel()
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range 2 * runtime.GOMAXPROCS(0) { // they wait for disks, too
+	for range 2 * runtime.GOMAXPROCS(0) { // they also wait for disks
 		workers.Go(func() {
 			for i := range next {
-				if c.looked[i], errs[i] = c.sources[i].look(c.options.Facts, c.options.References); errs[i] != nil {
+				if c.contents[i], errs[i] = c.sources[i].scan(c.options.Facts, c.options.References); errs[i] != nil {
 					cancel()
 				}
 				if c.options.Progress != nil {
@@ -203,38 +203,39 @@ func (c *checker) lookAtAll(image *Image) error {
 	return errors.Join(errs...)
 }
 
-// startable is what is known of a regular file. Whether it was looked at does not depend on its name here.
+// startable returns the findings about a regular file. If its name in the source did not look startable,
+// the source is walked again.
 func (c *checker) startable(e rootfs.LowerEntry) (*startable, error) {
 	source := &c.sources[e.Layer]
-	looked := c.looked[e.Layer]
+	contents := c.contents[e.Layer]
 	name := strings.TrimPrefix(e.Source, source.Root)
-	if s := looked.Files[name]; s != nil {
+	if s := contents.Files[name]; s != nil {
 		return s, nil
 	}
 	missing := map[string][]span{name: nil}
 	for range maxRewalks {
 		again := make(map[string][]span)
-		if err := source.walk(looked, false, missing, again); err != nil {
-			return nil, fmt.Errorf("look at %q: %w", source.Name, err)
+		if err := source.walk(contents, false, missing, again); err != nil {
+			return nil, fmt.Errorf("scan %q: %w", source.Name, err)
 		}
 		if len(again) == 0 {
 			break
 		}
 		missing = again
 	}
-	if looked.Files[name] == nil {
-		return nil, fmt.Errorf("look at %q: %q: %w", source.Name, "/"+e.Source, fs.ErrNotExist)
+	if contents.Files[name] == nil {
+		return nil, fmt.Errorf("scan %q: %q: %w", source.Name, "/"+e.Source, fs.ErrNotExist)
 	}
-	return looked.Files[name], nil
+	return contents.Files[name], nil
 }
 
-// read is the first bytes of a file.
+// read reads the first limit bytes of a file.
 func (c *checker) read(e rootfs.LowerEntry, limit int64) ([]byte, error) {
 	got, err := c.sources[e.Layer].read(map[string]bool{e.Source: true}, limit)
 	return got[e.Source], err
 }
 
-// absolute is a path that a process in the image names, without the slash before it.
+// absolute resolves a path that a process names against the working directory. It drops the leading slash.
 func (c *checker) absolute(name string) string {
 	if !strings.HasPrefix(name, "/") {
 		name = c.config.WorkingDir + "/" + strings.TrimPrefix(name, "./")
@@ -242,12 +243,12 @@ func (c *checker) absolute(name string) string {
 	return strings.TrimLeft(name, "/")
 }
 
-// stat is what is at a path, when all links are followed.
+// stat returns the entry at a path, after following all links.
 func (c *checker) stat(name string) (rootfs.LowerEntry, error) {
 	if s, ok := c.stats[name]; ok {
 		return s.e, s.err
 	}
 	e, err := c.files.Stat(name)
-	c.stats[name] = stated{e, err}
+	c.stats[name] = statResult{e, err}
 	return e, err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// profileRoots are the store objects whose bin is in PATH.
+// profileRoots returns the store objects whose bin directory is in PATH.
 func (c *checker) profileRoots() []string {
 	var roots []string
 	for _, dir := range c.pathDirs() {
@@ -24,11 +24,11 @@ func (c *checker) profileRoots() []string {
 	return roots
 }
 
-// fromKernel are the directories that have nothing in an image and something in a container.
-var fromKernel = []string{"proc", "sys", "dev"}
+// kernelDirs are empty in an image, and filled by the kernel in a container.
+var kernelDirs = []string{"proc", "sys", "dev"}
 
-// checkLinks finds links that lead nowhere. In a profile, one to something that is not there is an error,
-// and so is one in PATH; one to another link, which leads nowhere, is that one's fault.
+// checkLinks finds links that lead nowhere. A dangling link in PATH is an error, and so is one in a profile,
+// unless it leads to another link: then that one is at fault.
 func (c *checker) checkLinks() error {
 	profiles := append(c.profileRoots(), "run/profile")
 	var inPath []string
@@ -45,7 +45,7 @@ func (c *checker) checkLinks() error {
 			continue
 		}
 		end, err := c.files.Place(e.Path + "/x")
-		if err == nil && slices.ContainsFunc(fromKernel, func(dir string) bool { return rootfs.Within(dir, end) }) {
+		if err == nil && slices.ContainsFunc(kernelDirs, func(dir string) bool { return rootfs.Within(dir, end) }) {
 			continue
 		}
 		inProfile := slices.ContainsFunc(profiles, func(root string) bool { return rootfs.Within(root, e.Path) })
@@ -60,7 +60,7 @@ func (c *checker) checkLinks() error {
 	return nil
 }
 
-// leadsToLink says whether there is another link where a link leads.
+// leadsToLink reports whether a link's target is another link.
 func (c *checker) leadsToLink(e rootfs.LowerEntry) bool {
 	target := e.Target
 	if !strings.HasPrefix(target, "/") {
@@ -74,17 +74,17 @@ func (c *checker) leadsToLink(e rootfs.LowerEntry) bool {
 	return ok && next.IsLink()
 }
 
-// maxCompared is how many pairs of files are compared by their bytes; more are taken to differ.
+// maxCompared limits how many pairs of files are compared byte by byte. Further pairs count as different.
 const maxCompared = 64
 
-// checkConflicts finds files of which only one can be seen: two profiles have them,
-// or two of the packages that a profile is made of.
+// checkConflicts finds files that hide each other: two profiles have a file of one name,
+// or two packages of a profile do.
 func (c *checker) checkConflicts() error {
 	compared := 0
 	profiles := c.profileRoots()
 	for i, p := range profiles {
 		for _, over := range profiles[:i] {
-			if err := c.hiddenBy(over, p, &compared); err != nil {
+			if err := c.warnHidden(over, p, &compared); err != nil {
 				return err
 			}
 		}
@@ -107,7 +107,7 @@ func (c *checker) checkConflicts() error {
 				if winner == "" || winner == other || e.IsDir() {
 					continue
 				}
-				if err := c.conflict(p+name, winner+name, e.Path, &compared); err != nil {
+				if err := c.warnConflict(p+name, winner+name, e.Path, &compared); err != nil {
 					return err
 				}
 			}
@@ -116,15 +116,15 @@ func (c *checker) checkConflicts() error {
 	return nil
 }
 
-// hiddenBy warns of files of one profile that have another's in their place.
-func (c *checker) hiddenBy(over, under string, compared *int) error {
+// warnHidden warns of files of the profile under that files of the profile over hide.
+func (c *checker) warnHidden(over, under string, compared *int) error {
 	for e := range c.files.Within(under) {
 		name := strings.TrimPrefix(e.Path, under)
 		if e.IsDir() || strings.HasPrefix(name, "/manifest.") {
 			continue
 		}
 		if _, ok := c.files.Lookup(over + name); ok {
-			if err := c.conflict("run/profile"+name, over+name, e.Path, compared); err != nil {
+			if err := c.warnConflict("run/profile"+name, over+name, e.Path, compared); err != nil {
 				return err
 			}
 		}
@@ -132,11 +132,11 @@ func (c *checker) hiddenBy(over, under string, compared *int) error {
 	return nil
 }
 
-// conflict warns of two files of one name, unless they are the same.
-func (c *checker) conflict(at, winner, loser string, compared *int) error {
+// warnConflict warns of two files of one name, unless they are equal.
+func (c *checker) warnConflict(at, winner, loser string, compared *int) error {
 	a, err := c.stat(winner)
 	if err != nil {
-		return nil // another problem
+		return nil // checkLinks reports it
 	}
 	b, err := c.stat(loser)
 	if err != nil || a.Path == b.Path || a.IsDir() || b.IsDir() || a.Other || b.Other {

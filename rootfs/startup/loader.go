@@ -9,23 +9,23 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// loader is a dynamic loader, as an image has it.
+// loader is a dynamic loader in the image.
 type loader struct {
 	at      string // its path without links
 	machine machine
 	binary  *binaryFile
 	musl    bool
 
-	// glibc's, which it was built with
-	defaultDirs []string            // with a slash before and none at the end
+	// Built into or read by glibc's loader.
+	defaultDirs []string            // absolute, without a slash at the end
 	lib         string              // $LIB
-	cache       map[string][]string // what ld.so.cache has, by soname
-	preload     []string            // what ld.so.preload names
+	cache       map[string][]string // paths in ld.so.cache by soname
+	preload     []string            // names in ld.so.preload
 
-	users int // programs that name it
+	users int // number of programs that use it
 }
 
-// loader finds out which loader an ELF interpreter is. What is built into it is found in its bytes.
+// loader identifies the loader that an ELF interpreter is, and finds its built-in settings in its bytes.
 func (c *checker) loader(e rootfs.LowerEntry, b *binaryFile) (*loader, error) {
 	l := c.loaders[e.Path]
 	if l != nil {
@@ -52,12 +52,12 @@ func (c *checker) loader(e rootfs.LowerEntry, b *binaryFile) (*loader, error) {
 	if l.lib = strings.TrimPrefix(l.defaultDirs[0], "/"); strings.HasPrefix(l.defaultDirs[0], storePrefix) {
 		l.lib = path.Base(l.defaultDirs[0])
 	}
-	cache, err := c.readNamed(builtInPath(content, "/ld.so.cache", "/etc/ld.so.cache"))
+	cache, err := c.readIfPresent(builtInPath(content, "/ld.so.cache", "/etc/ld.so.cache"))
 	if err != nil {
 		return nil, err
 	}
 	l.cache = parseCache(cache, b.Machine)
-	preload, err := c.readNamed(builtInPath(content, ".so.preload", "/etc/ld.so.preload"))
+	preload, err := c.readIfPresent(builtInPath(content, ".so.preload", "/etc/ld.so.preload"))
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +65,8 @@ func (c *checker) loader(e rootfs.LowerEntry, b *binaryFile) (*loader, error) {
 	return l, nil
 }
 
-// readNamed is a file that a loader reads if it is there.
-func (c *checker) readNamed(name string) ([]byte, error) {
+// readIfPresent reads a file that a loader reads if it exists.
+func (c *checker) readIfPresent(name string) ([]byte, error) {
 	e, err := c.stat(strings.TrimPrefix(name, "/"))
 	if err != nil || !e.IsRegular() || e.Other {
 		return nil, nil
@@ -74,8 +74,8 @@ func (c *checker) readNamed(name string) ([]byte, error) {
 	return c.read(e, maxRead)
 }
 
-// systemDirs are the directories that a glibc's loader searches when all else fails.
-// It has them as names that end with a slash, each followed by a NUL, one after the other (SYSTEM_DIRS).
+// systemDirs finds the directories that glibc's loader searches last (SYSTEM_DIRS).
+// The loader holds them as consecutive strings that end with a slash and a NUL.
 func systemDirs(content []byte) []string {
 	var best []string
 	for i := 0; i < len(content); {
@@ -91,7 +91,7 @@ func systemDirs(content []byte) []string {
 		if len(run) > len(best) {
 			best = run
 		}
-		// The next one begins behind a NUL.
+		// The next string begins behind a NUL.
 		nul := bytes.IndexByte(content[min(i, len(content)):], 0)
 		if nul < 0 {
 			break
@@ -101,7 +101,7 @@ func systemDirs(content []byte) []string {
 	return best
 }
 
-// isPlain says whether all bytes are those of a file's name that people can read.
+// isPlain reports whether name consists of printable ASCII without spaces.
 func isPlain(name []byte) bool {
 	for _, c := range name {
 		if c <= ' ' || c > '~' {
@@ -111,7 +111,7 @@ func isPlain(name []byte) bool {
 	return true
 }
 
-// builtInPath is the absolute path with an ending that is somewhere in a loader.
+// builtInPath finds an absolute path with the given ending in a loader's bytes, or returns otherwise.
 func builtInPath(content []byte, ending, otherwise string) string {
 	for rest := content; ; {
 		i := bytes.Index(rest, append([]byte(ending), 0))
@@ -126,27 +126,27 @@ func builtInPath(content []byte, ending, otherwise string) string {
 	}
 }
 
-// libFile is a library that was found.
+// libFile is a library as a search found it.
 type libFile struct {
-	at     string // the path by which it was found, from which its $ORIGIN comes
+	at     string // the path that was searched; its directory is $ORIGIN
 	path   string // without links
 	binary *binaryFile
-	why    string // it cannot be loaded, if that ends the search
+	why    string // why it cannot be loaded, although the search ends with it
 }
 
-// object is what is loaded for one program.
+// object is an ELF file that is loaded for a program.
 type object struct {
 	libFile
-	names  []string // under which it was asked for
-	by     *object  // who asked first
+	names  []string // names by which it was requested
+	by     *object  // the first object that requested it
 	origin string   // $ORIGIN, absolute
 }
 
-// called says how people call an object.
-func (o *object) called() string { return fmt.Sprintf("%q", "/"+o.path) }
+// quoted returns the object's path for messages.
+func (o *object) quoted() string { return fmt.Sprintf("%q", "/"+o.path) }
 
-// loading is one program on its way to being started.
-type loading struct {
+// process is a program while its loader loads its libraries.
+type process struct {
 	c      *checker
 	l      *loader
 	main   *object
@@ -154,28 +154,28 @@ type loading struct {
 	self   *object   // the loader
 	v      verdict
 
-	// library says that main is none that a program has loaded up to now. Of such a one only itself counts,
-	// and who loads it may have loaded something else before.
+	// library means that main is a library that no program loads. Then only faults of main itself count,
+	// since a program that loads it may have loaded other libraries before.
 	library bool
 }
 
-// load is the verdict of a loader, whose path is interp, on a program.
+// load judges a program as the loader at the path interp does.
 func (c *checker) load(l *loader, interp string, e rootfs.LowerEntry, b *binaryFile) (*verdict, error) {
 	main := &object{libFile: libFile{at: e.Path, path: e.Path, binary: b}, origin: "/" + parentOf(e.Path)}
 	self := &object{libFile: libFile{at: interp, path: l.at, binary: l.binary}, names: []string{"/" + interp}}
-	p := &loading{c: c, l: l, main: main, loaded: []*object{main}, self: self}
+	p := &process{c: c, l: l, main: main, loaded: []*object{main}, self: self}
 	return p.run()
 }
 
-func (p *loading) run() (*verdict, error) {
+func (p *process) run() (*verdict, error) {
 	if p.l.musl {
-		return p.byMusl()
+		return p.loadMusl()
 	}
-	return p.byGlibc()
+	return p.loadGlibc()
 }
 
-// loadAll loads what the main program and all that is loaded need, which the loader finds in its own way.
-func (p *loading) loadAll(need func(by *object, name string) (*object, error)) error {
+// loadAll loads the libraries that the main program and every loaded library need. need finds them.
+func (p *process) loadAll(need func(by *object, name string) (*object, error)) error {
 	for i := 0; i < len(p.loaded); i++ {
 		o := p.loaded[i]
 		for _, name := range o.binary.Needed {
@@ -184,17 +184,17 @@ func (p *loading) loadAll(need func(by *object, name string) (*object, error)) e
 			case err != nil:
 				return err
 			case had == nil:
-				p.lacks(o, name)
+				p.failMissing(o, name)
 			case had.why != "":
-				p.fail(o, "needs %q for %s, and %q %s", name, o.called(), "/"+had.path, had.why)
+				p.fail(o, "needs %q for %s, but %q %s", name, o.quoted(), "/"+had.path, had.why)
 			}
 		}
 	}
 	return nil
 }
 
-// fail adds a reason that is about an object.
-func (p *loading) fail(o *object, format string, args ...any) {
+// fail adds a reason about an object to the verdict.
+func (p *process) fail(o *object, format string, args ...any) {
 	if !p.library || o == p.main {
 		p.v.reasons = append(p.v.reasons, fmt.Sprintf(format, args...))
 	}
@@ -207,8 +207,8 @@ func parentOf(name string) string {
 	return ""
 }
 
-// finish adds what was loaded to the verdict.
-func (p *loading) finish() *verdict {
+// finish adds the loaded files to the verdict and returns it.
+func (p *process) finish() *verdict {
 	p.v.uses = append(p.v.uses, p.l.at)
 	for _, o := range p.loaded {
 		p.v.uses = append(p.v.uses, o.path)
@@ -216,33 +216,33 @@ func (p *loading) finish() *verdict {
 	return &p.v
 }
 
-// lacks adds a library that was not found to the verdict.
-func (p *loading) lacks(o *object, name string) {
+// failMissing adds a library that was not found to the verdict.
+func (p *process) failMissing(o *object, name string) {
 	if p.library && p.c.providedElsewhere(o, name) {
 		return
 	}
-	who := "it"
+	forWhat := ""
 	if o != p.main {
-		who = o.called()
+		forWhat = " for " + o.quoted()
 	}
-	why := fmt.Sprintf("needs %q, which is in no directory where the loader looks for %s", name, who)
-	if at := p.c.library[path.Base(name)]; strings.Contains(name, "/") {
-		why = fmt.Sprintf("needs %q for %s, which is not there", name, who)
+	why := fmt.Sprintf("needs %q%s, which the loader does not find", name, forWhat)
+	if at := p.c.libraries[path.Base(name)]; strings.Contains(name, "/") {
+		why = fmt.Sprintf("needs %q%s, which does not exist", name, forWhat)
 	} else if len(at) > 0 {
-		why += fmt.Sprintf("; there is %q", "/"+at[0])
+		why += fmt.Sprintf("; it does not look at %q", "/"+at[0])
 	}
 	p.fail(o, "%s", why)
 }
 
-// libraryAt is the library at a path, or nil if nothing is there that the loader would look at.
+// libraryAt returns the library at a path, or nil if the loader would ignore that path.
 func (c *checker) libraryAt(name string) (*libFile, error) {
 	e, err := c.stat(name)
-	if err != nil || !c.account.may(e.Entry, 0o4) || c.closed(e.Path) != "" {
+	if err != nil || !c.account.may(e.Entry, 0o4) || c.closedDir(e.Path) != "" {
 		return nil, nil
 	}
 	f := &libFile{at: name, path: e.Path}
 	if !e.IsRegular() || e.Other {
-		f.why = "is no regular file"
+		f.why = "is not a regular file"
 		return f, nil
 	}
 	s, err := c.startable(e)
@@ -251,7 +251,7 @@ func (c *checker) libraryAt(name string) (*libFile, error) {
 	}
 	switch f.binary = s.Binary; {
 	case s.Binary == nil:
-		f.why = "is no ELF file"
+		f.why = "is not an ELF file"
 	case s.Binary.Damage != "":
 		f.why = "is damaged: " + s.Binary.Damage
 	}

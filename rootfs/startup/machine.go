@@ -8,14 +8,14 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// machine is what an ELF file is for.
+// machine identifies the kind of machine that an ELF file is for.
 type machine struct {
 	ID   uint16 // e_machine
 	Wide bool   // 64 bits
 	Big  bool   // the most significant byte first
 }
 
-// name is what Linux calls it, as in ld-linux-x86-64.so.2's $PLATFORM.
+// String returns the GOARCH of the machine, or its ELF name and word size.
 func (m machine) String() string {
 	if arch := m.arch(); arch != "" {
 		return arch
@@ -27,7 +27,7 @@ func (m machine) String() string {
 	return fmt.Sprintf("%v with %d bits", elf.Machine(m.ID), bits)
 }
 
-// arch is what OCI calls it, or "".
+// arch returns the GOARCH of the machine, or "".
 func (m machine) arch() string {
 	class := elf.ELFCLASS32
 	if m.Wide {
@@ -36,7 +36,7 @@ func (m machine) arch() string {
 	return rootfs.ELFArchitecture(elf.Machine(m.ID), class, m.Big)
 }
 
-// platform is uname's, which loaders have in names of directories.
+// platform returns the name that loaders use in directory names ($PLATFORM).
 func (m machine) platform() string {
 	return map[string]string{
 		"amd64":    "x86_64",
@@ -55,13 +55,13 @@ func (m machine) platform() string {
 	}[m.arch()]
 }
 
-// older are the architectures whose programs a kernel can run, too.
-var older = map[string][]string{
+// compatible lists the other architectures whose programs a kernel can run.
+var compatible = map[string][]string{
 	"amd64": {"386"}, "arm64": {"arm"}, "ppc64": {"ppc"}, "s390x": {"s390"}, "mips64": {"mips"}, "mips64le": {"mipsle"},
 }
 
-// runs says whether the kernel of an architecture, "" if it is not known, takes a program.
+// runs reports whether the kernel of an architecture runs programs for m. An unknown architecture, "", runs all.
 func runs(arch string, m machine) bool {
 	has := m.arch()
-	return arch == "" || has == arch || slices.Contains(older[arch], has)
+	return arch == "" || has == arch || slices.Contains(compatible[arch], has)
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// muslOwn are the libraries that musl's loader is itself.
+// muslOwn lists the libraries that musl's loader itself contains, without "lib".
 var muslOwn = []string{"c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."}
 
-// muslPath is where musl looks if it has no file that says something else.
+// muslPath is musl's search path without a configuration file.
 const muslPath = "/lib:/usr/local/lib:/usr/lib"
 
-// byMusl is what musl's loader does (ldso/dynlink.c of 1.2). It takes the first file of a name, whatever it is,
-// both RPATH and RUNPATH are inherited, sonames count for nothing, and there are no versions.
-func (p *loading) byMusl() (*verdict, error) {
+// loadMusl follows musl's loader (ldso/dynlink.c of 1.2). It takes the first file of a name, even if that cannot be loaded.
+// RPATH and RUNPATH are both inherited. Sonames do not count, and there are no versions.
+func (p *process) loadMusl() (*verdict, error) {
 	system, err := p.muslSystemPath()
 	if err != nil {
 		return nil, err
@@ -25,8 +25,8 @@ func (p *loading) byMusl() (*verdict, error) {
 		if err != nil {
 			return nil, err
 		}
-		if o == nil || o.why != "" { // which makes no difference to the program
-			p.c.warn(Preload, name, "LD_PRELOAD names it, and no program of "+p.l.machine.String()+" can load it")
+		if o == nil || o.why != "" { // the loader goes on without it
+			p.c.warn(Preload, name, "LD_PRELOAD names it, but no "+p.l.machine.String()+" program can load it")
 		}
 	}
 	err = p.loadAll(func(by *object, name string) (*object, error) { return p.muslNeed(by, name, system) })
@@ -36,8 +36,8 @@ func (p *loading) byMusl() (*verdict, error) {
 	return p.finish(), nil
 }
 
-// muslSystemPath is what etc/ld-musl-ARCH.path says, beside the directory that the loader is in.
-func (p *loading) muslSystemPath() (string, error) {
+// muslSystemPath reads etc/ld-musl-ARCH.path, next to the directory of the loader.
+func (p *process) muslSystemPath() (string, error) {
 	name := strings.TrimSuffix(path.Base(p.self.at), ".1")
 	name = strings.TrimSuffix(name, ".so")
 	if !strings.HasPrefix(name, "ld-musl-") {
@@ -52,7 +52,7 @@ func (p *loading) muslSystemPath() (string, error) {
 	return string(b), err
 }
 
-func (p *loading) muslNeed(by *object, name, system string) (*object, error) {
+func (p *process) muslNeed(by *object, name, system string) (*object, error) {
 	if rest, ok := strings.CutPrefix(name, "lib"); ok && slices.ContainsFunc(muslOwn, func(own string) bool { return strings.HasPrefix(rest, own) }) {
 		return p.self, nil
 	}
@@ -84,7 +84,7 @@ func (p *loading) muslNeed(by *object, name, system string) (*object, error) {
 		o.names = []string{name}
 	}
 	if o.why == "" && o.binary.Machine != p.l.machine {
-		o.why = fmt.Sprintf("is for %v, and the program for %v", o.binary.Machine, p.l.machine)
+		o.why = fmt.Sprintf("is for %v, but the program for %v", o.binary.Machine, p.l.machine)
 	}
 	if o.why == "" {
 		p.loaded = append(p.loaded, o)
@@ -92,8 +92,8 @@ func (p *loading) muslNeed(by *object, name, system string) (*object, error) {
 	return o, nil
 }
 
-// muslFind takes the first file of a name.
-func (p *loading) muslFind(by *object, name, system string) (*libFile, error) {
+// muslFind returns the first file of a name in musl's search order.
+func (p *process) muslFind(by *object, name, system string) (*libFile, error) {
 	paths := []string{p.c.env["LD_LIBRARY_PATH"]}
 	for o := by; o != nil; o = o.by {
 		searched := o.binary.Rpath
@@ -101,7 +101,7 @@ func (p *loading) muslFind(by *object, name, system string) (*libFile, error) {
 			searched = o.binary.Runpath
 		}
 		origin := strings.NewReplacer("$ORIGIN", o.origin, "${ORIGIN}", o.origin)
-		if searched = origin.Replace(searched); !strings.Contains(searched, "$") { // else it is ignored
+		if searched = origin.Replace(searched); !strings.Contains(searched, "$") { // musl ignores other variables
 			paths = append(paths, searched)
 		}
 	}

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	storeDir    = "nix/store"
-	storePrefix = "/" + storeDir + "/"
-	digestLen   = 32
-	maxBase     = digestLen + 1 + 211 // of a store object's name
-	maxNamed    = 50_000              // different ones in one source
+	storeDir          = "nix/store"
+	storePrefix       = "/" + storeDir + "/"
+	digestLen         = 32
+	maxBase           = digestLen + 1 + 211 // limit of a store object's base name
+	maxNamesPerSource = 50_000              // limit of different names in one source
 )
 
-// findNames looks for names of store objects in a reader that does not fail.
+// findNames collects the names of store objects in r.
 func (c *contents) findNames(e rootfs.Entry, r *strings.Reader) {
 	f := nameFinder{found: func(base string) { c.name(base, e.Path) }}
 	_, _ = r.WriteTo(&f)
@@ -23,15 +23,15 @@ func (c *contents) findNames(e rootfs.Entry, r *strings.Reader) {
 }
 
 func (c *contents) name(base, path string) {
-	if _, ok := c.Names[base]; !ok && len(c.Names) < maxNamed {
+	if _, ok := c.Names[base]; !ok && len(c.Names) < maxNamesPerSource {
 		c.Names[base] = storeNaming{path}
 	}
 }
 
-// nameFinder is a writer that finds /nix/store/<digest>-<name> in what is written, wherever that is cut.
+// nameFinder is a writer that finds /nix/store/<digest>-<name> in a stream, also across writes.
 type nameFinder struct {
 	found func(base string)
-	buf   []byte // what may be the beginning of one
+	buf   []byte // possible beginning of a name
 }
 
 // Write implements io.Writer. It never fails.
@@ -41,7 +41,7 @@ func (f *nameFinder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end says that nothing follows.
+// end finishes the stream.
 func (f *nameFinder) end() { f.scan(true) }
 
 func (f *nameFinder) scan(last bool) {
@@ -64,7 +64,7 @@ func (f *nameFinder) scan(last bool) {
 	f.buf = append(f.buf[:0], b...)
 }
 
-// baseName is the base name of a store object that b begins with, or "".
+// baseName returns the base name of a store object at the beginning of b, or "".
 func baseName(b []byte) string {
 	if len(b) < digestLen+2 || b[digestLen] != '-' {
 		return ""

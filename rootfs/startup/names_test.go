@@ -15,7 +15,7 @@ func findAll(pieces ...string) (found []string) {
 	return found
 }
 
-// TestNameFinder: it makes no difference where what is written is cut.
+// TestNameFinder checks that a nameFinder finds the same names however the text is split into writes.
 func TestNameFinder(t *testing.T) {
 	const digest = "0123456789abcdfghijklmnpqrsvwxyz"
 	for _, test := range []struct {
@@ -33,15 +33,15 @@ func TestNameFinder(t *testing.T) {
 		{"/nix/store/" + digest + "-" + strings.Repeat("x", 300), []string{digest + "-" + strings.Repeat("x", 211)}},
 	} {
 		if got := findAll(test.text); !slices.Equal(got, test.want) {
-			t.Errorf("in %q: %q; want %q", test.text, got, test.want)
+			t.Errorf("names in %q = %q; want %q", test.text, got, test.want)
 		}
 		for i := range test.text {
 			if got := findAll(test.text[:i], test.text[i:]); !slices.Equal(got, test.want) {
-				t.Errorf("in %q, cut at %d: %q; want %q", test.text, i, got, test.want)
+				t.Errorf("names in %q, split at %d = %q; want %q", test.text, i, got, test.want)
 			}
 		}
 		if got := findAll(strings.Split(test.text, "")...); !slices.Equal(got, test.want) {
-			t.Errorf("in %q, byte by byte: %q; want %q", test.text, got, test.want)
+			t.Errorf("names in %q, byte by byte = %q; want %q", test.text, got, test.want)
 		}
 	}
 }

@@ -7,32 +7,32 @@ import (
 
 // Kinds of problems.
 const (
-	Program      = "program"      // of PATH, that does not start
-	Entrypoint   = "entrypoint"   // or Cmd, that does not start
-	User         = "user"         // that is not known
-	WorkingDir   = "workdir"      // that is none
-	Certificates = "certificates" // that cannot be read, or are expired
-	ProfileLink  = "profile-link" // that leads nowhere
-	Library      = "library"      // that nothing in PATH loads, and that cannot be loaded
-	Other        = "other"        // a program or script outside of PATH that does not start
-	Preload      = "preload"      // a library of LD_PRELOAD that is not there
-	Link         = "link"         // that leads nowhere
-	Reference    = "reference"    // a store object that is named and not there
-	Conflict     = "conflict"     // packages that have different files of one name
+	Program      = "program"      // a program of PATH does not start
+	Entrypoint   = "entrypoint"   // the entrypoint or command does not start
+	User         = "user"         // the user or group is unknown
+	WorkingDir   = "workdir"      // the working directory is not a directory
+	Certificates = "certificates" // certificates are unreadable or expired
+	ProfileLink  = "profile-link" // a link of the profile or PATH leads nowhere
+	Library      = "library"      // a library that nothing in PATH loads cannot be loaded
+	Other        = "other"        // a program or script outside of PATH does not start
+	Preload      = "preload"      // a library to preload cannot be loaded
+	Link         = "link"         // another link leads nowhere
+	Reference    = "reference"    // a file names a store object that is not in the image
+	Conflict     = "conflict"     // packages have different files of one name
 )
 
-// Problem is something that is wrong in an image.
+// Problem is a fault of an image.
 type Problem struct {
-	Path   string `json:"path"` // absolute, or the word that was to be run
+	Path   string `json:"path"` // absolute, or the word that names the program
 	Kind   string `json:"kind"`
 	Reason string `json:"reason"`
 }
 
 func (p Problem) String() string { return p.Path + ": " + p.Reason }
 
-// Report is what was found.
+// Report is the result of a check.
 type Report struct {
-	Programs int       // that PATH has
+	Programs int       // number of programs in PATH
 	Errors   []Problem // by path
 	Warnings []Problem
 }

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// headSize is how much of a file the kernel reads to find out how it is started (BINPRM_BUF_SIZE since Linux 5.1).
+// headSize is how much of a file the kernel reads to decide how to start it (BINPRM_BUF_SIZE since Linux 5.1).
 const headSize = 256
 
-// maxInterpreters is how many interpreters of interpreters the kernel goes through (fs/exec.c).
+// maxInterpreters is how many nested interpreters the kernel accepts (fs/exec.c).
 const maxInterpreters = 5
 
-// parseScript reads the first line of a script as the kernel does (fs/binfmt_script.c):
-// head is its first bytes, at most headSize. The argument is everything behind the interpreter, as one word.
-// Why is the reason if the kernel does not take it.
+// parseScript parses the first line of a script as the kernel does (fs/binfmt_script.c).
+// head holds its first bytes, at most headSize. arg is everything behind the interpreter, as one word.
+// If the kernel refuses the script, why says so.
 func parseScript(head []byte) (interpreter, arg, why string) {
 	buf := make([]byte, headSize)
 	copy(buf, head)
@@ -50,11 +50,11 @@ func parseScript(head []byte) (interpreter, arg, why string) {
 	return interpreter, arg, ""
 }
 
-// bareSearchPath is where the C library looks without a PATH.
+// bareSearchPath is the C library's search path without a PATH.
 const bareSearchPath = "/bin:/usr/bin"
 
-// parseEnv finds the program that env starts when its first argument is the one of a script's first line,
-// and the PATH that it looks along, or "" for its own. Known is not set if that cannot be told.
+// parseEnv finds the program that env starts, given the argument on a script's first line,
+// and the PATH that env searches, or "" for its own. known is false if the argument is too complex to tell.
 func parseEnv(arg string) (program, path string, known bool) {
 	words := []string{arg}
 	rest, split := strings.CutPrefix(arg, "--split-string=")

@@ -46,7 +46,8 @@ func TestParseScript(t *testing.T) {
 	}
 }
 
-// TestScriptsAgainstKernel: this machine's kernel takes the same first lines, with the same interpreters and arguments.
+// TestScriptsAgainstKernel checks parseScript against this machine's kernel: both accept the same first lines,
+// with the same interpreters and arguments.
 func TestScriptsAgainstKernel(t *testing.T) {
 	dir := t.TempDir()
 	echo := filepath.Join(dir, "echo") // a short name, in the working directory
@@ -72,11 +73,11 @@ func TestScriptsAgainstKernel(t *testing.T) {
 		switch {
 		case why != "":
 			if !errors.Is(err, syscall.ENOEXEC) && !errors.Is(err, syscall.EACCES) {
-				t.Errorf("%d: %.40q: the kernel says %q, %v; and here it is refused: %s", i, line, out, err, why)
+				t.Errorf("%d: %.40q: the kernel says %q, %v; parseScript refuses: %s", i, line, out, err, why)
 			}
 		case filepath.Base(interpreter) != "echo":
 			if !errors.Is(err, syscall.ENOENT) {
-				t.Errorf("%d: %.40q: the kernel says %q, %v; and here the interpreter is %q", i, line, out, err, interpreter)
+				t.Errorf("%d: %.40q: the kernel says %q, %v; parseScript finds the interpreter %q", i, line, out, err, interpreter)
 			}
 		default:
 			want := strings.TrimPrefix(arg+" ./script given\n", " ")
@@ -87,7 +88,7 @@ func TestScriptsAgainstKernel(t *testing.T) {
 	}
 }
 
-// TestDepthAgainstKernel: this machine's kernel goes through as many interpreters of interpreters.
+// TestDepthAgainstKernel checks maxInterpreters against this machine's kernel.
 func TestDepthAgainstKernel(t *testing.T) {
 	dir := t.TempDir()
 	files := fileSet{"lib/ld.so": glibcLoader, "bin/echo": elfFile{typ: typeExec}}
@@ -112,7 +113,7 @@ func TestDepthAgainstKernel(t *testing.T) {
 		}
 		r := files.check(t, Config{Env: []string{"PATH=/none"}, Cmd: []string{"/bin/s" + name}})
 		if (err == nil) != (len(r.Errors) == 0) {
-			t.Errorf("%d interpreters: the kernel says %v; and here it is %v", i, err, r.Errors)
+			t.Errorf("%d interpreters: the kernel says %v; Check says %v", i, err, r.Errors)
 		}
 	}
 }

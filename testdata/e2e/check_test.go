@@ -288,7 +288,7 @@ printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
 		"another interpreter":    {[]string{"--add", "interpreter:/run/curl", "--cmd", "/run/curl"}, "/none/ld.so", true},
 		"one more library":       {[]string{"--add", "library:/run/curl", "--cmd", "/run/curl"}, "libnone.so.1", false},
 		"a script without":       {[]string{"--add", "script:/run/curl", "--cmd", "/run/curl"}, "/usr/bin/python3", true},
-		"another architecture":   {[]string{"--platform", "linux/arm64", "--cmd", "curl"}, "for amd64, and the image for arm64", false},
+		"another architecture":   {[]string{"--platform", "linux/arm64", "--cmd", "curl"}, "for amd64, but the image for arm64", false},
 		"no such program":        {[]string{"--cmd", "curly"}, "not in PATH", false},
 		"a user without account": {[]string{"--base", "oci:base:1", "--cmd", "curl"}, `no user "web"`, true},
 		"not executable":         {[]string{"--add", "plain:/run/curl:0644", "--entrypoint", "/run/curl"}, "not executable", true},
@@ -390,7 +390,7 @@ func TestCheckCertificates(t *testing.T) {
 	}{
 		"good":    {ca, ""},
 		"expired": {expired, "expired"},
-		"broken":  {bytes.Replace(ca, []byte("MII"), []byte("AAA"), 1), "certificate 1 is none"},
+		"broken":  {bytes.Replace(ca, []byte("MII"), []byte("AAA"), 1), "certificate 1 is no certificate"},
 	} {
 		writeFile(t, filepath.Join(dir, name+".pem"), string(test.bundle))
 		args := []string{"--profile", lab.profile, "--add", name + ".pem:/etc/ssl/certs/ca-bundle.crt",

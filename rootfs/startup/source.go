@@ -15,39 +15,39 @@ import (
 )
 
 // Source is a piece of an image whose files are read in one walk: a store object, the base files,
-// a layer of an image that is finished.
+// or a layer of a finished image.
 type Source struct {
-	// Name is what errors call it.
-	Name string
-	// Key promises the content, as that of a rootfs.Part does.
+	Name string // for errors
+	// Key promises the content, like the Key of a rootfs.Part.
 	Key      string
-	Unproven bool // true only when all has been read, as rootfs.Part has it
-	// Root is what all paths of Tree have in common.
+	Unproven bool // the promise holds only once everything has been read; see rootfs.Part
+	// Root is the common prefix of all paths of Tree.
 	Root string
-	// Tree has the regular files, and may have others, in any order.
+	// Tree yields the regular files, and may yield others, in any order.
 	Tree rootfs.Tree
 }
 
-// contents is what was found in the files of a source.
+// contents holds the findings about the files of a source.
+// Its gob encoding is a fact in the cache: that includes the names of types and fields, and the texts of Damage.
 type contents struct {
-	Entries []rootfs.Entry         // as they came; only if they follow the rules of trees
-	Files   map[string]*startable  // by path below the root, of files that may be started or loaded
-	Names   map[string]storeNaming // store objects, by base name, that are named in it; nil if nobody looked
+	Entries []rootfs.Entry         // in the order of Tree
+	Files   map[string]*startable  // files that may be started or loaded, by path below the root
+	Names   map[string]storeNaming // store objects that the files name, by base name; nil if not searched
 }
 
-// startable is what was found in a file that may be started or loaded.
+// startable holds the findings about a file that may be started or loaded.
 type startable struct {
 	Binary *binaryFile // an ELF file
-	Script []byte      // the first bytes of what begins with #!
+	Script []byte      // the first bytes of a file that begins with #!
 }
 
-// storeNaming is where a store object is named first.
+// storeNaming is the path of the first file that names a store object.
 type storeNaming struct{ Path string }
 
-// maxRewalks is how often a source is walked again for files that cannot be read forwards.
+// maxRewalks limits how often a source is walked again for files that need backward reads.
 const maxRewalks = 8
 
-// mayStart says whether a file is looked into: it is executable, or called like a library.
+// mayStart reports whether a file may be started or loaded: it is executable, or named like a library.
 func mayStart(e rootfs.Entry) bool {
 	return e.IsRegular() && (e.Mode&0o111 != 0 || isLibraryName(path.Base(e.Path)))
 }
@@ -56,9 +56,9 @@ func isLibraryName(name string) bool {
 	return strings.HasSuffix(name, ".so") || strings.Contains(name, ".so.")
 }
 
-// look walks a source. With names, it reads all bytes of it and looks for names of store objects.
-// Facts spare it that for what was looked at before.
-func (s *Source) look(facts *rootfs.Facts, names bool) (*contents, error) {
+// scan walks a source. With names, it reads every byte and collects the names of store objects.
+// A source whose contents are in facts is not read.
+func (s *Source) scan(facts *rootfs.Facts, names bool) (*contents, error) {
 	kinds := []string{"startup1-named"}
 	if !names {
 		kinds = append(kinds, "startup1")
@@ -76,7 +76,7 @@ func (s *Source) look(facts *rootfs.Facts, names bool) (*contents, error) {
 	for walk := 0; ; walk++ {
 		again := make(map[string][]span)
 		if err := s.walk(c, walk == 0, missing, again); err != nil {
-			return nil, fmt.Errorf("look at %q: %w", s.Name, err)
+			return nil, fmt.Errorf("scan %q: %w", s.Name, err)
 		}
 		if len(again) == 0 {
 			break
@@ -95,7 +95,7 @@ func (s *Source) look(facts *rootfs.Facts, names bool) (*contents, error) {
 	return c, nil
 }
 
-// relative is what is kept of it: equal sources may have different roots.
+// relative returns the contents with paths below the root, for the fact: equal sources may have different roots.
 func (c *contents) relative(root string) *contents {
 	kept := &contents{Files: c.Files, Names: c.Names, Entries: make([]rootfs.Entry, len(c.Entries))}
 	for i, e := range c.Entries {
@@ -119,8 +119,8 @@ func decodeContents(fact []byte, root string) *contents {
 	return c
 }
 
-// walk goes through the source once. The first time, it looks at all files, and else only at missing ones.
-// Again is where it passed something that it needs.
+// walk walks the source once. The first walk reads all files, and later walks only the missing ones.
+// walk adds to again the files that need another walk, with the spans to keep then.
 func (s *Source) walk(c *contents, first bool, missing, again map[string][]span) error {
 	for e, err := range s.Tree {
 		if err != nil {
@@ -145,15 +145,15 @@ func (s *Source) walk(c *contents, first bool, missing, again map[string][]span)
 		if !wanted && !s.Unproven && !(first && c.Names != nil) {
 			continue
 		}
-		if err := s.file(c, e, name, wanted, first, keep, again); err != nil {
+		if err := s.scanFile(c, e, name, wanted, first, keep, again); err != nil {
 			return fmt.Errorf("%q: %w", "/"+e.Path, err)
 		}
 	}
 	return nil
 }
 
-// file looks at one file.
-func (s *Source) file(c *contents, e rootfs.Entry, name string, wanted, first bool, keep []span, again map[string][]span) (err error) {
+// scanFile scans one file.
+func (s *Source) scanFile(c *contents, e rootfs.Entry, name string, wanted, first bool, keep []span, again map[string][]span) (err error) {
 	r, err := e.Open()
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (s *Source) file(c *contents, e rootfs.Entry, name string, wanted, first bo
 	all := s.Unproven || first && c.Names != nil
 	f, _ := r.(*os.File)
 	if wanted && f != nil && !s.Unproven {
-		c.Files[name], err = lookAt(f, e.Size)
+		c.Files[name], err = classify(f, e.Size)
 		if err != nil || !all {
 			return err
 		}
@@ -174,12 +174,12 @@ func (s *Source) file(c *contents, e rootfs.Entry, name string, wanted, first bo
 		in = io.TeeReader(r, names)
 	}
 	if wanted && (f == nil || s.Unproven) {
-		ahead := &forward{r: in, keep: keep}
-		c.Files[name], err = lookAt(ahead, e.Size)
-		var passed *passedError
-		if errors.As(err, &passed) {
+		forward := &forwardReader{r: in, keep: keep}
+		c.Files[name], err = classify(forward, e.Size)
+		var backward *backwardError
+		if errors.As(err, &backward) {
 			err = nil
-			again[name] = append(keepAgain(keep), span{offset: passed.offset, size: passed.size + keptAround})
+			again[name] = append(emptySpans(keep), span{offset: backward.offset, size: backward.size + keepMargin})
 		}
 		if err != nil {
 			return err
@@ -196,8 +196,8 @@ func (s *Source) file(c *contents, e rootfs.Entry, name string, wanted, first bo
 	return nil
 }
 
-// keepAgain are the same spans, without what was passed.
-func keepAgain(keep []span) []span {
+// emptySpans returns the same spans without their bytes.
+func emptySpans(keep []span) []span {
 	var again []span
 	for _, s := range keep {
 		again = append(again, span{offset: s.offset, size: s.size})
@@ -205,8 +205,8 @@ func keepAgain(keep []span) []span {
 	return again
 }
 
-// lookAt finds out what a file is.
-func lookAt(r io.ReaderAt, size int64) (*startable, error) {
+// classify reads an ELF file or the first bytes of a script.
+func classify(r io.ReaderAt, size int64) (*startable, error) {
 	head := make([]byte, min(size, headSize))
 	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, err
@@ -221,10 +221,10 @@ func lookAt(r io.ReaderAt, size int64) (*startable, error) {
 	return &startable{}, nil
 }
 
-// maxRead is how large a file can be that is read as a whole.
+// maxRead limits the size of files that are read as a whole.
 const maxRead = 64 << 20
 
-// read reads files of the source, by their paths there, in one walk.
+// read reads up to limit bytes of each of the given files, in one walk.
 func (s *Source) read(paths map[string]bool, limit int64) (map[string][]byte, error) {
 	got := make(map[string][]byte)
 	for e, err := range s.Tree {
@@ -234,7 +234,7 @@ func (s *Source) read(paths map[string]bool, limit int64) (map[string][]byte, er
 		if !e.IsRegular() || !paths[e.Path] && !s.Unproven {
 			continue
 		}
-		b, err := readOne(e, paths[e.Path], limit)
+		b, err := readFile(e, paths[e.Path], limit)
 		if err != nil {
 			return nil, fmt.Errorf("read %q: %w", "/"+e.Path, err)
 		}
@@ -250,7 +250,7 @@ func (s *Source) read(paths map[string]bool, limit int64) (map[string][]byte, er
 	return got, nil
 }
 
-func readOne(e rootfs.Entry, wanted bool, limit int64) (b []byte, err error) {
+func readFile(e rootfs.Entry, wanted bool, limit int64) (b []byte, err error) {
 	r, err := e.Open()
 	if err != nil {
 		return nil, err

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// The cache of libraries that ldconfig makes (glibc, sysdeps/generic/dl-cache.h):
+// The library cache that ldconfig writes (glibc, sysdeps/generic/dl-cache.h):
 //
 //	"glibc-ld.so.cache1.1" u32(number of libraries) u32(bytes of strings) u8(byte order) 3*0 u32(extensions) 12*0
-//	{ i32(kind) u32(name) u32(path) u32(0) u64(capabilities) } strings
+//	{ i32(kind) u32(name) u32(path) u32(0) u64(hwcaps) } strings
 //
-// Names and paths are offsets from its beginning. An older cache may come before it.
+// Names and paths are offsets from its beginning. A cache in the old format may precede it.
 const (
 	oldCacheMagic = "ld.so-1.7.0\x00"
 	newCacheMagic = "glibc-ld.so.cache1.1"
@@ -20,8 +20,8 @@ const (
 	cacheEntry  = 24
 )
 
-// parseCache is the paths of libraries in a cache, by name, those for any processor first.
-// Whatever is odd about it is left out, as the loader ignores it, too.
+// parseCache returns the paths of the libraries in a cache, by name. Paths for any processor come first.
+// It ignores faulty entries, as the loader does.
 func parseCache(b []byte, m machine) map[string][]string {
 	var order binary.ByteOrder = binary.LittleEndian
 	if m.Big {
@@ -38,7 +38,7 @@ func parseCache(b []byte, m machine) map[string][]string {
 		return nil
 	}
 	if endian := b[28] & 3; endian == 1 || endian == 2 && m.Big || endian == 3 && !m.Big {
-		return nil // another machine's
+		return nil // wrong byte order
 	}
 	count := uint64(order.Uint32(b[20:]))
 	if count > uint64(len(b)-cacheHeader)/cacheEntry {

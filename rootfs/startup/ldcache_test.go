@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ldCache is a cache as ldconfig makes it.
+// ldCache makes a cache in ldconfig's format.
 func ldCache(libraries map[string]string) []byte {
 	names := slices.Sorted(maps.Keys(libraries))
 	b := make([]byte, cacheHeader+len(names)*cacheEntry)
@@ -33,34 +33,34 @@ func TestParseCache(t *testing.T) {
 	want := map[string][]string{"liba.so": {"/a/liba.so"}, "libb.so.1": {"/b/libb.so.1"}}
 	b := ldCache(libraries)
 	if d := cmp.Diff(want, parseCache(b, x86)); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+		t.Errorf("parseCache (-want +got):\n%s", d)
 	}
 	old := append([]byte(oldCacheMagic), make([]byte, 4+12+4)...)
-	old[12] = 1 // entry of 12 bytes, and 4 to a multiple of 8
+	old[12] = 1 // one entry of 12 bytes, and 4 of padding
 	if d := cmp.Diff(want, parseCache(append(old, b...), x86)); d != "" {
-		t.Errorf("behind an older one (-want +got):\n%s", d)
+		t.Errorf("parseCache behind an old cache (-want +got):\n%s", d)
 	}
 	for size := range len(b) {
 		for name, at := range parseCache(b[:size], x86) {
 			if !slices.Equal(at, want[name]) {
-				t.Errorf("of the first %d bytes: %q at %q", size, name, at)
+				t.Errorf("parseCache of the first %d bytes has %q at %q", size, name, at)
 			}
 		}
 	}
 	if got := parseCache(b, machine{Big: true}); got != nil {
-		t.Errorf("for another byte order: %q", got)
+		t.Errorf("parseCache for another byte order = %q; want none", got)
 	}
 }
 
-// TestParseRealCache: in this machine's cache is what is on this machine.
+// TestParseRealCache checks that this machine's cache names libraries that exist.
 func TestParseRealCache(t *testing.T) {
 	b, err := os.ReadFile("/etc/ld.so.cache")
 	if err != nil {
-		t.Skip("this machine has no cache of libraries")
+		t.Skip("this machine has no library cache")
 	}
 	libraries := parseCache(b, x86)
 	if len(libraries) == 0 {
-		t.Skip("it is of another kind")
+		t.Skip("this machine's library cache has another format")
 	}
 	there := 0
 	for name, at := range libraries {
@@ -72,7 +72,7 @@ func TestParseRealCache(t *testing.T) {
 		}
 	}
 	if there == 0 {
-		t.Errorf("of %d libraries in the cache, none is there", len(libraries))
+		t.Errorf("none of %d libraries in the cache exists", len(libraries))
 	}
 }
 
