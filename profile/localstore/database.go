@@ -16,43 +16,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// database is Nix's db.sqlite with what SQLite puts beside it:
+// database is Nix's db.sqlite with the files that SQLite puts beside it:
 //
-//	db.sqlite          pages; complete, except for what is in
-//	db.sqlite-wal      the log of pages that were committed, but not moved to db.sqlite yet
-//	db.sqlite-shm      an index of the log, shared by those who have the database open
-//	db.sqlite-journal  pages as they were before an unfinished transaction, where Nix is told to use no log
+//	db.sqlite          pages; complete except for those in the log
+//	db.sqlite-wal      the log: committed pages that are not yet copied to db.sqlite
+//	db.sqlite-shm      an index of the log, shared by the processes that have the database open
+//	db.sqlite-journal  old versions of pages during a transaction, if Nix is configured to use no log
 //
-// SQLite itself can read it only with write access or not at all in some states,
-// leaves -wal and -shm behind if it may write, and is silently stale if told not to look at them.
-// So it is read by other means, which touch nothing, in every state:
+// In some states, SQLite itself can read the database only with write access, or not at all.
+// It leaves -wal and -shm behind if it may write, and silently returns old data if told to ignore them.
+// So this package reads the files itself, in every state and without touching them:
 //
-//  1. A journal with a transaction in it is waited for: db.sqlite may be half of each.
-//  2. The log is read first, to the end of its last whole transaction, which its checksums tell,
-//     and then the newest state of each page, from the log or from db.sqlite. The index is not needed.
-//  3. All of it counts only if meanwhile db.sqlite was not written to and the log not begun anew (its salts).
-//     That the log grew makes no difference: what was read is its beginning.
-//     Otherwise it is done again.
+//  1. If a journal contains a transaction, it waits: db.sqlite may contain half of it.
+//  2. It reads the log up to its last complete transaction, as shown by its checksums.
+//     Then it reads the newest version of each page, from the log or from db.sqlite. It ignores the index.
+//  3. It accepts the result only if meanwhile db.sqlite was not written and the log was not restarted (new salts).
+//     A log that grew is fine, since its beginning did not change.
+//     Otherwise it tries again.
 //
-// Locks are not needed for this, and would not help:
-// they keep Nix from nothing that step 3 does not see, and hold it up.
+// Locks would not help: step 3 notices all that they would prevent, and they would delay Nix.
 type database struct {
-	path       string // absolute and without links: SQLite, too, looks beside the file itself
+	path       string // absolute and without links, since SQLite too puts its files beside the resolved path
 	signatures bool
-	patience   time.Duration
+	maxWait    time.Duration
 }
 
 const (
-	// patience is how long Nix may keep one from reading. Transactions take milliseconds.
-	patience = 5 * time.Second
-	// pause is how long to wait before another try.
+	// maxWait limits how long to retry while Nix is writing. Transactions take milliseconds.
+	maxWait = 5 * time.Second
+	// pause is the time between two tries.
 	pause = 30 * time.Millisecond
-	// tick is longer than the time within which two writes can have the same modification time.
-	// It is 10 ms at most on Linux (CONFIG_HZ=100).
-	tick = 20 * time.Millisecond
+	// mtimeGranularity is an interval after which a second write gets a new modification time.
+	// On Linux that takes at most 10 ms (CONFIG_HZ=100).
+	mtimeGranularity = 20 * time.Millisecond
 )
 
-// busyError says that the database could not be read for now.
+// busyError reports that the database cannot be read right now.
 type busyError struct{ why string }
 
 func (e *busyError) Error() string { return e.why }
@@ -63,7 +62,7 @@ func (d *database) read(ctx context.Context) (*snapshot, error) {
 	if err := d.checkSchema(); err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(d.patience)
+	deadline := time.Now().Add(d.maxWait)
 	for {
 		s, err := d.try(ctx)
 		var busy *busyError
@@ -71,7 +70,7 @@ func (d *database) read(ctx context.Context) (*snapshot, error) {
 			return s, err
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%w (tried for %v)", err, d.patience)
+			return nil, fmt.Errorf("%w (tried for %v)", err, d.maxWait)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return nil, err
@@ -79,77 +78,77 @@ func (d *database) read(ctx context.Context) (*snapshot, error) {
 	}
 }
 
-// try reads the database once. The error is a busyError if another try may go better.
+// try reads the database once. It returns a busyError if another try may succeed.
 func (d *database) try(ctx context.Context) (*snapshot, error) {
-	before, err := d.look()
+	before, err := d.inspect()
 	if err != nil {
 		return nil, err
 	}
 	if before.db.Size == 0 {
 		return nil, errors.New("is empty: Nix has not set it up, or it was truncated")
 	}
-	s, err := load(ctx, d.path, !before.log.none(), d.signatures)
+	s, err := load(ctx, d.path, !before.log.absent(), d.signatures)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	// Whatever went wrong may be for the same reason.
-	if after, lookErr := d.look(); lookErr != nil {
-		return nil, lookErr
-	} else if !after.follows(before) {
+	// Check this even after an error: a concurrent write may have caused it.
+	if after, inspectErr := d.inspect(); inspectErr != nil {
+		return nil, inspectErr
+	} else if !after.unchangedSince(before) {
 		return nil, errWriting
 	}
 	return s, err
 }
 
-// state is what tells whether the database is still the same.
+// state detects changes of the database.
 type state struct {
 	db  unix.Stat_t
 	log logHeader
 }
 
-// logHeader is the first bytes of a log: page size, number of checkpoints, two salts, checksum.
-// Each beginning has another.
+// logHeader holds the first bytes of a log: page size, number of checkpoints, two salts, checksum.
+// It changes whenever the log is restarted.
 type logHeader [32]byte
 
-// none says that the log is absent or empty.
-func (h logHeader) none() bool { return h == logHeader{} }
+// absent reports whether the log is missing or empty.
+func (h logHeader) absent() bool { return h == logHeader{} }
 
-func (st state) follows(before state) bool {
+func (st state) unchangedSince(before state) bool {
 	a, b := &st.db, &before.db
 	return a.Dev == b.Dev && a.Ino == b.Ino && a.Size == b.Size && a.Mtim == b.Mtim && a.Ctim == b.Ctim &&
-		// Without a log, db.sqlite was the whole truth when one looked. A log that was begun since is news.
-		(before.log.none() || st.log == before.log)
+		// Without a log, db.sqlite was complete. A log that was started since then only adds newer transactions.
+		(before.log.absent() || st.log == before.log)
 }
 
-// look looks at the files. The error is a busyError if what it saw may not last.
-func (d *database) look() (st state, err error) {
+// inspect reads the state of the files. It returns a busyError if they may be changing.
+func (d *database) inspect() (st state, err error) {
 	if err := d.stat(&st.db); err != nil {
 		return st, err
 	}
-	// Another write must be seen in the modification time.
-	unsure := tick
+	// Wait until another write would change the modification time.
+	unsure := mtimeGranularity
 	if st.db.Mtim.Nsec == 0 && st.db.Ctim.Nsec == 0 {
-		unsure += time.Second // a file system that keeps whole seconds
+		unsure += time.Second // probably a file system that stores whole seconds
 	}
 	if age := time.Since(time.Unix(st.db.Mtim.Unix())); age.Abs() < unsure {
 		return st, errWriting
 	}
-	journal, err := d.beside("-journal", 1)
+	journal, err := d.readBeside("-journal", 1)
 	if err != nil {
 		return st, err
 	}
-	// SQLite, too, tells a journal that is over by its first byte.
+	// A finished journal begins with a zero byte, as in SQLite.
 	if len(journal) > 0 && journal[0] != 0 {
-		return st, &busyError{fmt.Sprintf("unfinished transaction in %q: Nix is writing it, or died while it did",
+		return st, &busyError{fmt.Sprintf("unfinished transaction in %q: Nix is writing it, or was killed while writing",
 			filepath.Base(d.path)+"-journal")}
 	}
-	log, err := d.beside("-wal", len(st.log))
+	log, err := d.readBeside("-wal", len(st.log))
 	if err != nil {
 		return st, err
 	}
 	copy(st.log[:], log)
-	if len(log) > 0 && st.log.none() {
-		st.log[0] = 1 // zeros are no log, but something
+	if len(log) > 0 && st.log.absent() {
+		st.log[0] = 1 // a log of zeros is not an absent one
 	}
 	return st, nil
 }
@@ -163,14 +162,14 @@ func (d *database) stat(st *unix.Stat_t) error {
 	return unix.Fstat(int(f.Fd()), st)
 }
 
-// beside is the beginning of a file beside the database, and empty if there is no such file.
-func (d *database) beside(suffix string, n int) ([]byte, error) {
+// readBeside reads up to n bytes of a file beside the database. A missing file counts as empty.
+func (d *database) readBeside(suffix string, n int) ([]byte, error) {
 	f, err := openFile(d.path + suffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		// What is empty need not be read.
+		// An empty file need not be readable.
 		if fi, statErr := os.Lstat(d.path + suffix); statErr == nil && fi.Size() == 0 {
 			return nil, nil
 		}
@@ -187,11 +186,11 @@ func (d *database) beside(suffix string, n int) ([]byte, error) {
 	return b[:n], err
 }
 
-// openFile opens a regular file for reading, and nothing else.
+// openFile opens a regular file for reading. It follows no link and does not block on a pipe.
 func openFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, fmt.Errorf("open %q: a symbolic link where a regular file should be", name)
+		return nil, fmt.Errorf("open %q: a symbolic link, not a regular file", name)
 	}
 	if err != nil {
 		return nil, err
@@ -207,11 +206,11 @@ func openFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// Versions of the schema in which the tables that are read are alike: since Nix 1.3, until now.
+// The tables have the same relevant columns in these versions of the schema: from Nix 1.3 until today.
 const minSchema, maxSchema = 7, 10
 
-// checkSchema looks at the version that Nix keeps beside the database.
-// A database without it is no whole copy, and may lack the log, too.
+// checkSchema checks the version in the file that Nix keeps beside the database.
+// A copy without this file is incomplete, and may lack the log too.
 func (d *database) checkSchema() error {
 	name := filepath.Join(filepath.Dir(d.path), "schema")
 	f, err := openFile(name)

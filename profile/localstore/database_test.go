@@ -17,8 +17,8 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// TestStates: the database in every state that Nix, a crash or a copy leaves it in.
-// In each, object b is where it is easiest to miss.
+// TestStates checks that the database is read completely in every state that Nix, a crash or a copy leaves.
+// In each state, object b is in the place that is easiest to miss.
 func TestStates(t *testing.T) {
 	plain := func(mode string) func(t *testing.T) string {
 		return func(t *testing.T) string {
@@ -33,7 +33,7 @@ func TestStates(t *testing.T) {
 		}
 	}
 	idle := plain("wal")
-	// live has a in db.sqlite and b in the log alone.
+	// live has a in db.sqlite and b only in the log.
 	live := func(t *testing.T) (string, *sqlite.Conn) {
 		root, conn := newDB(t)
 		sql(t, conn, add("a"))
@@ -47,7 +47,7 @@ func TestStates(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		make func(t *testing.T) string
-		want string // else "a, b: a"
+		want string // default "a, b: a"
 	}{
 		{name: "idle, no log", make: idle},
 		{name: "idle, empty log", make: func(t *testing.T) string {
@@ -82,17 +82,17 @@ func TestStates(t *testing.T) {
 			}
 			return root
 		}},
-		{name: "live writer, log done with", make: func(t *testing.T) string {
+		{name: "live writer, log checkpointed", make: func(t *testing.T) string {
 			root, conn := live(t)
 			sql(t, conn, `pragma wal_checkpoint(passive)`)
 			return root
 		}},
-		{name: "live writer, log begun anew", make: func(t *testing.T) string {
+		{name: "live writer, log restarted", make: func(t *testing.T) string {
 			root, conn := newDB(t)
 			sql(t, conn, add("x", "y", "z", "a"))
 			sql(t, conn, `delete from ValidPaths where id < 4`)
 			sql(t, conn, `pragma wal_checkpoint(restart)`)
-			sql(t, conn, add("b: a")) // over the beginning of the old log, whose end is still there
+			sql(t, conn, add("b: a")) // overwrites the beginning of the old log, whose end remains
 			return root
 		}},
 		{name: "live writer without an index", make: func(t *testing.T) string {
@@ -113,13 +113,13 @@ func TestStates(t *testing.T) {
 			root, _ := live(t)
 			other, conn := live(t)
 			sql(t, conn, add("x", "y", "z"))
-			dead := crash(t, root, "", "-wal")
+			crashed := crash(t, root, "", "-wal")
 			b, err := os.ReadFile(other + databasePath + "-shm")
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, dead+databasePath+"-shm", string(b))
-			return dead
+			write(t, crashed+databasePath+"-shm", string(b))
+			return crashed
 		}},
 		{name: "copied without index", make: func(t *testing.T) string {
 			root, _ := live(t)
@@ -129,18 +129,18 @@ func TestStates(t *testing.T) {
 			root, conn := live(t)
 			whole, _ := os.Stat(root + databasePath + "-wal")
 			sql(t, conn, add("c: a b"))
-			dead := crash(t, root, "", "-wal")
-			if err := os.Truncate(dead+databasePath+"-wal", whole.Size()+1000); err != nil {
+			crashed := crash(t, root, "", "-wal")
+			if err := os.Truncate(crashed+databasePath+"-wal", whole.Size()+1000); err != nil {
 				t.Fatal(err)
 			}
-			return dead
+			return crashed
 		}},
 		{name: "log of zeros", make: func(t *testing.T) string {
 			root := idle(t)
 			write(t, root+databasePath+"-wal", strings.Repeat("\x00", 8192))
 			return root
 		}},
-		{name: "log of something else", make: func(t *testing.T) string {
+		{name: "log with other content", make: func(t *testing.T) string {
 			root := idle(t)
 			write(t, root+databasePath+"-wal", "no log")
 			return root
@@ -199,13 +199,13 @@ func TestStates(t *testing.T) {
 			sql(t, connect(t, root, ""), `drop index IndexReferrer`)
 			return root
 		}},
-		{name: "self, circle and order", make: func(t *testing.T) string {
+		{name: "self-references, cycles and order", make: func(t *testing.T) string {
 			root, conn := newDB(t)
 			sql(t, conn, add("c", "b: c b", "a: a b c"))
 			sql(t, conn, `insert into Refs values (1, 3)`)
 			return root
 		}, want: "a: a b c, b: b c, c: a"},
-		{name: "nothing in it", make: func(t *testing.T) string {
+		{name: "no objects", make: func(t *testing.T) string {
 			root, _ := newDB(t)
 			return root
 		}, want: "-"},
@@ -225,13 +225,13 @@ func TestStates(t *testing.T) {
 				want = ""
 			}
 			if got := s.names(t); got != want {
-				t.Errorf("objects = %s; want %s", got, want)
+				t.Errorf("objects = %q; want %q", got, want)
 			}
 		})
 	}
 }
 
-// TestBadDatabase: what cannot be read is said in one line.
+// TestBadDatabase checks that an unreadable database gives an error of one line.
 func TestBadDatabase(t *testing.T) {
 	good := func(t *testing.T) string {
 		root, conn := newDB(t)
@@ -314,7 +314,7 @@ func TestBadDatabase(t *testing.T) {
 		{name: "a path twice", make: script(`create table ValidPaths (id integer primary key, path, hash, narSize, deriver);
 			create table Refs (referrer, reference);
 			insert into ValidPaths (path) values ('` + string(pathOf("a")) + `'), ('` + string(pathOf("a")) + `')`),
-			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: store path "` + string(pathOf("a")) + `" is there twice`},
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: store path "` + string(pathOf("a")) + `" occurs twice`},
 		{name: "unfinished transaction", make: func(t *testing.T) string {
 			root := newRoot(t)
 			conn := connect(t, root, "")
@@ -327,7 +327,7 @@ func TestBadDatabase(t *testing.T) {
 			}
 			return root
 		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": ` +
-			`unfinished transaction in "db.sqlite-journal": Nix is writing it, or died while it did (tried for 300ms)`},
+			`unfinished transaction in "db.sqlite-journal": Nix is writing it, or was killed while writing (tried for 300ms)`},
 		{name: "a directory", make: func(t *testing.T) string {
 			root := newRoot(t)
 			mkdir(t, root+databasePath)
@@ -337,7 +337,7 @@ func TestBadDatabase(t *testing.T) {
 			root := good(t)
 			symlink(t, "/etc/passwd", root+databasePath+"-wal")
 			return root
-		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open "ROOT/nix/var/nix/db/db.sqlite-wal": a symbolic link where a regular file should be`},
+		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open "ROOT/nix/var/nix/db/db.sqlite-wal": a symbolic link, not a regular file`},
 		{name: "a link out", make: func(t *testing.T) string {
 			root := newRoot(t)
 			symlink(t, "../../../../../../etc/passwd", root+databasePath)
@@ -375,7 +375,7 @@ func TestBadDatabase(t *testing.T) {
 				t.Skip("root may read everything")
 			}
 			root := test.make(t)
-			s, err := Open(t.Context(), root, Options{patience: 300 * time.Millisecond})
+			s, err := Open(t.Context(), root, Options{maxWait: 300 * time.Millisecond})
 			if err == nil {
 				s.Close()
 			}
@@ -387,8 +387,8 @@ func TestBadDatabase(t *testing.T) {
 	}
 }
 
-// TestSnapshot reads while a writer commits and moves its log, as fast as it may:
-// what is read is what was true at one instant, and no longer ago than when reading began.
+// TestSnapshot reads while a writer commits and checkpoints as fast as it can.
+// It checks that each result is the state of one instant, not before reading began.
 func TestSnapshot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes two seconds")
@@ -401,7 +401,7 @@ func TestSnapshot(t *testing.T) {
 	var group sync.WaitGroup
 	group.Go(func() {
 		for i := int64(1); ctx.Err() == nil; i++ {
-			// Each transaction brings a pair whose two objects need each other, and takes one away.
+			// Each transaction adds a pair of objects that refer to each other, and deletes an old pair.
 			a, b := fmt.Sprint("a", i), fmt.Sprint("b", i)
 			sql(t, conn, add(a, b+": "+a)+
 				fmt.Sprintf("insert into Refs select a.id, b.id from ValidPaths a, ValidPaths b where a.path = '%s' and b.path = '%s';\n", pathOf(a), pathOf(b))+
@@ -421,7 +421,7 @@ func TestSnapshot(t *testing.T) {
 	reads := 0
 	for ctx.Err() == nil {
 		least := committed.Load()
-		d := database{path: root + databasePath, patience: patience}
+		d := database{path: root + databasePath, maxWait: maxWait}
 		s, err := d.read(t.Context())
 		most := committed.Load() + 1
 		if err != nil {
@@ -442,37 +442,37 @@ func TestSnapshot(t *testing.T) {
 			fmt.Sscan(p.Name()[1:], &n)
 			newest = max(newest, n)
 			if n > 0 && len(info.References) != 1 {
-				t.Errorf("%s has the references %v; want the other of its pair", p.Name(), info.References)
+				t.Errorf("%s has the references %v; want the other object of its pair", p.Name(), info.References)
 			}
 		}
 		if newest < least || newest > most {
-			t.Errorf("read transaction %d, after %d and before %d", newest, least, most)
+			t.Errorf("read transaction %d; want one from %d to %d", newest, least, most)
 		}
 		if want := int(min(newest+1, 20)) * 2; len(seen) != want {
 			t.Errorf("after transaction %d there are %d objects; want %d", newest, len(seen), want)
 		}
 		for n := max(0, newest-19); n <= newest; n++ {
 			if !seen[fmt.Sprint("a", n)] || !seen[fmt.Sprint("b", n)] {
-				t.Errorf("after transaction %d, pair %d is not whole", newest, n)
+				t.Errorf("after transaction %d, pair %d is incomplete", newest, n)
 			}
 		}
 	}
 	group.Wait()
 	t.Logf("%d reads, %d transactions", reads, committed.Load())
 	if reads < 3 {
-		t.Errorf("%d reads in two seconds", reads)
+		t.Errorf("%d reads in two seconds; want at least 3", reads)
 	}
 }
 
-// TestKeepsWriting: a writer that never lets db.sqlite rest is an error and not an answer.
+// TestKeepsWriting checks that a writer which never stops writing db.sqlite causes an error.
 func TestKeepsWriting(t *testing.T) {
 	root, conn := newDB(t)
-	// So many that reading takes longer than one write.
+	// With this many objects, reading takes longer than one write.
 	sql(t, conn, `with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000)
 		insert into ValidPaths (path, hash, registrationTime) select printf('/nix/store/%032d-x', i), 'sha256:00', 1 from n`)
 	for name, times := range map[string]func(i int64) time.Time{
 		"now":      func(int64) time.Time { return time.Now() },
-		"long ago": func(i int64) time.Time { return time.Unix(i, 0) }, // seen only as a change
+		"long ago": func(i int64) time.Time { return time.Unix(i, 0) }, // only the change of the time shows the write
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -484,10 +484,10 @@ func TestKeepsWriting(t *testing.T) {
 			})
 			defer group.Wait()
 			defer cancel()
-			d := database{path: root + databasePath, patience: 100 * time.Millisecond}
+			d := database{path: root + databasePath, maxWait: 100 * time.Millisecond}
 			want := "Nix keeps writing to it (tried for 100ms)"
 			var err error
-			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // the writer may have been kept from it
+			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // the writer may not have been scheduled
 				if _, err = d.read(t.Context()); err != nil && err.Error() == want {
 					return
 				}
@@ -497,7 +497,8 @@ func TestKeepsWriting(t *testing.T) {
 	}
 }
 
-func TestFollows(t *testing.T) {
+// TestUnchangedSince checks which changes of the files invalidate what was read.
+func TestUnchangedSince(t *testing.T) {
 	log := state{log: logHeader{1}}
 	log.db.Size = 4096
 	change := func(change func(*state)) state {
@@ -512,41 +513,42 @@ func TestFollows(t *testing.T) {
 		want          bool
 	}{
 		{"nothing changed", log, log, true},
-		{"log begun", idle, log, true},
-		{"log begun anew", log, change(func(st *state) { st.log[16]++ }), false},
+		{"log started", idle, log, true},
+		{"log restarted", log, change(func(st *state) { st.log[16]++ }), false},
 		{"log gone", log, idle, false},
 		{"written", log, change(func(st *state) { st.db.Mtim.Nsec++ }), false},
 		{"written, time set back", log, change(func(st *state) { st.db.Ctim.Nsec++ }), false},
 		{"grown", idle, change(func(st *state) { st.db.Size++; st.log = logHeader{} }), false},
 		{"replaced", idle, change(func(st *state) { st.db.Ino++; st.log = logHeader{} }), false},
 	} {
-		if got := test.after.follows(test.before); got != test.want {
-			t.Errorf("%s: follows = %v; want %v", test.name, got, test.want)
+		if got := test.after.unchangedSince(test.before); got != test.want {
+			t.Errorf("%s: unchangedSince = %v; want %v", test.name, got, test.want)
 		}
 	}
 }
 
-// TestTick: a file written just now may be written again without a trace.
-func TestTick(t *testing.T) {
+// TestRecentWrite checks that a database written just now is busy: another write might not change its time.
+func TestRecentWrite(t *testing.T) {
 	root, _ := newDB(t)
 	d := database{path: root + databasePath}
 	var err error
-	for range 20 { // the test may be kept from looking at once
+	for range 20 { // the test may not be scheduled in time
 		now := time.Now()
 		os.Chtimes(d.path, now, now)
-		if _, err = d.look(); err == errWriting {
+		if _, err = d.inspect(); err == errWriting {
 			break
 		}
 	}
 	if err != errWriting {
-		t.Errorf("look at what was written just now: %v; want %v", err, errWriting)
+		t.Errorf("inspect just after a write: %v; want %v", err, errWriting)
 	}
-	time.Sleep(2 * tick)
-	if _, err := d.look(); err != nil {
-		t.Errorf("look at what was written a while ago: %v", err)
+	time.Sleep(2 * mtimeGranularity)
+	if _, err := d.inspect(); err != nil {
+		t.Errorf("inspect a while after a write: %v", err)
 	}
 }
 
+// TestCancel checks that Open returns the cause of a cancelled context.
 func TestCancel(t *testing.T) {
 	root, conn := newDB(t)
 	sql(t, conn, add("a"))
@@ -573,7 +575,7 @@ func BenchmarkOpen(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		time.Sleep(2 * tick)
+		time.Sleep(2 * mtimeGranularity)
 		b.ReportAllocs()
 		for b.Loop() {
 			s, err := Open(b.Context(), root, Options{})

@@ -13,11 +13,11 @@ import (
 // dirent is an entry of a directory.
 type dirent struct {
 	name string
-	kind uint8 // unix.DT_DIR and so on; unix.DT_UNKNOWN where the file system does not say
+	kind uint8 // unix.DT_DIR and so on; unix.DT_UNKNOWN if the file system does not tell
 }
 
 // list reads the entries of a directory, sorted by the bytes of their names.
-// It knows their kinds from the directory itself, which spares a system call for each of most.
+// The directory usually tells their kinds, which saves one system call per entry.
 func list(fd int, buf []byte) ([]dirent, error) {
 	var (
 		names []byte
@@ -26,7 +26,7 @@ func list(fd int, buf []byte) ([]dirent, error) {
 	)
 	for {
 		var n int
-		err := again(func() (err error) { n, err = unix.Getdents(fd, buf); return err })
+		err := retryEINTR(func() (err error) { n, err = unix.Getdents(fd, buf); return err })
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func list(fd int, buf []byte) ([]dirent, error) {
 			kinds = append(kinds, kind)
 		}
 	}
-	// All names share one string, which is two allocations fewer for each.
+	// Let all names share one string, which saves two allocations per name.
 	all, from := string(names), 0
 	entries := make([]dirent, len(ends))
 	for i, end := range ends {
@@ -58,9 +58,9 @@ func list(fd int, buf []byte) ([]dirent, error) {
 	return entries, nil
 }
 
-// parseDirent parses the first struct linux_dirent64 (getdents64(2)):
-// inode and offset of 8 bytes each, the record's length of 2, the kind of 1, the name up to a NUL.
-// A size of 0 means that it is none.
+// parseDirent parses the first struct linux_dirent64 (getdents64(2)) in b:
+// inode and offset (8 bytes each), length of the record (2), kind (1), name up to a NUL.
+// It returns size 0 for an invalid record.
 func parseDirent(b []byte) (name []byte, kind uint8, size int) {
 	const nameAt = 19
 	if len(b) <= nameAt {

@@ -15,17 +15,17 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// maxOpen is how many directories a walk keeps open: those nearest to where it is.
-// Real objects are not deeper; in one that is, the way back up is found through "..".
+// maxOpen limits how many directories a walk keeps open, the innermost ones.
+// Real objects are not deeper. In a deeper one, the walk returns to a closed directory through "..".
 const maxOpen = 32
 
-// walk is the tree of an object's files as they are on disk.
+// walk returns the tree of an object's files on disk.
 func (s *Store) walk(ctx context.Context, p profile.Path) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		w := walk{ctx: ctx, buf: make([]byte, 32<<10)}
 		defer w.close()
-		e, err := w.enter(int(s.objs.Fd()), dirent{name: p.Base()}, p.Root())
-		runtime.KeepAlive(s.objs)
+		e, err := w.enter(int(s.storeDir.Fd()), dirent{name: p.Base()}, p.Root())
+		runtime.KeepAlive(s.storeDir)
 		for err == nil {
 			if !yield(e, nil) {
 				return
@@ -38,25 +38,25 @@ func (s *Store) walk(ctx context.Context, p profile.Path) rootfs.Tree {
 	}
 }
 
-// walk is a walk through the directories of an object.
+// walk walks the directories of an object.
 type walk struct {
 	ctx    context.Context
-	levels []level // from the object down to the present directory
-	serial int     // of the present entry: a file of another cannot be opened any more
+	levels []level // from the object down to the current directory
+	serial int     // of the current entry; files of earlier entries can no longer be opened
 	st     unix.Stat_t
 	buf    []byte // for reading directories
 	target [rootfs.MaxTarget + 1]byte
 }
 
-// level is a directory on the way down.
+// level is one directory on the way down to the current one.
 type level struct {
-	fd       int // -1 if it was closed, as too many are open
+	fd       int // -1 if it was closed because of maxOpen
 	dev, ino uint64
 	path     string
-	entries  []dirent // those that are still to come
+	entries  []dirent // not yet visited
 }
 
-// next is the entry after the present one, or io.EOF.
+// next returns the entry after the current one, or io.EOF.
 func (w *walk) next() (rootfs.Entry, error) {
 	if w.ctx.Err() != nil {
 		return rootfs.Entry{}, context.Cause(w.ctx)
@@ -75,13 +75,13 @@ func (w *walk) next() (rootfs.Entry, error) {
 	return rootfs.Entry{}, io.EOF
 }
 
-// enter makes the entry of a file in a directory, and goes down if it is one.
+// enter makes the entry of a file in a directory. If the file is a directory, it descends into it.
 func (w *walk) enter(dir int, d dirent, path string) (rootfs.Entry, error) {
 	w.serial++
 	kind := d.kind
-	// Directories and links need no stat, as their modes are known.
+	// Directories and links need no stat, since their modes are fixed.
 	if kind != unix.DT_DIR && kind != unix.DT_LNK {
-		if err := again(func() error { return unix.Fstatat(dir, d.name, &w.st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		if err := retryEINTR(func() error { return unix.Fstatat(dir, d.name, &w.st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 			return rootfs.Entry{}, readError(path, err)
 		}
 		kind = uint8(w.st.Mode & unix.S_IFMT >> 12)
@@ -94,7 +94,7 @@ func (w *walk) enter(dir int, d dirent, path string) (rootfs.Entry, error) {
 		return rootfs.Dir(path, 0o555), nil
 	case unix.DT_LNK:
 		var n int
-		err := again(func() (err error) { n, err = unix.Readlinkat(dir, d.name, w.target[:]); return err })
+		err := retryEINTR(func() (err error) { n, err = unix.Readlinkat(dir, d.name, w.target[:]); return err })
 		if err != nil {
 			return rootfs.Entry{}, readError(path, err)
 		}
@@ -107,15 +107,15 @@ func (w *walk) enter(dir int, d dirent, path string) (rootfs.Entry, error) {
 		serial, name, size := w.serial, d.name, w.st.Size
 		return rootfs.File(path, perm, size, func() (io.ReadCloser, error) {
 			if w.serial != serial {
-				return nil, readError(path, errors.New("opened after the walk went on"))
+				return nil, readError(path, errors.New("opened after the walk moved on"))
 			}
 			return openEntry(dir, name, path, size)
 		}), nil
 	}
-	return rootfs.Entry{}, readError(path, fmt.Errorf("is a %s, which no store object can contain", kindName(kind)))
+	return rootfs.Entry{}, readError(path, fmt.Errorf("is a %s, which a store object cannot contain", kindName(kind)))
 }
 
-// down opens a directory and reads what is in it.
+// down opens a directory and reads its entries.
 func (w *walk) down(parent int, name, path string) error {
 	if len(w.levels) > rootfs.MaxDepth {
 		return fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
@@ -143,7 +143,7 @@ func (w *walk) down(parent int, name, path string) error {
 	return nil
 }
 
-// up leaves the present directory.
+// up leaves the current directory.
 func (w *walk) up() error {
 	last := len(w.levels) - 1
 	dir := w.levels[last]
@@ -177,9 +177,9 @@ func (w *walk) close() {
 	}
 }
 
-// openEntry opens the regular file that was seen, and not what may be there since.
+// openEntry opens a regular file. It fails if the file was replaced or changed its size since the walk saw it.
 func openEntry(dir int, name, path string, size int64) (io.ReadCloser, error) {
-	// Without O_NONBLOCK a named pipe that took the place of the file would never open.
+	// Without O_NONBLOCK, opening a named pipe in the file's place would block forever.
 	fd, err := openat(dir, name, unix.O_NONBLOCK)
 	if err != nil {
 		return nil, readError(path, err)
@@ -199,17 +199,17 @@ func openEntry(dir int, name, path string, size int64) (io.ReadCloser, error) {
 	return os.NewFile(uintptr(fd), "/"+path), nil
 }
 
-// openat opens for reading and follows no link.
+// openat opens a file for reading without following a link.
 func openat(dir int, name string, flags int) (fd int, err error) {
-	err = again(func() (err error) {
+	err = retryEINTR(func() (err error) {
 		fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|flags, 0)
 		return err
 	})
 	return fd, err
 }
 
-// again repeats a system call that a signal broke off, as package os does.
-func again(call func() error) error {
+// retryEINTR repeats a system call that a signal interrupted, as package os does.
+func retryEINTR(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {
 			return err
@@ -219,12 +219,12 @@ func again(call func() error) error {
 
 var errChanged = errors.New("changed while it was read")
 
-// readError says what a file in an object is about.
-// Objects do not change: one that is in the database and lacks a file is broken.
+// readError adds the path of a file to an error, and explains errors of missing and replaced files.
+// Objects do not change: if an object in the database lacks a file, it is damaged.
 func readError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("is gone, although the store has its object: it is damaged, or it was just deleted as garbage: %w", err)
+		err = fmt.Errorf("missing in a registered object: the store is damaged, or the object was just garbage-collected: %w", err)
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		err = fmt.Errorf("%w: %w", errChanged, err)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// bare is a store without a database, and so one whose files are not verified.
+// bare opens a store without its database, so that files are not verified.
 func bare(t testing.TB, root string) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), root, Options{NoDatabase: true})
@@ -31,7 +31,7 @@ func bare(t testing.TB, root string) *Store {
 	return s
 }
 
-// lines are the entries of an object, short: "d path", "f 0444 path content", "l path -> target".
+// lines lists the entries of an object briefly: "d MODE path", "f MODE path content" and "l MODE path -> target".
 func lines(t testing.TB, s *Store, p profile.Path) (lines []string, err error) {
 	t.Helper()
 	for e, err := range rootfs.Check(p.Root(), s.Files(t.Context(), p)) {
@@ -68,6 +68,7 @@ func lines(t testing.TB, s *Store, p profile.Path) (lines []string, err error) {
 	return lines, nil
 }
 
+// TestFiles checks that entries are canonical and in order.
 func TestFiles(t *testing.T) {
 	root := newRoot(t)
 	at := func(name string) string { return root + string(pathOf(name)) }
@@ -127,7 +128,7 @@ func TestFiles(t *testing.T) {
 		{"link", []string{`l 0777 "" -> "` + string(pathOf("dir")) + `"`}},
 		{"empty", []string{`d 0555 ""`}},
 	} {
-		for range 2 { // a tree can be walked again
+		for range 2 { // a tree can be walked repeatedly
 			got, err := lines(t, s, pathOf(test.object))
 			if err != nil {
 				t.Errorf("Files(%s): %v", test.object, err)
@@ -139,6 +140,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestBadFiles checks the errors for files that are missing, unreadable, of another kind, or replaced meanwhile.
 func TestBadFiles(t *testing.T) {
 	o := pathOf("p")
 	for _, test := range []struct {
@@ -150,13 +152,13 @@ func TestBadFiles(t *testing.T) {
 		notRoot bool
 	}{
 		{name: "gone", make: func(*testing.T, string) {},
-			err: `": is gone, although the store has its object: it is damaged, or it was just deleted as garbage: no such file or directory`, is: fs.ErrNotExist},
+			err: `": missing in a registered object: the store is damaged, or the object was just garbage-collected: no such file or directory`, is: fs.ErrNotExist},
 		{name: "named pipe", make: func(t *testing.T, at string) {
 			mkdir(t, at)
 			if err := syscall.Mkfifo(at+"/pipe", 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, err: `/pipe": is a named pipe, which no store object can contain`},
+		}, err: `/pipe": is a named pipe, which a store object cannot contain`},
 		{name: "socket", make: func(t *testing.T, at string) {
 			mkdir(t, at)
 			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -168,12 +170,12 @@ func TestBadFiles(t *testing.T) {
 			if err := unix.Bind(fd, &unix.SockaddrUnix{Name: "socket"}); err != nil {
 				t.Fatal(err)
 			}
-		}, err: `/socket": is a socket, which no store object can contain`},
+		}, err: `/socket": is a socket, which a store object cannot contain`},
 		{name: "object is a named pipe", make: func(t *testing.T, at string) {
 			if err := syscall.Mkfifo(at, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, err: `": is a named pipe, which no store object can contain`},
+		}, err: `": is a named pipe, which a store object cannot contain`},
 		{name: "unreadable file", make: func(t *testing.T, at string) {
 			mkdir(t, at)
 			write(t, at+"/file", "x")
@@ -189,7 +191,7 @@ func TestBadFiles(t *testing.T) {
 			write(t, at+"/b", "x")
 		}, during: func(t *testing.T, at string, e rootfs.Entry) {
 			os.Remove(at + "/b")
-		}, err: `/b": is gone, although the store has its object: it is damaged, or it was just deleted as garbage: no such file or directory`, is: fs.ErrNotExist},
+		}, err: `/b": missing in a registered object: the store is damaged, or the object was just garbage-collected: no such file or directory`, is: fs.ErrNotExist},
 		{name: "file grew meanwhile", make: func(t *testing.T, at string) {
 			mkdir(t, at)
 			write(t, at+"/a", "x")
@@ -259,7 +261,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestLateOpen: a file cannot be opened any more, or as another one, after the walk went on.
+// TestLateOpen checks that a file cannot be opened after the walk moved on.
 func TestLateOpen(t *testing.T) {
 	root := newRoot(t)
 	o := pathOf("p")
@@ -273,7 +275,7 @@ func TestLateOpen(t *testing.T) {
 		}
 		if r, err := last.Open(); err == nil {
 			r.Close()
-			t.Errorf("%q was opened after the walk went on", last.Path)
+			t.Errorf("Open of %q succeeded after the walk moved on", last.Path)
 		}
 	}
 	for e, err := range bare(t, root).Files(t.Context(), o) {
@@ -288,14 +290,14 @@ func TestLateOpen(t *testing.T) {
 	late()
 }
 
-// TestDeep: depth takes neither file descriptors nor a stack, and there is a limit.
+// TestDeep checks that a deep object needs few file descriptors, and that depth is limited.
 func TestDeep(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes a thousand directories")
 	}
 	root := newRoot(t)
 	o := pathOf("p")
-	// The path is longer than any that can be named in one piece.
+	// The whole path is too long for one system call.
 	mkdir(t, root+string(o))
 	fd, err := unix.Open(root+string(o), unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -338,7 +340,7 @@ func TestDeep(t *testing.T) {
 		t.Errorf("%d entries; want %d", n, want)
 	}
 	if most > maxOpen+50 {
-		t.Errorf("%d open files; want few more than %d", most, maxOpen)
+		t.Errorf("%d open files; want about %d", most, maxOpen)
 	}
 	deeper()
 	unix.Close(fd)
@@ -349,7 +351,7 @@ func TestDeep(t *testing.T) {
 	}
 }
 
-// TestHugeDirectory: what getdents gives in many pieces is in order.
+// TestHugeDirectory checks the order of a directory that getdents returns in several pieces.
 func TestHugeDirectory(t *testing.T) {
 	root := newRoot(t)
 	o := pathOf("p")
@@ -370,7 +372,7 @@ func TestHugeDirectory(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsLeft: walks that end early or in an error close what they opened.
+// TestNoDescriptorsLeft checks that walks which end early close their files.
 func TestNoDescriptorsLeft(t *testing.T) {
 	root := newRoot(t)
 	o := pathOf("p")
@@ -397,7 +399,7 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	}
 }
 
-// TestVerified: the files of a relocated store are what its database promises, or an error.
+// TestVerified checks that a changed object in a relocated store is an error.
 func TestVerified(t *testing.T) {
 	root, conn := newDB(t)
 	o := pathOf("p")
@@ -424,7 +426,7 @@ func TestVerified(t *testing.T) {
 	}
 }
 
-// FuzzParseDirent: whatever a kernel says, a record is within the buffer and its name is one.
+// FuzzParseDirent checks that a parsed record lies within the buffer and has a valid name.
 func FuzzParseDirent(f *testing.F) {
 	dir := f.TempDir()
 	mkdir(f, dir+"/sub")
@@ -456,7 +458,7 @@ func FuzzParseDirent(f *testing.F) {
 	})
 }
 
-// BenchmarkWalk compares a walk with the standard library's, which neither opens nor reads links.
+// BenchmarkWalk compares a walk with filepath.WalkDir, which neither opens directories by descriptor nor reads links.
 func BenchmarkWalk(b *testing.B) {
 	root := newRoot(b)
 	o := pathOf("p")

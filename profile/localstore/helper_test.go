@@ -21,7 +21,7 @@ import (
 
 const tables = storetest.Tables
 
-// newRoot is a root directory with a store directory and without a database.
+// newRoot makes a root directory with a store directory but without a database.
 func newRoot(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
@@ -31,7 +31,7 @@ func newRoot(t testing.TB) string {
 	return root
 }
 
-// newDB is a root directory with a database that is open, in WAL mode.
+// newDB makes a root directory with a database, and returns an open connection in WAL mode.
 func newDB(t testing.TB) (root string, conn *sqlite.Conn) {
 	t.Helper()
 	root = newRoot(t)
@@ -47,7 +47,7 @@ func connect(t testing.TB, root, query string) *sqlite.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() }) // the second time is an error without consequences
+	t.Cleanup(func() { conn.Close() }) // a second Close only returns an error
 	return conn
 }
 
@@ -62,13 +62,13 @@ func sql(t testing.TB, conn *sqlite.Conn, script string) {
 	}
 }
 
-// pathOf is the path of an object of the tests.
+// pathOf derives the store path of a test object from its name.
 func pathOf(name string) profile.Path {
 	digest := strings.NewReplacer("e", "0", "o", "0", "t", "0", "u", "0").Replace(name)
 	return profile.Path(fmt.Sprintf("/nix/store/%032s-%s", "", name)[:len("/nix/store/")+32-len(digest)] + digest + "-" + name)
 }
 
-// add is SQL that registers objects: "a" alone, or "a: b c" with references to those before it.
+// add returns SQL that registers objects: "a" without references, or "a: b c" with references to earlier objects.
 func add(objects ...string) string {
 	var b strings.Builder
 	for _, o := range objects {
@@ -83,7 +83,7 @@ func add(objects ...string) string {
 	return b.String()
 }
 
-// names are the objects of a snapshot, as add was told them.
+// names lists the objects of a snapshot in the notation of add.
 func (s *snapshot) names(t testing.TB) string {
 	t.Helper()
 	var names []string
@@ -107,21 +107,21 @@ func (s *snapshot) names(t testing.TB) string {
 	return strings.Join(names, ", ")
 }
 
-// read reads a database and sees to it that nothing was changed by that.
-func read(t testing.TB, root string, patience time.Duration) (*snapshot, error) {
+// read reads a database and checks that this changes no file.
+func read(t testing.TB, root string, maxWait time.Duration) (*snapshot, error) {
 	t.Helper()
 	dir := filepath.Dir(root + databasePath)
 	before := listing(t, dir)
 	lockDir(t, dir)
-	d := database{path: root + databasePath, patience: patience}
+	d := database{path: root + databasePath, maxWait: maxWait}
 	s, err := d.read(t.Context())
 	if after := listing(t, dir); after != before {
-		t.Errorf("the database's directory was\n%sand became\n%s", before, after)
+		t.Errorf("reading changed the database's directory from\n%sto\n%s", before, after)
 	}
 	return s, err
 }
 
-// lockDir makes a directory read-only until the test is over. It means nothing to root.
+// lockDir makes a directory read-only during the test. This does not stop root.
 func lockDir(t testing.TB, dir string) {
 	t.Helper()
 	if err := os.Chmod(dir, 0o555); err != nil {
@@ -148,18 +148,18 @@ func listing(t testing.TB, dir string) string {
 	return b.String()
 }
 
-// crash copies a database as a writer leaves it that is killed now.
+// crash copies a database as if its writer were killed now.
 func crash(t testing.TB, root string, suffixes ...string) string {
 	t.Helper()
-	dead := newRoot(t)
+	crashed := newRoot(t)
 	for _, suffix := range suffixes {
 		b, err := os.ReadFile(root + databasePath + suffix)
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, dead+databasePath+suffix, string(b))
+		write(t, crashed+databasePath+suffix, string(b))
 	}
-	return dead
+	return crashed
 }
 
 func mkdir(t testing.TB, dir string) {
@@ -183,8 +183,8 @@ func symlink(t testing.TB, target, name string) {
 	}
 }
 
-// TestUnprivileged runs the tests of this package as nobody, if it is root that runs them:
-// what may write to the store's directory, and what may read every file, is no proof.
+// TestUnprivileged repeats the tests of this package as nobody if root runs them,
+// since root can write to read-only directories and read every file.
 func TestUnprivileged(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("all tests run unprivileged")

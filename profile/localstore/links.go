@@ -11,12 +11,12 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// Readlink reads a symbolic link at an absolute path of the root's file system.
-// Links above it are followed, and stay inside.
+// Readlink reads a symbolic link at an absolute path below the root.
+// It follows links in parent directories; they cannot lead out of the root.
 func (s *Store) Readlink(name string) (string, error) {
 	name = path.Clean("/" + name)
-	if s.alone {
-		return "", fmt.Errorf("%q: nothing is around the store directory: %w", name, fs.ErrNotExist)
+	if s.objectsOnly {
+		return "", fmt.Errorf("%q is outside the store directory: %w", name, fs.ErrNotExist)
 	}
 	if name == "/" {
 		return "", fmt.Errorf("%q: %w", s.root.dir, profile.ErrNoLink)
@@ -36,9 +36,9 @@ func (s *Store) Readlink(name string) (string, error) {
 	return target, nil
 }
 
-// Inside says which path of the root's file system a path of this machine is.
+// Inside converts a path on this machine to an absolute path below the root. It returns false for other paths.
 func (s *Store) Inside(name string) (string, bool) {
-	if s.alone {
+	if s.objectsOnly {
 		return "", false
 	}
 	for _, dir := range []string{s.root.dir, s.root.real} {

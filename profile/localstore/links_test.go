@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// relocated is a root with an object p and the links that Nix makes.
+// relocated makes a root with an object p and links like those of Nix.
 func relocated(t *testing.T) string {
 	t.Helper()
 	root, conn := newDB(t)
@@ -31,6 +31,7 @@ func relocated(t *testing.T) string {
 	return root
 }
 
+// TestResolve checks which names profile.Resolve finds in a relocated store.
 func TestResolve(t *testing.T) {
 	root, host := relocated(t), t.TempDir()
 	symlink(t, root, host+"/root")
@@ -81,6 +82,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestReadlink checks that links never lead out of the root.
 func TestReadlink(t *testing.T) {
 	root := relocated(t)
 	outside := t.TempDir()
@@ -95,7 +97,7 @@ func TestReadlink(t *testing.T) {
 	}{
 		{name: "/passwd", want: "/etc/passwd"},
 		{name: "/nix/var/nix/profiles/default", want: "default-1-link"},
-		{name: "/users/alice/profile", want: "/nix/var/nix/profiles/default"}, // the link above begins at the root
+		{name: "/users/alice/profile", want: "/nix/var/nix/profiles/default"}, // through an absolute link that starts at the root
 		{name: "/../../passwd", want: "/etc/passwd"},
 		{name: "/", is: profile.ErrNoLink},
 		{name: "/nix", is: profile.ErrNoLink},
@@ -117,6 +119,7 @@ func TestReadlink(t *testing.T) {
 	}
 }
 
+// TestInside checks the conversion of paths on this machine to paths below the root.
 func TestInside(t *testing.T) {
 	root := newRoot(t)
 	link := filepath.Join(t.TempDir(), "link")
@@ -132,8 +135,8 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// TestWholeMachine: of "/" everything is inside, and links are the kernel's.
-// It needs no store there.
+// TestWholeMachine checks that with root "/" everything is inside and the kernel follows links.
+// It needs no store in "/".
 func TestWholeMachine(t *testing.T) {
 	s := &Store{root: &root{dir: "/", real: "/"}}
 	dir := t.TempDir()
@@ -148,10 +151,10 @@ func TestWholeMachine(t *testing.T) {
 	}
 	for _, name := range []string{"/", dir, "/nix/store"} {
 		if got, ok := s.Inside(name); got != name || !ok {
-			t.Errorf("Inside(%q) = %q, %v; want it, true", name, got, ok)
+			t.Errorf("Inside(%q) = %q, %v; want %q, true", name, got, ok, name)
 		}
 	}
-	// A directory that may be passed through but not read is no hindrance.
+	// A directory with only execute permission can be traversed.
 	mkdir(t, dir+"/closed")
 	symlink(t, "there", dir+"/closed/link")
 	os.Chmod(dir+"/closed", 0o311)
@@ -161,7 +164,7 @@ func TestWholeMachine(t *testing.T) {
 	os.Chmod(dir+"/closed", 0o755)
 }
 
-// TestStoreIsALink: /nix or a directory in it may be elsewhere, but never outside.
+// TestStoreIsALink checks that /nix and directories in it may be links, but not to outside the root.
 func TestStoreIsALink(t *testing.T) {
 	o := pathOf("p")
 	for _, test := range []struct {
@@ -212,7 +215,7 @@ func TestStoreIsALink(t *testing.T) {
 			defer s.Close()
 			s.verify = false
 			if got, err := lines(t, s, o); (err == nil) != test.ok {
-				t.Errorf("Files = %q, %v; want it to be right: %v", got, err, test.ok)
+				t.Errorf("Files = %q, %v; want success: %v", got, err, test.ok)
 			}
 		})
 	}

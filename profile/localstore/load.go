@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/profile/sqlite"
 )
 
-// load reads the tables of a database that holds still, with what is in the log beside it, if withLog is set.
+// load reads the tables of a database that does not change, including its log if withLog is set.
 func load(ctx context.Context, name string, withLog, signatures bool) (*snapshot, error) {
 	f, err := openFile(name)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures 
 		for _, column := range texts {
 			all = append(all, row.Text(column)...)
 		}
-		rest := string(all) // of all texts: one piece of memory in place of five
+		rest := string(all) // one allocation for all five texts
 		next := func(column int) (text string) {
 			n := len(row.Text(column))
 			text, rest = rest[:n], rest[n:]
@@ -74,11 +74,11 @@ func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures 
 		o := object{hash: next(hash), deriver: next(deriver), sigs: next(sigs), ca: next(ca)}
 		o.size, _ = row.Int(size)
 		if o.path, o.invalid = profile.ParsePath(path); o.invalid != nil && !strings.HasPrefix(path, profile.StoreDir+"/") {
-			return o.invalid // the database of another store directory
+			return o.invalid // the database belongs to another store directory
 		}
 		id, ok := row.Int(id)
 		if !ok {
-			id = row.ID // of which the column is another name
+			id = row.ID // the column is an alias of the row ID
 		}
 		return s.add(id, o)
 	})
@@ -88,8 +88,8 @@ func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures 
 	return s.index()
 }
 
-// loadRefs reads Refs, whose rows come as Nix added them.
-// A referrer that is not there makes no difference: nobody can ask for it.
+// loadRefs reads Refs, whose rows are in the order in which Nix added them.
+// It ignores rows with an unknown referrer, since no object needs them.
 func (s *snapshot) loadRefs(ctx context.Context, db *sqlite.File) error {
 	t, err := table(ctx, db, "Refs", "referrer", "reference")
 	if err != nil {
@@ -99,16 +99,16 @@ func (s *snapshot) loadRefs(ctx context.Context, db *sqlite.File) error {
 	var refs []ref
 	err = t.Scan(ctx, func(row *sqlite.Row) error {
 		id, ok := row.Int(referrer)
-		from, there := s.byID(id)
-		if !ok || !there {
+		from, found := s.byID(id)
+		if !ok || !found {
 			return nil
 		}
 		if len(refs) == maxReferences {
 			return fmt.Errorf("more than %d references", maxReferences)
 		}
 		id, _ = row.Int(reference)
-		to, there := s.byID(id)
-		if !there {
+		to, found := s.byID(id)
+		if !found {
 			to = ^int32(len(s.missing))
 			s.missing = append(s.missing, id)
 		}
@@ -119,11 +119,11 @@ func (s *snapshot) loadRefs(ctx context.Context, db *sqlite.File) error {
 	return err
 }
 
-// table is a table that has some columns.
+// table finds a table that has the given columns.
 func table(ctx context.Context, db *sqlite.File, name string, columns ...string) (*sqlite.Table, error) {
 	t, err := db.Table(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Not an error that wraps it: the database is there.
+		// Don't wrap fs.ErrNotExist: the database exists.
 		return nil, fmt.Errorf("has no table %q", name)
 	}
 	if err != nil {

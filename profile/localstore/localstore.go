@@ -1,28 +1,28 @@
-// Package localstore reads a Nix store where Nix itself left it:
-// the files in ROOT/nix/store, what is known of them in the database in ROOT/nix/var/nix/db.
-// ROOT is "/" for the store of this machine, and another directory for a copy of one, a relocated store.
+// Package localstore reads a Nix store in place:
+// the files in ROOT/nix/store, and their metadata in the database in ROOT/nix/var/nix/db.
+// ROOT is "/" for the store of this machine, or another directory that holds a copy, a relocated store.
 //
-// What it promises:
+// The package promises:
 //
-//   - Nothing is written, created or locked in ROOT, by whichever user,
-//     and neither the store nor the database need be writable.
-//   - The database is read once, by [Open], as of one instant:
-//     never the half of a transaction, and never without what is only in its log yet,
-//     whether Nix is writing it, has died while it did, or left it alone long ago.
-//     Where that instant cannot be had, the error says why. See type database for how.
-//   - Only objects in the database exist. What else lies in the store directory is unfinished or garbage.
-//   - Files are as in a NAR, canonical: directories 0555, files 0555 if their owner may execute them and else 0444,
-//     owner 0:0; a set-user-ID bit, a time, an extended attribute or a hard link makes no difference.
-//     What is no directory, regular file or symbolic link is an error.
-//   - The store of this machine is trusted as Nix trusts it, unless [Options.Verify] says otherwise.
-//     A relocated store is not: every object that is read is checked against its NAR hash.
-//   - No link in ROOT leads out of it: an absolute one begins at ROOT, as if ROOT were "/".
-//     The files of an object are opened one directory after the other, without following any link:
-//     a directory that is swapped for one while an object is read is an error.
+//   - It never writes, creates or locks a file in ROOT, as any user.
+//     Neither the store nor the database need be writable.
+//   - [Open] reads the database once, as of one instant.
+//     It never sees half a transaction, and never misses one that is only in the log,
+//     even if Nix is writing, was killed while writing, or stopped long ago.
+//     If it cannot read one instant, the error says why. Type database explains how it works.
+//   - Only objects in the database exist. Other files in the store directory are unfinished or garbage.
+//   - Files are canonical, as in a NAR: directories 0555, files 0555 if the owner may execute them and 0444 otherwise,
+//     all owned by 0:0. Set-user-ID bits, times, extended attributes and hard links have no effect.
+//     Files other than directories, regular files and symbolic links are errors.
+//   - The store of this machine is trusted as Nix trusts it, unless [Options.Verify] is set.
+//     A relocated store is not trusted: every object is checked against its NAR hash when it is read.
+//   - No link in ROOT leads out of it: an absolute link starts at ROOT, as if ROOT were "/".
+//     The files of an object are opened directory by directory without following links.
+//     If a directory is replaced by a link meanwhile, reading fails.
 //
-// A NAR size that the database does not know (NULL or 0, left by Nix before 1.0) is an error
-// when that object is asked for: sizes decide how an image is cut into layers.
-// So is a hash that is no SHA-256. A deriver that is no store path is left out; nothing depends on it.
+// Info fails for an object whose NAR size is not in the database (NULL or 0, from Nix before 1.0),
+// since sizes decide how an image is divided into layers. It also fails if the hash is not a SHA-256.
+// It omits a deriver that is not a store path; nothing depends on derivers.
 package localstore
 
 import (
@@ -41,30 +41,30 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// ErrNoDatabase is what the error of Open wraps where a root has no database:
-// no store at all, or a store directory without what is known of it.
+// ErrNoDatabase reports a root without a database.
+// It may have no store at all, or a store directory without metadata.
 var ErrNoDatabase = errors.New("no Nix database")
 
-// Options say how a store is read. The zero value is right for most.
+// Options configure how a store is read. The zero value suits most callers.
 type Options struct {
-	// Verify checks NAR hashes in the store of this machine, too.
+	// Verify checks NAR hashes in the store of this machine too.
 	Verify bool
-	// NoDatabase reads a store directory whose hashes and references come from elsewhere:
-	// Info is an error that wraps profile.ErrNoInfo, and Files verifies nothing.
+	// NoDatabase opens a store directory whose hashes and references come from elsewhere.
+	// Info then returns an error that wraps profile.ErrNoInfo, and Files verifies nothing.
 	NoDatabase bool
-	// Signatures reads signatures and content addresses, too.
+	// Signatures also reads signatures and content addresses.
 	Signatures bool
 
-	patience time.Duration // how long Nix may keep one from reading, if not as long as usual
+	maxWait time.Duration // replaces the default in tests
 }
 
-// Store is the store of a root directory. It is a [profile.Store], [profile.Lister], [profile.Prover] and [profile.Linker].
+// Store is the store in a root directory. It is a [profile.Store], [profile.Lister], [profile.Prover] and [profile.Linker].
 type Store struct {
-	root   *root
-	objs   *os.File // the store directory
-	known  *snapshot
-	verify bool
-	alone  bool // there is a store directory and nothing around it
+	root        *root
+	storeDir    *os.File // the store directory
+	db          *snapshot
+	verify      bool
+	objectsOnly bool // there is a store directory and nothing around it
 }
 
 var (
@@ -98,13 +98,13 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 	if !o.NoDatabase {
 		place, err := r.resolve(databasePath)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w at %q: %w", ErrNoDatabase, r.within(databasePath), fs.ErrNotExist)
+			return nil, fmt.Errorf("%w at %q: %w", ErrNoDatabase, r.hostPath(databasePath), fs.ErrNotExist)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("find database: %w", err)
 		}
-		d := database{path: r.within(place), signatures: o.Signatures, patience: cmp.Or(o.patience, patience)}
-		if s.known, err = d.read(ctx); err != nil {
+		d := database{path: r.hostPath(place), signatures: o.Signatures, maxWait: cmp.Or(o.maxWait, maxWait)}
+		if s.db, err = d.read(ctx); err != nil {
 			return nil, fmt.Errorf("read database %q: %w", d.path, err)
 		}
 	}
@@ -112,7 +112,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("find store directory: %w", err)
 	}
-	if s.objs, err = r.openDir(place); err != nil {
+	if s.storeDir, err = r.openDir(place); err != nil {
 		return nil, fmt.Errorf("open store directory: %w", r.named(place, err))
 	}
 	return s, nil
@@ -121,7 +121,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 // databasePath is where Nix keeps the database of the store in /nix/store.
 const databasePath = "/nix/var/nix/db/db.sqlite"
 
-// Info is what the database says of a store object.
+// Info returns the metadata of a store object from the database.
 func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -130,68 +130,68 @@ func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error)
 	if err != nil {
 		return nil, err
 	}
-	info, err := s.known.info(o)
+	info, err := s.db.info(o)
 	if err != nil {
 		return nil, fmt.Errorf("store path %q: %w", p, err)
 	}
 	return info, nil
 }
 
-// Paths are all objects in the database, or without one all that is called like an object.
+// Paths lists the objects in the database. Without a database, it lists all files whose names are those of objects.
 func (s *Store) Paths(ctx context.Context) ([]profile.Path, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	if s.known == nil {
-		return s.present()
+	if s.db == nil {
+		return s.listObjects()
 	}
-	return s.known.paths(), nil
+	return s.db.paths(), nil
 }
 
-// Files are the files of a store object. They can be walked several times, also at once, until the store is closed.
+// Files returns the files of a store object. They can be walked repeatedly and concurrently until the store is closed.
 func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
-	if s.known == nil {
+	if s.db == nil {
 		if err := profile.CheckBase(p.Base()); err != nil {
-			return broken(fmt.Errorf("store path %q: %w", p, err))
+			return failedTree(fmt.Errorf("store path %q: %w", p, err))
 		}
 		return s.walk(ctx, p)
 	}
 	o, err := s.find(p)
 	if err != nil {
-		return broken(err)
+		return failedTree(err)
 	}
 	t := s.walk(ctx, p)
 	if !s.verify {
 		return t
 	}
-	hash, size, err := o.promise()
+	hash, size, err := o.hashAndSize()
 	if err != nil {
-		return broken(fmt.Errorf("store path %q: %w", p, err))
+		return failedTree(fmt.Errorf("store path %q: %w", p, err))
 	}
 	return nar.Verify(t, p.Root(), hash, size)
 }
 
-// Proven implements [profile.Prover]: the store of this machine is trusted as Nix trusts it.
-func (s *Store) Proven(profile.Path) bool { return s.known != nil && !s.verify }
+// Proven implements [profile.Prover]: without verification, the store of this machine is trusted as Nix trusts it.
+func (s *Store) Proven(profile.Path) bool { return s.db != nil && !s.verify }
 
-// broken is a tree that cannot be read.
-func broken(err error) rootfs.Tree {
+// failedTree returns a tree that consists only of an error.
+func failedTree(err error) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Entry{}, err) }
 }
 
-// Close closes the store. What was opened from it stays open.
+// Close closes the store. Files opened from it stay open.
 func (s *Store) Close() error {
 	err := s.root.close()
-	if s.objs != nil {
-		err = errors.Join(err, s.objs.Close())
+	if s.storeDir != nil {
+		err = errors.Join(err, s.storeDir.Close())
 	}
 	return err
 }
 
-// find finds an object in the database.
+// find finds an object in the database. Its error explains why an object is missing.
 func (s *Store) find(p profile.Path) (*object, error) {
-	if s.known != nil {
-		if o, ok := s.known.find(p); ok {
+	if s.db != nil {
+		if o, ok := s.db.find(p); ok {
 			return o, nil
 		}
 	}
@@ -199,8 +199,8 @@ func (s *Store) find(p profile.Path) (*object, error) {
 		return nil, fmt.Errorf("store path %q: %w", p, err)
 	}
 	var st unix.Stat_t
-	if unix.Fstatat(int(s.objs.Fd()), p.Base(), &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-		if s.known == nil {
+	if unix.Fstatat(int(s.storeDir.Fd()), p.Base(), &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		if s.db == nil {
 			return nil, fmt.Errorf("store path %q: %w", p, errNotRead)
 		}
 		return nil, &absentError{p, "is in the store directory but not in the database: unfinished or garbage"}
@@ -210,7 +210,7 @@ func (s *Store) find(p profile.Path) (*object, error) {
 
 var errNotRead = fmt.Errorf("the store was opened without its database: %w", profile.ErrNoInfo)
 
-// absentError says that there is no such object. It wraps fs.ErrNotExist without that text.
+// absentError reports that an object does not exist. It wraps fs.ErrNotExist without its text.
 type absentError struct {
 	path profile.Path
 	why  string

@@ -20,7 +20,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestGolden holds the contract of all stores, in a relocated copy of the golden closure.
+// TestGolden runs the tests of package storetest on a relocated copy of the golden closure.
 func TestGolden(t *testing.T) {
 	export, err := os.Open(storetest.File(t, "basic.nix-export"))
 	if err != nil {
@@ -78,6 +78,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestInfo checks Info for good and invalid rows. An invalid row must not affect the others.
 func TestInfo(t *testing.T) {
 	root, conn := newDB(t)
 	sql(t, conn, add("a", "b: a", "nosize", "zerosize", "badhash", "md5", "nohash", "lost", "odd", "deriver", "badderiver", "badref: odd"))
@@ -116,12 +117,12 @@ func TestInfo(t *testing.T) {
 		{path: pathOf("b"), want: plain("b", pathOf("a"), pathOf("b"))},
 		{path: pathOf("deriver"), want: deriver},
 		{path: pathOf("badderiver"), want: plain("badderiver")},
-		{path: pathOf("nosize"), err: `store path "PATH": its NAR size is not in the database`},
-		{path: pathOf("zerosize"), err: `store path "PATH": its NAR size is not in the database`},
+		{path: pathOf("nosize"), err: `store path "PATH": the database does not contain its NAR size`},
+		{path: pathOf("zerosize"), err: `store path "PATH": the database does not contain its NAR size`},
 		{path: pathOf("badhash"), err: `store path "PATH": in the database: hash "sha256:` + strings.Repeat("x", 64) + `": not hexadecimal`},
 		{path: pathOf("md5"), err: `store path "PATH": in the database: hash "md5:d41d8cd98f00b204e9800998ecf8427e": not a SHA-256`},
 		{path: pathOf("nohash"), err: `store path "PATH": in the database: NAR hash is zero`},
-		{path: pathOf("lost"), err: `store path "PATH": damaged database: it refers to object 4711, which is not there`},
+		{path: pathOf("lost"), err: `store path "PATH": damaged database: the object refers to object 4711, which does not exist`},
 		{path: pathOf("badref"), err: `store path "PATH": reference: store path "/nix/store/odd": does not begin with a hash of 32 characters and a dash`},
 		{path: pathOf("unregistered"), err: `store path "PATH" is in the store directory but not in the database: unfinished or garbage`, absent: true},
 		{path: pathOf("nothing"), err: `store path "PATH" is not in the store`, absent: true},
@@ -149,6 +150,7 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// TestNoDatabase checks a store that is opened without a database.
 func TestNoDatabase(t *testing.T) {
 	root := newRoot(t)
 	write(t, root+string(pathOf("a")), "content")
@@ -161,19 +163,20 @@ func TestNoDatabase(t *testing.T) {
 	}
 	write(t, root+"/nix/store/.links", "")
 	if paths, err := s.Paths(t.Context()); err != nil || !slices.Equal(paths, []profile.Path{pathOf("a")}) {
-		t.Errorf("Paths = %q, %v; want what is called like an object", paths, err)
+		t.Errorf("Paths = %q, %v; want only names of objects", paths, err)
 	}
 	if got, err := lines(t, s, pathOf("a")); err != nil || len(got) != 1 {
 		t.Errorf("Files = %q, %v", got, err)
 	}
 	for _, p := range []profile.Path{"/nix/store/..", "/nix/store/.", "/nix/store/", "/nix/store/../../etc"} {
 		if _, err := storetest.List(s.Files(t.Context(), p)); err == nil {
-			t.Errorf("Files(%q) is no error", p)
+			t.Errorf("Files(%q) succeeded; want an error", p)
 		}
 	}
 }
 
-func TestDone(t *testing.T) {
+// TestCancelAndClose checks that a cancelled context ends a walk, and that a closed store returns errors.
+func TestCancelAndClose(t *testing.T) {
 	root := newRoot(t)
 	mkdir(t, root+string(pathOf("a"))+"/d")
 	s := bare(t, root)
@@ -193,11 +196,11 @@ func TestDone(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := storetest.List(s.Files(t.Context(), pathOf("a"))); err == nil {
-		t.Error("Files of a closed store is no error")
+		t.Error("Files of a closed store succeeded; want an error")
 	}
 }
 
-// FuzzLoad: whatever is in a database, it is an error or a snapshot.
+// FuzzLoad checks that load never panics and that its snapshots can be used.
 func FuzzLoad(f *testing.F) {
 	root := newRoot(f)
 	conn := connect(f, root, "")

@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// root is a directory that is taken for "/": links in it that say /nix mean its own nix.
+// root is a directory that acts as "/": an absolute link in it starts at the directory.
 type root struct {
 	dir  string // absolute
 	real string // the same without links
 
-	// guard sees to it that nothing leads out of a relocated root, whatever is changed meanwhile.
-	// It is nil for "/", which nothing leads out of, and where directories that cannot be read can be passed through.
+	// guard keeps accesses inside a relocated root, even if its files change meanwhile.
+	// It is nil for "/", which needs no guard. Without a guard, directories without read permission can be traversed.
 	guard *os.Root
 }
 
@@ -46,32 +46,32 @@ func (r *root) close() error {
 	return r.guard.Close()
 }
 
-// within is the place on this machine of a path in the root's file system.
-func (r *root) within(name string) string { return filepath.Join(r.dir, name) }
+// hostPath converts a path below the root to a path on this machine.
+func (r *root) hostPath(name string) string { return filepath.Join(r.dir, name) }
 
-// readlink reads a link at a relative path without links above it.
+// readlink reads the link at a relative path. No parent directory may be a link.
 func (r *root) readlink(name string) (string, error) {
 	if r.guard == nil {
-		return os.Readlink(r.within(name))
+		return os.Readlink(r.hostPath(name))
 	}
 	return r.guard.Readlink(name)
 }
 
-// openDir opens a directory at a relative path without links.
+// openDir opens the directory at a relative path that contains no links.
 func (r *root) openDir(name string) (*os.File, error) {
 	const flags = os.O_RDONLY | unix.O_DIRECTORY
 	if r.guard == nil {
-		return os.OpenFile(r.within(name), flags, 0)
+		return os.OpenFile(r.hostPath(name), flags, 0)
 	}
 	return r.guard.OpenFile(name, flags, 0)
 }
 
-// maxLinks is how many links Linux follows in one path.
+// maxLinks limits the links in one path, as Linux does.
 const maxLinks = 40
 
-// resolve follows all links in an absolute path of the root's file system.
-// The result is relative to the root, and contains none.
-// The os.Root could follow some, but does not know that an absolute one begins at the root.
+// resolve follows all links in an absolute path below the root.
+// The result is relative to the root and contains no links.
+// os.Root cannot do this, since it refuses absolute links.
 func (r *root) resolve(name string) (string, error) {
 	at, rest, links := ".", name, 0
 	for rest != "" {
@@ -81,7 +81,7 @@ func (r *root) resolve(name string) (string, error) {
 			continue
 		}
 		if elem == ".." {
-			at = path.Dir(at) // of "." it is "."
+			at = path.Dir(at) // stays at "."
 			continue
 		}
 		next := path.Join(at, elem)
@@ -104,11 +104,11 @@ func (r *root) resolve(name string) (string, error) {
 	return at, nil
 }
 
-// named tells an error with the place on this machine that it is about, which an os.Root does not know.
+// named adds the path on this machine to an error; os.Root does not know it.
 func (r *root) named(name string, err error) error {
 	var e *os.PathError
 	if errors.As(err, &e) {
 		err = e.Err
 	}
-	return fmt.Errorf("%q: %w", r.within(name), err)
+	return fmt.Errorf("%q: %w", r.hostPath(name), err)
 }

@@ -9,38 +9,37 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// snapshot is what a database says at one instant of all objects.
+// snapshot holds the metadata of all objects as of one instant.
 //
-// It is all in memory: a store of 30 000 objects with 315 000 references takes some ten megabytes,
-// and reading it once is what makes it one instant,
-// for a transaction that stays open would have to lock what must not be touched.
+// It is all in memory: a store of 30 000 objects with 315 000 references takes about ten megabytes.
+// Reading it lazily would need an open transaction, and so a lock on files that must not be touched.
 type snapshot struct {
 	objects []object
 	ids     []int64 // of objects, ascending
-	refs    []int32 // of one object after the other: where in objects, or ^i for missing[i]
-	missing []int64 // ids that are referred to, and of no object
+	refs    []int32 // grouped by object: index in objects, or ^i for missing[i]
+	missing []int64 // ids that are referenced but belong to no object
 	byPath  map[profile.Path]int32
 }
 
-// Limits of what is kept in memory of one database. The largest stores have a tenth of it.
+// These limits bound the memory for one database. The largest stores reach a tenth of them.
 const (
 	maxObjects    = 4 << 20
 	maxReferences = 16 << 20
 )
 
-// object is a row of the database, checked only when somebody asks for it:
-// one odd row among thousands does not spoil the others.
+// object is a row of the database. It is checked only on use:
+// one invalid row among thousands must not make the others unusable.
 type object struct {
 	path     profile.Path
-	invalid  error // what is wrong with the path
+	invalid  error // from parsing the path
 	hash     string
 	size     int64
 	deriver  string
-	sigs, ca string // where they are read
-	from, to int    // its references in snapshot.refs
+	sigs, ca string // only with Options.Signatures
+	from, to int    // range of its references in snapshot.refs
 }
 
-// add adds a row of ValidPaths. Rows come by ascending id.
+// add adds a row of ValidPaths. Rows must come by ascending id.
 func (s *snapshot) add(id int64, o object) error {
 	if n := len(s.ids); n > 0 && s.ids[n-1] >= id {
 		return fmt.Errorf("damaged: object %d follows object %d", id, s.ids[n-1])
@@ -50,7 +49,7 @@ func (s *snapshot) add(id int64, o object) error {
 	return nil
 }
 
-// index makes objects be found by their paths, once all are there.
+// index fills byPath after all objects were added.
 func (s *snapshot) index() error {
 	s.byPath = make(map[profile.Path]int32, len(s.objects))
 	for i := range s.objects {
@@ -59,19 +58,19 @@ func (s *snapshot) index() error {
 			continue
 		}
 		if _, ok := s.byPath[o.path]; ok {
-			return fmt.Errorf("damaged: store path %q is there twice", o.path)
+			return fmt.Errorf("damaged: store path %q occurs twice", o.path)
 		}
 		s.byPath[o.path] = int32(i)
 	}
 	return nil
 }
 
-// byID is where in objects the one with an id is.
+// byID returns the index in objects of the object with the given id.
 func (s *snapshot) byID(id int64) (i int32, ok bool) {
 	if len(s.ids) == 0 {
 		return 0, false
 	}
-	// Where nothing was deleted, ids have no gaps.
+	// Without deletions, ids have no gaps.
 	if i := id - s.ids[0]; i >= 0 && i < int64(len(s.ids)) && s.ids[i] == id {
 		return int32(i), true
 	}
@@ -79,10 +78,10 @@ func (s *snapshot) byID(id int64) (i int32, ok bool) {
 	return int32(at), ok
 }
 
-// ref is a reference, as snapshot.refs has it.
+// ref is a reference: an index in objects, and a value for snapshot.refs.
 type ref struct{ from, to int32 }
 
-// setRefs puts references, in any order, where their objects look for them.
+// setRefs groups references by object into s.refs, like a counting sort. They may come in any order.
 func (s *snapshot) setRefs(refs []ref) {
 	for _, r := range refs {
 		s.objects[r.from].to++
@@ -118,8 +117,8 @@ func (s *snapshot) paths() []profile.Path {
 	return paths
 }
 
-// promise is the NAR hash and size of an object.
-func (o *object) promise() (profile.Hash, int64, error) {
+// hashAndSize returns the NAR hash and size of an object.
+func (o *object) hashAndSize() (profile.Hash, int64, error) {
 	h, err := profile.ParseHash(o.hash)
 	if err == nil && !h.Known() {
 		err = errors.New("NAR hash is zero")
@@ -128,13 +127,13 @@ func (o *object) promise() (profile.Hash, int64, error) {
 		return h, 0, fmt.Errorf("in the database: %w", err)
 	}
 	if o.size <= 0 {
-		return h, 0, errors.New("its NAR size is not in the database")
+		return h, 0, errors.New("the database does not contain its NAR size")
 	}
 	return h, o.size, nil
 }
 
 func (s *snapshot) info(o *object) (*profile.Info, error) {
-	h, size, err := o.promise()
+	h, size, err := o.hashAndSize()
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +149,7 @@ func (s *snapshot) info(o *object) (*profile.Info, error) {
 	}
 	for _, i := range s.refs[o.from:o.to] {
 		if i < 0 {
-			return nil, fmt.Errorf("damaged database: it refers to object %d, which is not there", s.missing[^i])
+			return nil, fmt.Errorf("damaged database: the object refers to object %d, which does not exist", s.missing[^i])
 		}
 		ref := &s.objects[i]
 		if ref.invalid != nil {
