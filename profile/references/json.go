@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// record is what all versions of the JSON say of an object.
+// record is an object in the JSON of any version.
 type record struct {
 	Path    string `json:"path"`
 	Valid   *bool  `json:"valid"`
@@ -19,7 +19,8 @@ type record struct {
 	NarSize int64  `json:"narSize"`
 	Deriver string `json:"deriver"`
 
-	// All versions have them, if they are none, too. Without, the rest of the closure would silently be missing.
+	// Every version writes the references, even if there are none.
+	// Without them, part of the closure would silently be missing, so they are required.
 	References json.RawMessage `json:"references"`
 
 	Signatures []json.RawMessage `json:"signatures"`
@@ -33,7 +34,7 @@ func parseJSON(r io.Reader) ([]*profile.Info, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is something behind the JSON")
+		return nil, errors.New("data after the JSON")
 	}
 	if top[0] == '[' {
 		return parseArray(top)
@@ -72,7 +73,7 @@ func parseJSON(r io.Reader) ([]*profile.Info, error) {
 	return parseKeyed(object)
 }
 
-// graphs are the arrays of records in an .attrs.json, whatever their attributes are called.
+// graphs returns the arrays of records in an .attrs.json, below any attribute.
 func graphs(attrs map[string]json.RawMessage) []json.RawMessage {
 	var found []json.RawMessage
 	var names []string
@@ -104,7 +105,7 @@ func parseArray(raw json.RawMessage) ([]*profile.Info, error) {
 			return nil, fmt.Errorf("entry %d has no path", i)
 		}
 		if row.Valid != nil && !*row.Valid {
-			continue // listed, but not in the store it was asked of
+			continue // nix path-info was asked for it, but its store lacks it
 		}
 		info, err := row.info(row.Path)
 		if err != nil {
@@ -119,7 +120,7 @@ func parseKeyed(object map[string]json.RawMessage) ([]*profile.Info, error) {
 	var infos []*profile.Info
 	for key, raw := range object {
 		if string(raw) == "null" {
-			continue // listed, but not in the store it was asked of
+			continue // nix path-info was asked for it, but its store lacks it
 		}
 		var row record
 		if err := json.Unmarshal(raw, &row); err != nil {
@@ -148,11 +149,11 @@ func (r *record) info(name string) (*profile.Info, error) {
 			return nil, fmt.Errorf("%q: %w", p, err)
 		}
 	}
-	if !info.NarHash.Known() { // all versions have it, too, and without it nothing would be checked
-		return nil, fmt.Errorf("%q: it says nothing of its NAR hash", p)
+	if !info.NarHash.Known() { // every version writes it, and without it nothing would be checked
+		return nil, fmt.Errorf("%q: its NAR hash is missing", p)
 	}
 	if r.References == nil {
-		return nil, fmt.Errorf("%q: it says nothing of its references", p)
+		return nil, fmt.Errorf("%q: its references are missing", p)
 	}
 	var refs []string
 	if err := json.Unmarshal(r.References, &refs); err != nil {
@@ -183,7 +184,7 @@ func (r *record) info(name string) (*profile.Info, error) {
 	return info, nil
 }
 
-// parseSignature parses "name:base64", or from format 3 on an object of both.
+// parseSignature parses "name:base64" or, since format 3, an object of the two parts.
 func parseSignature(raw json.RawMessage) (string, error) {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
@@ -196,7 +197,7 @@ func parseSignature(raw json.RawMessage) (string, error) {
 	return pair.KeyName + ":" + pair.Sig, nil
 }
 
-// parseCA parses a content address as Nix writes it elsewhere, or from format 2 on an object of its pieces.
+// parseCA parses a content address: a string or, since format 2, an object of its parts.
 func parseCA(raw json.RawMessage) (string, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", nil
@@ -221,7 +222,7 @@ func parseCA(raw json.RawMessage) (string, error) {
 	return ca.Method + ":" + hash, nil
 }
 
-// parseName parses a path or, as in format 2 and later, a base name.
+// parseName parses a store path or, since format 2, a base name.
 func parseName(s string) (profile.Path, error) {
 	if strings.Contains(s, "/") {
 		return profile.ParsePath(s)

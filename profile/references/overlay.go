@@ -12,15 +12,15 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Overlay is a store whose objects are those of infos that the store has, and no others.
-// Their files are the store's, and are checked against the hashes while they are read.
-// Where a hash is not given it is the store's word, or else found by reading the object once.
+// Overlay returns a store of the objects that both infos and s have. Their metadata comes from infos, their files from s.
+// It checks files against the hashes while the caller reads them.
+// If infos lacks a hash, the overlay takes it from s, or reads the object once to find it.
 //
-// It is a [profile.Lister], and a [profile.Linker] if the store is one.
+// The overlay is a [profile.Lister], and a [profile.Linker] if s is one.
 func Overlay(s profile.Store, infos []*profile.Info) profile.Store {
-	o := &overlay{Store: s, infos: make(map[profile.Path]*known, len(infos))}
+	o := &overlay{Store: s, infos: make(map[profile.Path]*object, len(infos))}
 	for _, info := range infos {
-		o.infos[info.Path] = &known{said: info}
+		o.infos[info.Path] = &object{given: info}
 		o.paths = append(o.paths, info.Path)
 	}
 	if l, ok := s.(profile.Linker); ok {
@@ -34,20 +34,20 @@ func Overlay(s profile.Store, infos []*profile.Info) profile.Store {
 
 type overlay struct {
 	profile.Store
-	infos map[profile.Path]*known
+	infos map[profile.Path]*object
 	paths []profile.Path
 }
 
-// known is what is said of an object, and made complete when first asked for.
-type known struct {
-	said *profile.Info
-	once sync.Once
-	info *profile.Info
-	err  error
+// object holds the given metadata of an object. The first call of Info completes it.
+type object struct {
+	given *profile.Info
+	once  sync.Once
+	info  *profile.Info
+	err   error
 }
 
-// Paths implements [profile.Lister]. Where the store is one, it has those that are in both:
-// a file of references may speak of a whole machine.
+// Paths implements [profile.Lister]. If the store is a Lister, Paths returns only the objects that it has:
+// the references may describe a whole machine.
 func (o *overlay) Paths(ctx context.Context) ([]profile.Path, error) {
 	l, ok := o.Store.(profile.Lister)
 	if !ok {
@@ -66,7 +66,7 @@ func (o *overlay) Paths(ctx context.Context) ([]profile.Path, error) {
 	return both, nil
 }
 
-// Proven implements [profile.Prover]: the store has to be sure of the same hash.
+// Proven implements [profile.Prover]. The store must guarantee the same hash.
 func (o *overlay) Proven(p profile.Path) bool {
 	prover, ok := o.Store.(profile.Prover)
 	if !ok || !prover.Proven(p) {
@@ -80,18 +80,19 @@ func (o *overlay) Proven(p profile.Path) bool {
 	return err == nil && have.NarHash == info.NarHash
 }
 
-// Info implements [profile.Store]. It fails where the store knows that the hash is another.
+// Info implements [profile.Store]. It fails if the store knows another hash.
 func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
-	k, ok := o.infos[p]
+	obj, ok := o.infos[p]
 	if !ok {
 		return nil, fmt.Errorf("%q is not in the references: %w", p, fs.ErrNotExist)
 	}
-	k.once.Do(func() { k.info, k.err = o.complete(ctx, k.said) })
-	return k.info, k.err
+	obj.once.Do(func() { obj.info, obj.err = o.complete(ctx, obj.given) })
+	return obj.info, obj.err
 }
 
-func (o *overlay) complete(ctx context.Context, said *profile.Info) (*profile.Info, error) {
-	info := *said
+// complete adds a missing hash or size, and compares the hash with the store's.
+func (o *overlay) complete(ctx context.Context, given *profile.Info) (*profile.Info, error) {
+	info := *given
 	have, err := o.Store.Info(ctx, info.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -1,17 +1,16 @@
-// Package references reads what Nix writes down about store objects:
-// their hashes, sizes and references, without their files.
+// Package references reads files in which Nix records the hashes, sizes and references of store objects.
 //
-// The forms, recognised by looking (libstore/store-api.cc, libstore/path-info.cc):
+// It recognises these forms by their content (libstore/store-api.cc, libstore/path-info.cc):
 //
-//   - Text, records one after the other: path, hash, NAR size, deriver or an empty line,
-//     number of references, references, each on a line. So write `nix-store --dump-db`
-//     and nixpkgs' closureInfo (registration).
+//   - Text, one record after the other: path, hash, NAR size, deriver or an empty line,
+//     number of references, references, each on its own line.
+//     `nix-store --dump-db` and nixpkgs' closureInfo (registration) write it.
 //   - The same without hash and size, as exportReferencesGraph writes it.
-//   - JSON: `nix path-info --json` in every version (an array of objects with "path";
+//   - JSON: `nix path-info --json` of every version (an array of objects with "path";
 //     an object keyed by path; the same in "info", with "version" and "storeDir"),
-//     and what exportReferencesGraph puts into .attrs.json (an array below any key).
+//     and the .attrs.json of exportReferencesGraph (an array below any key).
 //
-// [Overlay] puts them over a store that does not know them, or whose word is not enough.
+// [Overlay] adds the metadata to a store that lacks it or is not trusted for it.
 package references
 
 import (
@@ -28,12 +27,12 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// maxFile is how much is read of a file: the whole database of a large store has 300 MB.
+// maxFile limits the size of a file. The dump of a large store has 300 MB.
 const maxFile = 1 << 30
 
-// Parse reads a file in any of the forms.
-// What is there twice must say the same.
-// Where a form has no hashes or sizes, NarHash is not known and NarSize is 0.
+// Parse reads a file in any of the forms. It returns the objects sorted by path.
+// If an object appears more than once, all its records must agree.
+// In the form without hashes and sizes, NarHash is unknown and NarSize is 0.
 func Parse(r io.Reader) ([]*profile.Info, error) {
 	b := bufio.NewReader(io.LimitReader(r, maxFile+1))
 	head, err := b.Peek(1)
@@ -60,7 +59,7 @@ func Parse(r io.Reader) ([]*profile.Info, error) {
 	return unique(infos)
 }
 
-// unique sorts by path and drops what is there twice.
+// unique sorts by path and drops duplicates.
 func unique(infos []*profile.Info) ([]*profile.Info, error) {
 	slices.SortStableFunc(infos, func(a, b *profile.Info) int { return cmp.Compare(a.Path, b.Path) })
 	out := infos[:0]
@@ -73,13 +72,13 @@ func unique(infos []*profile.Info) ([]*profile.Info, error) {
 		}
 		had := out[len(out)-1]
 		if had.NarHash != info.NarHash || had.NarSize != info.NarSize || !slices.Equal(had.References, info.References) {
-			return nil, fmt.Errorf("%q is there twice, with different things said of it", info.Path)
+			return nil, fmt.Errorf("%q appears twice, with different metadata", info.Path)
 		}
 	}
 	return out, nil
 }
 
-// lines reads text line by line.
+// lines reads text line by line and counts the lines.
 type lines struct {
 	s *bufio.Scanner
 	n int
@@ -103,7 +102,7 @@ func (l *lines) number() (int64, error) {
 	}
 	n, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("line %d: %q where a number is due", l.n, s)
+		return 0, fmt.Errorf("line %d: %q is not a number", l.n, s)
 	}
 	return int64(n), nil
 }
@@ -125,7 +124,7 @@ func parseText(r io.Reader) ([]*profile.Info, error) {
 	var infos []*profile.Info
 	for l.s.Scan() {
 		l.n++
-		if l.s.Text() == "" && len(infos) > 0 { // jq leaves one at the end
+		if l.s.Text() == "" && len(infos) > 0 { // jq ends its output with one
 			continue
 		}
 		p, err := profile.ParsePath(l.s.Text())
@@ -147,7 +146,7 @@ func parseText(r io.Reader) ([]*profile.Info, error) {
 	return infos, nil
 }
 
-// parseRecord reads what is said of p. Where a hash would be, the short form has the deriver.
+// parseRecord reads the record of p after the path. In the short form, the deriver takes the place of the hash.
 func parseRecord(l *lines, p profile.Path) (*profile.Info, error) {
 	info := &profile.Info{Path: p}
 	second, err := l.next()

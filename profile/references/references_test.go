@@ -33,7 +33,7 @@ const (
 
 type parseCase struct {
 	name, in string
-	want     string // lines "path hash size refs", or part of an error behind "! "
+	want     string // lines "path hash size refs", or "! " and part of an error
 }
 
 func full() string {
@@ -60,7 +60,7 @@ func cases() []parseCase {
 		{"without the last newline", strings.TrimSuffix(text(nixA), "\n"), full()},
 		{"jq's empty line", text(nixA) + "\n", full()},
 		{"exportReferencesGraph", pathA + "\n\n0\n" + pathB + "\n" + pathB + ".drv\n2\n" + pathA + "\n" + pathB + "\n", bare()},
-		{"the same twice", text(hexA) + text(nixA), full()},
+		{"same record twice", text(hexA) + text(nixA), full()},
 		{"path-info of Nix 2.0", array(nixA, ""), full()},
 		{"path-info of Nix 2.8", array(sriA, `,"ultimate":true,"valid":true,"signatures":["k:s"],"ca":"text:sha256:x"`), full()},
 		{"invalid in 2.8", strings.TrimSuffix(array(sriA, ""), "]") + `,{"path":"` + pathB + `.drv","valid":false}]`, full()},
@@ -80,26 +80,26 @@ func cases() []parseCase {
 		{"a store path alone", pathA + "\n", "! ends within the record"},
 		{"cut in a record", pathA + "\n" + hexA + "\n42\n", "! ends within the record"},
 		{"cut in references", pathA + "\n" + hexA + "\n42\n\n2\n" + pathA + "\n", "! ends within the record"},
-		{"no hash", pathA + "\nsha1:abc\n42\n\n0\n", "! line 2: hash \"sha1:abc\": not a SHA-256"},
-		{"no size", pathA + "\n" + hexA + "\nx\n\n0\n", `! line 3: "x" where a number is due`},
-		{"size below nothing", pathA + "\n" + hexA + "\n-1\n\n0\n", `! line 3: "-1" where a number is due`},
+		{"other hash", pathA + "\nsha1:abc\n42\n\n0\n", "! line 2: hash \"sha1:abc\": not a SHA-256"},
+		{"invalid size", pathA + "\n" + hexA + "\nx\n\n0\n", `! line 3: "x" is not a number`},
+		{"negative size", pathA + "\n" + hexA + "\n-1\n\n0\n", `! line 3: "-1" is not a number`},
 		{"many references", pathA + "\n" + hexA + "\n1\n\n9000000000000000000\n", "! line 5: 9000000000000000000 references"},
-		{"reference is none", pathA + "\n" + hexA + "\n1\n\n1\n/nix/store/x\n", "! line 6: store path"},
+		{"invalid reference", pathA + "\n" + hexA + "\n1\n\n1\n/nix/store/x\n", "! line 6: store path"},
 		{"another store", "/gnu/store/" + baseA + "\n" + hexA + "\n1\n\n0\n", `! store directory "/gnu/store" is not supported`},
 		{"another store in JSON", `{"version":2,"storeDir":"/gnu/store","info":{}}`, `! store directory "/gnu/store" is not supported`},
-		{"two hashes", text(hexA) + strings.Replace(text(hexA), hexA[:8], "00000000", 1), "! is there twice"},
+		{"two hashes", text(hexA) + strings.Replace(text(hexA), hexA[:8], "00000000", 1), "! appears twice"},
 		{"broken JSON", "[{", "! unexpected EOF"},
-		{"more than JSON", "[] x", "! something behind the JSON"},
+		{"data after JSON", "[] x", "! data after the JSON"},
 		{"entry without path", `[{"narHash":"x"}]`, "! entry 0 has no path"},
 		{"hash in JSON", `[{"path":"` + pathA + `","narHash":"sha256-x"}]`, "! not base 64"},
-		{"no hash in JSON", `[{"path":"` + pathA + `","narSize":42,"references":[]}]`, "! it says nothing of its NAR hash"},
-		{"no references in JSON", `[{"path":"` + pathA + `","narHash":"` + hexA + `","narSize":42}]`, "! it says nothing of its references"},
+		{"no hash in JSON", `[{"path":"` + pathA + `","narSize":42,"references":[]}]`, "! its NAR hash is missing"},
+		{"no references in JSON", `[{"path":"` + pathA + `","narHash":"` + hexA + `","narSize":42}]`, "! its references are missing"},
 		{"size in JSON", `[{"path":"` + pathA + `","narSize":-1}]`, "! NAR size -1"},
 		{"manifest.json", `{"version":3,"elements":{}}`, "! "},
 	}
 }
 
-// text spells infos as the table has them.
+// text formats infos like the table of cases.
 func text(infos []*profile.Info) string {
 	var b strings.Builder
 	for _, info := range infos {
@@ -133,7 +133,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseGolden: what Nix wrote of one closure in two forms is the same.
+// TestParseGolden checks that two files that Nix wrote of the same closure agree.
 func TestParseGolden(t *testing.T) {
 	f, err := os.Open(storetest.File(t, "basic.registration"))
 	if err != nil {
@@ -149,7 +149,7 @@ func TestParseGolden(t *testing.T) {
 	}
 }
 
-// TestParseVouchers: signatures and content addresses in every spelling.
+// TestParseVouchers parses signatures and content addresses of every format.
 func TestParseVouchers(t *testing.T) {
 	for _, in := range []string{
 		`[{"path":"` + pathA + `","narHash":"` + hexA + `","references":[],"signatures":["k:s"],"ca":"fixed:r:sha256:x"}]`,
@@ -169,7 +169,7 @@ func TestParseVouchers(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is accepted can be written and is read again as it was.
+// FuzzParse checks that accepted metadata survives a round trip through JSON.
 func FuzzParse(f *testing.F) {
 	for _, test := range cases() {
 		f.Add(test.in)
@@ -192,7 +192,7 @@ func FuzzParse(f *testing.F) {
 		for _, info := range infos {
 			r := row{Path: info.Path, NarSize: info.NarSize, References: info.References, Deriver: info.Deriver, Signatures: info.Signatures, CA: info.CA}
 			if !info.NarHash.Known() {
-				return // a form without hashes, and JSON has always had them
+				return // the form without hashes cannot be written as JSON
 			}
 			r.NarHash = info.NarHash.String()
 			rows = append(rows, r)
@@ -226,7 +226,7 @@ func golden(t *testing.T) profile.Store {
 	return s
 }
 
-// unknowing is a store without any knowledge but its files.
+// unknowing is a store without metadata.
 type unknowing struct{ profile.Store }
 
 func (u unknowing) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
@@ -243,11 +243,11 @@ func TestOverlay(t *testing.T) {
 		info.NarSize = 0
 	}
 	for name, s := range map[string]profile.Store{
-		"over a store that knows":         references.Overlay(golden(t), storetest.GoldenInfos(t)),
-		"over one that does not":          references.Overlay(unknowing{golden(t)}, storetest.GoldenInfos(t)),
-		"without hashes, it knows":        references.Overlay(golden(t), bare),
-		"without hashes, it does not":     references.Overlay(unknowing{golden(t)}, bare),
-		"without sizes, it does not know": references.Overlay(unknowing{golden(t)}, hashOnly),
+		"store with metadata":               references.Overlay(golden(t), storetest.GoldenInfos(t)),
+		"store without metadata":            references.Overlay(unknowing{golden(t)}, storetest.GoldenInfos(t)),
+		"no hashes, store with metadata":    references.Overlay(golden(t), bare),
+		"no hashes, store without metadata": references.Overlay(unknowing{golden(t)}, bare),
+		"no sizes, store without metadata":  references.Overlay(unknowing{golden(t)}, hashOnly),
 	} {
 		t.Run(name, func(t *testing.T) { storetest.Golden(t, s) })
 	}
@@ -282,6 +282,6 @@ func TestOverlayWrong(t *testing.T) {
 		t.Errorf("Files with another size: %v; want a SizeError", err)
 	}
 	if _, err := references.Overlay(golden(t), nil).Info(t.Context(), p); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Info of what the references lack: %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("Info of an object that the references lack: %v; want %v", err, fs.ErrNotExist)
 	}
 }

@@ -6,16 +6,17 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// Candidates are the objects in a store directory, of the names that are in it.
-// Left out is what Nix puts beside them (libstore/local-store.cc, libstore/pathlocks.cc):
-// what is not called like an object, as .links and temporary files;
-// <object>.check and <derivation>.drv.chroot, left by builds;
-// <object>.lock, if small says that it is a file of at most one byte, or if the object itself is there.
-// A Cargo.lock is an object as good as any.
+// Candidates returns the store objects among the names in a store directory.
+// It leaves out everything else that Nix puts there (libstore/local-store.cc, libstore/pathlocks.cc):
+//
+//   - names that are not those of objects, such as .links and temporary files;
+//   - <object>.check and <derivation>.drv.chroot, left by builds;
+//   - <object>.lock, if the object exists or small reports a file of at most one byte.
+//     Other names that end in .lock, such as Cargo.lock, are objects.
 func Candidates(names []string, small func(name string) bool) []profile.Path {
-	there := make(map[string]bool, len(names))
+	exists := make(map[string]bool, len(names))
 	for _, name := range names {
-		there[name] = true
+		exists[name] = true
 	}
 	var paths []profile.Path
 	for _, name := range names {
@@ -26,7 +27,7 @@ func Candidates(names []string, small func(name string) bool) []profile.Path {
 		locked, isLock := strings.CutSuffix(name, ".lock")
 		switch {
 		case strings.HasSuffix(name, ".drv.chroot"), strings.HasSuffix(name, ".check"):
-		case isLock && (there[locked] || small(name)):
+		case isLock && (exists[locked] || small(name)):
 		default:
 			paths = append(paths, p)
 		}

@@ -9,10 +9,10 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// digestLen is the length of what is looked for.
+// digestLen is the length of a digest.
 const digestLen = 32
 
-// isDigit says which bytes a digest is made of.
+// isDigit marks the characters of digests.
 var isDigit = func() (t [256]bool) {
 	for _, c := range []byte("0123456789abcdfghijklmnpqrsvwxyz") {
 		t[c] = true
@@ -20,18 +20,18 @@ var isDigit = func() (t [256]bool) {
 	return t
 }()
 
-// Index is what is looked for. It does not change, and may be shared.
+// Index holds the digests to look for. It never changes, so goroutines may share it.
 type Index struct {
 	paths []profile.Path
 	ids   map[[digestLen]byte]int32
 
 	// filter has a bit for the first eight characters of each digest.
-	// It spares the map most of what only looks like one.
+	// It avoids most lookups of words that only look like digests.
 	filter []uint64
 	shift  int
 }
 
-// NewIndex makes an index of candidates. Two with the same digest are an error.
+// NewIndex makes an index of candidates. It fails if two of them have the same digest.
 func NewIndex(candidates []profile.Path) (*Index, error) {
 	log := max(12, bits.Len(uint(len(candidates)))+5)
 	x := &Index{
@@ -58,20 +58,20 @@ func NewIndex(candidates []profile.Path) (*Index, error) {
 	return x, nil
 }
 
-// slot is the place in the filter of what begins with eight characters.
+// slot returns the position in the filter of the first eight bytes of b.
 func (x *Index) slot(b []byte) (word, bit uint64) {
 	h := binary.LittleEndian.Uint64(b) * 0x9e3779b97f4a7c15 >> x.shift
 	return h >> 6, 1 << (h & 63)
 }
 
-// Finder is an io.Writer that finds the digests of an index in what is written to it, wherever writes are cut.
+// Finder is an io.Writer that finds the digests of an index in its input, even across writes.
 type Finder struct {
 	index *Index
 	found []bool
-	tail  []byte // what may be the beginning of a digest, less than one
+	tail  []byte // the last bytes written, less than a digest
 }
 
-// Finder is a finder that has seen nothing.
+// Finder returns a new Finder.
 func (x *Index) Finder() *Finder {
 	return &Finder{index: x, found: make([]bool, len(x.paths)), tail: make([]byte, 0, 2*digestLen)}
 }
@@ -92,13 +92,12 @@ func (f *Finder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// scan finds the digests that lie in b whole.
+// scan finds the complete digests in b.
 //
-// A window of their length is checked from its end:
-// the last byte in it that is no digit is the last that it must be moved beyond.
-// So most of a program is never looked at.
+// It checks a window of their length from its end. If it meets a byte that is no digit,
+// it moves the window behind that byte. So it never looks at most bytes of a program.
 func (f *Finder) scan(b []byte) {
-	digits := 0 // at the beginning of the window, known from the one before
+	digits := 0 // at the start of the window, known from the previous one
 	for i := 0; i+digestLen <= len(b); {
 		j := i + digestLen - 1
 		for j >= i+digits && isDigit[b[j]] {
@@ -118,7 +117,7 @@ func (f *Finder) scan(b []byte) {
 	}
 }
 
-// lookUp looks up all that could be a digest in a run of digits.
+// lookUp looks up every possible digest in a run of digits.
 func (f *Finder) lookUp(run []byte) {
 	x := f.index
 	for ; len(run) >= digestLen; run = run[1:] {
@@ -132,7 +131,7 @@ func (f *Finder) lookUp(run []byte) {
 	}
 }
 
-// Found are the candidates that were found, sorted.
+// Found returns the candidates found so far, sorted.
 func (f *Finder) Found() []profile.Path {
 	var found []profile.Path
 	for i, ok := range f.found {

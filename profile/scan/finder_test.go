@@ -33,7 +33,7 @@ func candidates(r *rand.Rand, n int) []profile.Path {
 	return paths
 }
 
-// naive is the rule without any thought of speed.
+// naive is the plain definition of what a Finder finds.
 func naive(data []byte, paths []profile.Path) []profile.Path {
 	var found []profile.Path
 	for _, p := range paths {
@@ -75,11 +75,11 @@ func TestFinder(t *testing.T) {
 		{"alone", a, paths[:1]},
 		{"as a path", "/nix/store/" + a + "-x/bin", paths[:1]},
 		{"with digits around it", "zz" + a + "zz", paths[:1]},
-		{"two without anything between them", a + b, paths[:2]},
-		{"two that are cut short", a[:31] + b[1:], nil},
+		{"two in a row", a + b, paths[:2]},
+		{"two cut short", a[:31] + b[1:], nil},
 		{"upper case", strings.ToUpper(a), nil},
-		{"with something inside", a[:16] + "e" + a[16:], nil},
-		{"of another object", randomDigest(r), nil},
+		{"interrupted", a[:16] + "e" + a[16:], nil},
+		{"another object", randomDigest(r), nil},
 		{"nuked", strings.Repeat("e", 32) + "-x", nil},
 		{"twice", a + "\x00" + a, paths[:1]},
 	} {
@@ -89,15 +89,15 @@ func TestFinder(t *testing.T) {
 	}
 }
 
-// TestSeams: it makes no difference where writes are cut.
+// TestSeams checks that a Finder finds digests across writes.
 func TestSeams(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	paths := candidates(r, 2)
 	x := newIndex(t, paths)
 	for name, data := range map[string][]byte{
-		"between others":         []byte("\x00\x01" + paths[0].Digest() + "\xff---" + paths[1].Digest() + "q"),
+		"among other bytes":      []byte("\x00\x01" + paths[0].Digest() + "\xff---" + paths[1].Digest() + "q"),
 		"among digits":           []byte("abcd" + paths[0].Digest() + "0" + paths[1].Digest() + "abcd"),
-		"with a long way before": append(bytes.Repeat([]byte("q."), 100), paths[0].Digest()+paths[1].Digest()...),
+		"after many other bytes": append(bytes.Repeat([]byte("q."), 100), paths[0].Digest()+paths[1].Digest()...),
 	} {
 		for i := range len(data) + 1 {
 			for j := i; j <= len(data); j++ {
@@ -112,14 +112,14 @@ func TestSeams(t *testing.T) {
 			}
 		}
 	}
-	// What is next to each other only after a piece was left out is not found.
+	// Two halves with a byte between them are not a digest.
 	digest := paths[0].Digest()
 	if got := find(x, []byte(digest[:20]), []byte("."), []byte(digest[20:])); got != nil {
 		t.Errorf("found %q across a byte; want nothing", got)
 	}
 }
 
-// plant makes data of a kind with digests in it, and cuts it into pieces.
+// plant makes data of some kind with digests in it, and cuts it into pieces.
 func plant(r *rand.Rand, paths []profile.Path, kind, size int) (data []byte, pieces [][]byte) {
 	data = make([]byte, size)
 	for i := range data {
@@ -136,7 +136,7 @@ func plant(r *rand.Rand, paths []profile.Path, kind, size int) (data []byte, pie
 		}
 	}
 	for range r.IntN(6) {
-		// Also over one another, over the ends, and in part.
+		// They may overlap each other and the ends.
 		digest := paths[r.IntN(len(paths))].Digest()
 		at := r.IntN(size+digestLen) - digestLen/2
 		if at < 0 {
@@ -152,7 +152,7 @@ func plant(r *rand.Rand, paths []profile.Path, kind, size int) (data []byte, pie
 	return data, pieces
 }
 
-// TestAgainstNaive: whatever the data and however it is cut, what is found is what is there.
+// TestAgainstNaive compares a Finder with the plain definition on random data.
 func TestAgainstNaive(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for round := range 3000 {

@@ -12,8 +12,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestChangedSinceScanned: what a directory had when it was scanned says nothing of what it has
-// when its files are listed, and nothing is remembered under the hash of what is gone.
+// TestChangedSinceScanned checks that a change after the scan is noticed while files are listed,
+// and that nothing is remembered under the old hash.
 func TestChangedSinceScanned(t *testing.T) {
 	dir := t.TempDir()
 	p := profile.Path(profile.StoreDir + "/00000000000000000000000000000000-a")
@@ -59,7 +59,7 @@ func TestChangedSinceScanned(t *testing.T) {
 
 	var changed *nar.HashError
 	if got, err := names(rename("good", "EVIL")); !errors.As(err, &changed) {
-		t.Errorf("Names() of what was changed = %q, %v; want a HashError", got, err)
+		t.Errorf("Names() of a changed object = %q, %v; want a HashError", got, err)
 	}
 	rename("EVIL", "good")()
 	if got, err := names(func() {}); err != nil || len(got) != 1 || got[0] != "good" {
@@ -67,7 +67,7 @@ func TestChangedSinceScanned(t *testing.T) {
 	}
 }
 
-// private says whether somebody else can change a store.
+// private is a store that knows whether it is private.
 type private struct {
 	*bare
 	is bool

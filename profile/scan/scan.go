@@ -1,20 +1,19 @@
-// Package scan finds the references of store objects as Nix does when it has built them:
-// by looking for the hashes of other objects in their bytes.
-// It is for a store that is nothing but files.
+// Package scan finds the references of store objects like Nix does after a build:
+// it looks for the digests of other objects in their bytes. It serves stores that consist only of files.
 //
 // The rule (Nix, libstore/references.cc):
 // an object refers to each candidate whose [profile.Path.Digest] occurs in its NAR,
-// which is in a file's content, a name or a link's target;
-// what stands before or after the 32 characters makes no difference.
-// An object refers to itself if it contains its own.
+// that is, in the content of a file, in a name or in the target of a link.
+// The characters around the digest do not matter.
+// An object refers to itself if it contains its own digest.
 //
-// What Nix has registered can differ, as not all that is registered was found in this way:
+// The result can differ from what Nix has registered:
 //
-//   - The references of sources, of .drv files and of what `nix profile` makes were registered by other rules,
-//     and some are discarded on purpose. A scan finds what is in the bytes,
+//   - Nix registers the references of sources, of .drv files and of the products of `nix profile` by other rules,
+//     and drops some references on purpose. A scan finds what the bytes contain,
 //     so it may find more: a log, a manual or a copied source that mentions a path.
-//   - What Nix looked for were the inputs of one build. Here it is all candidates.
-//   - Digests in compressed files, in other letters or in UTF-16 are found by neither.
+//   - Nix looks for the inputs of one build, a scan for all candidates.
+//   - Neither finds digests in compressed files, in upper case or in UTF-16.
 package scan
 
 import (
@@ -30,13 +29,12 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Overlay is a store whose objects are the candidates and no others.
-// What it says of one is found when it is first asked for, by reading the object once.
-// Its files are the store's, and are checked against what was found while they are read,
-// as the store may change.
+// Overlay returns a store whose objects are exactly the candidates, with the files of s.
+// The first request for an object's metadata reads its files once.
+// Since s may change, the overlay checks files against that metadata whenever the caller reads them.
 //
-// It is a [profile.Lister], and a [profile.Linker] if the store is one.
-// Two candidates with the same digest are an error.
+// The overlay is a [profile.Lister], and a [profile.Linker] if s is one.
+// Overlay fails if two candidates have the same digest.
 func Overlay(s profile.Store, candidates []profile.Path) (profile.Store, error) {
 	index, err := NewIndex(candidates)
 	if err != nil {
@@ -66,16 +64,19 @@ type overlay struct {
 	paths   []profile.Path
 }
 
-// Proven implements [profile.Prover]: the hash of an object was found by reading it,
-// and is so still only if the store says by a method Private that nobody else can change it.
+// privateStore is a store that may know that no other process can change its files.
+type privateStore interface{ Private() bool }
+
+// Proven implements [profile.Prover]. The overlay has hashed the files itself,
+// so the hash still holds if no other process can change them.
 func (o *overlay) Proven(profile.Path) bool {
-	s, ok := o.Store.(interface{ Private() bool })
+	s, ok := o.Store.(privateStore)
 	return ok && s.Private()
 }
 
-// object is a candidate, and what was found of it.
+// object holds the metadata of a candidate, once it is known.
 type object struct {
-	turn chan struct{} // holds an element while somebody reads or sets the rest
+	turn chan struct{} // a lock for the rest, of capacity 1
 	info *profile.Info
 	err  error
 }
@@ -83,8 +84,8 @@ type object struct {
 // Paths implements [profile.Lister].
 func (o *overlay) Paths(context.Context) ([]profile.Path, error) { return o.paths, nil }
 
-// Info implements [profile.Store].
-// Several callers wait for one to read; if that one is cancelled, the next begins anew.
+// Info implements [profile.Store]. One caller reads the object while others wait.
+// If that caller is cancelled, the next one starts again.
 func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	obj, ok := o.objects[p]
 	if !ok {
@@ -106,7 +107,7 @@ func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, erro
 	return obj.info, obj.err
 }
 
-// read finds out all that can be known of an object in one pass.
+// read finds the hash, size and references of an object in one pass.
 func (o *overlay) read(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -153,10 +154,10 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readSize is how much is read at once: what stays in the processor's cache for both.
+// readSize fits the processor's cache, as both the hash and the finder read the buffer.
 const readSize = 256 << 10
 
-// ReadFrom implements io.ReaderFrom, for io.Copy.
+// ReadFrom implements io.ReaderFrom, so that io.Copy uses a larger buffer.
 func (s *sink) ReadFrom(r io.Reader) (n int64, err error) {
 	if s.buf == nil {
 		s.buf = make([]byte, readSize)

@@ -21,7 +21,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// bare is a store that knows nothing but files, and counts how often it reads them.
+// bare is a store without metadata that counts reads.
 type bare struct {
 	profile.Store
 	reads atomic.Int32
@@ -73,7 +73,7 @@ func TestGolden(t *testing.T) {
 	storetest.Golden(t, s)
 }
 
-// TestOnce: however many ask, and for whatever, an object is scanned once.
+// TestOnce checks that concurrent requests scan an object only once.
 func TestOnce(t *testing.T) {
 	b, paths := golden(t)
 	s, err := Overlay(b, paths)
@@ -124,7 +124,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestCancelled: one that gives up leaves the object to the next.
+// TestCancelled checks that a cancelled scan leaves the object to the next caller.
 func TestCancelled(t *testing.T) {
 	b, paths := golden(t)
 	p := paths[0]
@@ -146,7 +146,7 @@ func TestCancelled(t *testing.T) {
 	first, second := make(chan error, 1), make(chan error, 1)
 	go func() { _, err := s.Info(ctx, p); first <- err }()
 	<-begun
-	// Whoever waits can give up, too.
+	// A waiting caller can be cancelled, too.
 	short, stop := context.WithCancel(t.Context())
 	stop()
 	if _, err := s.Info(short, p); !errors.Is(err, context.Canceled) {
@@ -163,7 +163,7 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// changing is a store in which each object is another each time it is read.
+// changing is a store whose objects change with each read.
 type changing struct {
 	*bare
 	times int
@@ -202,7 +202,7 @@ func TestLinker(t *testing.T) {
 		t.Fatal(err)
 	}
 	if l, ok := s.(profile.Linker); !ok {
-		t.Error("an overlay of a Linker is none")
+		t.Error("the overlay of a Linker is not a Linker")
 	} else if target, err := l.Readlink("/x"); target != "target" || err != nil {
 		t.Errorf("Readlink = %q, %v", target, err)
 	}
@@ -210,12 +210,12 @@ func TestLinker(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := s.(profile.Linker); ok {
-		t.Error("an overlay of no Linker is one")
+		t.Error("the overlay of another store is a Linker")
 	}
 	if got, err := s.(profile.Lister).Paths(t.Context()); err != nil || !slices.Equal(got, paths) {
 		t.Errorf("Paths() = %v, %v; want (-want +got):\n%s", got, err, cmp.Diff(paths, got))
 	}
 	if _, err := s.Info(t.Context(), "/nix/store/00000000000000000000000000000000-gone"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Info of what is no candidate: %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("Info of a path that is not a candidate: %v; want %v", err, fs.ErrNotExist)
 	}
 }

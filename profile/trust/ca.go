@@ -16,7 +16,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// Method is what of an object a content address hashes.
+// Method says which part of an object a content address hashes.
 type Method string
 
 const (
@@ -25,16 +25,15 @@ const (
 	NAR  Method = "nar"  // the NAR; the object may refer to others and to itself
 )
 
-// CA is a content address: a hash that an object's path is made of.
+// CA is a content address: the hash from which an object's path is made.
 type CA struct {
 	Method    Method
 	Algorithm string // "sha256"
 	Hash      []byte
 }
 
-// algorithms are the hashes that a content address may be of.
-// MD5 is not among them though Nix takes it:
-// anybody can make two objects with the same MD5, and so with the same path.
+// algorithms holds the supported hashes.
+// Nix also accepts MD5, but anyone can make two objects with the same MD5, and so with the same path.
 var algorithms = map[string]func() hash.Hash{
 	"sha1":   sha1.New,
 	"sha256": sha256.New,
@@ -43,12 +42,12 @@ var algorithms = map[string]func() hash.Hash{
 
 // ParseCA parses a content address as Nix writes it (libstore/content-address.cc):
 //
-//	text:sha256:<hash>          made by toFile, or a derivation
-//	fixed:<algorithm>:<hash>    a file whose hash was fixed
-//	fixed:r:<algorithm>:<hash>  an object whose NAR's hash was fixed
+//	text:sha256:<hash>          a file made by toFile, or a derivation
+//	fixed:<algorithm>:<hash>    a file of a fixed hash
+//	fixed:r:<algorithm>:<hash>  an object of a fixed NAR hash
 //
-// with the hash as hexadecimal, nix32 or base 64. Of the algorithms, sha1, sha256 and sha512 are supported.
-// The method git is not.
+// The hash is in hexadecimal, nix32 or base 64. The supported algorithms are sha1, sha256 and sha512.
+// The method git is not supported.
 func ParseCA(s string) (*CA, error) {
 	fail := func(why string) (*CA, error) { return nil, fmt.Errorf("content address %q: %s", s, why) }
 	ca := &CA{}
@@ -76,17 +75,17 @@ func ParseCA(s string) (*CA, error) {
 	case !known:
 		return fail("its algorithm is not supported")
 	case ca.Method == Text && algorithm != "sha256":
-		return fail("a text has a SHA-256")
+		return fail("a text needs a SHA-256")
 	}
 	ca.Algorithm = algorithm
 	if ca.Hash, ok = decodeDigest(digest, newHash().Size()); !ok {
-		return fail("no hash of its algorithm")
+		return fail("not a hash of its algorithm")
 	}
 	return ca, nil
 }
 
-// digest is what begins the path of an object with a name, this content address,
-// and references to others, sorted, and to itself (libstore/store-api.cc, makeFixedOutputPath).
+// digest computes the digest in the path of an object with this content address
+// (libstore/store-api.cc, makeFixedOutputPath). The references to others must be sorted.
 func (ca *CA) digest(name string, self bool, others []profile.Path) ([]byte, error) {
 	sum := hex.EncodeToString(ca.Hash)
 	kind := "source"
@@ -98,7 +97,7 @@ func (ca *CA) digest(name string, self bool, others []profile.Path) ([]byte, err
 		}
 	case ca.Method == Flat || ca.Algorithm != "sha256":
 		if self || len(others) > 0 {
-			return nil, fmt.Errorf("an object with %s cannot refer to others", ca.what())
+			return nil, fmt.Errorf("an object with %s cannot refer to others", ca.describe())
 		}
 		prefix := ""
 		if ca.Method == NAR {
@@ -117,15 +116,15 @@ func (ca *CA) digest(name string, self bool, others []profile.Path) ([]byte, err
 	return fold(all[:]), nil
 }
 
-// what says in words what is hashed.
-func (ca *CA) what() string {
+// describe describes a content address in words.
+func (ca *CA) describe() string {
 	if ca.Method == Text {
 		return "a text's content address"
 	}
 	return fmt.Sprintf("a fixed %s hash of its %s", ca.Algorithm, map[Method]string{Flat: "file", NAR: "NAR"}[ca.Method])
 }
 
-// vouch reports why an object's path does not follow from its content address.
+// vouch returns an error if an object's path does not follow from its content address.
 func (ca *CA) vouch(info *profile.Info) error {
 	self, others := split(info)
 	digest, err := ca.digest(info.Path.Name(), self, others)
@@ -141,12 +140,12 @@ func (ca *CA) vouch(info *profile.Info) error {
 	return nil
 }
 
-// isNARHash says whether an object's content address and its NAR hash are of the same bytes.
+// isNARHash returns whether an object's content address and its NAR hash cover the same bytes.
 func (ca *CA) isNARHash(info *profile.Info) bool {
 	return ca.Method == NAR && ca.Algorithm == "sha256" && !slices.Contains(info.References, info.Path)
 }
 
-// split says whether an object refers to itself, and to which others, sorted.
+// split separates references to the object itself from those to others, which it sorts.
 func split(info *profile.Info) (self bool, others []profile.Path) {
 	others = slices.Clone(info.References)
 	slices.Sort(others)
@@ -163,7 +162,7 @@ func hexSum(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// fold makes the 20 bytes of a path of a hash.
+// fold reduces a hash to the 20 bytes of a path.
 func fold(sum []byte) []byte {
 	out := make([]byte, 20)
 	for i, b := range sum {
@@ -172,7 +171,7 @@ func fold(sum []byte) []byte {
 	return out
 }
 
-// decodeDigest decodes a hash of n bytes, whose spelling shows in its length.
+// decodeDigest decodes a hash of n bytes. Its length tells the encoding.
 func decodeDigest(s string, n int) ([]byte, bool) {
 	switch len(s) {
 	case n * 2:
@@ -185,7 +184,7 @@ func decodeDigest(s string, n int) ([]byte, bool) {
 	return b, err == nil && len(b) == n && !strings.ContainsAny(s, "\r\n")
 }
 
-// decodeNix32 decodes a little-endian number whose highest digit comes first.
+// decodeNix32 decodes n bytes: one little-endian number with its highest digit first.
 func decodeNix32(s string, n int) ([]byte, bool) {
 	if len(s) != (n*8-1)/5+1 {
 		return nil, false

@@ -34,16 +34,16 @@ func TestParseCA(t *testing.T) {
 		{"", "", "neither text nor fixed"},
 		{"text", "", "no algorithm"},
 		{"text:sha256", "", "no algorithm"},
-		{"text:sha1:" + strings.Repeat("0", 40), "", "a text has a SHA-256"},
+		{"text:sha1:" + strings.Repeat("0", 40), "", "a text needs a SHA-256"},
 		{"text:r:sha256:" + nix32, "", "its algorithm is not supported"},
 		{"fixed:md5:" + strings.Repeat("0", 32), "", "MD5 proves nothing"},
 		{"fixed:r:blake3:" + nix32, "", "its algorithm is not supported"},
 		{"fixed:git:sha1:" + strings.Repeat("0", 40), "", "the method git is not supported"},
-		{"fixed:sha256:" + nix32[1:], "", "no hash of its algorithm"},
-		{"fixed:sha256:z" + nix32[1:], "", "no hash of its algorithm"},
-		{"fixed:sha256:" + strings.Replace(nix32, nix32[3:4], "e", 1), "", "no hash of its algorithm"},
-		{"fixed:sha512:" + nix32, "", "no hash of its algorithm"},
-		{"fixed:sha256:" + nix32 + ":", "", "no hash of its algorithm"},
+		{"fixed:sha256:" + nix32[1:], "", "not a hash of its algorithm"},
+		{"fixed:sha256:z" + nix32[1:], "", "not a hash of its algorithm"},
+		{"fixed:sha256:" + strings.Replace(nix32, nix32[3:4], "e", 1), "", "not a hash of its algorithm"},
+		{"fixed:sha512:" + nix32, "", "not a hash of its algorithm"},
+		{"fixed:sha256:" + nix32 + ":", "", "not a hash of its algorithm"},
 		{"source:sha256:" + nix32, "", "neither text nor fixed"},
 	} {
 		ca, err := ParseCA(test.in)
@@ -68,7 +68,7 @@ func FuzzParseCA(f *testing.F) {
 	})
 }
 
-// TestAddressedChanged changes all that a path is made of.
+// TestAddressedChanged changes everything from which a path is made, bit by bit.
 func TestAddressedChanged(t *testing.T) {
 	for _, info := range infos(t, addressed(t)) {
 		if strings.Contains(info.CA, "md5") {
@@ -83,7 +83,7 @@ func TestAddressedChanged(t *testing.T) {
 				t.Errorf("voucher(%q) with %s changed = %v", info.Path, what, err)
 			}
 		}
-		check("nothing left", func(c *profile.Info) { c.CA = "" })
+		check("no address", func(c *profile.Info) { c.CA = "" })
 		for bit := range len(info.CA) * 8 {
 			b := []byte(info.CA)
 			b[bit/8] ^= 1 << (bit % 8)
@@ -94,7 +94,7 @@ func TestAddressedChanged(t *testing.T) {
 			b[bit/8] ^= 1 << (bit % 8)
 			if p, err := profile.ParsePath(string(b)); err == nil {
 				check("the path", func(c *profile.Info) {
-					// Its reference to itself goes with it.
+					// Keep references to itself.
 					for i, ref := range c.References {
 						if ref == c.Path {
 							c.References[i] = p
@@ -123,7 +123,7 @@ func TestAddressedChanged(t *testing.T) {
 	}
 }
 
-// one is a store of one object.
+// one is a store with one object.
 type one struct {
 	info *profile.Info
 	tree rootfs.Tree
@@ -133,7 +133,7 @@ func (o *one) Info(context.Context, profile.Path) (*profile.Info, error) { retur
 func (o *one) Files(context.Context, profile.Path) rootfs.Tree           { return o.tree }
 func (o *one) Close() error                                              { return nil }
 
-// believed is the tree of an object that nothing but its path vouches for.
+// believed returns the tree of an object if only its path vouches for it.
 func believed(t *testing.T, tree rootfs.Tree, info *profile.Info) rootfs.Tree {
 	unsigned := *info
 	unsigned.Signatures = nil
@@ -179,7 +179,7 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// change is a tree with one file made different: its byte that is that far from its end, or its mode.
+// change changes a byte of one file, counted from its end, or the mode if fromEnd is negative.
 func change(t rootfs.Tree, path string, fromEnd int64) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		for e, err := range t {
@@ -209,8 +209,8 @@ func change(t rootfs.Tree, path string, fromEnd int64) rootfs.Tree {
 	}
 }
 
-// TestModulo writes a text in all pieces that there are.
-func TestModulo(t *testing.T) {
+// TestModuloHash writes a text in pieces of every size.
+func TestModuloHash(t *testing.T) {
 	const digest = "00000000000000000000000000000abc"
 	text := digest[:31] + digest + digest + "x" + digest[5:] + digest + digest[:31]
 	want := sha256.New()
@@ -218,7 +218,7 @@ func TestModulo(t *testing.T) {
 	io.WriteString(want, digest[:31]+zeros+zeros+"x"+digest[5:]+zeros+digest[:31]+"|31|63|123")
 	for size := 1; size <= len(text); size++ {
 		h := sha256.New()
-		m := newModulo(h, digest)
+		m := newModuloHash(h, digest)
 		for rest := text; rest != ""; {
 			n := min(size, len(rest))
 			_, _ = m.Write([]byte(rest[:n]))
@@ -231,11 +231,11 @@ func TestModulo(t *testing.T) {
 			t.Errorf("in pieces of %d bytes: %x; want %x", size, got, want.Sum(nil))
 		}
 	}
-	m := newModulo(sha256.New(), digest)
+	m := newModuloHash(sha256.New(), digest)
 	for range maxFound + 1 {
 		_, _ = io.WriteString(m, digest)
 	}
 	if err := m.finish(); err == nil {
-		t.Error("a path that contains itself without end: no error")
+		t.Error("too many occurrences: no error")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// ContentError says that an object is not what its content address, which its path is made of, promises.
+// ContentError reports that an object's content does not match the content address in its path.
 type ContentError struct {
 	Path   profile.Path
 	CA     string
@@ -20,10 +20,10 @@ type ContentError struct {
 }
 
 func (e *ContentError) Error() string {
-	return fmt.Sprintf("content of %q is not that of its address %s: %s", e.Path, e.CA, e.Reason)
+	return fmt.Sprintf("content of %q does not match its address %s: %s", e.Path, e.CA, e.Reason)
 }
 
-// verify passes the tree of an object on and hashes it while its contents are read; see [Require].
+// verify returns a tree that hashes the object while the caller reads its contents; see [Require].
 func (ca *CA) verify(t rootfs.Tree, info *profile.Info) rootfs.Tree {
 	return nar.Watch(t, info.Path.Root(), func() nar.Sink {
 		v := verifier{ca: ca, info: info, h: algorithms[ca.Algorithm]()}
@@ -35,7 +35,7 @@ func (ca *CA) verify(t rootfs.Tree, info *profile.Info) rootfs.Tree {
 	})
 }
 
-// verifier knows the hash that comes.
+// verifier compares the hash of an object with its content address.
 type verifier struct {
 	ca   *CA
 	info *profile.Info
@@ -53,18 +53,18 @@ func (v *verifier) fail(why error) error {
 	return &ContentError{v.info.Path, v.info.CA, why.Error()}
 }
 
-// narVerifier hashes a NAR, as if the object's own path were not in it.
+// narVerifier hashes a NAR with the object's own digest replaced by zeros.
 type narVerifier struct {
 	*nar.Writer
 	verifier
-	modulo *modulo // nil if the object does not refer to itself
+	modulo *moduloHash // nil if the object does not refer to itself
 }
 
 func newNARVerifier(v verifier, self bool) *narVerifier {
 	n := &narVerifier{verifier: v}
 	to := io.Writer(v.h)
 	if self {
-		n.modulo = newModulo(v.h, v.info.Path.Digest())
+		n.modulo = newModuloHash(v.h, v.info.Path.Digest())
 		to = n.modulo
 	}
 	n.Writer = nar.NewWriter(to, v.info.Path.Root())
@@ -83,15 +83,15 @@ func (n *narVerifier) End() error {
 	return n.check()
 }
 
-// fileVerifier is for objects that are one file, without its name or mode.
+// fileVerifier hashes the content of an object that is a single file.
 type fileVerifier struct{ verifier }
 
 func (f *fileVerifier) Entry(e rootfs.Entry) error {
 	switch {
 	case !e.IsRegular():
-		return f.fail(errors.New("it is no regular file"))
+		return f.fail(errors.New("it is not a regular file"))
 	case e.Mode&0o111 != 0:
-		return f.fail(errors.New("it is executable, which the address says nothing of"))
+		return f.fail(errors.New("it is executable, which its address does not cover"))
 	}
 	return nil
 }

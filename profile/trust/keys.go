@@ -17,13 +17,13 @@ type Key struct {
 	Public ed25519.PublicKey
 }
 
-// Keys are those that are trusted.
+// Keys are trusted keys.
 type Keys []Key
 
-// defaultKey signs what cache.nixos.org serves.
+// defaultKey is the key of cache.nixos.org.
 const defaultKey = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
 
-// Default is the key that every Nix trusts.
+// Default returns the keys that Nix trusts by default.
 func Default() Keys {
 	k, err := ParseKey(defaultKey)
 	if err != nil {
@@ -33,7 +33,7 @@ func Default() Keys {
 }
 
 // ParseKey parses a public key as Nix writes it, "name:base64".
-// Errors do not repeat what was given, which may be a secret by mistake.
+// Errors do not quote s, which may be a secret key by mistake.
 func ParseKey(s string) (Key, error) {
 	name, text, ok := strings.Cut(s, ":")
 	switch {
@@ -44,7 +44,7 @@ func ParseKey(s string) (Key, error) {
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(text)
 	switch {
-	case err != nil || strings.ContainsAny(text, "\r\n"): // which DecodeString passes over
+	case err != nil || strings.ContainsAny(text, "\r\n"): // DecodeString skips newlines
 		return Key{}, fmt.Errorf("public key %q: not base 64", name)
 	case len(b) == ed25519.PrivateKeySize:
 		return Key{}, fmt.Errorf("public key %q: it is a secret key (`nix key convert-secret-to-public` makes a public one)", name)
@@ -54,8 +54,8 @@ func ParseKey(s string) (Key, error) {
 	return Key{name, b}, nil
 }
 
-// ParseKeys parses keys with white space between them, as in nix.conf and in files that Nix writes.
-// From a word that begins with # to the end of its line is a comment.
+// ParseKeys parses keys separated by white space, as in nix.conf and in files that Nix writes.
+// A word that begins with # starts a comment up to the end of the line.
 func ParseKeys(text string) (Keys, error) {
 	var keys Keys
 	n := 0
@@ -75,7 +75,7 @@ func ParseKeys(text string) (Keys, error) {
 	return keys, nil
 }
 
-// Fingerprint is what a key signs of an object:
+// Fingerprint returns the text that a key signs for an object:
 // "1;", the path, the NAR's hash and size, and the references, sorted and as full paths.
 func Fingerprint(info *profile.Info) string {
 	refs := make([]string, len(info.References))
@@ -86,20 +86,20 @@ func Fingerprint(info *profile.Info) string {
 	return fmt.Sprintf("1;%s;%s;%d;%s", info.Path, info.NarHash, info.NarSize, strings.Join(slices.Compact(refs), ","))
 }
 
-// verify reports why no key vouches for an object.
+// verify returns an error if no trusted key has signed an object.
 func (k Keys) verify(info *profile.Info) error {
 	if len(info.Signatures) > 0 && (!info.NarHash.Known() || info.NarSize <= 0) {
-		return errors.New("its NAR hash and size, which signatures are about, are not known")
+		return errors.New("its NAR hash or size is unknown, and a signature covers both")
 	}
 	return k.Verify([]byte(Fingerprint(info)), info.Signatures)
 }
 
-// Verify reports why no signature of a message, "name:base64", is one of a trusted key.
+// Verify returns an error if no trusted key has made one of the signatures, "name:base64", of a message.
 func (k Keys) Verify(message []byte, signatures []string) error {
 	if len(signatures) == 0 {
 		return errors.New("it has no signature")
 	}
-	var strangers, wrong []string
+	var unknown, wrong []string
 	for _, s := range signatures {
 		name, text, _ := strings.Cut(s, ":")
 		signature, ok := decodeSignature(text)
@@ -116,16 +116,16 @@ func (k Keys) Verify(message []byte, signatures []string) error {
 		if known {
 			wrong = append(wrong, name)
 		} else {
-			strangers = append(strangers, name)
+			unknown = append(unknown, name)
 		}
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("the signature of key %s does not verify", list(wrong))
 	}
-	return fmt.Errorf("it is signed by %s, which is no trusted key", list(strangers))
+	return fmt.Errorf("it is signed by %s, which is no trusted key", list(unknown))
 }
 
-// decodeSignature takes base 64 also without padding, as Nix does.
+// decodeSignature decodes base 64, with or without padding, like Nix.
 func decodeSignature(s string) ([]byte, bool) {
 	const length = (ed25519.SignatureSize*8 + 5) / 6
 	s = strings.TrimSuffix(s, "==")
@@ -133,7 +133,7 @@ func decodeSignature(s string) ([]byte, bool) {
 	return b, err == nil && len(s) == length && len(b) == ed25519.SignatureSize
 }
 
-// list names a few keys.
+// list names at most a few keys.
 func list(names []string) string {
 	const few = 4
 	slices.Sort(names)

@@ -6,30 +6,29 @@ import (
 	"hash"
 )
 
-// modulo hashes an object that contains its own path, which is made of that hash
-// (Nix, libstore/references.cc, HashModuloSink):
-// each occurrence of the path's digest is hashed as zeros,
-// and behind it all, where the occurrences were.
-type modulo struct {
-	h      hash.Hash
-	digest []byte
-	zeros  []byte
-	held   []byte // what may be the beginning of an occurrence, and what was just written
-	offset int64  // of held
-	found  []int64
+// moduloHash hashes an object that contains its own path, although the path is made from the hash
+// (Nix, libstore/references.cc, HashModuloSink).
+// It hashes zeros in place of each occurrence of the path's digest, and at the end the offsets of all occurrences.
+type moduloHash struct {
+	h       hash.Hash
+	digest  []byte
+	zeros   []byte
+	pending []byte  // not hashed yet: it may end with the beginning of an occurrence
+	offset  int64   // of pending
+	found   []int64 // offsets of occurrences
 }
 
-// maxFound is more often than any object contains its own path.
+// maxFound limits occurrences. No object contains its own path so often.
 const maxFound = 1 << 20
 
-func newModulo(h hash.Hash, digest string) *modulo {
-	return &modulo{h: h, digest: []byte(digest), zeros: make([]byte, len(digest))}
+func newModuloHash(h hash.Hash, digest string) *moduloHash {
+	return &moduloHash{h: h, digest: []byte(digest), zeros: make([]byte, len(digest))}
 }
 
-func (m *modulo) Write(p []byte) (int, error) {
-	m.held = append(m.held, p...)
+func (m *moduloHash) Write(p []byte) (int, error) {
+	m.pending = append(m.pending, p...)
 	for at := 0; ; {
-		i := bytes.Index(m.held[at:], m.digest)
+		i := bytes.Index(m.pending[at:], m.digest)
 		if i < 0 {
 			break
 		}
@@ -37,26 +36,26 @@ func (m *modulo) Write(p []byte) (int, error) {
 		if len(m.found) <= maxFound {
 			m.found = append(m.found, m.offset+int64(at))
 		}
-		at += copy(m.held[at:], m.zeros)
+		at += copy(m.pending[at:], m.zeros)
 	}
-	if done := len(m.held) - len(m.digest) + 1; done > 0 {
+	if done := len(m.pending) - len(m.digest) + 1; done > 0 {
 		m.pass(done)
 	}
 	return len(p), nil
 }
 
-// pass hashes the first n bytes of those that are held.
-func (m *modulo) pass(n int) {
-	m.h.Write(m.held[:n])
+// pass hashes the first n pending bytes.
+func (m *moduloHash) pass(n int) {
+	m.h.Write(m.pending[:n])
 	m.offset += int64(n)
-	m.held = append(m.held[:0], m.held[n:]...)
+	m.pending = append(m.pending[:0], m.pending[n:]...)
 }
 
-func (m *modulo) finish() error {
+func (m *moduloHash) finish() error {
 	if len(m.found) > maxFound {
 		return fmt.Errorf("it contains its own path more than %d times", maxFound)
 	}
-	m.pass(len(m.held))
+	m.pass(len(m.pending))
 	for _, at := range m.found {
 		fmt.Fprintf(m.h, "|%d", at)
 	}

@@ -16,7 +16,7 @@ type SecretKey struct {
 }
 
 // ParseSecretKey parses a key as Nix writes it (nix key generate-secret, nix-store --generate-binary-cache-key):
-// "name:base64", with white space around it. Errors do not repeat what was given.
+// "name:base64", with or without white space around it. Errors do not quote text.
 func ParseSecretKey(text string) (SecretKey, error) {
 	name, encoded, ok := strings.Cut(strings.TrimSpace(text), ":")
 	if !ok || name == "" || strings.ContainsAny(name, " \t\r\n") {
@@ -24,7 +24,7 @@ func ParseSecretKey(text string) (SecretKey, error) {
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	switch {
-	case err != nil || strings.ContainsAny(encoded, "\r\n"): // which DecodeString passes over
+	case err != nil || strings.ContainsAny(encoded, "\r\n"): // DecodeString skips newlines
 		return SecretKey{}, fmt.Errorf("secret key %q: not base 64", name)
 	case len(b) == ed25519.PublicKeySize:
 		return SecretKey{}, fmt.Errorf("secret key %q: it is a public key", name)
@@ -33,17 +33,17 @@ func ParseSecretKey(text string) (SecretKey, error) {
 	}
 	private := ed25519.NewKeyFromSeed(b[:ed25519.SeedSize])
 	if !bytes.Equal(private, b) {
-		return SecretKey{}, fmt.Errorf("secret key %q: its two halves do not belong together", name)
+		return SecretKey{}, fmt.Errorf("secret key %q: its two halves do not match", name)
 	}
 	return SecretKey{name, private}, nil
 }
 
-// Public is the key that others trust.
+// Public returns the public key.
 func (k SecretKey) Public() Key {
 	return Key{k.Name, k.private.Public().(ed25519.PublicKey)}
 }
 
-// Sign is a message's signature, "name:base64".
+// Sign returns the signature of a message, "name:base64".
 func (k SecretKey) Sign(message []byte) string {
 	return k.Name + ":" + base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, message))
 }

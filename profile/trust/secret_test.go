@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// Made by nix-store --generate-binary-cache-key of Nix 2.8; they are of no other use.
+// Made by nix-store --generate-binary-cache-key of Nix 2.8, and used nowhere else.
 const (
 	sampleSecret = "cache.example.com-1:NL+RzDHkXxmCF64pbcC9Vk1VamPszon5OkpoyWF79WzB+VmcJInPGwT4q/EMTu4K9f8WRzMhlh5KmuQSTuTCQg=="
 	samplePublic = "cache.example.com-1:wflZnCSJzxsE+KvxDE7uCvX/FkczIZYeSprkEk7kwkI="
 )
 
-// secretKeys are keys, and what is none.
+// secretKeys holds valid and invalid keys.
 var secretKeys = []struct {
 	text, public string
 	ok           bool
@@ -39,7 +39,7 @@ func TestParseSecretKey(t *testing.T) {
 		}
 		if err != nil {
 			if _, encoded, _ := strings.Cut(tt.text, ":"); len(encoded) > 4 && strings.Contains(err.Error(), encoded) {
-				t.Errorf("ParseSecretKey(%q) = %v, which says a secret", tt.text, err)
+				t.Errorf("ParseSecretKey(%q) = %v, which reveals the secret", tt.text, err)
 			}
 			continue
 		}
@@ -49,7 +49,7 @@ func TestParseSecretKey(t *testing.T) {
 	}
 }
 
-// TestSign: what a key has signed, its public key and no other verifies, and no other message.
+// TestSign checks that a signature verifies only with the public key and for the signed message.
 func TestSign(t *testing.T) {
 	secret, err := ParseSecretKey(sampleSecret)
 	if err != nil {
@@ -90,7 +90,7 @@ func FuzzParseSecretKey(f *testing.F) {
 			return
 		}
 		if err := (Keys{k.Public()}).Verify([]byte(text), []string{k.Sign([]byte(text))}); err != nil {
-			t.Errorf("ParseSecretKey(%q) signs what it does not verify: %v", text, err)
+			t.Errorf("ParseSecretKey(%q) signs a message but does not verify it: %v", text, err)
 		}
 	})
 }

@@ -1,17 +1,17 @@
-// Package trust decides which store objects to believe in.
+// Package trust decides which store objects to believe.
 //
-// An object is what a store says it is (its [profile.Info]) only if somebody vouches for that:
-// the store itself, where it is this machine's, or else one of
+// A store's [profile.Info] is true only if something vouches for it:
+// the store itself if it is this machine's own, or else one of
 //
-//   - a signature of a trusted key over the path, the NAR hash, its size and the references
+//   - a signature by a trusted key over the path, the NAR hash, the NAR size and the references
 //     (Nix, libstore/path-info.cc), see [Fingerprint];
-//   - the path itself, if it was made of the object's content: see [ParseCA].
-//     That the content is that is checked while it is read, see [ContentError].
+//   - the path itself, if it was made from a hash of the content, see [ParseCA].
+//     The content is then checked against that hash while it is read, see [ContentError].
 //
-// Either is enough. Deriver, content address and the place of the NAR are not signed,
-// and nothing here rests on them: a content address is believed because the path follows from it.
+// Either is enough. Signatures do not cover the deriver, the content address and the location of the NAR,
+// so nothing relies on them: a content address counts only because the path follows from it.
 //
-// A signature says nothing about the objects that are referred to: each is checked by itself.
+// A signature says nothing about the objects that are referred to. Each object is checked by itself.
 package trust
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// SignatureError says why an object is not believed in. It wraps [profile.ErrUntrusted].
+// SignatureError says why an object is not trusted. It wraps [profile.ErrUntrusted].
 type SignatureError struct {
 	Path   profile.Path
 	Reason string
@@ -35,9 +35,9 @@ func (e *SignatureError) Error() string {
 
 func (e *SignatureError) Unwrap() error { return profile.ErrUntrusted }
 
-// voucher is the content address that vouches for an object, or nil if a key does.
-// The error is a [SignatureError] that says why neither does.
-// What the address vouches for must have that content, too.
+// voucher returns nil if a key vouches for an object, or else the content address that does.
+// In the second case the content has yet to be checked.
+// If neither vouches for the object, the error is a [SignatureError].
 func voucher(info *profile.Info, keys Keys) (*CA, error) {
 	signed := keys.verify(info)
 	if signed == nil {
@@ -56,16 +56,17 @@ func voucher(info *profile.Info, keys Keys) (*CA, error) {
 	return ca, nil
 }
 
-// Require is a store that has only objects that a key or their path vouches for:
-// of others Info is a [SignatureError], beside what is not believed.
-// What the path vouches for is checked while it is read:
-// a walk in which all contents were read to their ends ends with a [ContentError] if they are others,
-// and where a content was not read there is no verdict.
-// What a key vouches for is checked as far as the store checks NAR hashes.
+// Require returns a store with the objects of s for which a key or their path vouches.
+// For other objects, Info returns a [SignatureError] together with the untrusted Info.
 //
-// A binary cache may know something old: it is asked again before an object is refused.
+// If the path vouches for an object, the store checks its files:
+// a walk that reads all contents to their ends ends with a [ContentError] if they do not match.
+// A walk that leaves out a content checks nothing.
+// If a key vouches for an object, the files are checked only as far as s checks NAR hashes.
 //
-// It is a [profile.Lister] and a [profile.Linker] if the store is.
+// If s has a method Refresh, it is asked again before an object is refused: it may remember an Info without new signatures.
+//
+// The store is a [profile.Lister] and a [profile.Linker] if s is.
 func Require(s profile.Store, keys Keys) profile.Store {
 	r := &required{s, keys}
 	lister, lists := s.(profile.Lister)
@@ -91,7 +92,7 @@ func Require(s profile.Store, keys Keys) profile.Store {
 	return r
 }
 
-// refresher is a store that may remember an older Info of an object, for example from an earlier run.
+// refresher is a store that may remember an Info from an earlier run.
 type refresher interface {
 	// Refresh is like Info, but asks the source again.
 	Refresh(ctx context.Context, p profile.Path) (*profile.Info, error)
@@ -108,6 +109,7 @@ func (r *required) Info(ctx context.Context, p profile.Path) (*profile.Info, err
 	return info, err
 }
 
+// check returns the store's Info and what voucher says of it.
 func (r *required) check(ctx context.Context, p profile.Path) (*profile.Info, *CA, error) {
 	info, err := r.Store.Info(ctx, p)
 	if err != nil {
@@ -142,8 +144,8 @@ func (r *required) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	}
 }
 
-// Proven implements [profile.Prover]: as far as the store does.
-// A content address that is not just the NAR hash is only checked while all contents are read.
+// Proven implements [profile.Prover]. It requires the guarantee of the store,
+// and more for a content address that is not the NAR hash: only reading all contents checks that.
 func (r *required) Proven(p profile.Path) bool {
 	prover, ok := r.Store.(profile.Prover)
 	if !ok || !prover.Proven(p) {

@@ -22,7 +22,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// signed is the golden cache, which Nix signed, and the key it signed with.
+// signed opens the golden cache, which Nix has signed, and returns the key.
 func signed(t testing.TB) (profile.Store, Key) {
 	t.Helper()
 	b, err := os.ReadFile(storetest.File(t, "basic.cache.public-key"))
@@ -36,7 +36,7 @@ func signed(t testing.TB) (profile.Store, Key) {
 	return cache(t, storetest.File(t, "basic.cache")), key
 }
 
-// addressed is a cache of objects that Nix made content addresses for, of every kind, and did not sign.
+// addressed opens a cache of unsigned objects with content addresses of every kind, made by Nix.
 func addressed(t testing.TB) profile.Store {
 	t.Helper()
 	return cache(t, "testdata/ca.cache")
@@ -52,7 +52,7 @@ func cache(t testing.TB, dir string) profile.Store {
 	return s
 }
 
-// infos is all that a store has.
+// infos returns the Info of every object in a store.
 func infos(t testing.TB, s profile.Store) []*profile.Info {
 	t.Helper()
 	paths, err := s.(profile.Lister).Paths(t.Context())
@@ -108,7 +108,7 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
-// FuzzParseKeys: what is accepted are keys that are accepted again, one by one, and errors hold no long words, which may be secret.
+// FuzzParseKeys checks that accepted keys are accepted again, and that errors quote no long words, which may be secret.
 func FuzzParseKeys(f *testing.F) {
 	f.Add("# ours\n" + defaultKey + " b:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=\r\n\tc: # theirs")
 	f.Add("a:" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("s"), ed25519.PrivateKeySize)))
@@ -132,7 +132,7 @@ func FuzzParseKeys(f *testing.F) {
 	})
 }
 
-// TestSigned checks what Nix signed.
+// TestSigned checks the signatures of Nix.
 func TestSigned(t *testing.T) {
 	s, key := signed(t)
 	other := Key{key.Name, slices.Clone(key.Public)}
@@ -153,7 +153,7 @@ func TestSigned(t *testing.T) {
 				t.Errorf("voucher(%q) = %v; want %s", info.Path, err, want)
 			}
 		}
-		// Unsigned things may change, and a signature among others is enough.
+		// Unsigned fields may change, and one valid signature among others is enough.
 		changed := unaddressed
 		changed.Deriver = ""
 		changed.CA = "text:sha256:0"
@@ -179,7 +179,7 @@ func refused(err error, p profile.Path, reason string) bool {
 	return errors.As(err, &s) && errors.Is(err, profile.ErrUntrusted) && s.Path == p && s.Reason == reason
 }
 
-// TestSignedChanged changes everything that is signed, bit by bit.
+// TestSignedChanged changes every signed field, bit by bit.
 func TestSignedChanged(t *testing.T) {
 	s, key := signed(t)
 	for _, info := range infos(t, s) {
@@ -232,7 +232,7 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
-// TestRequire holds that a store is as before where all is signed.
+// TestRequire checks that Require changes nothing if a trusted key has signed all objects, and refuses the others.
 func TestRequire(t *testing.T) {
 	s, key := signed(t)
 	storetest.Golden(t, Require(s, append(Default(), key)))
@@ -248,7 +248,7 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// TestRequireAddressed holds that the golden text is believed without a signature, after it was read.
+// TestRequireAddressed checks that objects with content addresses need no signature.
 func TestRequireAddressed(t *testing.T) {
 	s := addressed(t)
 	r := Require(s, nil)
@@ -272,27 +272,28 @@ func TestRequireAddressed(t *testing.T) {
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("Files(%q) with %s = %q, %v; want %q", info.Path, info.CA, got, err, want)
 		}
-		for range r.Files(t.Context(), info.Path) { // without contents there is no verdict
+		for range r.Files(t.Context(), info.Path) { // a walk without contents checks nothing
 		}
 		believed++
 		if r.(profile.Prover).Proven(info.Path) {
 			proven++
 			if !strings.HasPrefix(info.CA, "fixed:r:sha256:") || slices.Contains(info.References, info.Path) {
-				t.Errorf("%q with %s is said to be proven", info.Path, info.CA)
+				t.Errorf("Proven(%q) with %s = true; want false", info.Path, info.CA)
 			}
 		}
 	}
 	if believed != 16 {
-		t.Errorf("%d objects were believed; want 16", believed)
+		t.Errorf("%d objects were trusted; want 16", believed)
 	}
 	if proven != 6 {
 		t.Errorf("%d objects are proven by their NAR hashes; want 6", proven)
 	}
 }
 
-// abilities are a store's, by what it implements.
+// bare is a store without optional interfaces.
 type bare struct{ profile.Store }
 
+// linker is a store with links.
 type linker struct{ profile.Store }
 
 func (linker) Readlink(string) (string, error) { return "x", nil }
@@ -322,7 +323,7 @@ func TestRequireAbilities(t *testing.T) {
 	}
 }
 
-// TestRequireRefresh: what an earlier run kept, without a signature, is asked for again before it is refused.
+// TestRequireRefresh checks that an Info from an earlier run, without a signature, is requested again before it is refused.
 func TestRequireRefresh(t *testing.T) {
 	_, key := signed(t)
 	name := storetest.GoldenProfile.Digest() + ".narinfo"
@@ -365,7 +366,7 @@ func TestRequireRefresh(t *testing.T) {
 	}
 }
 
-// TestDefaultKey checks what cache.nixos.org serves: the key that is built in is the one that signs it.
+// TestDefaultKey checks that the built-in key verifies an answer of cache.nixos.org.
 func TestDefaultKey(t *testing.T) {
 	b, err := os.ReadFile("testdata/cache.nixos.org.narinfo")
 	if err != nil {
@@ -384,7 +385,7 @@ func TestDefaultKey(t *testing.T) {
 	}
 }
 
-// single is a tree of one file, or the like.
+// single makes a tree of one entry.
 func single(e rootfs.Entry, content string) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		if e.IsRegular() {
