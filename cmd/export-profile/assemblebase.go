@@ -11,15 +11,15 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// baseImage is the image that another one begins with, and its files.
+// baseImage is the image of --base and its files. Methods of a nil one say that there is none.
 type baseImage struct {
 	image  *ocilayout.Image
 	tree   *ocilayout.ImageTree
 	opened *sourceOpener
 }
 
-// read reads the base image for the platform that was asked for, or else that of the profiles, and its files.
-// It is nil if there is none.
+// read reads the base image and lists its files, for the platform in asked or else that of the profiles.
+// It returns nil without --base.
 func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, profiles []string, asked ispec.Platform, c *cacheFlags) (_ *baseImage, err error) {
 	if b.name == "" {
 		return nil, nil
@@ -43,19 +43,19 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	stored, err := o.open(ctx, at)
 	var image *ocilayout.Image
 	if err == nil {
-		if at.kind.remote { // other places are as near as the cache
+		if at.kind.remote { // layouts and archives are as near as the cache
 			stored.Open = c.layers(say).ReadThrough(stored.Open)
 		}
 		image, err = stored.Read(ctx, platform)
 	}
 	if errors.Is(err, fs.ErrNotExist) && !at.kind.remote && !at.kind.archive {
-		return nil, withHint(err, "a base image is in a registry (--base docker://debian:12) or a layout, where for example `skopeo copy docker://debian:12 oci:debian:12` puts it")
+		return nil, withHint(err, "name a base image in a registry, as in --base docker://debian:12, or copy it into a layout: skopeo copy docker://debian:12 oci:debian:12")
 	}
 	if err != nil {
 		return nil, err
 	}
 	for _, what := range image.Lost {
-		say.notef("the base image's %s is left out: an OCI image has none", what)
+		say.notef("the base image's %s is left out: OCI images have none", what)
 	}
 	reading := say.progress("reading base image", image.Size())
 	tree, err := image.Tree(ctx, ocilayout.TreeOptions{Facts: c.facts(), Hash: narHash, Progress: reading.add})
@@ -67,7 +67,7 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	return &baseImage{image, tree, o}, nil
 }
 
-// platformOfPrograms is that of the profiles' programs; empty if they have none.
+// platformOfPrograms returns the platform of the profiles' programs, or an empty one if there are none.
 func platformOfPrograms(v *rootfs.View, profiles []string) (p ispec.Platform, err error) {
 	for _, profile := range profiles {
 		arch, err := v.Architecture(profile)
@@ -81,7 +81,7 @@ func platformOfPrograms(v *rootfs.View, profiles []string) (p ispec.Platform, er
 	return p, nil
 }
 
-// lower is the base image's files.
+// lower returns the base image's files.
 func (b *baseImage) lower() *rootfs.Lower {
 	if b == nil {
 		return nil
@@ -89,7 +89,7 @@ func (b *baseImage) lower() *rootfs.Lower {
 	return b.tree.Lower
 }
 
-// without is what the base image does not have already.
+// without returns the parts that the base image lacks.
 func (b *baseImage) without(parts []rootfs.Part, say *speaker) ([]rootfs.Part, error) {
 	if b == nil {
 		return parts, nil
@@ -100,21 +100,21 @@ func (b *baseImage) without(parts []rootfs.Part, say *speaker) ([]rootfs.Part, e
 	}
 	var other *ocilayout.OtherObjectsError
 	if errors.As(err, &other) {
-		return nil, withHint(err, "make the base image anew from the same store, or leave it out")
+		return nil, withHint(err, "rebuild the base image from the same store, or leave out --base")
 	}
 	return rest, err
 }
 
-// held is what the base image has of the store.
-func (b *baseImage) held() []ocilayout.VisibleObject {
+// objects lists the store objects in the base image.
+func (b *baseImage) objects() []ocilayout.VisibleObject {
 	if b == nil {
 		return nil
 	}
 	return b.tree.VisibleObjects()
 }
 
-// under makes an image begin with the base image.
-func (b *baseImage) under(image *ocilayout.ImageSpec, base *rootfs.BaseFiles) {
+// extendBy puts image on top of the base image: it inherits config and platform.
+func (b *baseImage) extendBy(image *ocilayout.ImageSpec, base *rootfs.BaseFiles) {
 	if b == nil {
 		image.Config.Env = mergeEnv(base.Env, image.Config.Env)
 		return
@@ -128,7 +128,7 @@ func (b *baseImage) under(image *ocilayout.ImageSpec, base *rootfs.BaseFiles) {
 	image.Platform.OSVersion, image.Platform.OSFeatures = has.OSVersion, has.OSFeatures
 }
 
-// architecture is the base image's where the profiles have none.
+// architecture returns arch, or the base image's architecture if arch is empty.
 func (b *baseImage) architecture(arch string) string {
 	if b == nil || arch != "" {
 		return arch
@@ -143,7 +143,7 @@ func (b *baseImage) layers() int {
 	return len(b.image.Layers)
 }
 
-// blobs are the base image's layers.
+// blobs lists the base image's layers.
 func (b *baseImage) blobs() (all []ispec.Descriptor) {
 	if b != nil {
 		for _, l := range b.image.Layers {
@@ -153,15 +153,14 @@ func (b *baseImage) blobs() (all []ispec.Descriptor) {
 	return all
 }
 
-// overPrevious is what an image over the base image can take over of a previous one.
-func (b *baseImage) overPrevious(p *ocilayout.PreviousImage) *ocilayout.PreviousImage {
+// trimPrevious drops from the previous image the objects that the base image has.
+func (b *baseImage) trimPrevious(p *ocilayout.PreviousImage) *ocilayout.PreviousImage {
 	if b == nil {
 		return p
 	}
 	return p.Without(b.tree.StoreNames())
 }
 
-// Close frees what reading the base image takes.
 func (b *baseImage) Close() error {
 	if b == nil {
 		return nil

@@ -8,7 +8,27 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// addNixDB adds the state that Nix keeps beside its store.
+// makeBaseFiles makes the files beside the store, and finds the architecture of the profiles' programs.
+func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o rootfs.Options, say *speaker) (err error) {
+	o.Profiles = all.profiles()
+	o.Lower = all.under.lower()
+	if all.base, err = rootfs.Base(view, o); err != nil {
+		return err
+	}
+	if a.nixDB {
+		if err := addNixDB(all.base, all.closure); err != nil {
+			return err
+		}
+	}
+	for _, note := range all.base.Notes {
+		say.notef("%s", note)
+	}
+	arch, err := architecture(all.base, o.Profiles)
+	all.arch = all.under.architecture(arch)
+	return err
+}
+
+// addNixDB adds the database that Nix keeps beside its store.
 func addNixDB(base *rootfs.BaseFiles, closure *profile.Closure) error {
 	files, err := nixdb.Files(closure)
 	if err == nil {
@@ -17,7 +37,7 @@ func addNixDB(base *rootfs.BaseFiles, closure *profile.Closure) error {
 	return err
 }
 
-// architecture is the one that the programs of all profiles are for.
+// architecture returns the one architecture of all profiles' programs.
 func architecture(base *rootfs.BaseFiles, profiles []string) (string, error) {
 	arch, of := "", ""
 	for i, p := range profiles {

@@ -10,12 +10,12 @@ import (
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
-// apply lays it on top of an image's parts. The caller closes the result when all is written.
-func (f *overlayFlags) apply(ctx context.Context, t terminal, say *speaker, cache *cacheFlags, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
+// apply lays the changes of the flags on top of the parts. The caller closes the result after writing it.
+func (a *assembly) apply(ctx context.Context, t terminal, say *speaker, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
 	if t.in != nil {
 		o.Stdin = t.in
 	}
-	o.SpoolDir = cache.spoolDir()
+	o.SpoolDir = a.spoolDir()
 	o.Decompress = decompressBy
 	top, err := overlay.Apply(ctx, parts, view, o)
 	if errors.Is(err, overlay.ErrStoreObject) {
@@ -30,7 +30,7 @@ func (f *overlayFlags) apply(ctx context.Context, t terminal, say *speaker, cach
 	return top, nil
 }
 
-// decompressBy begins to decompress what starts with those bytes; nil if it is not compressed.
+// decompressBy returns a reader that decompresses r, or nil if head, which r starts with, is not compressed.
 func decompressBy(head []byte, r io.Reader) (io.ReadCloser, error) {
 	name := decompress.Sniff(head)
 	if name == "" {

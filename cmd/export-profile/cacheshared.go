@@ -66,8 +66,8 @@ func (s *sharedCache) voucher() func(context.Context, []*ocilayout.BlobSource, m
 	return s.Vouch
 }
 
-// made is for ocilayout.Options.Record.
-func (s *sharedCache) made() func(context.Context, ocilayout.Record, ocilayout.Blob) {
+// recorder returns the function that adds finished layers to the cache, or nil.
+func (s *sharedCache) recorder() func(context.Context, ocilayout.Record, ocilayout.Blob) {
 	if s == nil || s.SharedCache == nil {
 		return nil
 	}

@@ -40,7 +40,7 @@ type checkOptions struct {
 	imageConfig
 	registryFlags
 	checkFlags
-	documentFlag
+	imageFile
 	saying
 }
 
@@ -51,12 +51,12 @@ func setupCheck(fs *pflag.FlagSet) runFunc {
 	o.platformFlags(fs, &o.registryFlags)
 	o.registryFlags.flags(fs)
 	o.checkFlags.flags(fs)
-	o.documentFlag.flags(fs)
+	o.imageFile.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		switch len(args) {
 		case 0:
-			if _, err := o.documentFlag.read(fs, t.in, &o.cacheFlags); err != nil {
+			if _, err := o.imageFile.read(fs, t.in, &o.cacheFlags); err != nil {
 				return err
 			}
 			return o.run(ctx, t)
@@ -88,7 +88,7 @@ func changedBesides(fs *pflag.FlagSet, names ...string) string {
 func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	say := o.speaker(t)
 	defer say.close()
-	image, err := o.image()
+	image, err := o.newImage()
 	if err != nil {
 		return err
 	}
@@ -206,8 +206,11 @@ func newCheckResult(r *startup.Report) checkResult {
 	return checkResult{r.Programs, append([]startup.Problem{}, r.Errors...), append([]startup.Problem{}, r.Warnings...)}
 }
 
-// refuse checks an image before it is made, and says what is wrong if it does not ship.
+// refuse, with --check, checks an image before it is made. It reports the errors for which no image is made.
 func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayout.ImageSpec, say *speaker) error {
+	if !o.check {
+		return nil
+	}
 	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, false)
 	if err != nil {
 		return err

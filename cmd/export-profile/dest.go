@@ -93,8 +93,8 @@ type outlet struct {
 type output struct {
 	*ocilayout.Layout
 	publish func(context.Context, ispec.Descriptor) error
-	attach  func(context.Context, ispec.Descriptor, time.Time, []*document) error // before it is published; nil where it cannot be
-	stdout  bool                                                                  // the image itself goes there
+	attach  func(context.Context, ispec.Descriptor, time.Time, []*bom) error // before it is published; nil where it cannot be
+	stdout  bool                                                             // the image itself goes there
 }
 
 // place is what the result says of where an image is.

@@ -71,8 +71,8 @@ func (d *registryDestination) open(ctx context.Context, o outlet, say *speaker, 
 	if err != nil {
 		return nil, err
 	}
-	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, docs []*document) error {
-		return attachDocuments(ctx, push, image, created, docs)
+	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, boms []*bom) error {
+		return attachBOMs(ctx, push, image, created, boms)
 	}
 	return &output{Layout: layout, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		manifest, err := layout.Manifest(image)

@@ -3,19 +3,21 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
-// selection is what all commands have in common that look at a store: from a source to a closure.
+// selection holds the flags of all commands that look at a closure.
 type selection struct {
 	sources
 	cacheFlags
 	profiles []string
 
-	images *imageFlags // nil where --from cannot be a finished image
+	images *imageFlags // nil if --from cannot name an image
 }
 
 func (s *selection) flags(fs *pflag.FlagSet) {
@@ -23,7 +25,7 @@ func (s *selection) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&s.profiles, "profile", nil, "use the profile `NAME`: a profile or result link, a store path or its base name; repeatable (default: this user's profile, or the only one in SOURCE)")
 }
 
-// assembly is what rootfs and image have in common: from a source to all parts of a root filesystem.
+// assembly holds the flags of all commands that look at a root filesystem.
 type assembly struct {
 	selection
 	overlayFlags
@@ -48,8 +50,31 @@ func (a *assembly) flags(fs *pflag.FlagSet) {
 	a.selection.cacheFlags.flags(fs)
 }
 
-// options reads what the flags name before anything long is begun.
-func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
+// wanted holds the parsed flags of an assembly.
+type wanted struct {
+	base    rootfs.Options
+	user    rootfs.User
+	changes overlay.Options
+}
+
+// parse checks the flags and reads the files that they name, before a run starts anything that takes long.
+func (a *assembly) parse() (w wanted, err error) {
+	if w.base, w.user, err = a.baseOptions(); err != nil {
+		return w, err
+	}
+	if w.changes, err = a.overlayFlags.options(); err != nil {
+		return w, err
+	}
+	if a.nixDB && a.under.name != "" {
+		return w, usagef("", "--with-nix-db does not know the store paths of --base")
+	}
+	if readsStdin(w.changes) && slices.Contains(a.from, standardName) {
+		return w, usagef("", "--add - and --from - both read standard input")
+	}
+	return w, nil
+}
+
+func (a *assembly) baseOptions() (o rootfs.Options, user rootfs.User, err error) {
 	o.Bare = a.bare
 	if a.user != "" {
 		if user, err = rootfs.ParseUser(a.user); err != nil {
@@ -72,13 +97,13 @@ func (a *assembly) options() (o rootfs.Options, user rootfs.User, err error) {
 		o.Groups = append(o.Groups, group)
 	}
 	if a.bare && len(o.Users)+len(o.Groups) > 0 {
-		return o, user, usagef("", "--add-user and --add-group change files, and with --bare there are none but the script's")
+		return o, user, usagef("", "--add-user and --add-group change files, but --bare makes only those of the script")
 	}
 	if a.bare && len(a.caFiles) > 0 {
-		return o, user, usagef("", "--ca-file adds a file, and with --bare there are none but the script's")
+		return o, user, usagef("", "--ca-file adds a file, but --bare makes only those of the script")
 	}
 	if a.bare && a.nixDB {
-		return o, user, usagef("", "--with-nix-db adds files, and with --bare there are none but the script's")
+		return o, user, usagef("", "--with-nix-db adds files, but --bare makes only those of the script")
 	}
 	for _, name := range a.caFiles {
 		b, err := os.ReadFile(name)

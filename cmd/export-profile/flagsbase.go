@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// baseFlags say which image another one begins with.
+// baseFlags name the base image.
 type baseFlags struct {
 	name     string
 	registry *registryFlags

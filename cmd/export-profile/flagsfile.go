@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A document has the flags of an image, for what one keeps in git:
+// An image file has the flags of an image, so that a team can keep them in git:
 //
 //	profile: ./result
 //	entrypoint: [nginx, -g, daemon off;]
@@ -20,19 +20,20 @@ import (
 //	- mkdir: /var/lib/app:0750:101
 //	destination: oci:app:v1
 //
-// Its keys are the flags' names, and a value is what the flag takes: one that repeats takes a list, too,
-// one of NAME=VALUE a map, a command a list of words. changes has, in order, what --add and its like say,
-// and destination is the argument. Relative paths are relative to the working directory, as on a command line.
+// Its keys are the names of flags. A key takes the value of its flag; a repeatable flag also takes a list,
+// a flag of NAME=VALUE a map, and a command a list of words. The key changes lists in order what --add, --mkdir,
+// --symlink, --whiteout and --layer say, and destination is the argument.
+// Relative paths are relative to the working directory, as on a command line.
 //
-// A flag on the command line takes the place of the key, but of maps it only overrides what it names.
+// A flag on the command line replaces the key. In a map it overrides only the names that it sets.
 
-// maxDocument is more bytes than anybody writes.
-const maxDocument = 4 << 20
+// maxImageFile is the largest number of bytes that an image file may have.
+const maxImageFile = 4 << 20
 
-// notInFile are the flags that are about one run.
+// notInFile lists the flags that concern one run only.
 var notInFile = []string{"help", "file", "print-file", "print-schema", "json", "quiet", "debug", "digest-file"}
 
-// inFile says whether a flag is a key of documents by its own name.
+// inFile says whether image files have a key of the flag's name.
 func inFile(f *pflag.Flag) bool { return !slices.Contains(notInFile, f.Name) && !isChange(f) }
 
 const (
@@ -40,29 +41,29 @@ const (
 	destinationKey = "destination"
 )
 
-// documentFlag is of commands that take a document: image, and those that look at the image that it would make.
-type documentFlag struct{ file string }
+// imageFile is the flag --file of image, and of the commands that predict an image.
+type imageFile struct{ file string }
 
-func (f *documentFlag) flags(fs *pflag.FlagSet) {
+func (f *imageFile) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.file, "file", "", "read flags and the destination from `FILE`, in JSON or YAML (- is standard input); flags on the command line override it")
 }
 
-// fileFlags also write documents.
-type fileFlags struct {
-	documentFlag
+// imageFileFlags are those of image, which also prints image files.
+type imageFileFlags struct {
+	imageFile
 	printFile   bool
 	printSchema bool
 }
 
-func (f *fileFlags) flags(fs *pflag.FlagSet) {
-	f.documentFlag.flags(fs)
+func (f *imageFileFlags) flags(fs *pflag.FlagSet) {
+	f.imageFile.flags(fs)
 	fs.BoolVar(&f.printFile, "print-file", false, "print these flags as a --file, and make no image")
 	fs.BoolVar(&f.printSchema, "print-schema", false, "print the JSON schema of a --file, and make no image")
 }
 
-// read applies the document to a command's flags. All of it is checked as image does, and what other commands
-// have no flag for, as that is nothing they show, is left out; so is a shared cache where a command has no use for one.
-func (f *documentFlag) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (destination string, err error) {
+// read applies the image file to a command's flags. It checks the whole file as image does,
+// then ignores the keys for which the command has no flag, and a shared cache if the command does not use one.
+func (f *imageFile) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (destination string, err error) {
 	if f.file == "" {
 		return "", nil
 	}
@@ -74,15 +75,15 @@ func (f *documentFlag) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (des
 		defer file.Close()
 		in = file
 	}
-	b, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
-	if err == nil && len(b) > maxDocument {
-		err = fmt.Errorf("it has more than %d bytes", maxDocument)
+	b, err := io.ReadAll(io.LimitReader(in, maxImageFile+1))
+	if err == nil && len(b) > maxImageFile {
+		err = fmt.Errorf("it has more than %d bytes", maxImageFile)
 	}
 	if err != nil {
 		return "", fmt.Errorf("read image file %q: %w", f.file, err)
 	}
 	given := fs.Changed("cache")
-	if destination, err = applyDocument(imageFlagsOver(fs), b); err != nil {
+	if destination, err = applyImageFile(imageFlagsOver(fs), b); err != nil {
 		return "", &usageError{msg: fmt.Sprintf("image file %q: %v", f.file, err),
 			hint: "`export-profile image --print-schema` prints what can be in it"}
 	}

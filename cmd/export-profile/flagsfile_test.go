@@ -73,12 +73,12 @@ func TestSchema(t *testing.T) {
 		}
 		fs := pflag.NewFlagSet("image", pflag.ContinueOnError)
 		setupImage(fs)
-		_, takes := applyDocument(fs, []byte(tt.doc))
+		_, takes := applyImageFile(fs, []byte(tt.doc))
 		if err := s.Validate(instance); (err == nil) != tt.valid {
 			t.Errorf("schema says %v of %q; want valid %v", err, tt.doc, tt.valid)
 		}
 		if tt.valid && takes != nil {
-			t.Errorf("applyDocument(%q) = %v; want nil", tt.doc, takes)
+			t.Errorf("applyImageFile(%q) = %v; want nil", tt.doc, takes)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func FuzzDocument(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		first := pflag.NewFlagSet("image", pflag.ContinueOnError)
 		setupImage(first)
-		destination, err := applyDocument(first, b)
+		destination, err := applyImageFile(first, b)
 		if err != nil {
 			return
 		}
@@ -105,15 +105,15 @@ func FuzzDocument(f *testing.F) {
 			args = []string{destination}
 		}
 		var printed, again bytes.Buffer
-		if err := new(fileFlags).print(&printed, first, args); err != nil {
+		if err := new(imageFileFlags).print(&printed, first, args); err != nil {
 			return // it is empty
 		}
 		second := pflag.NewFlagSet("image", pflag.ContinueOnError)
 		setupImage(second)
-		if _, err := applyDocument(second, printed.Bytes()); err != nil {
+		if _, err := applyImageFile(second, printed.Bytes()); err != nil {
 			t.Fatalf("%q is printed as %q: %v", b, &printed, err)
 		}
-		if err := new(fileFlags).print(&again, second, args); err != nil || again.String() != printed.String() {
+		if err := new(imageFileFlags).print(&again, second, args); err != nil || again.String() != printed.String() {
 			t.Errorf("%q is printed as %q, and that as %q, %v", b, &printed, &again, err)
 		}
 	})

@@ -8,12 +8,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// imageFlagsOver are the flags of image; those that a command has, too, are the command's.
+// imageFlagsOver returns the flags of image, with those of the command in place of its own.
 func imageFlagsOver(own *pflag.FlagSet) *pflag.FlagSet {
 	image := pflag.NewFlagSet("image", pflag.ContinueOnError)
 	all := pflag.NewFlagSet("image", pflag.ContinueOnError)
 	setupImage(image)
-	image.SortFlags, all.SortFlags = false, false // as in help, the first is meant rather than another
+	image.SortFlags, all.SortFlags = false, false // so that nearest prefers the first in help
 	image.VisitAll(func(f *pflag.Flag) {
 		if mine := own.Lookup(f.Name); mine != nil {
 			f = mine
@@ -23,9 +23,9 @@ func imageFlagsOver(own *pflag.FlagSet) *pflag.FlagSet {
 	return all
 }
 
-// applyDocument sets the flags that the command line has not set. All that is wrong is told at once.
-func applyDocument(fs *pflag.FlagSet, b []byte) (destination string, err error) {
-	root, err := parseDocument(b)
+// applyImageFile sets the flags that the command line has not set. It reports all errors at once.
+func applyImageFile(fs *pflag.FlagSet, b []byte) (destination string, err error) {
+	root, err := parseImageFile(b)
 	if err != nil {
 		return "", err
 	}
@@ -74,7 +74,7 @@ func (n *node) scalar(name string) (string, error) {
 	return n.text, nil
 }
 
-// scalars are those of a list, or the only one.
+// scalars returns the words of a list, or a single word.
 func (n *node) scalars(name string) ([]string, error) {
 	if n.kind == scalarNode {
 		return []string{n.text}, nil
@@ -93,11 +93,12 @@ func (n *node) scalars(name string) ([]string, error) {
 	return words, nil
 }
 
-// isPairs says whether a flag takes NAME=VALUE, and isCommand whether it takes words.
+// isPairs says whether a flag takes NAME=VALUE.
 func isPairs(f *pflag.Flag) bool {
 	return slices.Contains([]string{"env", "label", "annotation"}, f.Name)
 }
 
+// isCommand says whether a flag takes a command's words.
 func isCommand(f *pflag.Flag) bool { return f.Name == "entrypoint" || f.Name == "cmd" }
 
 func applyFlag(fs *pflag.FlagSet, f *pflag.Flag, value *node) error {
@@ -114,7 +115,7 @@ func applyFlag(fs *pflag.FlagSet, f *pflag.Flag, value *node) error {
 			pairs = append(pairs, key.text+"="+s)
 		}
 		array := f.Value.(pflag.SliceValue)
-		if given { // the later one wins
+		if given { // the command line wins, as the later one
 			pairs = append(pairs, array.GetSlice()...)
 		}
 		if err = array.Replace(pairs); err == nil {

@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// node is a value of a document, JSON or YAML, and where it is: errors name the line.
-// A scalar has the text that the document has, so that 1000 and "1000" are the same, as they are on a command line.
+// node is a value in an image file, JSON or YAML, with its line for errors.
+// A scalar keeps its text, so that 1000 and "1000" are the same, as on a command line.
 type node struct {
 	line  int
 	kind  nodeKind
@@ -30,10 +30,10 @@ const (
 	nullNode
 )
 
-// maxDepth is more than any document of ours needs.
+// maxDepth is more than an image file needs.
 const maxDepth = 16
 
-// lineError is an error in a line of a document.
+// lineError is an error in a line of an image file.
 type lineError struct {
 	line int
 	msg  string
@@ -45,9 +45,9 @@ func (n *node) errorf(format string, args ...any) error {
 	return &lineError{n.line, fmt.Sprintf(format, args...)}
 }
 
-// parseDocument parses one document. What is JSON is read as JSON, which YAML's parsers do not take in all its spellings.
-// An empty one is an empty map.
-func parseDocument(b []byte) (*node, error) {
+// parseImageFile parses an image file. JSON goes to the JSON parser, since YAML parsers reject some valid JSON.
+// An empty file is an empty map.
+func parseImageFile(b []byte) (*node, error) {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return &node{line: 1, kind: mapNode}, nil
 	}
@@ -141,7 +141,7 @@ type jsonParser struct {
 	line int
 }
 
-// token is the next one, and the line in which it ends, which is that in which it begins: strings have no line breaks.
+// token returns the next token and its line. A token never spans lines: JSON strings have no line breaks.
 func (p *jsonParser) token() (json.Token, int, error) {
 	t, err := p.Token()
 	end := int(p.InputOffset())
@@ -193,7 +193,7 @@ func (p *jsonParser) value(depth int) (*node, error) {
 	return n, nil
 }
 
-// checkKeys refuses maps in which something is twice, or whose keys are no scalars.
+// checkKeys refuses maps with a key that is repeated or not a scalar.
 func (n *node) checkKeys() error {
 	seen := make(map[string]int)
 	for _, k := range n.keys {

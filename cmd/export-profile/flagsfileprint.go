@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// print writes the document of what the flags say.
-func (f *fileFlags) print(w io.Writer, fs *pflag.FlagSet, args []string) error {
+// print writes an image file with the flags that are set.
+func (f *imageFileFlags) print(w io.Writer, fs *pflag.FlagSet, args []string) error {
 	doc := &yaml.Node{Kind: yaml.MappingNode}
 	add := func(key string, value *yaml.Node) {
 		doc.Content = append(doc.Content, yamlString(key), value)
@@ -68,7 +68,7 @@ func yamlStrings(words []string) *yaml.Node {
 	return list
 }
 
-// schema is the JSON schema (2020-12) of documents, made of the flags; image.schema.json is what it prints.
+// schema makes the JSON schema (2020-12) of image files from the flags. image.schema.json is its output.
 func schema(fs *pflag.FlagSet) ([]byte, error) {
 	type object = map[string]any
 	scalar := object{"type": []string{"string", "number", "boolean"}}

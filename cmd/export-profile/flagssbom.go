@@ -8,7 +8,7 @@ import (
 	"github.com/export-profile/export-profile/profile/sbom"
 )
 
-// sbomFlags say which documents are made of an image.
+// sbomFlags list the SBOMs that image makes.
 type sbomFlags struct{ words []string }
 
 func (f *sbomFlags) flags(fs *pflag.FlagSet) {
@@ -18,9 +18,9 @@ func (f *sbomFlags) flags(fs *pflag.FlagSet) {
 
 const sbomExample = "as in --sbom spdx or --sbom cyclonedx:hello.cdx.json"
 
-// documents are those that the flags want of an image in some place.
-func (f *sbomFlags) documents(d destination) ([]*document, error) {
-	var all []*document
+// boms returns the SBOMs that the flags ask for, with files named after the destination.
+func (f *sbomFlags) boms(d destination) ([]*bom, error) {
+	var all []*bom
 	for _, word := range f.words {
 		name, file, named := strings.Cut(word, ":")
 		format, err := sbom.ParseFormat(name)
@@ -40,12 +40,12 @@ func (f *sbomFlags) documents(d destination) ([]*document, error) {
 				file = at.Archive + format.Extension()
 			}
 		}
-		all = append(all, &document{word: word, format: format, file: file})
+		all = append(all, &bom{word: word, format: format, file: file})
 	}
 	return all, nil
 }
 
-// ofTag is what a file's name says of an image's tag: a layout has images of several tags, each with a document.
+// ofTag returns the part of a file name for a tag, since a layout can have an SBOM for each of its tags.
 func ofTag(tag string) string {
 	if tag == "latest" {
 		return ""

@@ -18,8 +18,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// hint is what to type next after an error, or "" if nobody knows.
-// Only commands give hints: the core does not know what it was called with.
+// hint returns what to type after an error, or "".
+// Only this package gives hints: the others do not know the command line.
 func hint(err error) string {
 	var (
 		usage     *usageError
@@ -42,11 +42,11 @@ func hint(err error) string {
 	case errors.As(err, &ambiguous):
 		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
 	case errors.As(err, &closure) && len(closure.Missing) > 0 && len(closure.Untrusted) > 0:
-		return "export all that the profile needs, and trust the key of whoever signs it with --trusted-public-key"
+		return "export the whole closure of the profile, and trust the signer's key with --trusted-public-key"
 	case errors.As(err, &closure) && len(closure.Missing) > 0:
-		return "export all that the profile needs: nix-store --export $(nix-store -qR PROFILE)"
+		return "export the whole closure of the profile: nix-store --export $(nix-store -qR PROFILE)"
 	case errors.Is(err, profile.ErrUntrusted):
-		return "trust the key of whoever signs there with --trusted-public-key, or, if you trust the place itself, use --no-check-sigs"
+		return "trust the signer's key with --trusted-public-key, or, if you trust the server itself, use --no-check-sigs"
 	case errors.Is(err, registry.ErrDenied):
 		return "log in with podman login or docker login, or name a file with the login in REGISTRY_AUTH_FILE"
 	case errors.As(err, &pushing) && errors.As(err, &cert):
@@ -54,24 +54,24 @@ func hint(err error) string {
 	case errors.As(err, &pushing) && errors.Is(err, http.ErrSchemeMismatch):
 		return "--tls-verify=false allows plain HTTP"
 	case errors.As(err, &format):
-		return "an export stream is made by: nix-store --export $(nix-store -qR PROFILE) > FILE"
+		return "make an export stream with: nix-store --export $(nix-store -qR PROFILE) > FILE"
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "it ends too early: was whatever wrote it stopped half-way? write it again"
+		return "it ends too early, as if its writer was stopped: write it again"
 	case errors.Is(err, localstore.ErrNoDatabase):
 		return "without a Nix store on this machine, name one with --from; `export-profile help image` shows how to make one elsewhere"
 	case errors.Is(err, syscall.ENOSPC):
-		return "free some space, or choose another place (--cache for what is spooled)"
+		return "free some space, or choose another place (--cache for temporary files)"
 	case errors.As(err, &spool):
-		return "name a directory that you may write to with --cache: large temporary files lie in it"
+		return "name a writable directory for large temporary files with --cache"
 	case errors.Is(err, rootfs.ErrDirExists):
 		return "remove it, or choose another directory"
 	case errors.Is(err, fs.ErrPermission):
-		return "choose a place that you may write to, or ask for the permission to read"
+		return "choose a place that you may write to, or get permission to read"
 	}
 	return ""
 }
 
-// hintedError is an error of which the command knows what to do about it.
+// hintedError is an error with a hint.
 type hintedError struct {
 	error
 	hint string
@@ -79,7 +79,7 @@ type hintedError struct {
 
 func (e *hintedError) Unwrap() error { return e.error }
 
-// withHint adds a hint to an error, if it is one.
+// withHint adds a hint to an error; nil stays nil.
 func withHint(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -87,8 +87,7 @@ func withHint(err error, format string, args ...any) error {
 	return &hintedError{err, fmt.Sprintf(format, args...)}
 }
 
-// cutQuoted cuts what is quoted in an error and longer than half a kilobyte:
-// paths below thousands of directories have many.
+// cutQuoted shortens quoted text in an error to half a kilobyte, since paths can be much longer.
 func cutQuoted(s string) string {
 	const most = 512
 	var b strings.Builder

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-
-	"github.com/export-profile/export-profile/ocilayout"
 )
 
 const imageHelp = `examples:
@@ -46,7 +44,7 @@ type imageOptions struct {
 	sharedCacheFlags
 	checkFlags
 	sbomFlags
-	fileFlags
+	imageFileFlags
 	saying
 	tags        []string
 	annotations []string
@@ -78,10 +76,10 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.BoolVar(&o.check, "check", false, "look for programs that would not start, as export-profile check does; on errors, make no image and exit with status 3")
 	o.checkFlags.flags(fs)
-	o.fileFlags.flags(fs)
+	o.imageFileFlags.flags(fs)
 	o.saying.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
-		destination, err := o.fileFlags.read(fs, t.in, &o.cacheFlags)
+		destination, err := o.imageFileFlags.read(fs, t.in, &o.cacheFlags)
 		if err != nil {
 			return err
 		}
@@ -99,7 +97,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 			}
 			return err
 		case o.printFile && len(args) <= 1:
-			return o.fileFlags.print(t.out, fs, args)
+			return o.imageFileFlags.print(t.out, fs, args)
 		case len(args) != 1:
 			return usagef(insteadOf("image", args, "oci:hello:v1"), "image: want one destination, not %d", len(args))
 		}
@@ -110,10 +108,11 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	}
 }
 
+// run makes the image: source → profile → closure → parts → layers → destination.
 func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
-	r, err := o.read(word)
+	r, err := o.request(word)
 	if err != nil {
 		return err
 	}
@@ -122,21 +121,18 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 		return err
 	}
 	shared.serve(ctx, &o.cacheFlags)
-	r.layering.vouch = shared.voucher()
 	all, err := o.assemble(ctx, t, say, r.image.Platform)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-
 	if err := o.complete(&r.image, all, say); err != nil {
 		return err
 	}
-	if o.check {
-		if err := o.refuse(ctx, all, r.image, say); err != nil {
-			return err
-		}
+	if err := o.refuse(ctx, all, r.image, say); err != nil {
+		return err
 	}
+	r.layering.vouch = shared.voucher()
 	plan, err := r.layering.plan(ctx, say, all, &o.registryFlags)
 	if err != nil {
 		return err
@@ -145,36 +141,16 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if r.image.Layers, err = shared.find(ctx, layersOn(plan.layers, all.top.Layers), r.image.Compression, cache); err != nil {
 		return err
 	}
-
-	writing := say.progressSending("writing", all.closure.Size(), &o.sent)
-	out, err := r.dest.open(ctx, outlet{t.out, o.json, o.spoolDir(), &o.registryFlags, r.mount}, say, ocilayout.Options{
-		Progress:    writing.add,
-		Sync:        o.sync,
-		Cache:       cache,
-		Record:      shared.made(),
-		VerifyCache: o.verifyCache,
-		Explain:     say.debugf,
-	})
+	out, image, err := o.write(ctx, t, say, r, all, cache, shared)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	made, err := out.AddImage(ctx, r.image)
-	writing.done()
-	if err != nil {
-		return err
-	}
-	for _, l := range out.Results() {
-		say.debugf("layer %s: %v, %d bytes", l.Name, l.How, l.Size)
-	}
-	if err := r.budget.check("the image", "blobs", out.LastImage().Size(), nil); err != nil {
-		return err
-	}
-	if err := o.ship(ctx, out, r, all, made); err != nil {
+	if err := o.publish(ctx, out, r, all, image); err != nil {
 		return err
 	}
 	shared.finish(ctx, say)
 	changed := plan.compare(say, out.LastImage())
 	o.trim(say)
-	return o.result(t, say, out, r, all, made, changed)
+	return o.print(t, say, out, r, all, image, changed)
 }

@@ -9,22 +9,22 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// imageConfig is what commands have in common that make an image or look at one that could be made:
-// what is in it, for which platform, and how it is run.
+// imageConfig holds the flags of all commands that make an image or predict one:
+// its contents, its platform and its config.
 type imageConfig struct {
 	assembly
 	config   configFlags
 	platform string
 }
 
-// platformFlags are those about the base image and the platform.
+// platformFlags adds --base and --platform.
 func (c *imageConfig) platformFlags(fs *pflag.FlagSet, r *registryFlags) {
 	c.under.flags(fs, r)
 	fs.StringVar(&c.platform, "platform", "", "make the image for `OS/ARCH[/VARIANT]` (default: linux and the architecture of the profile's programs)")
 }
 
-// image is what the flags alone say of it.
-func (c *imageConfig) image() (image ocilayout.ImageSpec, err error) {
+// newImage returns an image with all that the flags say about it.
+func (c *imageConfig) newImage() (image ocilayout.ImageSpec, err error) {
 	image.Author = c.config.author
 	if image.Config, err = c.config.config(); err != nil {
 		return image, err
@@ -35,12 +35,12 @@ func (c *imageConfig) image() (image ocilayout.ImageSpec, err error) {
 	return image, err
 }
 
-// complete adds to an image what only all its files say.
+// complete adds to an image what depends on its files.
 func (c *imageConfig) complete(image *ocilayout.ImageSpec, all *assembled, say *speaker) (err error) {
 	if image.Platform, err = platformOf(image.Platform, all.arch, say); err != nil {
 		return err
 	}
-	all.under.under(image, all.base)
+	all.under.extendBy(image, all.base)
 	image.Platform.OSVersion = cmp.Or(c.config.osVersion, image.Platform.OSVersion)
 	if c.config.osFeatures != nil {
 		image.Platform.OSFeatures = c.config.osFeatures
@@ -51,16 +51,16 @@ func (c *imageConfig) complete(image *ocilayout.ImageSpec, all *assembled, say *
 	return nil
 }
 
-// platformOf is the platform that was asked for, or else that of the profile's programs.
+// platformOf returns the platform in asked, or else that of the profile's programs.
 func platformOf(asked ispec.Platform, arch string, say *speaker) (ispec.Platform, error) {
 	switch {
 	case asked.OS != "":
 		if arch != "" && asked.Architecture != arch {
-			say.notef("the profile's programs are for %s, and --platform says %s", arch, platformName(asked))
+			say.notef("the profile's programs are for %s, but --platform says %s", arch, platformName(asked))
 		}
 		return asked, nil
 	case arch == "":
-		return asked, usagef("as in --platform linux/amd64", "the profile has no programs that say which platform they are for")
+		return asked, usagef("as in --platform linux/amd64", "the profile has no programs that show its platform")
 	}
 	return ispec.Platform{OS: "linux", Architecture: arch}, nil
 }

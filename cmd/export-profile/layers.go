@@ -38,7 +38,7 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = o.planBelieved(ctx, say, all.top.Parts, all.under.overPrevious(p.previous))
+	p.layers, p.report, err = o.planBelieved(ctx, say, all.top.Parts, all.under.trimPrevious(p.previous))
 	if cause := context.Cause(ctx); cause != nil {
 		return p, cause
 	}

@@ -54,7 +54,7 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 		if o.depth < -1 {
 			return usagef("as in --depth 2", "--depth: want a number, not %d", o.depth)
 		}
-		if image, ok, err := o.image(); err != nil {
+		if image, ok, err := o.fromImage(); err != nil {
 			return err
 		} else if ok {
 			if other := changedBesides(fs, "from", "cache", "no-cache", "platform", "tls-verify", "registry-ca",
@@ -173,7 +173,7 @@ func ceil(n, unit, parts uint64) uint64 {
 
 // files are those of a finished image, or of the one that would be made.
 func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *rootfs.Lower, closing func() error, err error) {
-	word, ok, err := o.image()
+	word, ok, err := o.fromImage()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,10 +1,10 @@
 // Command export-profile makes root filesystems and OCI images of Nix profiles.
 //
-// It opens a store, resolves a profile, finds its closure, plans layers and writes;
-// see assemble.go, which is that line, and README.md for the rest.
+// It opens a store, resolves a profile, finds its closure, plans layers and writes them to a destination:
+// assemble.go and image.go follow that line. README.md has the rest.
 //
-// Exit status: 0 done, 1 it could not be done, 2 the command line is wrong, 3 what was looked for was found.
-// Standard output carries the result alone; everything said to a person goes to standard error.
+// Exit status: 0 success, 1 failure, 2 wrong command line, 3 check, diff, verify or a budget found a fault.
+// Standard output carries only the result; messages go to standard error.
 package main
 
 import (

@@ -46,7 +46,7 @@ func setupPlan(fs *pflag.FlagSet) runFunc {
 		if len(args) > 1 {
 			return usagef(insteadOf("plan", args, "docker://registry.example.com/team/hello:v1"), "plan: want one destination at most, not %d", len(args))
 		}
-		destination, err := o.documentFlag.read(fs, t.in, &o.cacheFlags)
+		destination, err := o.imageFile.read(fs, t.in, &o.cacheFlags)
 		if err != nil {
 			return err
 		}

@@ -7,25 +7,26 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// planning is what plan and report have in common: an image is assembled and divided into layers, and none is made.
+// planning holds the flags that plan and report share: both assemble an image and divide it into layers, but make none.
 type planning struct {
 	imageConfig
 	layerFlags
 	registryFlags
-	documentFlag
+	imageFile
 }
 
-// flags are those beside an assembly's.
+// flags adds all flags but those of the assembly.
 func (p *planning) flags(fs *pflag.FlagSet) {
 	p.platformFlags(fs, &p.registryFlags)
 	p.layerFlags.flags(fs)
 	p.registryFlags.flags(fs)
-	p.documentFlag.flags(fs)
+	p.imageFile.flags(fs)
 }
 
-// assemblePlanned assembles an image and divides it. A shared cache, if there is one, vouches for what is kept of a previous image.
+// assemblePlanned assembles an image and divides it into layers.
+// A shared cache, if not nil, vouches for the layers kept from a previous image.
 func (p *planning) assemblePlanned(ctx context.Context, t terminal, say *speaker, shared *sharedCache) (_ *assembled, _ planned, err error) {
-	image, err := p.image()
+	image, err := p.newImage()
 	if err != nil {
 		return nil, planned{}, err
 	}

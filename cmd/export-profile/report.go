@@ -42,7 +42,7 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 		if len(args) != 1 {
 			return usagef(insteadOf("report", args, "hello.html"), "report: want one file, not %d", len(args))
 		}
-		if _, err := o.documentFlag.read(fs, t.in, &o.cacheFlags); err != nil {
+		if _, err := o.imageFile.read(fs, t.in, &o.cacheFlags); err != nil {
 			return err
 		}
 		if err := o.checkFlags.unused(o.check); err != nil {
@@ -92,7 +92,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 
 // findings are what check finds in the image, errors first.
 func (o *reportOptions) findings(ctx context.Context, all *assembled, say *speaker) ([]report.Finding, error) {
-	image, err := o.image()
+	image, err := o.newImage()
 	if err == nil {
 		err = o.complete(&image, all, say)
 	}

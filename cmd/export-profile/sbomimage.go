@@ -15,18 +15,18 @@ import (
 	"github.com/export-profile/export-profile/profile/sbom"
 )
 
-// document is an SBOM that is wanted.
-type document struct {
+// bom is one SBOM that image makes.
+type bom struct {
 	word    string
 	format  sbom.Format
-	file    string // "" if it is only attached
+	file    string // "" if it is only attached in a registry
 	content []byte
 	pending *pending
 }
 
-// writeDocuments makes the documents of an image that has been built, and files that are not visible yet.
-func writeDocuments(docs []*document, closure *profile.Closure, under *baseImage, image ocilayout.ImageSpec, desc ispec.Descriptor, manifest []byte) error {
-	if len(docs) == 0 {
+// writeBOMs makes the SBOMs of an image whose blobs are written, as pending files.
+func writeBOMs(boms []*bom, closure *profile.Closure, under *baseImage, image ocilayout.ImageSpec, desc ispec.Descriptor, manifest []byte) error {
+	if len(boms) == 0 {
 		return nil
 	}
 	var m ispec.Manifest
@@ -34,10 +34,10 @@ func writeDocuments(docs []*document, closure *profile.Closure, under *baseImage
 		return fmt.Errorf("manifest: %w", err)
 	}
 	of := sbom.Image{Digest: desc.Digest.String(), Created: image.Created, Layers: make(map[profile.Path]string)}
-	for _, h := range under.held() {
+	for _, h := range under.objects() {
 		of.Layers[profile.Path(profile.StoreDir+"/"+h.Name)] = m.Layers[h.Layer].Digest.String()
 	}
-	below := len(m.Layers) - len(image.Layers) // those of a base image
+	below := len(m.Layers) - len(image.Layers) // the number of the base image's layers
 	for i, l := range image.Layers {
 		for _, p := range l.Parts {
 			if p.Root != "" {
@@ -45,52 +45,52 @@ func writeDocuments(docs []*document, closure *profile.Closure, under *baseImage
 			}
 		}
 	}
-	for _, d := range docs {
-		var b bytes.Buffer
-		if err := d.format.Write(&b, closure, of); err != nil {
+	for _, b := range boms {
+		var text bytes.Buffer
+		if err := b.format.Write(&text, closure, of); err != nil {
 			return err
 		}
-		d.content = b.Bytes()
+		b.content = text.Bytes()
 		var err error
-		if d.pending, err = newPending(d.file, b.String()); err != nil {
+		if b.pending, err = newPending(b.file, text.String()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func documentFiles(docs []*document) (files []string) {
-	for _, d := range docs {
-		if d.file != "" {
-			files = append(files, d.file)
+func bomFiles(boms []*bom) (files []string) {
+	for _, b := range boms {
+		if b.file != "" {
+			files = append(files, b.file)
 		}
 	}
 	return files
 }
 
-func removeDocuments(docs []*document) {
-	for _, d := range docs {
-		d.pending.remove()
+func removeBOMs(boms []*bom) {
+	for _, b := range boms {
+		b.pending.remove()
 	}
 }
 
-func publishDocuments(docs []*document) error {
-	for _, d := range docs {
-		if err := d.pending.publish(); err != nil {
+func publishBOMs(boms []*bom) error {
+	for _, b := range boms {
+		if err := b.pending.publish(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// attachDocuments puts documents into the registry that an image is about to be visible in.
-func attachDocuments(ctx context.Context, push *registry.Push, image ispec.Descriptor, created time.Time, docs []*document) error {
+// attachBOMs attaches the SBOMs to an image in a registry, before the image becomes visible there.
+func attachBOMs(ctx context.Context, push *registry.Push, image ispec.Descriptor, created time.Time, boms []*bom) error {
 	if created.IsZero() {
 		created = time.Unix(1, 0)
 	}
-	for _, d := range docs {
+	for _, b := range boms {
 		_, err := push.Attach(ctx, image, registry.Attachment{
-			MediaType: d.format.MediaType(), Content: d.content,
+			MediaType: b.format.MediaType(), Content: b.content,
 			Annotations: map[string]string{ispec.AnnotationCreated: created.UTC().Format(time.RFC3339)},
 		})
 		if err != nil {

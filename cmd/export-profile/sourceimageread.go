@@ -17,8 +17,8 @@ import (
 
 const imageExample = "as in oci:hello:v1, oci-archive:hello.tar or docker://registry.example.com/team/hello:v1"
 
-// image is the finished image that --from names, if it does.
-func (s *selection) image() (word string, ok bool, err error) {
+// fromImage returns the image that --from names. It is false if --from names no image.
+func (s *selection) fromImage() (word string, ok bool, err error) {
 	i := slices.IndexFunc(s.from, isImage)
 	switch {
 	case i < 0:

@@ -11,7 +11,29 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// roots are the profiles that were named, or the default one; of a finished image, all that nothing else refers to.
+// openStore opens what --from names.
+func (s *selection) openStore(ctx context.Context, t terminal, say *speaker) (profile.Store, error) {
+	if err := s.cacheFlags.check(); err != nil {
+		return nil, err
+	}
+	image, ok, err := s.fromImage()
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return s.openImage(ctx, t.in, say, image)
+	}
+	return s.open(ctx, t, say, &s.cacheFlags)
+}
+
+func (s *selection) hintUntrusted(err error) error {
+	if s.requireSigs && errors.Is(err, profile.ErrUntrusted) {
+		return withHint(err, "trust the signer's key with --trusted-public-key, or leave out --require-sigs")
+	}
+	return err
+}
+
+// roots returns the named profiles or the default one. For an image, the default is every path that no other one refers to.
 func (s *selection) roots(ctx context.Context, store profile.Store, say *speaker) ([]profile.Path, error) {
 	if image, ok := store.(*imageStore); ok && len(s.profiles) == 0 {
 		return image.roots(ctx)
@@ -28,7 +50,7 @@ func (s *selection) roots(ctx context.Context, store profile.Store, say *speaker
 	return roots, nil
 }
 
-// resolve finds the profiles that were named, or the default one.
+// resolve resolves the named profiles, or the default one.
 func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
 	names := s.profiles
 	if len(names) == 0 && len(s.from) == 0 {
@@ -53,7 +75,7 @@ func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profil
 	for _, name := range names {
 		p, err := profile.Resolve(ctx, store, name)
 		if errors.Is(err, fs.ErrNotExist) && hint(err) == "" {
-			err = withHint(err, "name a profile that is there with --profile NAME, or say with --from FILE where the store is that has it")
+			err = withHint(err, "name an existing profile with --profile NAME, or the store that has it with --from FILE")
 		}
 		if err != nil {
 			return nil, err
@@ -66,7 +88,7 @@ func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profil
 	return profiles, nil
 }
 
-// noProfileError says where a profile of this user was looked for.
+// noProfileError lists the places searched for this user's profile.
 type noProfileError struct{ tried []string }
 
 func (e *noProfileError) Error() string {
@@ -75,8 +97,8 @@ func (e *noProfileError) Error() string {
 
 func (e *noProfileError) Unwrap() error { return fs.ErrNotExist }
 
-// defaultProfile is the first of the links that Nix may have made for this user.
-// One that dangles is taken, too: to pass over it would export another profile than the user's.
+// defaultProfile returns the first existing link that Nix may have made for this user.
+// A dangling link counts: to skip it would export a profile that is not the user's.
 func defaultProfile() (string, error) {
 	if p := os.Getenv("NIX_PROFILE"); p != "" {
 		return p, nil

@@ -33,8 +33,8 @@ func TestConfigText(t *testing.T) {
 	if _, err := parsePairs("--annotation", []string{"a=\xff"}); err == nil {
 		t.Error("parsePairs took what is not UTF-8")
 	}
-	if n, err := parseDocument([]byte("{\"a\": \"\xff\"}")); err == nil {
-		t.Errorf("parseDocument took what is not UTF-8: %q", n.items[0].text)
+	if n, err := parseImageFile([]byte("{\"a\": \"\xff\"}")); err == nil {
+		t.Errorf("parseImageFile took what is not UTF-8: %q", n.items[0].text)
 	}
 	if _, err := (&configFlags{env: []string{"A=ü\ufffd"}}).config(); err != nil {
 		t.Error(err)
