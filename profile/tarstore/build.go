@@ -12,30 +12,30 @@ import (
 )
 
 const (
-	// maxEntries is how many files, also implied directories, an archive may have.
+	// maxEntries limits the files in an archive, including added parent directories.
 	maxEntries = 10_000_000
-	// maxDepth is how deep a file may be in an archive: in an object, and that a few directories down.
+	// maxDepth limits the depth of a file in an archive: the depth in its object, plus a few directories above that.
 	maxDepth = rootfs.MaxDepth + 64
 )
 
 // builder builds a tree, entry by entry.
 type builder struct {
 	tree
-	in     *input.Input
-	byName map[place]id
-	twice  []double
-	buf    []byte // for comparing
+	in         *input.Input
+	byName     map[childKey]id
+	duplicates []duplicate
+	buf        []byte // for compare
 }
 
-// place is a name in a directory.
-type place struct {
+// childKey is a name in a directory.
+type childKey struct {
 	dir  id
 	name string
 }
 
-// double is what came at a place where there was a node already.
-// That it is the same can be told only when all is known.
-type double struct {
+// duplicate is a second entry at the path of an earlier node.
+// Whether they are equal is known only after hard links are resolved.
+type duplicate struct {
 	first  id
 	second node
 }
@@ -44,11 +44,11 @@ func newBuilder(in *input.Input) *builder {
 	return &builder{
 		tree:   tree{nodes: []node{{parent: none, kind: directory}}},
 		in:     in,
-		byName: make(map[place]id),
+		byName: make(map[childKey]id),
 	}
 }
 
-// elements splits a name as an archive has it. None is the archive's root.
+// elements splits the name of an entry into path elements. The archive's root has none.
 func elements(name string) ([]string, error) {
 	var elems []string
 	for elem := range strings.SplitSeq(name, "/") {
@@ -68,7 +68,7 @@ func elements(name string) ([]string, error) {
 	return elems, nil
 }
 
-// add adds a file of the archive.
+// add adds an entry of the archive.
 func (b *builder) add(name string, n node) error {
 	elems, err := elements(name)
 	if err != nil {
@@ -76,7 +76,7 @@ func (b *builder) add(name string, n node) error {
 	}
 	if len(elems) == 0 {
 		if n.kind != directory {
-			return fmt.Errorf("is a %s where the archive's root is", n.kind)
+			return fmt.Errorf("the archive's root is a %s", n.kind)
 		}
 		return nil
 	}
@@ -87,22 +87,22 @@ func (b *builder) add(name string, n node) error {
 		}
 	}
 	last := elems[len(elems)-1]
-	if had, ok := b.byName[place{dir, last}]; ok {
+	if had, ok := b.byName[childKey{dir, last}]; ok {
 		if b.nodes[had].kind == directory && n.kind == directory {
 			return nil
 		}
-		b.twice = append(b.twice, double{had, n})
+		b.duplicates = append(b.duplicates, duplicate{had, n})
 		return nil
 	}
 	_, err = b.insert(dir, last, n)
 	return err
 }
 
-// enter goes into a directory, which is made if nothing has said yet that it is there.
+// enter returns the directory called name in dir, and adds it if it is missing.
 func (b *builder) enter(dir id, name string) (id, error) {
-	if n, ok := b.byName[place{dir, name}]; ok {
+	if n, ok := b.byName[childKey{dir, name}]; ok {
 		if k := b.nodes[n].kind; k != directory {
-			return none, fmt.Errorf("is below %.255q, which is a %s", b.path(n), k)
+			return none, fmt.Errorf("below %.255q, which is a %s", b.path(n), k)
 		}
 		return n, nil
 	}
@@ -114,13 +114,13 @@ func (b *builder) insert(dir id, name string, n node) (id, error) {
 		return none, fmt.Errorf("more than %d files", maxEntries)
 	}
 	i := id(len(b.nodes))
-	n.parent, n.name = dir, strings.Clone(name) // not all of the path
+	n.parent, n.name = dir, strings.Clone(name) // don't keep the whole path in memory
 	b.nodes = append(b.nodes, n)
-	b.byName[place{dir, n.name}] = i
+	b.byName[childKey{dir, n.name}] = i
 	return i, nil
 }
 
-// find finds what an archive's name stands for, or none.
+// find finds the node with the given name in the archive, or none.
 func (b *builder) find(name string) (id, error) {
 	elems, err := elements(name)
 	if err != nil {
@@ -128,7 +128,7 @@ func (b *builder) find(name string) (id, error) {
 	}
 	at := root
 	for _, elem := range elems {
-		next, ok := b.byName[place{at, elem}]
+		next, ok := b.byName[childKey{at, elem}]
 		if !ok {
 			return none, nil
 		}
@@ -137,26 +137,26 @@ func (b *builder) find(name string) (id, error) {
 	return at, nil
 }
 
-// finish makes a tree of what was added.
+// finish resolves hard links, checks duplicates and returns the tree.
 func (b *builder) finish() (*tree, error) {
 	b.resolve()
-	for _, d := range b.twice {
+	for _, d := range b.duplicates {
 		if err := b.checkSame(d.first, d.second); err != nil {
-			return nil, fmt.Errorf("%.255q is in it twice: %w", b.path(d.first), err)
+			return nil, fmt.Errorf("%.255q occurs twice: %w", b.path(d.first), err)
 		}
 	}
 	b.byName = nil
-	b.arrange()
+	b.sortChildren()
 	return &b.tree, nil
 }
 
-// checkSame reports how two files at one place differ.
+// checkSame returns an error if two entries at one path differ.
 func (b *builder) checkSame(first id, n node) error {
 	linked := n.kind == hardLink
 	if linked {
 		i, err := b.find(n.target)
 		if err != nil || i == none {
-			return fmt.Errorf("and then leads to %.255q, which is not in the tar", n.target)
+			return fmt.Errorf("the second time as a hard link to %.255q, which is not in the tar", n.target)
 		}
 		n = b.nodes[i]
 	}
@@ -167,11 +167,11 @@ func (b *builder) checkSame(first id, n node) error {
 	case m.kind == other:
 		return nil
 	case m.kind == directory:
-		return errors.New("as a directory and as a hard link to one")
+		return errors.New("as a directory and as a hard link to a directory")
 	case m.kind != file && m.target == n.target, m.kind == file && m.offset == n.offset:
 		return nil
 	case m.kind != file, m.size != n.size, m.executable != n.executable,
-		linked: // or few entries could make much to compare
+		linked: // refuse these unread: many small entries could link to large files
 		return errDifferent
 	}
 	return b.compare(m, n)
@@ -179,7 +179,7 @@ func (b *builder) checkSame(first id, n node) error {
 
 var errDifferent = errors.New("with different content")
 
-// compare compares two contents.
+// compare compares the contents of two files of the same size.
 func (b *builder) compare(m, n node) error {
 	x, y := content(b.in, m), content(b.in, n)
 	if b.buf == nil {

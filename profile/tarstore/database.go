@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// databaseFiles are what is needed to read Nix's database: with its log, or an unfinished transaction.
-// The others in its directory are for those who have it open.
+// databaseFiles lists the files needed to read Nix's database, with its log or an unfinished transaction.
+// Other files in the directory matter only to processes that have the database open.
 var databaseFiles = []string{"db.sqlite", "db.sqlite-wal", "db.sqlite-journal", "schema"}
 
-// Database copies the database of the archived root to a directory, which must exist, and is its name there.
-// The error wraps fs.ErrNotExist if there is none.
-// It is as it was while the archive was written, which Nix may have written to meanwhile.
+// Database copies the database of the archived root to an existing directory, and returns the name of the copy.
+// The error wraps fs.ErrNotExist if the archive has no database.
+// The copy may be inconsistent if Nix wrote to the database while the archive was written.
 func (s *Store) Database(dir string) (string, error) {
 	name := filepath.Join(dir, databaseFiles[0])
 	if err := s.copyDatabase(dir); err != nil {
@@ -52,7 +52,8 @@ func (s *Store) copyDatabase(dir string) error {
 	return nil
 }
 
-// copyOut writes a content to a new file. It gets an old time, so that nobody takes it for one that is being written.
+// copyOut writes a file's content to a new file.
+// It sets an old time, since package localstore waits while a database was modified just now.
 func (s *Store) copyOut(name string, n node) (err error) {
 	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Files are the files of a store object. They can be walked several times, also at once, until the store is closed.
+// Files returns the files of a store object. They can be walked repeatedly and concurrently until the store is closed.
 func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		i, err := s.object(p)
@@ -22,8 +22,8 @@ func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	}
 }
 
-// walk goes through a node and all below it, and is false if it was stopped.
-// It is at most maxDepth deep.
+// walk walks a node and all nodes below it. It returns false if the walk was stopped.
+// The recursion is at most maxDepth deep.
 func (s *Store) walk(ctx context.Context, i id, path string, yield func(rootfs.Entry, error) bool) bool {
 	e, err := s.entry(i, path)
 	if err == nil && ctx.Err() != nil {
@@ -44,7 +44,7 @@ func (s *Store) walk(ctx context.Context, i id, path string, yield func(rootfs.E
 	return true
 }
 
-// entry makes an entry of a node.
+// entry converts a node to an entry.
 func (s *Store) entry(i id, path string) (rootfs.Entry, error) {
 	n := s.tree.nodes[i]
 	switch n.kind {
@@ -63,8 +63,8 @@ func (s *Store) entry(i id, path string) (rootfs.Entry, error) {
 		return rootfs.File(path, perm, n.size, func() (io.ReadCloser, error) {
 			return io.NopCloser(content(s.in, n)), nil
 		}), nil
-	case broken:
+	case brokenLink:
 		return rootfs.Entry{}, fmt.Errorf("%q in the tar is a hard link that %s", "/"+path, n.target)
 	}
-	return rootfs.Entry{}, fmt.Errorf("%q in the tar is a %s, which no store object can contain", "/"+path, n.kind)
+	return rootfs.Entry{}, fmt.Errorf("%q in the tar is a %s, which a store object cannot contain", "/"+path, n.kind)
 }

@@ -30,7 +30,7 @@ const (
 	pathB profile.Path = "/" + objB
 )
 
-// member is an entry of an archive. Its content's length is its size.
+// member is an entry of an archive. pack sets its size to the length of the content.
 type member struct {
 	tar.Header
 	content string
@@ -60,7 +60,7 @@ func special(flag byte, name string) member {
 	return member{Header: tar.Header{Typeflag: flag, Name: name, Mode: 0o644}}
 }
 
-// pack writes an archive with its end.
+// pack writes a complete archive.
 func pack(t testing.TB, members ...member) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -109,7 +109,7 @@ func openPipe(t testing.TB, archive []byte, o Options) (*Store, error) {
 	}
 	go func() {
 		defer w.Close()
-		_, _ = w.Write(archive) // fails when the reader has seen enough
+		_, _ = w.Write(archive) // fails if the reader closes early
 	}()
 	s, err := Open(t.Context(), r, o)
 	if err != nil {
@@ -175,7 +175,7 @@ func goldenInfos(t testing.TB) []*profile.Info {
 	return infos
 }
 
-// members are the entries of store objects, below a prefix, as tar would archive them.
+// members converts the entries of store objects to members of an archive, with a prefix before their names.
 func members(t testing.TB, s profile.Store, prefix string, paths []profile.Path) []member {
 	t.Helper()
 	var all []member
@@ -210,7 +210,7 @@ func members(t testing.TB, s profile.Store, prefix string, paths []profile.Path)
 	return all
 }
 
-// goldenTar is an archive of the golden closure.
+// goldenTar returns an archive of the golden closure.
 func goldenTar(t testing.TB, prefix string) []byte {
 	t.Helper()
 	s := goldenExport(t)
@@ -236,7 +236,7 @@ func writeDir(t testing.TB) string {
 	return dir
 }
 
-// archive makes members of a directory, as `tar -C dir .` does.
+// archive packs a directory like `tar -C dir .`.
 func archive(t testing.TB, dir string, format tar.Format) []byte {
 	t.Helper()
 	var all []member
@@ -279,7 +279,7 @@ func archive(t testing.TB, dir string, format tar.Format) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// In the order of a directory that nobody has sorted.
+	// Unsorted, like a directory on disk.
 	slices.Reverse(all)
 	return pack(t, all...)
 }

@@ -51,8 +51,8 @@ func brief(t rootfs.Tree) ([]string, error) {
 type archiveCase struct {
 	name    string
 	members []member
-	open    string   // part of Open's error
-	files   string   // part of the error of Files(pathA)
+	open    string   // substring of Open's error
+	files   string   // substring of the error of Files(pathA)
 	want    []string // Files(pathA)
 }
 
@@ -73,7 +73,7 @@ func archives() []archiveCase {
 		{name: "empty directory", members: []member{dir(objA)}, want: []string{"d " + objA}},
 		{name: "owner, mode, attributes", members: []member{owned}, want: []string{"x " + objA + " a"}},
 		{name: "global header", members: []member{global, reg(objA, "a"), global}, want: []string{"f " + objA + " a"}},
-		{name: "parents are missing", members: []member{reg(objA+"/b/c", "c")}, want: []string{"d " + objA, "d " + objA + "/b", "f " + objA + "/b/c c"}},
+		{name: "missing parents", members: []member{reg(objA+"/b/c", "c")}, want: []string{"d " + objA, "d " + objA + "/b", "f " + objA + "/b/c c"}},
 		{name: "out of order", members: []member{reg(objA+"/b-", "1"), reg(objA+"/b/c", "2"), dir(objA + "/b"), reg(objA+"/a", "3"), dir("nix")},
 			want: []string{"d " + objA, "f " + objA + "/a 3", "d " + objA + "/b", "f " + objA + "/b/c 2", "f " + objA + "/b- 1"}},
 		{name: "dots and slashes", members: []member{reg(".//nix/./store//"+objA[10:], "a"), dir("."), dir("./")}, want: []string{"f " + objA + " a"}},
@@ -93,7 +93,7 @@ func archives() []archiveCase {
 		{name: "dots", members: []member{reg(objA+"/../x", "a")}, open: `contains ".."`},
 		{name: "dots outside", members: []member{reg("../x", "a"), reg(objA, "a")}, open: `contains ".."`},
 		{name: "hard link with dots", members: []member{hard(objA, "../x")}, open: `contains ".."`},
-		{name: "file as root", members: []member{reg(".", "a")}, open: "where the archive's root is"},
+		{name: "file as root", members: []member{reg(".", "a")}, open: "the archive's root is a regular file"},
 		{name: "below a file", members: []member{reg(objA, "a"), reg(objA+"/x", "x")}, open: "which is a regular file"},
 		{name: "below a link", members: []member{sym(objA+"/x", "/etc"), reg(objA+"/x/passwd", "x")}, open: "which is a symbolic link"},
 		{name: "below a hard link", members: []member{dir(objB), hard(objA, objB), reg(objA+"/x", "x")}, open: "which is a hard link"},
@@ -112,11 +112,11 @@ func archives() []archiveCase {
 		{name: "link twice, other target", members: []member{sym(objA, "x"), sym(objA, "y")}, open: "with different content"},
 		{name: "hard link to itself, again", members: []member{reg(objA, "a"), hard(objA, objA)}, want: []string{"f " + objA + " a"}},
 		{name: "file, and hard link to the same content", members: []member{reg(objA, "a"), reg(objB, "a"), hard(objA, objB)}, open: "with different content"},
-		{name: "directory, and hard link to one", members: []member{dir(objA), dir(objB), hard(objA, objB)}, open: "hard link to one"},
+		{name: "directory, and hard link to one", members: []member{dir(objA), dir(objB), hard(objA, objB)}, open: "hard link to a directory"},
 		{name: "file, and hard link to nothing", members: []member{reg(objA, "a"), hard(objA, objB)}, open: "which is not in the tar"},
 
 		{name: "hard link back", members: []member{exe(objB, "b"), hard(objA, objB)}, want: []string{"x " + objA + " b"}},
-		{name: "hard link forth", members: []member{hard(objA, objB), exe(objB, "b")}, want: []string{"x " + objA + " b"}},
+		{name: "hard link forward", members: []member{hard(objA, objB), exe(objB, "b")}, want: []string{"x " + objA + " b"}},
 		{name: "hard link to a link", members: []member{sym(objB, "x"), hard(objA, objB)}, want: []string{"l " + objA + " -> x"}},
 		{name: "hard link to .links", members: []member{exe("nix/store/.links/1", "b"), hard(objA+"/x", "nix/store/.links/1"), hard(objB, objA+"/x")}, want: []string{"d " + objA, "x " + objA + "/x b"}},
 		{name: "hard link to the outside", members: []member{reg("etc/x", "b"), hard(objA, "/etc/x")}, want: []string{"f " + objA + " b"}},
@@ -126,11 +126,11 @@ func archives() []archiveCase {
 		{name: "hard link to the root", members: []member{hard(objA, "./")}, files: "which is a directory"},
 		{name: "hard link to a device", members: []member{special(tar.TypeChar, "dev/null"), hard(objA, "dev/null")}, files: "which is a device"},
 		{name: "hard link to itself", members: []member{hard(objA, objA)}, files: "leads to itself"},
-		{name: "hard links in a circle", members: []member{hard(objA+"/1", objA+"/2"), hard(objA+"/2", objA+"/3"), hard(objA+"/3", objA+"/2")}, files: "leads to itself"},
+		{name: "hard links in a cycle", members: []member{hard(objA+"/1", objA+"/2"), hard(objA+"/2", objA+"/3"), hard(objA+"/3", objA+"/2")}, files: "leads to itself"},
 		{name: "hard link to one that leads to nothing", members: []member{hard(objA, objB), hard(objB, "gone")}, files: `leads to "gone"`},
 		{name: "hard link through a link", members: []member{sym("x", objB), reg(objB+"/y", "b"), hard(objA, "x/y")}, files: "not in the tar"},
 
-		{name: "device", members: []member{special(tar.TypeBlock, objA+"/x")}, files: "is a device or other special file, which no store object can contain"},
+		{name: "device", members: []member{special(tar.TypeBlock, objA+"/x")}, files: "is a device or other special file, which a store object cannot contain"},
 		{name: "named pipe", members: []member{special(tar.TypeFifo, objA)}, files: "is a device or other special file"},
 		{name: "device outside", members: []member{special(tar.TypeChar, "dev/null"), special(tar.TypeChar, "dev/null"), reg(objA, "a")}, want: []string{"f " + objA + " a"}},
 		{name: "device in another object", members: []member{special(tar.TypeChar, objB), reg(objA, "a")}, want: []string{"f " + objA + " a"}},
@@ -146,6 +146,7 @@ func dirs(name string, n int) []string {
 	return lines
 }
 
+// TestArchives checks Open and Files for good and bad archives.
 func TestArchives(t *testing.T) {
 	for _, test := range archives() {
 		t.Run(test.name, func(t *testing.T) {
@@ -173,12 +174,12 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// TestEnd: an archive that is cut anywhere before its end is an error.
+// TestEnd checks that a truncated archive and data after the end are errors.
 func TestEnd(t *testing.T) {
 	whole := pack(t,
 		member{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "x"}}},
 		reg(objA+"/"+strings.Repeat("n", 200), "a"),
-		// The block before the end of this name is zeros, and so is that of this content.
+		// The last block of this name is all zeros, and so is the block of this content.
 		member{tar.Header{Typeflag: tar.TypeReg, Format: tar.FormatGNU, Name: objA + "/" + strings.Repeat("m/", 231) + "x"}, strings.Repeat("\x00", 512)},
 		reg(objA+"/z", "z"),
 	)
@@ -221,22 +222,22 @@ func TestEnd(t *testing.T) {
 		archive []byte
 		err     string
 	}{
-		"whole":                 {whole, ""},
-		"one block of zeros":    {whole[:end+blockSize], ""},
-		"filled to 10 KiB":      {append(slices.Clone(whole), make([]byte, 10<<10)...), ""},
-		"filled unevenly":       {append(slices.Clone(whole), make([]byte, 77)...), ""},
-		"something behind":      {append(append(slices.Clone(whole), make([]byte, 3000)...), 'x'), "behind the end"},
-		"two archives":          {append(slices.Clone(whole), whole...), "behind the end"},
-		"two archives, no gap":  {append(slices.Clone(whole[:end+blockSize]), whole...), "invalid tar header"},
-		"a header that is none": {append(slices.Clone(whole[:end]), bytes.Repeat([]byte("x"), 2048)...), "invalid tar header"},
+		"whole":                {whole, ""},
+		"one block of zeros":   {whole[:end+blockSize], ""},
+		"filled to 10 KiB":     {append(slices.Clone(whole), make([]byte, 10<<10)...), ""},
+		"filled unevenly":      {append(slices.Clone(whole), make([]byte, 77)...), ""},
+		"data after the end":   {append(append(slices.Clone(whole), make([]byte, 3000)...), 'x'), "after the end"},
+		"two archives":         {append(slices.Clone(whole), whole...), "after the end"},
+		"two archives, no gap": {append(slices.Clone(whole[:end+blockSize]), whole...), "invalid tar header"},
+		"an invalid header":    {append(slices.Clone(whole[:end]), bytes.Repeat([]byte("x"), 2048)...), "invalid tar header"},
 	} {
 		if err := open(test.archive); test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
-			t.Errorf("%s: Open() = %v; want %q", name, err, test.err)
+			t.Errorf("%s: Open() = %v; want error %q", name, err, test.err)
 		}
 	}
 }
 
-// TestCutCompressed: so is one that is compressed, for each of its bytes.
+// TestCutCompressed checks that a compressed archive cut at any byte is an error, and so is data after it.
 func TestCutCompressed(t *testing.T) {
 	whole := pack(t, reg(objA, "content"), reg(objB, "\x00\x01\x02"))
 	for name, b := range map[string][]byte{"gzip": gzipped(t, whole), "zstd": zstded(t, whole)} {
@@ -245,15 +246,15 @@ func TestCutCompressed(t *testing.T) {
 				t.Errorf("%s: Open of %d of %d bytes: %v; want %v", name, n, len(b), err, io.ErrUnexpectedEOF)
 			}
 		}
-		for _, behind := range []string{"x", "\x00", "more than a few bytes of something else"} {
-			if _, err := openBytes(t, append(slices.Clone(b), behind...), Options{}); err == nil {
-				t.Errorf("%s: Open with %q behind it succeeded; want an error", name, behind)
+		for _, extra := range []string{"x", "\x00", "more than a few bytes of something else"} {
+			if _, err := openBytes(t, append(slices.Clone(b), extra...), Options{}); err == nil {
+				t.Errorf("%s: Open with %q after the archive succeeded; want an error", name, extra)
 			}
 		}
 	}
 }
 
-// raw is a header block with a field of its own, and a right checksum.
+// raw packs a member, changes its header block, and corrects the checksum.
 func raw(t testing.TB, m member, change func(block []byte)) []byte {
 	t.Helper()
 	b := pack(t, m)
@@ -268,7 +269,7 @@ func raw(t testing.TB, m member, change func(block []byte)) []byte {
 	return b
 }
 
-// TestHeaders: what archive/tar does not write.
+// TestHeaders checks headers that archive/tar does not write.
 func TestHeaders(t *testing.T) {
 	size := func(s string) func([]byte) { return func(b []byte) { copy(b[124:136], s) } }
 	flag := func(c byte) func([]byte) { return func(b []byte) { b[156] = c } }
@@ -289,7 +290,7 @@ func TestHeaders(t *testing.T) {
 		{name: "directory with a size", archive: raw(t, dir(objA), size("00000001000")), want: []string{"d " + objA}},
 		{name: "contiguous file", archive: raw(t, reg(objA, "abc"), flag('7')), want: []string{"f " + objA + " abc"}},
 		{name: "old file", archive: raw(t, reg(objA, "abc"), flag(0)), want: []string{"f " + objA + " abc"}},
-		{name: "unknown type", archive: raw(t, reg(objA, "abc"), flag('Z')), err: "which no store object can contain"},
+		{name: "unknown type", archive: raw(t, reg(objA, "abc"), flag('Z')), err: "which a store object cannot contain"},
 		{name: "volume label", archive: raw(t, special(tar.TypeReg, objA), flag('V')), err: "without a Nix store"},
 		{name: "continued from another volume", archive: raw(t, reg(objA, "abc"), flag('M')), err: "another volume"},
 		{name: "old sparse file", archive: raw(t, member{tar.Header{Typeflag: tar.TypeReg, Format: tar.FormatGNU, Name: objA}, ""}, func(b []byte) {
@@ -300,7 +301,7 @@ func TestHeaders(t *testing.T) {
 		{name: "sparse file", archive: pack(t, member{tar.Header{Typeflag: tar.TypeReg, Name: objA, PAXRecords: map[string]string{"VENDOR.x": "y"}}, "0\n" + strings.Repeat("\x00", 510)}), want: []string{"f " + objA + " 0\n" + strings.Repeat("\x00", 510)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			// The first header decides whether it is a tar at all.
+			// Start with a valid header, so that the file is recognised as a tar.
 			first := pack(t, reg("x", ""))
 			s, err := openBytes(t, append(first[:blockSize:blockSize], test.archive...), Options{})
 			var got []string
@@ -320,7 +321,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestSparsePAX: archive/tar does not write sparse files, so the header is changed behind its back.
+// TestSparsePAX checks that a sparse file is an error.
+// archive/tar does not write sparse files, so the test patches the header afterwards.
 func TestSparsePAX(t *testing.T) {
 	b := pack(t, member{tar.Header{Typeflag: tar.TypeReg, Name: objA, PAXRecords: map[string]string{
 		"VND.sparse.major": "1", "VND.sparse.minor": "0", "VND.sparse.realsize": "1000000000000",
@@ -331,7 +333,7 @@ func TestSparsePAX(t *testing.T) {
 	}
 }
 
-// TestHugeRecords: what precedes an entry may not be large.
+// TestHugeRecords checks that large extension headers are errors.
 func TestHugeRecords(t *testing.T) {
 	for flag, want := range map[byte]string{'x': "too long", 'g': "too long", 'L': "too long", 'K': "too long"} {
 		b := raw(t, reg("x", strings.Repeat("x", 2<<20)), func(b []byte) { b[156] = flag })
@@ -341,7 +343,7 @@ func TestHugeRecords(t *testing.T) {
 	}
 }
 
-// TestChanged: a file that shrinks after it was opened is noticed.
+// TestChanged checks that a walk notices a file that shrank after Open.
 func TestChanged(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
@@ -363,7 +365,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// TestManyLinks: a chain of hard links is looked at once, however long.
+// TestManyLinks checks that a long chain of hard links is resolved, in linear time.
 func TestManyLinks(t *testing.T) {
 	const n = 5_000
 	all := []member{reg(fmt.Sprintf("%s/%d", objA, n), "end")}
@@ -381,7 +383,7 @@ func TestManyLinks(t *testing.T) {
 	}
 }
 
-// FuzzOpen: no archive makes it panic, or give what does not belong to an object.
+// FuzzOpen checks that no archive causes a panic, an invalid tree or an entry outside its object.
 func FuzzOpen(f *testing.F) {
 	for _, test := range archives() {
 		if b := pack(f, test.members...); len(b) < 1<<20 {
@@ -407,7 +409,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// checkTree: the entries of an object obey the rules of a tree, or there is an error.
+// checkTree checks that the entries of an object form a valid tree, or that the walk returns an error.
 func checkTree(t *testing.T, s *Store, p profile.Path) {
 	files := s.Files(t.Context(), p)
 	var want error

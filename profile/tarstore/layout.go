@@ -9,8 +9,8 @@ import (
 	"github.com/export-profile/export-profile/profile/scan"
 )
 
-// find finds out what the archive is a tar of.
-func (s *Store) find() error {
+// findStore finds the root and store directories in the archive.
+func (s *Store) findStore() error {
 	t := s.tree
 	if n := t.descend(root, "nix/store"); n != none && t.nodes[n].kind == directory {
 		s.root, s.store = root, n
@@ -43,7 +43,7 @@ func (s *Store) find() error {
 	return nil
 }
 
-// search looks, outside of objects, for directories with a nix/store, and for directories with objects.
+// search finds all directories that contain nix/store, and all that contain objects. It does not descend into objects.
 func (s *Store) search() (roots, stores []id) {
 	t := s.tree
 	for todo := []id{root}; len(todo) > 0; {
@@ -67,7 +67,7 @@ func (s *Store) search() (roots, stores []id) {
 	return roots, stores
 }
 
-// list names a few directories.
+// list formats the names of the first few directories.
 func (s *Store) list(dirs []id) string {
 	const few = 4
 	var names []string
@@ -80,7 +80,7 @@ func (s *Store) list(dirs []id) string {
 	return strings.Join(names, ", ")
 }
 
-// guess says what a tar without a store is.
+// guess describes a tar without a store.
 func (s *Store) guess() string {
 	for _, name := range []string{"oci-layout", "manifest.json"} {
 		if n := s.tree.child(root, name); n != none && s.tree.nodes[n].kind == file {

@@ -8,10 +8,10 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// Options are those of the input.
+// Options are the options of the input.
 type Options = input.Options
 
-// Open is [Read] of a file, as package source does it. After an error f is still the caller's.
+// Open calls [Read] on a file as package source does. After an error the caller still owns f.
 func Open(ctx context.Context, f *os.File, o Options) (*Store, error) {
 	return storetest.Open(ctx, f, o, Read)
 }

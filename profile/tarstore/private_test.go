@@ -2,7 +2,7 @@ package tarstore
 
 import "testing"
 
-// TestPrivate: what others may change while it is read is a file that is read where it is.
+// TestPrivate checks that only an uncompressed regular file, which is read in place, is not private.
 func TestPrivate(t *testing.T) {
 	b := goldenTar(t, "")
 	for _, test := range []struct {

@@ -15,26 +15,26 @@ import (
 
 const blockSize = 512
 
-// Recognise says whether a tar archive begins with these 512 bytes, decompressed.
+// Recognise reports whether head, of at least 512 decompressed bytes, begins a tar archive.
 func Recognise(head []byte) bool {
 	if len(head) < blockSize {
 		return false
 	}
 	head = head[:blockSize]
 	if isZero(head) {
-		return true // an empty one
+		return true // an empty archive
 	}
 	_, err := tar.NewReader(bytes.NewReader(head)).Next()
-	// What follows is missing, but the checksum is right.
+	// An EOF means that the header is valid and only the rest is missing.
 	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// readAll adds all files of the archive, and checks its end.
+// readAll adds all entries of the archive, and checks its end.
 //
-// Package archive/tar reads headers block by block and not ahead,
-// so after a header the input stands where the content begins.
+// Package archive/tar reads headers block by block and never ahead,
+// so after a header the input is at the beginning of the content.
 func (b *builder) readAll() error {
 	at := &position{in: b.in}
 	r := tar.NewReader(at)
@@ -50,7 +50,7 @@ func (b *builder) readAll() error {
 		if n == maxEntries {
 			return fmt.Errorf("more than %d entries", maxEntries)
 		}
-		end = wholeBlocks(at.off) // a global header leaves it in the middle of one
+		end = wholeBlocks(at.off) // after a global header, the offset is within a block
 		if !headerOnly(h.Typeflag) {
 			if h.Size > 1<<62 {
 				return fmt.Errorf("%.255q: file of %d bytes", h.Name, h.Size)
@@ -65,7 +65,7 @@ func (b *builder) readAll() error {
 
 func wholeBlocks(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
 
-// headerOnly says which entries have no content, whatever size they say they have.
+// headerOnly reports whether entries of a type have no content, even if they declare a size.
 func headerOnly(flag byte) bool {
 	switch flag {
 	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
@@ -76,7 +76,7 @@ func headerOnly(flag byte) bool {
 
 func (b *builder) addHeader(h *tar.Header, offset int64) error {
 	if h.Typeflag == tar.TypeGNUSparse || isSparse(h) {
-		return errors.New("is a sparse file, which is not supported: write the tar without --sparse")
+		return errors.New("sparse files are not supported: write the tar without --sparse")
 	}
 	n := node{kind: other}
 	switch h.Typeflag {
@@ -92,7 +92,7 @@ func (b *builder) addHeader(h *tar.Header, offset int64) error {
 			return fmt.Errorf("hard link to %.255q: %w", n.target, err)
 		}
 	case tar.TypeXGlobalHeader:
-		// What it says is about all entries that follow, which nobody expects of their names and sizes.
+		// A global header applies to all entries that follow. Refuse one that would change their names or sizes.
 		for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 			if key == "path" || key == "linkpath" || key == "size" || strings.HasPrefix(key, "GNU.sparse.") {
 				return fmt.Errorf("global header that sets %q", key)
@@ -102,14 +102,14 @@ func (b *builder) addHeader(h *tar.Header, offset int64) error {
 	case typeVolume:
 		return nil
 	case typeMulti:
-		return errors.New("begins in another volume: join the volumes first")
+		return errors.New("the file begins in another volume: join the volumes first")
 	}
 	return b.add(h.Name, n)
 }
 
-// Types of GNU tar that are no files.
+// These types of GNU tar need special treatment.
 const (
-	typeDumpDir = 'D' // a directory, with a list of what was in it
+	typeDumpDir = 'D' // a directory with a list of its files
 	typeVolume  = 'V' // the archive's label
 	typeMulti   = 'M' // the rest of a file from another volume
 )
@@ -123,8 +123,8 @@ func isSparse(h *tar.Header) bool {
 	return false
 }
 
-// checkEnd checks what follows the last entry.
-// That archive/tar has come to an end may only mean that no byte was left.
+// checkEnd checks the bytes after the last entry.
+// archive/tar also reports EOF if the archive was truncated after an entry.
 func (b *builder) checkEnd(at *position, end int64) error {
 	var block [blockSize]byte
 	if n, err := b.in.ReadAt(block[:], end); n < blockSize {
@@ -134,26 +134,26 @@ func (b *builder) checkEnd(at *position, end int64) error {
 		return fmt.Errorf("at byte %d: %w", at.off, err)
 	}
 	if !isZero(block[:]) {
-		return fmt.Errorf("at byte %d: %w", at.off, io.ErrUnexpectedEOF) // after what precedes an entry
+		return fmt.Errorf("at byte %d: %w", at.off, io.ErrUnexpectedEOF) // cut after an extension header
 	}
 	b.in.Forget()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := b.in.Read(buf)
 		if !isZero(buf[:n]) {
-			return fmt.Errorf("at byte %d: there is something behind the end of the archive", at.off)
+			return fmt.Errorf("at byte %d: data after the end of the archive", at.off)
 		}
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("behind the end of the archive: %w", err)
+			return fmt.Errorf("after the end of the archive: %w", err)
 		}
 		at.off += int64(n)
 	}
 }
 
-// position counts the bytes of an input that were passed, and lets archive/tar pass contents without reading them.
+// position counts the bytes consumed from an input, and lets archive/tar skip contents without reading them.
 type position struct {
 	in  *input.Input
 	off int64
@@ -165,7 +165,7 @@ func (p *position) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Seek goes forward from here, which is all that archive/tar does.
+// Seek supports only forward seeks from the current position, which archive/tar uses.
 func (p *position) Seek(n int64, whence int) (int64, error) {
 	if whence != io.SeekCurrent || n < 0 {
 		return 0, errors.ErrUnsupported
@@ -177,7 +177,7 @@ func (p *position) Seek(n int64, whence int) (int64, error) {
 	return p.off, nil
 }
 
-// content reads the content of a file. An end before its own is io.ErrUnexpectedEOF.
+// content returns a reader of a file's content. If the input ends early, the reader returns io.ErrUnexpectedEOF.
 func content(in *input.Input, n node) io.Reader {
 	return &contentReader{io.NewSectionReader(in, n.offset, n.size), n.size}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// invent makes the members of a random object in path order, and what brief says of it.
+// invent makes the members of a random object in path order, and the expected result of brief.
 func invent(r *rand.Rand, name string, depth int) (all []member, lines []string) {
 	switch kind := r.IntN(6); {
 	case kind < 2 && depth < 5 || depth == 0:
@@ -55,7 +55,7 @@ func inventName(r *rand.Rand) string {
 	return b.String()
 }
 
-// linked makes hard links of members with the same content as another, as tar does for an optimised store.
+// linked replaces members that equal an earlier one with hard links, as tar does for an optimised store.
 func linked(all []member) []member {
 	first := map[string]string{}
 	for i, m := range all {
@@ -69,8 +69,7 @@ func linked(all []member) []member {
 	return all
 }
 
-// TestRoundTrip: what was archived comes out, in whatever order and format it is,
-// with hard links and without.
+// TestRoundTrip checks that random objects survive archiving, in any order and format, with and without hard links.
 func TestRoundTrip(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -1,38 +1,38 @@
-// Package tarstore is a store in a tar archive, as people carry one to a machine without Nix.
+// Package tarstore reads a store from a tar archive, which people carry to a machine without Nix.
 //
-// What it can be a tar of, recognised by looking:
+// It recognises by content whether the archive holds
 //
-//   - a root directory, which has nix/store in it, and may have a profile or a database in nix/var/nix;
-//     it may be the archive's root, or some directory in it if no other has a nix/store;
-//   - a store directory, by any name: the one directory that has store objects in it.
+//   - a root directory: it contains nix/store, and possibly profiles and a database in nix/var/nix.
+//     This is the archive's root, or else the only directory in it that contains nix/store;
+//   - a store directory of any name: the only directory that contains store objects.
 //
-// It may be compressed, and come from a pipe; see package input.
+// The archive may be compressed, and come from a pipe; see package input.
 //
-// An archive has no index, so its headers are read once when it is opened, and kept in memory:
-// a few hundred bytes an entry, for at most maxEntries.
-// Contents are read where they are when they are asked for.
+// An archive has no index. So Read reads all headers once and keeps them in memory:
+// a few hundred bytes per entry, for at most maxEntries.
+// The contents of files are read from the archive on demand.
 //
-// What is read strictly, since whoever wrote it may be hostile:
+// The author of an archive may be hostile, so these rules are strict:
 //
-//   - "..", a name longer than [rootfs.MaxName], something below what is no directory,
-//     and more than one thing at one place are errors.
-//     A directory may come again, and so may a file with the same content, as in real archives.
-//     A "/" before a name is dropped, and directories that are missing are filled in.
-//   - A hard link is what it leads to, wherever in the archive that is, before it or after it:
-//     the file (or symbolic link) of another object, or in the .links of an optimised store.
-//     One that leads to nothing, to a directory or around in a circle spoils the object that it is in.
-//     So does what is no directory, regular file or symbolic link; outside of objects it is ignored.
-//   - A sparse file is an error: what it declares has nothing to do with how much is there.
-//   - An archive ends with a block of zeros; one that ends before it is io.ErrUnexpectedEOF.
-//     Behind it there is nothing but zeros. Other programs ignore what else is there,
-//     and with it the second of two archives in one file.
+//   - "..", a name longer than [rootfs.MaxName], an entry below a file that is not a directory,
+//     and two different entries at one path are errors.
+//     Directories may be repeated, and files too if their content is the same, as in real archives.
+//     A leading "/" is dropped, and missing parent directories are added.
+//   - A hard link stands for its target, before or after it and anywhere in the archive:
+//     a file or symbolic link in any object, or in the .links of an optimised store.
+//     A link to a missing file, to a directory or in a cycle makes its object unreadable.
+//     So does any file other than a directory, regular file or symbolic link. Outside of objects it is ignored.
+//   - A sparse file is an error: its declared size does not limit how much the archive must contain.
+//   - An archive ends with a block of zeros; an earlier end is io.ErrUnexpectedEOF.
+//     Only zeros may follow. Other programs ignore what follows,
+//     and so the second of two archives in one file.
 //
-// Of a file's mode only the owner's x bit counts.
-// Owners, times, extended attributes and all that an archive may say beside are ignored.
+// Of a file's mode, only the owner's execute bit counts.
+// Owners, times, extended attributes and other metadata are ignored.
 //
-// It has files and no hashes: Info is an error, and Files verifies nothing.
-// [Store.Database] gives what lets package localstore say the rest,
-// package references takes it from a file, and package scan finds it in the files.
+// A tar contains no hashes of objects: Info returns an error, and Files verifies nothing.
+// The metadata comes from elsewhere: [Store.Database] extracts a database for package localstore,
+// package references reads a file, and package scan searches the files for references.
 package tarstore
 
 import (
@@ -44,20 +44,20 @@ import (
 	"github.com/export-profile/export-profile/profile/input"
 )
 
-// FormatError says what a file is that is no tar of a store.
+// FormatError reports a file that is not a tar of a store.
 type FormatError struct {
-	Is string // "a tar archive without a Nix store in it"
+	Is string // what the file is instead, such as "a tar archive without a Nix store in it"
 }
 
 func (e *FormatError) Error() string { return "not a tar of a store, but " + e.Is }
 
-// Store is a tar archive. Its methods are safe for concurrent use.
+// Store is an indexed tar archive. Its methods are safe for concurrent use.
 // It is a [profile.Store], [profile.Lister] and [profile.Linker].
 type Store struct {
 	in   *input.Input
 	tree *tree
 
-	root  id // what is "/", or none if there is only a store directory
+	root  id // the directory that acts as "/", or none if there is only a store directory
 	store id // the store directory
 	paths []profile.Path
 }
@@ -68,8 +68,8 @@ var (
 	_ profile.Linker = (*Store)(nil)
 )
 
-// Read reads the archive that an input is, of which nothing has been read yet, to its end.
-// The store owns the input until Close; after an error it is still the caller's.
+// Read reads an archive from an unread input, to its end.
+// The store owns the input until Close. After an error the caller still owns it.
 func Read(in *input.Input) (*Store, error) {
 	s := &Store{in: in}
 	if err := s.read(); err != nil {
@@ -97,13 +97,13 @@ func (s *Store) read() error {
 	if s.tree, err = b.finish(); err != nil {
 		return err
 	}
-	return s.find()
+	return s.findStore()
 }
 
-// errNoDatabase is what is known of objects.
+// errNoDatabase is the error of Info for every object.
 var errNoDatabase = fmt.Errorf("a tar has files, but its database was not read: %w", profile.ErrNoInfo)
 
-// Info is an error: one that wraps fs.ErrNotExist if there is no such object, and profile.ErrNoInfo if there is.
+// Info always returns an error: it wraps profile.ErrNoInfo for an object in the archive, and fs.ErrNotExist for others.
 func (s *Store) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
 	if _, err := s.object(p); err != nil {
 		return nil, err
@@ -111,11 +111,11 @@ func (s *Store) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
 	return nil, fmt.Errorf("store path %q: %w", p, errNoDatabase)
 }
 
-// Paths are the objects whose files are there.
-// What else lies in a store directory is left out; see [scan.Candidates].
+// Paths lists the objects in the archive.
+// It omits other files in the store directory; see [scan.Candidates].
 func (s *Store) Paths(context.Context) ([]profile.Path, error) { return s.paths, nil }
 
-// object finds the file or directory that an object is.
+// object finds the node of an object.
 func (s *Store) object(p profile.Path) (id, error) {
 	if err := profile.CheckBase(p.Base()); err != nil {
 		return none, fmt.Errorf("store path %q: %w", p, err)
@@ -127,8 +127,8 @@ func (s *Store) object(p profile.Path) (id, error) {
 	return i, nil
 }
 
-// Private says that nobody else can change what Files reads.
+// Private reports whether no other process can change the data that Files reads.
 func (s *Store) Private() bool { return s.in.Private() }
 
-// Close closes the file.
+// Close closes the input.
 func (s *Store) Close() error { return s.in.Close() }

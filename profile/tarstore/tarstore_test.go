@@ -23,6 +23,7 @@ type opener = func(testing.TB, []byte, Options) (*Store, error)
 
 var openers = map[string]opener{"file": openBytes, "pipe": openPipe}
 
+// TestGolden checks the golden closure in all forms of archives, in a file and from a pipe.
 func TestGolden(t *testing.T) {
 	same := func(_ testing.TB, b []byte) []byte { return b }
 	for _, form := range []struct {
@@ -66,7 +67,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestSamples: an optimised store, as GNU tar archives it.
+// TestSamples checks all samples of package storetest as archives of an optimised store.
 func TestSamples(t *testing.T) {
 	for _, sample := range storetest.Samples(t) {
 		t.Run(sample.Name, func(t *testing.T) {
@@ -84,26 +85,28 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// TestSpoolIsNameless checks that the spool file of a piped archive has no name.
 func TestSpoolIsNameless(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made/when/needed")
 	if _, err := openPipe(t, goldenTar(t, ""), Options{SpoolDir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("while a piped tar is open there is %v, %v in the spool directory; want nothing with a name", left, err)
+		t.Errorf("while a piped tar is open, the spool directory contains %v, %v; want no named file", left, err)
 	}
 }
 
+// TestInfo checks the errors of Info and Files.
 func TestInfo(t *testing.T) {
 	s, err := openBytes(t, pack(t, reg(objA, "a")), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Info(t.Context(), pathA); err == nil || errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Info of an object: %v; want an error, but not %v", err, fs.ErrNotExist)
+		t.Errorf("Info of an object: %v; want an error other than %v", err, fs.ErrNotExist)
 	}
 	if _, err := s.Info(t.Context(), pathB); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Info of no object: %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("Info of a missing object: %v; want %v", err, fs.ErrNotExist)
 	}
 	for _, p := range []profile.Path{"", "/nix/store", "/nix/store/" + "../../etc", profile.Path("/nix/store/.links")} {
 		if lines, err := storetest.List(s.Files(t.Context(), p)); err == nil {
@@ -112,7 +115,7 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-// TestLayout: what a tar is of is found by looking.
+// TestLayout checks how the store in an archive is found.
 func TestLayout(t *testing.T) {
 	const baseA, baseB = "00000000000000000000000000000000-a", "11111111111111111111111111111111-b"
 	for _, test := range []struct {
@@ -130,7 +133,7 @@ func TestLayout(t *testing.T) {
 		{name: "store directory", members: []member{reg("store/"+baseA, "a"), dir("store/.links")}, paths: []profile.Path{pathA}},
 		{name: "store directory by another name", members: []member{reg("./packages/"+baseA, "a")}, paths: []profile.Path{pathA}},
 		{name: "objects", members: []member{reg(baseA+"/x", "a"), reg("./"+baseB, "b")}, paths: []profile.Path{pathA, pathB}},
-		{name: "what is no object", members: []member{
+		{name: "files that are not objects", members: []member{
 			reg(objA, "a"), reg(objA+".lock", ""), reg("nix/store/.links/x", "a"), dir("nix/store/lost+found"),
 			dir(objB + ".drv.chroot"), reg(objB+".check", "a"), reg(objB+".lock", "locks something else"),
 		}, paths: []profile.Path{pathA, pathB + ".lock"}},
@@ -161,6 +164,7 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestReadlink checks that links resolve inside the archived root.
 func TestReadlink(t *testing.T) {
 	const profiles = "nix/var/nix/profiles"
 	s, err := openPipe(t, pack(t,
@@ -209,11 +213,11 @@ func TestReadlink(t *testing.T) {
 		t.Errorf("Resolve() = %v, %v; want %q, <nil>", p, err, pathA)
 	}
 	if _, ok := s.Inside("/nix"); ok {
-		t.Error("Inside said that a path of this machine is in a tar")
+		t.Error(`Inside("/nix") = true; want false`)
 	}
 }
 
-// TestReadlinkWithoutRoot: around a store directory there is nothing.
+// TestReadlinkWithoutRoot checks that an archive of a store directory has neither links nor a database.
 func TestReadlinkWithoutRoot(t *testing.T) {
 	s, err := openBytes(t, pack(t, reg("store/00000000000000000000000000000000-a", "a")), Options{})
 	if err != nil {
@@ -236,6 +240,7 @@ func TestReadlinkWithoutRoot(t *testing.T) {
 	}
 }
 
+// TestDatabase checks which files of the database are copied.
 func TestDatabase(t *testing.T) {
 	const db = "nix/var/nix/db/"
 	store := reg(objA, "a")
@@ -248,8 +253,8 @@ func TestDatabase(t *testing.T) {
 	}{
 		{name: "all", members: []member{reg(db+"db.sqlite", "d"), reg(db+"db.sqlite-wal", "w"), reg(db+"db.sqlite-shm", "s"), reg(db+"db.sqlite-journal", "j"), reg(db+"schema", "10"), reg(db+"reserved", "r")},
 			want: map[string]string{"db.sqlite": "d", "db.sqlite-wal": "w", "db.sqlite-journal": "j", "schema": "10"}},
-		{name: "least", members: []member{reg(db+"db.sqlite", "d")}, want: map[string]string{"db.sqlite": "d"}},
-		{name: "elsewhere", members: []member{sym("nix/var", "/data"), reg("data/nix/db/db.sqlite", "d")}, want: map[string]string{"db.sqlite": "d"}},
+		{name: "only db.sqlite", members: []member{reg(db+"db.sqlite", "d")}, want: map[string]string{"db.sqlite": "d"}},
+		{name: "behind a link", members: []member{sym("nix/var", "/data"), reg("data/nix/db/db.sqlite", "d")}, want: map[string]string{"db.sqlite": "d"}},
 		{name: "none", is: fs.ErrNotExist},
 		{name: "only its log", members: []member{reg(db+"db.sqlite-wal", "w")}, is: fs.ErrNotExist},
 		{name: "a link", members: []member{sym(db+"db.sqlite", "/etc/passwd")}, err: `"db.sqlite" is a symbolic link`},

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// id is the number of a node in its tree.
+// id is the index of a node in its tree.
 type id = int32
 
 const (
@@ -19,36 +19,36 @@ type kind uint8
 const (
 	directory kind = iota
 	file
-	link     // symbolic
-	hardLink // until it is resolved
-	other    // a device, a named pipe, or what no standard knows
-	broken   // what a hard link becomes that leads nowhere
+	link       // symbolic
+	hardLink   // until it is resolved
+	other      // a device, a named pipe, or an unknown type
+	brokenLink // a hard link without a valid target
 )
 
 func (k kind) String() string {
 	return [...]string{"directory", "regular file", "symbolic link", "hard link", "device or other special file", "broken hard link"}[k]
 }
 
-// node is a file of the archive. Its place in memory is what limits how many there can be.
+// node is a file of the archive. Its size in memory determines maxEntries.
 type node struct {
 	parent     id
-	from, to   id // its children in tree.order, once the tree is finished
+	from, to   id // range of its children in tree.order, once the tree is finished
 	kind       kind
 	executable bool
 	name       string
-	target     string // of a symbolic or hard link; why it is broken
+	target     string // of a symbolic or hard link; for brokenLink the reason
 	offset     int64  // of a regular file's content in the input
 	size       int64
 }
 
-// tree is all that an archive holds. It does not change once it is finished.
+// tree holds all files of an archive. It does not change once it is finished.
 type tree struct {
 	nodes []node
 	order []id // all nodes but the root, by parent and name
 }
 
-// arrange makes children findable.
-func (t *tree) arrange() {
+// sortChildren fills t.order, so that children can be found.
+func (t *tree) sortChildren() {
 	t.order = make([]id, len(t.nodes)-1)
 	for i := range t.order {
 		t.order[i] = id(i + 1)
@@ -66,10 +66,10 @@ func (t *tree) arrange() {
 	}
 }
 
-// children are the files in a directory, sorted by the bytes of their names.
+// children returns the files in a directory, sorted by the bytes of their names.
 func (t *tree) children(dir id) []id { return t.order[t.nodes[dir].from:t.nodes[dir].to] }
 
-// child is the file of a name in a directory, or none.
+// child returns the file called name in a directory, or none.
 func (t *tree) child(dir id, name string) id {
 	children := t.children(dir)
 	i, ok := slices.BinarySearchFunc(children, name, func(n id, name string) int { return cmp.Compare(t.nodes[n].name, name) })
@@ -79,7 +79,7 @@ func (t *tree) child(dir id, name string) id {
 	return children[i]
 }
 
-// descend follows names down from a directory, and no links.
+// descend follows a path down from a directory, but no links. It returns none if a file is missing.
 func (t *tree) descend(from id, path string) id {
 	for name := range strings.SplitSeq(path, "/") {
 		if from = t.child(from, name); from == none {
@@ -89,7 +89,7 @@ func (t *tree) descend(from id, path string) id {
 	return from
 }
 
-// path is where a node is in the archive, for people.
+// path returns the path of a node in the archive, for messages.
 func (t *tree) path(n id) string {
 	var names []string
 	for ; n != root; n = t.nodes[n].parent {

@@ -10,11 +10,11 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// maxLinks is how many links Linux follows in one path.
+// maxLinks limits the links in one path, as Linux does.
 const maxLinks = 40
 
-// Readlink reads a symbolic link at an absolute path of the archived root's file system.
-// Links above it are followed, and stay inside.
+// Readlink reads a symbolic link at an absolute path below the archived root.
+// It follows links in parent directories; they cannot lead out of the archive.
 func (s *Store) Readlink(name string) (string, error) {
 	name = path.Clean("/" + name)
 	if s.root == none {
@@ -40,8 +40,8 @@ func (s *Store) linkError(name string, err error) error {
 	return fmt.Errorf("%q in the tar: %w", name, err)
 }
 
-// resolve finds a directory at an absolute path, following all links in it.
-// In what is no directory there is nothing.
+// resolve finds the node at an absolute path, following all links in it.
+// Files that are not directories have no children.
 func (s *Store) resolve(name string) (id, error) {
 	t := s.tree
 	at, links := s.root, 0
@@ -77,5 +77,5 @@ func (s *Store) resolve(name string) (id, error) {
 	return at, nil
 }
 
-// Inside is false: no path of this machine lies in an archive.
+// Inside returns false: no path on this machine lies in an archive.
 func (s *Store) Inside(string) (string, bool) { return "", false }
