@@ -36,5 +36,5 @@ func decompressBy(head []byte, r io.Reader) (io.ReadCloser, error) {
 	if name == "" {
 		return nil, nil
 	}
-	return decompress.Named(name, r)
+	return decompress.NewReader(name, r)
 }

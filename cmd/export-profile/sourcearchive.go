@@ -66,7 +66,7 @@ func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, err
 	}
 	var from io.Reader = b
 	if name := decompress.Sniff(head); name != "" {
-		z, err := decompress.Named(name, b)
+		z, err := decompress.NewReader(name, b)
 		if err != nil {
 			return nil, err
 		}

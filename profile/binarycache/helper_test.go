@@ -77,7 +77,7 @@ func (f files) recompressed(t testing.TB, compression string) files {
 			continue
 		}
 		n := f.parse(t, name)
-		z, err := decompress.Named(n.Compression, bytes.NewReader(f[n.URL]))
+		z, err := decompress.NewReader(n.Compression, bytes.NewReader(f[n.URL]))
 		if err != nil {
 			t.Fatal(err)
 		}

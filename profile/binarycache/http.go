@@ -260,7 +260,7 @@ func decoded(header http.Header, body io.ReadCloser) (io.ReadCloser, error) {
 	if !ok {
 		return nil, final(fmt.Errorf("content encoding %q: %w", e, errors.ErrUnsupported))
 	}
-	z, err := decompress.Named(name, body)
+	z, err := decompress.NewReader(name, body)
 	if err != nil {
 		return nil, err
 	}

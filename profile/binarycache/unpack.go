@@ -46,7 +46,7 @@ func newNARReader(ctx context.Context, name string, n *NarInfo, src io.ReadClose
 	if err != nil {
 		return nil, named(name, errors.Join(err, src.Close()))
 	}
-	z, err := decompress.Named(n.Compression, file)
+	z, err := decompress.NewReader(n.Compression, file)
 	if err != nil {
 		return nil, named(name, errors.Join(file.cause(err), src.Close()))
 	}

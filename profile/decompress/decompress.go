@@ -1,11 +1,9 @@
-// Package decompress undoes what caches and pipes do to NARs, export streams and tars.
+// Package decompress decompresses NARs, export streams and tars.
 //
-// A binary cache says by name how it compressed ([Named]);
-// a file says it by its first bytes ([Sniff]), and never by its own name.
-// Whatever is several streams, frames or members in one is read to its end.
+// A binary cache names the compression of a file ([NewReader]). Other files are recognised by their first bytes ([Sniff]),
+// never by their names. A file may consist of several streams, frames or members; all are read.
 //
-// Memory is bounded by MaxWindow and a few megabytes:
-// what needs a larger window is refused, as a [WindowError].
+// Memory is bounded by MaxWindow and a few megabytes. A stream that needs a larger window is a [WindowError].
 package decompress
 
 import (
@@ -24,14 +22,14 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// MaxWindow is how far back a stream may refer to its own output, in bytes.
-// It is what `xz -9` and `zstd --long` need at most.
+// MaxWindow limits how many bytes back a stream may refer to its own output.
+// `xz -9` and `zstd --long` need no more.
 const MaxWindow = 128 << 20
 
-// WindowError says that a stream would take too much memory.
+// WindowError reports that a stream needs too much memory.
 type WindowError struct {
 	Compression string
-	Size        uint64 // of the window, or 0 where the stream does not say it at its beginning
+	Size        uint64 // of the window, or 0 if the beginning of the stream does not tell it
 }
 
 func (e *WindowError) Error() string {
@@ -42,7 +40,7 @@ func (e *WindowError) Error() string {
 	return s
 }
 
-// magics are what compressed files begin with. Brotli has none.
+// magics holds the first bytes of compressed files. Brotli has none.
 var magics = []struct{ name, magic string }{
 	{"gzip", "\x1f\x8b"},
 	{"zstd", "\x28\xb5\x2f\xfd"},
@@ -51,10 +49,10 @@ var magics = []struct{ name, magic string }{
 	{"lz4", "\x04\x22\x4d\x18"},
 }
 
-// SniffLen is how many bytes Sniff looks at.
+// SniffLen is how many bytes Sniff needs.
 const SniffLen = 6
 
-// Sniff is the name of the compression that a file begins with, or "" if that is none it knows.
+// Sniff returns the name of the compression of a file that begins with head, or "" if it knows none.
 func Sniff(head []byte) string {
 	for _, m := range magics {
 		if bytes.HasPrefix(head, []byte(m.magic)) {
@@ -64,13 +62,13 @@ func Sniff(head []byte) string {
 	return ""
 }
 
-// Named reads what was compressed in a way that a binary cache names.
-// The empty name is bzip2, as it always was (libstore/nar-info.cc).
-// A name that it does not know wraps errors.ErrUnsupported.
+// NewReader decompresses r. Compressions have the names of binary caches:
+// none, gzip, xz, zstd, bzip2, br and lz4. An empty name means bzip2 (libstore/nar-info.cc).
+// For other names the error wraps errors.ErrUnsupported.
 //
-// Close frees what the decompressor holds; it does not close r.
-// An end in the middle is io.ErrUnexpectedEOF.
-func Named(name string, r io.Reader) (io.ReadCloser, error) {
+// Close frees the decompressor. It does not close r.
+// An early end is io.ErrUnexpectedEOF.
+func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
 	switch name {
 	case "none":
 		return io.NopCloser(r), nil
@@ -108,8 +106,8 @@ func Named(name string, r io.Reader) (io.ReadCloser, error) {
 	return nil, fmt.Errorf("compression %q: %w", name, errors.ErrUnsupported)
 }
 
-// lateEnd never tells the end together with the last bytes:
-// package xz would overlook the streams that begin in those.
+// lateEnd never returns io.EOF together with the last bytes:
+// package xz would overlook streams that begin in those bytes.
 type lateEnd struct {
 	r     io.Reader
 	ended bool
@@ -126,12 +124,12 @@ func (l *lateEnd) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// decompressor gives all libraries' errors one vocabulary.
+// decompressor unifies the errors of all libraries.
 type decompressor struct {
 	io.Reader
 	name   string
 	free   func()
-	window func() uint64 // what the stream says at its beginning; may be nil
+	window func() uint64 // the window that the beginning of the stream tells; may be nil
 }
 
 func reader(name string, r io.Reader, free func()) *decompressor {
@@ -149,7 +147,7 @@ func (d *decompressor) Read(p []byte) (int, error) {
 func (d *decompressor) wrap(err error) error {
 	err = wrap(d.name, err)
 	if w, ok := err.(*WindowError); ok && d.window != nil {
-		if size := d.window(); size > MaxWindow { // else it is a later frame's
+		if size := d.window(); size > MaxWindow { // otherwise a later frame needs the window
 			w.Size = size
 		}
 	}
@@ -157,7 +155,7 @@ func (d *decompressor) wrap(err error) error {
 }
 
 func (d *decompressor) Close() error {
-	d.Reader = closed{} // another may have the decoder now
+	d.Reader = closed{} // another stream may use the decoder now
 	if d.free != nil {
 		d.free()
 		d.free = nil

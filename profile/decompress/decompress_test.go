@@ -20,7 +20,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// plain is what testdata's files were made of, by Debian's xz and bzip2.
+// plain returns the content of the files in testdata, which Debian's xz and bzip2 made.
 func plain() []byte {
 	var b bytes.Buffer
 	for i := range 60 {
@@ -29,7 +29,7 @@ func plain() []byte {
 	return b.Bytes()
 }
 
-// compress compresses in one of the ways for which Go has a compressor.
+// compress compresses b with a Go library.
 func compress(t testing.TB, name string, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -69,7 +69,7 @@ func testdata(t testing.TB, name string) []byte {
 	return b
 }
 
-// whole is each compression of plain.
+// whole returns plain in every compression.
 func whole(t testing.TB) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{"xz": testdata(t, "plain.xz"), "bzip2": testdata(t, "plain.bz2")}
@@ -80,7 +80,7 @@ func whole(t testing.TB) map[string][]byte {
 }
 
 func decompress(name string, r io.Reader) ([]byte, error) {
-	z, err := Named(name, r)
+	z, err := NewReader(name, r)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestSeveral: what is several streams, members, frames or blocks is read to its end.
+// TestSeveral reads files of several streams, members, frames or blocks.
 func TestSeveral(t *testing.T) {
 	two := func(name string) []byte {
 		return append(compress(t, name, plain()[:700]), compress(t, name, plain()[700:])...)
@@ -124,9 +124,9 @@ func TestSeveral(t *testing.T) {
 	}{
 		{"gzip", "members", two("gzip")},
 		{"zstd", "frames", two("zstd")},
-		{"zstd", "with a frame to be skipped", slices.Concat(skippable, two("zstd"), skippable)},
+		{"zstd", "skippable frames", slices.Concat(skippable, two("zstd"), skippable)},
 		{"lz4", "frames", two("lz4")},
-		{"xz", "streams, with different checks", testdata(t, "two.xz")},
+		{"xz", "streams with different checks", testdata(t, "two.xz")},
 		{"xz", "with padding", append(testdata(t, "plain.xz"), make([]byte, 8)...)},
 		{"xz", "blocks", testdata(t, "blocks.xz")},
 		{"xz", "of xz -9", testdata(t, "nine.xz")},
@@ -143,11 +143,11 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// cleanly says where a cut is taken for an end: nothing at all is no frames, in zstd.
-// Whoever reads a NAR, a stream or a tar sees that it is not all.
+// cleanly returns whether a file cut after n bytes is still valid: in zstd, no bytes are no frames.
+// The reader of the NAR, stream or tar notices that.
 func cleanly(name string, n int) bool { return name == "zstd" && n == 0 }
 
-// TestCut: what is cut at any byte is io.ErrUnexpectedEOF, and what came before it is right.
+// TestCut checks that a file cut at any byte leads to io.ErrUnexpectedEOF, after the right content.
 func TestCut(t *testing.T) {
 	for name, b := range whole(t) {
 		for n := range b {
@@ -165,7 +165,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestCutLZ4: frames with all that the format has are cut nowhere either.
+// TestCutLZ4 is TestCut for lz4 frames with all features of the format.
 func TestCutLZ4(t *testing.T) {
 	var b bytes.Buffer
 	skippable := "\x5f\x2a\x4d\x18\x03\x00\x00\x00abc"
@@ -213,7 +213,7 @@ func TestLZ4Refuses(t *testing.T) {
 	}
 }
 
-// TestFailingReader: an error of what is read is told, and not taken for an end.
+// TestFailingReader checks that a read error is returned, and not taken for the end.
 func TestFailingReader(t *testing.T) {
 	broken := errors.New("broken")
 	for name, b := range whole(t) {
@@ -226,7 +226,7 @@ func TestFailingReader(t *testing.T) {
 	}
 }
 
-// TestDamaged: one changed bit is an error, or makes no difference. Brotli alone has no checksum.
+// TestDamaged checks that a changed bit is an error or makes no difference. Only brotli has no checksum.
 func TestDamaged(t *testing.T) {
 	for name, b := range whole(t) {
 		for bit := 0; bit < 8*len(b); bit += 5 {
@@ -234,22 +234,22 @@ func TestDamaged(t *testing.T) {
 			got, err := decompress(name, bytes.NewReader(b))
 			b[bit/8] ^= 1 << (bit % 8)
 			if err == nil && !bytes.Equal(got, plain()) && name != "br" {
-				t.Errorf("%s: with bit %d of byte %#x changed it is something else", name, bit%8, bit/8)
+				t.Errorf("%s: with bit %d of byte %#x changed the content differs", name, bit%8, bit/8)
 			}
 		}
 	}
 }
 
-// TestBehind: what follows a stream is an error, if it is not another one.
-func TestBehind(t *testing.T) {
+// TestTrailing checks that data after a stream is an error unless it is another stream.
+func TestTrailing(t *testing.T) {
 	for name, b := range whole(t) {
-		for _, behind := range []string{"x", "\x00", "something else", "\x00\x00\x00\x00", strings.Repeat("\x00", 512), strings.Repeat("x", 100_000)} {
-			if name == "xz" && behind[0] == 0 && len(behind)%4 == 0 {
-				continue // which is how xz pads
+		for _, trailing := range []string{"x", "\x00", "something else", "\x00\x00\x00\x00", strings.Repeat("\x00", 512), strings.Repeat("x", 100_000)} {
+			if name == "xz" && trailing[0] == 0 && len(trailing)%4 == 0 {
+				continue // padding in xz
 			}
-			got, err := decompress(name, bytes.NewReader(append(slices.Clone(b), behind...)))
+			got, err := decompress(name, bytes.NewReader(append(slices.Clone(b), trailing...)))
 			if err == nil {
-				t.Errorf("%s: %d bytes with %d behind them: %d, <nil>; want an error", name, len(b), len(behind), len(got))
+				t.Errorf("%s: %d bytes and %d after them: %d, <nil>; want an error", name, len(b), len(trailing), len(got))
 			}
 		}
 	}
@@ -284,7 +284,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestBomb: memory does not grow with what comes out, and little is needed for what comes in.
+// TestBomb checks that memory does not grow with the decompressed size.
 func TestBomb(t *testing.T) {
 	const size = 32 << 20
 	bomb := func(name string) []byte { return compress(t, name, make([]byte, size)) }
@@ -295,7 +295,7 @@ func TestBomb(t *testing.T) {
 		var before, now runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		z, err := Named(name, bytes.NewReader(b))
+		z, err := NewReader(name, bytes.NewReader(b))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,14 +320,14 @@ func TestBomb(t *testing.T) {
 	}
 }
 
-// TestAgain: what was decoded before, to its end, in part or to an error, makes no difference,
-// and what is closed reads nothing of the next.
+// TestAgain checks that a reused decoder does not depend on the streams before, complete or not,
+// and that a closed reader reads nothing of the next stream.
 func TestAgain(t *testing.T) {
 	all := whole(t)
 	for round := range 20 {
 		for name, b := range all {
 			for _, n := range []int{0, 1, len(b) / 2, len(b)} {
-				z, err := Named(name, bytes.NewReader(b[:n]))
+				z, err := NewReader(name, bytes.NewReader(b[:n]))
 				if err != nil {
 					continue
 				}
@@ -361,8 +361,8 @@ func BenchmarkSmall(b *testing.B) {
 
 func TestUnknown(t *testing.T) {
 	for _, name := range []string{"lzip", "XZ", "lzma", "compress", "none ", ".gz"} {
-		if _, err := Named(name, strings.NewReader("")); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), name) {
-			t.Errorf("Named(%q): %v; want %v", name, err, errors.ErrUnsupported)
+		if _, err := NewReader(name, strings.NewReader("")); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), name) {
+			t.Errorf("NewReader(%q): %v; want %v", name, err, errors.ErrUnsupported)
 		}
 	}
 }
@@ -371,7 +371,7 @@ func TestSniff(t *testing.T) {
 	for name, b := range whole(t) {
 		want := name
 		if name == "br" {
-			want = "" // which nobody can tell
+			want = "" // it has no magic number
 		}
 		if got := Sniff(b[:SniffLen]); got != want {
 			t.Errorf("Sniff(%q) = %q; want %q", b[:SniffLen], got, want)
@@ -384,15 +384,15 @@ func TestSniff(t *testing.T) {
 	}
 }
 
-// FuzzNamed: whatever comes in, nothing panics, and memory and time are bounded by what is asked for.
-func FuzzNamed(f *testing.F) {
+// FuzzNewReader checks that no input causes a panic, or more memory and time than the output needs.
+func FuzzNewReader(f *testing.F) {
 	for name, b := range whole(f) {
 		f.Add(name, b)
 	}
 	f.Add("xz", testdata(f, "window256.xz"))
 	f.Add("zstd", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x90, 0x01, 0x00, 0x00})
 	f.Fuzz(func(t *testing.T, name string, b []byte) {
-		z, err := Named(name, bytes.NewReader(b))
+		z, err := NewReader(name, bytes.NewReader(b))
 		if err != nil {
 			return
 		}

@@ -7,22 +7,22 @@ import (
 	"io"
 )
 
-// lz4Frames passes lz4 frames on and follows where they begin and end,
-// because package lz4 takes an end between two pieces of a frame for the end of the frame.
-// With it, an end anywhere but behind a whole frame is io.ErrUnexpectedEOF.
+// lz4Frames passes lz4 frames through and checks that the input ends after a complete frame.
+// Package lz4 does not: it accepts an end between two blocks of a frame.
+// With lz4Frames, any other end is io.ErrUnexpectedEOF.
 //
 // A frame (lz4_Frame_format.md, all numbers little-endian) is
 //
 //	u32(0x184d2204) FLG BD [u64 content size] HC
 //	{ u32(size | 1<<31 if it is not compressed) block [u32 checksum] } u32(0) [u32 checksum]
 //
-// or u32(0x184d2a50…5f) u32(size), and as many bytes that nobody reads.
-// Legacy frames have no end that could be checked, and no dictionary is known: both are refused.
+// or a skippable frame: u32(0x184d2a50…5f) u32(size), and size bytes.
+// Legacy frames are refused, as they have no end to check, and so are frames that need a dictionary.
 type lz4Frames struct {
 	r     io.Reader
 	state lz4State
-	field []byte // of the next number, as far as it was read
-	skip  uint64 // bytes that come before it
+	field []byte // the bytes of the next field, as far as read
+	skip  uint64 // bytes before the next field
 	flags byte
 	err   error
 }
@@ -30,11 +30,11 @@ type lz4Frames struct {
 type lz4State int
 
 const (
-	lz4First      lz4State = iota // the magic number of the first frame
-	lz4Magic                      // that of another one, or the end of all
-	lz4Skippable                  // the size of what is skipped
+	lz4First      lz4State = iota // magic number of the first frame
+	lz4Magic                      // magic number of another frame, or the end
+	lz4Skippable                  // size of a skippable frame
 	lz4Descriptor                 // FLG and BD
-	lz4Block                      // the size of a block
+	lz4Block                      // size of a block
 )
 
 // Bits of FLG.
@@ -51,7 +51,7 @@ func (f *lz4Frames) Read(p []byte) (int, error) {
 	}
 	n, err := f.r.Read(p)
 	if f.err = f.follow(p[:n]); f.err != nil {
-		return 0, f.err // at once, or package lz4 finds something else to complain of
+		return 0, f.err // before package lz4 reports something else
 	}
 	if f.err = err; err == io.EOF && !f.complete() {
 		f.err = io.ErrUnexpectedEOF
@@ -59,11 +59,12 @@ func (f *lz4Frames) Read(p []byte) (int, error) {
 	return n, f.err
 }
 
-// complete says whether the frames may end here.
+// complete returns whether the input may end here.
 func (f *lz4Frames) complete() bool {
 	return f.state == lz4Magic && f.skip == 0 && len(f.field) == 0
 }
 
+// follow reads the fields in p and skips what is between them.
 func (f *lz4Frames) follow(p []byte) error {
 	for len(p) > 0 {
 		if f.skip > 0 {
@@ -90,7 +91,7 @@ func (f *lz4Frames) follow(p []byte) error {
 	return nil
 }
 
-// next takes the number that the state waits for.
+// next handles a complete field.
 func (f *lz4Frames) next(b []byte) error {
 	if f.state == lz4Descriptor {
 		f.flags = b[0]
@@ -115,7 +116,7 @@ func (f *lz4Frames) next(b []byte) error {
 		case n == 0x184c2102:
 			return fmt.Errorf("legacy frame: %w", errors.ErrUnsupported)
 		default:
-			return fmt.Errorf("number %#x where a frame begins", n)
+			return fmt.Errorf("no frame begins with %#x", n)
 		}
 	case lz4Skippable:
 		f.skip, f.state = uint64(n), lz4Magic

@@ -2,10 +2,10 @@ package decompress
 
 import "encoding/binary"
 
-// xzWindow is the size of the dictionary of the first block of an xz stream, or 0 if its header is odd.
+// xzWindow returns the dictionary size of the first block of an xz stream, or 0 if it cannot parse the header.
 func xzWindow(head []byte) uint64 {
 	const (
-		block = 12 // where the block's header begins, behind that of the stream
+		block = 12 // the block's header follows the stream's header
 		lzma2 = 0x21
 	)
 	if len(head) < block+2 {
@@ -21,7 +21,7 @@ func xzWindow(head []byte) uint64 {
 		rest = rest[size:]
 		return n
 	}
-	for _, sized := range []byte{0x40, 0x80} { // compressed and not
+	for _, sized := range []byte{0x40, 0x80} { // compressed and uncompressed size
 		if flags&sized != 0 {
 			number()
 		}

@@ -7,14 +7,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Decoders are used again: to make one takes longer than to decode a small NAR, and a cache has thousands of those.
-// Which one it is makes no difference to what comes out.
+// zstdDecoders holds decoders for reuse. Making one takes longer than decoding a small NAR, and a cache has thousands of those.
 var zstdDecoders sync.Pool
 
-// maxKeptWindow is the largest window whose memory is kept for the next stream: what zstd uses up to level 19.
-const maxKeptWindow = 8 << 20
+// maxPooledWindow is the largest window of a decoder that is reused. It is what zstd uses up to level 19.
+const maxPooledWindow = 8 << 20
 
-// newZstd is a decoder, and what gives it back.
+// newZstd returns a decoder and a function that frees it.
 func newZstd(h *headed) (io.Reader, func(), error) {
 	z, ok := zstdDecoders.Get().(*zstd.Decoder)
 	if ok {
@@ -29,7 +28,7 @@ func newZstd(h *headed) (io.Reader, func(), error) {
 		}
 	}
 	return z, func() {
-		if h.window() > maxKeptWindow || z.Reset(nil) != nil {
+		if h.window() > maxPooledWindow || z.Reset(nil) != nil {
 			z.Close()
 			return
 		}
@@ -37,11 +36,11 @@ func newZstd(h *headed) (io.Reader, func(), error) {
 	}, nil
 }
 
-// maxHead is where the sizes of windows are: at the beginning of a zstd frame and of the first block in xz.
+// maxHead is how many bytes tell the window: the header of a zstd frame, or of the first block in xz.
 const maxHead = 64
 
-// headed remembers what a stream begins with.
-// It also keeps package zstd from seeing a buffer in memory, which it would decode at once and whole.
+// headed remembers the beginning of a stream.
+// It also hides a buffer in memory from package zstd, which would decode the whole buffer at once.
 type headed struct {
 	r    io.Reader
 	head []byte
@@ -55,8 +54,8 @@ func (h *headed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// window is that of the first frame.
-// A later frame's may be larger; its memory is kept until the garbage collector empties the pool.
+// window returns the window of the first zstd frame.
+// If a later frame has a larger one, the decoder keeps its memory until the garbage collector empties the pool.
 func (h *headed) window() uint64 {
 	var header zstd.Header
 	if header.Decode(h.head) != nil {

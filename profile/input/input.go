@@ -1,12 +1,12 @@
-// Package input is what a store in one file is read from: an export stream, a tar.
-// It is read once from its beginning to find out what is where, and then at any place.
+// Package input reads a store in a single file: an export stream or a tar.
+// A caller reads the file once from its beginning, to find out where everything is, and then at any offset.
 //
-// A regular file is read where it is.
-// What cannot be read twice is kept in a file without a name, which is gone however the run ends:
-// a pipe, a socket, a terminal, and whatever is compressed, which is told by its first bytes.
-// The bytes of a compressed file are those that were compressed; the others are never seen.
+// A regular file is read in place.
+// A file that cannot be read twice (a pipe, a socket, a terminal, or anything compressed) is copied to a nameless file,
+// which disappears however the run ends. The first bytes tell whether a file is compressed.
+// If it is, all offsets count uncompressed bytes.
 //
-// Memory is bounded by the decompressor; see package decompress.
+// The decompressor bounds the memory; see package decompress.
 package input
 
 import (
@@ -19,91 +19,91 @@ import (
 	"github.com/export-profile/export-profile/profile/spool"
 )
 
-// Options say how an input is read. The zero value is right.
+// Options configure an input. The zero value is useful.
 type Options struct {
-	// SpoolDir is where what cannot be read twice is kept, by default os.TempDir.
-	// It is made if it does not exist, and only when it is needed.
+	// SpoolDir holds the copy of a file that cannot be read twice. The default is os.TempDir.
+	// Open makes the directory if it needs it.
 	SpoolDir string
-	// Progress is called with the bytes of the file read or skipped since the last call,
-	// before they are decompressed.
+	// Progress gets the number of bytes read or skipped since the last call.
+	// It counts bytes of the file, that is, compressed ones.
 	Progress func(bytes int64)
 }
 
-// Input is a file that is read from the place where it stood when it was opened.
+// Input reads a file from its offset at Open.
 //
-// Peek, Read and Skip go through it once, and belong to one goroutine.
-// ReadAt may be called by any, for what they have gone through.
+// Peek, Read and Skip go through the file once, from one goroutine.
+// ReadAt reads what they have gone through, from any goroutine.
 type Input struct {
-	f           *os.File // as it was given
+	f           *os.File // as given to Open
 	compression string
 
-	at      *os.File // where its bytes can be read again
-	base    int64    // of its first byte in at
-	private bool     // nobody else can change at
-	keep    bool     // what is read goes to at
+	data    *os.File // for ReadAt: f, or a copy of its content
+	base    int64    // offset of the first byte in data
+	private bool     // no other process can change data
+	keep    bool     // copy what is read to data
 
-	from *place // a regular file that is read where it is
-	next *bufio.Reader
-	z    io.Closer // the decompressor
+	inPlace *fileReader // reads f if it is a regular file and not compressed
+	next    *bufio.Reader
+	z       io.Closer // the decompressor
 }
 
-// bufferSize is how much is read at once where one reads little by little.
+// bufferSize is the size of buffers for small reads.
 const bufferSize = 32 << 10
 
-// Open begins to read f. After an error f is still the caller's.
+// Open begins to read f. After an error, the caller still owns f.
 func Open(ctx context.Context, f *os.File, o Options) (_ *Input, err error) {
-	in := &Input{f: f, at: f}
+	in := &Input{f: f, data: f}
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	var raw *bufio.Reader
-	seen := watched{ctx: ctx, progress: o.Progress}
+	m := monitor{ctx: ctx, progress: o.Progress}
 	if fi.Mode().IsRegular() {
 		if in.base, err = f.Seek(0, io.SeekCurrent); err != nil {
 			return nil, err
 		}
-		in.from = &place{f: f, off: in.base, size: fi.Size(), watched: seen}
-		raw = bufio.NewReaderSize(in.from, bufferSize)
+		in.inPlace = &fileReader{f: f, off: in.base, size: fi.Size(), monitor: m}
+		raw = bufio.NewReaderSize(in.inPlace, bufferSize)
 	} else {
-		raw = bufio.NewReaderSize(&pipe{f: f, watched: seen}, bufferSize)
+		raw = bufio.NewReaderSize(&pipeReader{f: f, monitor: m}, bufferSize)
 	}
 	head, err := raw.Peek(decompress.SniffLen)
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
 	in.compression = decompress.Sniff(head)
-	if in.from != nil && in.compression == "" {
+	if in.inPlace != nil && in.compression == "" {
 		in.next = raw
 		return in, nil
 	}
 	var src io.Reader = raw
 	if in.compression != "" {
-		z, err := decompress.Named(in.compression, raw)
+		z, err := decompress.NewReader(in.compression, raw)
 		if err != nil {
 			return nil, err
 		}
 		in.z, src = z, z
 	}
-	if in.at, err = spool.New(o.SpoolDir); err != nil {
+	if in.data, err = spool.New(o.SpoolDir); err != nil {
 		in.closeDecompressor()
 		return nil, err
 	}
-	in.from, in.base, in.private, in.keep = nil, 0, true, true
-	in.next = bufio.NewReaderSize(&keeper{in, src}, bufferSize)
+	in.inPlace, in.base, in.private, in.keep = nil, 0, true, true
+	in.next = bufio.NewReaderSize(&copier{in, src}, bufferSize)
 	return in, nil
 }
 
-// Name is the name of the file.
+// Name returns the name of the file.
 func (in *Input) Name() string { return in.f.Name() }
 
-// Compression is how the file is compressed, as [decompress.Sniff] says it, or "".
+// Compression returns the compression of the file, as [decompress.Sniff] names it, or "".
 func (in *Input) Compression() string { return in.compression }
 
-// Private says that nobody else can change what ReadAt reads.
+// Private returns whether no other process can change what ReadAt reads.
 func (in *Input) Private() bool { return in.private }
 
-// Peek is the next n bytes, at most 32 KiB, or what is left if that is less. They stay where they are.
+// Peek returns the next n bytes, at most 32 KiB, or fewer at the end, without consuming them.
 func (in *Input) Peek(n int) ([]byte, error) {
 	b, err := in.next.Peek(n)
 	if err == io.EOF {
@@ -112,17 +112,17 @@ func (in *Input) Peek(n int) ([]byte, error) {
 	return b, err
 }
 
-// Read implements io.Reader.
+// Read implements [io.Reader].
 func (in *Input) Read(p []byte) (int, error) { return in.next.Read(p) }
 
-// Skip passes n bytes, which a file that is read where it is need not read.
-// It may pass the end without notice; the next Read tells.
+// Skip skips n bytes. It does not read them if the file is read in place.
+// It may skip beyond the end without an error; the next Read then returns io.EOF.
 func (in *Input) Skip(n int64) error {
-	if here := int64(in.next.Buffered()); in.from != nil && n > here {
-		if err := in.from.skip(n - here); err != nil {
+	if here := int64(in.next.Buffered()); in.inPlace != nil && n > here {
+		if err := in.inPlace.skip(n - here); err != nil {
 			return err
 		}
-		in.next.Reset(in.from)
+		in.next.Reset(in.inPlace)
 		return nil
 	}
 	for n > 0 {
@@ -138,13 +138,13 @@ func (in *Input) Skip(n int64) error {
 	return nil
 }
 
-// Forget says that ReadAt will not be asked for what was not read yet, so that it need not be kept.
+// Forget promises that ReadAt will not be used for the rest of the file, so that Read need not copy it.
 func (in *Input) Forget() { in.keep = false }
 
-// ReadAt reads at an offset from the first byte.
-func (in *Input) ReadAt(p []byte, off int64) (int, error) { return in.at.ReadAt(p, in.base+off) }
+// ReadAt reads at an offset from where the file was opened.
+func (in *Input) ReadAt(p []byte, off int64) (int, error) { return in.data.ReadAt(p, in.base+off) }
 
-// Finish says that Read is not needed any more.
+// Finish frees what only Read needs.
 func (in *Input) Finish() {
 	in.closeDecompressor()
 	if in.private {
@@ -152,17 +152,17 @@ func (in *Input) Finish() {
 	}
 }
 
-// Close closes the file and what was kept of it.
+// Close closes the file and its copy.
 func (in *Input) Close() error {
 	in.Finish()
-	return in.at.Close()
+	return in.data.Close()
 }
 
-// Abandon frees what an Input holds, but not the file it was opened with.
+// Abandon frees everything except the file given to Open, which the caller owns again.
 func (in *Input) Abandon() {
 	in.closeDecompressor()
 	if in.private {
-		in.at.Close()
+		in.data.Close()
 	}
 }
 
@@ -173,16 +173,16 @@ func (in *Input) closeDecompressor() {
 	}
 }
 
-// keeper keeps what is read for ReadAt.
-type keeper struct {
+// copier copies what is read for ReadAt.
+type copier struct {
 	in  *Input
 	src io.Reader
 }
 
-func (k *keeper) Read(p []byte) (int, error) {
-	n, err := k.src.Read(p)
-	if n > 0 && k.in.keep {
-		if _, err := k.in.at.Write(p[:n]); err != nil {
+func (c *copier) Read(p []byte) (int, error) {
+	n, err := c.src.Read(p)
+	if n > 0 && c.in.keep {
+		if _, err := c.in.data.Write(p[:n]); err != nil {
 			return 0, err
 		}
 	}

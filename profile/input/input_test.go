@@ -49,13 +49,13 @@ func pipeOf(t testing.TB, b []byte) *os.File {
 	}
 	go func() {
 		defer w.Close()
-		_, _ = w.Write(b) // fails when the reader has seen enough
+		_, _ = w.Write(b) // fails once the reader closes
 	}()
 	t.Cleanup(func() { r.Close() })
 	return r
 }
 
-// form is a way in which bytes can come.
+// form is a kind of input.
 type form struct {
 	name    string
 	f       *os.File
@@ -78,7 +78,7 @@ func forms(t testing.TB, b []byte) []form {
 	}
 }
 
-// numbers are bytes of which no two pieces are alike.
+// numbers returns bytes without repetitions.
 func numbers(n int) []byte {
 	b := make([]byte, 0, n+4)
 	for i := 0; len(b) < n; i++ {
@@ -140,7 +140,7 @@ func TestInput(t *testing.T) {
 				}
 			}
 			if left, err := os.ReadDir(spools); err != nil || len(left) > 0 {
-				t.Errorf("there is %v, %v in the spool directory; want nothing with a name", left, err)
+				t.Errorf("the spool directory has %v, %v; want no names", left, err)
 			}
 			if err := in.Close(); err != nil {
 				t.Error(err)
@@ -152,7 +152,7 @@ func TestInput(t *testing.T) {
 	}
 }
 
-// TestProgress: every byte of the file is reported once, whether it was read or skipped.
+// TestProgress checks that Progress counts every byte of the file once, whether read or skipped.
 func TestProgress(t *testing.T) {
 	b := numbers(300_000)
 	for _, form := range forms(t, b) {
@@ -177,7 +177,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestSkipTooFar: the end is told by the next Read, and no number is too large.
+// TestSkipTooFar checks that Read reports the end after a skip beyond it.
 func TestSkipTooFar(t *testing.T) {
 	for _, form := range forms(t, []byte("content")) {
 		var sum int64
@@ -189,18 +189,18 @@ func TestSkipTooFar(t *testing.T) {
 			t.Errorf("%s: Skip(2^40) = %v", form.name, err)
 		}
 		if n, err := in.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			t.Errorf("%s: Read behind the end = %d, %v; want 0, %v", form.name, n, err, io.EOF)
+			t.Errorf("%s: Read beyond the end = %d, %v; want 0, %v", form.name, n, err, io.EOF)
 		}
-		if err := in.Skip(math.MaxInt64); err != nil && !strings.Contains(err.Error(), "more than any file has") {
+		if err := in.Skip(math.MaxInt64); err != nil && !strings.Contains(err.Error(), "no file is that large") {
 			t.Errorf("%s: Skip(2^63-1) = %v", form.name, err)
 		}
 		if sum > 100 {
-			t.Errorf("%s: Progress reported %d bytes of a few", form.name, sum)
+			t.Errorf("%s: Progress reported %d bytes of a small file", form.name, sum)
 		}
 	}
 }
 
-// TestForget: what is not kept is read all the same.
+// TestForget checks that Read works after Forget, and that ReadAt finds no copy.
 func TestForget(t *testing.T) {
 	b := numbers(200_000)
 	in, err := Open(t.Context(), pipeOf(t, b), Options{SpoolDir: t.TempDir()})
@@ -216,11 +216,11 @@ func TestForget(t *testing.T) {
 		t.Errorf("Read after Forget: %d bytes, %v; want %d", len(rest), err, len(b)-10)
 	}
 	if n, err := in.ReadAt(make([]byte, 10), 150_000); n != 0 || err != io.EOF {
-		t.Errorf("ReadAt of what was forgotten = %d, %v; want 0, %v", n, err, io.EOF)
+		t.Errorf("ReadAt after Forget = %d, %v; want 0, %v", n, err, io.EOF)
 	}
 }
 
-// TestAbandon: after an error the file is still the caller's.
+// TestAbandon checks that the file stays open after Abandon.
 func TestAbandon(t *testing.T) {
 	for _, form := range forms(t, []byte("content")) {
 		in, err := Open(t.Context(), form.f, Options{SpoolDir: t.TempDir()})
@@ -251,7 +251,7 @@ func TestErrors(t *testing.T) {
 	if _, err := Open(t.Context(), pipeOf(t, nil), Options{SpoolDir: below}); err == nil || !strings.Contains(err.Error(), "make spool") {
 		t.Errorf("Open with a spool below a file: %v; want an error", err)
 	}
-	// A directory is no input, though it can be opened.
+	// A directory can be opened, but not read.
 	d, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -269,14 +269,14 @@ func TestCancel(t *testing.T) {
 	}
 	defer w.Close()
 	defer r.Close()
-	// Whoever writes into the pipe may never do so.
+	// Nothing is ever written into the pipe.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := Open(ctx, r, Options{SpoolDir: t.TempDir()}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Open of a silent pipe, cancelled: %v; want %v", err, context.DeadlineExceeded)
 	}
 	random := make([]byte, 200_000)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(random) // which gzip makes no smaller
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random) // gzip cannot shrink them
 	for _, form := range forms(t, random) {
 		ctx, cancel := context.WithCancel(t.Context())
 		in, err := Open(ctx, form.f, Options{SpoolDir: t.TempDir()})
@@ -284,7 +284,7 @@ func TestCancel(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		// What is in memory already may still come.
+		// Read may still return what is in memory.
 		if _, err := io.Copy(io.Discard, in); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: Read, cancelled: %v; want %v", form.name, err, context.Canceled)
 		}

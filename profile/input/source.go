@@ -10,28 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watched reports progress and ends when the context is done.
-type watched struct {
+// monitor reports progress and cancellation.
+type monitor struct {
 	ctx      context.Context
 	progress func(int64)
 }
 
-func (w *watched) check() error { return context.Cause(w.ctx) }
+func (m *monitor) check() error { return context.Cause(m.ctx) }
 
-func (w *watched) report(n int64) {
-	if n > 0 && w.progress != nil {
-		w.progress(n)
+func (m *monitor) report(n int64) {
+	if n > 0 && m.progress != nil {
+		m.progress(n)
 	}
 }
 
-// place is a regular file, from some place on. Where others have moved it to makes no difference.
-type place struct {
-	watched
+// fileReader reads a regular file from some offset on. It does not depend on the file's own offset, which others may change.
+type fileReader struct {
+	monitor
 	f         *os.File
 	off, size int64
 }
 
-func (p *place) Read(b []byte) (int, error) {
+func (p *fileReader) Read(b []byte) (int, error) {
 	if err := p.check(); err != nil {
 		return 0, err
 	}
@@ -41,29 +41,29 @@ func (p *place) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (p *place) skip(n int64) error {
+func (p *fileReader) skip(n int64) error {
 	if err := p.check(); err != nil {
 		return err
 	}
 	if n > math.MaxInt64-p.off {
-		return fmt.Errorf("skip %d bytes: more than any file has", n)
+		return fmt.Errorf("skip %d bytes: no file is that large", n)
 	}
 	p.report(min(n, p.size-p.off))
 	p.off += n
 	return nil
 }
 
-// pipe is a pipe, a socket or a terminal; waiting for it stops when the context is done.
-type pipe struct {
-	watched
+// pipeReader reads a pipe, a socket or a terminal. It stops waiting once the context is done.
+type pipeReader struct {
+	monitor
 	f *os.File
 }
 
-// pollMillis is how soon a wait ends that nobody wants any more.
+// pollMillis bounds how long a wait outlasts its context.
 const pollMillis = 100
 
-func (r *pipe) Read(b []byte) (int, error) {
-	// Fd would make a non-blocking file blocking; reading what is ready does not mind.
+func (r *pipeReader) Read(b []byte) (int, error) {
+	// Fd may make the file blocking. That does no harm: Read follows only once data is ready.
 	fd := int32(r.f.Fd())
 	for {
 		if err := r.check(); err != nil {

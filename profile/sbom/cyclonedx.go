@@ -10,7 +10,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// Names of properties.
+// Property names.
 const (
 	storePathProperty = "nix:store_path"
 	narHashProperty   = "nix:nar_hash"
@@ -18,7 +18,8 @@ const (
 	layerProperty     = "oci:layer_digest"
 )
 
-// writeCycloneDX is about the image, which depends on the roots, or else about the roots; a store path is its own reference.
+// writeCycloneDX writes a document whose subject, the image or the closure, depends on the roots.
+// The bom-ref of a store path is the path itself.
 func writeCycloneDX(w io.Writer, c *profile.Closure, i Image) error {
 	bom := cdx.NewBOM()
 	bom.SerialNumber = "urn:uuid:" + uuid(CycloneDX, c, i)
@@ -31,7 +32,7 @@ func writeCycloneDX(w io.Writer, c *profile.Closure, i Image) error {
 	}
 	bom.Metadata = &cdx.Metadata{
 		Timestamp: i.created(),
-		Tools: &cdx.ToolsChoice{Components: &[]cdx.Component{ // of no version: it may make no difference
+		Tools: &cdx.ToolsChoice{Components: &[]cdx.Component{ // without a version, which would change the bytes
 			{Type: cdx.ComponentTypeApplication, Name: "export-profile"},
 		}},
 		Component: &subject,
@@ -41,7 +42,7 @@ func writeCycloneDX(w io.Writer, c *profile.Closure, i Image) error {
 	for _, info := range c.Infos {
 		name, version := split(info.Path)
 		component := cdx.Component{
-			BOMRef: string(info.Path), Type: cdx.ComponentTypeLibrary, // which is what is to be said if it is not known
+			BOMRef: string(info.Path), Type: cdx.ComponentTypeLibrary, // the specification's type for unknown ones
 			Name: name, Version: version, PackageURL: packageURL(info.Path),
 		}
 		properties := []cdx.Property{{Name: storePathProperty, Value: string(info.Path)}}

@@ -1,12 +1,11 @@
-// Package sbom writes what a closure consists of as SPDX 2.3 and CycloneDX 1.6 documents in JSON.
+// Package sbom writes a closure as an SPDX 2.3 or CycloneDX 1.6 document in JSON.
 //
-// Nothing is guessed from files or their names: each store path is a package,
-// with the name and version that Nix splits its name into, its NAR hash, the store paths that it refers to,
-// and, of an image, the digest of the layer that it is in. A reference of a store path to itself is left out.
-// What Nix does not know, as licences and suppliers, is said to be unknown.
+// It guesses nothing from files or their names. Each store path is a package with the name and version into which Nix
+// splits its name, its NAR hash, the other store paths that it refers to, and the digest of its layer in an image.
+// Fields that Nix does not know, such as licences and suppliers, are marked as unknown.
 //
-// The same closure in the same image gives the same bytes: identifiers are derived from the image's digest,
-// or from the closure if there is no image, and the time is that at which the image says it was made.
+// The same closure in the same image gives the same bytes: identifiers derive from the image's digest,
+// or from the closure if there is no image, and the timestamp is the creation time of the image.
 package sbom
 
 import (
@@ -20,17 +19,16 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// Image is what a closure is in. The zero value is no image.
+// Image describes the image that contains the closure. The zero value stands for no image.
 type Image struct {
 	Digest  string                  // of the manifest, "sha256:<hex>"
 	Created time.Time               // zero: one second after the epoch
-	Layers  map[profile.Path]string // digests of the layers' blobs; where a path is not in it, nothing is said
+	Layers  map[profile.Path]string // digest of the layer blob of each path, as far as known
 }
 
-// Format is a format of documents.
+// Format is a document format.
 type Format string
 
-// The formats, as people call them.
 const (
 	SPDX      Format = "spdx"
 	CycloneDX Format = "cyclonedx"
@@ -45,7 +43,7 @@ func ParseFormat(s string) (Format, error) {
 	return "", fmt.Errorf("format %q: want spdx or cyclonedx", s)
 }
 
-// MediaType is that of documents in the format.
+// MediaType returns the media type of documents.
 func (f Format) MediaType() string {
 	if f == CycloneDX {
 		return "application/vnd.cyclonedx+json"
@@ -53,7 +51,7 @@ func (f Format) MediaType() string {
 	return "application/spdx+json"
 }
 
-// Extension is how the names of files in the format end, as their specifications recommend it.
+// Extension returns the file extension that the specification recommends.
 func (f Format) Extension() string {
 	if f == CycloneDX {
 		return ".cdx.json"
@@ -61,7 +59,7 @@ func (f Format) Extension() string {
 	return ".spdx.json"
 }
 
-// Write writes a document about a closure.
+// Write writes a document of a closure.
 func (f Format) Write(w io.Writer, c *profile.Closure, i Image) error {
 	write := writeSPDX
 	if f == CycloneDX {
@@ -78,10 +76,10 @@ func (i Image) created() string {
 	if t.IsZero() {
 		t = time.Unix(1, 0)
 	}
-	return t.UTC().Format(time.RFC3339) // in whole seconds
+	return t.UTC().Format(time.RFC3339) // whole seconds
 }
 
-// uuid is that of a document. It is one of version 8, whose meaning is the maker's own.
+// uuid derives the UUID of a document. It has version 8, which leaves the meaning of the bits to the application.
 func uuid(f Format, c *profile.Closure, i Image) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "export-profile %s 1\n%s\n", f, i.Digest)
@@ -100,7 +98,7 @@ func uuid(f Format, c *profile.Closure, i Image) string {
 	return strings.Join([]string{s[:8], s[8:12], s[12:16], s[16:20], s[20:]}, "-")
 }
 
-// split is a package's name, which is never empty, and version.
+// split returns the name of a package, never empty, and its version.
 func split(p profile.Path) (name, version string) {
 	if name, version = profile.SplitName(p.Name()); name == "" {
 		return p.Name(), ""
@@ -108,7 +106,7 @@ func split(p profile.Path) (name, version string) {
 	return name, version
 }
 
-// packageURL is a package's purl, of the type that other programs have for Nix, too.
+// packageURL returns the purl of a package. Other programs use the type nix, too.
 func packageURL(p profile.Path) string {
 	name, version := split(p)
 	url := "pkg:nix/" + escape(name)
@@ -118,7 +116,7 @@ func packageURL(p profile.Path) string {
 	return url
 }
 
-// escape has what a purl must not have in a name or a version as %XX. There is only ASCII in names of store paths.
+// escape encodes characters that a purl does not allow in a name or version as %XX. Names of store paths are ASCII.
 func escape(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
@@ -131,7 +129,7 @@ func escape(s string) string {
 	return b.String()
 }
 
-// references are those of an object but itself, as far as they are in the closure, which has all of them.
+// references returns the references of an object to other objects.
 func references(info *profile.Info) []profile.Path {
 	var refs []profile.Path
 	for _, r := range info.References {
@@ -142,7 +140,7 @@ func references(info *profile.Info) []profile.Path {
 	return refs
 }
 
-// name is what the document is about, for people.
+// name names the document after the first root.
 func name(c *profile.Closure) string {
 	if len(c.Roots) == 0 {
 		return "empty"

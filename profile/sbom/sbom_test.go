@@ -28,7 +28,7 @@ func path(t *testing.T, base string) profile.Path {
 	return p
 }
 
-// closure has a self-reference, names with all that is odd, a hash that is not known, and two roots.
+// closure has a self-reference, odd names, an unknown hash and two roots.
 func closure(t *testing.T) *profile.Closure {
 	t.Helper()
 	hash, err := profile.ParseHash("sha256:" + strings.Repeat("ab", 32))
@@ -93,7 +93,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestSchemasRefuse makes sure that the schemas would say if something was wrong.
+// TestSchemasRefuse checks that the schemas refuse a broken document.
 func TestSchemasRefuse(t *testing.T) {
 	c := closure(t)
 	for f, from := range map[Format]string{SPDX: `"SPDX-2.3"`, CycloneDX: `"1.6"`} {
@@ -103,12 +103,12 @@ func TestSchemasRefuse(t *testing.T) {
 		}
 		broken := strings.Replace(b.String(), from, "16", 1)
 		if err := sbomtest.Validate(string(f), []byte(broken)); err == nil {
-			t.Errorf("%s: the schema takes %s", f, broken[:60])
+			t.Errorf("%s: the schema accepts %s", f, broken[:60])
 		}
 	}
 }
 
-// TestReadAgain: the libraries read what they have written, and every reference is one to what is there.
+// TestReadAgain checks that the libraries read their documents, and that no reference dangles.
 func TestReadAgain(t *testing.T) {
 	c := closure(t)
 	var b bytes.Buffer
@@ -119,17 +119,17 @@ func TestReadAgain(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	there := map[string]bool{"DOCUMENT": true}
+	defined := map[string]bool{"DOCUMENT": true}
 	for _, p := range doc.Packages {
 		id := string(p.PackageSPDXIdentifier)
-		if there[id] {
-			t.Errorf("%q is there twice", id)
+		if defined[id] {
+			t.Errorf("%q is defined twice", id)
 		}
-		there[id] = true
+		defined[id] = true
 	}
 	for _, r := range doc.Relationships {
-		if !there[string(r.RefA.ElementRefID)] || !there[string(r.RefB.ElementRefID)] {
-			t.Errorf("%v is about what is not there", r)
+		if !defined[string(r.RefA.ElementRefID)] || !defined[string(r.RefB.ElementRefID)] {
+			t.Errorf("%v refers to an undefined identifier", r)
 		}
 	}
 	b.Reset()

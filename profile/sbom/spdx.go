@@ -13,16 +13,16 @@ import (
 
 const noAssertion = "NOASSERTION"
 
-// Types of external references that are not in the specification, which allows others.
+// Types of external references. The specification allows types of one's own.
 const (
 	storePathType = "nix-store-path"
 	layerType     = "oci-layer"
 )
 
-// spdxImage is the identifier of the image, which no store path has.
+// spdxImage is the identifier of the image. No store path has it.
 const spdxImage = "Image"
 
-// spdxID is an object's identifier: its hash, so that no two have the same, and its name.
+// spdxID returns the identifier of an object: its hash, which makes it unique, and its name.
 func spdxID(p profile.Path) common.ElementID {
 	return common.ElementID(strings.Map(func(r rune) rune {
 		if r == '+' || r == '_' || r == '?' || r == '=' {
@@ -32,7 +32,8 @@ func spdxID(p profile.Path) common.ElementID {
 	}, p.Base()))
 }
 
-// writeSPDX describes the image, which contains all store paths, or else the roots; a reference is DEPENDS_ON.
+// writeSPDX writes a document that describes the image, which CONTAINS all store paths, or else the roots.
+// A reference is a DEPENDS_ON relationship.
 func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
 	doc := v2_3.Document{
 		SPDXVersion:       v2_3.Version,
@@ -41,7 +42,7 @@ func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
 		DocumentName:      name(c),
 		DocumentNamespace: "https://spdx.org/spdxdocs/" + escape(name(c)) + "-" + uuid(SPDX, c, i),
 		CreationInfo: &v2_3.CreationInfo{
-			Creators: []common.Creator{{CreatorType: "Tool", Creator: "export-profile"}}, // of no version: it may make no difference
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: "export-profile"}}, // without a version, which would change the bytes
 			Created:  i.created(),
 		},
 	}
@@ -99,7 +100,7 @@ func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
 	return enc.Encode(&doc)
 }
 
-// spdxPackage adds what is to be said of all packages.
+// spdxPackage adds the fields that are the same for all packages.
 func spdxPackage(p v2_3.Package) *v2_3.Package {
 	p.PackageSupplier = &common.Supplier{Supplier: noAssertion}
 	p.PackageDownloadLocation = noAssertion

@@ -144,8 +144,8 @@ func (r *required) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	}
 }
 
-// Proven implements [profile.Prover]. It requires the guarantee of the store,
-// and more for a content address that is not the NAR hash: only reading all contents checks that.
+// Proven implements [profile.Prover]. It needs the guarantee of the underlying store.
+// If a content address vouches for the object, it must be the NAR hash: others are checked only while all contents are read.
 func (r *required) Proven(p profile.Path) bool {
 	prover, ok := r.Store.(profile.Prover)
 	if !ok || !prover.Proven(p) {

@@ -1,4 +1,4 @@
-// Package sbomtest validates documents against the schemas that SPDX and CycloneDX have published.
+// Package sbomtest validates documents against the published schemas of SPDX and CycloneDX.
 package sbomtest
 
 import (
@@ -17,7 +17,7 @@ import (
 //go:embed spdx-2.3.schema.json
 var spdx []byte
 
-// Validate is nil if a JSON document is what the schema of its format says: "spdx" is SPDX 2.3, "cyclonedx" CycloneDX 1.6.
+// Validate validates a JSON document. The format is "spdx" for SPDX 2.3 or "cyclonedx" for CycloneDX 1.6.
 func Validate(format string, document []byte) error {
 	all, err := schemas()
 	if err != nil {
@@ -34,7 +34,7 @@ func Validate(format string, document []byte) error {
 	return schema.Validate(doc)
 }
 
-// schemas are SPDX's, which is here, and CycloneDX's, which comes with its library.
+// schemas loads the schema of SPDX from this package, and that of CycloneDX from its Go module.
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go").Output()
 	if err != nil {
