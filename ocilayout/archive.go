@@ -14,23 +14,23 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// ArchiveResult is what was written.
+// ArchiveResult describes an archive that was written.
 type ArchiveResult struct {
 	Size  int64
-	Notes []string // what some loaders will not read or name as asked, a line each
+	Notes []string // one line for each thing that some loaders will not read, or name differently
 }
 
-// WriteArchive writes an image that AddImage has built as one tar for all loaders: an image layout that has Docker's manifest.json, too.
-// Its name, or names, are those by which loaders will call it; see archiveNames.
-// It may be called again, which gives the same bytes.
+// WriteArchive writes an image that AddImage has built as one tar for all loaders: an image layout with Docker's manifest.json added.
+// Loaders give the image the given names; see archiveNames.
+// Calling it again writes the same bytes.
 //
-// The small files that say what is in the archive come first: who reads a stream, or looks for them
-// from the beginning for each of its questions, as those do that read no more than manifest.json, has them at once.
-// Then the manifest and the config, and the layers from the lowest up, so that a reader can unpack each as it comes.
-// Loaders that were tried take any order.
-// Blobs have the paths that they have in a layout: all that read manifest.json follow its paths.
+// The small files that list the contents come first, so that a reader of a stream has them at once.
+// So has a reader that searches from the beginning for each file, as those of manifest.json do.
+// The manifest and the config follow, and then the layers from the lowest up, so that a reader can unpack each as it arrives.
+// All loaders that we tried accept any order.
+// Blobs keep the paths that they have in a layout: readers of manifest.json use the paths that it names.
 //
-// To a file, blobs are copied by the kernel.
+// If w is a file, the kernel copies the blobs.
 func (l *Layout) WriteArchive(ctx context.Context, w io.Writer, image ispec.Descriptor, names []Name) (ArchiveResult, error) {
 	a := archiveWriter{ctx: ctx, w: w}
 	err := l.writeArchive(&a, image, names)
@@ -73,15 +73,15 @@ func (l *Layout) writeArchive(a *archiveWriter, image ispec.Descriptor, names []
 	return l.archiveBlobs(a, append([]ispec.Descriptor{image, manifest.Config}, manifest.Layers...))
 }
 
-// writeIndexArchive writes an index of images, which only an image layout can have.
-// The index comes first, then the images' manifests, and then config and layers of one after the other.
+// writeIndexArchive writes an index of images. Docker's manifest.json cannot express one, so the archive is an image layout alone.
+// The index comes first, then the manifests, and then the config and layers of each image in turn.
 func (l *Layout) writeIndexArchive(a *archiveWriter, image ispec.Descriptor, names []Name) error {
-	var joined ispec.Index
+	var inner ispec.Index
 	r := &reach{engine: l.engine}
-	if err := r.read(a.ctx, image, &joined); err != nil {
+	if err := r.read(a.ctx, image, &inner); err != nil {
 		return err
 	}
-	if joined.MediaType != ispec.MediaTypeImageIndex {
+	if inner.MediaType != ispec.MediaTypeImageIndex {
 		return fmt.Errorf("%s is not an image manifest, nor an index of those", image.Digest)
 	}
 	index, _, notes, err := archiveNames(image, names, true)
@@ -90,7 +90,7 @@ func (l *Layout) writeIndexArchive(a *archiveWriter, image ispec.Descriptor, nam
 	}
 	a.notes = notes
 	all, rest := []ispec.Descriptor{image}, []ispec.Descriptor(nil)
-	for _, d := range joined.Manifests { // none is an index, see AddIndex
+	for _, d := range inner.Manifests { // none is an index: AddIndex flattens them
 		var manifest ispec.Manifest
 		if err := r.read(a.ctx, d, &manifest); err != nil {
 			return err
@@ -104,7 +104,7 @@ func (l *Layout) writeIndexArchive(a *archiveWriter, image ispec.Descriptor, nam
 	return l.archiveBlobs(a, append(all, rest...))
 }
 
-// archiveTop writes what says that the archive is a layout, as in a layout, byte for byte.
+// archiveTop writes the files at the top of a layout: the same bytes as in a layout directory.
 func (l *Layout) archiveTop(a *archiveWriter, index []ispec.Descriptor) error {
 	if err := l.engine.PutIndex(a.ctx, ispec.Index{Manifests: index}); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (l *Layout) archiveTop(a *archiveWriter, index []ispec.Descriptor) error {
 	return nil
 }
 
-// archiveBlobs writes blobs, each once, and the archive's end.
+// archiveBlobs writes each blob once, and then the end of the archive.
 func (l *Layout) archiveBlobs(a *archiveWriter, all []ispec.Descriptor) error {
 	for _, name := range []string{ispec.ImageBlobsDir, blobs} {
 		if err := a.dir(name); err != nil {
@@ -155,10 +155,10 @@ func (l *Layout) archiveBlob(a *archiveWriter, d ispec.Descriptor) error {
 	return a.file(blobName(d.Digest), f, d.Size)
 }
 
-// blobName is the path of a blob in an archive.
+// blobName returns the path of a blob in an archive.
 func blobName(d digest.Digest) string { return blobs + "/" + d.Encoded() }
 
-// dockerManifest is manifest.json, as docker save writes it: for an image without a name, RepoTags is null.
+// dockerManifest returns a manifest.json as docker save writes it: RepoTags is null for an image without a name.
 func dockerManifest(m *ispec.Manifest, tags []string) ([]byte, error) {
 	type image struct {
 		Config   string
@@ -181,7 +181,7 @@ func compressionNotes(m *ispec.Manifest) []string {
 	return []string{"layers are compressed with zstd, which Docker before 23 cannot load"}
 }
 
-// archiveWriter writes a tar of files to be read by everybody.
+// archiveWriter writes a tar of files that everyone can read.
 type archiveWriter struct {
 	ctx   context.Context
 	w     io.Writer
@@ -203,8 +203,8 @@ func (a *archiveWriter) header(name string, size int64) error {
 	return a.write(b)
 }
 
-// dir writes a directory. Without it, skopeo unpacks an archive only as root:
-// it gives root the directories that it has to make up.
+// dir writes a directory. Without it only root can unpack the archive with skopeo:
+// skopeo gives directories that it has to make up to root.
 func (a *archiveWriter) dir(name string) error {
 	b, err := (&header{name: name + "/", kind: '5', mode: 0o755}).appendLong(nil)
 	if err != nil {
@@ -228,10 +228,10 @@ func (a *archiveWriter) bytes(name string, b []byte) error {
 	return err
 }
 
-// copyChunk is how much is copied before a cancelled context is noticed where the kernel copies.
+// copyChunk bounds how much the kernel copies before a cancelled context is noticed.
 const copyChunk = 64 << 20
 
-// file writes the rest of a file, which must have a size.
+// file writes the rest of f, which must be size bytes long.
 func (a *archiveWriter) file(name string, f *os.File, size int64) error {
 	if fi, err := f.Stat(); err != nil {
 		return err
@@ -264,7 +264,7 @@ func (a *archiveWriter) copy(f *os.File, size int64) (n int64, err error) {
 		part := min(chunk, size-n)
 		var m int64
 		if regular {
-			m, err = io.Copy(a.w, &io.LimitedReader{R: f, N: part}) // copy_file_range, as both are files
+			m, err = io.Copy(a.w, &io.LimitedReader{R: f, N: part}) // copy_file_range, since both are files
 		} else if _, err = io.ReadFull(f, buf[:part]); err == nil {
 			var short int
 			short, err = a.w.Write(buf[:part])

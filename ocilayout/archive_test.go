@@ -422,7 +422,7 @@ func TestArchiveFails(t *testing.T) {
 			}
 		}, want: "closed"},
 		"cancelled": {ctx: cancelled, want: "canceled"},
-		"bad tag":   {names: []Name{{Tag: "a b"}}, want: "is none"},
+		"bad tag":   {names: []Name{{Tag: "a b"}}, want: "not a tag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "old.tar")

@@ -13,13 +13,13 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// streamName is in the names of the directories of OpenTemporary.
+// streamName names the staging directories of OpenTemporary.
 const streamName = "stream"
 
-// OpenTemporary makes ready to build an image that is for WriteArchive alone.
-// Until Close, what is built lies in a new directory in parent, which should be on a disk and not in memory;
-// what the cache has stays there. If parent is empty, it is the cache's own.
-// What killed runs left there is removed.
+// OpenTemporary prepares to build an image for WriteArchive alone.
+// Until Close the image lies in a new directory in parent, which should be on a disk and not in memory.
+// If parent is empty, the directory is in the cache. Blobs of the cache are used where they are.
+// OpenTemporary removes what killed runs left in parent.
 func OpenTemporary(_ context.Context, parent string, o Options) (*Layout, error) {
 	staging, err := temporaryStaging(parent, o.Cache)
 	if err == nil {
@@ -44,9 +44,9 @@ func temporaryStaging(parent string, c *Cache) (*rootfs.Staging, error) {
 	return nil, errors.New("neither a directory nor a cache to put it into")
 }
 
-// OpenArchive makes ready to build an image that PublishArchive will write to a file, which may exist.
-// Until Close, what is built lies beside the file; what the cache has stays there.
-// What killed runs left of themselves is removed.
+// OpenArchive prepares to build an image that PublishArchive will write to a file, which may exist.
+// Until Close the image lies beside the file. Blobs of the cache are used where they are.
+// OpenArchive removes what killed runs left beside the file.
 func OpenArchive(_ context.Context, file string, o Options) (*Layout, error) {
 	path, staging, err := stageFile(file)
 	if err == nil {
@@ -66,8 +66,8 @@ func openTemporary(staging *rootfs.Staging, file string, o Options) (*Layout, er
 	return l, err
 }
 
-// PublishArchive is WriteArchive to the file of OpenArchive.
-// The file appears, or takes the place of another, when it is complete.
+// PublishArchive writes the archive to the file of OpenArchive.
+// The file appears, or replaces another one, when it is complete.
 func (l *Layout) PublishArchive(ctx context.Context, image ispec.Descriptor, names []Name) (a ArchiveResult, err error) {
 	if l.file == "" || l.staging == nil {
 		return a, errors.New("publish archive: not opened for one, or closed")
@@ -82,14 +82,14 @@ func (l *Layout) PublishArchive(ctx context.Context, image ispec.Descriptor, nam
 	return a, err
 }
 
-// blobFiles are blobs of a cache that a temporary layout uses where they are.
-// They are open files, so that they are there even if the cache no longer has them.
+// blobFiles holds the blobs that a temporary layout uses in the cache.
+// It keeps them open, so that they outlive their removal from the cache.
 type blobFiles struct {
 	mu    sync.Mutex
 	files map[digest.Digest]*os.File
 }
 
-// add takes a file over.
+// add takes ownership of f.
 func (h *blobFiles) add(d digest.Digest, f *os.File) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -102,7 +102,7 @@ func (h *blobFiles) add(d digest.Digest, f *os.File) {
 	h.files[d] = f
 }
 
-// get is nil if there is no such blob.
+// get returns nil if it does not hold the blob.
 func (h *blobFiles) get(d digest.Digest) *os.File {
 	if h == nil {
 		return nil

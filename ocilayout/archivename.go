@@ -8,16 +8,16 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// archiveNames is how an image in an archive gets its names: the descriptors of its index,
-// and the tags in its manifest.json, which are full names. If the index is alone, there is no manifest.json.
+// archiveNames returns how an image gets its names in an archive: the descriptors of its index,
+// and the tags in its manifest.json, which are full names. If alone is set, there is no manifest.json beside the index.
 //
-// Loaders make names of whatever they find, also of a tag alone (podman: v1 is localhost/v1:latest).
-// So where there is a full name, only full names are in the archive; and without any name, none is.
+// Loaders make a name of anything they find, even of a tag alone (podman makes localhost/v1:latest of v1).
+// So if the image has a full name, the archive has only full names; and if it has no name, the archive has none.
 //
-// The index has one descriptor: from more than one, podman and skopeo cannot choose.
-// Only beside a manifest.json it has one for each of several full names, as docker save and BuildKit have them,
-// since containerd, and Docker where it stores images there, see nothing else.
-// Podman then gives up the layout and loads the image by manifest.json, under all of its names.
+// The index has one descriptor, because podman and skopeo cannot choose among several.
+// Beside a manifest.json it has one for each full name, as docker save and BuildKit write it:
+// containerd reads nothing else, and neither does Docker if it stores images in containerd.
+// Podman then gives up on the layout and loads the image by manifest.json, under all its names.
 func archiveNames(image ispec.Descriptor, names []Name, alone bool) (index []ispec.Descriptor, tags, notes []string, err error) {
 	var full []Name
 	for _, n := range names {
@@ -34,7 +34,7 @@ func archiveNames(image ispec.Descriptor, names []Name, alone bool) (index []isp
 	case len(full) == 0:
 		full, left = names[:1], len(names)-1
 		note := fmt.Sprintf("the image has the tag %s and no full name: podman loads it as localhost/%[1]s:latest, Docker without a name", names[0].Tag)
-		if strings.ToLower(names[0].Tag) != names[0].Tag { // capitals are in no name
+		if strings.ToLower(names[0].Tag) != names[0].Tag { // no name may have capitals
 			note = fmt.Sprintf("the image has the tag %s and no full name: it is loaded without one", names[0].Tag)
 		}
 		notes = append(notes, note)
@@ -43,7 +43,7 @@ func archiveNames(image ispec.Descriptor, names []Name, alone bool) (index []isp
 		full = full[:1]
 	}
 	if left > 0 {
-		notes = append(notes, fmt.Sprintf("of the image's names only %s is in the archive", nameOf(full[0])))
+		notes = append(notes, fmt.Sprintf("the archive has only the name %s of the image", nameOf(full[0])))
 	}
 	index, err = describe(image, full)
 	return index, tags, notes, err

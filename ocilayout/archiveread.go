@@ -16,37 +16,37 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// ArchiveFile is a tar that has an image layout, or what docker save writes, or both, of any program's making.
-// It is looked at once, and of that only names and places stay in memory; files are read where they are.
+// ArchiveFile is a tar that holds an image layout, or the output of docker save, or both, written by any program.
+// Opening it reads the tar once and remembers only names and offsets. Files are read in place.
 //
-// Names may begin with ./ and directories may be there, as tar writes them.
-// What else is odd (names that are absolute or lead out, or are there twice) is in Odd, and counts for nothing:
-// of two files with one name, the first one does.
+// Names may begin with ./ and directories may have entries, as tar writes them.
+// Odd lists other oddities: names that are absolute or lead out of the archive, and names that occur twice.
+// Odd entries are ignored. Of two files with one name the first one counts.
 type ArchiveFile struct {
-	Odd []OddEntry // the first of them
+	Odd []OddEntry // the first maxOdd of them
 
 	r     io.ReaderAt
 	files map[string]archiveEntry
 	name  string
 }
 
-// OddEntry is an entry of an archive that is not as it should be.
+// OddEntry is an entry that an archive should not have.
 type OddEntry struct{ Name, What string }
 
 type archiveEntry struct {
 	at, size int64
-	link     string // of a symbolic link, from the archive's root
-	odd      string // why it cannot be read
+	link     string // target of a symbolic link, relative to the archive's root
+	odd      string // why the entry cannot be read
 }
 
-// Limits of an archive.
+// Limits of what an archive may make us remember.
 const (
-	maxArchiveNames = 64 << 20 // bytes of names, with 64 for each
+	maxArchiveNames = 64 << 20 // bytes of names, plus 64 for each
 	maxOdd          = 100
 )
 
-// OpenArchiveFile looks at an uncompressed archive of so many bytes. The name is for people.
-// An error says that it is no tar, or has not all that its headers say.
+// OpenArchiveFile reads the headers of an uncompressed archive of size bytes. Errors call it name.
+// It fails if the file is no tar or is cut.
 func OpenArchiveFile(ctx context.Context, name string, r io.ReaderAt, size int64) (*ArchiveFile, error) {
 	a := &ArchiveFile{r: r, files: make(map[string]archiveEntry), name: name}
 	if err := a.scan(ctx, size); err != nil {
@@ -73,7 +73,7 @@ func (a *ArchiveFile) scan(ctx context.Context, size int64) error {
 		if names += int64(len(h.Name)+len(h.Linkname)) + 64; names > maxArchiveNames {
 			return fmt.Errorf("its names have more than %d bytes", maxArchiveNames)
 		}
-		at, err := s.Seek(0, io.SeekCurrent) // the tar's reader has read its headers and no more
+		at, err := s.Seek(0, io.SeekCurrent) // the tar reader has read the headers and no more
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (a *ArchiveFile) add(h *tar.Header, at int64) {
 		e.odd = "is a sparse file"
 	case h.Typeflag == tar.TypeReg:
 	case h.Typeflag == tar.TypeSymlink:
-		// Docker and skopeo have such links for layers that are there twice.
+		// Docker and skopeo write such links for layers that occur twice.
 		if e.link, err = archiveName(path.Join(path.Dir(name), h.Linkname)); err != nil || strings.HasPrefix(h.Linkname, "/") {
 			e.link, e.odd = "", fmt.Sprintf("is a link to %.255q, which is not in the archive", h.Linkname)
 		}
@@ -114,7 +114,7 @@ func (a *ArchiveFile) odd(name, what string) {
 	}
 }
 
-// archiveName is a name in an archive without what leads nowhere; it is empty for the root.
+// archiveName cleans a name of an archive. It returns "" for the root.
 func archiveName(name string) (string, error) {
 	if strings.HasPrefix(name, "/") {
 		return "", errors.New("is an absolute path")
@@ -124,7 +124,7 @@ func archiveName(name string) (string, error) {
 		if element == "" || element == "." {
 			continue
 		}
-		if err := rootfs.CheckName(element); err != nil { // also of ".."
+		if err := rootfs.CheckName(element); err != nil { // also refuses ".."
 			return "", err
 		}
 		elements = append(elements, element)
@@ -135,11 +135,11 @@ func archiveName(name string) (string, error) {
 	return strings.Join(elements, "/"), nil
 }
 
-// ErrIrregular is in the error of a file of an archive that cannot be read as one.
+// ErrIrregular wraps the error of an archive entry that cannot be read as a file.
 var ErrIrregular = errors.New("not a regular file")
 
-// File is a file of the archive, which can be read again and by several at the same time.
-// A link is followed to a file, when links are what one expects. The error is fs.ErrNotExist if there is none.
+// File returns a file of the archive. Several goroutines may read it, and again.
+// If links is set, it follows a symbolic link to a file. The error is fs.ErrNotExist if there is no such file.
 func (a *ArchiveFile) File(name string, links bool) (*io.SectionReader, error) {
 	clean, err := archiveName(name)
 	if err != nil {
@@ -161,7 +161,7 @@ func (a *ArchiveFile) File(name string, links bool) (*io.SectionReader, error) {
 	return io.NewSectionReader(a.r, e.at, e.size), nil
 }
 
-// OpenBlob opens a blob of the archive's layout.
+// OpenBlob opens a blob of the layout in the archive.
 func (a *ArchiveFile) OpenBlob(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
 	if err := d.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("digest %q: %w", d.Digest, err)
@@ -173,8 +173,8 @@ func (a *ArchiveFile) OpenBlob(_ context.Context, d ispec.Descriptor) (io.ReadCl
 	return io.NopCloser(f), nil
 }
 
-// Find finds an image in the archive's layout, as FindImage does.
-// The error is ErrNoLayout if the archive is only Docker's.
+// Find finds an image in the layout in the archive, as FindImage does in a directory.
+// The error is ErrNoLayout if the archive has only Docker's manifest.json.
 func (a *ArchiveFile) Find(tag string) (*ImageSource, error) {
 	s, err := a.find(tag)
 	if err != nil {
@@ -183,7 +183,7 @@ func (a *ArchiveFile) Find(tag string) (*ImageSource, error) {
 	return s, nil
 }
 
-// ErrNoLayout is in the error of an archive that has no image layout.
+// ErrNoLayout wraps the error of an archive without an image layout.
 var ErrNoLayout = errors.New("it has no image layout in it")
 
 func (a *ArchiveFile) find(tag string) (*ImageSource, error) {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// putFile makes a new file from a blob, the cheapest way there is.
+// putFile makes a new file with the content of a blob, in the cheapest way: a clone, a link or a copy.
 func putFile(ctx context.Context, to, from string, size int64, link bool) (err error) {
 	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -43,7 +43,7 @@ func putFile(ctx context.Context, to, from string, size int64, link bool) (err e
 	return w.Chmod(0o644)
 }
 
-// cloneFile makes an empty file share the content of another, where the file system can.
+// cloneFile makes an empty file share the content of another one. Not every file system can.
 func cloneFile(to *os.File, from string) error {
 	r, err := os.Open(from)
 	if err != nil {
@@ -53,8 +53,8 @@ func cloneFile(to *os.File, from string) error {
 	return unix.IoctlFileClone(int(to.Fd()), int(r.Fd()))
 }
 
-// linkable says whether a file can be a blob under another name:
-// it is this user's, and has the mode of a blob.
+// linkable reports whether a file may become a blob by a hard link:
+// it must belong to this user and have the mode of a blob.
 func linkable(name string) bool {
 	fi, err := os.Lstat(name)
 	if err != nil || fi.Mode() != 0o644 {
@@ -63,9 +63,9 @@ func linkable(name string) bool {
 	return int(fi.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
 }
 
-// copyFile copies a file of a size.
-// What is copied is not hashed, which would take more than twice the time:
-// it is believed as much as what is linked, for the same reason.
+// copyFile copies a file of a known size.
+// It does not hash the copy, which would more than double the time:
+// the file deserves the same trust as one that is linked.
 func copyFile(ctx context.Context, w, r *os.File, size int64) error {
 	n, err := sendAll(ctx, w, r)
 	if err == nil && n != size {
@@ -74,11 +74,11 @@ func copyFile(ctx context.Context, w, r *os.File, size int64) error {
 	return err
 }
 
-// sendStep is how much the kernel copies before it is seen that nobody wants it any more.
+// sendStep bounds how much the kernel copies before a cancelled context is noticed.
 const sendStep = 8 << 20
 
-// sendAll copies a file from its beginning to its end. The kernel does it where it can, and
-// other than copy_file_range, which takes one file system, sendfile takes any two; it copies once, and in small pieces.
+// sendAll copies a whole file, in the kernel if possible. It uses sendfile because copy_file_range
+// works only within one file system; sendfile also copies once, and in small pieces.
 func sendAll(ctx context.Context, w, r *os.File) (n int64, err error) {
 	for {
 		if err := context.Cause(ctx); err != nil {
@@ -88,7 +88,7 @@ func sendAll(ctx context.Context, w, r *os.File) (n int64, err error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil && n == 0:
-			return copyAll(ctx, w, r, nil) // nothing was copied, as this kernel or file system can't do it
+			return copyAll(ctx, w, r, nil) // nothing was copied: this kernel or file system cannot do it
 		case err != nil:
 			return n, &fs.PathError{Op: "sendfile", Path: r.Name(), Err: err}
 		case m == 0:
@@ -99,10 +99,10 @@ func sendAll(ctx context.Context, w, r *os.File) (n int64, err error) {
 	}
 }
 
-// copyBuffer is small enough to stay in a processor's cache.
+// copyBuffer fits into a processor's cache.
 const copyBuffer = 64 << 10
 
-// copyAll copies until the end or until it is cancelled, and hashes what it copies if there is a hash.
+// copyAll copies until the end, or until ctx is cancelled. It hashes what it copies if h is not nil.
 func copyAll(ctx context.Context, w io.Writer, r io.Reader, h hash.Hash) (n int64, err error) {
 	buf := make([]byte, copyBuffer)
 	for {

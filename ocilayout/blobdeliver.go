@@ -11,12 +11,12 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// pushName is in the names of staging directories of images that will be in no layout.
+// pushName names the staging directories of images that no layout will hold.
 const pushName = "push"
 
-// OpenStaged makes ready to build an image that becomes part of no layout, but is delivered (see Options.Deliver).
-// What is built meanwhile lies in a staging directory in dir, which is made if it does not exist.
-// The caller must call Close, which removes all that; what killed runs left is removed here.
+// OpenStaged prepares to build an image that is delivered blob by blob (see Options.Deliver) and joins no layout.
+// Until Close the image lies in a staging directory in dir, which is created if necessary.
+// The caller must call Close. OpenStaged removes what killed runs left in dir.
 func OpenStaged(dir string, o Options) (*Layout, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open staging directory: %w", err)
@@ -34,13 +34,13 @@ func OpenStaged(dir string, o Options) (*Layout, error) {
 // Blob is a blob that is ready to be delivered.
 type Blob struct {
 	ispec.Descriptor
-	Reuse *BlobSource // the layer of a previous image that it is, or nil
+	Reuse *BlobSource // where the blob comes from if it was not made here, or nil
 
-	path string   // of its file, unless it is kept
-	file *os.File // instead of a path
+	path string   // of a blob that was made here
+	file *os.File // an open file, used instead of path
 }
 
-// Open reads it. Its digest is not checked; a kept one may not even have the right size.
+// Open opens the blob. It checks no digest; a blob of another image may even have the wrong size.
 func (b Blob) Open(ctx context.Context) (io.ReadCloser, error) {
 	if b.Reuse != nil {
 		return b.Reuse.open(ctx)
@@ -58,7 +58,7 @@ func (l *Layout) deliver(ctx context.Context, d ispec.Descriptor, kept *BlobSour
 	return l.options.Deliver(ctx, Blob{Descriptor: d, Reuse: kept, path: l.engine.path(d.Digest)})
 }
 
-// Manifest is the bytes of an image's manifest that AddImage has described.
+// Manifest returns the manifest of an image that AddImage has built.
 func (l *Layout) Manifest(image ispec.Descriptor) ([]byte, error) {
 	b, err := os.ReadFile(l.engine.path(image.Digest))
 	if err != nil {

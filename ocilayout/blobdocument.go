@@ -10,13 +10,13 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// MaxDocument is how large an index, manifest or config may be. Registries allow 4 MiB for a manifest.
+// MaxDocument is the largest index, manifest or config that is read. Registries limit a manifest to 4 MiB.
 const MaxDocument = 32 << 20
 
-// ErrDamaged is in the error of a document that is not what was described, however often it is read.
+// ErrDamaged wraps the error of a document that differs from its descriptor, and will differ when it is read again.
 var ErrDamaged = errors.New("not what was described")
 
-// ReadDocument reads an index, manifest or config and compares digest and size.
+// ReadDocument reads an index, manifest or config and checks its digest and size.
 func ReadDocument(r io.Reader, d ispec.Descriptor) ([]byte, error) {
 	if d.Size < 0 || d.Size > MaxDocument {
 		return nil, fmt.Errorf("%s is %w: it has %d bytes", d.Digest, ErrDamaged, d.Size)
@@ -39,7 +39,7 @@ func readDocument(ctx context.Context, open OpenBlob, d ispec.Descriptor) ([]byt
 	if err := checkDigest(d.Digest); err != nil {
 		return nil, err
 	}
-	if d.Size > MaxDocument { // whoever opens it may fetch it
+	if d.Size > MaxDocument { // check before open, which may fetch it
 		return nil, fmt.Errorf("%s is too large: %d bytes", d.Digest, d.Size)
 	}
 	r, err := open(ctx, d)

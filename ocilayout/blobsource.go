@@ -13,26 +13,26 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// BlobSource is a blob of an image that is there already, to be used for another image as it is: a layer, whatever compressed it,
-// or of an image that becomes part of an index, also its config.
+// BlobSource is a blob of an existing image that another image uses unchanged: a layer, with any compression,
+// or also a config if the image joins an index.
 type BlobSource struct {
 	Descriptor ispec.Descriptor
 	DiffID     digest.Digest
-	Entry      ispec.History // of the image's history
-	Dir        string        // the layout that has the blob
+	Entry      ispec.History // of a layer, in the history of its image
+	Dir        string        // the layout that has the blob, if Open is nil
 
-	// Open, if not nil, reads the blob from a repository in a registry, and Dir is empty.
-	// It is called only where the blob has to be somewhere else.
+	// Open, if not nil, reads the blob from a registry.
+	// It is called only if the blob is needed elsewhere.
 	Open       func(context.Context) (io.ReadCloser, error)
-	Repository string // with the registry's name
-	// Evictable says that nobody needs the blob to stay where it is, so that it may be gone.
+	Repository string // in the registry that Open reads, with the registry's name
+	// Evictable says that the blob is in a cache, which may delete it at any time.
 	Evictable bool
-	// Of is whose it is, for people, if the new image cannot be without it.
+	// Of names the owner of the blob in errors. If it is empty, the image can be built without this blob.
 	Of string
 }
 
-// Key promises what is in the layer once it has been read under the same key, as that of a rootfs.Part does.
-// The diffID alone is only what a config claims of the blob.
+// Key identifies the content of a layer, like the key of a rootfs.Part, once the blob was read and checked.
+// It includes the blob's digest: the diffID alone is a mere claim of the config.
 func (k *BlobSource) Key() string {
 	d := k.Descriptor
 	return digest.FromString(fmt.Sprintf("layer %q %q %d %q", d.MediaType, d.Digest, d.Size, k.DiffID)).String()
@@ -40,10 +40,10 @@ func (k *BlobSource) Key() string {
 
 func (k *BlobSource) path() string { return filepath.Join(k.Dir, blobs, k.Descriptor.Digest.Encoded()) }
 
-// addBlob puts a layer's blob into the staged layout.
-// Within one layout that is a link, as no byte moves. A file from elsewhere is linked as the cache does it,
-// and then read, since nobody else will; what can't be linked is a copy, which is checked on the way.
-// Where the image is delivered, who gets it may have the blob already: it stays where it is.
+// addBlob puts a blob into the staged layout.
+// Within one layout it links the blob, as no byte moves. It links a file from elsewhere as the cache does,
+// and then reads it, since nothing else will. If linking fails, it copies the blob and checks the copy.
+// If the image is delivered, the blob stays where it is: the destination may have it already.
 func (l *Layout) addBlob(ctx context.Context, k *BlobSource) (layerBlob, error) {
 	b := layerBlob{Descriptor: k.Descriptor, diffID: k.DiffID}
 	if k.Open == nil {
@@ -73,12 +73,12 @@ func (l *Layout) addBlob(ctx context.Context, k *BlobSource) (layerBlob, error) 
 	return b, l.copyBlob(ctx, k, r)
 }
 
-// linkBlob makes a file a blob without copying it, and says whether it could.
-// What is checked is what has become the blob, not what the file's name leads to meanwhile.
+// linkBlob makes a file a blob without copying it, and reports whether it could.
+// It verifies the linked inode: the name may have been swapped since.
 func (l *Layout) linkBlob(ctx context.Context, k *BlobSource, f *os.File) (linked bool, err error) {
 	linked, err = l.engine.adopt(f.Name(), k.Descriptor.Digest, l.linkable)
 	if !linked || err != nil {
-		return false, nil // a copy may still be possible
+		return false, nil // copying may still work
 	}
 	path := l.engine.path(k.Descriptor.Digest)
 	blob, err := os.Open(path)
@@ -115,7 +115,7 @@ func (l *Layout) copyBlob(ctx context.Context, k *BlobSource, r io.Reader) error
 	return to.commit(d)
 }
 
-// check says what is wrong with a blob that has n bytes, or more than there should be, and the digest d.
+// check compares the size and the digest of a blob with its descriptor. A size beyond the descriptor's counts as too large.
 func (k *BlobSource) check(n int64, d digest.Digest) error {
 	switch {
 	case n > k.Descriptor.Size:
@@ -133,7 +133,7 @@ func (k *BlobSource) open(ctx context.Context) (io.ReadCloser, error) {
 	return os.Open(k.path())
 }
 
-// stat looks whether the blob is there.
+// stat checks that the blob exists and has the right size.
 func (k *BlobSource) stat() error {
 	fi, err := os.Stat(k.path())
 	switch {
@@ -147,7 +147,7 @@ func (k *BlobSource) stat() error {
 	return nil
 }
 
-// damaged says of a blob that cannot be used what can be done without it.
+// damaged adds to an error where the blob is and whether the image can be built without it.
 func (k *BlobSource) damaged(err error) error {
 	if k.Of != "" {
 		return fmt.Errorf("take blob %s of %s: %w", k.Descriptor.Digest, k.Of, err)

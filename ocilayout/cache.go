@@ -12,33 +12,33 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Cache keeps layers from run to run, in a directory:
+// Cache keeps layers between runs, in a directory:
 //
-//	CACHEDIR.TAG                        tells backups that nothing here is worth keeping
-//	layers-1/parts/KEY                  what tar some parts make: its diffID and size
-//	layers-1/packed/DIFFID.COMPRESSION  what blob that tar makes: its digest and size
+//	CACHEDIR.TAG                        tells backups to skip the directory
+//	layers-1/parts/KEY                  record: the diffID and size of the tar of some parts
+//	layers-1/packed/DIFFID.COMPRESSION  record: the digest and size of the blob of that tar
 //	layers-1/blobs/DIGEST               the blob
-//	layers-1/trimmed                    when the cache was last trimmed
+//	layers-1/trimmed                    its modification time says when the cache was last trimmed
 //
-// KEY is a hash of what the parts promise of themselves (see rootfs.Part), and of the tar's format.
-// A record is one line of JSON, and a line with the hash of that and of the record's name.
-// What else is in the directory is not the cache's, and it is left alone. The 1 is the version of all this.
+// KEY is a hash of the keys of the parts (see rootfs.Part) and of the version of our tar format.
+// A record is a line of JSON, and a line with the hash of that line and of the record's name.
+// The 1 is the version of this scheme. Cache ignores all other files in the directory.
 //
-// A part that proves its key only when it is walked (rootfs.Part.Unproven) is taken from the cache
-// only if it was walked as such when its layer was made: whoever wants the store to be verified
-// gets nothing that was made of it before unseen.
+// Some parts prove their key only while they are walked (rootfs.Part.Unproven). A layer with such a part
+// comes from the cache only if that part was hashed when the layer was made: a user who asks
+// for the store to be verified gets nothing that was made of it unverified.
 //
-// A cache is only ever a shortcut: what is not there, damaged or cannot be written makes a run slower
-// and nothing else. It can be deleted at any time, and be used by several runs at the same time:
-// each file appears whole, by a rename, and blobs before the records that lead to them.
+// A cache only saves time. If something in it is missing, damaged or cannot be written, a run takes longer,
+// with the same result. It may be deleted at any time. Several runs may use it at once:
+// every file appears complete, by a rename, and a blob appears before the records that refer to it.
 //
-// Blobs are hard links to those of layouts in the same file system, where neither owner nor mode differ,
-// or else clones or copies. A blob is not hashed before it is used again, only looked at:
-// it has the size and the modification time that it had when its hash was known, since what writes into a file changes that.
-// If it has not, it is hashed. What a disk has changed by itself, Options.VerifyCache finds out.
+// Blobs are hard links to those of layouts in the same file system, if owner and mode are equal,
+// and otherwise clones or copies. Before it uses a blob, Cache compares its size and modification time with those
+// that it had when it was hashed, since every write changes the time. If they differ, Cache hashes the blob again.
+// Options.VerifyCache finds what a disk has changed by itself.
 type Cache struct {
 	dir      string
-	compress string // the version of the compressors' module; empty if it is not known
+	compress string // version of the compressors' module; empty if unknown
 }
 
 const (
@@ -46,24 +46,24 @@ const (
 	packedName = "packed"
 	blobsName  = "blobs"
 
-	// newName is in the names of the directories in which files are made.
-	// Each is locked by its run, so that the next one can clean up after one that was killed.
+	// newName names the directories in which files are made.
+	// Each is locked by its run, so that the next run can remove those of killed runs.
 	newName = "new"
 )
 
-// CacheName is the directory of layers in a cache.
+// CacheName is the directory of the layers within a cache.
 const CacheName = "layers-1"
 
-// CacheTag is the name of the file that https://bford.info/cachedir/ asks for.
+// CacheTag is the file that https://bford.info/cachedir/ asks for.
 const CacheTag = "CACHEDIR.TAG"
 
 const cacheTag = `Signature: 8a477f597d28d172789f06886806bc55
 # This directory has what export-profile need not do again. It can be deleted at any time.
 `
 
-// OpenCache opens the cache in a directory, which is made if it does not exist.
-// It is an error if it cannot be made or is not a directory;
-// one that cannot be written to is good for what it has.
+// OpenCache opens the cache in a directory, and creates the directory if necessary.
+// It fails if dir cannot be created or is not a directory.
+// A cache that cannot be written to still supplies what it has.
 func OpenCache(dir string) (*Cache, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
@@ -81,7 +81,7 @@ func OpenCache(dir string) (*Cache, error) {
 	return c, nil
 }
 
-// FindCache opens the cache in a directory that exists, for [Cache.Usage] and [Cache.Prune]. It writes nothing there.
+// FindCache opens the cache in an existing directory, for [Cache.Usage] and [Cache.Prune]. It writes nothing.
 func FindCache(dir string) (*Cache, error) {
 	path, err := filepath.Abs(dir)
 	if err == nil {
@@ -96,10 +96,10 @@ func FindCache(dir string) (*Cache, error) {
 	return &Cache{dir: filepath.Join(path, CacheName), compress: compress.Version()}, nil
 }
 
-// compressor is all that makes a difference to what is made of a tar.
+// compressor identifies everything that decides which blob is made of a tar.
 func (c *Cache) compressor(m compress.Method) (string, error) { return m.Identity(c.compress) }
 
-// newFiles is a directory for files that are about to get into the cache. The caller must remove it.
+// newFiles makes a directory for new files of the cache. The caller must remove it.
 func (c *Cache) newFiles() (*rootfs.Staging, error) {
 	for _, name := range []string{partsName, packedName, blobsName} {
 		if err := os.MkdirAll(filepath.Join(c.dir, name), 0o755); err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // open opens a blob that has not changed since its record was written.
-// If it may have, it is read; if it has, record and blob are removed.
+// If the blob may have changed, open hashes it. If it has, open removes the blob and its record.
 func (c *Cache) open(ctx context.Context, name string, r *blobRecord) (_ *os.File, err error) {
 	path := c.blob(r.Digest)
 	fi, err := os.Lstat(path)
@@ -70,8 +70,8 @@ func (c *Cache) discard(name, path string) {
 	_ = os.Remove(path)
 }
 
-// keep makes known what a layer has become, and keeps the blob, which is a file in a layout.
-// An error makes no difference but that it is not kept.
+// keep records what a layer became, and keeps its blob, which is a file in a layout.
+// An error only means that the cache lacks the layer.
 func (c *Cache) keep(ctx context.Context, key string, b layerBlob, z compress.Method, file string, link bool) (err error) {
 	compressor, err := c.compressor(z)
 	if err != nil {
@@ -96,12 +96,12 @@ func (c *Cache) keep(ctx context.Context, key string, b layerBlob, z compress.Me
 	tar := tarRecord{DiffID: b.diffID, Size: b.tarSize, Hashed: b.hashed}
 	var had tarRecord
 	if c.peek(key, &had) == nil && had.DiffID == tar.DiffID {
-		tar.Hashed = mergeBits(tar.Hashed, had.Hashed) // it is the same tar, whoever has hashed what
+		tar.Hashed = mergeBits(tar.Hashed, had.Hashed) // the tar is the same: join what either run has hashed
 	}
 	return c.store(dir.Dir, key, tar)
 }
 
-// place gives a file its place among the blobs, and says what is to be recorded of it.
+// place moves a file to the blobs, and returns the record of it.
 func (c *Cache) place(file, compressor string, d digest.Digest, size int64) (r blobRecord, err error) {
 	fi, err := os.Lstat(file)
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *Cache) place(file, compressor string, d digest.Digest, size int64) (r b
 	return blobRecord{compressor, d, size, fi.ModTime().UnixNano()}, os.Rename(file, c.blob(d))
 }
 
-// compare says what differs between a layer that was built and what the cache says of it.
+// compare checks a layer that was built against what the cache says of it.
 func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress.Method) error {
 	if tar, err := c.loadTar(key); err == nil && tar.DiffID != b.diffID {
 		return fmt.Errorf("verify cache: the diffID is %s, and was %s", b.diffID, tar.DiffID)
@@ -126,7 +126,7 @@ func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress
 	if r.Digest != b.Digest {
 		return fmt.Errorf("verify cache: the blob of diffID %s is %s, and was %s", b.diffID, b.Digest, r.Digest)
 	}
-	r.ModTime = -1 // so that it is read
+	r.ModTime = -1 // forces open to hash it
 	f, err := c.open(ctx, blobRecordName(b.diffID, z), &r)
 	if err == errNotCached {
 		return nil

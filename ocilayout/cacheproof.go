@@ -2,16 +2,16 @@ package ocilayout
 
 import "fmt"
 
-// maxChecked is how many bytes of a record may say which parts were hashed; there is room for them (see maxRecord).
+// maxHashBits bounds the bytes in a record that say which parts were hashed. They fit into maxRecord.
 const maxHashBits = 2 << 10
 
-// unhashedError is why what nobody has hashed is of no use where it must have been.
+// unhashedError says that a layer is unusable because this part of it was never hashed.
 func unhashedError(part string) error {
 	return fmt.Errorf("%s was not hashed when the layer was made", part)
 }
 
-// hashed says which parts of a layer prove their keys when they are walked, a bit each.
-// Others may prove them, too, or be trusted: it can't be told.
+// hashedParts returns one bit a part: set if the part proves its key while it is walked.
+// Another part may be trusted, or prove its key in a way that is not visible here.
 func hashedParts(l Layer) (bits []byte) {
 	for i, p := range l.Parts {
 		bits = setBit(bits, i, p.Unproven)
@@ -19,8 +19,8 @@ func hashedParts(l Layer) (bits []byte) {
 	return bits
 }
 
-// proves says why a layer's tar cannot be used although its parts have the right keys:
-// a part whose key is only a claim was not hashed when the tar was made.
+// proves returns an error if the tar cannot be used although the keys match:
+// it holds a part whose key is a mere claim, and that was not hashed when the tar was made.
 func (r tarRecord) proves(l Layer) error {
 	for i, p := range l.Parts {
 		if p.Unproven && (i/8 >= len(r.Hashed) || r.Hashed[i/8]&(1<<(i%8)) == 0) {

@@ -17,36 +17,36 @@ import (
 )
 
 const (
-	// keepUnused is how long a record stays that nobody uses. Who builds an image each month finds it there.
+	// keepUnused is how long an unused record stays: long enough for a monthly build to find it.
 	keepUnused = 30 * 24 * time.Hour
 
 	trimEvery = 24 * time.Hour
 
-	// keepOrphans is how long a blob stays that no record leads to:
-	// as long as a living run could be about to write the record.
+	// keepOrphans is how long a blob without a record stays:
+	// a run may be about to write the record.
 	keepOrphans = time.Hour
 )
 
-// PruneOptions say what stays in a cache. The zero value is what runs do by themselves, once a day.
+// PruneOptions say what to keep. Runs prune with the zero value once a day.
 type PruneOptions struct {
-	// OlderThan removes what was not used for so long. When something was used is known to the hour.
+	// OlderThan removes what was unused for this long. The cache knows the last use to the hour.
 	// 0 means 30 days.
 	OlderThan time.Duration
-	// MaxSize removes blobs, those not used for the longest time first, until they have at most so many bytes together.
-	// 0 means that there is no limit.
+	// MaxSize bounds the total size of the blobs; the least recently used are removed first.
+	// 0 means no limit.
 	MaxSize int64
 }
 
-// Usage is what there is in a cache.
+// Usage counts the contents of a cache.
 type Usage struct {
-	Layers int   // tars that are known
-	Blobs  int   // what they are when compressed, or not
-	Bytes  int64 // of the blobs
-	Shared int64 // bytes of these that are shared with layouts by hard links, and would not become free
+	Layers int   // tars with a record
+	Blobs  int   // blobs, compressed or not
+	Bytes  int64 // size of the blobs
+	Shared int64 // the part of Bytes that layouts share by hard links, and that removal would not free
 	Oldest time.Time
 }
 
-// Usage looks at what there is.
+// Usage counts what the cache holds.
 func (c *Cache) Usage() (Usage, error) {
 	s, err := c.scan(context.Background())
 	if err != nil {
@@ -67,8 +67,8 @@ func (c *Cache) Usage() (Usage, error) {
 	return u, nil
 }
 
-// Prune removes what is not worth keeping, and says what that was.
-// Runs that use the cache at the same time may find less than they could.
+// Prune removes what is not worth keeping, and returns how much that was.
+// Runs that use the cache at the same time may find less than without it.
 func (c *Cache) Prune(ctx context.Context, o PruneOptions) (Usage, error) {
 	removed, err := c.prune(ctx, o)
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Cache) Prune(ctx context.Context, o PruneOptions) (Usage, error) {
 	return removed, err
 }
 
-// trim prunes a cache once a day, if it can.
+// trim prunes the cache once a day. It ignores errors.
 func (c *Cache) trim(ctx context.Context) {
 	mark := filepath.Join(c.dir, "trimmed")
 	fi, err := os.Lstat(mark)
@@ -87,7 +87,7 @@ func (c *Cache) trim(ctx context.Context) {
 	if os.WriteFile(mark, nil, 0o644) != nil || os.Chtimes(mark, time.Time{}, time.Now()) != nil {
 		return
 	}
-	if err == nil { // there is nothing old in a cache that was never trimmed
+	if err == nil { // a cache that was never trimmed holds nothing old
 		_, _ = c.prune(ctx, PruneOptions{})
 	}
 }
@@ -110,7 +110,7 @@ func (c *Cache) prune(ctx context.Context, o PruneOptions) (removed Usage, err e
 		}
 	}
 
-	// Records go before blobs, so that none leads nowhere.
+	// Remove records before blobs, so that no record refers to a missing blob.
 	slices.SortFunc(s.packed, func(a, b cacheFile) int {
 		return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.path, b.path))
 	})
@@ -156,7 +156,7 @@ func (c *Cache) prune(ctx context.Context, o PruneOptions) (removed Usage, err e
 	return removed, nil
 }
 
-// removeFile removes what is in a file's place, whatever it is.
+// removeFile removes a file, or a directory in its place.
 func removeFile(path string) error {
 	err := os.RemoveAll(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -175,7 +175,7 @@ type cacheFile struct {
 
 type cacheScan struct{ tars, packed, blobs []cacheFile }
 
-// scan looks at all files, and reads none.
+// scan lists all files and opens none.
 func (c *Cache) scan(ctx context.Context) (s cacheScan, err error) {
 	for name, files := range map[string]*[]cacheFile{partsName: &s.tars, packedName: &s.packed, blobsName: &s.blobs} {
 		entries, err := os.ReadDir(filepath.Join(c.dir, name))
@@ -191,7 +191,7 @@ func (c *Cache) scan(ctx context.Context) (s cacheScan, err error) {
 			}
 			fi, err := e.Info()
 			if err != nil || strings.HasPrefix(e.Name(), ".") {
-				continue // it has gone meanwhile, or was never ours
+				continue // removed in the meantime, or not ours
 			}
 			st := fi.Sys().(*syscall.Stat_t)
 			*files = append(*files, cacheFile{

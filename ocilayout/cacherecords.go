@@ -16,35 +16,35 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
-// tarFormat is the version of how parts become a tar. It is in the keys of a cache:
-// who changes a byte of a tar raises it.
+// tarFormat is the version of how we turn parts into a tar. It is in the keys of the cache:
+// raise it with any change to the bytes of a tar.
 const tarFormat = 1
 
-// tarRecord says what tar some parts make.
+// tarRecord describes the tar of some parts.
 type tarRecord struct {
 	DiffID digest.Digest `json:"diffID"`
 	Size   int64         `json:"size"`
-	// Checked says of each part, a bit each, whether its contents were hashed when the tar was made.
-	// Older records don't have it: nobody knows.
+	// Hashed has one bit a part: set if the contents were hashed when the tar was made.
+	// Older records lack it, so their parts count as not hashed.
 	Hashed []byte `json:"checked,omitempty"`
 }
 
-// blobRecord says what blob a compressor makes of a tar.
+// blobRecord describes the blob that a compressor makes of a tar.
 type blobRecord struct {
 	Compressor string        `json:"compressor"`
 	Digest     digest.Digest `json:"digest"`
 	Size       int64         `json:"size"`
-	ModTime    int64         `json:"modTime"` // of the blob when it was known to be right, in nanoseconds
+	ModTime    int64         `json:"modTime"` // nanoseconds; modification time of the blob when its digest was last checked
 }
 
-// touchEvery is how exactly it is known when a record was last used.
+// touchEvery is the precision of a record's last use.
 const touchEvery = time.Hour
 
-// maxRecord is more than a record has.
+// maxRecord exceeds the size of any record.
 const maxRecord = 4 << 10
 
-// layerKey is where the record of a layer's tar is.
-// A layer with a part that does not promise its content has none.
+// tarRecordName names the record of a layer's tar.
+// It fails if a part has no key, since nothing promises its content.
 func tarRecordName(l Layer) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "export-profile layer %d\n", tarFormat)
@@ -60,22 +60,22 @@ func tarRecordName(l Layer) (string, error) {
 	return fmt.Sprintf("%s/%x", partsName, h.Sum(nil)), nil
 }
 
-// packedRecord is where the record of a tar's blob is.
+// blobRecordName names the record of the blob that z makes of a tar.
 func blobRecordName(diffID digest.Digest, z compress.Method) string {
 	return fmt.Sprintf("%s/%s.%v", packedName, diffID.Encoded(), z)
 }
 
-// errNotCached is the plain reason why something is not taken from a cache: it is not there.
+// errNotCached means that the cache simply lacks something.
 var errNotCached = errors.New("not in the cache")
 
-// load reads a record that is about to be used. An error says why it cannot be.
+// load reads a record and notes that it was used.
 func (c *Cache) load(name string, record any) error {
 	if err := c.peek(name, record); err != nil {
 		return err
 	}
 	path := filepath.Join(c.dir, name)
 	if fi, err := os.Lstat(path); err == nil && time.Since(fi.ModTime()) > touchEvery {
-		_ = os.Chtimes(path, time.Time{}, time.Now()) // when it was last used, for Prune
+		_ = os.Chtimes(path, time.Time{}, time.Now()) // Prune reads the last use here
 	}
 	return nil
 }
@@ -107,13 +107,13 @@ func (c *Cache) peek(name string, record any) error {
 	return nil
 }
 
-// sealRecord is a record's file. Its hash also finds out one that has come to another name.
+// sealRecord returns the content of a record's file. Its hash covers the name, so a record moved to another name is refused.
 func sealRecord(name string, line []byte) []byte {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n", name, line))
 	return fmt.Appendf(nil, "%s\n%x\n", line, sum)
 }
 
-// store writes a record, by way of a directory that newFiles has made.
+// store writes a record through dir, which newFiles has made.
 func (c *Cache) store(dir, name string, record any) error {
 	line, err := json.Marshal(record)
 	if err != nil {
@@ -126,14 +126,14 @@ func (c *Cache) store(dir, name string, record any) error {
 	return os.Rename(temp, filepath.Join(c.dir, name))
 }
 
-// forget removes a record that is of no use.
+// forget removes a useless record.
 func (c *Cache) forget(name string) { _ = os.Remove(filepath.Join(c.dir, name)) }
 
 func (c *Cache) blob(d digest.Digest) string {
 	return filepath.Join(c.dir, blobsName, d.Encoded())
 }
 
-// loadTar is what is known of the tar that some parts make.
+// loadTar loads the record of the tar of some parts.
 func (c *Cache) loadTar(key string) (r tarRecord, err error) {
 	if err := c.load(key, &r); err != nil {
 		return r, err
@@ -141,7 +141,7 @@ func (c *Cache) loadTar(key string) (r tarRecord, err error) {
 	return r, checkDigest(r.DiffID)
 }
 
-// loadBlob is what is known of the blob that a tar makes, whatever version of the compressor made it.
+// loadBlob loads the record of a tar's blob, made by any version of the compressor.
 func (c *Cache) loadBlob(diffID digest.Digest, z compress.Method) (r blobRecord, err error) {
 	if err := c.load(blobRecordName(diffID, z), &r); err != nil {
 		return r, err

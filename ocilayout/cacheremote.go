@@ -13,15 +13,15 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// remoteRecord is where the record of a blob is that was read from elsewhere.
-// It is a layer's as far as the cache's size and age go.
+// remoteRecordName names the record of a blob that was fetched from elsewhere.
+// It counts towards the size and age of the cache like a layer's record.
 func remoteRecordName(d digest.Digest) string {
 	return fmt.Sprintf("%s/%s.fetched", packedName, d.Encoded())
 }
 
-// ReadThrough makes an OpenBlob that reads a blob from elsewhere once, and from then on has it from the cache.
-// A blob is whole and has its digest before anybody sees it; what has changed since is read anew.
-// Where the cache cannot have it, it comes from elsewhere. A nil cache has nothing.
+// ReadThrough wraps open so that each blob is fetched once and then read from the cache.
+// Callers get only blobs that are complete and have the right digest. A blob that changed in the cache is fetched again.
+// If the cache cannot store a blob, callers read it from open. A nil cache returns open itself.
 func (c *Cache) ReadThrough(open OpenBlob) OpenBlob {
 	if c == nil {
 		return open
@@ -54,17 +54,17 @@ func (c *Cache) openRemote(ctx context.Context, d ispec.Descriptor) (*os.File, e
 		return nil, err
 	}
 	if r.Digest != d.Digest || r.Size != d.Size {
-		return nil, errNotCached // the size is wrong in one of them, and whoever reads the blob will see in which
+		return nil, errNotCached // one of the two sizes is wrong; reading the blob will show which
 	}
 	return c.open(ctx, name, &r)
 }
 
-// fetchError is an error of the place that a blob comes from, and none of the cache.
+// fetchError is an error of the remote side, not of the cache.
 type fetchError struct{ error }
 
 func (e *fetchError) Unwrap() error { return e.error }
 
-// fetch puts a blob into the cache.
+// fetch downloads a blob into the cache.
 func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (err error) {
 	dir, err := c.newFiles()
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (e
 	case err != nil:
 		return err
 	case n != d.Size || got != d.Digest:
-		return &fetchError{fmt.Errorf("blob %s is damaged: it has not %d bytes, or the digest %s", d.Digest, d.Size, got)}
+		return &fetchError{fmt.Errorf("blob %s is damaged: want %d bytes, got the digest %s", d.Digest, d.Size, got)}
 	}
 	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (e
 	return c.store(dir.Dir, remoteRecordName(d.Digest), record)
 }
 
-// sourceReader remembers the error of what is read.
+// sourceReader remembers read errors, to tell them from write errors.
 type sourceReader struct {
 	r   io.Reader
 	err error

@@ -12,24 +12,24 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Image is an image that is there already, of whatever program's making, to look into
-// or to begin another one with: then its layers come first, in the bytes they have.
+// Image is an existing image, made by any program. It can be inspected,
+// or be the base of a new image, which then begins with these layers, byte for byte.
 type Image struct {
 	Digest digest.Digest // of the manifest
 	Config ispec.Image
-	// Layers have media types of the OCI specification, which say the same as Docker's.
-	// Their Entry is not used: Config.History has one for each, and others between them.
+	// Layers have OCI media types; Read translates Docker's.
+	// Their Entry is unused: Config.History has one entry for each layer, and others between them.
 	Layers []BlobSource
-	// Lost is what of the config no OCI image has, for people.
+	// Lost names, for people, the settings that an OCI config cannot express.
 	Lost []string
-	// Manifest and ConfigBlob are what an image has beside its layers.
+	// Manifest and ConfigBlob describe the blobs besides the layers.
 	Manifest, ConfigBlob ispec.Descriptor
 
 	open OpenBlob
 }
 
-// OpenBlob opens a blob of an image, wherever that is. The error is fs.ErrNotExist if there is none.
-// Whoever reads it checks digest and size.
+// OpenBlob opens a blob of an image, wherever it is stored. The error is fs.ErrNotExist if there is no such blob.
+// The reader must check digest and size.
 type OpenBlob func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error)
 
 // Media types of Docker's image manifest, version 2, schema 2.
@@ -39,7 +39,7 @@ const (
 	DockerConfigType = "application/vnd.docker.container.image.v1+json"
 )
 
-// layerTypes are those of layers, with the OCI type of the same form.
+// layerTypes maps the media types of layers to the OCI type of the same format.
 var layerTypes = map[string]string{
 	ispec.MediaTypeImageLayer:                                   ispec.MediaTypeImageLayer,
 	ispec.MediaTypeImageLayerGzip:                               ispec.MediaTypeImageLayerGzip,
@@ -50,9 +50,9 @@ var layerTypes = map[string]string{
 	"application/vnd.docker.container.image.rootfs.diff+x-gtar": ispec.MediaTypeImageLayer,
 }
 
-// Read reads an image to look into it, or to begin another one with.
-// Of an index it is the image for a platform, which no other image may be for, either.
-// Manifest and config are read, and of the layers' blobs in a layout it is seen that they are there.
+// Read reads the manifest and the config of an image, to inspect it or to build on it.
+// If s is an index, Read takes the image for the platform. The image's config must agree with the platform.
+// If the image is in a layout, Read checks that the layers' blobs exist.
 func (s *ImageSource) Read(ctx context.Context, platform ispec.Platform) (*Image, error) {
 	b, err := loadImage(ctx, s, platform)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *ImageSource) Read(ctx context.Context, platform ispec.Platform) (*Image
 	return b, nil
 }
 
-// mostImageLayers is more than Docker mounts. What is laid over an image counts, too; see AddImage.
+// mostImageLayers exceeds what Docker mounts. AddImage has a lower limit, which counts the layers above a base image, too.
 const mostImageLayers = 128
 
 func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*Image, error) {
@@ -69,7 +69,7 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 	if err != nil {
 		return nil, err
 	}
-	f := &Image{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
+	img := &Image{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
 	var lost struct {
 		Config struct {
 			Healthcheck any
@@ -77,23 +77,23 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 			Shell       []string
 		} `json:"config"`
 	}
-	if err := errors.Join(json.Unmarshal(config, &f.Config), json.Unmarshal(config, &lost)); err != nil {
+	if err := errors.Join(json.Unmarshal(config, &img.Config), json.Unmarshal(config, &lost)); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	if lost.Config.Healthcheck != nil {
-		f.Lost = append(f.Lost, "health check")
+		img.Lost = append(img.Lost, "health check")
 	}
 	if len(lost.Config.OnBuild) > 0 {
-		f.Lost = append(f.Lost, "ONBUILD")
+		img.Lost = append(img.Lost, "ONBUILD")
 	}
 	if len(lost.Config.Shell) > 0 {
-		f.Lost = append(f.Lost, "SHELL")
+		img.Lost = append(img.Lost, "SHELL")
 	}
-	if !agree(f.Config.Platform, platform) {
-		return nil, fmt.Errorf("it is for %s, and %s was asked for", platformName(f.Config.Platform), platformName(platform))
+	if !agree(img.Config.Platform, platform) {
+		return nil, fmt.Errorf("it is for %s, and %s was asked for", platformName(img.Config.Platform), platformName(platform))
 	}
-	if n := len(manifest.Layers); n != len(f.Config.RootFS.DiffIDs) {
-		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(f.Config.RootFS.DiffIDs))
+	if n := len(manifest.Layers); n != len(img.Config.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("%d layers and %d diffIDs", n, len(img.Config.RootFS.DiffIDs))
 	}
 	if n := len(manifest.Layers); n > mostImageLayers {
 		return nil, fmt.Errorf("%d layers, want at most %d", n, mostImageLayers)
@@ -103,7 +103,7 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 		if !ok {
 			return nil, fmt.Errorf("layer %d: it is of type %q, which cannot be used", i+1, d.MediaType)
 		}
-		diffID := f.Config.RootFS.DiffIDs[i]
+		diffID := img.Config.RootFS.DiffIDs[i]
 		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
@@ -117,14 +117,14 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 				return nil, fmt.Errorf("layer %d: %w", i+1, err)
 			}
 		}
-		f.Layers = append(f.Layers, k)
+		img.Layers = append(img.Layers, k)
 	}
-	f.Config.History = wholeHistory(f.Config.History, len(f.Layers))
-	return f, nil
+	img.Config.History = wholeHistory(img.Config.History, len(img.Layers))
+	return img, nil
 }
 
-// wholeHistory is a history with an entry for each layer.
-// An image without one, or with one that does not fit, gets entries that say nothing.
+// wholeHistory returns a history with an entry for each layer.
+// If the history is missing or does not fit, it returns entries that say nothing.
 func wholeHistory(history []ispec.History, layers int) []ispec.History {
 	n := 0
 	for _, h := range history {
@@ -138,15 +138,15 @@ func wholeHistory(history []ispec.History, layers int) []ispec.History {
 	return slices.Repeat([]ispec.History{{Comment: "layer of the base image, whose history does not say what it is"}}, layers)
 }
 
-// Size is how many bytes the layers' blobs have.
-func (f *Image) Size() (n int64) {
-	for _, l := range f.Layers {
+// Size returns the total size of the layers' blobs.
+func (img *Image) Size() (n int64) {
+	for _, l := range img.Layers {
 		n += l.Descriptor.Size
 	}
 	return n
 }
 
-// LayerType is the OCI media type of a layer whose form is that of another type, OCI's or Docker's.
+// LayerType returns the OCI media type of a layer's format, given the OCI or Docker type.
 func LayerType(mediaType string) (oci string, ok bool) {
 	oci, ok = layerTypes[mediaType]
 	return oci, ok

@@ -12,25 +12,25 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Contents is the regular files of a layer, in the order of its tar, with their contents.
-// A path is the Source of [rootfs.LowerEntry] that ImageTree says. The last entry is followed by an error
-// if the layer is not what manifest and config say. It is no [rootfs.Tree], since whoever made the image chose the order.
-func (f *Image) Contents(ctx context.Context, layer int) rootfs.Tree {
+// Contents returns the regular files of a layer, in the order of its tar.
+// Their paths are names in the tar, like the Source of a [rootfs.LowerEntry]. An error follows the last entry
+// if the layer differs from manifest and config. The order is that of the layer's author, so this is no valid [rootfs.Tree].
+func (img *Image) Contents(ctx context.Context, layer int) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
-		if err := f.contents(ctx, layer, yield); err != nil && !errors.Is(err, errEnough) {
+		if err := img.contents(ctx, layer, yield); err != nil && !errors.Is(err, errEnough) {
 			yield(rootfs.Entry{}, fmt.Errorf("layer %d: %w", layer+1, err))
 		}
 	}
 }
 
-// maxSparse is how large a file with holes can be, which take no room in the layer.
+// maxSparse bounds the size of a file with holes, which take no room in the layer.
 const maxSparse = 4 << 30
 
-// errEnough says that no more entries are wanted.
+// errEnough stops a walk when the caller wants no more entries.
 var errEnough = errors.New("enough")
 
-func (f *Image) contents(ctx context.Context, layer int, yield func(rootfs.Entry, error) bool) (err error) {
-	l, err := openLayer(ctx, f.open, &f.Layers[layer])
+func (img *Image) contents(ctx context.Context, layer int, yield func(rootfs.Entry, error) bool) (err error) {
+	l, err := openLayer(ctx, img.open, &img.Layers[layer])
 	if err != nil {
 		return err
 	}

@@ -15,20 +15,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// IndexResult is an index of images.
+// IndexResult describes an index of images.
 type IndexResult struct {
 	Descriptor ispec.Descriptor
-	Platforms  []ispec.Platform // of its images, in their order
+	Platforms  []ispec.Platform // of the images, in the order of the index
 }
 
-// AddIndex joins images for different platforms into one index, which can then be published as an image can.
-// Which platform an image is for, its config says. Of an index, all images are taken;
-// the result has them side by side, in the order of their platforms, whatever order they are given in.
-// Attestations that an index has of its images (as BuildKit makes them) come with them.
+// AddIndex joins images for different platforms into one index, which can be published like an image.
+// The config of an image says which platform it is for. If a source is an index, AddIndex takes all its images.
+// The new index lists all images flat and sorted by platform, in whatever order they are given.
+// It keeps attestations of the images, as BuildKit adds them to an index.
 //
-// Two images for one platform are an error, unless they are the same.
-// Blobs are copied or linked, and checked; those that the layout has already are used as they are.
-// Where they are delivered, so are the manifests of the images, each after all that it names.
+// Two images for one platform are an error, unless they are equal.
+// AddIndex links or copies the blobs and checks them; it uses blobs of the layout itself unchanged.
+// If the image is delivered, AddIndex also delivers the manifests, each after the blobs that it names.
 func (l *Layout) AddIndex(ctx context.Context, sources []*ImageSource, annotations map[string]string) (_ IndexResult, err error) {
 	j := indexBuilder{layout: l, blobs: make(map[digest.Digest]*BlobSource)}
 	for _, s := range sources {
@@ -66,11 +66,11 @@ func (l *Layout) AddIndex(ctx context.Context, sources []*ImageSource, annotatio
 type indexBuilder struct {
 	layout *Layout
 	images []member
-	// followed are the descriptors of the current source that were met. Of equal ones, one is enough:
-	// small indexes that name each other many times come to more than anybody can read.
+	// visited has the descriptors that the current source has already led to.
+	// Small indexes that name each other many times would otherwise expand beyond all bounds.
 	visited map[digest.Digest]bool
 	blobs   map[digest.Digest]*BlobSource
-	order   []digest.Digest // of the blobs
+	order   []digest.Digest // of the blobs, in the order in which they were found
 }
 
 type member struct {
@@ -78,15 +78,15 @@ type member struct {
 	source string
 }
 
-// AnnotationReference is the annotation by which an attestation says which image it is about.
+// AnnotationReference is the annotation in which an attestation names its image.
 const AnnotationReference = "vnd.docker.reference.digest"
 
 func isAttestation(d ispec.Descriptor) bool { return d.Annotations[AnnotationReference] != "" }
 
-// mostImages is how many images, with what belongs to them, one index may come to.
+// mostImages limits the images and attestations of an index.
 const mostImages = 1000
 
-// follow adds an image, or those of an index.
+// follow adds an image, or all images of an index.
 func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.Descriptor, depth int) error {
 	open := s.Open
 	all, err := json.Marshal(desc)
@@ -157,7 +157,7 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 	return nil
 }
 
-// distinct are the images, each once and one for each platform, and behind them the attestations.
+// distinct returns each image once, at most one for each platform, and the attestations behind them.
 func (j *indexBuilder) distinct() ([]ispec.Descriptor, error) {
 	var images, attestations []ispec.Descriptor
 	byPlatform := make(map[string]member)
@@ -192,7 +192,7 @@ func (j *indexBuilder) distinct() ([]ispec.Descriptor, error) {
 	return append(images, attestations...), errors.Join(errs...)
 }
 
-// copy puts all blobs into the staged layout, or to where they are delivered: manifests last, which name the others.
+// copy puts all blobs into the staged layout, or delivers them. Manifests come last, since they name the others.
 func (j *indexBuilder) copy(ctx context.Context) error {
 	var manifests, others []digest.Digest
 	for _, d := range j.order {

@@ -7,31 +7,31 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// layers is how many there are, also without a base image.
-func (f *Image) layers() int {
-	if f == nil {
+// layers counts the layers. A nil image has none.
+func (img *Image) layers() int {
+	if img == nil {
 		return 0
 	}
-	return len(f.Layers)
+	return len(img.Layers)
 }
 
-// asLayers are the layers of an image that begins with this one.
-func (f *Image) asLayers() []Layer {
-	layers := make([]Layer, len(f.Layers))
-	for i := range f.Layers {
-		layers[i].Reuse = &f.Layers[i]
+// asLayers returns the layers for reuse in an image that begins with this one.
+func (img *Image) asLayers() []Layer {
+	layers := make([]Layer, len(img.Layers))
+	for i := range img.Layers {
+		layers[i].Reuse = &img.Layers[i]
 	}
 	return layers
 }
 
-// Inherit is a config with what the base image has and it has not.
-// Env are the variables of what is laid over the base image: its PATH comes before the base's.
-// Defaults are those that the base's are better than.
+// Inherit returns the config c, completed by that of the base image.
+// Env holds the variables that the new layers need; their PATH comes before the base's.
+// Defaults hold variables that apply only if the base image has none of that name.
 //
-// Variables are merged by their names, the base's first and those of the config over all others;
-// labels, ports and volumes are merged. An entrypoint makes the base's command void, as Docker has it.
-func (f *Image) Inherit(c ispec.ImageConfig, env, defaults []string) ispec.ImageConfig {
-	base := f.Config.Config
+// Inherit merges variables by name: the base's come first, and those of c override all others.
+// It also merges labels, ports and volumes. An entrypoint in c discards the base's command, as in Docker.
+func (img *Image) Inherit(c ispec.ImageConfig, env, defaults []string) ispec.ImageConfig {
+	base := img.Config.Config
 	env = slices.Clone(env)
 	for i, e := range env {
 		if path, ok := strings.CutPrefix(e, "PATH="); ok {
@@ -60,7 +60,7 @@ func (f *Image) Inherit(c ispec.ImageConfig, env, defaults []string) ispec.Image
 	return c
 }
 
-// joinPath puts directories behind others, those that are not there yet.
+// joinPath appends those directories of more that path lacks.
 func joinPath(path, more string) string {
 	all := strings.Split(path, ":")
 	for dir := range strings.SplitSeq(more, ":") {
@@ -71,7 +71,7 @@ func joinPath(path, more string) string {
 	return strings.Join(all, ":")
 }
 
-// variable is the value of the last variable of that name.
+// variable returns the value of the last variable of that name.
 func variable(env []string, name string) (value string) {
 	for _, e := range env {
 		if v, ok := strings.CutPrefix(e, name+"="); ok {
@@ -94,7 +94,7 @@ func union[V any](base, own map[string]V) map[string]V {
 	return all
 }
 
-// mergeVariables is each variable once, as the last list has it. Those of the second one come first.
+// mergeVariables lists each variable once. Own overrides env, env overrides base, and defaults only fill gaps. The order begins with base.
 func mergeVariables(defaults, base, env, own []string) []string {
 	var all []string
 	at := make(map[string]int)
@@ -102,7 +102,7 @@ func mergeVariables(defaults, base, env, own []string) []string {
 		for _, e := range list {
 			name, _, ok := strings.Cut(e, "=")
 			if !ok || name == "" {
-				continue // which no image may have
+				continue // no image may have such a variable
 			}
 			i, had := at[name]
 			switch {

@@ -10,23 +10,23 @@ import (
 	"github.com/opencontainers/umoci/oci/casext"
 )
 
-// Name is what an image is called.
+// Name is one name of an image.
 type Name struct {
 	Tag  string // in the layout
-	Full string // where it is loaded: docker.io/library/hello:v1; may be empty
+	Full string // under which loaders store the image: docker.io/library/hello:v1; may be empty
 }
 
-// AnnotationFullName is the annotation that loaders take the name from, where there is one.
+// AnnotationFullName is the annotation in which loaders look for the full name.
 const AnnotationFullName = "io.containerd.image.name"
 
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
-// isTag says whether registries take a tag.
-// The length is not in the pattern, which would be compiled into 128 copies each time the program starts.
+// isTag reports whether registries accept a tag.
+// The pattern leaves out the length: it would compile into 128 copies at every program start.
 func isTag(s string) bool { return len(s) <= 128 && tagPattern.MatchString(s) }
 
-// ParseTag checks the tag of an image in a layout: one that registries take,
-// and that tools find there as oci:DIR:TAG, which those like "_x", "a..b" and "1.0-" are not.
+// ParseTag checks the tag of an image in a layout. Registries must accept it,
+// and other tools must understand oci:DIR:TAG, which excludes tags like "_x", "a..b" and "1.0-".
 func ParseTag(s string) (string, error) {
 	if !isTag(s) || !casext.IsValidReferenceName(s) {
 		return "", fmt.Errorf("tag %q: want at most 128 letters and digits, with any one of _.- between them", s)
@@ -35,8 +35,8 @@ func ParseTag(s string) (string, error) {
 }
 
 // ParseReference parses a name as people write it: hello, hello:v1, registry.example.com/team/hello:v1.
-// The tag is latest if there is none. A digest is refused: it is not known yet.
-// The tag may be one that ParseTag refuses: loaders find the image by its full name.
+// The default tag is latest. A name with a digest is an error: the digest is not known yet.
+// The tag may be one that ParseTag refuses, because loaders find the image by its full name.
 func ParseReference(s string) (Name, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
@@ -45,7 +45,7 @@ func ParseReference(s string) (Name, error) {
 	if _, ok := named.(reference.Digested); ok {
 		return Name{}, fmt.Errorf("image name %q: has a digest, which is the result, not a name", s)
 	}
-	// What has capitals before the first slash is taken for a host; podman takes one only if it looks like it.
+	// Capitals before the first slash make it a registry; podman takes it for one only with a dot or a port.
 	if domain := reference.Domain(named); strings.ToLower(domain) != domain && !strings.ContainsAny(domain, ".:") {
 		return Name{}, fmt.Errorf("image name %q: want lower case, or a registry with a dot or a port in its name", s)
 	}
@@ -53,15 +53,15 @@ func ParseReference(s string) (Name, error) {
 	return Name{Tag: tagged.Tag(), Full: tagged.String()}, nil
 }
 
-// describe makes the descriptors of an image in the index, one for each name.
-// No two have the same reference: where a tag is given for several full names,
-// the second and those after it are found by their full names.
+// describe returns the descriptors of an image in the index, one for each name.
+// Their reference names differ: if several full names share a tag,
+// the second and later ones have the full name as their reference.
 func describe(image ispec.Descriptor, names []Name) ([]ispec.Descriptor, error) {
 	var all []ispec.Descriptor
-	at := make(map[string]int) // by reference
+	at := make(map[string]int) // position in all, by reference name
 	add := func(ref, full string) {
 		d := image
-		d.Platform = nil // loaders might filter it out
+		d.Platform = nil // loaders might filter by platform
 		d.Annotations = map[string]string{ispec.AnnotationRefName: ref}
 		if full != "" {
 			d.Annotations[AnnotationFullName] = full
@@ -75,7 +75,7 @@ func describe(image ispec.Descriptor, names []Name) ([]ispec.Descriptor, error) 
 	}
 	for _, n := range names {
 		if !isTag(n.Tag) {
-			return nil, fmt.Errorf("tag %q: is none", n.Tag)
+			return nil, fmt.Errorf("tag %q: not a tag", n.Tag)
 		}
 		i, taken := at[n.Tag]
 		if !taken || n.Full == "" || all[i].Annotations[AnnotationFullName] == "" {

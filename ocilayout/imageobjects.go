@@ -18,23 +18,23 @@ import (
 
 // VisibleObject is a store object that is visible in an image.
 type VisibleObject struct {
-	history.Object     // its Hash is what the history has, or all of it where the layers were read
-	Layer          int // the place in the image's layers
+	history.Object     // Hash has 12 digits if it comes from the history, and all digits if the layers were read
+	Layer          int // index of its layer in the image
 }
 
-// VisibleObjects is what the image's history says is visible of its store, sorted by name, and how many layers it does not say it of,
-// since other programs have made them or their entries are damaged: what those hold is found out by reading them (see Tree).
-// What it says is believed, as far as it makes sense.
-func (f *Image) VisibleObjects() (objects []VisibleObject, foreign int) {
+// VisibleObjects lists the visible store objects according to the image's history, sorted by name.
+// It also counts the foreign layers: those of other programs, and those with a damaged history entry.
+// Only reading these layers shows what they hold; see Tree. VisibleObjects trusts the history as far as it is consistent.
+func (img *Image) VisibleObjects() (objects []VisibleObject, foreign int) {
 	visible := make(map[string]VisibleObject)
-	entries := slices.DeleteFunc(slices.Clone(f.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
-	for i := range f.Layers {
+	entries := slices.DeleteFunc(slices.Clone(img.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	for i := range img.Layers {
 		h, err := history.Parse(entries[i])
 		switch {
 		case err != nil:
 			foreign++
 			continue
-		case h.Top: // its objects are files that lie over others
+		case h.Top: // its objects are files above all store objects
 			continue
 		}
 		for _, name := range h.Hidden {
@@ -58,9 +58,9 @@ func sortObjects(visible map[string]VisibleObject) []VisibleObject {
 	return objects
 }
 
-// VisibleObjects is what is visible of the store, sorted by name, with all digits of the NAR hashes, but no sizes.
-// Of what was not hashed (see TreeOptions.Hash), since a layer has it in several places,
-// or several layers have a part of it, the hash is empty.
+// VisibleObjects lists the visible store objects, sorted by name, with all digits of their NAR hashes but no sizes.
+// The hash is empty if the object was not hashed (see TreeOptions.Hash): its entries are scattered in a layer,
+// or several layers hold parts of it.
 func (t *ImageTree) VisibleObjects() []VisibleObject {
 	visible := make(map[string]VisibleObject)
 	for _, name := range t.StoreNames() {
@@ -71,7 +71,7 @@ func (t *ImageTree) VisibleObjects() []VisibleObject {
 	return sortObjects(visible)
 }
 
-// visibleObject is what is visible under one name; the hash is empty unless one layer has all of it, and it was hashed there.
+// visibleObject returns the object of that name. Its hash is empty unless one layer holds and hashed all of it.
 func (t *ImageTree) visibleObject(name string) (h VisibleObject, there bool) {
 	root := history.StoreDir + "/" + name
 	first, there := t.Lower.Lookup(root)
@@ -90,38 +90,37 @@ func (t *ImageTree) visibleObject(name string) (h VisibleObject, there bool) {
 	return h, true
 }
 
-// Blobs are those of the image, each once: manifest, config and layers.
-func (f *Image) Blobs() map[digest.Digest]int64 {
-	blobs := map[digest.Digest]int64{f.Manifest.Digest: f.Manifest.Size, f.ConfigBlob.Digest: f.ConfigBlob.Size}
-	for _, l := range f.Layers {
+// Blobs returns the sizes of the image's blobs: manifest, config and layers.
+func (img *Image) Blobs() map[digest.Digest]int64 {
+	blobs := map[digest.Digest]int64{img.Manifest.Digest: img.Manifest.Size, img.ConfigBlob.Digest: img.ConfigBlob.Size}
+	for _, l := range img.Layers {
 		blobs[l.Descriptor.Digest] = l.Descriptor.Size
 	}
 	return blobs
 }
 
-// Fetch is what someone who has the image b has to fetch to have next:
-// the bytes of blobs that are new, and of those that are there already.
-func (f *Image) Fetch(next *Image) (fetched, had int64) {
-	return fetch(f.Blobs(), next.Blobs())
+// Fetch returns how many bytes a holder of this image must fetch to have next, and how many it already has.
+func (img *Image) Fetch(next *Image) (fetched, had int64) {
+	return fetch(img.Blobs(), next.Blobs())
 }
 
-// Object is the files that a layer has of a store object, as they come in its tar, which is read again for each walk.
-// The contents of regular files can be read; a hard link to one of an earlier entry cannot, and is an error.
-// If the walk comes to its end, the layer is what its digest and diffID say.
-func (f *Image) Object(ctx context.Context, layer int, name string) rootfs.Tree {
+// Object returns the files of a store object in one layer, in the order of the layer's tar. Each walk reads the layer again.
+// Regular files can be read. A hard link to an earlier entry is an error.
+// A walk that reaches its end has checked the layer's digest and diffID.
+func (img *Image) Object(ctx context.Context, layer int, name string) rootfs.Tree {
 	root := path.Join(history.StoreDir, name)
 	return func(yield func(rootfs.Entry, error) bool) {
-		err := f.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
+		err := img.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStopped) {
-			yield(rootfs.Entry{}, fmt.Errorf("read layer %d of image %s: %w", layer+1, f.Digest, err))
+			yield(rootfs.Entry{}, fmt.Errorf("read layer %d of image %s: %w", layer+1, img.Digest, err))
 		}
 	}
 }
 
 var errStopped = errors.New("stopped")
 
-func (f *Image) walkObject(ctx context.Context, layer int, root string, visit func(rootfs.Entry) bool) (err error) {
-	l, err := openLayer(ctx, f.open, &f.Layers[layer])
+func (img *Image) walkObject(ctx context.Context, layer int, root string, visit func(rootfs.Entry) bool) (err error) {
+	l, err := openLayer(ctx, img.open, &img.Layers[layer])
 	if err != nil {
 		return err
 	}

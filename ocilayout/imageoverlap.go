@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// OtherObjectsError says that a base image has something else under the names of store objects.
+// OtherObjectsError says that a base image has different files under the names of store objects.
 type OtherObjectsError struct{ Roots []string }
 
 func (e *OtherObjectsError) Error() string {
@@ -20,9 +20,9 @@ func (e *OtherObjectsError) Error() string {
 		"nothing that is laid over it could hide them", strings.Join(e.Roots, ", "))
 }
 
-// Without is the parts that the base image does not have already.
-// No name is believed: an object is there if its files are those that the part's key promises,
-// or else, where the layer does not tell its NAR hash, those that the part has.
+// Without returns the parts that the image lacks.
+// It trusts no name: the image has an object only if the object's files match the part's key,
+// or, if the NAR hash of the object is unknown, the part's files.
 func (t *ImageTree) Without(parts []rootfs.Part) (rest []rootfs.Part, err error) {
 	other := &OtherObjectsError{}
 	for _, p := range parts {
@@ -42,7 +42,7 @@ func (t *ImageTree) Without(parts []rootfs.Part) (rest []rootfs.Part, err error)
 	return rest, nil
 }
 
-// has says whether something is there in an object's place, and whether that is the object.
+// has reports whether the image has something in the place of an object, and whether it is the same object.
 func (t *ImageTree) has(p rootfs.Part) (same, there bool, err error) {
 	if p.Root == "" {
 		return false, false, nil
@@ -63,7 +63,7 @@ func (t *ImageTree) equal(p rootfs.Part) (bool, error) {
 	next, stop := iter.Pull(t.Lower.Within(p.Root))
 	defer stop()
 	same := true
-	for e, err := range rootfs.Check(p.Root, p.Tree) { // to its end, so that it has been checked
+	for e, err := range rootfs.Check(p.Root, p.Tree) { // walk to the end: only then is the part checked
 		if err != nil {
 			return false, err
 		}
@@ -91,7 +91,7 @@ func (t *ImageTree) equal(p rootfs.Part) (bool, error) {
 	return same && !more, nil
 }
 
-// fileOf is the files of the store that a layer has.
+// fileOf indexes the files of a layer that are in the store.
 func (t *ImageTree) fileOf(layer int) map[string]*listedEntry {
 	files := t.sums[layer]
 	if files == nil {

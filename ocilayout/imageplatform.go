@@ -10,13 +10,13 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxIndexes is how many indexes may be in each other.
+// maxIndexes limits how deep indexes may nest.
 const maxIndexes = 8
 
-// ErrSeveralPlatforms is in the error of [ImageSource.Read] if only a platform says which of several images is meant.
+// ErrSeveralPlatforms wraps the error of [ImageSource.Read] if an index has several images and no platform was given.
 var ErrSeveralPlatforms = errors.New("it is for several platforms, and none was asked for")
 
-// readPlatform reads manifest and config of an image, or of that one of an index which is for a platform.
+// readPlatform reads the manifest and the config of an image, or of the image in an index that is for the platform.
 func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, platform ispec.Platform, depth int) (
 	_ ispec.Descriptor, manifest ispec.Manifest, config []byte, err error) {
 	document, err := readDocument(ctx, open, desc)
@@ -62,8 +62,8 @@ func readPlatform(ctx context.Context, open OpenBlob, desc ispec.Descriptor, pla
 	return desc, manifest, nil, fmt.Errorf("it is of type %q, which is not an image's", desc.MediaType)
 }
 
-// agree says whether an image for one platform is one for another. A variant counts where both have one,
-// and a platform without an OS is any.
+// agree reports whether an image for platform a can serve for b. Variants are compared if both have one,
+// and b without an OS accepts everything.
 func agree(a, b ispec.Platform) bool {
 	return b.OS == "" || a.OS == b.OS && a.Architecture == b.Architecture &&
 		(a.Variant == "" || b.Variant == "" || a.Variant == b.Variant)
@@ -77,7 +77,7 @@ func platformName(p ispec.Platform) string {
 	return name
 }
 
-// readConfigPlatform is what an image is for.
+// readConfigPlatform returns the platform in a config.
 func readConfigPlatform(ctx context.Context, open OpenBlob, d ispec.Descriptor) (*ispec.Platform, error) {
 	if d.MediaType != ispec.MediaTypeImageConfig {
 		return nil, fmt.Errorf("it is not an OCI image: its config is of type %q", d.MediaType)
@@ -96,7 +96,7 @@ func readConfigPlatform(ctx context.Context, open OpenBlob, d ispec.Descriptor) 
 	return &config.Platform, nil
 }
 
-// platformKey is the same for platforms that loaders do not tell apart.
+// platformKey returns equal keys for platforms that loaders treat alike.
 func platformKey(p ispec.Platform) string {
 	if p.Architecture == "arm64" && p.Variant == "v8" {
 		p.Variant = ""

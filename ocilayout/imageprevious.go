@@ -13,29 +13,29 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
-// PreviousImage is an image in a layout or a registry, as far as another image can be planned by it; see [PlanSticky].
+// PreviousImage is an existing image that a new one can be planned by; see [PlanSticky].
 type PreviousImage struct {
 	Digest digest.Digest // of the manifest
-	// Layers are those that were planned. What was on top of them, another image has on top of its own,
-	// and what was below them, of a base image that another program has made, it has if it has that base.
+	// Layers are those that a plan made. Layers above them belong to the image alone: a new image puts its own on top.
+	// Layers below them belong to a base image: a new image has them if it has that base.
 	Layers []PreviousLayer
 
-	blobs map[digest.Digest]int64 // sizes of all blobs, the manifest's included
+	blobs map[digest.Digest]int64 // sizes of all blobs, including the manifest
 }
 
-// PreviousLayer is a layer and what its image's history says it holds.
+// PreviousLayer is a layer with what its image's history says it holds.
 type PreviousLayer struct {
 	BlobSource
 	History history.Claim
 }
 
-// ReadPrevious reads an image for another one to be planned by.
-// It reads manifest and config, and of the layers' blobs in a layout it sees that they are there.
-// Elsewhere they are read only where they have to be somewhere else than there.
+// ReadPrevious reads the manifest and the config of an image, for planning a new one.
+// If the image is in a layout, it checks that the layers' blobs exist.
+// Layers in a registry are fetched only if the destination lacks them.
 //
-// The error is fs.ErrNotExist if a blob is missing, and history.ErrForeign if it is no single image,
-// if a layer is not of this program's making, unless it is below all that are, or if its history is damaged.
-// What the history says is believed, as far as it makes sense.
+// The error is fs.ErrNotExist if a blob is missing. It is history.ErrForeign if s is not a single image,
+// if its history is damaged, or if another program made a layer that does not belong to the base image.
+// ReadPrevious trusts the history as far as it is consistent.
 func (s *ImageSource) ReadPrevious(ctx context.Context) (*PreviousImage, error) {
 	p, err := s.readPrevious(ctx)
 	if err != nil {
@@ -92,7 +92,7 @@ func newPreviousImage(image ispec.Descriptor, manifest ispec.Manifest) *Previous
 	return p
 }
 
-// parse puts together what manifest, config and history say of each layer.
+// parse combines what manifest, config and history say of each layer.
 func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *ImageSource) error {
 	n := len(manifest.Layers)
 	entries := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
@@ -128,8 +128,8 @@ func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *Im
 	return nil
 }
 
-// Without is the image without those layers that hold or hide something of these names.
-// It is for an image that has them from its base image: there they must neither be shown nor hidden.
+// Without returns the image without the layers that hold or hide one of these store objects.
+// A new image that has the objects from its base image must neither show nor hide them again.
 func (p *PreviousImage) Without(names []string) *PreviousImage {
 	if p == nil {
 		return nil
@@ -146,7 +146,7 @@ func (p *PreviousImage) Without(names []string) *PreviousImage {
 	return &without
 }
 
-// Drop is the image without some of its layers.
+// Drop returns the image without the layers for which drop is true.
 func (p *PreviousImage) Drop(drop func(*BlobSource) bool) *PreviousImage {
 	rest := *p
 	rest.Layers = nil
@@ -158,8 +158,7 @@ func (p *PreviousImage) Drop(drop func(*BlobSource) bool) *PreviousImage {
 	return &rest
 }
 
-// Fetch is what someone who has the image p has to fetch to have next:
-// the bytes of blobs that are new, and of those that are there already.
+// Fetch returns how many bytes a holder of p must fetch to have next, and how many it already has.
 func (p *PreviousImage) Fetch(next *PreviousImage) (fetched, had int64) {
 	return fetch(p.blobs, next.blobs)
 }
@@ -175,13 +174,13 @@ func fetch(have, want map[digest.Digest]int64) (fetched, had int64) {
 	return fetched, had
 }
 
-// Size is how many bytes all blobs of the image have.
+// Size returns the total size of the image's blobs.
 func (p *PreviousImage) Size() int64 {
 	fetched, _ := fetch(nil, p.blobs)
 	return fetched
 }
 
-// Has says whether the image has a blob.
+// Has reports whether the image has a blob.
 func (p *PreviousImage) Has(d digest.Digest) bool {
 	_, ok := p.blobs[d]
 	return ok

@@ -14,18 +14,18 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// ImageSource is an image, or an index of images, and where its blobs are: in a layout, an archive or a registry.
+// ImageSource locates an image, or an index of images, in a layout, an archive or a registry.
 type ImageSource struct {
 	Name       string // for people
 	Descriptor ispec.Descriptor
 	Open       OpenBlob
-	Dir        string // the layout that has the blobs, or empty
-	Repository string // that has them, with the registry's name, or empty
+	Dir        string // the layout, or empty
+	Repository string // the repository with the registry's name, or empty
 }
 
 // FindImage finds an image in a layout by its tag or full name.
-// If that is empty, it is the layout's only image, or else the one with the tag latest.
-// The error is fs.ErrNotExist if there is none.
+// If tag is empty, it takes the only image of the layout, or else the one tagged latest.
+// The error is fs.ErrNotExist if there is no such image.
 func FindImage(ctx context.Context, dir, tag string) (*ImageSource, error) {
 	s, err := findSource(ctx, dir, tag)
 	if err != nil {
@@ -46,18 +46,18 @@ func findSource(ctx context.Context, dir, tag string) (*ImageSource, error) {
 	return sourceIn(index, tag, &ImageSource{Name: namedIn(dir, tag), Open: openBlobIn(path), Dir: path})
 }
 
-// sourceIn finds an image in an index and says so in s.
+// sourceIn finds an image in an index and sets the descriptor of s.
 func sourceIn(index ispec.Index, tag string, s *ImageSource) (*ImageSource, error) {
 	desc, err := findImage(index.Manifests, tag)
 	if err != nil {
 		return nil, err
 	}
-	desc.Annotations = nil // its name there
+	desc.Annotations = nil // they only name the image in this index
 	s.Descriptor = desc
 	return s, nil
 }
 
-// called is an image as errors name it.
+// called names an image in errors.
 func called(tag string) string {
 	if tag == "" {
 		return "image"
@@ -72,7 +72,7 @@ func namedIn(place, tag string) string {
 	return place + ":" + tag
 }
 
-// blob is a blob of the image, of which is said whose it is.
+// blob returns a blob of the image. Errors name its owner if of is not empty.
 func (s *ImageSource) blob(d ispec.Descriptor, of string) BlobSource {
 	k := BlobSource{Descriptor: d, Dir: s.Dir, Repository: s.Repository, Of: of}
 	if s.Dir == "" {
@@ -81,7 +81,7 @@ func (s *ImageSource) blob(d ispec.Descriptor, of string) BlobSource {
 	return k
 }
 
-// findImage finds an image in an index, where it may be under several names.
+// findImage finds an image in an index, which may list it under several names.
 func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
 	var found []ispec.Descriptor
 	search := func(tag string) {
@@ -110,7 +110,7 @@ func findImage(all []ispec.Descriptor, tag string) (ispec.Descriptor, error) {
 	return ispec.Descriptor{}, errors.New("several images have that name")
 }
 
-// others says which images there are instead, by their tags or else their full names.
+// others lists the tags, or else the full names, of the images that do exist.
 func others(all []ispec.Descriptor) string {
 	const most = 10
 	var names []string
@@ -132,7 +132,7 @@ func others(all []ispec.Descriptor) string {
 // readIndex reads the index of a layout.
 func readIndex(ctx context.Context, path string) (index ispec.Index, err error) {
 	if _, err := os.Lstat(indexPath(path)); err != nil {
-		return index, err // umoci says less
+		return index, err // umoci's error would say less
 	}
 	e, err := openEngine(path)
 	if err != nil {
@@ -142,7 +142,7 @@ func readIndex(ctx context.Context, path string) (index ispec.Index, err error) 
 	return index, errors.Join(err, e.Close())
 }
 
-// openBlobIn opens the blobs of a layout.
+// openBlobIn returns an OpenBlob for the layout at path.
 func openBlobIn(path string) OpenBlob {
 	return func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
 		if err := checkDigest(d.Digest); err != nil {

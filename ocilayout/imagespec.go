@@ -15,25 +15,23 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
-// ImageSpec is everything that makes an image what it is.
+// ImageSpec describes an image to build. It determines every byte of the image.
 type ImageSpec struct {
 	Config      ispec.ImageConfig
 	Annotations map[string]string // of the manifest
-	Created     time.Time         // zero: one second after the epoch
+	Created     time.Time         // zero means one second after the epoch
 	Author      string
 	Compression compress.Method
 	Platform    ispec.Platform
 	Layers      []Layer // see Plan
-	// Base, if not nil, is the image whose layers and history come before.
-	// Nothing else of it is taken over; see (*Image).Inherit.
+	// Base, if not nil, is the image whose layers and history come first.
+	// AddImage takes nothing else from it; see (*Image).Inherit.
 	Base *Image
 }
 
-// AddImage builds an image's layers, config and manifest.
-// The result describes the manifest. Nothing is visible before it is published,
-// and of several images only the published one ever is.
-// Progress (see Options) is told the bytes of files that have been read,
-// and the sizes of layers that need not be built.
+// AddImage builds the layers, the config and the manifest of an image, and returns the manifest's descriptor.
+// The image stays invisible until it is published. AddImage may build several images; only the published one becomes visible.
+// Options.Progress receives the bytes of files that were read, and the sizes of layers that need not be built.
 func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (ispec.Descriptor, error) {
 	if p := image.Platform; p.OS == "" || p.Architecture == "" {
 		return ispec.Descriptor{}, fmt.Errorf("add image: platform %q: want an OS and an architecture", platformName(p))
@@ -95,10 +93,10 @@ func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (ispec.Descripto
 	return desc, nil
 }
 
-// LastImage is the last image that was added, as far as (*PreviousImage).Fetch needs it.
+// LastImage returns the last image added, for (*PreviousImage).Fetch.
 func (l *Layout) LastImage() *PreviousImage { return l.lastImage }
 
-// Results is what became of the layers of the last image that was added, in their order.
+// Results says where each layer of the last image added came from.
 func (l *Layout) Results() []LayerResult { return l.results }
 
 func (l *Layout) addJSON(ctx context.Context, mediaType string, v any) (ispec.Descriptor, error) {

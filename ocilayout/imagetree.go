@@ -19,50 +19,50 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// ImageTree is the files of an image.
+// ImageTree is the file tree of an image.
 type ImageTree struct {
 	Lower *rootfs.Lower
 
 	listings []*layerListing
-	counts   []map[string]int                // for each layer, the entries of each store object
-	sums     map[int]map[string]*listedEntry // for a layer that was asked for, its files of the store
+	counts   []map[string]int                // by layer: how many entries each store object has
+	sums     map[int]map[string]*listedEntry // by layer, filled on demand: the files of the store
 }
 
-// TreeOptions say how the files of an image are found out.
+// TreeOptions control how an image is read.
 type TreeOptions struct {
-	// Facts, if not nil, spare reading a layer that was read before.
+	// Facts, if not nil, remember layers, so that each is read only once.
 	Facts *rootfs.Facts
-	// Hash is the NAR hash of a store object, as hexadecimal digits, and the NAR's size.
-	// It walks the tree once. Without it, store objects are compared file by file.
+	// Hash returns the NAR hash of a store object in hexadecimal digits, and the size of the NAR.
+	// It walks the tree once. If Hash is nil, store objects are compared file by file.
 	Hash func(t rootfs.Tree, root string) (hex string, size int64, err error)
-	// Progress is called with the bytes of blobs that were read, or need not be, since the last call,
-	// from several goroutines.
+	// Progress is called from several goroutines, with the bytes of blobs that were read, or need not be,
+	// since the last call.
 	Progress func(bytes int64)
 }
 
-// listingFact is the kind of the facts about layers.
+// listingFact is the kind of facts about layers.
 const listingFact = "baselayer2"
 
-// Tree reads the layers of an image, each once, and finds out which files they come to.
-// All that is read must have the digests and diffIDs that manifest and config say.
-// Whiteouts are about layers below, wherever they are in a layer.
-func (f *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err error) {
+// Tree reads each layer of the image once and determines the files that result.
+// It checks the digests and diffIDs of all that it reads.
+// Whiteouts affect the layers below, at whatever point of a layer they are.
+func (img *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("read image %s: %w", f.Digest, err)
+			err = fmt.Errorf("read image %s: %w", img.Digest, err)
 		}
 	}()
-	t := &ImageTree{listings: make([]*layerListing, len(f.Layers)), sums: make(map[int]map[string]*listedEntry)}
+	t := &ImageTree{listings: make([]*layerListing, len(img.Layers)), sums: make(map[int]map[string]*listedEntry)}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	first := make(map[string]int, len(f.Layers))
-	for i := range f.Layers {
-		if _, again := first[f.Layers[i].Key()]; again {
+	first := make(map[string]int, len(img.Layers))
+	for i := range img.Layers {
+		if _, again := first[img.Layers[i].Key()]; again {
 			continue
 		}
-		first[f.Layers[i].Key()] = i
+		first[img.Layers[i].Key()] = i
 		group.Go(func() (err error) {
-			if t.listings[i], err = f.list(groupCtx, &f.Layers[i], o); err != nil {
+			if t.listings[i], err = img.list(groupCtx, &img.Layers[i], o); err != nil {
 				return fmt.Errorf("layer %d: %w", i+1, err)
 			}
 			return nil
@@ -71,25 +71,25 @@ func (f *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err erro
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	for i := range f.Layers {
-		if t.listings[i] == nil { // equal ones are listed once
-			l := t.listings[first[f.Layers[i].Key()]]
+	for i := range img.Layers {
+		if t.listings[i] == nil { // equal layers are listed once
+			l := t.listings[first[img.Layers[i].Key()]]
 			t.listings[i] = &layerListing{Entries: l.Entries, Objects: maps.Clone(l.Objects)}
-			o.progress(f.Layers[i].Descriptor.Size)
+			o.progress(img.Layers[i].Descriptor.Size)
 		}
 	}
 	key := sha256.New()
-	for _, l := range f.Layers {
+	for _, l := range img.Layers {
 		fmt.Fprintf(key, "%s\n", l.DiffID)
 	}
 	t.Lower = rootfs.NewLower("sha256:" + hex.EncodeToString(key.Sum(nil)))
 	t.Lower.Read = func(e rootfs.LowerEntry, limit int64) ([]byte, error) {
-		for _, had := range slices.Backward(t.listings[e.Layer].Entries) { // of several, the last one counts
+		for _, had := range slices.Backward(t.listings[e.Layer].Entries) { // the last entry of a name counts
 			if had.Content != nil && had.Path == e.Source && e.Size == int64(len(had.Content)) && e.Size <= limit {
 				return had.Content, nil
 			}
 		}
-		return f.read(ctx, e, limit)
+		return img.read(ctx, e, limit)
 	}
 	for i, l := range t.listings {
 		if err := t.apply(i, l); err != nil {
@@ -99,8 +99,8 @@ func (f *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err erro
 	return t, nil
 }
 
-// list is what is in a layer, by a fact or by reading it.
-func (f *Image) list(ctx context.Context, k *BlobSource, o TreeOptions) (*layerListing, error) {
+// list returns the contents of a layer, from a fact or by reading the layer.
+func (img *Image) list(ctx context.Context, k *BlobSource, o TreeOptions) (*layerListing, error) {
 	if fact := o.Facts.Load(listingFact, k.Key()); fact != nil {
 		l := &layerListing{}
 		if gob.NewDecoder(bytes.NewReader(fact)).Decode(l) == nil && l.check() == nil {
@@ -108,7 +108,7 @@ func (f *Image) list(ctx context.Context, k *BlobSource, o TreeOptions) (*layerL
 			return l, nil
 		}
 	}
-	l, err := listLayer(ctx, f.open, k, o.Hash)
+	l, err := listLayer(ctx, img.open, k, o.Hash)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (o TreeOptions) progress(n int64) {
 	}
 }
 
-// check is about a listing that was kept.
+// check validates a listing that comes from a fact.
 func (l *layerListing) check() error {
 	for _, e := range l.Entries {
 		if clean, err := cleanName(e.Path); err != nil || clean != e.Path {
@@ -136,7 +136,7 @@ func (l *layerListing) check() error {
 	return nil
 }
 
-// apply applies a layer to those below it.
+// apply puts a layer on top of those before it.
 func (t *ImageTree) apply(layer int, l *layerListing) error {
 	for _, e := range l.Entries {
 		switch e.Kind {
@@ -148,7 +148,7 @@ func (t *ImageTree) apply(layer int, l *layerListing) error {
 	}
 	count := make(map[string]int)
 	t.counts = append(t.counts, count)
-	linked := make(map[string][]string) // by Source, where hard links have put that file
+	linked := make(map[string][]string) // Source to the places where hard links have put that file
 	for _, e := range l.Entries {
 		put := rootfs.LowerEntry{Entry: e.entry(), Layer: layer, Source: e.Source}
 		switch e.Kind {
@@ -172,14 +172,14 @@ func (t *ImageTree) apply(layer int, l *layerListing) error {
 			return err
 		}
 		if e.Linked != "" {
-			// An unpacker finds the target as it is then, through links, and not what once had its name.
+			// An unpacker follows the target as it is at this point, through links, and not the file that once had the name.
 			at, err := t.Lower.Place(e.Linked)
 			if had, ok := t.Lower.Lookup(e.Linked); err != nil || at != e.Linked || !ok || had.Layer != layer || had.Source != e.Source {
 				put.Source = ""
 			}
 			linked[e.Source] = append(linked[e.Source], place)
 		} else if put.Source != "" {
-			// The name in the tar is another file's from now on.
+			// From here on the name in the tar means another file.
 			for _, name := range linked[put.Source] {
 				if had, ok := t.Lower.Lookup(name); ok && had.Layer == layer && had.Source == put.Source {
 					had.Source = ""
@@ -191,7 +191,7 @@ func (t *ImageTree) apply(layer int, l *layerListing) error {
 			delete(linked, put.Source)
 		}
 		if place != e.Path {
-			delete(l.Objects, objectOf(place)) // it is changed through a link, and was hashed without that
+			delete(l.Objects, objectOf(place)) // the object changes through a link, and its hash does not cover that
 		}
 		if err := t.Lower.Put(put); err != nil {
 			return err
@@ -200,12 +200,12 @@ func (t *ImageTree) apply(layer int, l *layerListing) error {
 	return nil
 }
 
-// read reads a file of the image, if it has a name in its layer's tar: see rootfs.LowerEntry.
-func (f *Image) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
+// read reads a file of the image, if the tar of its layer has a name for it: see rootfs.LowerEntry.
+func (img *Image) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (content []byte, err error) {
 	if e.Size > limit {
 		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, limit)
 	}
-	l, err := openLayer(ctx, f.open, &f.Layers[e.Layer])
+	l, err := openLayer(ctx, img.open, &img.Layers[e.Layer])
 	if err != nil {
 		return nil, err
 	}
@@ -231,5 +231,5 @@ func (f *Image) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (con
 	}
 }
 
-// StoreNames are the names of all that the image has in its store.
+// StoreNames lists the names of everything in the store of the image.
 func (t *ImageTree) StoreNames() []string { return t.Lower.Names(history.StoreDir) }

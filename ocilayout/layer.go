@@ -11,25 +11,25 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Layer is what becomes one layer of an image.
+// Layer is one layer of an image to be built.
 type Layer struct {
-	// Parts are what is visible in the image of this layer.
+	// Parts are the parts that this layer makes visible in the image.
 	Parts []rootfs.Part
-	// Hidden are the roots of parts of layers below that this one makes invisible (whiteouts), sorted.
-	// With Changes they may be any paths in directories that Parts hold.
+	// Hidden are the roots of lower layers' parts that this layer hides by whiteouts, sorted.
+	// In a layer with Changes they may be any paths in directories of Parts.
 	Hidden []string
-	// Changes, if there are any, say what a layer on top of all store objects does, for people:
-	// its parts are none of the image's store and base. PlanSticky never keeps such a layer.
+	// Changes, if any, say for people what a layer above all store objects does.
+	// Its parts belong neither to the store nor to the base files. PlanSticky never reuses such a layer.
 	Changes []string
-	// Reuse, if not nil, is a layer of another image that is this one, and is used as it is:
-	// nothing is built. It may hold more than Parts, what other layers hide.
+	// Reuse, if not nil, is a layer of another image that is used instead of building one.
+	// It may hold more than Parts; other layers hide the rest.
 	Reuse *BlobSource
-	// Shared, if not nil, is the layer's blob in a cache of several machines. It makes no difference to an image:
-	// where it cannot be had, the layer is built.
+	// Shared, if not nil, is the blob of this layer in the shared cache.
+	// If it cannot be fetched, the layer is built, with the same result.
 	Shared *SharedBlob
 }
 
-// Size is about how many bytes it holds.
+// Size estimates the bytes that the layer holds.
 func (l Layer) Size() int64 {
 	var n int64
 	for _, p := range l.Parts {
@@ -38,7 +38,7 @@ func (l Layer) Size() int64 {
 	return n
 }
 
-// entry is the layer's entry in the image's history.
+// entry returns the layer's entry in the history of the image.
 func (l Layer) entry(created time.Time) (ispec.History, error) {
 	if l.Reuse != nil {
 		return l.Reuse.Entry, nil
@@ -46,7 +46,7 @@ func (l Layer) entry(created time.Time) (ispec.History, error) {
 	return history.NewEntry(created, l.Parts, l.Hidden, l.Changes)
 }
 
-// title names a layer in an error.
+// title names the layer in errors.
 func (l Layer) title() string {
 	switch len(l.Parts) {
 	case 0:
@@ -69,7 +69,7 @@ func Plan(parts []rootfs.Part, o plan.Options) ([]Layer, error) {
 	return asLayers(planned, nil), nil
 }
 
-// PlanSticky divides parts into layers as [plan.Sticky] does, and uses layers of a previous image. Nil is none.
+// PlanSticky divides parts into layers as [plan.Sticky] does, reusing layers of a previous image, which may be nil.
 func PlanSticky(parts []rootfs.Part, previous *PreviousImage, o plan.StickyOptions) ([]Layer, plan.Summary, error) {
 	var had []plan.Candidate
 	if previous != nil {

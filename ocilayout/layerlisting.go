@@ -16,11 +16,12 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// layerListing is what a layer does to the files below it.
+// layerListing says what a layer does to the files below it.
+// Facts store it with encoding/gob, so the names of its type and fields are part of their format.
 type layerListing struct {
 	Entries []listedEntry // in the order of the tar
-	// Objects are the NAR hashes, in hexadecimal digits, of store objects
-	// all entries of which come in path order and one after the other.
+	// Objects are the NAR hashes, in hexadecimal digits, of those store objects
+	// whose entries come in path order and without others between them.
 	Objects map[string]string
 }
 
@@ -32,43 +33,43 @@ type listedEntry struct {
 	UID, GID int
 	Size     int64
 	Target   string
-	Source   string // of a regular file, whose name in the tar its content has
-	Linked   string // of a hard link to a file of the layer, the name that it has there
+	Source   string // of a regular file: the name in the tar that has its content
+	Linked   string // of a hard link within the layer: the name of its target there
 	Sum      []byte // SHA-256 of a regular file in the store
-	Content  []byte // of a small file that is nearly always asked for
-	Sparse   bool   // its content has no sum: holes may be of any size
+	Content  []byte // of a small file that nearly every caller reads
+	Sparse   bool   // has no Sum, since holes may be of any size
 }
 
 // Kinds of entries.
 const (
 	entryPut    = 'p'
-	entryOther  = 'o' // a device and the like
+	entryOther  = 'o' // a device or the like
 	entryHide   = 'h' // a whiteout of Path
-	entryOpaque = 'q' // of all that layers below have in Path
-	entryLink   = 'l' // a hard link to Target, which is not in the layer
+	entryOpaque = 'q' // a whiteout of everything that lower layers have in Path
+	entryLink   = 'l' // a hard link to Target, which is in a lower layer
 )
 
 // Limits of a layer that is read.
 const (
-	maxPlain       = 64 << 30  // bytes, once decompressed
-	maxListedNames = 256 << 20 // bytes of names and targets, with 64 for each entry
+	maxPlain       = 64 << 30  // bytes after decompression
+	maxListedNames = 256 << 20 // bytes of names and targets, plus 64 for each entry
 )
 
-// maxListedContent is how large a file's content can be in a listing.
+// maxListedContent limits a file's content in a listing.
 const maxListedContent = 256 << 10
 
-// listingReader makes a listing of a layer.
+// listingReader lists a layer while it reads it.
 type listingReader struct {
 	layer   *layerReader
 	hash    func(rootfs.Tree, string) (string, int64, error)
 	listing layerListing
-	at      map[string]int  // the entry of each path
-	seen    map[string]bool // store objects that there have been entries of
-	names   int64           // bytes
+	at      map[string]int  // index of the entry of each path
+	seen    map[string]bool // store objects that had an entry
+	names   int64           // total bytes
 	err     error
 
-	content hash.Hash // of the current entry, if it is a file of the store or keep is set
-	keep    bool      // its content, in small
+	content hash.Hash // hashes the current entry, if it is in the store or keep is set
+	keep    bool      // keep the content in small
 	small   []byte
 }
 
@@ -88,7 +89,7 @@ func listLayer(ctx context.Context, open OpenBlob, k *BlobSource, narHash func(r
 			continue
 		}
 		if o := objectOf(r.listing.Entries[i].Path); o != "" {
-			delete(r.listing.Objects, o) // it is not all of it
+			delete(r.listing.Objects, o) // this entry is not among those that were hashed
 			r.seen[o] = true
 		}
 		r.finish(i)
@@ -100,7 +101,7 @@ func listLayer(ctx context.Context, open OpenBlob, k *BlobSource, narHash func(r
 	return &r.listing, l.finish()
 }
 
-// objectOf is the name of the store object that a path is in, or "".
+// objectOf returns the name of the store object that holds p, or "".
 func objectOf(p string) string {
 	rest, ok := strings.CutPrefix(p, history.StoreDir+"/")
 	if !ok {
@@ -110,7 +111,7 @@ func objectOf(p string) string {
 	return name
 }
 
-// begins says whether an entry is the first one of a store object that can be hashed.
+// begins reports whether an entry is the first one of a store object, which can be hashed from here on.
 func (r *listingReader) begins(i int) bool {
 	e := r.listing.Entries[i]
 	return r.hash != nil && e.Kind == entryPut && path.Dir(e.Path) == history.StoreDir && !r.seen[path.Base(e.Path)]
@@ -118,7 +119,7 @@ func (r *listingReader) begins(i int) bool {
 
 var errNotHashed = errors.New("cannot be hashed as it comes")
 
-// object hashes a store object, whose first entry is there, and returns the entry after it.
+// object hashes the store object that begins with an entry, and returns the entry after the object.
 func (r *listingReader) object(first int) (int, bool) {
 	root := r.listing.Entries[first].Path
 	current, inside := first, true
@@ -180,13 +181,13 @@ func (r *listingReader) finish(i int) {
 	if r.content == nil || r.err != nil {
 		return
 	}
-	_ = rootfs.Drain(r) // the error is r's
+	_ = rootfs.Drain(r) // Read keeps the error in r.err
 	r.listing.Entries[i].Sum = r.content.Sum(nil)
 	r.listing.Entries[i].Content = r.small
 	r.content, r.keep, r.small = nil, false, nil
 }
 
-// next adds the next entry to the listing and returns its place there.
+// next appends the next entry to the listing and returns its index.
 func (r *listingReader) next() (int, bool) {
 	for r.err == nil {
 		h, err := r.layer.tar.Next()
@@ -230,7 +231,7 @@ const (
 	opaqueName     = ".wh..wh..opq"
 )
 
-// entry makes an entry of a header; not ok is one that makes no difference.
+// entry converts a header. It returns false for a header that has no effect.
 func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error) {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return e, false, nil
@@ -244,7 +245,7 @@ func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error)
 	case name == opaqueName:
 		return listedEntry{Kind: entryOpaque, Path: dir}, true, nil
 	case strings.HasPrefix(name, whiteoutPrefix+whiteoutPrefix):
-		return e, false, nil // aufs's own
+		return e, false, nil // private to aufs
 	case strings.HasPrefix(name, whiteoutPrefix):
 		hidden := strings.TrimPrefix(name, whiteoutPrefix)
 		if err := rootfs.CheckName(hidden); err != nil {
@@ -282,7 +283,7 @@ func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error)
 	return e, true, err
 }
 
-// entry is the entry of a tree, without its content.
+// entry returns the entry for a tree, without its content.
 func (e listedEntry) entry() rootfs.Entry {
 	return rootfs.Entry{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Target: e.Target}
 }

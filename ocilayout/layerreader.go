@@ -16,7 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// layerReader reads a layer's blob to its end and makes sure that it is what its descriptor and diffID say.
+// layerReader reads a layer and checks it against its descriptor and its diffID.
 type layerReader struct {
 	source *BlobSource
 	blob   *sumReader
@@ -47,7 +47,7 @@ func openLayer(ctx context.Context, open OpenBlob, k *BlobSource) (_ *layerReade
 	return l, nil
 }
 
-// finish reads the rest.
+// finish reads the rest of the layer and checks it.
 func (l *layerReader) finish() error {
 	for _, r := range []io.Reader{l.plain, l.blob} {
 		if err := rootfs.Drain(r); err != nil {
@@ -72,7 +72,7 @@ func (l *layerReader) Close() error {
 	return errors.Join(errs...)
 }
 
-// sumReader hashes and bounds what is read.
+// sumReader hashes and limits what it reads.
 type sumReader struct {
 	ctx     context.Context
 	r       io.Reader
@@ -92,14 +92,14 @@ func (s *sumReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cleanName is a tar's name as a path, which is empty for the root. Unpackers take a leading slash away.
+// cleanName converts a tar's name to a path, "" for the root. It drops leading slashes, as unpackers do.
 func cleanName(name string) (string, error) {
 	var elements []string
 	for element := range strings.SplitSeq(name, "/") {
 		if element == "" || element == "." {
 			continue
 		}
-		if err := rootfs.CheckName(element); err != nil { // also of ".."
+		if err := rootfs.CheckName(element); err != nil { // also refuses ".."
 			return "", err
 		}
 		if elements = append(elements, element); len(elements) > rootfs.MaxDepth {

@@ -14,14 +14,14 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Record says what has become of a layer that was built: which parts became which tar, and what blob a compressor made of it.
-// It is what machines can tell each other, so that only one of them builds the layer.
-// It is a claim: whoever believes it has to trust who made it.
+// Record says what a layer became when it was built: the tar of its parts, and the blob that a compressor made of the tar.
+// Machines exchange records so that only one of them builds the layer.
+// A record is a claim: only use one whose author you trust.
 type Record struct {
-	Format     int           `json:"format"` // of the tar
-	Parts      []RecordPart  `json:"parts"`  // all that are in the tar, in its order
+	Format     int           `json:"format"` // version of the tar format
+	Parts      []RecordPart  `json:"parts"`  // all parts in the tar, in its order
 	Hidden     []string      `json:"hidden,omitempty"`
-	Compressor string        `json:"compressor"` // and its version
+	Compressor string        `json:"compressor"` // with its version
 	MediaType  string        `json:"mediaType"`
 	DiffID     digest.Digest `json:"diffID"`
 	TarSize    int64         `json:"tarSize"`
@@ -29,19 +29,19 @@ type Record struct {
 	Size       int64         `json:"size"` // of the blob
 }
 
-// RecordPart is a part as its layer has it; see rootfs.Part.
+// RecordPart is a part of the layer; see rootfs.Part.
 type RecordPart struct {
 	Name string `json:"name"`
 	Root string `json:"root"`
 	Key  string `json:"key"`
 	Size int64  `json:"size"`
-	// Checked says that all contents were hashed when the layer was made;
-	// of what is wanted, that they must have been.
+	// Hashed says that the contents were hashed when the layer was made.
+	// In a record that is wanted, it asks for that.
 	Hashed bool `json:"checked,omitempty"`
 }
 
-// NewRecord is what is known of a layer before it is built: no diffID and no blob.
-// It is an error if nothing promises the content of a part, or the compressor is not known.
+// NewRecord returns what is known of a layer before it is built: all but diffID and blob.
+// It fails if a part has no key, or if the compressor's version is unknown.
 func NewRecord(l Layer, m compress.Method) (Record, error) {
 	return newRecord(l, m, compress.Version())
 }
@@ -63,12 +63,12 @@ func newRecord(l Layer, m compress.Method, version string) (r Record, err error)
 	return r, nil
 }
 
-// Key is a name for what is built, and for how: layers with the same key become the same blob.
+// Key identifies the layer and the way to build it: layers with equal keys become the same blob.
 func (r Record) Key() string {
 	return strings.TrimPrefix(string(digest.FromString(fmt.Sprintf("%q %d %q %q %q", r.content(), r.Format, r.Hidden, r.Compressor, r.MediaType))), "sha256:")
 }
 
-// content is all of the parts that makes a difference to the tar.
+// content returns everything about the parts that affects the tar.
 func (r Record) content() []string {
 	var words []string
 	for _, p := range r.Parts {
@@ -77,7 +77,7 @@ func (r Record) content() []string {
 	return words
 }
 
-// check refuses what is no record of a blob.
+// check refuses a record that describes no blob.
 func (r Record) check() error {
 	if err := errors.Join(checkDigest(r.DiffID), checkDigest(r.Blob)); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (r Record) check() error {
 	return nil
 }
 
-// Answers says why a record is not an answer to what is wanted.
+// Answers returns an error if the record does not answer the wanted one.
 func (r Record) Answers(wanted Record) error {
 	if r.Format != wanted.Format || r.Compressor != wanted.Compressor || r.MediaType != wanted.MediaType ||
 		!slices.Equal(r.content(), wanted.content()) || !slices.Equal(r.Hidden, wanted.Hidden) {
@@ -102,8 +102,8 @@ func (r Record) Answers(wanted Record) error {
 	return r.check()
 }
 
-// Vouches says why a record does not prove that a kept layer is what its image's history says.
-// Of what is wanted, by the parts' names, it must have the whole keys, of which a history has a few digits.
+// Vouches returns an error if the record does not prove what the history of an image says about layer k.
+// Wanted maps the names of parts to their keys. For these parts the record must have the whole key; a history has only its first digits.
 func (r Record) Vouches(k *BlobSource, wanted map[string]string) error {
 	if r.Blob != k.Descriptor.Digest || r.Size != k.Descriptor.Size || r.MediaType != k.Descriptor.MediaType {
 		return errors.New("it is of another blob")
@@ -118,7 +118,7 @@ func (r Record) Vouches(k *BlobSource, wanted map[string]string) error {
 	for _, p := range r.Parts {
 		parts = append(parts, rootfs.Part{Name: p.Name, Key: p.Key, Size: p.Size})
 		if key, ok := wanted[p.Name]; ok && key != p.Key && history.Hash(key) == history.Hash(p.Key) {
-			return fmt.Errorf("it has another %s", p.Name)
+			return fmt.Errorf("its %s has another hash", p.Name)
 		}
 	}
 	if said := history.ClaimOf(parts, r.Hidden).String(); said != k.Entry.Comment {
@@ -127,15 +127,15 @@ func (r Record) Vouches(k *BlobSource, wanted map[string]string) error {
 	return nil
 }
 
-// SharedBlob is a layer's blob in a cache of several machines.
+// SharedBlob is the blob of a layer in the shared cache.
 type SharedBlob struct {
-	BlobSource // without an entry of a history
+	BlobSource // without a history entry
 	TarSize    int64
 
-	hashed []byte // as in a tarRecord
+	hashed []byte // one bit a part, as in a tarRecord
 }
 
-// NewSharedBlob is the blob of a record that is believed. Its place is for the caller to say, with Open and Repository.
+// NewSharedBlob returns the blob of a trusted record. The caller must set Open and Repository.
 func NewSharedBlob(r Record) *SharedBlob {
 	var checked []byte
 	for i, p := range r.Parts {

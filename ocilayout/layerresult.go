@@ -8,22 +8,22 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// LayerResult says what became of a layer.
+// LayerResult says where a layer came from.
 type LayerResult struct {
-	Name string // of its first object
+	Name string // of the layer's first object
 	How  How
-	Size int64 // of its blob
+	Size int64 // of the layer's blob
 }
 
-// How is where a layer's blob came from.
+// How says where the blob of a layer came from.
 type How byte
 
 const (
-	Built        How = iota // from its parts' trees
-	Cached                  // from the cache, as it was
-	Recompressed            // from the cache, where it was compressed otherwise
+	Built        How = iota // from the trees of its parts
+	Cached                  // from the cache, unchanged
+	Recompressed            // from the cache, where it was compressed differently
 	Reused                  // from another image; see Layer.Reuse
-	Fetched                 // from a cache of several machines; see Layer.Shared
+	Fetched                 // from the shared cache; see Layer.Shared
 )
 
 func (h How) String() string {
@@ -42,15 +42,15 @@ func (h How) String() string {
 	return fmt.Sprintf("How(%d)", byte(h))
 }
 
-// LayerForecast is what is known of a layer before it is added.
+// LayerForecast says where a layer would come from.
 type LayerForecast struct {
 	How  How              // what would become of it
-	Blob ispec.Descriptor // zero if it would be built or compressed
+	Blob ispec.Descriptor // zero for a layer that would be built or recompressed
 }
 
-// Forecast says what would become of layers if they were added, and neither uses nor changes anything.
-// A nil cache knows only those that are kept.
-// What it says of a blob holds unless that is damaged or removed.
+// Forecast says where layers would come from if they were added now. It changes nothing, not even the time of last use.
+// A nil cache knows only layers with Reuse.
+// A forecast holds unless the blob is damaged or removed in the meantime.
 func (c *Cache) Forecast(layers []Layer, z compress.Method) []LayerForecast {
 	known := make([]LayerForecast, len(layers))
 	for i, l := range layers {
@@ -86,7 +86,7 @@ func (c *Cache) forecast(l Layer, z compress.Method) LayerForecast {
 	return built
 }
 
-// has says whether a blob is there, and looks at its size alone.
+// has reports whether a blob exists and has the right size.
 func (c *Cache) has(r blobRecord) bool {
 	if checkDigest(r.Digest) != nil {
 		return false

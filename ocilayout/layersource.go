@@ -17,18 +17,18 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// This file decides where each layer of an image comes from. It reads top to bottom, in the order of the attempts:
+// This file decides where each layer of an image comes from. It reads from top to bottom, in the order of the attempts:
 //
-//	addLayers   all layers of an image, several at a time
-//	add         one layer, from the first source below that has it
-//	addBlob     the layer of another image (Layer.Reuse); see blobsource.go
-//	fetch       the cache that machines share (Layer.Shared)
-//	fromCache   this machine's cache:
-//	copyCached    the blob, if the same compressor made it
-//	recompress    the same tar, compressed with another method
-//	build       the layer's parts
+// 	addLayers   all layers of an image, several at a time
+// 	add         one layer, from the first of the following sources that has it
+// 	addBlob     the layer of another image (Layer.Reuse); see blobsource.go
+// 	fetch       the cache that machines share (Layer.Shared)
+// 	fromCache   this machine's cache:
+// 	copyCached    the blob, if the same compressor made it
+// 	recompress    the same tar, compressed with another method
+// 	build       the layer's parts
 //
-// A layer that was fetched, recompressed or built goes into this machine's cache.
+// This machine's cache keeps every layer that was fetched, recompressed or built.
 
 // layerBlob is a layer in a layout.
 type layerBlob struct {

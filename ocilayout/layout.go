@@ -14,58 +14,58 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Options say how a layout is written. The zero value is right.
+// Options control how images are written. The zero value is ready to use.
 type Options struct {
-	// Progress is called with the bytes of content written since the last call, from several goroutines.
+	// Progress is called from several goroutines, with the bytes of content written since the last call.
 	Progress func(bytes int64)
 	// Sync flushes the file system once, before an image becomes visible.
 	Sync bool
-	// Cache, if not nil, gives layers that were built before, and keeps those that were not.
-	// It makes no difference to an image.
+	// Cache, if not nil, supplies layers that were built before, and keeps the others.
+	// It never changes an image.
 	Cache *Cache
-	// VerifyCache builds all layers, whatever the cache has.
-	// It is an error if one differs from what the cache says it is.
+	// VerifyCache builds all layers, even those in the cache.
+	// It is an error if one differs from what the cache says.
 	VerifyCache bool
-	// Deliver, if not nil, is given each blob of an image but the manifest as soon as it is whole,
-	// so that it is on its way while others are still built: the layers in any order, then the config.
-	// Of an index it is given the manifests of its images, too, each after all that it names.
-	// It is called in a goroutine of its own for each layer; an error of it is one of AddImage.
+	// Deliver, if not nil, receives each blob of an image except its manifest as soon as the blob is complete,
+	// so that it can be sent while other layers are still built: first the layers in any order, then the config.
+	// For an index it also receives the manifests of the images, each after the blobs that it names.
+	// Deliver is called in a goroutine for each layer. AddImage returns its errors.
 	Deliver func(context.Context, Blob) error
-	// Record, if not nil, is told of each layer that is neither kept nor fetched what is known of it,
-	// after it was delivered. It is called in a goroutine of its own for each.
-	// Layers of which nothing promises the content are not told of.
+	// Record, if not nil, is called after a layer was built or taken from the cache, and delivered, with what is known of the layer.
+	// It is called in a goroutine for each layer. It is not called for reused or fetched layers,
+	// nor for layers that have a part without a key.
 	Record func(context.Context, Record, Blob)
-	// Explain, if not nil, is told why the cache was of no use, for people, from several goroutines.
+	// Explain, if not nil, is called from several goroutines and says, for people, why the cache did not help.
 	Explain func(format string, args ...any)
 }
 
-// Layout is an image layout in which one image is about to become visible.
+// Layout is an image layout that is about to get one more image.
 type Layout struct {
-	dir        string // of the layout, absolute, no link; empty if it is only staged
+	dir        string // absolute, without links; empty if the image joins no layout
 	options    Options
-	staging    *rootfs.Staging // nil when closed
-	engine     *engine         // of a complete layout in the staging directory
+	staging    *rootfs.Staging // nil after Close
+	engine     *engine         // writes a complete layout in the staging directory
 	publishing bool            // or published
-	linkable   bool            // a blob may be a hard link, as nobody else will own it
+	linkable   bool            // a blob may be a hard link, since it will have no other owner
 	results    []LayerResult   // of the last image
-	lastImage  *PreviousImage  // the last image
-	garbage    bool            // there is garbage in the layout, which the journal in the staging directory lists
+	lastImage  *PreviousImage  // for LastImage
+	garbage    bool            // the layout holds garbage, which the journal in the staging directory lists
 
-	// Of a layout that is only for an archive, and has no directory of its own:
-	file      string     // where the archive goes, absolute, no link; empty if it is a stream
+	// Only in a layout for an archive, which has no directory of its own:
+	file      string     // absolute, without links; empty if the archive goes to a stream
 	blobFiles *blobFiles // nil in other layouts
 }
 
-// The names in and of a staging directory.
+// Names of staging directories, and of files in them.
 const (
-	insideName    = "image" // of staging directories that lie in the layout
+	insideName    = "image" // of staging directories within the layout
 	stagingLayout = "layout"
 	journalName   = "journal"
 )
 
-// Open makes ready to write into an image layout: an existing one, whose other images are kept,
-// or a new one, in a directory that is empty or does not exist. Any other directory is refused.
-// The layout itself does not change before Publish, but what killed runs left of themselves is removed.
+// Open prepares to add an image to a layout. The layout may exist, and keeps its other images;
+// or it is new, in a directory that is empty or does not exist. Open refuses other directories.
+// It removes what killed runs left. Nothing else in the layout changes before Publish.
 // The caller must call Close.
 func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 	defer func() {
@@ -101,7 +101,7 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 	return l, nil
 }
 
-// newLayout begins a layout in a staging directory, which is removed if that cannot be.
+// newLayout makes a layout in a staging directory, and removes the directory if that fails.
 func newLayout(staging *rootfs.Staging, o Options) (*Layout, error) {
 	e, err := createEngine(filepath.Join(staging.Dir, stagingLayout))
 	if err != nil {
@@ -125,7 +125,7 @@ func (l *Layout) Close() error {
 	return errors.Join(err, staging.Remove())
 }
 
-// resolve is where a layout really is, and whether something is there.
+// resolve returns the real path of a layout, and whether it exists.
 func resolve(name string) (path string, exists bool, err error) {
 	if path, err = filepath.Abs(name); err != nil {
 		return "", false, err
@@ -139,7 +139,7 @@ func resolve(name string) (path string, exists bool, err error) {
 	return path, true, err
 }
 
-// prepare cleans up in and beside an existing directory and checks that it can be written as a layout.
+// prepare removes what killed runs left in and beside a directory, and checks that it can hold a layout.
 func prepare(ctx context.Context, path string) (err error) {
 	if fi, err := os.Stat(path); err != nil {
 		return err
@@ -158,7 +158,7 @@ func prepare(ctx context.Context, path string) (err error) {
 	return err
 }
 
-// inspect says whether a directory is empty. If it is not, it is a layout, or else there is an error.
+// inspect reports whether a directory is empty. If not, it must be a layout.
 // Staging directories do not count.
 func inspect(ctx context.Context, path string) (empty bool, err error) {
 	entries, err := os.ReadDir(path)

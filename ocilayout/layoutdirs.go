@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layoutDirs are a layout's own directory and that of its blobs.
-// They are held open: whoever else may write there cannot put a link into their place meanwhile.
+// layoutDirs are the top directory of a layout and that of its blobs.
+// They stay open, so that another user with write access cannot replace them by links meanwhile.
 type layoutDirs struct{ top, blobs *os.File }
 
-// openDirs opens them, and makes those of the blobs if they are missing.
-// A link in their place is followed only in this user's own layout, if it is this user's:
-// nobody else chooses where files are put.
+// openDirs opens the directories of a layout, and creates those of the blobs if necessary.
+// It follows a link in their place only if the link and the layout belong to this user:
+// no other user may choose where files go.
 func openDirs(path string, own *owner) (d *layoutDirs, err error) {
 	d = &layoutDirs{}
 	defer func() {
@@ -46,7 +46,7 @@ func (d *layoutDirs) Close() error {
 	return errors.Join(errs...)
 }
 
-// openDirIn opens or makes a directory in another one.
+// openDirIn opens or creates a directory in another one.
 func openDirIn(parent *os.File, name string, own *owner) (_ *os.File, err error) {
 	path := filepath.Join(parent.Name(), name)
 	defer func() {
@@ -83,7 +83,7 @@ func openDirIn(parent *os.File, name string, own *owner) (_ *os.File, err error)
 	return f, nil
 }
 
-// ownLink says whether a directory is this user's, and a link in it, too.
+// ownLink reports whether a name is a link of this user, in a directory of this user.
 func ownLink(at int, name string) bool {
 	var dir, link unix.Stat_t
 	return unix.Fstat(at, &dir) == nil && unix.Fstatat(at, name, &link, unix.AT_SYMLINK_NOFOLLOW) == nil &&

@@ -17,26 +17,26 @@ import (
 	"github.com/opencontainers/umoci/oci/cas/dir"
 )
 
-// engine is umoci's writer of a layout, without the traps it has in v0.6.0.
-// Each has a test, which says what to take away here when umoci no longer has it:
+// engine is umoci's writer of layouts without the traps of v0.6.0.
+// A test covers each trap and says what to remove here once umoci has mended it:
 //
 //   - StatBlob looks for a blob relative to the working directory.
 //   - The first PutBlobs race when they are called at the same time.
 //   - PutBlob waits until each blob is on the disk, which doubles the time of large layers.
 //   - Files get the mode of a temporary one, 0600, and directories what the umask leaves.
-//   - Close closes twice when it is called twice, and its temporary directory lies in the layout until then.
-//   - Casext's Walk, FromDescriptor and GetVerifiedBlob print to standard error, pass over manifests
-//     of types they do not know, and panic on a manifest that was cut; see reachable, which is in their place.
-//   - UpdateReference reads and writes the index without a lock, and whatever fields umoci does not know
-//     are lost; see mergeIndex.
+//   - A second Close closes again. Until Close, umoci's temporary directory lies in the layout.
+//   - Casext's Walk, FromDescriptor and GetVerifiedBlob print to standard error, ignore manifests
+//     of unknown types, and panic on a truncated manifest; we use reachable instead.
+//   - UpdateReference reads and writes the index without a lock, and drops fields that umoci does not know;
+//     we use mergeIndex instead.
 type engine struct {
 	cas.Engine
 	dir      string
 	closed   bool
-	noClones atomic.Bool // the file system was asked for one
+	noClones atomic.Bool // the file system refused to clone a file
 }
 
-// createEngine makes a new layout with an empty index in a directory that does not exist.
+// createEngine makes a new layout with an empty index. The directory must not exist.
 func createEngine(path string) (*engine, error) {
 	if err := dir.Create(path); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func createEngine(path string) (*engine, error) {
 	return openEngine(path)
 }
 
-// openEngine opens a layout that exists. It writes nothing.
+// openEngine opens an existing layout. It writes nothing.
 func openEngine(path string) (*engine, error) {
 	e, err := dir.Open(path)
 	if err != nil {
@@ -63,14 +63,14 @@ func openEngine(path string) (*engine, error) {
 	return &engine{Engine: e, dir: path}, nil
 }
 
-// blobs is where a layout has its blobs, all of one algorithm.
+// blobs is the directory of a layout's blobs. All have digests of one algorithm.
 const blobs = ispec.ImageBlobsDir + "/sha256"
 
 func (e *engine) path(d digest.Digest) string {
 	return filepath.Join(e.dir, blobs, d.Encoded())
 }
 
-// PutBlob stores what it reads. It may be called by several goroutines.
+// PutBlob stores a blob. Several goroutines may call it.
 func (e *engine) PutBlob(_ context.Context, r io.Reader) (digest.Digest, int64, error) {
 	f, err := e.newBlob()
 	if err != nil {
@@ -86,7 +86,7 @@ func (e *engine) PutBlob(_ context.Context, r io.Reader) (digest.Digest, int64, 
 	return d, n, f.commit(d)
 }
 
-// newBlob is a blob without a name. The caller must call discard.
+// newBlob makes a blob without a name. The caller must call discard.
 func (e *engine) newBlob() (*blobFile, error) {
 	f, err := os.CreateTemp(filepath.Join(e.dir, ispec.ImageBlobsDir), ".tmp-")
 	if err != nil {
@@ -100,10 +100,10 @@ type blobFile struct {
 	engine *engine
 }
 
-// writePiece is how much is written to a file at once. For more, Linux looks for larger pieces of free memory
-// to keep it in; a virtual machine may have given those back, and waits while its host zeroes them:
+// writePiece is the size of writes to a file. For larger ones, Linux looks for larger pieces of free memory to cache them.
+// A virtual machine may have returned those to its host, and waits while the host zeroes them:
 // an image of 2.3 GB took 8 to 10 s of system time in pieces of 1 MiB, 5 to 6 s in those of 128 KiB,
-// and 2 to 3 s in those of 16 KiB. Where memory is at hand, small pieces cost 0.2 s a GB.
+// and 2 to 3 s in those of 16 KiB. With memory at hand, small pieces cost 0.2 s a GB.
 const writePiece = 16 << 10
 
 func (b *blobFile) Write(p []byte) (n int, err error) {
@@ -115,12 +115,12 @@ func (b *blobFile) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ReadFrom is there because the file's own would be taken, which copies in other pieces.
+// ReadFrom hides that of os.File, which would copy in larger pieces.
 func (b *blobFile) ReadFrom(r io.Reader) (int64, error) {
 	return copyAll(context.Background(), b, r, nil)
 }
 
-// commit gives the blob its name. Whether that is right is the caller's business.
+// commit gives the blob its name. The caller vouches for the digest.
 func (b *blobFile) commit(d digest.Digest) error {
 	if err := b.Chmod(0o644); err != nil {
 		return err
@@ -137,8 +137,8 @@ func (b *blobFile) discard() {
 	os.Remove(b.Name())
 }
 
-// adopt makes a blob of a file without copying it, as a clone or, if it may, a link.
-// It says whether it could. Whether the file is that blob is the caller's business.
+// adopt makes a file a blob without copying it, by a clone or, if link is set, a hard link.
+// It reports whether it could. The caller vouches for the digest.
 func (e *engine) adopt(name string, d digest.Digest, link bool) (bool, error) {
 	if !e.noClones.Load() {
 		if ok, err := e.clone(name, d); ok || err != nil {
@@ -168,7 +168,7 @@ func (e *engine) clone(name string, d digest.Digest) (bool, error) {
 	return false, nil
 }
 
-// StatBlob says whether the layout has a blob.
+// StatBlob reports whether the layout has a blob.
 func (e *engine) StatBlob(_ context.Context, d digest.Digest) (bool, error) {
 	if err := checkDigest(d); err != nil {
 		return false, err
@@ -180,7 +180,7 @@ func (e *engine) StatBlob(_ context.Context, d digest.Digest) (bool, error) {
 	return err == nil, err
 }
 
-// PutIndex replaces the index of a layout that nobody sees yet, since its mode is right only in the end.
+// PutIndex replaces the index. The layout must not be visible yet, because the index gets its mode afterwards.
 func (e *engine) PutIndex(ctx context.Context, index ispec.Index) error {
 	index.SchemaVersion = 2
 	if err := e.Engine.PutIndex(ctx, index); err != nil {
@@ -198,7 +198,7 @@ func (e *engine) Close() error {
 	return e.Engine.Close()
 }
 
-// checkDigest refuses what cannot be a blob's name in a layout.
+// checkDigest refuses digests that cannot name a blob in our layouts.
 func checkDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
 		return fmt.Errorf("digest %q: %w", d, err)

@@ -11,9 +11,9 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// mergeIndex puts descriptors into an index, each in the place of that with the same reference.
-// Everything else stays as it is, byte by byte, also what this program does not know.
-// The result is the new index and the descriptors that are no longer in it.
+// mergeIndex adds descriptors to an index. Each replaces the descriptor with the same reference name.
+// All other bytes stay the same, including fields that this program does not know.
+// It returns the new index and the descriptors that left it.
 func mergeIndex(old []byte, images []ispec.Descriptor) (merged []byte, replaced []ispec.Descriptor, err error) {
 	fields, err := parseObject(old)
 	if err != nil {
@@ -29,7 +29,7 @@ func mergeIndex(old []byte, images []ispec.Descriptor) (merged []byte, replaced 
 		return nil, nil, fmt.Errorf("parse index: %w", err)
 	}
 
-	byRef := make(map[string]json.RawMessage, len(images)) // those that have no place yet
+	byRef := make(map[string]json.RawMessage, len(images)) // images that have no place yet
 	taken := make(map[string]bool, len(images))
 	for _, d := range images {
 		ref := d.Annotations[ispec.AnnotationRefName]
@@ -64,7 +64,7 @@ func mergeIndex(old []byte, images []ispec.Descriptor) (merged []byte, replaced 
 	return formatObject(fields), replaced, nil
 }
 
-// field is a member of a JSON object whose order and spelling matter.
+// field is a member of a JSON object, in its original order and spelling.
 type field struct {
 	name  string
 	value json.RawMessage
@@ -81,7 +81,7 @@ func parseObject(b []byte) ([]field, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := field{name: name.(string)} // the decoder takes nothing else for a name
+		f := field{name: name.(string)} // the decoder accepts no other type as a name
 		if err := d.Decode(&f.value); err != nil {
 			return nil, err
 		}
@@ -106,7 +106,7 @@ func formatObject(fields []field) []byte {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		name, _ := json.Marshal(f.name) // a string has no way to fail
+		name, _ := json.Marshal(f.name) // encoding a string cannot fail
 		b.Write(name)
 		b.WriteByte(':')
 		b.Write(f.value)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// owner is that of a layout, to whom root gives the files it puts there, as umoci does.
+// owner is the owner of a layout. Like umoci, root gives its files to this owner.
 type owner struct{ uid, gid int }
 
 func newOwner(path string) (*owner, error) {
@@ -24,8 +24,8 @@ func newOwner(path string) (*owner, error) {
 	return &owner{int(s.Uid), int(s.Gid)}, nil
 }
 
-// give changes the owner of a file that is about to be put into the layout.
-// If it has other names, it becomes a copy: what they lead to stays root's.
+// give changes the owner of a file that is about to join the layout.
+// A file with other names is copied first, so that those remain root's.
 func (o *owner) give(path string) error {
 	if o == nil {
 		return nil
@@ -46,7 +46,7 @@ func (o *owner) give(path string) error {
 	return os.Lchown(path, o.uid, o.gid)
 }
 
-// unshare makes a file with other names one without.
+// unshare replaces a file with other names by a copy.
 func unshare(path string, size int64) error {
 	temp := path + ".new"
 	if err := putFile(context.Background(), temp, path, size, false); err != nil {
@@ -56,7 +56,7 @@ func unshare(path string, size int64) error {
 	return os.Rename(temp, path)
 }
 
-// put renames a file into one of the directories, and gives it to the layout's owner before.
+// put moves a file into a directory of the layout, after giving it to the layout's owner.
 func (o *owner) put(from string, into *os.File) error {
 	if err := o.give(from); err != nil {
 		return err

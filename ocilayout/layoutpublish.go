@@ -15,9 +15,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Publish makes an image that AddImage has built visible under names.
-// In the index, each name is a descriptor of its own, and takes the place of that which had its tag;
-// what only those reached is deleted. After an error the index is as it was. It can be called once.
+// Publish makes an image of AddImage visible under names.
+// Each name becomes a descriptor in the index, and replaces the one with the same tag.
+// Publish then deletes blobs that only replaced images needed. After an error the index is unchanged. Publish can be called once.
 func (l *Layout) Publish(ctx context.Context, image ispec.Descriptor, names ...Name) (err error) {
 	defer func() {
 		if err != nil {
@@ -28,10 +28,10 @@ func (l *Layout) Publish(ctx context.Context, image ispec.Descriptor, names ...N
 		return errors.New("already published or closed")
 	}
 	if l.blobFiles != nil {
-		return errors.New("it is only for an archive")
+		return errors.New("it was opened for an archive")
 	}
 	if l.dir == "" {
-		return errors.New("it has no place")
+		return errors.New("it was opened without a layout")
 	}
 	images, err := describe(image, names)
 	if err != nil {
@@ -52,7 +52,7 @@ func (l *Layout) Publish(ctx context.Context, image ispec.Descriptor, names ...N
 	return err
 }
 
-// finish completes the staged layout. Its blobs are exactly those that it returns.
+// finish completes the staged layout and returns its blobs. It deletes all others.
 func (l *Layout) finish(ctx context.Context, images []ispec.Descriptor) (map[digest.Digest]bool, error) {
 	live, err := reachable(ctx, l.engine, images)
 	if err != nil {
@@ -82,7 +82,7 @@ func (l *Layout) finish(ctx context.Context, images []ispec.Descriptor) (map[dig
 	return live, l.engine.Close() // its temporary directory would become visible
 }
 
-// publishNew makes the staged layout a new one. It is fs.ErrExist if something is there.
+// publishNew renames the staged layout to its place. It returns fs.ErrExist if the place is taken.
 func (l *Layout) publishNew() error {
 	if _, err := os.Lstat(l.dir); err == nil {
 		return fs.ErrExist
@@ -93,29 +93,29 @@ func (l *Layout) publishNew() error {
 	return rootfs.RenameNew(l.engine.dir, l.dir)
 }
 
-// publishInto moves the staged layout into a directory that is a layout, or empty.
+// publishInto moves the staged layout into an existing layout or an empty directory.
 func (l *Layout) publishInto(ctx context.Context, images []ispec.Descriptor, live map[digest.Digest]bool) (err error) {
 	lock, err := rootfs.LockDir(ctx, l.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := clean(ctx, l.dir); err != nil { // a run may have been killed since Open
+	if err := clean(ctx, l.dir); err != nil { // another run may have been killed since Open
 		return err
 	}
 	j, err := l.prepareMerge(ctx, images, live)
 	if err != nil {
 		return err
 	}
-	// From here on the layout changes. It is short, and no longer asks whether it is cancelled.
+	// From here on the layout changes. This takes little time and ignores cancellation.
 	err = l.move(live, j.Skeleton)
-	// What cannot be swept is left to the next run; the image is published, or not, all the same.
+	// The next run sweeps what cannot be swept now. This does not affect the published image.
 	l.garbage = j.sweep(context.WithoutCancel(ctx), l.dir) != nil
 	return err
 }
 
-// prepareMerge puts the index that the layout is going to have into the staged one,
-// and writes the journal of what is about to change.
+// prepareMerge writes the future index of the layout into the staged one,
+// and a journal of the coming changes.
 func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, live map[digest.Digest]bool) (*journal, error) {
 	empty, err := inspect(ctx, l.dir)
 	if err != nil {
@@ -144,8 +144,8 @@ func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, li
 	return j, j.write(l.staging.Dir)
 }
 
-// replaces adds the blobs of images that are about to leave the index.
-// Of those that cannot be followed, nothing will be deleted.
+// replaces adds to the journal the blobs of images that will leave the index.
+// If an image cannot be followed, its blobs stay.
 func (j *journal) replaces(ctx context.Context, path string, images []ispec.Descriptor) {
 	e, err := openEngine(path)
 	if err != nil {

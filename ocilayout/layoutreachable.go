@@ -10,9 +10,9 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// reachable is the blobs that descriptors reach, themselves included.
-// An error says that there may be more: a blob is missing or damaged,
-// or an index names something whose type is not known.
+// reachable returns the blobs that descriptors refer to, directly or not, and the descriptors' own.
+// An error means that there may be more: a blob is missing or damaged,
+// or an index names something of an unknown type.
 func reachable(ctx context.Context, e *engine, roots []ispec.Descriptor) (map[digest.Digest]bool, error) {
 	r := reach{engine: e, seen: make(map[digest.Digest]bool), visited: make(map[visit]bool)}
 	for _, d := range roots {
@@ -25,20 +25,20 @@ func reachable(ctx context.Context, e *engine, roots []ispec.Descriptor) (map[di
 
 type reach struct {
 	engine *engine
-	seen   map[digest.Digest]bool // as anything
-	images []digest.Digest        // as an index or a manifest, on the way to the current one
+	seen   map[digest.Digest]bool // every blob
+	images []digest.Digest        // the indexes and the manifest that lead to the current descriptor
 
-	visited map[visit]bool // indexes and manifests, which need not be followed again
+	visited map[visit]bool // indexes and manifests that were followed
 }
 
-// visit is all of a descriptor that makes a difference to what it reaches.
+// visit has the fields of a descriptor that decide what it refers to.
 type visit struct {
 	mediaType string
 	digest    digest.Digest
 	size      int64
 }
 
-// image follows a descriptor of an index or a manifest.
+// image follows the descriptor of an index or a manifest.
 func (r *reach) image(ctx context.Context, d ispec.Descriptor) error {
 	if len(r.images) > 16 {
 		return errors.New("too many indexes in indexes")
@@ -84,7 +84,7 @@ func (r *reach) subject(ctx context.Context, d *ispec.Descriptor) error {
 	return r.image(ctx, *d)
 }
 
-// read parses a blob after its digest and size were checked.
+// read checks the digest and size of a blob and parses it.
 func (r *reach) read(ctx context.Context, d ispec.Descriptor, v any) error {
 	b, err := readDocument(ctx, openBlobIn(r.engine.dir), d)
 	if err != nil {

@@ -16,17 +16,17 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// journal lists what may be garbage in a layout when its run is killed:
-// blobs of the image that was about to be published, and those of the images that it was to replace.
-// What is garbage indeed is found out later, by the index that is there then.
+// journal lists what may be garbage in a layout if its run is killed:
+// the blobs of the image that was about to be published, and those of the images to be replaced.
+// The index of the layout later decides which of them are garbage.
 type journal struct {
-	// Skeleton says that the directory was empty,
-	// so that everything but an index that came since is of this run.
+	// Skeleton says that the directory was empty.
+	// Then everything in it comes from this run, except an index written since.
 	Skeleton bool            `json:"skeleton"`
 	Blobs    []digest.Digest `json:"blobs"`
 }
 
-// write puts the journal into a staging directory, whole or not at all.
+// write writes the journal to a staging directory, atomically.
 func (j *journal) write(staging string) error {
 	b, err := json.Marshal(j)
 	if err != nil {
@@ -56,7 +56,7 @@ func readJournal(staging string) (*journal, error) {
 	return j, nil
 }
 
-// clean removes what killed runs left in and beside a layout. The caller has its lock.
+// clean removes what killed runs left in and beside a layout. The caller holds its lock.
 func clean(ctx context.Context, path string) error {
 	undo := func(staging string) error { return undo(ctx, path, staging) }
 	if err := rootfs.CleanStaging(path, insideName, undo); err != nil {
@@ -64,7 +64,7 @@ func clean(ctx context.Context, path string) error {
 	}
 	err := cleanBeside(path, undo)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil // who may write the layout alone does not see what is beside it
+		return nil // a user who may write only in the layout cannot see what is beside it
 	}
 	return err
 }
@@ -74,22 +74,22 @@ func cleanBeside(path string, undo func(string) error) error {
 	return rootfs.CleanStaging(parent, base, undo)
 }
 
-// undo takes out of a layout what the run of a staging directory has put there,
-// unless an image has come to need it. The caller has the layout's lock.
+// undo removes from a layout what the run of a staging directory put there,
+// except what an image needs by now. The caller holds the layout's lock.
 func undo(ctx context.Context, path, staging string) error {
 	j, err := readJournal(staging)
 	if err != nil {
-		return nil // it was not about to publish; or the machine went down, and nothing is certain
+		return nil // the run was not about to publish; or the machine crashed, and nothing is certain
 	}
 	return j.sweep(ctx, path)
 }
 
-// sweep deletes what is garbage by now. Where that is in doubt, it deletes nothing.
+// sweep deletes the listed blobs that are garbage. In doubt, it deletes nothing.
 func (j *journal) sweep(ctx context.Context, path string) error {
 	for _, name := range []string{ispec.ImageBlobsDir, blobs} {
 		fi, err := os.Lstat(filepath.Join(path, name))
 		if err == nil && !fi.IsDir() {
-			return nil // a link: the blobs may be those of other layouts, too
+			return nil // a link: other layouts may share the blobs
 		}
 	}
 	if _, err := os.Lstat(indexPath(path)); errors.Is(err, fs.ErrNotExist) {
@@ -120,7 +120,7 @@ func (j *journal) sweep(ctx context.Context, path string) error {
 	return nil
 }
 
-// sweepSkeleton takes away a layout that never got its index.
+// sweepSkeleton removes a layout that never got its index.
 func (j *journal) sweepSkeleton(path string) error {
 	for _, d := range j.Blobs {
 		err := os.Remove(filepath.Join(path, blobs, d.Encoded()))
@@ -133,7 +133,7 @@ func (j *journal) sweepSkeleton(path string) error {
 		switch {
 		case err == nil, errors.Is(err, fs.ErrNotExist):
 		case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, fs.ErrExist):
-			return nil // someone else's blobs
+			return nil // blobs of another program
 		default:
 			return err
 		}

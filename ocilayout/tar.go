@@ -10,33 +10,33 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// The tar format has no version that callers could ask for:
-// a change of a byte here changes every digest, and the tests pin them. See also tarFormat.
+// Callers cannot choose a version of the tar format.
+// A change of one byte here changes every digest, which the tests pin. See also tarFormat.
 const (
 	blockSize = 512
 
-	maxName    = 100       // bytes of a USTAR header's name and link target
-	maxPrefix  = 155       // and of the directories before the name
-	maxOctal7  = 1<<21 - 1 // the largest owner's number
+	maxName    = 100       // bytes of the name and of the link target in a USTAR header
+	maxPrefix  = 155       // bytes of the directories in front of the name
+	maxOctal7  = 1<<21 - 1 // the largest user or group number
 	maxOctal11 = 1<<33 - 1 // the largest size, 8 GiB less one byte
 
-	paxName = "././@PaxHeader" // of every PAX header, as Python's tarfile calls them
+	paxName = "././@PaxHeader" // name of every PAX header, as in Python's tarfile
 )
 
 // tarBuffer is how much is read and hashed at once, and before a cancelled context is noticed.
 const tarBuffer = 256 << 10
 
-// windowed is a writer that has room of its own for what is written to it next:
-// what is appended to a window and written need not be copied.
+// windowed is a writer that lends its buffer for the next write:
+// bytes appended to the window and then written need no copy.
 type windowed interface {
 	io.Writer
-	Window() []byte // empty, of any capacity but 0, and good until the next Write
+	Window() []byte // empty, of any capacity but 0, valid until the next Write
 }
 
 var zeroBlocks [2 * blockSize]byte
 
-// writeTar writes a tree as a tar, with whiteouts of what is hidden behind the directories that hold it.
-// Of a file that does not have the size its entry says, the error names the path.
+// writeTar writes a tree as a tar, with a whiteout for each hidden path after the entry of its directory.
+// It is an error, which names the path, if a file differs in size from its entry.
 // Progress is called with the bytes of content written since the last call.
 func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, hidden []string, progress func(int64)) error {
 	t := tarWriter{w: w, progress: progress}
@@ -75,10 +75,10 @@ func writeTar(ctx context.Context, w io.Writer, tree rootfs.Tree, hidden []strin
 	return t.flush()
 }
 
-// tarWriter collects headers and content in one buffer, so that those below it see few large writes.
+// tarWriter collects headers and contents in one buffer, so that it makes few large writes.
 type tarWriter struct {
 	w        io.Writer
-	window   func() []byte // of w, if it has them
+	window   func() []byte // the window of w, if it is windowed
 	buf      []byte
 	content  int64 // bytes of content in buf
 	progress func(int64)
@@ -105,7 +105,7 @@ func (t *tarWriter) entry(ctx context.Context, e rootfs.Entry) (err error) {
 	return t.pad(-e.Size & (blockSize - 1))
 }
 
-// whiteouts writes the empty files that hide names of the layers below (OCI image spec, layer.md).
+// whiteouts writes the empty files that hide names of lower layers (OCI image spec, layer.md).
 func (t *tarWriter) whiteouts(dir string, names []string) error {
 	for _, name := range names {
 		if len(t.buf) > cap(t.buf)-4*blockSize {
@@ -125,7 +125,7 @@ func (t *tarWriter) whiteouts(dir string, names []string) error {
 	return nil
 }
 
-// file writes a regular file's content and checks its size.
+// file writes the content of a regular file and checks its size.
 func (t *tarWriter) file(ctx context.Context, e rootfs.Entry) (err error) {
 	r, err := e.Open()
 	if err != nil {
@@ -142,7 +142,7 @@ func (t *tarWriter) file(ctx context.Context, e rootfs.Entry) (err error) {
 				return err
 			}
 		}
-		// One byte more than is left is asked for, so that a file that has grown is noticed.
+		// Ask for one byte more than is left, to notice a file that has grown.
 		free := t.buf[len(t.buf):cap(t.buf)]
 		if int64(len(free)) > left {
 			free = free[:left+1]

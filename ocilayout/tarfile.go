@@ -17,15 +17,15 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Tar is what was written.
+// TarResult describes a tar that was written.
 type TarResult struct {
-	Digest digest.Digest // of what was written
-	DiffID digest.Digest // of the tar, whatever compressed it
+	Digest digest.Digest // of the tar as written
+	DiffID digest.Digest // of the tar before compression
 	Size   int64
 }
 
-// WriteTar writes a root filesystem as one tar, as podman import, LXC, systemd-nspawn and WSL read it.
-// It is the tar of a layer that has all parts. Of the options, Progress counts.
+// WriteTar writes a root filesystem as one tar, for podman import, LXC, systemd-nspawn and WSL.
+// It equals the tar of a layer with all parts. It uses the options' Progress.
 func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, m compress.Method, o Options) (TarResult, error) {
 	parts, stop := rootfs.Ahead(parts, readAhead(1))
 	defer stop()
@@ -38,8 +38,8 @@ func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, m compress.
 	return TarResult{b.Digest, b.DiffID, b.Size}, nil
 }
 
-// PublishTar is WriteTar to a file, which appears, or takes the place of another, when it is complete.
-// What killed runs left of themselves beside it is removed. Of the options, Progress and Sync count.
+// PublishTar is WriteTar to a file. The file appears, or replaces another one, when it is complete.
+// PublishTar removes what killed runs left beside the file. It uses the options' Progress and Sync.
 func PublishTar(ctx context.Context, file string, parts []rootfs.Part, m compress.Method, o Options) (t TarResult, err error) {
 	path, staging, err := stageFile(file)
 	if err != nil {
@@ -56,11 +56,11 @@ func PublishTar(ctx context.Context, file string, parts []rootfs.Part, m compres
 	return t, err
 }
 
-// stagedFile is the name of a file in a staging directory, before it gets its own.
+// stagingFile is the name of a file within its staging directory.
 const stagingFile = "file"
 
-// stageFile makes a staging directory beside a file that is about to appear or to be replaced,
-// and says where the file really is.
+// stageFile makes a staging directory beside a file that is about to appear or be replaced,
+// and returns the real path of the file.
 func stageFile(name string) (path string, _ *rootfs.Staging, err error) {
 	path, exists, err := resolve(name)
 	if err != nil {
@@ -83,7 +83,7 @@ func stageFile(name string) (path string, _ *rootfs.Staging, err error) {
 	return path, staging, err
 }
 
-// publishFile writes a file that everybody may read, and gives it its name when it is whole.
+// publishFile writes a file that everyone may read, and renames it to its place when it is complete.
 func publishFile(staging *rootfs.Staging, path string, sync bool, write func(*os.File) error) (err error) {
 	temp := filepath.Join(staging.Dir, stagingFile)
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

@@ -9,8 +9,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// appendHeader appends an entry's header blocks: one,
-// or with a PAX header before it where the entry does not fit.
+// appendHeader appends the header of an entry,
+// after a PAX header if the entry does not fit into the fields.
 func appendHeader(buf []byte, e rootfs.Entry) ([]byte, error) {
 	if strings.HasPrefix(e.Path, ".wh.") || strings.Contains(e.Path, "/.wh.") {
 		return buf, errors.New("a name that begins with .wh. would delete a file of another layer")
@@ -28,13 +28,13 @@ func appendHeader(buf []byte, e rootfs.Entry) ([]byte, error) {
 	return h.appendLong(buf)
 }
 
-// appendLong appends a header whose fields may not fit, with what they need before it.
+// appendLong appends a header, after a PAX header for those fields that are too small.
 func (h *header) appendLong(buf []byte) ([]byte, error) {
 	if h.uid < 0 || h.gid < 0 {
 		return buf, fmt.Errorf("owner %d:%d is not representable", h.uid, h.gid)
 	}
 
-	var records []byte // in the order of their keys
+	var records []byte // sorted by key
 	if h.gid > maxOctal7 {
 		records = appendRecord(records, "gid", strconv.FormatInt(h.gid, 10))
 		h.gid = 0
@@ -66,12 +66,12 @@ func (h *header) appendLong(buf []byte) ([]byte, error) {
 	return h.append(buf), nil
 }
 
-// splitName divides a name that is too long for its field at a slash, as late as possible.
+// splitName splits a long name at its last possible slash.
 func splitName(name string) (prefix, rest string, ok bool) {
 	if len(name) <= maxName {
 		return "", name, true
 	}
-	end := min(len(name)-1, maxPrefix+1) // without a directory's last slash
+	end := min(len(name)-1, maxPrefix+1) // not at a directory's final slash
 	i := strings.LastIndexByte(name[:end], '/')
 	if i <= 0 || len(name)-i-1 > maxName {
 		return "", "", false
@@ -79,7 +79,7 @@ func splitName(name string) (prefix, rest string, ok bool) {
 	return name[:i], name[i+1:], true
 }
 
-// appendRecord appends a record of a PAX header, whose length counts its own digits.
+// appendRecord appends a record of a PAX header. Its length counts its own digits.
 func appendRecord(b []byte, key, value string) []byte {
 	n := len(key) + len(value) + len(" =\n")
 	size := n + len(strconv.Itoa(n))
@@ -94,7 +94,7 @@ func appendRecord(b []byte, key, value string) []byte {
 	return append(b, '\n')
 }
 
-// header is the fields of a USTAR header.
+// header has the fields of a USTAR header.
 type header struct {
 	prefix, name, link   string
 	kind                 byte
@@ -112,7 +112,7 @@ func (h *header) append(buf []byte) []byte {
 	octal(b[116:124], h.gid)
 	octal(b[124:136], h.size)
 	octal(b[136:148], rootfs.ModTime.Unix())
-	copy(b[148:156], "        ") // what the checksum counts in its own place
+	copy(b[148:156], "        ") // the checksum counts spaces in its own place
 	b[156] = h.kind
 	copy(b[157:257], h.link)
 	copy(b[257:265], "ustar\x0000")
