@@ -42,7 +42,7 @@ func (p planned) changes(fetch, had int64) *changes {
 
 // words say so in a line; what is fetched may not be known yet.
 func (c *changes) words(fetched string) string {
-	return fmt.Sprintf("layers: %d kept, %d rebuilt, %d dropped, %d new; whoever has the previous image fetches %s and has %s; %s of %s are dead",
+	return fmt.Sprintf("layers: %d kept, %d rebuilt, %d dropped, %d new; a holder of the previous image fetches %s and has %s; %s of %s are no longer used",
 		c.Kept, c.Rebuilt, c.Dropped, c.Added, fetched, humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
 }
 

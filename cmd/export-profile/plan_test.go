@@ -137,7 +137,7 @@ func TestPlanSends(t *testing.T) {
 	said := text(append([]string{"plan", "--from", golden, v2}, args...)...)
 	for _, want := range []string{
 		"to send to " + address + "/team/hello: 1 layer of unknown size until built (of 0.1 KiB); it has 1.5 kB\n",
-		"layers: 2 kept, 0 rebuilt, 5 dropped, 1 new; whoever has the previous image fetches 1 layer of unknown size until built (of 0.1 KiB) and has 1.5 kB; 0 B of",
+		"layers: 2 kept, 0 rebuilt, 5 dropped, 1 new; a holder of the previous image fetches 1 layer of unknown size until built (of 0.1 KiB) and has 1.5 kB; 0 B of",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("plan says:\n%s; want %q in it", said, want)

@@ -18,7 +18,7 @@ import (
 const manualName = "cmd/export-profile/README.md"
 
 // readmes are the README files whose shown output is tested. The first is the project's own.
-var readmes = []string{"README.md", manualName}
+var readmes = []string{"README.md", manualName, "profile/README.md", "ocilayout/README.md", "testdata/bench/README.md"}
 
 func repository(t *testing.T) string {
 	t.Helper()
@@ -67,6 +67,13 @@ func TestReadmeOutput(t *testing.T) {
 	}
 	if blocks < 5 {
 		t.Errorf("the READMEs show %d blocks of output; want at least 5", blocks)
+	}
+}
+
+// TestReadmeLength checks that the README can be read in one go. The manuals have the rest.
+func TestReadmeLength(t *testing.T) {
+	if n := strings.Count(readFile(t, filepath.Join(repository(t), readmes[0])), "\n"); n > 250 {
+		t.Errorf("README.md has %d lines; want at most 250", n)
 	}
 }
 
@@ -188,4 +195,33 @@ func filesTable() string {
 		fmt.Fprintf(&b, "| %s | %s |\n", code(f.names), cell(f.meaning))
 	}
 	return b.String()
+}
+
+// TestReadmePackages checks that the README's list names every package, and that every package has a comment.
+func TestReadmePackages(t *testing.T) {
+	dir := repository(t)
+	listed := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^    ([a-z][a-z/0-9-]*)  +\S`).FindAllStringSubmatch(readFile(t, filepath.Join(dir, readmes[0])), -1) {
+		listed[m[1]] = true
+	}
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{if .GoFiles}}{{.Doc}}{{else}}tests only{{end}}", "./...", "./testdata/bench", "./testdata/e2e")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		path, comment, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		name := strings.TrimPrefix(path, module+"/")
+		if !listed[name] {
+			t.Errorf("the list of packages in README.md lacks %s", name)
+		}
+		if comment == "" {
+			t.Errorf("package %s has no comment", name)
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("README.md lists %s, which is not a package", name)
+	}
 }
