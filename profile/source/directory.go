@@ -13,7 +13,7 @@ import (
 	"github.com/export-profile/export-profile/profile/scan"
 )
 
-// openDirectory opens whatever form of a store a directory is.
+// openDirectory recognises and opens a store in a directory.
 func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, error) {
 	has := func(name string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))
@@ -36,7 +36,7 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	if err != nil {
 		return nil, err
 	}
-	// In whatever order they are read: an object may be called like a .narinfo, but none of these like an object.
+	// Look for objects first: the name of an object may end in .narinfo, but no narinfo has the name of an object.
 	switch {
 	case slices.ContainsFunc(names, func(name string) bool { return profile.CheckBase(name) == nil }):
 		s, err := localstore.OpenObjects(dir)
@@ -69,8 +69,8 @@ func openRoot(ctx context.Context, root string, o Options) (profile.Store, error
 	if err == nil || !errors.Is(err, localstore.ErrNoDatabase) {
 		return s, err
 	}
-	// Nix's own store without a database is no copy of one: without word of the references,
-	// it is better to say so than to read all of it.
+	// This machine's own store should have a database. Without it and without references,
+	// report an error rather than scan the whole store.
 	if root == "/" && o.References == "" {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func openRoot(ctx context.Context, root string, o Options) (profile.Store, error
 	return withoutDatabase(root, s, o)
 }
 
-// withoutDatabase is a store of files alone: with references, they say the rest; else it is scanned.
+// withoutDatabase completes a store without metadata: it scans the files unless Options.References is set.
 func withoutDatabase(from string, s *localstore.Store, o Options) (profile.Store, error) {
 	if o.References != "" {
 		return s, nil
@@ -92,14 +92,14 @@ func withoutDatabase(from string, s *localstore.Store, o Options) (profile.Store
 	return scanned(from, s, scan.Candidates(names, s.IsLock), o)
 }
 
-// scanned is a store whose references are found by scanning, and says so.
+// scanned wraps a store so that references are found by scanning, and notes that.
 func scanned(from string, s profile.Store, candidates []profile.Path, o Options) (profile.Store, error) {
 	found, err := scan.Overlay(s, candidates)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if o.Note != nil {
-		o.Note("there is no database in " + from + ": references are found by scanning, which can find more than Nix registered")
+		o.Note("no database in " + from + ": scanning for references, which may find more than Nix registered")
 	}
 	return found, nil
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// headLen is how much tells the forms of a file apart.
+// headLen is how many bytes are needed to recognise the form of a file.
 const headLen = 512
 
-// openFile opens an export stream or a tar. After an error f may be closed or not.
+// openFile opens an export stream or a tar. After an error f may or may not be closed.
 func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error) {
 	in, err := input.Open(ctx, f, input.Options{SpoolDir: o.SpoolDir, Progress: o.Progress})
 	if err != nil {
@@ -60,7 +60,7 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 	return scanned(f.Name(), s, candidates, o)
 }
 
-// tarDatabase is what the database in a tar says. The error wraps fs.ErrNotExist if there is none.
+// tarDatabase reads the database in a tar. The error wraps fs.ErrNotExist if there is none.
 func tarDatabase(ctx context.Context, s *tarstore.Store, o Options) (_ []*profile.Info, err error) {
 	parent := cmp.Or(o.SpoolDir, os.TempDir())
 	if err := os.MkdirAll(parent, 0o755); err != nil {

@@ -24,19 +24,19 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// The hostile corpus: each form of a small store, damaged in every way that is cheap to list,
-// goes through all that a run does with it, from Open to the last byte of the last file.
+// These tests damage each form of a small store in every way that is cheap to enumerate.
+// Then they do all that a run does with it, from Open to the last byte of the last file.
 
-// hostile is a form in a file that is damaged.
+// hostile is a form of a store with one file to damage.
 type hostile struct {
 	name    string
 	from    string
 	o       Options
-	damaged string // the file
-	claims  bool   // it says what something else must be, or is what something else says it must be
+	damaged string // the file to damage
+	claims  bool   // the file contains hashes of other files, or another file contains its hash
 }
 
-// packers are the compressions that Go can write, by the name that a binary cache gives them.
+// packers maps the names of compressions in narinfos to compressors in Go.
 var packers = map[string]func(io.Writer) (io.WriteCloser, error){
 	"gzip": func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
 	"zstd": func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) },
@@ -78,7 +78,7 @@ func writeFile(t testing.TB, b []byte) string {
 	return name
 }
 
-// hostiles are all forms of a sample, once for each file that is damaged.
+// hostiles returns all forms of a sample, once for each file to damage.
 func hostiles(t testing.TB, s *storetest.Sample) []hostile {
 	t.Helper()
 	export, tar := readFile(t, s.WriteExport(t)), readFile(t, s.WriteTar(t))
@@ -94,7 +94,7 @@ func hostiles(t testing.TB, s *storetest.Sample) []hostile {
 		file("tar", tar, Options{}, false),
 		file("tar with path-info", tar, Options{References: info}, true),
 	}
-	for _, how := range []string{"gzip", "zstd", "lz4"} { // brotli cannot be told by its bytes
+	for _, how := range []string{"gzip", "zstd", "lz4"} { // brotli has no magic number
 		all = append(all, file("export, "+how, pack(t, how, export), Options{}, false),
 			file("tar with path-info, "+how, pack(t, how, tar), Options{References: info}, true))
 	}
@@ -131,11 +131,11 @@ func hostiles(t testing.TB, s *storetest.Sample) []hostile {
 	return all
 }
 
-// seen is what a run sees of a source: what is claimed of the objects, and what is in them.
-type seen struct{ claims, content string }
+// observed holds the metadata of the objects in a source (claims), and their files (content).
+type observed struct{ claims, content string }
 
-// look does all that a run does with a source. It gives up what takes too long.
-func look(t testing.TB, from string, o Options, root profile.Path) (s seen, err error) {
+// readAll does all that a run does with a source, and fails if that takes too long.
+func readAll(t testing.TB, from string, o Options, root profile.Path) (s observed, err error) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Second, errHangs)
 	defer cancel()
 	store, err := Open(ctx, []string{from}, o)
@@ -167,11 +167,11 @@ func look(t testing.TB, from string, o Options, root profile.Path) (s seen, err 
 	return s, nil
 }
 
-var errHangs = errors.New("it hangs")
+var errHangs = errors.New("the run hangs")
 
-// sampled is the step from one of n damages to the next that is tried: odd, so that all bits of a byte have their turn.
-// Up to a thousand all are; with HOSTILE_ALL in the environment every one is, which takes minutes.
-func sampled(n int) int {
+// step returns the distance between the damages to try, of n in total. It is odd, so that all bits of a byte get a turn.
+// Up to a thousand damages are all tried. With HOSTILE_ALL in the environment, every one is tried, which takes minutes.
+func step(n int) int {
 	const few = 1000
 	switch {
 	case os.Getenv("HOSTILE_ALL") != "":
@@ -184,108 +184,108 @@ func sampled(n int) int {
 	return n/200 | 1
 }
 
-// damage calls look with the file changed, again and again, and puts it back.
-func damage(t *testing.T, h hostile, root profile.Path, change func(b []byte) []byte) (seen, error) {
+// damage changes the file, calls readAll, and restores the file.
+func damage(t *testing.T, h hostile, root profile.Path, change func(b []byte) []byte) (observed, error) {
 	t.Helper()
 	whole := readFile(t, h.damaged)
 	if err := os.WriteFile(h.damaged, change(slices.Clone(whole)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	defer os.WriteFile(h.damaged, whole, 0o644)
-	got, err := look(t, h.from, h.o, root)
+	got, err := readAll(t, h.from, h.o, root)
 	if errors.Is(err, errHangs) {
 		t.Fatalf("%s: %v", h.name, err)
 	}
 	return got, err
 }
 
-// TestHostileCut: what is cut anywhere is an error, or it is all there in spite of it.
+// TestHostileCut cuts each file at many places, and checks that the result is an error or complete.
 func TestHostileCut(t *testing.T) {
 	sample := storetest.Small(t)
 	for _, h := range hostiles(t, sample) {
 		t.Run(h.name, func(t *testing.T) {
-			want, err := look(t, h.from, h.o, "")
+			want, err := readAll(t, h.from, h.o, "")
 			if err != nil {
 				t.Fatal(err)
 			}
 			whole := readFile(t, h.damaged)
 			size := len(whole)
 			same := 0
-			for n := 0; n < size; n += sampled(size) {
+			for n := 0; n < size; n += step(size) {
 				got, err := damage(t, h, sample.Root, func(b []byte) []byte { return b[:n] })
-				lines := n > 0 && h.name == "narinfo" && whole[n-1] == '\n' // other claims, which no signature would fit
+				lines := n > 0 && h.name == "narinfo" && whole[n-1] == '\n' // other metadata, which no signature would match
 				if err == nil && got != want && !(lines && got.claims != want.claims) {
-					t.Errorf("%d of %d bytes are %+v; want an error, or %+v", n, size, got, want)
+					t.Errorf("the first %d of %d bytes give %+v; want an error or %+v", n, size, got, want)
 				}
 				if err == nil && got == want {
 					same++
 				}
 			}
-			// A tar ends with two blocks of zeros, and one is enough.
-			// Of text in which the last line says nothing that is needed, that line may be cut.
+			// A tar ends with two blocks of zeros, but one is enough.
+			// The last line of a text may be cut if it contains nothing necessary.
 			if most := map[string]int{"tar": blocks, "tar with path-info": blocks, "registration": 1, "narinfo": 1}[h.name]; same > most {
-				t.Errorf("cut at %d places it is still whole; want at most %d", same, most)
+				t.Errorf("%d cuts had no effect; want at most %d", same, most)
 			}
 		})
 	}
 }
 
-// blocks is what a tar has behind its end.
+// blocks is the number of bytes after the end of a tar.
 const blocks = 512
 
-// TestHostileFlips: a changed bit is an error, or changes what is claimed, or makes no difference.
-// It never changes what is in an object whose hash is claimed.
+// TestHostileFlips flips bits, and checks that each flip is an error, changes the metadata, or has no effect.
+// A flip must never change only the content of an object.
 func TestHostileFlips(t *testing.T) {
 	sample := storetest.Small(t)
 	for _, h := range hostiles(t, sample) {
 		t.Run(h.name, func(t *testing.T) {
-			want, err := look(t, h.from, h.o, sample.Root)
+			want, err := readAll(t, h.from, h.o, sample.Root)
 			if err != nil {
 				t.Fatal(err)
 			}
 			size := 8 * len(readFile(t, h.damaged))
 			same := 0
-			for bit := 0; bit < size; bit += sampled(size) {
+			for bit := 0; bit < size; bit += step(size) {
 				got, err := damage(t, h, sample.Root, func(b []byte) []byte { b[bit/8] ^= 1 << (bit % 8); return b })
 				switch {
 				case err != nil:
 				case got == want:
 					same++
 				case got.claims == want.claims:
-					t.Errorf("bit %d of byte %d of %d changes what is in it, and no claim:\n%s", bit%8, bit/8, size/8, got.content)
+					t.Errorf("bit %d of byte %d of %d changes the content, but no metadata:\n%s", bit%8, bit/8, size/8, got.content)
 				}
 			}
-			// All of an export stream is significant.
-			// Elsewhere are times, owners, modes and names that no image has,
-			// registration times, unknown keys, and what a compressor says of itself.
+			// Every bit of an export stream is significant.
+			// Other forms contain bits that do not matter: times, owners, modes and names outside the image,
+			// registration times, unknown keys, and header fields of compressors.
 			if h.name == "export" && same > 0 {
-				t.Errorf("%d bits make no difference", same)
+				t.Errorf("%d bits have no effect; want none", same)
 			}
-			t.Logf("%d of %d bits make no difference", same, size/sampled(size))
+			t.Logf("%d of %d bits have no effect", same, size/step(size))
 		})
 	}
 }
 
-// TestHostileLengths: no number where a length is declared can do harm.
+// TestHostileLengths puts huge numbers in place of each length, and checks that they do no harm.
 func TestHostileLengths(t *testing.T) {
 	sample := storetest.Small(t)
 	for _, h := range hostiles(t, sample) {
 		b := readFile(t, h.damaged)
 		for _, n := range []uint64{1 << 62, 1<<63 - 1, 1 << 63, 1<<64 - 1} {
 			t.Run(fmt.Sprintf("%s/%d", h.name, n), func(t *testing.T) {
-				want, err := look(t, h.from, h.o, sample.Root)
+				want, err := readAll(t, h.from, h.o, sample.Root)
 				if err != nil {
 					t.Fatal(err)
 				}
 				var changes []func([]byte) []byte
 				switch {
 				case strings.HasPrefix(h.name, "export") && !strings.Contains(h.name, ","), h.name == "nario2":
-					for at := 0; at+8 <= len(b); at += 8 { // all numbers are aligned
+					for at := 0; at+8 <= len(b); at += 8 { // numbers are aligned
 						changes = append(changes, func(b []byte) []byte { binary.LittleEndian.PutUint64(b[at:], n); return b })
 					}
 				case h.name == "tar" || h.name == "tar with path-info":
 					for at := 0; at+512 <= len(b); at += 512 {
-						// What is no file has no size, whatever it says.
+						// Only regular files have a size that counts.
 						if string(b[at+257:at+262]) == "ustar" && b[at+156] == '0' {
 							changes = append(changes, func(b []byte) []byte { return tarSize(b, at, n) })
 						}
@@ -308,19 +308,19 @@ func TestHostileLengths(t *testing.T) {
 						continue
 					}
 					if err == nil && h.claims && got.claims == want.claims {
-						t.Errorf("with number %d as %d there is something else in it, and no other claim", i, n)
+						t.Errorf("number %d set to %d changes the content, but no metadata", i, n)
 					}
 				}
-				// Of each object the time when it was registered.
+				// The registration time of each object does not matter.
 				if most := map[string]int{"nario2": len(sample.Infos)}[h.name]; same > most {
-					t.Errorf("%d places where %d makes no difference; want at most %d", same, n, most)
+					t.Errorf("%d has no effect at %d places; want at most %d", n, same, most)
 				}
 			})
 		}
 	}
 }
 
-// tarSize changes the size in a header, spelled as GNU tar spells large ones, and the checksum.
+// tarSize changes the size in a header to n in GNU tar's base-256 notation, and corrects the checksum.
 func tarSize(b []byte, at int, n uint64) []byte {
 	h := b[at : at+512]
 	copy(h[124:136], []byte{0x80, 0, 0, 0})
@@ -334,7 +334,7 @@ func tarSize(b []byte, at int, n uint64) []byte {
 	return b
 }
 
-// TestHostileDepth: 10,000 directories in one another are refused.
+// TestHostileDepth checks that 10,000 nested directories are an error.
 func TestHostileDepth(t *testing.T) {
 	sample := storetest.Small(t)
 	info, err := sample.Info(t.Context(), sample.Root)
@@ -363,13 +363,13 @@ func TestHostileDepth(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind, from := range map[string]string{"export": writeFile(t, export), "cache": dir} {
-		if _, err := look(t, from, Options{}, sample.Root); err == nil || !strings.Contains(err.Error(), "deeper than") {
-			t.Errorf("%s: %v; want an error that says how deep it may be", kind, err)
+		if _, err := readAll(t, from, Options{}, sample.Root); err == nil || !strings.Contains(err.Error(), "deeper than") {
+			t.Errorf("%s: %v; want an error with the maximum depth", kind, err)
 		}
 	}
 }
 
-// TestHostileWindows: what would need more memory than is allowed for a window is refused, and says so.
+// TestHostileWindows checks the error for compressed data whose window would need too much memory.
 func TestHostileWindows(t *testing.T) {
 	sample := storetest.Small(t)
 	info, err := sample.Info(t.Context(), sample.Root)
@@ -387,14 +387,14 @@ func TestHostileWindows(t *testing.T) {
 			t.Fatal(err)
 		}
 		for kind, from := range map[string]string{"file": writeFile(t, b), "cache": dir} {
-			if _, err := look(t, from, Options{}, sample.Root); err == nil || !strings.Contains(err.Error(), how+": window larger than 128 MiB") {
-				t.Errorf("%s, %s: %v; want an error that names the window", how, kind, err)
+			if _, err := readAll(t, from, Options{}, sample.Root); err == nil || !strings.Contains(err.Error(), how+": window larger than 128 MiB") {
+				t.Errorf("%s, %s: %v; want an error about the window", how, kind, err)
 			}
 		}
 	}
 }
 
-// bomb is a zstd frame of a few kilobytes that becomes blocks times 128 KiB.
+// bomb returns a small zstd frame that decompresses to blocks times 128 KiB.
 func bomb(blocks int) []byte {
 	b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 7 << 3} // a window of 128 KiB
 	for i := range blocks {
@@ -407,7 +407,7 @@ func bomb(blocks int) []byte {
 	return b
 }
 
-// TestHostileBombs: what becomes more than NarSize is cut there, and needs no more memory than it may have.
+// TestHostileBombs checks that decompression bombs are errors and need little memory.
 func TestHostileBombs(t *testing.T) {
 	sample := storetest.Small(t)
 	info, err := sample.Info(t.Context(), sample.Root)
@@ -434,9 +434,9 @@ func TestHostileBombs(t *testing.T) {
 			sources["file"] = writeFile(t, b)
 		}
 		for kind, from := range sources {
-			peak := peakHeap(func() { _, err = look(t, from, Options{}, sample.Root) })
+			peak := peakHeap(func() { _, err = readAll(t, from, Options{}, sample.Root) })
 			if err == nil {
-				t.Errorf("%s, %s: a bomb is a store", how, kind)
+				t.Errorf("%s, %s: a bomb was accepted; want an error", how, kind)
 			}
 			if peak > 64<<20 {
 				t.Errorf("%s, %s: %d MiB of memory for %d bytes", how, kind, peak>>20, len(b))
@@ -445,7 +445,7 @@ func TestHostileBombs(t *testing.T) {
 	}
 }
 
-// TestHostileMemory reads an object of several hundred megabytes through each form.
+// TestHostileMemory checks that reading a large object takes little memory in each form.
 func TestHostileMemory(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("reads a gigabyte")
@@ -465,7 +465,7 @@ func TestHostileMemory(t *testing.T) {
 		{"cache", narinfo, Options{}},
 	} {
 		var err error
-		peak := peakHeap(func() { _, err = look(t, f.from, f.o, sample.Root) })
+		peak := peakHeap(func() { _, err = readAll(t, f.from, f.o, sample.Root) })
 		if err != nil {
 			t.Errorf("%s: %v", f.name, err)
 		}

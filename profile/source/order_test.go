@@ -8,7 +8,8 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// TestObjectCalledNarinfo: an object may be called so; and what a directory is does not depend on what is read first.
+// TestObjectCalledNarinfo checks that an object may have a name that ends in .narinfo,
+// and that the order of a directory's entries does not matter.
 func TestObjectCalledNarinfo(t *testing.T) {
 	const (
 		object = "00000000000000000000000000000000-foo.narinfo"

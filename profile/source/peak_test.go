@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// peakHeap is by how much the heap's objects grew at most while f ran, garbage included.
+// peakHeap runs f and returns the largest growth of the heap's objects meanwhile, including garbage.
 func peakHeap(f func()) uint64 {
 	heap := func() uint64 {
 		s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}

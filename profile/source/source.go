@@ -1,4 +1,4 @@
-// Package source tells the forms of a store apart, by looking and never by a file's name.
+// Package source opens stores of all forms. It recognises a form by content, never by a file's name:
 //
 //	""                  the store of this machine
 //	-                   a file on standard input
@@ -9,9 +9,10 @@
 //	a file, or a pipe   an export stream (nix-store --export, nix nario export), or a tar of such a directory;
 //	                    also compressed
 //
-// Several are a chain: the first that has an object gives it.
+// Several sources form a chain: each object comes from the first source that has it.
 //
-// Where a form does not say what its objects refer to, Options.References does, or else they are scanned.
+// If a form does not contain references, they come from Options.References,
+// or else from a scan of the files.
 package source
 
 import (
@@ -32,45 +33,46 @@ import (
 	"github.com/export-profile/export-profile/profile/trust"
 )
 
-// Options say how a source is read. The zero value is right.
+// Options configure how sources are read. The zero value works.
 type Options struct {
-	// Stdin is what "-" stands for.
+	// Stdin is the file that "-" names.
 	Stdin *os.File
-	// SpoolDir is where is kept meanwhile what cannot be read twice, by default os.TempDir.
+	// SpoolDir holds temporary copies of data that cannot be read twice. Default: os.TempDir.
 	SpoolDir string
-	// Progress is called with the bytes of a file read since the last call.
+	// Progress is called with the number of bytes read from a file since the last call.
 	Progress func(bytes int64)
-	// Note, if not nil, is called with what a person should know of a source.
+	// Note, if not nil, is called with notes about a source for the user.
 	Note func(text string)
 
-	// References is a file that says what the objects' hashes and references are,
-	// for sources that do not, or in place of what they say.
+	// References names a file with the objects' hashes and references.
+	// It replaces those of the sources.
 	References string
-	// Verify checks the NAR hashes of this machine's store, too. So does Vouched if it is All.
+	// Verify checks the NAR hashes of this machine's store too. Vouched: All implies it.
 	Verify bool
 
-	// Keys are those that may vouch for objects; see package trust.
+	// Keys may vouch for objects; see package trust.
 	Keys trust.Keys
-	// Vouched says of which sources objects must be vouched for.
+	// Vouched selects the sources whose objects must be vouched for.
 	Vouched Vouched
 
-	// What follows is for servers. NarInfoDir is where narinfos are kept from run to run, if it is not empty.
+	// The following options concern servers only.
+	// NarInfoDir keeps narinfos from run to run, unless it is empty.
 	NarInfoDir string
 	Netrc      string
 	Proxy      func(*http.Request) (*url.URL, error)
-	Retrying   func(err error, wait time.Duration) // told before anything is tried again, from several goroutines
+	Retrying   func(err error, wait time.Duration) // called before each retry, by several goroutines at once
 }
 
-// Vouched says of which sources objects must be vouched for by a key or by their content address.
+// Vouched selects the sources whose objects a key or their content address must vouch for.
 type Vouched int
 
 const (
-	Servers Vouched = iota // those of http(s)://, as files have been handed over by somebody already
+	Servers Vouched = iota // only http(s):// sources: the user already trusts the origin of files
 	Nothing
 	All
 )
 
-// NotStoreError says what a source is instead of a form of a store that is supported.
+// NotStoreError reports a source that is not a store of a supported form.
 type NotStoreError struct {
 	Source, Is string
 }
@@ -79,8 +81,8 @@ func (e *NotStoreError) Error() string {
 	return fmt.Sprintf("open store %q: it is %s", e.Source, e.Is)
 }
 
-// Open opens the stores that sources are, or this machine's if there are none, as one.
-// The error wraps fs.ErrNotExist if there is nothing.
+// Open opens the sources as one store. Without sources, it opens the store of this machine.
+// The error wraps fs.ErrNotExist if a source does not exist.
 func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, err error) {
 	if len(sources) == 0 {
 		sources = []string{""}
@@ -105,11 +107,11 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 			return nil, errors.New("open store: standard input cannot be read twice")
 		}
 		stdin = stdin || from == "-"
-		s, err := recognise(ctx, from, o)
+		s, err := openOne(ctx, from, o)
 		if err != nil {
 			return nil, err
 		}
-		if mustBeVouched(from, infos, o) {
+		if needsVouching(from, infos, o) {
 			s = trust.Require(s, o.Keys)
 		}
 		stores = append(stores, s)
@@ -124,27 +126,27 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 	return s, nil
 }
 
-// OnlyNix says whether a source is called as Nix calls stores that nobody else can read.
+// OnlyNix reports whether a source has the name of a kind of store that only Nix can read.
 func OnlyNix(from string) bool {
 	scheme, _, ok := strings.Cut(from, "://")
 	return from == "daemon" || ok && slices.Contains([]string{"ssh", "ssh-ng", "s3", "unix", "local", "dummy", "auto"}, scheme)
 }
 
-// mustBeVouched says whether what a source says of its objects needs more than its word.
-// Where a file of references has the hashes, it is that file's word that counts.
-func mustBeVouched(from string, infos []*profile.Info, o Options) bool {
+// needsVouching reports whether the objects of a source must be vouched for.
+// If a file of references contains their hashes, that file is trusted in place of the source.
+func needsVouching(from string, infos []*profile.Info, o Options) bool {
 	hashed := o.References != "" && !slices.ContainsFunc(infos, func(i *profile.Info) bool { return !i.NarHash.Known() })
 	switch o.Vouched {
 	case All:
-		return o.References == "" // or else what is made of both
+		return o.References == "" // otherwise Open checks the overlay of both
 	case Servers:
 		return binarycache.IsURL(from) && !hashed
 	}
 	return false
 }
 
-// recognise opens one source, whatever it is.
-func recognise(ctx context.Context, from string, o Options) (profile.Store, error) {
+// openOne recognises and opens one source.
+func openOne(ctx context.Context, from string, o Options) (profile.Store, error) {
 	switch {
 	case from == "":
 		return openRoot(ctx, "/", o)
@@ -156,7 +158,7 @@ func recognise(ctx context.Context, from string, o Options) (profile.Store, erro
 	case binarycache.IsURL(from):
 		return openCache(ctx, from, o)
 	}
-	if path, ok := strings.CutPrefix(from, "file://"); ok { // as nix copy --to is told, with what it is to do there
+	if path, ok := strings.CutPrefix(from, "file://"); ok { // as in nix copy --to file://DIR?OPTIONS
 		from, _, _ = strings.Cut(path, "?")
 	}
 	fi, err := os.Stat(from)
@@ -204,8 +206,8 @@ func readReferences(name string) ([]*profile.Info, error) {
 	return infos, nil
 }
 
-// localOptions are those of stores that are directories.
-// A signature is of a hash, and says nothing of files that nobody has hashed.
+// localOptions returns the options of package localstore.
+// A signature covers only the NAR hash, so if objects must be vouched for, their files must be hashed too.
 func localOptions(o Options) localstore.Options {
 	return localstore.Options{Verify: o.Verify || o.Vouched == All, Signatures: o.Vouched == All}
 }

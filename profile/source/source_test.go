@@ -23,7 +23,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// form is a way to hand a store over: it writes a sample and says how it is opened.
+// form is a form of a store. write writes a sample in this form, and returns the arguments of Open.
 type form struct {
 	name    string
 	write   func(t *testing.T, s *storetest.Sample) ([]string, Options)
@@ -31,9 +31,9 @@ type form struct {
 	server  bool
 }
 
-func one(from string, o Options) ([]string, Options) { return []string{from}, o }
+func single(from string, o Options) ([]string, Options) { return []string{from}, o }
 
-// pipe is a pipe with what is in a file.
+// pipe returns a pipe with the content of a file.
 func pipe(t *testing.T, name string) *os.File {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -65,7 +65,7 @@ func gzipped(t *testing.T, name string) string {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	name = filepath.Join(t.TempDir(), "no-ending-that-says-so")
+	name = filepath.Join(t.TempDir(), "no-suffix")
 	if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -82,66 +82,66 @@ func serve(t *testing.T, dir string) string {
 func forms() []form {
 	return []form{
 		{name: "export file", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteExport(t), Options{})
+			return single(s.WriteExport(t), Options{})
 		}},
 		{name: "export pipe", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one("-", Options{Stdin: pipe(t, s.WriteExport(t))})
+			return single("-", Options{Stdin: pipe(t, s.WriteExport(t))})
 		}},
 		{name: "export file, gzip", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(gzipped(t, s.WriteExport(t)), Options{})
+			return single(gzipped(t, s.WriteExport(t)), Options{})
 		}},
 		{name: "export file with references", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteExport(t), Options{References: s.WritePathInfo(t)})
+			return single(s.WriteExport(t), Options{References: s.WritePathInfo(t)})
 		}},
 		{name: "directory with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteRoot(t), Options{References: s.WriteRegistration(t, true)})
+			return single(s.WriteRoot(t), Options{References: s.WriteRegistration(t, true)})
 		}},
 		{name: "directory with path-info", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteRoot(t), Options{References: s.WritePathInfo(t)})
+			return single(s.WriteRoot(t), Options{References: s.WritePathInfo(t)})
 		}},
 		{name: "directory with exportReferencesGraph", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteRoot(t), Options{References: s.WriteRegistration(t, false)})
+			return single(s.WriteRoot(t), Options{References: s.WriteRegistration(t, false)})
 		}},
 		{name: "directory alone", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteRoot(t), Options{})
+			return single(s.WriteRoot(t), Options{})
 		}},
 		{name: "its store directory", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteRoot(t)+"/nix/store", Options{})
+			return single(s.WriteRoot(t)+"/nix/store", Options{})
 		}},
 		{name: "store directory elsewhere", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
 			root := s.WriteRoot(t)
 			if err := os.Rename(root+"/nix/store", root+"/elsewhere"); err != nil {
 				t.Fatal(err)
 			}
-			return one(root+"/elsewhere", Options{})
+			return single(root+"/elsewhere", Options{})
 		}},
 		{name: "tar with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteTar(t), Options{References: s.WriteRegistration(t, true)})
+			return single(s.WriteTar(t), Options{References: s.WriteRegistration(t, true)})
 		}},
 		{name: "tar, gzip, pipe, with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one("-", Options{Stdin: pipe(t, gzipped(t, s.WriteTar(t))), References: s.WriteRegistration(t, true)})
+			return single("-", Options{Stdin: pipe(t, gzipped(t, s.WriteTar(t))), References: s.WriteRegistration(t, true)})
 		}},
 		{name: "tar alone", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteTar(t), Options{})
+			return single(s.WriteTar(t), Options{})
 		}},
 		{name: "cache directory", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(s.WriteCache(t, "zstd"), Options{})
+			return single(s.WriteCache(t, "zstd"), Options{})
 		}},
 		{name: "cache directory without nix-cache-info", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
 			dir := s.WriteCache(t, "none")
 			if err := os.Remove(dir + "/nix-cache-info"); err != nil {
 				t.Fatal(err)
 			}
-			return one(dir, Options{})
+			return single(dir, Options{})
 		}},
 		{name: "cache server", server: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(serve(t, s.WriteCache(t, "gzip")), Options{Vouched: Nothing})
+			return single(serve(t, s.WriteCache(t, "gzip")), Options{Vouched: Nothing})
 		}},
 		{name: "cache server, narinfos kept", server: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(serve(t, s.WriteCache(t, "none")), Options{Vouched: Nothing, NarInfoDir: t.TempDir()})
+			return single(serve(t, s.WriteCache(t, "none")), Options{Vouched: Nothing, NarInfoDir: t.TempDir()})
 		}},
 		{name: "cache server with path-info", server: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return one(serve(t, s.WriteCache(t, "none")), Options{References: s.WritePathInfo(t)})
+			return single(serve(t, s.WriteCache(t, "none")), Options{References: s.WritePathInfo(t)})
 		}},
 		{name: "chain", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
 			cache := s.WriteCache(t, "none")
@@ -168,7 +168,7 @@ func forms() []form {
 	}
 }
 
-// TestForms: every form of every sample holds the same.
+// TestForms checks that every form of every sample contains the same store.
 func TestForms(t *testing.T) {
 	for _, sample := range storetest.Samples(t) {
 		for _, f := range forms() {
@@ -176,7 +176,7 @@ func TestForms(t *testing.T) {
 				t.Parallel()
 				sample := sample
 				if (f.server || f.scanned) && sample.Name == "many" {
-					sample = storetest.Many(t, 200) // each is asked for, or read, several times
+					sample = storetest.Many(t, 200) // every object is requested or read several times
 				}
 				from, o := f.write(t, sample)
 				notes := 0
@@ -187,7 +187,7 @@ func TestForms(t *testing.T) {
 					t.Fatal(err)
 				}
 				if (notes > 0) != f.scanned {
-					t.Errorf("%d notes; want some: %v", notes, f.scanned)
+					t.Errorf("got %d notes; want any: %v", notes, f.scanned)
 				}
 				if f.scanned && sample.Name == "golden" {
 					testScanned(t, s, sample)
@@ -198,15 +198,15 @@ func TestForms(t *testing.T) {
 					t.Error(err)
 				}
 				if left, _ := os.ReadDir(o.SpoolDir); len(left) > 0 {
-					t.Errorf("%v is left over", left)
+					t.Errorf("spool directory contains %v after Close; want nothing", left)
 				}
 			})
 		}
 	}
 }
 
-// testScanned: what scanning finds of the golden closure is what is registered,
-// but for the references that are in circles of one. Files and hashes are the same.
+// testScanned checks that scanning the golden closure finds the registered objects and hashes.
+// References may differ, since a scan also finds unregistered self-references.
 func testScanned(t *testing.T, s profile.Store, sample *storetest.Sample) {
 	c, err := profile.FindClosure(t.Context(), s, sample.Root)
 	if err != nil {
@@ -222,7 +222,7 @@ func testScanned(t *testing.T, s profile.Store, sample *storetest.Sample) {
 	}
 }
 
-// TestDefault: without a name, the profile is what nothing else refers to.
+// TestDefault checks that the default profile is the object without referrers.
 func TestDefault(t *testing.T) {
 	for _, sample := range storetest.Samples(t) {
 		s, err := Open(t.Context(), []string{sample.WriteExport(t)}, Options{})
@@ -236,7 +236,7 @@ func TestDefault(t *testing.T) {
 	}
 }
 
-// TestContentAgainstReferences: a store whose content was changed is noticed when it is read.
+// TestContentAgainstReferences checks that a changed object does not match its hash in a file of references.
 func TestContentAgainstReferences(t *testing.T) {
 	const object profile.Path = "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0"
 	sample := storetest.GoldenSample(t)
@@ -262,7 +262,7 @@ func TestContentAgainstReferences(t *testing.T) {
 	}
 }
 
-// TestMissing: what references speak of and no source has is missing, all of it.
+// TestMissing checks that all objects are reported which references name but no source has.
 func TestMissing(t *testing.T) {
 	sample := storetest.GoldenSample(t)
 	root := sample.WriteRoot(t)
@@ -289,7 +289,7 @@ func TestMissing(t *testing.T) {
 			_, err = profile.FindClosure(t.Context(), s, sample.Root)
 			var closure *profile.ClosureError
 			if !errors.As(err, &closure) {
-				t.Errorf("FindClosure of %q, %q: %v; want what is missing", from, references, err)
+				t.Errorf("FindClosure of %q, %q: %v; want a ClosureError", from, references, err)
 				continue
 			}
 			var got []profile.Path
@@ -303,7 +303,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestVouched: objects of a server need somebody who vouches for them, those of files only if it is demanded.
+// TestVouched checks which sources need signatures for each value of Vouched.
 func TestVouched(t *testing.T) {
 	sample := storetest.GoldenSample(t)
 	dir := sample.WriteCache(t, "none")
@@ -339,7 +339,7 @@ func TestVouched(t *testing.T) {
 	}
 }
 
-// TestVouchedLive: what a key vouches for is a NAR hash, so this machine's store has to prove its own, too.
+// TestVouchedLive checks that this machine's store is hashed if keys must vouch for its objects.
 func TestVouchedLive(t *testing.T) {
 	for _, test := range []struct {
 		o    Options
@@ -351,11 +351,12 @@ func TestVouchedLive(t *testing.T) {
 		{Options{Vouched: All}, true},
 	} {
 		if got := localOptions(test.o).Verify; got != test.want {
-			t.Errorf("with %+v NAR hashes are verified: %v; want %v", test.o, got, test.want)
+			t.Errorf("localOptions(%+v).Verify = %v; want %v", test.o, got, test.want)
 		}
 	}
 }
 
+// TestOpenRefuses checks the errors for sources that are not stores.
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"empty", "a/nix/store", "other"} {
@@ -382,7 +383,7 @@ func TestOpenRefuses(t *testing.T) {
 		{from: []string{"-"}, want: "standard input", is: fs.ErrInvalid},
 		{from: []string{"-", "-"}, want: "standard input"},
 		{from: []string{dir + "/a", dir + "/gone"}, want: "no such file", is: fs.ErrNotExist},
-		{from: []string{"https://"}, want: "not a URL"},
+		{from: []string{"https://"}, want: "not a valid URL"},
 		{from: []string{dir + "/a"}, references: dir + "/gone", want: "read references", is: fs.ErrNotExist},
 		{from: []string{dir + "/a"}, references: dir + "/text", want: "read references"},
 	} {
@@ -396,7 +397,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestMachine: this machine's store without a database is named, and not scanned.
+// TestMachine checks that this machine's store is not scanned if it has no database.
 func TestMachine(t *testing.T) {
 	if _, err := os.Stat("/nix/var/nix/db/db.sqlite"); err == nil {
 		t.Skip("this machine has one with a database")
@@ -406,6 +407,7 @@ func TestMachine(t *testing.T) {
 	}
 }
 
+// TestCancelled checks that Open returns the error of a cancelled context.
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -61,7 +61,7 @@ func TestReferences(t *testing.T) {
 // TestScan has nothing but files: references are found by looking for them, as Nix does.
 func TestScan(t *testing.T) {
 	root := copyObjects(t, lab.object)
-	const says = "note: there is no database in "
+	const says = "note: no database in "
 	checkForms(t, lab.object, []form{
 		{name: "root", flags: []string{"--from", root}, noNix: true, says: says},
 		{name: "store directory", flags: []string{"--from", root + "/nix/store"}, noNix: true, says: says},

@@ -49,6 +49,6 @@ func TestTars(t *testing.T) {
 		{name: "paths, zstd, file, as root", flags: append([]string{"--from", file(paths, "zstd")}, references...), person: &lab.root},
 		{name: "absolute paths", flags: append([]string{"--from", tar("--absolute-names", "--files-from", list)}, references...)},
 		{name: "store directory", flags: append([]string{"--from", tar("-C", relocated+"/nix", "store")}, references...)},
-		{name: "paths, scanned", flags: []string{"--from", paths}, says: "note: there is no database in "},
+		{name: "paths, scanned", flags: []string{"--from", paths}, says: "note: no database in "},
 	})
 }
