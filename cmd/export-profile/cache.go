@@ -43,7 +43,7 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 		}
 		switch {
 		case len(args) == 0 && (o.olderThan != "" || o.maxSize != "" || o.all):
-			return usagef("as in export-profile cache prune --older-than 7d", "cache: to remove something, say prune")
+			return usagef("as in export-profile cache prune --older-than 7d", "cache: these flags need prune")
 		case len(args) == 0:
 			return o.show(t)
 		case len(args) == 1 && args[0] == "prune":
@@ -57,7 +57,7 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 	}
 }
 
-// cacheUsage is what the command prints.
+// cacheUsage is the result of the command.
 type cacheUsage struct {
 	Directory string `json:"directory,omitempty"`
 	Layers    struct {
@@ -71,7 +71,7 @@ type cacheUsage struct {
 	NarInfo kept `json:"narinfo"`
 }
 
-// kept is rootfs.Kept as JSON has it.
+// kept is the JSON form of rootfs.Kept.
 type kept struct {
 	Files int   `json:"files"`
 	Bytes int64 `json:"bytes"`
@@ -106,7 +106,7 @@ func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
 	var err error
 	switch {
 	case o.all && (o.olderThan != "" || o.maxSize != ""):
-		return usagef("", "--all leaves nothing, and --older-than and --max-size say what to leave")
+		return usagef("", "--all removes everything, so --older-than and --max-size have no effect")
 	case o.all:
 		options.OlderThan = 1
 	case o.olderThan != "":
@@ -124,8 +124,8 @@ func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
 		func(dir string) (rootfs.Kept, error) { return rootfs.RemoveUnused(dir, options.OlderThan) })
 }
 
-// report does something to each part of the cache and prints what that says.
-// Nothing is written but what that does, and a directory that is no cache is left alone.
+// report calls a function for each part of the cache and prints the sums.
+// It writes nothing itself, and refuses a directory that is no cache.
 func (o *cacheOptions) report(t terminal, heading string,
 	layers func(*ocilayout.Cache) (ocilayout.Usage, error), files func(dir string) (rootfs.Kept, error)) error {
 	u := cacheUsage{Directory: o.wantedDir()}

@@ -14,21 +14,21 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// cachePlace is where a run keeps what it remembers, and where its large temporary files lie.
+// cachePlace has the directories of the cache and of large temporary files.
 //
-// Whoever can write into a cache decides what the next image is made of: its records carry hashes, and no signatures.
-// So a cache, and each part of it, belongs to whoever runs this or to root, and nobody else may write into it,
-// except into one that --cache names. Where nothing of the environment says whose the cache is, there is none.
+// A user who can write into a cache decides the contents of the next image: cache records carry hashes, not signatures.
+// So a cache and each part of it must belong to the current user or to root, and no other user may write into it,
+// except if --cache names it. If the environment does not say where the cache is, there is none.
 type cachePlace struct {
-	cache string // "" if nothing is remembered
+	cache string // "" without a cache
 	spool string
-	lacks error // why there is no cache, if nobody wanted that
+	lacks error // why there is no cache, unless --no-cache was given
 }
 
-// errNoCacheDir is what is debugged of a run that knows no place of its own.
+// errNoCacheDir says why a run has no cache.
 var errNoCacheDir = errors.New("neither $XDG_CACHE_HOME nor $HOME says where it is")
 
-// namedDir is the directory of --cache, or "".
+// namedDir returns the directory of --cache, or "".
 func (c *cacheFlags) namedDir() string {
 	for _, word := range c.cache {
 		if !strings.HasPrefix(word, registryPrefix) {
@@ -38,7 +38,7 @@ func (c *cacheFlags) namedDir() string {
 	return ""
 }
 
-// wantedDir is where the cache is, if it can be there; "" if nobody knows.
+// wantedDir returns the directory where the cache should be, or "" if that is unknown.
 func (c *cacheFlags) wantedDir() string {
 	if dir := c.namedDir(); dir != "" {
 		return dir
@@ -49,7 +49,7 @@ func (c *cacheFlags) wantedDir() string {
 	return ""
 }
 
-// place decides it when something is first to be put there. The directory is made, so that nobody else makes it.
+// place decides on the directories when the first file needs one. It makes the cache directory, before another user can.
 func (c *cacheFlags) place() *cachePlace {
 	if c.placed != nil {
 		return c.placed
@@ -73,7 +73,7 @@ func (c *cacheFlags) place() *cachePlace {
 	}
 	switch {
 	case named && (c.noCache || c.onlySpools):
-		p.spool = dir // also if it cannot be: the error says so, where it is needed
+		p.spool = dir // even if it is unusable; the first temporary file reports the error
 	case err != nil:
 		p.lacks = fmt.Errorf("open cache %w", quoted(dir, err))
 	default:
@@ -85,7 +85,7 @@ func (c *cacheFlags) place() *cachePlace {
 	return p
 }
 
-// refusal is why the directory that --cache names must not be used, if it is there and somebody else's.
+// refusal returns an error if the directory of --cache belongs to another user.
 func (c *cacheFlags) refusal() error {
 	dir := c.namedDir()
 	if dir == "" {
@@ -95,10 +95,10 @@ func (c *cacheFlags) refusal() error {
 	if err := checkCacheDir(dir, true); errors.As(err, &foreign) {
 		return foreign.refuse()
 	}
-	return nil // what else is wrong with it makes a run slower, and no image another one
+	return nil // other faults make a run slower but never change an image
 }
 
-// quoted says the directory before an error that does not.
+// quoted adds the directory to an error, unless it is a foreignError, which has it.
 func quoted(dir string, err error) error {
 	var foreign *foreignError
 	if errors.As(err, &foreign) {
@@ -107,9 +107,9 @@ func quoted(dir string, err error) error {
 	return fmt.Errorf("%q: %w", dir, err)
 }
 
-// temporaryDir is where large temporary files lie that have no place beside a cache.
-// Others may write there, too: what is made in it is a file without a name or a directory of mode 0700.
-// It is /var/tmp rather than /tmp, which is often memory.
+// temporaryDir returns a directory for large temporary files without a cache.
+// Other users can write there, so those files have no name, or lie in a directory of mode 0700.
+// /var/tmp comes before /tmp, which is often memory.
 func temporaryDir() string {
 	if dir := os.Getenv("TMPDIR"); dir != "" {
 		return dir
@@ -122,30 +122,30 @@ func temporaryDir() string {
 	return "/var/tmp"
 }
 
-// foreignError says that somebody else could decide what is in a cache.
+// foreignError says that another user can change the contents of a cache.
 type foreignError struct {
 	dir string
-	uid int // of its owner; -1 if others may write into it
+	uid int // of its owner; -1 if the mode lets others write
 }
 
 func (e *foreignError) Error() string {
 	if e.uid < 0 {
 		return fmt.Sprintf("%q: others may write into it", e.dir)
 	}
-	return fmt.Sprintf("%q: it belongs to user %d, and this runs as user %d: whoever owns a cache decides what is in the images",
+	return fmt.Sprintf("%q: it belongs to user %d, and this runs as user %d: the owner of a cache decides what is in the images",
 		e.dir, e.uid, os.Geteuid())
 }
 
-// refuse says that such a cache is not used, and what to do.
+// refuse adds to the error what to do instead.
 func (e *foreignError) refuse() error {
-	return withHint(fmt.Errorf("open cache %w", e), "name another directory with --cache, or use none with --no-cache; if you trust what is in it, chown -R %d it "+
+	return withHint(fmt.Errorf("open cache %w", e), "name another directory with --cache, or use none with --no-cache; if you trust its contents, chown -R %d it "+
 		"(in a container, an owner such as 65534 is one that the container does not know)", os.Geteuid())
 }
 
-// cacheParts are the directories in a cache whose contents are believed.
+// cacheParts lists the directories in a cache whose contents are trusted.
 var cacheParts = []string{ocilayout.CacheName, factsName, narInfoName}
 
-// checkCacheDir says whether what is in a directory is only what this user, or root, has put there.
+// checkCacheDir refuses a directory that other users than this one and root could have written to.
 func checkCacheDir(dir string, named bool) error {
 	fi, err := os.Stat(dir)
 	switch {
@@ -170,7 +170,7 @@ func checkCacheDir(dir string, named bool) error {
 	return nil
 }
 
-// claimParts makes what is missing of a cache into which others may write, before anybody else does.
+// claimParts makes the missing parts of a cache that others can write into, before they do.
 func claimParts(dir string) {
 	if fi, err := os.Stat(dir); err != nil || fi.Mode().Perm()&0o022 == 0 {
 		return
@@ -182,8 +182,8 @@ func claimParts(dir string) {
 
 func owner(fi os.FileInfo) int { return int(fi.Sys().(*syscall.Stat_t).Uid) }
 
-// isCache says whether a directory is a cache, so that nothing of another one is removed:
-// it has the tag or layers, or else nothing but what a cache can have.
+// isCache refuses directories that are no cache, so that prune removes nothing else.
+// A cache has the tag or layers, or else only names that a cache can have.
 func isCache(dir string, named bool) error {
 	if err := checkCacheDir(dir, named); err != nil {
 		var foreign *foreignError
@@ -205,8 +205,8 @@ func isCache(dir string, named bool) error {
 			return nil
 		}
 		if !slices.Contains(known, e.Name()) && !strings.Contains(e.Name(), ".export-profile-") {
-			return withHint(fmt.Errorf("open cache %q: it is no cache of export-profile: there is %q in it", dir, e.Name()),
-				"the cache is what --cache DIR has named before, by default $XDG_CACHE_HOME/export-profile")
+			return withHint(fmt.Errorf("open cache %q: not a cache of export-profile: it has %q", dir, e.Name()),
+				"name the directory that --cache had before, by default $XDG_CACHE_HOME/export-profile")
 		}
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
-// sharedCache is a cache that several machines share, or nil. Its methods do nothing then.
+// sharedCache is a cache in a registry that several machines share. Methods of a nil one do nothing.
 type sharedCache struct {
 	*registry.SharedCache
 	at registry.Reference
@@ -37,7 +37,7 @@ func (s *shareSettings) open(ctx context.Context, r *registryFlags, to *registry
 	return &sharedCache{cache, s.at}, nil
 }
 
-// serve lets a machine's own cache ask and tell the shared one.
+// serve connects the machine's own cache to the shared one.
 func (s *sharedCache) serve(ctx context.Context, c *cacheFlags) {
 	if s != nil && s.SharedCache != nil {
 		c.ask = func(name string) []byte { return s.Fact(ctx, name) }
@@ -45,7 +45,7 @@ func (s *sharedCache) serve(ctx context.Context, c *cacheFlags) {
 	}
 }
 
-// find says of layers what the shared cache has of them.
+// find adds to the layers the blobs that the shared cache has.
 func (s *sharedCache) find(ctx context.Context, layers []ocilayout.Layer, z compress.Method, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
 	if s == nil || s.SharedCache == nil {
 		return layers, nil
@@ -53,7 +53,7 @@ func (s *sharedCache) find(ctx context.Context, layers []ocilayout.Layer, z comp
 	return s.Find(ctx, layers, z, local)
 }
 
-// voucher is what decides which layers of an image in a registry are what they say; nil where no cache is shared.
+// voucher returns the function that checks signatures of a previous image's layers, or nil if no cache is shared.
 func (s *sharedCache) voucher() func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error) {
 	switch {
 	case s == nil:
@@ -74,7 +74,7 @@ func (s *sharedCache) recorder() func(context.Context, ocilayout.Record, ocilayo
 	return s.Keep
 }
 
-// finish writes what is left, and says what the cache was good for.
+// finish writes the remaining facts, and notes what the cache contributed.
 func (s *sharedCache) finish(ctx context.Context, say *speaker) {
 	if s == nil || s.SharedCache == nil {
 		return
@@ -84,6 +84,6 @@ func (s *sharedCache) finish(ctx context.Context, say *speaker) {
 	say.notef("shared cache %s: %s and %s found there, %d and %d written to it", s.at.Name(),
 		count(stats.Found, "layer"), count(stats.FoundFacts, "fact"), stats.Written, stats.WrittenFacts)
 	if err := s.Err(); err != nil {
-		say.notef("the shared cache was given up: %v", err)
+		say.notef("the shared cache failed and was not used any further: %v", err)
 	}
 }

@@ -113,7 +113,7 @@ func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string)
 	defer say.close()
 	in := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, in.Close()) }()
-	image, err := in.readFinished(ctx, o.platform, word)
+	image, err := in.readImage(ctx, o.platform, word)
 	if err != nil {
 		return err
 	}

@@ -82,22 +82,22 @@ func prefixes() (all []string) {
 
 // outlet holds what commands give to destinations; each kind uses some of it.
 type outlet struct {
-	stdout   io.Writer // for an image that goes there
-	json     bool      // the result does
+	stdout   io.Writer // for an image written to standard output
+	json     bool      // the result is JSON on standard output
 	temp     string    // a directory for large temporary files
 	registry *registryFlags
 	mount    *registry.Reference // a repository of the same registry that may have blobs, or nil
 }
 
-// output is an image that is being written.
+// output is an image while it is written.
 type output struct {
 	*ocilayout.Layout
 	publish func(context.Context, ispec.Descriptor) error
-	attach  func(context.Context, ispec.Descriptor, time.Time, []*bom) error // before it is published; nil where it cannot be
-	stdout  bool                                                             // the image itself goes there
+	attach  func(context.Context, ispec.Descriptor, time.Time, []*bom) error // before publish; nil if the destination takes no attachments
+	stdout  bool                                                             // the image itself goes to standard output
 }
 
-// place is what the result says of where an image is.
+// place tells readers of JSON where the image is.
 type place struct {
 	Layout     string   `json:"layout,omitempty"`
 	Archive    string   `json:"archive,omitempty"`
@@ -107,7 +107,7 @@ type place struct {
 	Pushed     *pushed  `json:"pushed,omitempty"`
 }
 
-// file is the file or the directory that the image becomes, or "".
+// file returns the file or the directory that the image becomes, or "".
 func (p place) file() string {
 	if p.Archive == standardName {
 		return ""
@@ -115,10 +115,10 @@ func (p place) file() string {
 	return cmp.Or(p.Layout, p.Archive)
 }
 
-// otherTransports lists names of skopeo and podman that users may try, and that have no kind here.
+// otherTransports lists transports of skopeo and podman that users may try but that are no kind here.
 var otherTransports = []string{"docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball"}
 
-// parseDestination parses a destination of any kind and the names that --tag adds.
+// parseDestination parses a destination of any kind and the values of --tag.
 func parseDestination(word string, tags []string) (destination, error) {
 	if err := strayDestination(word); err != nil {
 		return nil, err
@@ -146,8 +146,8 @@ func tarIsNoImage(word string, flags []string) error {
 	return usagef("write it with: "+command, "destination %q: tar: is a root filesystem and no image", word)
 }
 
-// strayDestination is an error for a word that would become a directory that nobody means.
-// A directory of such a name is written with ./ before it, or with oci:.
+// strayDestination refuses words that would become a directory by mistake.
+// Users can write ./ or oci: before a directory of such a name.
 func strayDestination(word string) error {
 	meant := func(dest string) error {
 		return usagef("did you mean "+dest+"?", "destination %q: it would be a directory", word)
@@ -188,7 +188,7 @@ func strayDestination(word string) error {
 	return nil
 }
 
-// makeFirst is a hint for an error that a file's or a layout's directory is missing.
+// makeFirst adds a hint if the directory of a file or a layout is missing.
 func makeFirst(err error, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return withHint(err, "make it first: mkdir -p %s", filepath.Dir(name))

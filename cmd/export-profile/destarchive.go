@@ -29,14 +29,14 @@ func parseDockerArchive(word, rest string, tags []string) (destination, error) {
 	return parseArchive(dockerArchivePrefix, word, rest, tags)
 }
 
-// parseArchive parses FILE[:TAG|:NAME:TAG], as skopeo does. Without a name the image has none:
-// podman would show one that nobody has chosen.
+// parseArchive parses FILE[:TAG|:NAME:TAG], as skopeo does. The image has only names
+// from the command line: podman would show an invented one.
 func parseArchive(prefix, word, rest string, tags []string) (destination, error) {
 	if rest == "" {
 		return nil, usagef("as in "+prefix+"hello.tar", "destination %q: no file", word)
 	}
 	if file, _, _ := strings.Cut(rest, ":"); file == "/dev/stdout" {
-		return nil, usagef("did you mean "+prefix+"-?", "destination %q: a file appears by a rename, and nobody may do that there", word)
+		return nil, usagef("did you mean "+prefix+"-?", "destination %q: the file is renamed into place, which is impossible there", word)
 	}
 	d, err := parseLayout(word, rest, tags)
 	if err != nil {
@@ -66,7 +66,7 @@ func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l
 			return nil, err
 		}
 		if o.json {
-			return nil, usagef("", "--json prints a result where %s- prints the image; --digest-file has the digest", d.prefix)
+			return nil, usagef("", "--json and %s- both write to standard output; --digest-file writes the digest to a file", d.prefix)
 		}
 		parent := o.temp
 		if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -107,7 +107,7 @@ func (d *archiveDestination) next() string {
 	return fmt.Sprintf("load it with: podman load -i %s; --tag NAME:TAG gives it a name", shellWord(d.file))
 }
 
-// checkStdout refuses to write what is not text to a terminal.
+// checkStdout refuses to write binary data to a terminal.
 func checkStdout(w io.Writer, what string) error {
 	if f, ok := destinationOf(w).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return usagef("export-profile image … "+what+" | podman load", "%s: standard output is a terminal", what)

@@ -16,7 +16,7 @@ import (
 type layoutDestination struct {
 	dir   string
 	names []ocilayout.Name // at least one
-	named bool             // behind the directory
+	named bool             // by a tag or a name after the directory
 }
 
 func (d *layoutDestination) open(ctx context.Context, _ outlet, _ *speaker, l ocilayout.Options) (*output, error) {
@@ -38,14 +38,14 @@ func (d *layoutDestination) repository() *registry.Reference { return nil }
 func (d *layoutDestination) next() string {
 	dir := filepath.Clean(d.dir)
 	layout := shellWord(layoutPrefix + dir + ":" + d.names[0].Tag)
-	// podman pull calls what it has pulled after the directory, and refuses one that is no name.
+	// podman pull names the image after the directory, and refuses a directory that is no valid name.
 	if _, err := ocilayout.ParseReference("localhost/" + strings.TrimLeft(dir, "/")); err != nil {
 		return fmt.Sprintf("load it with: skopeo copy %s containers-storage:%s", layout, d.suggestedName())
 	}
 	return fmt.Sprintf("load it with: podman tag $(podman pull -q %s) %s", layout, d.suggestedName())
 }
 
-// shellWord is a word as a shell reads it.
+// shellWord quotes a word for a shell.
 func shellWord(s string) string {
 	odd := func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+.,:/@%=", r))
@@ -90,7 +90,7 @@ func parseLayout(word, rest string, tags []string) (destination, error) {
 	case !named && len(d.names) == 0:
 		d.names = []ocilayout.Name{{Tag: "latest"}}
 	case named && own.Full == "" && len(d.names) > 0:
-		d.names[0].Tag = own.Tag // the place in the layout; --tag is the name
+		d.names[0].Tag = own.Tag // the tag in the layout; --tag has the name
 	case named:
 		d.names = append([]ocilayout.Name{own}, d.names...)
 	}
@@ -115,7 +115,7 @@ func (d *layoutDestination) fullNames() []string {
 	return full
 }
 
-// suggestedName is a name to load the image under.
+// suggestedName returns a name to load the image under.
 func (d *layoutDestination) suggestedName() string {
 	if full := d.fullNames(); len(full) > 0 {
 		return full[0]

@@ -17,10 +17,10 @@ type registryDestination struct {
 	image registry.Reference
 	tags  []string
 	stats registry.Stats
-	plain bool // it was pushed in plain HTTP
+	plain bool // pushed over plain HTTP
 }
 
-// pushed is what became of an image's blobs, for those who read JSON.
+// pushed tells readers of JSON how the image's blobs reached the registry.
 type pushed struct {
 	Sent    int   `json:"sentBlobs"`
 	Mounted int   `json:"mountedBlobs"`
@@ -28,7 +28,7 @@ type pushed struct {
 	Bytes   int64 `json:"sentBytes"`
 }
 
-// parseRegistry parses REGISTRY/NAME[:TAG]. A --tag is one there, with the same name before it or none.
+// parseRegistry parses REGISTRY/NAME[:TAG]. Each --tag is TAG, or REGISTRY/NAME:TAG of the same repository.
 func parseRegistry(word, rest string, tags []string) (destination, error) {
 	const example = "as in docker://registry.example.com/team/hello:v1"
 	image, err := registry.ParseReference(rest)
@@ -83,7 +83,7 @@ func (d *registryDestination) open(ctx context.Context, o outlet, say *speaker, 
 			return err
 		}
 		d.stats = push.Stats()
-		say.notef("pushed to %s: %d blobs sent (%s), %d from another repository, %d were there",
+		say.notef("pushed to %s: %d blobs sent (%s), %d mounted from another repository, %d already there",
 			d.image.Name(), d.stats.Sent, humanBytes(d.stats.SentBytes), d.stats.Mounted, d.stats.Present)
 		return nil
 	}}, nil

@@ -13,22 +13,22 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// cacheFlags say where what the next run need not do again is kept:
+// cacheFlags locate the cache:
 //
-//	facts     what is known of store objects (rootfs.Facts)
-//	narinfo   what servers have said of them (profile/binarycache)
+//	facts     facts about store objects (rootfs.Facts)
+//	narinfo   answers of binary caches (profile/binarycache)
 //	layers-1  layers (ocilayout.Cache)
 //
-// Large temporary files lie beside it, since $TMPDIR is often memory; see cachePlace.
+// Large temporary files are beside them, since $TMPDIR is often memory; see cachePlace.
 type cacheFlags struct {
 	cache   []string
 	noCache bool
 
-	onlySpools bool // the command has no use for it but for large temporary files
+	onlySpools bool // the command only puts large temporary files there
 	placed     *cachePlace
 
-	shares bool // a flag can name a cache that other machines share
-	// What other machines know of store objects, if so; see rootfs.Facts.
+	shares bool // --cache can name a shared cache
+	// ask and tell exchange facts with a shared cache; see rootfs.Facts.
 	ask  func(name string) []byte
 	tell func(name string, fact []byte)
 }
@@ -38,7 +38,7 @@ func (c *cacheFlags) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.noCache, "no-cache", false, "neither use nor fill the cache")
 }
 
-// check refuses what has more than one place, or a place that the command has no use for or that is not safe.
+// check refuses more than one cache of a kind, a shared cache that the command does not use, and an unsafe directory.
 func (c *cacheFlags) check() error {
 	if err := c.checkWords(); err != nil {
 		return err
@@ -57,9 +57,9 @@ func (c *cacheFlags) checkWords() error {
 	}
 	switch {
 	case shared > 0 && !c.shares:
-		return usagef("", "--cache docker://…: only image shares its cache, when it makes layers, and plan looks there")
+		return usagef("", "--cache docker://…: only image and plan use a shared cache")
 	case shared > 0 && c.noCache:
-		return usagef("", "--cache docker://… is a cache, and --no-cache uses none")
+		return usagef("", "--cache docker://… and --no-cache exclude each other")
 	case dirs > 1 || shared > 1:
 		return usagef("as in --cache DIR --cache docker://registry.example.com/cache",
 			"--cache: want at most one directory and one docker://, not %q", c.cache)
@@ -67,7 +67,7 @@ func (c *cacheFlags) checkWords() error {
 	return nil
 }
 
-// sharedCache is the repository of a cache that several machines share, or "".
+// sharedCache returns the repository of the shared cache, or "".
 func (c *cacheFlags) sharedCache() string {
 	for _, word := range c.cache {
 		if name, ok := strings.CutPrefix(word, registryPrefix); ok {
@@ -80,16 +80,16 @@ func (c *cacheFlags) sharedCache() string {
 const (
 	factsName   = "facts"
 	narInfoName = "narinfo"
-	trimmedName = "trimmed" // whose time says when it was done last
+	trimmedName = "trimmed" // its time is that of the last trim
 )
 
-// cacheDir is where things are remembered, or "".
+// cacheDir returns the directory of the cache, or "".
 func (c *cacheFlags) cacheDir() string { return c.place().cache }
 
-// spoolDir is where large temporary files lie.
+// spoolDir returns the directory for large temporary files.
 func (c *cacheFlags) spoolDir() string { return c.place().spool }
 
-// narInfoDir is "" if nothing is remembered.
+// narInfoDir returns the directory for answers of binary caches, or "".
 func (c *cacheFlags) narInfoDir() string {
 	if c.noCache || c.cacheDir() == "" {
 		return ""
@@ -97,7 +97,7 @@ func (c *cacheFlags) narInfoDir() string {
 	return filepath.Join(c.cacheDir(), narInfoName)
 }
 
-// facts are what is remembered of store objects, or nil.
+// facts returns the cached facts about store objects, or nil.
 func (c *cacheFlags) facts() *rootfs.Facts {
 	if c.noCache || c.cacheDir() == "" {
 		return nil
@@ -105,7 +105,7 @@ func (c *cacheFlags) facts() *rootfs.Facts {
 	return &rootfs.Facts{Dir: filepath.Join(c.cacheDir(), factsName), Ask: c.ask, Tell: c.tell}
 }
 
-// layers is the cache of layers, or nil: without one, a run is slower and nothing else.
+// layers returns the cache of layers, or nil. Without it a run is slower, and its result the same.
 func (c *cacheFlags) layers(say *speaker) *ocilayout.Cache {
 	if c.noCache {
 		return nil
@@ -131,7 +131,7 @@ const (
 	trimEvery  = 24 * time.Hour
 )
 
-// trim removes once a day what nobody has used for long. Layers do so by themselves.
+// trim removes unused facts and narinfo files once a day. The cache of layers trims itself.
 func (c *cacheFlags) trim(say *speaker) {
 	if c.noCache || c.cacheDir() == "" {
 		return
@@ -141,7 +141,7 @@ func (c *cacheFlags) trim(say *speaker) {
 		return
 	}
 	if os.WriteFile(mark, nil, 0o644) != nil || os.Chtimes(mark, time.Time{}, time.Now()) != nil {
-		return // nothing was kept, either
+		return // an unwritable cache has nothing new to trim
 	}
 	for _, dir := range []string{filepath.Join(c.cacheDir(), factsName), c.narInfoDir()} {
 		if _, err := rootfs.RemoveUnused(dir, keepUnused); err != nil {

@@ -12,14 +12,13 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
-// layerFlags say how the parts of an image become layers.
+// layerFlags divide the parts of an image into layers.
 type layerFlags struct {
-	layers     string
-	maxLayers  int
-	layersFile string
-	previous   string
-	maxWaste   percent
-	// verifyPrevious reads the layers that are kept.
+	layers         string
+	maxLayers      int
+	layersFile     string
+	previous       string
+	maxWaste       percent
 	verifyPrevious bool
 }
 
@@ -33,16 +32,16 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers that --previous keeps, and rebuild those that do not hold what the image says")
 }
 
-// layering is what the flags say, once they have been read.
+// layering holds the parsed layerFlags.
 type layering struct {
 	plan.StickyOptions
 	from           *imageSource // what --previous names
 	verifyPrevious bool
-	// vouch, if not nil, says of layers of an image in a registry why nobody who is trusted has signed what they hold.
+	// vouch, if not nil, returns why a layer of a registry has no trusted signature, or nil for each that has one.
 	vouch func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error)
 }
 
-// options reads what the flags name.
+// options parses the flags, and reads the file and the name in them.
 func (f *layerFlags) options() (o layering, err error) {
 	o.verifyPrevious = f.verifyPrevious
 	o.MaxLayers, o.MaxWaste = f.maxLayers, int(f.maxWaste)
@@ -50,9 +49,9 @@ func (f *layerFlags) options() (o layering, err error) {
 	case f.maxLayers < 0 || f.maxLayers > plan.MaxLayers:
 		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", plan.MaxLayers, f.maxLayers)
 	case f.previous == "" && f.verifyPrevious:
-		return o, usagef("", "--verify-previous is about the layers of --previous, and there is none")
+		return o, usagef("", "--verify-previous needs --previous")
 	case f.previous == "" && f.maxWaste != plan.DefaultMaxWaste:
-		return o, usagef("", "--max-waste is about the layers of --previous, and there is none")
+		return o, usagef("", "--max-waste needs --previous")
 	}
 	if f.previous != "" {
 		const example = "as in --previous docker://registry.example.com/team/hello:v1"
@@ -72,7 +71,7 @@ func (f *layerFlags) options() (o layering, err error) {
 		return o, nil
 	}
 	if o.Mode != plan.ModeAuto {
-		return o, usagef("", "--layers-file says what is together, and so does --layers %s", f.layers)
+		return o, usagef("", "--layers-file and --layers %s both divide store paths into layers", f.layers)
 	}
 	file, err := os.Open(f.layersFile)
 	if err != nil {
@@ -85,7 +84,7 @@ func (f *layerFlags) options() (o layering, err error) {
 	return o, nil
 }
 
-// parseCompression is what --compression says, or the usual one if that is nothing.
+// parseCompression parses --compression. An empty word is the default.
 func parseCompression(word string) (c compress.Method, err error) {
 	if word == "" {
 		return c, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile/trust"
 )
 
-// sharedCacheFlags are about a cache in a registry, which several machines share: --cache docker://REGISTRY/NAME.
+// sharedCacheFlags are the keys of a cache in a registry that several machines share: --cache docker://REGISTRY/NAME.
 type sharedCacheFlags struct {
 	keyFile string
 	trusted []string
@@ -25,13 +25,13 @@ func (f *sharedCacheFlags) flags(fs *pflag.FlagSet, c *cacheFlags) {
 	fs.StringArrayVar(&f.trusted, "trusted-cache-key", nil, "trust what `KEY` has signed in a shared cache: name:base64, or a file of such keys; repeatable")
 }
 
-// shareSettings are those of a shared cache before it is used.
+// shareSettings holds the parsed flags of a shared cache.
 type shareSettings struct {
 	at   registry.Reference
 	keys registry.Keys
 }
 
-// settings reads what the flags name; nil if no cache is shared.
+// settings parses the flags and reads the keys in them. It returns nil if no cache is shared.
 func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 	const example = "as in --cache docker://registry.example.com/team/cache"
 	if err := c.check(); err != nil {
@@ -40,7 +40,7 @@ func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 	name := c.sharedCache()
 	if name == "" {
 		if f.keyFile != "" || len(f.trusted) > 0 {
-			return nil, usagef(example, "--cache-key-file and --trusted-cache-key are about a cache in a registry, and --cache names none")
+			return nil, usagef(example, "--cache-key-file and --trusted-cache-key need --cache docker://…")
 		}
 		return nil, nil
 	}
@@ -66,12 +66,12 @@ func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 			return nil, withHint(fmt.Errorf("read key of the cache %q: %w", f.keyFile, err),
 				"nix-store --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE makes one")
 		}
-		keys = append(keys, secret.Public()) // what this machine writes it can read
+		keys = append(keys, secret.Public()) // so that this machine trusts its own records
 		s.keys.Sign = secret.Sign
 	}
 	if len(keys) == 0 {
-		return nil, usagef("say whom to believe with --trusted-cache-key NAME:BASE64, or sign with --cache-key-file FILE",
-			"--cache %s%s: without a key, nothing that it says is believed", registryPrefix, name)
+		return nil, usagef("name a trusted key with --trusted-cache-key NAME:BASE64, or sign with --cache-key-file FILE",
+			"--cache %s%s: without a key, nothing in it is trusted", registryPrefix, name)
 	}
 	s.keys.Verify = keys.Verify
 	return s, nil

@@ -52,8 +52,8 @@ func strayImage(command string, words []string) error {
 	return usagef("an image is named with --from "+words[i], "%s: %q is no name of something inside an image", command, words[i])
 }
 
-// hintFinished is for an image that was given as a store.
-func hintFinished(err error, image string) error {
+// hintImage is for an image that was given as a store.
+func hintImage(err error, image string) error {
 	return withHint(err, "it is an image; closure, why, ls, diff and sbom look into one: --from %s", image)
 }
 

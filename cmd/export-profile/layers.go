@@ -14,14 +14,14 @@ import (
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
-// planned is how an image is divided, and what of a previous one it keeps.
+// planned is an image divided into layers, some of them kept from a previous image.
 type planned struct {
 	layers   []ocilayout.Layer
 	report   plan.Summary
-	previous *ocilayout.PreviousImage // nil without one
+	previous *ocilayout.PreviousImage // or nil
 }
 
-// plan divides what was assembled into layers. Nothing of it is read.
+// plan divides the assembled parts into layers. It reads no files of them.
 func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *registryFlags) (p planned, err error) {
 	o.BaseLayers = all.under.layers()
 	if o.from == nil {
@@ -38,7 +38,7 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = o.planBelieved(ctx, say, all.top.Parts, all.under.trimPrevious(p.previous))
+	p.layers, p.report, err = o.planTrusted(ctx, say, all.top.Parts, all.under.trimPrevious(p.previous))
 	if cause := context.Cause(ctx); cause != nil {
 		return p, cause
 	}
@@ -48,7 +48,7 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 	return p, hintMoreLayers(err, o.Options)
 }
 
-// hintMoreLayers hints at what can be done about too many layers.
+// hintMoreLayers adds a hint to an error about too many layers.
 func hintMoreLayers(err error, o plan.Options) error {
 	if !errors.Is(err, plan.ErrTooManyLayers) {
 		return err
@@ -65,7 +65,7 @@ func hintMoreLayers(err error, o plan.Options) error {
 	case o.Mode == plan.ModePerPath:
 		ways = append(ways, "leave the division to --layers auto")
 	case o.Policy != nil:
-		ways = append(ways, "put more together in the lines of --layers-file")
+		ways = append(ways, "group more store paths in each line of --layers-file")
 	}
 	if len(ways) == 0 {
 		return err
@@ -74,14 +74,14 @@ func hintMoreLayers(err error, o plan.Options) error {
 }
 
 func (o layering) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.PreviousImage, error) {
-	stored, err := (&sourceOpener{say: say, registry: r}).open(ctx, *o.from) // which has nothing to close
+	stored, err := (&sourceOpener{say: say, registry: r}).open(ctx, *o.from) // no archive, so there is nothing to close
 	if err != nil {
 		return nil, err
 	}
 	return stored.ReadPrevious(ctx)
 }
 
-// layersOn are planned layers with those of an overlay on top.
+// layersOn appends the layers of an overlay to the planned ones.
 func layersOn(planned []ocilayout.Layer, top []overlay.Layer) []ocilayout.Layer {
 	for _, l := range top {
 		planned = append(planned, ocilayout.Layer{Parts: []rootfs.Part{l.Part}, Hidden: l.Hidden, Changes: l.Changes})

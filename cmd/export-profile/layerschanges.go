@@ -8,7 +8,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// changes are what is different for those who have the previous image.
+// changes compares an image with the previous one, from the view of a machine that has the previous one.
 type changes struct {
 	Digest  string `json:"digest"`
 	Kept    int    `json:"keptLayers"`
@@ -21,7 +21,7 @@ type changes struct {
 	Size    int64  `json:"visibleBytes"`
 }
 
-// compare compares the image that was written with the previous one.
+// compare compares the written image with the previous one.
 func (p planned) compare(say *speaker, next *ocilayout.PreviousImage) *changes {
 	if p.previous == nil {
 		return nil
@@ -31,7 +31,7 @@ func (p planned) compare(say *speaker, next *ocilayout.PreviousImage) *changes {
 	return c
 }
 
-// changes are those from the previous image, of which there is one.
+// changes returns the changes from the previous image, which must not be nil.
 func (p planned) changes(fetch, had int64) *changes {
 	return &changes{
 		Digest: p.previous.Digest.String(),
@@ -40,11 +40,11 @@ func (p planned) changes(fetch, had int64) *changes {
 	}
 }
 
-// words say so in a line; what is fetched may not be known yet.
+// words returns the changes in one line, with an estimate in fetched before the layers are built.
 func (c *changes) words(fetched string) string {
 	return fmt.Sprintf("layers: %d kept, %d rebuilt, %d dropped, %d new; a holder of the previous image fetches %s and has %s; %s of %s are no longer used",
 		c.Kept, c.Rebuilt, c.Dropped, c.Added, fetched, humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
 }
 
-// has says whether the previous image, if there is one, has a blob.
+// has says whether there is a previous image with this blob.
 func (p planned) has(d ispec.Descriptor) bool { return p.previous != nil && p.previous.Has(d.Digest) }

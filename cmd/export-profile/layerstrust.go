@@ -9,24 +9,25 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// planBelieved divides parts into layers, and keeps of the previous image only what is believed:
-// what a trusted key has signed, where there is one, or what was read. Where neither is asked for,
-// all of it is, since a machine without a cache can update an image at the cost of what changed only so; and it is said.
-// Without a layer that is not, other layers may be kept, so that this goes on until all are believed.
-func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.PreviousImage) (
+// planTrusted divides parts into layers, and keeps only trusted layers of the previous image:
+// a trusted key signed them, or --verify-previous read them. With neither a key nor --verify-previous
+// every layer is trusted, and a note says so: only then does an update cost no more than the changes
+// on a machine without a cache. A plan without an untrusted layer can keep other layers,
+// so planTrusted plans again until all are trusted.
+func (o layering) planTrusted(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.PreviousImage) (
 	layers []ocilayout.Layer, report plan.Summary, err error) {
 	wanted := make(map[string]string, len(parts))
 	for _, p := range parts {
 		wanted[p.Name] = p.Key
 	}
-	believed, doubted := make(map[claimed]bool), 0
+	trusted, doubted := make(map[claimed]bool), 0
 	for {
 		if layers, report, err = ocilayout.PlanSticky(parts, previous, o.StickyOptions); err != nil {
 			return nil, report, err
 		}
 		var kept []*ocilayout.BlobSource
 		for _, l := range layers {
-			if l.Reuse != nil && !believed[claimedBy(l.Reuse)] {
+			if l.Reuse != nil && !trusted[claimedBy(l.Reuse)] {
 				kept = append(kept, l.Reuse)
 			}
 		}
@@ -37,7 +38,7 @@ func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs
 		bad := make(map[*ocilayout.BlobSource]bool)
 		for i, k := range kept {
 			if doubts == nil || doubts[i] == nil {
-				believed[claimedBy(k)] = true
+				trusted[claimedBy(k)] = true
 				continue
 			}
 			say.debugf("layer %s of the previous image: %v", k.Descriptor.Digest, doubts[i])
@@ -51,23 +52,23 @@ func (o layering) planBelieved(ctx context.Context, say *speaker, parts []rootfs
 	}
 	switch {
 	case doubted > 0 && o.verifyPrevious:
-		say.notef("of the previous image %s not kept: not what the image says (--debug says why)", layersAre(doubted))
-	case o.from.kind.remote && o.vouch == nil && !o.verifyPrevious && len(believed) > 0:
-		say.notef("%s taken at the word of the previous image; --verify-previous reads them", layersAre(len(believed)))
+		say.notef("did not keep %s of the previous image: the contents are not those in its history (--debug has details)", count(doubted, "layer"))
+	case o.from.kind.remote && o.vouch == nil && !o.verifyPrevious && len(trusted) > 0:
+		say.notef("kept %s of the previous image unverified; --verify-previous checks them", count(len(trusted), "layer"))
 	case doubted > 0:
-		say.notef("of the previous image %s not kept: no trusted key has signed what they hold; --verify-previous reads them", layersAre(doubted))
+		say.notef("did not keep %s of the previous image: no trusted key signed the contents; --verify-previous checks them instead", count(doubted, "layer"))
 	}
 	return layers, report, nil
 }
 
-// claimed is what an image says of a layer.
+// claimed identifies a layer and its claimed contents.
 type claimed struct{ blob, diffID, history string }
 
 func claimedBy(k *ocilayout.BlobSource) claimed {
 	return claimed{k.Descriptor.Digest.String(), k.DiffID.String(), k.Entry.Comment}
 }
 
-// doubts are reasons not to keep layers of the previous image, or nil if it is simply believed.
+// doubts returns for each layer why not to keep it, or nil if it is trusted. It returns nil if all are trusted unseen.
 func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.BlobSource, wanted map[string]string) ([]error, error) {
 	if len(kept) == 0 {
 		return nil, nil
@@ -82,7 +83,7 @@ func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Bl
 	if !o.verifyPrevious {
 		return doubts, nil
 	}
-	// What is signed need not be read.
+	// Signed layers need not be read.
 	var unread []*ocilayout.BlobSource
 	var at []int
 	size := int64(0)
@@ -105,11 +106,4 @@ func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.Bl
 		doubts[n] = found[i]
 	}
 	return doubts, nil
-}
-
-func layersAre(n int) string {
-	if n == 1 {
-		return "1 layer is"
-	}
-	return count(n, "layer") + " are"
 }

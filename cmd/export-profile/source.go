@@ -30,7 +30,7 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 	}
 	for _, from := range o.from {
 		if from == "-" && t.in != nil {
-			if term.IsTerminal(int(t.in.Fd())) { // and /dev/null is none
+			if term.IsTerminal(int(t.in.Fd())) { // /dev/null is no terminal
 				return nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
 					"--from -: standard input is a terminal")
 			}
@@ -67,7 +67,7 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 	return store, o.hint(ctx, err)
 }
 
-// hint says what to do about a source that cannot be opened, where that is known from what it was called.
+// hint adds what to do about a source that cannot be opened, if its name shows what it is.
 func (o *sources) hint(ctx context.Context, err error) error {
 	if err == nil || hint(err) != "" {
 		return err
@@ -77,15 +77,15 @@ func (o *sources) hint(ctx context.Context, err error) error {
 		case source.OnlyNix(from):
 			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
 		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
-			return hintFinished(err, layoutPrefix+from)
+			return hintImage(err, layoutPrefix+from)
 		case isImageArchive(ctx, from):
-			return hintFinished(err, ociArchivePrefix+from)
+			return hintImage(err, ociArchivePrefix+from)
 		case slices.ContainsFunc(otherTransports, func(t string) bool { return strings.HasPrefix(from, t+":") || from == t }), isImageNearly(from):
 			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "--from names what has the store: a file, a directory or https://…; `nix-store --export $(nix-store -qR PROFILE) > FILE` makes one")
+		return withHint(err, "--from names a store: a file, a directory or https://…; make a file with `nix-store --export $(nix-store -qR PROFILE) > FILE`")
 	}
 	return err
 }

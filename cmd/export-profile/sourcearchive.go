@@ -13,10 +13,10 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// maxArchive is how much of a stream or of a compressed archive is put into a file.
+// maxArchive is the largest size of a stream or a decompressed archive in a temporary file.
 const maxArchive = 64 << 30
 
-// archive looks at an archive. One that cannot be read at any place, or is compressed, is first put into a file.
+// archive opens an archive. It first copies streams and compressed archives into a temporary file, to seek in it.
 func (o *sourceOpener) archive(ctx context.Context, s imageSource) (*ocilayout.ArchiveFile, error) {
 	var r io.Reader = o.stdin
 	if s.place != standardName {
@@ -27,7 +27,7 @@ func (o *sourceOpener) archive(ctx context.Context, s imageSource) (*ocilayout.A
 		o.close = append(o.close, f)
 		r = f
 	} else if o.stdin == nil {
-		return nil, usagef("", "%s: cannot be read from standard input here", s.word)
+		return nil, usagef("", "%s: this command cannot read an image from standard input", s.word)
 	}
 	f, err := o.seekable(ctx, r)
 	if err != nil {
@@ -80,12 +80,12 @@ func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, err
 	o.close = append(o.close, spool)
 	n, err := io.Copy(spool, &cancelled{ctx, io.LimitReader(from, o.most+1)})
 	if err == nil && n > o.most {
-		err = fmt.Errorf("it has more than %s once it is read and decompressed", humanBytes(o.most))
+		err = fmt.Errorf("it has more than %s when decompressed", humanBytes(o.most))
 	}
 	return spool, err
 }
 
-// cancelled is a reader that ends with its context.
+// cancelled is a reader that fails once its context is cancelled.
 type cancelled struct {
 	ctx context.Context
 	r   io.Reader

@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
-// imageSource is an image that is there already, as people name it:
+// imageSource is the name of an existing image:
 // [oci:]DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://REGISTRY/NAME[:TAG|@DIGEST].
 type imageSource struct {
 	word  string
@@ -22,10 +22,10 @@ type imageSource struct {
 	ref   registry.Reference // in a registry
 }
 
-// imageForms are how an image is named that is there already.
+// imageForms lists the names of existing images for hints.
 const imageForms = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] or docker://REGISTRY/NAME[:TAG]"
 
-// parseSource parses an image that is there already; errors say what it is for, as in the example.
+// parseSource parses the name of an existing image. Its errors begin with what, and hint at the example.
 func parseSource(what, example, word string) (s imageSource, err error) {
 	k, rest, prefixed := kindOf(word)
 	s = imageSource{word: word, kind: k}
@@ -53,26 +53,26 @@ func parseSource(what, example, word string) (s imageSource, err error) {
 	return s, nil
 }
 
-// sourceOpener is what is needed to open images.
+// sourceOpener opens images, and keeps open what they need until Close.
 type sourceOpener struct {
 	say      *speaker
 	stdin    io.Reader
-	spool    string // a directory for what is a stream
-	most     int64  // bytes of what is a stream or compressed
+	spool    string // a directory for temporary files
+	most     int64  // bytes to read from a stream or a compressed archive
 	registry *registryFlags
 
 	close []io.Closer
 }
 
-// opener spools into the cache.
+// opener returns an opener with its temporary files in the cache.
 func (c *cacheFlags) opener(say *speaker, stdin io.Reader, r *registryFlags) *sourceOpener {
 	return &sourceOpener{say: say, stdin: stdin, spool: c.spoolDir(), most: maxArchive, registry: r}
 }
 
-// loneDocker is a hint for an archive that has no image in the form that is needed.
-const loneDocker = "it is in Docker's form alone; put it into a layout: skopeo copy docker-archive:FILE oci:DIR:TAG"
+// loneDocker is the hint for an archive without an OCI layout.
+const loneDocker = "it has only Docker's format; put it into a layout: skopeo copy docker-archive:FILE oci:DIR:TAG"
 
-// open finds an image. It is there until Close.
+// open finds an image, which stays readable until Close.
 func (o *sourceOpener) open(ctx context.Context, s imageSource) (found *ocilayout.ImageSource, err error) {
 	if found, err = s.kind.find(ctx, o, s); err != nil {
 		return nil, s.hint(err)
@@ -123,7 +123,6 @@ func (s imageSource) hint(err error) error {
 	return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
 }
 
-// Close frees what the images need.
 func (o *sourceOpener) Close() error {
 	var errs []error
 	for _, c := range o.close {

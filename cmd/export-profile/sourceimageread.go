@@ -24,30 +24,30 @@ func (s *selection) fromImage() (word string, ok bool, err error) {
 	case i < 0:
 		return "", false, nil
 	case s.images == nil:
-		return "", false, usagef("closure, why, ls, diff, sbom and check IMAGE look into one", "--from %q: a finished image is no store to take from", s.from[i])
+		return "", false, usagef("closure, why, ls, diff, sbom and check IMAGE look into one", "--from %q: this command takes a store, not an image", s.from[i])
 	case len(s.from) > 1:
 		return "", false, usagef("", "--from %q: an image cannot be in a chain", s.from[i])
 	case s.references != "" || s.requireSigs || s.noCheckSigs || len(s.trusted) > 0:
-		return "", false, usagef("", "--from %q: an image has no signatures, and its store paths' references are found in its files", s.from[i])
+		return "", false, usagef("", "--from %q: an image has no signatures, and the references of its store paths come from its files", s.from[i])
 	}
 	return s.from[i], true, nil
 }
 
-// open reads manifest and config of a finished image. The caller closes what it is in.
+// open reads the manifest and config of an image. The caller closes the opener of the image.
 func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Image, io.Closer, error) {
 	if err := cache.refusal(); err != nil {
 		return nil, nil, err
 	}
 	in := cache.opener(say, stdin, &f.registryFlags)
-	image, err := in.readFinished(ctx, f.platform, word)
+	image, err := in.readImage(ctx, f.platform, word)
 	if err != nil {
 		return nil, nil, errors.Join(err, in.Close())
 	}
 	return image, in, nil
 }
 
-// readFinished reads manifest and config of a finished image, which can be looked into until the opener is closed.
-func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*ocilayout.Image, error) {
+// readImage reads the manifest and config of an image, whose layers stay readable until the opener is closed.
+func (o *sourceOpener) readImage(ctx context.Context, asked, word string) (*ocilayout.Image, error) {
 	var platform ispec.Platform
 	at, err := parseSource("image", imageExample, word)
 	if err == nil && asked != "" {
@@ -74,7 +74,7 @@ func (o *sourceOpener) readFinished(ctx context.Context, asked, word string) (*o
 	return image, err
 }
 
-// openImage opens the store that is in a finished image.
+// openImage opens the store inside an image.
 func (s *selection) openImage(ctx context.Context, stdin io.Reader, say *speaker, word string) (*imageStore, error) {
 	image, in, err := s.images.open(ctx, stdin, say, &s.cacheFlags, word)
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *selection) openImage(ctx context.Context, stdin io.Reader, say *speaker
 	return store, nil
 }
 
-// narHash is what verify compares with an image's history.
+// narHash computes the NAR hash that an image's history claims.
 func narHash(t rootfs.Tree, root string) (string, int64, error) {
 	h, n, err := nar.Sum(t, root)
 	return hex.EncodeToString(h[:]), n, err

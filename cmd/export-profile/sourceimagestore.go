@@ -18,12 +18,12 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// imageStore is the store that is visible in a finished image.
-// What its objects refer to is nowhere in an image: it is found in their files, as Nix has found it when they were built,
-// and kept as a fact about the image's layers.
+// imageStore is the store visible in an image.
+// An image does not record references. imageStore scans the objects' files for them, as Nix does after a build,
+// and keeps them as a fact about the image's layers.
 type imageStore struct {
 	image *ocilayout.Image
-	in    io.Closer // what the image is in
+	in    io.Closer // keeps the image readable
 
 	objects map[profile.Path]imageObject
 	paths   []profile.Path
@@ -34,7 +34,7 @@ var (
 	_ profile.Lister = (*imageStore)(nil)
 )
 
-// imageObject is what is found out about an object, and the form of the fact that keeps it.
+// imageObject is a scanned object, and its form in the cached fact.
 type imageObject struct {
 	Name  string
 	Hash  string // of the NAR, in hexadecimal digits
@@ -43,10 +43,10 @@ type imageObject struct {
 	Refs  []string `json:",omitempty"` // base names, sorted
 }
 
-// imageFact is the kind of facts about images.
+// imageFact is the kind of the facts about images.
 const imageFact = "imagestore1"
 
-// readImageStore reads the layers of an image, unless a fact tells what is in them.
+// readImageStore scans the layers of an image, unless the cache has a fact about them.
 func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
 	key := sha256.New()
 	for _, l := range image.Layers {
@@ -75,17 +75,17 @@ func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, i
 	if err := s.compare(); err != nil {
 		return nil, err
 	}
-	say.notef("an image does not say what its store paths refer to: it was found in their files")
+	say.notef("an image does not record references; they were found in the files of its store paths")
 	return s, nil
 }
 
-// compare makes sure that the image's history says of its layers what is in them.
+// compare checks the objects against the image's history.
 func (s *imageStore) compare() error {
 	held, _ := s.image.VisibleObjects()
 	for _, h := range held {
 		o, ok := s.objects[profile.Path(profile.StoreDir+"/"+h.Name)]
 		if !ok || !strings.HasPrefix(o.Hash, h.Hash) {
-			return withHint(fmt.Errorf("image %s: %q is not what its history says", s.image.Digest, h.Name), "export-profile verify says all that is wrong with an image")
+			return withHint(fmt.Errorf("image %s: %q is not what its history says", s.image.Digest, h.Name), "export-profile verify lists everything wrong with an image")
 		}
 	}
 	return nil
@@ -98,7 +98,7 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts 
 	for _, h := range held {
 		names = append(names, h.Name)
 	}
-	if foreign > 0 { // which may have others
+	if foreign > 0 { // whose objects are not in the history
 		tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Facts: facts, Hash: narHash})
 		if err != nil {
 			return nil, err
@@ -132,11 +132,11 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts 
 	for _, h := range tree.VisibleObjects() {
 		p, err := profile.ParseBase(h.Name)
 		if err != nil {
-			continue // what else is in the directory
+			continue // another file in the store directory
 		}
 		o, ok := found[p.Root()+" "+h.Hash]
 		if !ok {
-			return nil, fmt.Errorf("image %s: the files of %q do not lie together in one layer, and it cannot be told what it is", image.Digest, p)
+			return nil, fmt.Errorf("image %s: the files of %q are spread over several layers", image.Digest, p)
 		}
 		o.Name, o.Layer = h.Name, h.Layer
 		objects = append(objects, o)
@@ -152,7 +152,7 @@ func (n *byteCount) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readLayers finds out which files an image's layers come to.
+// readLayers lists the files visible in an image.
 func readLayers(ctx context.Context, say *speaker, image *ocilayout.Image, o ocilayout.TreeOptions) (*ocilayout.ImageTree, error) {
 	reading := say.progress("reading image", image.Size())
 	defer reading.done()
@@ -180,7 +180,7 @@ func (s *imageStore) Info(_ context.Context, p profile.Path) (*profile.Info, err
 	return info, nil
 }
 
-// Files are those that the object's layer has, which is read again.
+// Files reads the object's layer again.
 func (s *imageStore) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	o, ok := s.objects[p]
 	if !ok {
@@ -195,7 +195,7 @@ func (s *imageStore) Paths(context.Context) ([]profile.Path, error) { return s.p
 
 func (s *imageStore) Close() error { return s.in.Close() }
 
-// roots are the objects that no other one refers to, and of a cycle that nothing leads to, one.
+// roots returns the objects that no other one refers to, and one object of each cycle that nothing leads to.
 func (s *imageStore) roots(ctx context.Context) ([]profile.Path, error) {
 	tops, err := profile.Tops(ctx, s)
 	if err != nil {
@@ -224,7 +224,7 @@ func (s *imageStore) roots(ctx context.Context) ([]profile.Path, error) {
 	return roots, nil
 }
 
-// layers are the digests of the layers that the objects are in.
+// layers returns the digest of the layer of each object.
 func (s *imageStore) layers() map[profile.Path]string {
 	layers := make(map[profile.Path]string, len(s.objects))
 	for p, o := range s.objects {

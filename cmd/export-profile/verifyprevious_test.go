@@ -36,7 +36,7 @@ func TestVerifyPrevious(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		plant func(p *planted)
-		taken int // the status of verify, if the previous image is believed as it stands; 1 if there is no image then
+		taken int // the status of verify, if the previous image is without --verify-previous; 1 if there is no image then
 	}{
 		{"nothing", func(p *planted) {}, 0},
 		{"a file", func(p *planted) { p.editFile("hello-1.0", "bin/hello", swap) }, 3},
@@ -65,7 +65,7 @@ func TestVerifyPrevious(t *testing.T) {
 				_, status = verifyRun(t, "verify", "oci:"+filepath.Join(dir, "believed"))
 			}
 			if status != tt.taken {
-				t.Errorf("believed as it stands: %d; want %d: %s", status, tt.taken, stderr)
+				t.Errorf("without --verify-previous: %d; want %d: %s", status, tt.taken, stderr)
 			}
 
 			stdout, stderr, status := image(p.dir, filepath.Join(dir, "verified"), "--verify-previous")
@@ -75,7 +75,7 @@ func TestVerifyPrevious(t *testing.T) {
 			if out, status := verifyRun(t, "verify", "oci:"+filepath.Join(dir, "verified")); status != 0 {
 				t.Errorf("after --verify-previous, verify says: %s", out)
 			}
-			if said := strings.Contains(stderr, "not kept"); said == (tt.taken == 0) || tt.taken == 0 && stdout != digested {
+			if said := strings.Contains(stderr, "did not keep"); said == (tt.taken == 0) || tt.taken == 0 && stdout != digested {
 				t.Errorf("%s, and it is said: %s; want %s, and nothing of layers that are not kept: %v", stdout, stderr, digested, tt.taken == 0)
 			}
 		})
@@ -91,7 +91,7 @@ func TestPreviousWord(t *testing.T) {
 		t.Fatal(out)
 	}
 	registry := serveLayout(t, dir)
-	const word = "taken at the word of the previous image; --verify-previous reads them"
+	const word = "of the previous image unverified; --verify-previous checks them"
 	for _, tt := range []struct {
 		more []string
 		said bool
