@@ -12,9 +12,9 @@ import (
 
 const module = "github.com/export-profile/export-profile"
 
-// layers are the packages of the project in the order in which they may import each other,
-// each only those that are named for it; the picture is in the README.
-var layers = map[string][]string{
+// ownImports lists, for each package of this module, the other packages of it that it may import.
+// A package comes after those that it imports. The picture is in the README.
+var ownImports = map[string][]string{
 	"rootfs":                {},
 	"rootfs/overlay":        {"rootfs"},
 	"rootfs/startup":        {"rootfs"},
@@ -56,8 +56,9 @@ var layers = map[string][]string{
 	},
 }
 
-// rooms are what each package may import of others' code, besides the standard library and x/sys.
-var rooms = map[string][]string{
+// foreignImports lists, for each package, the modules or packages of others that it may import.
+// Every package may import the standard library and golang.org/x/sys.
+var foreignImports = map[string][]string{
 	"profile/decompress": {
 		"github.com/klauspost/compress", "github.com/mikelolasagasti/xz",
 		"github.com/andybalholm/brotli", "github.com/pierrec/lz4/v4",
@@ -90,8 +91,7 @@ var rooms = map[string][]string{
 	},
 }
 
-// TestImports holds the direction of imports: an arrow that is not in the tables above is an error,
-// and so is what the tables allow and nobody needs.
+// TestImports checks that each package imports what the tables above allow for it, and all of that.
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", module+"/...").Output()
 	if err != nil {
@@ -109,20 +109,20 @@ func TestImports(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := strings.TrimPrefix(p.ImportPath, module+"/")
-		allowed, ok := layers[name]
+		allowed, ok := ownImports[name]
 		if !ok {
-			t.Errorf("package %s has no place among the layers", name)
+			t.Errorf("ownImports lacks package %s", name)
 			continue
 		}
 		seen++
 		for _, own := range allowed {
 			if !slices.Contains(p.Imports, module+"/"+own) {
-				t.Errorf("%s may import %s, and does not", name, own)
+				t.Errorf("%s may import %s, but does not", name, own)
 			}
 		}
-		for _, room := range rooms[name] {
-			if !slices.ContainsFunc(p.Imports, func(imported string) bool { return imported == room || strings.HasPrefix(imported, room+"/") }) {
-				t.Errorf("%s may import %s, and does not", name, room)
+		for _, foreign := range foreignImports[name] {
+			if !slices.ContainsFunc(p.Imports, func(imported string) bool { return imported == foreign || strings.HasPrefix(imported, foreign+"/") }) {
+				t.Errorf("%s may import %s, but does not", name, foreign)
 			}
 		}
 		for _, imported := range p.Imports {
@@ -133,20 +133,20 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s", name, own)
 			case !strings.Contains(strings.SplitN(imported, "/", 2)[0], "."): // the standard library
 			case strings.HasPrefix(imported, "golang.org/x/sys/"):
-			case slices.ContainsFunc(rooms[name], func(room string) bool {
-				return imported == room || strings.HasPrefix(imported, room+"/")
+			case slices.ContainsFunc(foreignImports[name], func(foreign string) bool {
+				return imported == foreign || strings.HasPrefix(imported, foreign+"/")
 			}):
 			default:
-				t.Errorf("%s imports %s, which belongs to no room of it", name, imported)
+				t.Errorf("%s imports %s, which foreignImports does not allow", name, imported)
 			}
 		}
 	}
-	for name := range rooms {
-		if layers[name] == nil {
-			t.Errorf("there is a room for %s, which is no package", name)
+	for name := range foreignImports {
+		if ownImports[name] == nil {
+			t.Errorf("foreignImports has %s, which is not a package", name)
 		}
 	}
-	if seen != len(layers) {
-		t.Errorf("go list shows %d packages; the layers have %d", seen, len(layers))
+	if seen != len(ownImports) {
+		t.Errorf("go list shows %d packages; ownImports has %d", seen, len(ownImports))
 	}
 }
