@@ -1,18 +1,18 @@
-// Package compress makes a layer's blob of its tar, and reads a blob back.
+// Package compress compresses the tar of a layer into its blob, and decompresses blobs.
 //
 // # Same tar, same blob
 //
-// What a [Method] makes of a tar depends on the tar's bytes alone: not on the number of processors,
-// nor on the pieces in which it is written, nor on what was compressed before.
-// A tar is cut into blocks of a fixed size, each compressed for itself, at the same time as others.
-// The bytes are those of a pinned version of github.com/klauspost/compress, and tests pin them:
-// (Method).Identity says all that they depend on, for who keeps blobs from one version of this program to the next.
+// The blob that a [Method] makes depends only on the bytes of the tar. The number of processors makes no difference,
+// nor do the sizes of writes or what was compressed before.
+// A tar is cut into blocks of a fixed size. Each is compressed independently, several at a time.
+// The bytes come from a pinned version of github.com/klauspost/compress, and tests pin them.
+// (Method).Identity names everything that they depend on, for caches that outlive a version of this program.
 //
-// A gzip blob is one member without a name or a time. A zstd blob is a frame for each block.
+// A gzip blob is one member without a name or a time. A zstd blob has a frame for each block.
 // Without compression the blob is the tar.
 //
 // # Memory
 //
-// A [Pool] has a fixed number of blocks for all that is packed with it at the same time.
-// Who waits for one is always given it at some time, and after an error or a cancelled context all are back.
+// A [Pool] has a fixed number of blocks, which all concurrent calls of Pack share.
+// Waiting for a block always ends. After an error or a cancelled context, every block is back in the pool.
 package compress

@@ -7,18 +7,18 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// compressor compresses blocks one after the other, each for itself:
-// what it makes of a block does not depend on those before it.
+// compressor compresses blocks one after the other.
+// Its output for a block does not depend on earlier blocks.
 type compressor struct {
 	deflate *flate.Writer // for gzip
-	to      appendWriter  // of deflate
-	zstd    *zstd.Encoder // or neither
+	out     appendWriter  // the destination of deflate
+	zstd    *zstd.Encoder // for zstd
 }
 
 func (m Method) compressor() (*compressor, error) {
 	switch m.algorithm {
 	case algorithmGzip:
-		w, err := flate.NewWriter(nil, m.effective())
+		w, err := flate.NewWriter(nil, m.levelOrDefault())
 		if err != nil {
 			return nil, err
 		}
@@ -26,7 +26,7 @@ func (m Method) compressor() (*compressor, error) {
 	case algorithmZstd:
 		w, err := zstd.NewWriter(nil,
 			zstd.WithEncoderConcurrency(1),
-			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(m.effective())),
+			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(m.levelOrDefault())),
 			zstd.WithWindowSize(blockBytes),
 			zstd.WithLowerEncoderMem(true))
 		if err != nil {
@@ -37,19 +37,19 @@ func (m Method) compressor() (*compressor, error) {
 	return &compressor{}, nil
 }
 
-// append appends what is to be stored of a block.
+// append appends the compressed form of a block to dst.
 func (z *compressor) append(dst, block []byte) ([]byte, error) {
 	switch {
 	case z.zstd != nil:
 		return z.zstd.EncodeAll(block, dst), nil
 	case z.deflate != nil:
-		z.to = dst
-		z.deflate.Reset(&z.to)
+		z.out = dst
+		z.deflate.Reset(&z.out)
 		_, err := z.deflate.Write(block)
 		if err == nil {
-			err = z.deflate.Flush() // up to a whole byte, so that any block can follow
+			err = z.deflate.Flush() // ends at a whole byte, so that any block can follow
 		}
-		return z.to, err
+		return z.out, err
 	}
 	return append(dst, block...), nil
 }
@@ -61,10 +61,10 @@ func (w *appendWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// gzipHeader is RFC 1952's: deflate, without name, time, or a system that it was made on.
+// gzipHeader is a header by RFC 1952: deflate, without name or time, with unknown operating system.
 var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
 
-// head is what comes before the blocks, and tail what comes after them.
+// head returns the bytes before the blocks, and tail the bytes after them.
 func (m Method) head() []byte {
 	if m.algorithm == algorithmGzip {
 		return gzipHeader
@@ -76,7 +76,7 @@ func (m Method) tail(crc uint32, size int64) []byte {
 	if m.algorithm != algorithmGzip {
 		return nil
 	}
-	b := []byte{3, 0} // the last block of all, which is empty
+	b := []byte{3, 0} // an empty final deflate block
 	b = binary.LittleEndian.AppendUint32(b, crc)
 	return binary.LittleEndian.AppendUint32(b, uint32(size))
 }

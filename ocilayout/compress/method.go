@@ -8,13 +8,13 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Method is how layers are compressed. The zero value is gzip:2: everything can read it,
-// and compared to level 6, which others use, it takes 0.6 times the time and 1.09 times the bytes.
-// Zstandard is better in both (level 1: 0.75 times the time of gzip:2, 0.91 times the bytes),
-// but Docker before 23, umoci before 0.5, and whoever converts to Docker's own formats cannot read it.
+// Method is a way to compress layers. The zero value is gzip:2. Every tool can read it, and compared to level 6,
+// which others use, it takes 0.6 times the time and 1.09 times the bytes.
+// Zstandard is better in both: level 1 takes 0.75 times the time of gzip:2 and 0.91 times the bytes.
+// But Docker before 23, umoci before 0.5, and tools that convert to Docker's own formats cannot read it.
 type Method struct {
 	algorithm algorithm
-	level     int // 0: the algorithm's default
+	level     int // 0 means the algorithm's default
 }
 
 type algorithm byte
@@ -25,20 +25,20 @@ const (
 	algorithmNone
 )
 
-// The levels that no level means, chosen by measurement: the fastest that makes no more bytes than the level 6 of others does
-// (zstd), and a tenth more at most (gzip). See the README.
+// Default levels, chosen by measurement: the fastest ones whose output is not larger than gzip level 6 of other tools (zstd),
+// or at most a tenth larger (gzip). See the README.
 const (
 	gzipDefault = 2
 	zstdDefault = 1
 
-	gzipMost = 9
-	zstdMost = 22
+	gzipMaxLevel = 9
+	zstdMaxLevel = 22
 )
 
 // Parse parses none, gzip[:LEVEL] with levels 1 to 9, or zstd[:LEVEL] with levels 1 to 22.
 //
-// Zstandard has four ways to compress here: levels 1 and 2, 3 to 5, 6 to 9, and 10 to 22
-// give the same bytes.
+// The Zstandard levels fall into four groups: 1 and 2, 3 to 5, 6 to 9, and 10 to 22.
+// All levels of a group make the same bytes.
 func Parse(s string) (Method, error) {
 	name, level, hasLevel := strings.Cut(s, ":")
 	var m Method
@@ -47,9 +47,9 @@ func Parse(s string) (Method, error) {
 	case "none":
 		m.algorithm = algorithmNone
 	case "gzip":
-		most, usual = gzipMost, gzipDefault
+		most, usual = gzipMaxLevel, gzipDefault
 	case "zstd":
-		m.algorithm, most, usual = algorithmZstd, zstdMost, zstdDefault
+		m.algorithm, most, usual = algorithmZstd, zstdMaxLevel, zstdDefault
 	default:
 		return Method{}, fmt.Errorf("compression %q: want none, gzip[:LEVEL] or zstd[:LEVEL]", s)
 	}
@@ -62,24 +62,24 @@ func Parse(s string) (Method, error) {
 		return Method{}, fmt.Errorf("compression %q: %s has no levels", s, name)
 	case err != nil || strconv.Itoa(n) != level || n < 1 || n > most:
 		return Method{}, fmt.Errorf("compression %q: want a level from 1 to %d", s, most)
-	case n != usual: // the default has one form, so that equal ones are equal
+	case n != usual: // the default level is always 0, so that equal methods compare equal
 		m.level = n
 	}
 	return m, nil
 }
 
-// String is what Parse parses, with the level.
+// String returns the method as [Parse] reads it, with its level.
 func (m Method) String() string {
 	switch m.algorithm {
 	case algorithmGzip:
-		return fmt.Sprintf("gzip:%d", m.effective())
+		return fmt.Sprintf("gzip:%d", m.levelOrDefault())
 	case algorithmZstd:
-		return fmt.Sprintf("zstd:%d", m.effective())
+		return fmt.Sprintf("zstd:%d", m.levelOrDefault())
 	}
 	return "none"
 }
 
-func (m Method) effective() int {
+func (m Method) levelOrDefault() int {
 	switch {
 	case m.level != 0:
 		return m.level
@@ -89,13 +89,13 @@ func (m Method) effective() int {
 	return gzipDefault
 }
 
-// All are all that there are, those first that are undone the fastest.
+// All returns every method. It begins with those that decompress fastest.
 func All() []Method {
 	all := []Method{{algorithm: algorithmNone}, {algorithm: algorithmZstd}, {algorithm: algorithmGzip}}
 	for _, m := range all[1:] {
-		most, usual := gzipMost, gzipDefault
+		most, usual := gzipMaxLevel, gzipDefault
 		if m.algorithm == algorithmZstd {
-			most, usual = zstdMost, zstdDefault
+			most, usual = zstdMaxLevel, zstdDefault
 		}
 		for n := range most {
 			if n+1 != usual {
@@ -106,7 +106,7 @@ func All() []Method {
 	return all
 }
 
-// MediaType is that of a layer.
+// MediaType returns the media type of layers that m compresses.
 func (m Method) MediaType() string {
 	switch m.algorithm {
 	case algorithmGzip:

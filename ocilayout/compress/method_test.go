@@ -17,7 +17,7 @@ import (
 )
 
 var compressions = []struct {
-	in, want  string // what String says of it; empty: an error
+	in, want  string // want is the result of String; empty for an error
 	mediaType string
 }{
 	{"none", "none", ispec.MediaTypeImageLayer},
@@ -77,13 +77,13 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if again, err := Parse(c.String()); err != nil || again != c {
-			t.Errorf("Parse(%q) = %v, %v; want that of %q", c, again, err, s)
+			t.Errorf("Parse(%q) = %v, %v; want the same as Parse(%q)", c, again, err, s)
 		}
 	})
 }
 
-// TestCompressionBytes pins what the compressors write. It fails when their module is updated:
-// then the digest of every image changes, which is something to say in the release notes.
+// TestCompressionBytes pins the output of the compressors. It fails when an update of their module changes it:
+// then the digest of every image changes, which belongs in the release notes.
 func TestCompressionBytes(t *testing.T) {
 	content := []byte(text(7, 300<<10))
 	for s, want := range map[string]string{
@@ -111,22 +111,22 @@ func TestCompressionBytes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := compressed(t, c, content, 64<<10)
+			b := pack(t, c, content, 64<<10)
 			plain, err := unpack(c, b)
 			if err != nil || !bytes.Equal(plain, content) {
-				t.Fatalf("%s: what was written is not what comes back: %d bytes of %d, %v", s, len(plain), len(content), err)
+				t.Fatalf("%s: decompressing gives %d bytes, %v; want the %d bytes that were compressed", s, len(plain), err, len(content))
 			}
 			if got := fmt.Sprintf("%x", sha256.Sum256(b)); got != want {
-				t.Errorf("%s: %d bytes with sha256 %s, want %s; the content is right, so a diffID would be", s, len(b), got, want)
+				t.Errorf("%s: blob of %d bytes has sha256 %s; want %s (its content is right, so diffIDs stay)", s, len(b), got, want)
 			}
-			if c.level == 0 && !bytes.Equal(b, compressed(t, c, content, 1000)) {
-				t.Errorf("%s: other bytes if written in other pieces", s)
+			if c.level == 0 && !bytes.Equal(b, pack(t, c, content, 1000)) {
+				t.Errorf("%s: the blob depends on the sizes of writes", s)
 			}
 		})
 	}
 }
 
-// TestCompressVersion: the version is that of go.mod.
+// TestCompressVersion checks that compressVersion is the version in go.mod.
 func TestCompressVersion(t *testing.T) {
 	b, err := os.ReadFile("../../go.mod")
 	if err != nil {
@@ -137,7 +137,7 @@ func TestCompressVersion(t *testing.T) {
 	}
 }
 
-// text is n bytes that compress about as programs do, the same for the same seed.
+// text makes n bytes that compress about as well as programs. Equal seeds give equal bytes.
 func text(seed uint64, n int) string {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var b bytes.Buffer
@@ -154,8 +154,8 @@ func text(seed uint64, n int) string {
 	return b.String()[:n]
 }
 
-// compressed is content written in steps.
-func compressed(t *testing.T, c Method, content []byte, step int) []byte {
+// pack compresses content, which it writes in pieces of step bytes.
+func pack(t *testing.T, c Method, content []byte, step int) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	pool := NewPool(c, runtime.GOMAXPROCS(0))
@@ -170,12 +170,12 @@ func compressed(t *testing.T, c Method, content []byte, step int) []byte {
 		return nil
 	})
 	if err != nil || blob.TarSize != int64(len(content)) || blob.Digest != digest.FromBytes(b.Bytes()) {
-		t.Fatalf("Pack = %+v, %v; want %d bytes that become %s", blob, err, len(content), digest.FromBytes(b.Bytes()))
+		t.Fatalf("Pack = %+v, %v; want TarSize %d and Digest %s", blob, err, len(content), digest.FromBytes(b.Bytes()))
 	}
 	return b.Bytes()
 }
 
-// unpack is what a blob was made of.
+// unpack decompresses a blob.
 func unpack(m Method, b []byte) ([]byte, error) {
 	r, err := NewReader(bytes.NewReader(b), m.MediaType())
 	if err != nil {

@@ -8,44 +8,44 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A layer's tar is cut into blocks, each compressed for itself, so that one layer keeps all processors busy.
-// A block is as large as this whatever the number of processors, or else they would make a difference to the bytes.
+// A layer's tar is cut into blocks that are compressed independently, so that one layer keeps all processors busy.
+// The size of blocks must not depend on the number of processors, since it changes the compressed bytes.
 //
-// With gzip, all blocks are in one member, as some readers stop at the end of the first;
-// with zstd, each is a frame, as the format has no way to divide one.
+// With gzip, all blocks are in one member, since some readers stop at the end of the first.
+// With zstd, each block is a frame, since the format cannot divide one.
 //
-// Blocks of 4 MiB cost 0.01 % of the size with gzip, and 0.3 to 0.8 % with zstd, compared to 16 MiB,
-// which would take four times the memory; most layers are one or two blocks, and the largest have hundreds.
+// Compared to blocks of 16 MiB, those of 4 MiB cost 0.01 % of the size with gzip and 0.3 to 0.8 % with zstd, and take
+// a quarter of the memory. Most layers have one or two blocks, and the largest have hundreds.
 const (
 	blockBytes = 4 << 20
 
-	// What is not compressed is cut only so that it is written while the next is read.
-	plainBytes = 1 << 20
+	// plainBlockBytes is the block size without compression, so that one block is written while the next is read.
+	plainBlockBytes = 1 << 20
 
-	// windowBytes is how much is hashed at once: what was just written is still in a processor's cache then.
+	// windowBytes is how much is hashed at once: small enough to still be in a processor's cache.
 	windowBytes = 256 << 10
 )
 
-// blockFormat is a version of how blocks are cut and put together. It is in the keys of a cache.
+// blockFormat is the version of how blocks are cut and joined. Cache keys contain it.
 const blockFormat = 1
 
-// Pool is what all layers of an image share: the memory of blocks, and compressors, one a processor.
+// Pool holds what all layers of an image share: memory for blocks, and a compressor for each worker.
 type Pool struct {
 	method      Method
 	size        int              // of a block
-	blocks      chan *block      // not in use; nil is one that was not made yet
-	compressors chan *compressor // likewise
+	blocks      chan *block      // free blocks; nil stands for one that is not allocated yet
+	compressors chan *compressor // free compressors; nil likewise
 }
 
 type block struct {
 	in, out []byte
-	done    chan error // says that out is ready
+	done    chan error // receives the result of compression once out is ready
 }
 
-// blocksPerWorker is how many blocks may be in use: one that is filled, one that is compressed, one that is written.
+// blocksPerWorker counts the blocks in use for each worker: one being filled, one being compressed, one being written.
 const blocksPerWorker = 3
 
-// NewPool is a pool that compresses so many blocks at the same time. Their number makes no difference to the bytes.
+// NewPool returns a pool that compresses up to workers blocks at a time. The number does not change the compressed bytes.
 func NewPool(m Method, workers int) *Pool {
 	p := &Pool{
 		method:      m,
@@ -54,7 +54,7 @@ func NewPool(m Method, workers int) *Pool {
 		compressors: make(chan *compressor, workers),
 	}
 	if m.algorithm == algorithmNone {
-		p.size = plainBytes
+		p.size = plainBlockBytes
 	}
 	for range cap(p.blocks) {
 		p.blocks <- nil
@@ -65,8 +65,8 @@ func NewPool(m Method, workers int) *Pool {
 	return p
 }
 
-// take waits for a block. Who has one never waits for anything but its own compression and input,
-// so that there will be another.
+// take waits for a free block. Holders of blocks wait only for their own input and compression,
+// so a block always becomes free.
 func (p *Pool) take(ctx context.Context) (*block, error) {
 	select {
 	case b := <-p.blocks:
@@ -80,7 +80,7 @@ func (p *Pool) take(ctx context.Context) (*block, error) {
 	}
 }
 
-// compress makes a block ready to be written, at some time.
+// compress starts to compress a block. It reports the end on b.done.
 func (p *Pool) compress(b *block) {
 	if p.method.algorithm == algorithmNone {
 		b.done <- nil
@@ -97,7 +97,7 @@ func (p *Pool) compress(b *block) {
 			b.done <- err
 			return
 		}
-		if b.out == nil { // what cannot be compressed becomes a little larger
+		if b.out == nil { // incompressible data grows a little
 			b.out = make([]byte, 0, p.size+p.size/64)
 		}
 		b.out, err = z.append(b.out, b.in)
@@ -105,16 +105,16 @@ func (p *Pool) compress(b *block) {
 	}()
 }
 
-// Result is what a tar has become.
+// Result describes a compressed tar.
 type Result struct {
-	DiffID  digest.Digest // of the tar, whatever compressed it
+	DiffID  digest.Digest // digest of the tar
 	TarSize int64
-	Digest  digest.Digest // of what was written
-	Size    int64
+	Digest  digest.Digest // digest of the blob
+	Size    int64         // size of the blob
 }
 
-// Pack writes to w what produce writes, compressed.
-// Produce runs at the same time and has ended when Pack returns; its context is cancelled when w fails.
+// Pack compresses what produce writes, and writes it to w.
+// produce runs concurrently, and has returned when Pack returns. Its context is cancelled if w fails.
 func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Result, error) {
 	out := &sumWriter{w: w}
 	if p.method.algorithm != algorithmNone {
@@ -131,7 +131,7 @@ func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Conte
 	return b, nil
 }
 
-// pack says of the tar what it is.
+// pack does the work of Pack, and fills in the fields of the result that describe the tar.
 func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -139,7 +139,7 @@ func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Conte
 	end := make(chan error, 1)
 	go func() {
 		defer close(s.blocks)
-		err := s.next() // a stream has a block from the beginning
+		err := s.next() // a stream always has a block
 		if err == nil {
 			err = produce(ctx, s)
 		}
@@ -148,7 +148,7 @@ func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Conte
 	}()
 
 	_, err := w.Write(p.method.head())
-	for b := range s.blocks { // all of them, also after an error: others wait for the memory
+	for b := range s.blocks { // take all, even after an error, to give them back to the pool
 		if doneErr := <-b.done; err == nil {
 			err = doneErr
 		}

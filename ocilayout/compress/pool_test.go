@@ -16,14 +16,14 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// blockContent is a little less or more than some blocks.
+// blockContent makes content of some blocks and more bytes.
 func blockContent(blocks, more int) []byte {
 	piece := text(3, 64<<10)
 	return []byte(strings.Repeat(piece, blocks*blockBytes/len(piece)+1)[:blocks*blockBytes+more])
 }
 
-// TestBlocks: whatever number of processors compresses a stream, and in whatever pieces it comes,
-// the bytes are the same, and a reader that knows nothing of blocks reads them.
+// TestBlocks checks that neither the number of processors nor the sizes of writes change a blob,
+// and that a reader without knowledge of blocks reads it.
 func TestBlocks(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, s := range []string{"none", "gzip", "zstd"} {
@@ -36,17 +36,17 @@ func TestBlocks(t *testing.T) {
 			var want []byte
 			for _, processors := range []int{1, 8} {
 				runtime.GOMAXPROCS(processors)
-				got := compressed(t, c, content, 100_000*processors)
+				got := pack(t, c, content, 100_000*processors)
 				if want == nil {
 					want = got
 				}
 				if !bytes.Equal(got, want) {
-					t.Errorf("%s: %d bytes have another blob with %d processors", s, len(content), processors)
+					t.Errorf("%s: the blob of %d bytes differs with %d processors", s, len(content), processors)
 				}
 			}
 			got, err := unpack(c, want)
 			if err != nil || !bytes.Equal(got, content) {
-				t.Errorf("%s: of %d bytes come back %d, %v", s, len(content), len(got), err)
+				t.Errorf("%s: decompressing gives %d bytes, %v; want %d", s, len(got), err, len(content))
 			}
 			if c.algorithm != algorithmGzip {
 				continue
@@ -56,28 +56,28 @@ func TestBlocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.Name != "" || !r.ModTime.IsZero() {
-				t.Errorf("%s: the header is %+v", s, r.Header)
+				t.Errorf("%s: gzip header = %+v; want no name and no time", s, r.Header)
 			}
 			r.Multistream(false)
 			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
-				t.Errorf("%s: the first member has %d bytes of %d, %v", s, len(got), len(content), err)
+				t.Errorf("%s: the first gzip member has %d bytes, %v; want all %d", s, len(got), err, len(content))
 			}
 		}
 	}
 }
 
-// TestWindows: what is written by way of windows is what is written by Write, also where it does not fit into one.
+// TestWindows checks that writing through windows gives the same blob, also if a write is larger than its window.
 func TestWindows(t *testing.T) {
 	content := blockContent(2, 12345)
 	c := Method{algorithm: algorithmZstd}
-	want := compressed(t, c, content, 1<<20)
+	want := pack(t, c, content, 1<<20)
 	r := rand.New(rand.NewPCG(1, 2))
 	var got bytes.Buffer
 	blob, err := NewPool(c, 2).Pack(t.Context(), &got, func(_ context.Context, w *Stream) error {
 		for rest := content; len(rest) > 0; {
 			b := w.Window()
 			if len(b) != 0 || cap(b) == 0 || cap(b) > windowBytes {
-				return fmt.Errorf("a window has %d bytes of %d", len(b), cap(b))
+				return fmt.Errorf("Window() has length %d and capacity %d", len(b), cap(b))
 			}
 			n := min(len(rest), r.IntN(cap(b)+1000))
 			if _, err := w.Write(append(b, rest[:n]...)); err != nil {
@@ -88,11 +88,11 @@ func TestWindows(t *testing.T) {
 		return nil
 	})
 	if err != nil || blob.TarSize != int64(len(content)) || blob.DiffID != digest.FromBytes(content) || !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("Pack = %+v, %v, with other bytes: %v", blob, err, !bytes.Equal(got.Bytes(), want))
+		t.Errorf("Pack through windows = %+v, %v; same blob as with Write: %v", blob, err, bytes.Equal(got.Bytes(), want))
 	}
 }
 
-// TestCompressorReuse: a compressor that has seen other blocks makes the same of one as a new one.
+// TestCompressorReuse checks that a used compressor compresses a block to the same bytes as a new one.
 func TestCompressorReuse(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	var blocks [][]byte
@@ -130,7 +130,7 @@ func TestCompressorReuse(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got, err := used.append(nil, b); err != nil || !bytes.Equal(got, want) {
-					t.Errorf("block %d becomes %d bytes, %v; with a new compressor %d", i, len(got), err, len(want))
+					t.Errorf("block %d: a used compressor makes %d bytes, %v; a new one makes %d", i, len(got), err, len(want))
 				}
 			}
 		})
@@ -150,7 +150,7 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestPackStops: after an error on either side, nothing runs any longer, and all memory is back in the pool.
+// TestPackStops checks that after an error on either side no goroutine is left and all blocks are back in the pool.
 func TestPackStops(t *testing.T) {
 	broken := errors.New("broken")
 	endless := func(_ context.Context, w *Stream) error {
@@ -179,7 +179,7 @@ func TestPackStops(t *testing.T) {
 				})
 				return err
 			},
-			"cancelled": func() error {
+			"the context is cancelled": func() error {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(10*time.Millisecond, func() { cancel(broken) })
 				_, err := pool.Pack(ctx, io.Discard, func(ctx context.Context, w *Stream) error {
@@ -194,10 +194,10 @@ func TestPackStops(t *testing.T) {
 			},
 		} {
 			if err := run(); !errors.Is(err, broken) {
-				t.Errorf("%s: %s: %v; want %v", s, name, err, broken)
+				t.Errorf("%s: Pack when %s: %v; want %v", s, name, err, broken)
 			}
 			if len(pool.blocks) != cap(pool.blocks) {
-				t.Errorf("%s: %s: %d blocks of %d are back", s, name, len(pool.blocks), cap(pool.blocks))
+				t.Errorf("%s: when %s: %d of %d blocks are back in the pool", s, name, len(pool.blocks), cap(pool.blocks))
 			}
 		}
 	}
@@ -207,5 +207,5 @@ func TestPackStops(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("there are %d goroutines, and were %d", runtime.NumGoroutine(), before)
+	t.Errorf("%d goroutines run after Pack; want %d", runtime.NumGoroutine(), before)
 }

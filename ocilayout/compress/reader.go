@@ -10,11 +10,11 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxWindow is how far back zstd may refer to, which is memory: what `zstd --long` needs.
+// maxWindow limits the window of zstd frames, and so the memory for reading them. `zstd --long` needs this much.
 const maxWindow = 128 << 20
 
-// NewReader reads the tar that a layer's blob of a media type was made of. Closing it does not close r.
-// The error wraps errors.ErrUnsupported if the type is not a layer's.
+// NewReader decompresses a layer's blob of the given media type. Closing the reader does not close r.
+// The error wraps errors.ErrUnsupported if the media type is not one of a layer.
 func NewReader(r io.Reader, mediaType string) (io.ReadCloser, error) {
 	switch mediaType {
 	case ispec.MediaTypeImageLayer:

@@ -7,15 +7,15 @@ import (
 	"io"
 )
 
-// Stream cuts what is written to it into blocks, and hashes it.
+// Stream cuts the tar that is written to it into blocks, and hashes it.
 type Stream struct {
 	ctx    context.Context
 	pool   *Pool
 	hash   hash.Hash
 	crc    uint32 // for gzip
 	size   int64
-	block  *block      // that is being filled, never full
-	blocks chan *block // in order; there is room for all that there are
+	block  *block      // the block being filled, which is never full
+	blocks chan *block // filled blocks in order, with room for all blocks of the pool
 }
 
 func (s *Stream) next() (err error) {
@@ -23,14 +23,14 @@ func (s *Stream) next() (err error) {
 	return err
 }
 
-// Window is room for what is written next: what is appended to it and written need not be copied.
-// It is empty, has a capacity, and is good until the next Write.
+// Window returns an empty slice with capacity for the next Write. Bytes that are appended to it
+// and then written need not be copied. It is valid until the next Write.
 func (s *Stream) Window() []byte {
 	in := s.block.in
 	return in[len(in):len(in):min(len(in)+windowBytes, cap(in))]
 }
 
-// Write adds to the stream what was appended to a window, or anything else.
+// Write adds bytes to the stream, from a window or from anywhere else.
 func (s *Stream) Write(p []byte) (int, error) {
 	s.hash.Write(p)
 	if s.pool.method.algorithm == algorithmGzip {
@@ -42,7 +42,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 		start := len(b.in)
 		n := min(len(rest), cap(b.in)-start)
 		b.in = b.in[:start+n]
-		if &b.in[start] != &rest[0] { // not a window of it
+		if &b.in[start] != &rest[0] { // p is not in the window
 			copy(b.in[start:], rest)
 		}
 		rest = rest[n:]
@@ -63,7 +63,7 @@ func (s *Stream) send() {
 	s.block = nil
 }
 
-// finish sends the last block, or gives it back.
+// finish sends the last block, or returns it to the pool if it is empty or err is not nil.
 func (s *Stream) finish(err error) {
 	switch {
 	case s.block == nil:
@@ -75,7 +75,7 @@ func (s *Stream) finish(err error) {
 	}
 }
 
-// sumWriter counts and, if it has a hash, hashes.
+// sumWriter counts the bytes that it writes, and hashes them if it has a hash.
 type sumWriter struct {
 	w    io.Writer
 	hash hash.Hash

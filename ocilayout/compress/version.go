@@ -7,14 +7,14 @@ import (
 )
 
 // The module of the compressors, and its version in go.mod.
-// Another version may make other bytes, and is another compressor for a cache.
+// Another version may make other bytes, so caches treat it as another compressor.
 const (
 	compressModule  = "github.com/klauspost/compress"
 	compressVersion = "v1.20.3"
 )
 
-// Version is the version of the compressors' module that this program was linked with,
-// or "" if that is a directory, in which there can be anything.
+// Version returns the version of the compressors' module that this program was linked with.
+// It is "" if the module was replaced by a directory, whose contents are unknown.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -31,17 +31,17 @@ func Version() string {
 		}
 		return m.Version
 	}
-	return compressVersion // a test's program does not say
+	return compressVersion // test binaries have no build information
 }
 
-// Identity is all that makes a difference to what is made of a tar, with a version of the compressors' module:
-// where it is equal, equal tars become equal blobs. It is an error if it depends on a version that is not known.
+// Identity names everything that decides the blob of a tar, for a version of the compressors' module:
+// with equal identities, equal tars become equal blobs. It fails if that depends on a version that is unknown.
 func (m Method) Identity(version string) (string, error) {
 	switch {
 	case m.algorithm == algorithmNone:
 		return m.String(), nil
 	case version == "":
-		return "", errors.New("the version of the compressor is not known")
+		return "", errors.New("the compressor's version is unknown")
 	}
 	return fmt.Sprintf("%v, compress %s, blocks %d", m, version, blockFormat), nil
 }
