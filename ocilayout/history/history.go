@@ -1,9 +1,9 @@
-// Package history is what an image's history says of each layer of this program's making: which parts it holds,
-// and which of the layers below it makes invisible. It survives a push, so that a later image can be planned by it.
+// Package history writes and reads the history entries of this program's layers. An entry names the parts that a layer holds
+// and the parts of lower layers that it hides. It survives a push, so a later image can be planned from it.
 //
-// What is read is what is written: a comment that [Parse] takes is, byte for byte, the one that [NewEntry] makes of the same parts.
-// An entry never names a version of this program, so that a release changes no image.
-// What is not representable is an error, and so is an entry that says what no layer of this program is.
+// [Parse] accepts exactly the comments that [NewEntry] writes, byte for byte.
+// An entry never names a version of this program, so a release changes no image.
+// NewEntry refuses parts that an entry cannot represent. Parse refuses entries that fit no layer of this program.
 package history
 
 import (
@@ -23,54 +23,54 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Object is a part of a layer as the image's history names it.
+// Object is a part of a layer, as the image's history names it.
 type Object struct {
 	Name string // the base name of a store path, or "base"
-	Hash string // the first 12 hexadecimal digits of its key; empty if it has none
-	Size int64  // the part's: the NAR's size for a store object
+	Hash string // the first 12 hexadecimal digits of the part's key; empty without a key
+	Size int64  // size of the part; for a store object, of its NAR
 }
 
-// Claim is what an image's history says of a layer.
-// Its text form is the comment of the layer's entry, words with a space between them:
+// Claim is what an image's history says about a layer.
+// Its text form is the comment of the layer's entry: words that are separated by single spaces.
 //
-//	NAME@HASH:SIZE   the layer holds it
-//	NAME:SIZE        the same, of a part that has no key
-//	-NAME            the layer makes it invisible: the store object of that name in the layers below
+//	NAME@HASH:SIZE   the layer holds this part
+//	NAME:SIZE        the layer holds this part, which has no key
+//	-NAME            the layer hides the store object of that name in the layers below
 //
-// A layer with changes has them in the entry's created_by, behind the program's name.
-// Its comment is of the same form, without what it hides.
+// A layer with changes lists them in the entry's created_by, behind the program's name.
+// Its comment has the same form, but does not list what the layer hides.
 type Claim struct {
 	Top     bool     // a layer with changes, on top of the planned ones
 	Objects []Object // in path order, the base part first
 	Hidden  []string // base names of store paths, sorted
 }
 
-// createdBy is in the history of every layer, without a version, so that a release changes no image.
+// createdBy marks every layer of this program. It has no version, so that a release changes no image.
 const createdBy = "export-profile"
 
-// topMark is behind it in the history of a layer with changes.
+// topMark follows createdBy in the entry of a layer with changes.
 const topMark = ": "
 
 const hashDigits = 12
 
-// StoreDir is where all parts but the base part are.
+// StoreDir is the directory of all parts except the base part.
 const StoreDir = "nix/store"
 
 // BaseName is the name of the part whose root is empty.
 const BaseName = "base"
 
-// ErrForeign is in the error of an image that cannot be planned by, since this program has not made all of it,
-// and of a layer that another one has made.
-var ErrForeign = errors.New("not of this program's making")
+// ErrForeign is wrapped by errors about layers that another program made,
+// and about images with such layers that cannot serve as the previous image.
+var ErrForeign = errors.New("not made by this program")
 
-// Names are printable, without space, / @ and :, and do not begin with a dash, or with a dot:
-// of those, some would be whiteouts with another meaning.
+// Names are printable ASCII without space, /, @ and :. They do not begin with a dash, nor with a dot,
+// since some of those would be whiteouts with another meaning.
 var (
 	objectPattern = regexp.MustCompile(`^([!-,0-9;-?A-~][!-.0-9;-?A-~]*)(?:@([0-9a-f]{12}))?:(0|[1-9][0-9]{0,18})$`)
 	hiddenPattern = regexp.MustCompile(`^-([!-,0-9;-?A-~][!-.0-9;-?A-~]*)$`)
 )
 
-// Hash is how a history has a part's key: a few digits of it, or nothing.
+// Hash shortens a part's key to the digits that a history entry has. It returns "" if there is no key.
 func Hash(key string) string {
 	if hex, ok := strings.CutPrefix(key, "sha256:"); ok && len(hex) >= hashDigits {
 		return hex[:hashDigits]
@@ -78,7 +78,7 @@ func Hash(key string) string {
 	return ""
 }
 
-// String is the object's word.
+// String returns the object's word in a comment.
 func (o Object) String() string {
 	if o.Hash == "" {
 		return fmt.Sprintf("%s:%d", o.Name, o.Size)
@@ -86,7 +86,7 @@ func (o Object) String() string {
 	return fmt.Sprintf("%s@%s:%d", o.Name, o.Hash, o.Size)
 }
 
-// String is the text form.
+// String returns the text form of the claim.
 func (l Claim) String() string {
 	words := make([]string, 0, len(l.Objects)+len(l.Hidden))
 	for _, o := range l.Objects {
@@ -98,7 +98,7 @@ func (l Claim) String() string {
 	return strings.Join(words, " ")
 }
 
-// ClaimOf is what a history says of a layer that holds parts and hides the parts of other roots.
+// ClaimOf returns the claim of a layer that holds parts and hides the parts at the hidden roots.
 func ClaimOf(parts []rootfs.Part, hidden []string) Claim {
 	var l Claim
 	for _, p := range parts {
@@ -110,8 +110,8 @@ func ClaimOf(parts []rootfs.Part, hidden []string) Claim {
 	return l
 }
 
-// NewEntry is the entry of a layer that holds parts and hides the parts of other roots.
-// If there are changes, it is a layer on top of the planned ones; then what it hides is not in the entry, and may be anything.
+// NewEntry makes the entry of a layer that holds parts and hides the parts at the hidden roots.
+// A layer with changes is on top of the planned ones. It may hide any path, and its entry does not list them.
 func NewEntry(created time.Time, parts []rootfs.Part, hidden, changes []string) (ispec.History, error) {
 	if len(changes) > 0 {
 		hidden = nil
@@ -130,17 +130,17 @@ func NewEntry(created time.Time, parts []rootfs.Part, hidden, changes []string) 
 	return ispec.History{Created: &created, CreatedBy: createdBy + changesText(changes), Comment: l.String()}, nil
 }
 
-// mostChanges is how many bytes of changes a history has.
-const mostChanges = 1 << 10
+// maxChangesText limits the bytes of changes in a created_by.
+const maxChangesText = 1 << 10
 
-// changesText is what created_by has behind the program's name.
+// changesText returns what follows the program's name in created_by.
 func changesText(changes []string) string {
 	var b strings.Builder
 	for i, c := range changes {
 		if !utf8.ValidString(c) || strings.ContainsFunc(c, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			c = strconv.Quote(c)
 		}
-		if b.Len()+len(c) > mostChanges && i > 0 {
+		if b.Len()+len(c) > maxChangesText && i > 0 {
 			fmt.Fprintf(&b, ", and %d more", len(changes)-i)
 			break
 		}
@@ -154,8 +154,8 @@ func changesText(changes []string) string {
 	return b.String()
 }
 
-// Parse is what a layer holds, by its entry in an image's history.
-// The error is ErrForeign if another program has made the entry, and another one if it is damaged.
+// Parse reads a layer's entry in an image's history.
+// The error wraps ErrForeign if another program made the entry. A damaged entry gives another error.
 func Parse(entry ispec.History) (Claim, error) {
 	l := Claim{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
 	switch {
@@ -184,7 +184,7 @@ func Parse(entry ispec.History) (Claim, error) {
 	return l, l.Check()
 }
 
-// Check refuses what no layer of this program is: one that holds something twice, or hides what it holds.
+// Check refuses claims that fit no layer of this program: it holds something twice, or hides what it holds.
 func (l Claim) Check() error {
 	seen := make(map[string]bool, len(l.Objects)+len(l.Hidden))
 	for _, o := range l.Objects {
@@ -202,7 +202,7 @@ func (l Claim) Check() error {
 	return nil
 }
 
-// Holds says whether an object of that name is in the layer.
+// Holds reports whether the layer holds an object of that name.
 func (l Claim) Holds(name string) bool {
 	return slices.ContainsFunc(l.Objects, func(o Object) bool { return o.Name == name })
 }

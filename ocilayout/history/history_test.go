@@ -29,7 +29,7 @@ func TestEntry(t *testing.T) {
 		Comment: "base@0123456789ab:0 81bx-user+env_1.0?=@0123456789ab:1234567 unknown:7 -a -b-1",
 	}
 	if d := cmp.Diff(want, h); d != "" {
-		t.Errorf("Entry (-want +got):\n%s", d)
+		t.Errorf("NewEntry (-want +got):\n%s", d)
 	}
 	got, err := Parse(h)
 	parsed := Claim{
@@ -42,17 +42,17 @@ func TestEntry(t *testing.T) {
 
 	for _, name := range []string{"", "a b", "a@b", "a:1", "-a", ".a", "a/b", "a\n", "ä"} {
 		if h, err := NewEntry(created, []rootfs.Part{{Name: name, Key: key}}, nil, nil); err == nil {
-			t.Errorf("Entry(%q) = %q, <nil>; want an error", name, h.Comment)
+			t.Errorf("NewEntry with the name %q = %q, <nil>; want an error", name, h.Comment)
 		}
 	}
 	for _, p := range []rootfs.Part{{Name: "a", Key: "sha256:0123456789AB"}, {Name: "a", Key: key, Size: -1}} {
 		if h, err := NewEntry(created, []rootfs.Part{p}, nil, nil); err == nil {
-			t.Errorf("Entry(%q, %d) = %q, <nil>; want an error", p.Key, p.Size, h.Comment)
+			t.Errorf("NewEntry with the key %q and size %d = %q, <nil>; want an error", p.Key, p.Size, h.Comment)
 		}
 	}
 	for _, root := range []string{"", "a", "etc/a", "nix/store/a/b", "nix/store/a b", "nix/store/-a"} {
 		if h, err := NewEntry(created, nil, []string{root}, nil); err == nil {
-			t.Errorf("Entry that hides %q = %q, <nil>; want an error", root, h.Comment)
+			t.Errorf("NewEntry that hides %q = %q, <nil>; want an error", root, h.Comment)
 		}
 	}
 }
@@ -117,12 +117,12 @@ func FuzzParse(f *testing.F) {
 			hidden = append(hidden, StoreDir+"/"+name)
 		}
 		if again, err := NewEntry(time.Time{}, parts, hidden, nil); err != nil || again.Comment != comment {
-			t.Errorf("Entry(Parse(%q)) = %q, %v", comment, again.Comment, err)
+			t.Errorf("NewEntry of Parse(%q) = %q, %v; want the same comment", comment, again.Comment, err)
 		}
 	})
 }
 
-// TestEntryTop: a layer with changes says them, and does not say what it hides.
+// TestEntryTop checks that the entry of a layer with changes lists them, and not what the layer hides.
 func TestEntryTop(t *testing.T) {
 	parts := []rootfs.Part{{Name: "overlay", Key: "sha256:0123456789abcdef", Size: 3}}
 	var got []string
@@ -156,7 +156,7 @@ func TestEntryTop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasSuffix(entry.CreatedBy, " more") || len(entry.CreatedBy) > mostChanges+200 {
-		t.Errorf("created_by of 1000 changes has %d bytes and ends with %q", len(entry.CreatedBy), entry.CreatedBy[len(entry.CreatedBy)-20:])
+	if !strings.HasSuffix(entry.CreatedBy, " more") || len(entry.CreatedBy) > maxChangesText+200 {
+		t.Errorf("created_by of 1000 changes has %d bytes and ends with %q; want it cut, with the rest counted", len(entry.CreatedBy), entry.CreatedBy[len(entry.CreatedBy)-20:])
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestStickyProperties: in long runs of updates, with any limits, what an unpacker sees is exactly the closure,
-// the limits hold, the report is right, and nothing depends on the order of the input.
+// TestStickyProperties checks long runs of updates with random limits: unpacking the image gives exactly the closure,
+// the limits hold, the summary is right, and the order of the input does not matter.
 func TestStickyProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	seen := make(map[string]int)
@@ -55,7 +55,7 @@ func TestStickyProperties(t *testing.T) {
 			}
 			layers, report, err := Sticky(parts, previous, o)
 			if err != nil && o.Policy != nil {
-				o.Policy = nil // what a pattern matched is gone
+				o.Policy = nil // a pattern matches nothing any more
 				layers, report, err = Sticky(parts, previous, o)
 			}
 			if err != nil {
@@ -66,13 +66,13 @@ func TestStickyProperties(t *testing.T) {
 			}
 			for _, l := range layers {
 				if l.Reuse > 0 && len(previous[l.Reuse-1].Hidden) > 0 {
-					seen["hides and is kept"]++
+					seen["a kept layer that hides"]++
 				}
 			}
 			seen["kept"] += report.Kept
 			seen["rebuilt"] += report.Rebuilt
 			seen["dropped"] += report.Dropped
-			seen["dead"] += min(1, int(report.Unused))
+			seen["unused"] += min(1, int(report.Unused))
 			for _, reason := range report.Reasons {
 				reason = strings.Replace(reason, "layer is", "layers are", 1)
 				seen[strings.Trim(number.ReplaceAllString(reason, "N"), "N ")]++
@@ -81,12 +81,12 @@ func TestStickyProperties(t *testing.T) {
 			r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 			again, sameReport, err := Sticky(parts, previous, o)
 			if d := cmp.Diff(formatSticky(layers), formatSticky(again)); d != "" || err != nil {
-				t.Fatalf("run %d, step %d: another order of the input: %v, %s", run, step, err, d)
+				t.Fatalf("run %d, step %d: the order of the input changes the layers: %v, %s", run, step, err, d)
 			}
 			if d := cmp.Diff(report, sameReport); d != "" {
-				t.Fatalf("run %d, step %d: another report: %s", run, step, d)
+				t.Fatalf("run %d, step %d: the order of the input changes the summary: %s", run, step, d)
 			}
-			previous = previousOf(t, previous, layers)
+			previous = claimsOf(t, previous, layers)
 
 			if r.IntN(6) == 0 {
 				m = before[r.IntN(len(before))].Clone() // a rollback
@@ -97,29 +97,29 @@ func TestStickyProperties(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"kept", "rebuilt", "dropped", "dead", "hides and is kept",
-		"layers are rebuilt: more than N % would be dead",
-		"layers are rebuilt: there is no other new one that could hide what is gone",
-		"layers are rebuilt, the smallest: there were N of at most",
-		"everything is planned anew: that would rebuild more than half of what could be kept",
+		"kept", "rebuilt", "dropped", "unused", "a kept layer that hides",
+		"layers are rebuilt: more than N % would be unused",
+		"layers are rebuilt: no other new layer could hide the removed objects",
+		"layers are rebuilt, the smallest: keeping N of at most N leaves too little room",
+		"all layers are planned anew: otherwise more than half of the reusable bytes would be rebuilt",
 	} {
 		if seen[what] == 0 {
-			t.Errorf("this was never tried: %s", what)
+			t.Errorf("no step covers %q", what)
 		}
 	}
 }
 
 func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers []Group, report Summary, o StickyOptions) error {
-	next := previousOf(t, previous, layers)
+	next := claimsOf(t, previous, layers)
 	got, err := unpackModel(next, layers)
 	if err != nil {
 		return err
 	}
-	if want := wantModel(parts); !maps.Equal(want, got) {
-		return fmt.Errorf("an unpacker sees (-want +got):\n%s", cmp.Diff(want, got))
+	if want := modelOf(parts); !maps.Equal(want, got) {
+		return fmt.Errorf("unpacked image (-want +got):\n%s", cmp.Diff(want, got))
 	}
-	if len(layers) > o.mostLayers() {
-		return fmt.Errorf("%d layers, want at most %d", len(layers), o.mostLayers())
+	if len(layers) > o.layerLimit() {
+		return fmt.Errorf("%d layers; want at most %d", len(layers), o.layerLimit())
 	}
 	var held, live, fresh, reused int64
 	added := 0
@@ -129,7 +129,7 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers
 			seen[p.Root]++
 			live += p.Size
 			if !next[i].Holds(p.Name) {
-				return fmt.Errorf("layer %d has a part that it does not hold: %s", i, p.Name)
+				return fmt.Errorf("layer %d shows %s, which it does not hold", i, p.Name)
 			}
 		}
 		for _, object := range next[i].Objects {
@@ -145,7 +145,7 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers
 			fresh += size(l)
 		}
 		if o.Mode == ModePerPath && len(l.Parts) != 1 {
-			return fmt.Errorf("layer %d has %d parts", i, len(l.Parts))
+			return fmt.Errorf("layer %d has %d parts; want 1", i, len(l.Parts))
 		}
 		if i < len(layers)-1 && slices.ContainsFunc(l.Parts, func(p rootfs.Part) bool { return p.Root == "" }) {
 			return fmt.Errorf("layer %d of %d has the base part", i, len(layers))
@@ -153,26 +153,26 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers
 	}
 	for _, p := range parts {
 		if seen[p.Root] != 1 {
-			return fmt.Errorf("%s is in %d layers", p.Name, seen[p.Root])
+			return fmt.Errorf("%s is in %d layers; want 1", p.Name, seen[p.Root])
 		}
 	}
 	if len(seen) != len(parts) {
-		return fmt.Errorf("%d parts in layers, want %d", len(seen), len(parts))
+		return fmt.Errorf("the layers show %d parts; want %d", len(seen), len(parts))
 	}
-	if dead := held - live; dead != report.Unused || dead*100 > held*int64(o.MaxWaste) {
-		return fmt.Errorf("%d of %d bytes are dead, report says %d; want at most %d %%", dead, held, report.Unused, o.MaxWaste)
+	if unused := held - live; unused != report.Unused || unused*100 > held*int64(o.MaxWaste) {
+		return fmt.Errorf("%d of %d bytes are unused, and the summary says %d; want at most %d %%", unused, held, report.Unused, o.MaxWaste)
 	}
 	want := Summary{Kept: len(layers) - added, Added: added, New: fresh, Reused: reused, Unused: held - live, Size: live}
 	if d := cmp.Diff(want, report, cmpopts.IgnoreFields(Summary{}, "Rebuilt", "Dropped", "Repacked", "Reasons")); d != "" {
-		return fmt.Errorf("report (-want +got):\n%s", d)
+		return fmt.Errorf("summary (-want +got):\n%s", d)
 	}
 	if n := report.Kept + report.Rebuilt + report.Dropped; n != len(previous) {
-		return fmt.Errorf("report is about %d previous layers, want %d", n, len(previous))
+		return fmt.Errorf("the summary counts %d previous layers; want %d", n, len(previous))
 	}
 	return nil
 }
 
-// formatSticky has a line for each layer.
+// formatSticky writes a line for each layer.
 func formatSticky(layers []Group) string {
 	s := ""
 	for _, l := range layers {
@@ -185,7 +185,7 @@ func formatSticky(layers []Group) string {
 	return s
 }
 
-// TestStickyUnchanged: the same closure is the same image, whatever the previous one was planned with.
+// TestStickyUnchanged checks that an unchanged closure gives the same image, with any options.
 func TestStickyUnchanged(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 50 {
@@ -194,22 +194,22 @@ func TestStickyUnchanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		previous := previousOf(t, nil, layers)
+		previous := claimsOf(t, nil, layers)
 		again, report, err := Sticky(m.Parts(), previous, StickyOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := Summary{Kept: len(layers), Size: report.Size, Reused: report.Reused}
 		if d := cmp.Diff(want, report); d != "" {
-			t.Errorf("report (-want +got):\n%s", d)
+			t.Errorf("summary (-want +got):\n%s", d)
 		}
-		if d := cmp.Diff(previous, previousOf(t, previous, again)); d != "" {
+		if d := cmp.Diff(previous, claimsOf(t, previous, again)); d != "" {
 			t.Errorf("image (-want +got):\n%s", d)
 		}
 	}
 }
 
-// TestStickyRollback: what the last layer hides is there again without a byte moved for it.
+// TestStickyRollback checks that a rollback shows hidden objects again instead of writing them again.
 func TestStickyRollback(t *testing.T) {
 	m := plantest.New(rand.New(rand.NewPCG(11, 12)), 300)
 	old := m.Clone()
@@ -220,25 +220,25 @@ func TestStickyRollback(t *testing.T) {
 	for i := 280; i < 300; i++ {
 		m.Nodes[i].Rev++
 	}
-	image := previousOf(t, nil, first)
+	image := claimsOf(t, nil, first)
 	second, report, err := Sticky(m.Parts(), image, StickyOptions{MaxWaste: 10})
 	if err != nil || report.Unused == 0 {
-		t.Fatalf("%+v, %v; want something dead", report, err)
+		t.Fatalf("Sticky after an update = %+v, %v; want unused bytes", report, err)
 	}
-	image = previousOf(t, image, second)
+	image = claimsOf(t, image, second)
 	third, report, err := Sticky(old.Parts(), image, StickyOptions{MaxWaste: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if report.New*20 > report.Size {
-		t.Errorf("rollback: %+v; want little new", report)
+		t.Errorf("Sticky after a rollback = %+v; want few new bytes", report)
 	}
 	if err := checkSticky(t, old.Parts(), image, third, report, StickyOptions{MaxWaste: 10}); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestStickyNoKey: what does not promise its content is never kept, also if everything is planned anew.
+// TestStickyNoKey checks that a part without a key is never kept, even if everything is planned anew.
 func TestStickyNoKey(t *testing.T) {
 	parts := []rootfs.Part{
 		{Name: "a", Root: "nix/store/a", Size: 2 << 20},
@@ -250,12 +250,12 @@ func TestStickyNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	previous := previousOf(t, nil, layers)
+	previous := claimsOf(t, nil, layers)
 	again, report, err := Sticky(parts, previous, StickyOptions{})
 	if err != nil || report.Kept != 3 || report.Added != 1 {
 		t.Errorf("Sticky: %+v, %v; want one layer added\n%s", report, err, formatSticky(again))
 	}
-	// With two objects of which one is gone in the largest layer, and no waste allowed, that is most of it.
+	// Now the largest layer has a removed object. Without allowed waste, rebuilding it rebuilds most bytes.
 	previous[slices.IndexFunc(previous, func(l Candidate) bool { return l.Holds("b") })].Objects = []history.Object{{Name: "b", Hash: history.Hash(parts[1].Key), Size: 3 << 20}, {Name: "gone", Size: 1}}
 	again, report, err = Sticky(parts, previous, StickyOptions{})
 	if err != nil || !report.Repacked || report.Kept != 2 || report.Added != 2 {
@@ -275,13 +275,13 @@ func TestStickyRefuses(t *testing.T) {
 		{a, history.Claim{}, StickyOptions{MaxWaste: -1}, "plan layers: waste of -1 %: want 0 to 100"},
 		{a, history.Claim{}, StickyOptions{Options: Options{MaxLayers: 121}}, "plan layers: at most 121 layers: want 1 to 120"},
 		{rootfs.Part{Name: "b", Root: "nix/store/a"}, history.Claim{}, StickyOptions{},
-			`plan layers: b: "nix/store/a": only store objects and the base files can be planned by a previous image`},
+			`plan layers: b: "nix/store/a": only store objects and the base files can be planned from a previous image`},
 		{rootfs.Part{Name: "base", Root: "nix/store/base"}, history.Claim{}, StickyOptions{},
-			`plan layers: base: "nix/store/base": only store objects and the base files can be planned by a previous image`},
+			`plan layers: base: "nix/store/base": only store objects and the base files can be planned from a previous image`},
 		{a, history.Claim{Objects: []history.Object{{Name: "a", Size: 1}, {Name: "a", Size: 1}}}, StickyOptions{},
-			`plan layers: previous layer 1: not of this program's making: history: the layer holds "a" twice`},
+			`plan layers: previous layer 1: not made by this program: history: the layer holds "a" twice`},
 		{a, history.Claim{Objects: []history.Object{{Name: "a", Size: 1 << 62}, {Name: "b", Size: 1 << 62}}}, StickyOptions{},
-			`plan layers: previous layer 1: not of this program's making: it has too many bytes`},
+			`plan layers: previous layer 1: not made by this program: it has too many bytes`},
 	} {
 		_, _, err := Sticky([]rootfs.Part{test.part}, []Candidate{{Claim: test.previous}}, test.o)
 		if err == nil || err.Error() != test.want {

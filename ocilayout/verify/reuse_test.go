@@ -94,7 +94,7 @@ func TestCheckKept(t *testing.T) {
 		{"size", "its descriptor says", a.Key, func(k *ocilayout.BlobSource) { k.Descriptor.Size++ }},
 		{"history", "does not have", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment = "" }},
 		{"more history", "is not there", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment += " b-1@123456789012:7" }},
-		{"no history", "not of this program's making", a.Key, func(k *ocilayout.BlobSource) { k.Entry.CreatedBy = "x" }},
+		{"no history", "not made by this program", a.Key, func(k *ocilayout.BlobSource) { k.Entry.CreatedBy = "x" }},
 		{"cut", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob[:len(blob)/2], nil) }},
 		{"other bytes", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, changed, nil) }},
 		{"missing", "is missing", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, fs.ErrNotExist) }},
