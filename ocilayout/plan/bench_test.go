@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// largeClosure is 10,000 parts with 200,000 references, of 1000 packages.
+// largeClosure makes 10,000 parts with 200,000 references, for 1000 packages.
 func largeClosure() []rootfs.Part {
 	r := rand.New(rand.NewPCG(3, 4))
 	parts := randomParts(r, 10_000, false)
@@ -39,14 +39,14 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// BenchmarkSticky: one part and the base part have changed.
+// BenchmarkSticky plans an image in which one part and the base part have changed.
 func BenchmarkSticky(b *testing.B) {
 	parts := largeClosure()
 	layers, err := New(parts, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	previous := previousOf(b, nil, layers)
+	previous := claimsOf(b, nil, layers)
 	for _, i := range []int{len(parts) / 2, len(parts) - 1} {
 		parts[i].Key = fmt.Sprintf("sha256:%064x", 1<<61+i)
 	}

@@ -10,7 +10,7 @@ import (
 type bin struct {
 	parts  []int // in path order
 	size   int64
-	needed int // by how many packages the most needed one is
+	needed int // how many packages need its most needed part
 }
 
 func (g *bin) merge(h *bin) *bin {
@@ -23,7 +23,7 @@ func (g *bin) merge(h *bin) *bin {
 	return m
 }
 
-// mergeSmallest makes one bin of the two smallest, in the place of the smallest.
+// mergeSmallest merges the two smallest bins, in the place of the smallest.
 func mergeSmallest(bins []*bin) []*bin {
 	sorted := slices.SortedFunc(slices.Values(bins), (*bin).compare)
 	bins[slices.Index(bins, sorted[0])] = sorted[0].merge(sorted[1])
@@ -31,7 +31,7 @@ func mergeSmallest(bins []*bin) []*bin {
 	return slices.Delete(bins, at, at+1)
 }
 
-// compare is by size; among equal ones, the first in path order is the smaller one.
+// compare orders bins by size, and equal ones in path order.
 func (g *bin) compare(h *bin) int {
 	return cmp.Or(cmp.Compare(g.size, h.size), cmp.Compare(g.parts[0], h.parts[0]))
 }
@@ -51,7 +51,7 @@ func (h *binHeap) Pop() any {
 	return g
 }
 
-// mergeTwo makes one bin of the two smallest.
+// mergeTwo merges the two smallest bins.
 func (h *binHeap) mergeTwo() {
 	g := heap.Pop(h).(*bin)
 	(*h)[0] = (*h)[0].merge(g)

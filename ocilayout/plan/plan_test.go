@@ -17,13 +17,13 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-var update = flag.Bool("update", false, "write what the tests see into their testdata")
+var update = flag.Bool("update", false, "write the results into testdata")
 
 // TestNew runs testdata/new/*.txtar, one case a file.
-// The comment says what the case is about and, in lines "max: N" and "mode: MODE", what the options are.
-// The file "policy", if there is one, is the policy.
-// A line of the file "graph" is a part, its size in KiB, and what it refers to; the part "base" is the base part.
-// "layers", or else "error", is the result.
+// The comment describes the case. Its lines "max: N" and "mode: MODE" are the options.
+// The file "policy" is the policy and may be missing.
+// A line of the file "graph" is a part, its size in KiB and its references. The part "base" is the base part.
+// The result is "layers" or "error".
 func TestNew(t *testing.T) {
 	files, err := filepath.Glob("testdata/new/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -66,7 +66,7 @@ func TestNew(t *testing.T) {
 				got["layers"] = formatLayers(layers)
 			}
 			if *update {
-				rewrite(t, name, archive, got, "layers", "error")
+				updateCase(t, name, archive, got, "layers", "error")
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
@@ -76,8 +76,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// rewrite writes a case anew, with the results that there are now.
-func rewrite(t *testing.T, name string, archive *txtar.Archive, got map[string]string, results ...string) {
+// updateCase writes a case with new results.
+func updateCase(t *testing.T, name string, archive *txtar.Archive, got map[string]string, results ...string) {
 	t.Helper()
 	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return slices.Contains(results, f.Name) })
 	for _, result := range results {
@@ -114,7 +114,7 @@ func parseGraph(t *testing.T, graph string) []rootfs.Part {
 	return parts
 }
 
-// size is how many bytes a layer's parts have.
+// size adds up the sizes of a layer's parts.
 func size(l Group) (n int64) {
 	for _, p := range l.Parts {
 		n += p.Size
@@ -134,8 +134,8 @@ func formatLayers(layers []Group) string {
 	return b.String()
 }
 
-// randomParts is a graph with n parts, a base part among them if based; also with cycles.
-func randomParts(r *rand.Rand, n int, based bool) []rootfs.Part {
+// randomParts makes a graph of n parts, with a base part if hasBase. It may have cycles.
+func randomParts(r *rand.Rand, n int, hasBase bool) []rootfs.Part {
 	parts := make([]rootfs.Part, n)
 	for i := range parts {
 		parts[i].Name = fmt.Sprintf("%08x-%d", r.Uint32(), i)
@@ -154,7 +154,7 @@ func randomParts(r *rand.Rand, n int, based bool) []rootfs.Part {
 			parts[i].Refs = append(parts[i].Refs, parts[ref].Root)
 		}
 	}
-	if based && n > 0 {
+	if hasBase && n > 0 {
 		base := &parts[r.IntN(n)]
 		base.Name, base.Root, base.Refs = "base", "", nil
 		for range 1 + r.IntN(3) {
@@ -166,8 +166,8 @@ func randomParts(r *rand.Rand, n int, based bool) []rootfs.Part {
 	return parts
 }
 
-// TestNewProperties holds for any graph: every part is there once, the limit is kept,
-// the input's order does not matter, the base part is last, and a layer is in path order.
+// TestNewProperties checks for random graphs that every part occurs once, the limit holds,
+// the order of the input does not matter, the base part is last, and layers are in path order.
 func TestNewProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	refused := 0
@@ -175,8 +175,8 @@ func TestNewProperties(t *testing.T) {
 		n := r.IntN(200)
 		o := Options{MaxLayers: []int{0, 1, 2, 3, n - 1, n, n + 1, 120}[r.IntN(8)]}
 		o.MaxLayers = min(max(o.MaxLayers, 0), 120)
-		based := r.IntN(3) > 0
-		parts := randomParts(r, n, based)
+		hasBase := r.IntN(3) > 0
+		parts := randomParts(r, n, hasBase)
 		limit := o.MaxLayers
 		if limit == 0 {
 			limit = 60
@@ -202,15 +202,15 @@ func TestNewProperties(t *testing.T) {
 			t.Fatal(err)
 		}
 		if o.Mode == ModePerPath && len(layers) != n || o.Mode == ModeSingle && len(layers) > 1 {
-			t.Errorf("graph %d: %d layers of %d parts: %v", i, len(layers), n, o.Mode)
+			t.Errorf("graph %d: New makes %d layers of %d parts with mode %v", i, len(layers), n, o.Mode)
 		}
 		if len(layers) > limit {
-			t.Errorf("graph %d: %d layers of %d parts, want at most %d", i, len(layers), n, limit)
+			t.Errorf("graph %d: New makes %d layers of %d parts; want at most %d", i, len(layers), n, limit)
 		}
 		seen := make(map[string]int)
 		for _, l := range layers {
 			if len(l.Parts) == 0 {
-				t.Errorf("graph %d: an empty layer", i)
+				t.Errorf("graph %d: a layer is empty", i)
 			}
 			if !slices.IsSortedFunc(l.Parts, func(a, b rootfs.Part) int { return rootfs.ComparePaths(a.Root, b.Root) }) {
 				t.Errorf("graph %d: a layer is not in path order", i)
@@ -221,13 +221,13 @@ func TestNewProperties(t *testing.T) {
 		}
 		for _, p := range parts {
 			if seen[p.Root] != 1 {
-				t.Errorf("graph %d: %s is in %d layers", i, p.Name, seen[p.Root])
+				t.Errorf("graph %d: %s is in %d layers; want 1", i, p.Name, seen[p.Root])
 			}
 		}
 		if len(seen) != n {
-			t.Errorf("graph %d: %d parts in layers, want %d", i, len(seen), n)
+			t.Errorf("graph %d: the layers hold %d parts; want %d", i, len(seen), n)
 		}
-		if based && n > 0 && layers[len(layers)-1].Parts[0].Root != "" {
+		if hasBase && n > 0 && layers[len(layers)-1].Parts[0].Root != "" {
 			t.Errorf("graph %d: the base part is not in the last layer", i)
 		}
 		want := formatLayers(layers)
@@ -235,16 +235,16 @@ func TestNewProperties(t *testing.T) {
 			r.Shuffle(n, func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 			again, err := New(parts, o)
 			if got := formatLayers(again); err != nil || got != want {
-				t.Errorf("graph %d: another order of the input gives\n%s, %v; want\n%s", i, got, err, want)
+				t.Errorf("graph %d: with the input in another order, New makes\n%s, %v; want\n%s", i, got, err, want)
 			}
 		}
 	}
 	if refused == 0 || refused > 200 {
-		t.Errorf("%d plans were refused", refused)
+		t.Errorf("New refused %d of 400 plans; want some, and at most 200", refused)
 	}
 }
 
-// TestNewLimits: with as many paths as layers, one less and one more, in every mode, every path is there once.
+// TestNewLimits checks each mode with as many paths as layers, one less and one more: every path must occur once.
 func TestNewLimits(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, most := range []int{1, 2, 3, 7, 60, 119, 120} {
@@ -269,7 +269,7 @@ func TestNewLimits(t *testing.T) {
 					}
 				}
 				if err != nil || len(layers) > most || len(all) != n || count != n {
-					t.Errorf("New(%d parts, %d, %v): %d layers with %d parts, %v", n, most, mode, len(layers), count, err)
+					t.Errorf("New(%d parts, %d, %v) = %d layers with %d parts, %v", n, most, mode, len(layers), count, err)
 				}
 			}
 		}
@@ -287,7 +287,7 @@ func TestParseMode(t *testing.T) {
 	}
 }
 
-// TestNewUpdate: what one changed part changes is about that part, also in a closure with many more parts than layers.
+// TestNewUpdate checks that a changed part moves few bytes besides its own, also if there are many more parts than layers.
 func TestNewUpdate(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	parts := randomParts(r, 1000, true)
@@ -304,12 +304,12 @@ func TestNewUpdate(t *testing.T) {
 		var largest int64
 		for _, p := range l.Parts {
 			largest = max(largest, p.Size)
-			sum += size(l) - p.Size // moved in vain when p changes
+			sum += size(l) - p.Size // other bytes that move when p changes
 		}
 		worst = max(worst, size(l)-largest)
 	}
 	if mean := sum / int64(len(parts)); worst > total/20 || mean > total/50 {
-		t.Errorf("an update moves %d bytes in vain in the mean, and %d at worst, of %d", mean, worst, total)
+		t.Errorf("an update moves %d other bytes on average and %d at worst, of %d", mean, worst, total)
 	}
 }
 
@@ -323,8 +323,8 @@ func TestNewRefuses(t *testing.T) {
 		{nil, Options{MaxLayers: 121}, "plan layers: at most 121 layers: want 1 to 120"},
 		{nil, Options{MaxLayers: -1}, "plan layers: at most -1 layers: want 1 to 120"},
 		{nil, Options{Mode: 3}, "plan layers: unknown mode Mode(3)"},
-		{nil, Options{Mode: ModeSingle, Policy: &Policy{}}, "plan layers: a policy says what is together, and so does single"},
-		{two, Options{}, `plan layers: b: "nix/store/a": file already exists: a is there`},
+		{nil, Options{Mode: ModeSingle, Policy: &Policy{}}, "plan layers: a policy cannot be combined with the mode single"},
+		{two, Options{}, `plan layers: b: "nix/store/a": file already exists: it belongs to a`},
 	} {
 		if _, err := New(test.parts, test.o); err == nil || err.Error() != test.want {
 			t.Errorf("New(%d parts, %+v): %v; want %s", len(test.parts), test.o, err, test.want)

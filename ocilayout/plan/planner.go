@@ -10,23 +10,23 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// planner knows who needs whom. Parts are known by their place in path order.
+// planner holds the graph of the parts. A part is an index in path order.
 type planner struct {
-	options  Options
-	most     int // layers of a new image
-	parts    []rootfs.Part
-	refs     [][]int
-	profiles []bool
-	needs    []int // the packages that need each part, as a number: equal ones, equal sets
-	needed   []int // how many these are
-	fixed    []int // the policy's layer that each part is in, or noLine
+	options     Options
+	maxLayers   int // limit for a new image
+	parts       []rootfs.Part
+	refs        [][]int
+	profiles    []bool
+	needSet     []int // for each part, a number for the set of packages that need it; equal sets have equal numbers
+	needCount   []int // for each part, the size of that set
+	policyLayer []int // for each part, its layer in the policy, or noLine
 }
 
-// noLine is in the place of a policy's layer where there is none.
+// noLine marks a part without a layer in the policy.
 const noLine = -1
 
-// maxSize is how many bytes the parts of an image may have, and what a previous one holds:
-// whatever is added up of these has a sum.
+// maxSize limits the bytes of all parts of an image, and of all objects in a previous one,
+// so that no sum of them overflows.
 const maxSize = 1 << 61
 
 func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
@@ -40,25 +40,25 @@ func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 	var all int64
 	for _, part := range parts {
 		if part.Size < 0 || part.Size > maxSize-all {
-			return nil, fmt.Errorf("%s: %d bytes: want at least 0, and at most %d of all parts", part.Name, part.Size, int64(maxSize))
+			return nil, fmt.Errorf("%s: %d bytes: want at least 0, and at most %d for all parts", part.Name, part.Size, int64(maxSize))
 		}
 		all += part.Size
 	}
 	p := &planner{
-		options:  o,
-		most:     o.limit(),
-		parts:    parts,
-		refs:     make([][]int, len(parts)),
-		profiles: make([]bool, len(parts)),
-		needs:    make([]int, len(parts)),
-		needed:   make([]int, len(parts)),
+		options:   o,
+		maxLayers: o.limit(),
+		parts:     parts,
+		refs:      make([][]int, len(parts)),
+		profiles:  make([]bool, len(parts)),
+		needSet:   make([]int, len(parts)),
+		needCount: make([]int, len(parts)),
 	}
 	at := make(map[string]int, len(parts))
 	for i, part := range parts {
 		at[part.Root] = i
 	}
 	wanted := make([]bool, len(parts))
-	based := len(parts) > 0 && parts[0].Root == ""
+	hasBase := len(parts) > 0 && parts[0].Root == ""
 	for i, part := range parts {
 		for _, ref := range part.Refs {
 			n, ok := at[ref]
@@ -73,7 +73,7 @@ func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 		}
 	}
 
-	// Without a base part, the packages are what nothing else refers to.
+	// Without a base part, the packages are the parts that no other part refers to.
 	packages := make([]bool, len(parts))
 	for i := range parts {
 		switch {
@@ -81,28 +81,28 @@ func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 			for _, n := range p.refs[i] {
 				packages[n] = !p.profiles[n]
 			}
-		case !based:
+		case !hasBase:
 			packages[i] = !wanted[i]
 		}
 	}
-	p.spread(packages)
-	p.fixed, err = o.Policy.assign(parts, p.profiles)
+	p.findNeeds(packages)
+	p.policyLayer, err = o.Policy.assign(parts, p.profiles)
 	return p, err
 }
 
-// spread finds for each part the packages that need it: those that reach it, and itself if it is one.
-// It takes 64 packages at a time, and goes from parts to those they refer to,
-// once if there are no cycles. What these packages do not reach it does not look at.
-func (p *planner) spread(packages []bool) {
+// findNeeds finds for each part the packages that need it: those that reach it, including itself.
+// It takes 64 packages at a time, and passes their bits along references,
+// in one pass if there are no cycles. It visits only parts that these packages reach.
+func (p *planner) findNeeds(packages []bool) {
 	order := p.order()
 	place := make([]int, len(order))
 	for i, n := range order {
 		place[n] = i
 	}
-	sets := make([]uint64, len(p.parts)) // of the packages at hand
+	sets := make([]uint64, len(p.parts)) // which of the current 64 packages need each part
 	type set struct {
-		before int // the number of the set without them
-		some   uint64
+		before int    // number of the set of earlier packages
+		some   uint64 // current packages
 	}
 	numbers, last := make(map[set]int), 0
 	seen := make([]bool, len(p.parts))
@@ -115,7 +115,7 @@ func (p *planner) spread(packages []bool) {
 				bit++
 			}
 		}
-		reached := p.reached(some, place, seen)
+		reached := p.reachable(some, place, seen)
 		for again := true; again; {
 			again = false
 			for _, n := range reached {
@@ -127,23 +127,24 @@ func (p *planner) spread(packages []bool) {
 				}
 			}
 		}
-		// Parts with equal numbers have equal sets until now, and no others have.
+		// Number the sets so far: parts get equal numbers if and only if their sets are equal.
 		clear(numbers)
 		for _, n := range reached {
-			p.needed[n] += bits.OnesCount64(sets[n])
-			s := set{p.needs[n], sets[n]}
+			p.needCount[n] += bits.OnesCount64(sets[n])
+			s := set{p.needSet[n], sets[n]}
 			if numbers[s] == 0 {
 				last++
 				numbers[s] = last
 			}
-			p.needs[n] = numbers[s]
+			p.needSet[n] = numbers[s]
 			sets[n] = 0
 		}
 	}
 }
 
-// reached are parts and all that they reach, sorted by their places. Nothing is seen before, nor afterwards.
-func (p *planner) reached(from, place []int, seen []bool) []int {
+// reachable returns the parts from and everything that they reach, sorted by place.
+// seen is scratch space: all false before and after the call.
+func (p *planner) reachable(from, place []int, seen []bool) []int {
 	reached := make([]int, 0, len(from))
 	add := func(n int) {
 		if !seen[n] {
@@ -166,9 +167,9 @@ func (p *planner) reached(from, place []int, seen []bool) []int {
 	return reached
 }
 
-// order is all parts, each before those it refers to, except where there are cycles.
+// order sorts the parts so that each comes before those that it refers to, except in cycles.
 func (p *planner) order() []int {
-	type visit struct{ n, ref int } // the next of its references
+	type visit struct{ n, ref int } // ref is the next reference to follow
 	order := make([]int, 0, len(p.parts))
 	seen := make([]bool, len(p.parts))
 	for i := range p.parts {
@@ -195,14 +196,14 @@ func (p *planner) order() []int {
 	return order
 }
 
-// divide makes bins of the parts that are included, at most that many, lowest first.
-// Only where there is no other way does it merge the bins of a policy.
+// divide puts the included parts into at most most bins, lowest layer first.
+// It merges bins of a policy only as a last resort.
 func (p *planner) divide(included []bool, most int) []*bin {
 	fixed, body, tail := p.policyBins(included), p.body(included), p.tail(included)
 	if p.options.Mode == ModePerPath {
 		return slices.Concat(fixed, body, tail)
 	}
-	// A layer for each profile is the first thing to give up.
+	// First merge the layers of the profiles.
 	for len(tail) > 1 && len(fixed)+min(1, len(body))+len(tail) > most {
 		n := len(tail)
 		tail = append(tail[:n-2], tail[n-2].merge(tail[n-1]))
@@ -220,7 +221,7 @@ func (p *planner) divide(included []bool, most int) []*bin {
 	})
 	bins := slices.Concat(fixed, body, tail)
 	for len(bins) > max(most, 1) {
-		// The last one has the base part and stays where it is.
+		// The last bin has the base part and stays last.
 		n := len(bins)
 		if n == 2 {
 			return []*bin{bins[0].merge(bins[1])}
@@ -246,18 +247,18 @@ func (p *planner) newBin(n ...int) *bin {
 	g := &bin{parts: n}
 	for _, n := range n {
 		g.size += p.parts[n].Size
-		g.needed = max(g.needed, p.needed[n])
+		g.needed = max(g.needed, p.needCount[n])
 	}
 	return g
 }
 
-// policyBins is the layers that a policy has, in its order.
+// policyBins returns the bins of the policy's layers, in the order of the policy.
 func (p *planner) policyBins(included []bool) []*bin {
 	if p.options.Policy == nil {
 		return nil
 	}
 	lines := make([][]int, len(p.options.Policy.Layers))
-	for i, line := range p.fixed {
+	for i, line := range p.policyLayer {
 		if included[i] && line != noLine {
 			lines[line] = append(lines[line], i)
 		}
@@ -271,44 +272,44 @@ func (p *planner) policyBins(included []bool) []*bin {
 	return bins
 }
 
-// body is the layers below the profiles and the base part.
+// body returns the bins below those of the profiles and the base part.
 func (p *planner) body(included []bool) []*bin {
 	var large, small []*bin
-	open := make(map[int]*bin) // by who needs it: the bin that is not full
+	open := make(map[int]*bin) // the bin that is not full, by the set of packages that need its parts
 	for i, part := range p.parts {
 		switch {
-		case !included[i] || p.fixed[i] != noLine:
+		case !included[i] || p.policyLayer[i] != noLine:
 		case part.Root == "" || p.profiles[i]:
-		case part.Size >= smallest || p.options.Mode == ModePerPath:
+		case part.Size >= minLayerBytes || p.options.Mode == ModePerPath:
 			large = append(large, p.newBin(i))
 		default:
-			g := open[p.needs[i]]
-			if g == nil || g.size+part.Size > enough {
+			g := open[p.needSet[i]]
+			if g == nil || g.size+part.Size > maxLayerBytes {
 				g = p.newBin()
-				open[p.needs[i]] = g
+				open[p.needSet[i]] = g
 				small = append(small, g)
 			}
 			g.parts = append(g.parts, i)
 			g.size += part.Size
-			g.needed = max(g.needed, p.needed[i])
+			g.needed = max(g.needed, p.needCount[i])
 		}
 	}
 	h := (*binHeap)(&small)
 	heap.Init(h)
-	for len(small) > 1 && small[0].size < smallest {
+	for len(small) > 1 && small[0].size < minLayerBytes {
 		h.mergeTwo()
 	}
 	return append(large, small...)
 }
 
-// tail is the layers of the profiles and the base part.
+// tail returns the bins of the profiles and the base part.
 func (p *planner) tail(included []bool) []*bin {
 	var tail []*bin
 	last := p.newBin()
 	for i, part := range p.parts {
 		switch {
-		case !included[i] || p.fixed[i] != noLine:
-		case p.profiles[i] && (part.Size >= smallest || p.options.Mode == ModePerPath):
+		case !included[i] || p.policyLayer[i] != noLine:
+		case p.profiles[i] && (part.Size >= minLayerBytes || p.options.Mode == ModePerPath):
 			tail = append(tail, p.newBin(i))
 		case part.Root == "" || p.profiles[i]:
 			last = last.merge(p.newBin(i))

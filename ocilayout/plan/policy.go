@@ -13,9 +13,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Policy says which store objects are together in a layer, as a file that people write and keep in git:
+// Policy groups store objects into layers. People write it as a file and keep it in git:
 //
-//	# What changes together is together.
+//	# Objects that change together share a layer.
 //	libc: glibc-* libgcc-* xgcc-*
 //	python: python3-*
 //	  python3.*-*
@@ -23,14 +23,14 @@ import (
 //
 // A line is a layer: its name, a colon, and patterns with spaces between them.
 // A line that begins with a space continues the one before it,
-// so that a pattern can have a line of its own. What follows a # is a comment.
+// so that a pattern can have a line of its own. A # begins a comment.
 //
-// Patterns are those of [path.Match]. They match the name of a store path without its hash,
-// or, if they begin with a hash of 32 characters and a dash, the whole base name.
-// An object is in the layer of the first pattern that matches it. What none matches is planned as if there were
-// no policy. A pattern that is only * takes all of that, and is the last one.
+// Patterns are those of [path.Match]. They match the name of a store path without its hash.
+// A pattern that begins with a hash of 32 characters and a dash matches the whole base name.
+// An object is in the layer of the first pattern that matches it. Objects that no pattern matches are planned
+// as if there were no policy. The pattern * takes all of these, and must be the last one.
 //
-// The base files, and the profiles as long as no pattern but * matches them, are in the last layer in any case.
+// The base files are always in the last layer, and so are the profiles, unless a pattern other than * matches them.
 type Policy struct {
 	Layers []PolicyLayer
 }
@@ -41,20 +41,20 @@ type PolicyLayer struct {
 	Globs []PolicyGlob // at least one
 }
 
-// PolicyGlob is a pattern and the line of the file that it is in, from 1.
+// PolicyGlob is a pattern and its line in the file, from 1.
 type PolicyGlob struct {
 	Pattern string
 	Line    int
 }
 
-// maxPolicy is how large a policy may be. One for each path of a large closure has a tenth of that.
+// maxPolicy limits the bytes of a policy. A policy with a line for each path of a large closure has a tenth of that.
 const maxPolicy = 16 << 20
 
 var layerNamePattern = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 })
 
-// ParsePolicy parses the file form. Errors say in which lines; all that are wrong are told at once.
+// ParsePolicy parses the file form. The error names all faulty lines at once.
 func ParsePolicy(r io.Reader) (*Policy, error) {
 	p := &Policy{}
 	c := policyChecker{names: make(map[string]int), globs: make(map[string]int)}
@@ -105,11 +105,11 @@ func ParsePolicy(r io.Reader) (*Policy, error) {
 	return p, nil
 }
 
-// policyChecker collects what is wrong with a policy.
+// policyChecker collects the errors of a policy.
 type policyChecker struct {
-	names map[string]int // to their lines
-	globs map[string]int
-	rest  int // the line of *
+	names map[string]int // lines of layer names
+	globs map[string]int // lines of patterns
+	rest  int            // line of the pattern *
 	errs  []error
 }
 
@@ -122,7 +122,7 @@ func (c *policyChecker) name(name string, line int) bool {
 		return false
 	}
 	if before, ok := c.names[name]; ok {
-		c.errorf(line, "layer %s is in line %d, too", name, before)
+		c.errorf(line, "layer %s is already in line %d", name, before)
 	} else {
 		c.names[name] = line
 	}
@@ -140,7 +140,7 @@ func (c *policyChecker) glob(pattern string, line int) {
 	case c.rest != 0:
 		c.errorf(line, "pattern %q: the * in line %d takes everything, and must be the last", pattern, c.rest)
 	case twice:
-		c.errorf(line, "pattern %q is in line %d, too", pattern, before)
+		c.errorf(line, "pattern %q is already in line %d", pattern, before)
 	default:
 		c.globs[pattern] = line
 		if pattern == "*" {
@@ -149,7 +149,7 @@ func (c *policyChecker) glob(pattern string, line int) {
 	}
 }
 
-// String is the file form, without comments, a line for each layer.
+// String returns the file form, without comments, with a line for each layer.
 func (p *Policy) String() string {
 	var b strings.Builder
 	for _, l := range p.Layers {
@@ -162,8 +162,8 @@ func (p *Policy) String() string {
 	return b.String()
 }
 
-// assign finds for each part the layer of the policy that it is in, or noLine.
-// A pattern that says nothing is an error: it matches nothing, or only what others have taken.
+// assign finds each part's layer in the policy, or noLine.
+// A useless pattern is an error: it matches nothing, or only parts of earlier layers.
 func (p *Policy) assign(parts []rootfs.Part, profiles []bool) ([]int, error) {
 	fixed := make([]int, len(parts))
 	for i := range fixed {
@@ -192,14 +192,14 @@ func (p *Policy) assign(parts []rootfs.Part, profiles []bool) ([]int, error) {
 			case taken == "":
 				errs = append(errs, fmt.Errorf("policy line %d: pattern %q matches nothing", g.Line, g.Pattern))
 			default:
-				errs = append(errs, fmt.Errorf("policy line %d: pattern %q matches only what layer %s has", g.Line, g.Pattern, taken))
+				errs = append(errs, fmt.Errorf("policy line %d: pattern %q matches only parts that layer %s already has", g.Line, g.Pattern, taken))
 			}
 		}
 	}
 	return fixed, errors.Join(errs...)
 }
 
-const hashLen = 32 // of a store path's base name, before a dash
+const hashLen = 32 // length of the hash in a store path's base name
 
 func (g PolicyGlob) matches(base string) bool {
 	name := base
@@ -210,7 +210,7 @@ func (g PolicyGlob) matches(base string) bool {
 	return ok
 }
 
-// hasHash says whether a base name or a pattern begins with a hash.
+// hasHash reports whether a base name or a pattern begins with a hash and a dash.
 func hasHash(s string) bool {
 	if len(s) <= hashLen || s[hashLen] != '-' {
 		return false

@@ -12,7 +12,7 @@ import (
 )
 
 func TestParsePolicy(t *testing.T) {
-	const text = `# What changes together is together.
+	const text = `# Objects that change together share a layer.
 
 libc: glibc-* libgcc-[0-9]* # of the same release
 python:
@@ -43,7 +43,7 @@ rest: *
 		t.Errorf("String() = %q, want %q", p.String(), canonical)
 	}
 	if _, err := ParsePolicy(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n"))); err != nil {
-		t.Errorf("with other line ends: %v", err)
+		t.Errorf("ParsePolicy with CRLF: %v", err)
 	}
 }
 
@@ -51,8 +51,8 @@ func TestParsePolicyRefuses(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"", "policy: it has no layer"},
 		{"# nothing\n\n", "policy: it has no layer"},
-		{"a: x\na: y", "policy line 2: layer a is in line 1, too"},
-		{"a: x\nb: y x", `policy line 2: pattern "x" is in line 1, too`},
+		{"a: x\na: y", "policy line 2: layer a is already in line 1"},
+		{"a: x\nb: y x", `policy line 2: pattern "x" is already in line 1`},
 		{"a:\nb: y", "policy line 1: layer a has no pattern"},
 		{" x\na: y", "policy line 1: a pattern before the first layer's name"},
 		{"x-*", `policy line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not "x-*"`},
@@ -70,7 +70,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	if _, err := ParsePolicy(iotest.ErrReader(broken)); !errors.Is(err, broken) {
-		t.Errorf("ParsePolicy: %v, want %v", err, broken)
+		t.Errorf("ParsePolicy of a failing reader: %v; want %v", err, broken)
 	}
 	if _, err := ParsePolicy(zeroReader{}); err == nil {
 		t.Error("ParsePolicy of endless zeros: <nil>; want an error")
@@ -94,12 +94,12 @@ func TestPolicyGlob(t *testing.T) {
 		{"short", "short", true},
 	} {
 		if got := (PolicyGlob{test.pattern, 1}).matches(test.base); got != test.want {
-			t.Errorf("%q matches %q: %v, want %v", test.pattern, test.base, got, test.want)
+			t.Errorf("matches of %q and %q = %v; want %v", test.pattern, test.base, got, test.want)
 		}
 	}
 }
 
-// FuzzParsePolicy: what is parsed and written is the same policy.
+// FuzzParsePolicy checks that String returns what parses to the same policy.
 func FuzzParsePolicy(f *testing.F) {
 	f.Add("a: x-* y-?\n  [a-z]*\nb: *\n")
 	files, _ := filepath.Glob("testdata/new/policy*.txtar")
@@ -117,12 +117,12 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 		again, err := ParsePolicy(strings.NewReader(p.String()))
 		if err != nil || again.String() != p.String() {
-			t.Errorf("ParsePolicy(%q) = %v, %v", p.String(), again, err)
+			t.Errorf("ParsePolicy(%q) = %v, %v; want the same policy", p.String(), again, err)
 		}
 	})
 }
 
-// zeroReader is endless.
+// zeroReader reads zeros without end.
 type zeroReader struct{}
 
 func (zeroReader) Read(p []byte) (int, error) { return len(p), nil }

@@ -8,45 +8,46 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
-// sticky finds out what is visible of the previous layers that are kept.
+// sticky decides which previous layers are kept, and tracks what they show.
 type sticky struct {
-	planner  *planner
-	options  StickyOptions
-	most     int // layers
-	previous []Candidate
-	wanted   map[string]int // the planner's part of that name
-	all      int64          // bytes of all parts
+	planner    *planner
+	options    StickyOptions
+	maxLayers  int // limit for the image
+	previous   []Candidate
+	partByName map[string]int // indexes of the planner's parts
+	size       int64          // total bytes of all parts
 
-	keep []bool // for each previous layer
+	keep []bool // for each previous layer, whether it is kept
 
-	// What settle finds:
-	shown  []int    // for each part, the previous layer that shows it, or nowhere
-	shows  []int    // for each previous layer, how many parts it shows
-	lives  []int64  // for each previous layer, their bytes
-	deads  []int64  // for each kept layer, the bytes of objects that it does not show
-	live   int64    // of all kept layers
-	dead   int64    // of all kept layers
-	hidden []string // roots of what must be made invisible, sorted
+	// settle sets these:
+	shownBy     []int    // for each part, the kept layer that shows it, or nowhere
+	shownParts  []int    // for each previous layer, the number of parts that it shows
+	usedBytes   []int64  // for each previous layer, the bytes of these parts
+	unusedBytes []int64  // for each previous layer, if it is kept, the bytes of objects that it does not show
+	used        int64    // sum of usedBytes
+	unused      int64    // sum of unusedBytes
+	hidden      []string // roots of objects that a new layer must hide, sorted
 
 	report Summary
 }
 
 const nowhere = -1
 
-// copyOf is an object that is visible in a layer.
-type copyOf struct {
+// objectCopy is one copy of an object, in a layer.
+type objectCopy struct {
 	layer int
 	hash  string
 }
 
-func (s *sticky) index() error {
-	s.wanted = make(map[string]int, len(s.planner.parts))
+// indexParts checks the input, and prepares s without any kept layer.
+func (s *sticky) indexParts() error {
+	s.partByName = make(map[string]int, len(s.planner.parts))
 	for i, p := range s.planner.parts {
 		if (p.Root == "") != (p.Name == history.BaseName) || p.Root != "" && p.Root != history.StoreDir+"/"+p.Name {
-			return fmt.Errorf("%s: %q: only store objects and the base files can be planned by a previous image", p.Name, p.Root)
+			return fmt.Errorf("%s: %q: only store objects and the base files can be planned from a previous image", p.Name, p.Root)
 		}
-		s.wanted[p.Name] = i
-		s.all += p.Size
+		s.partByName[p.Name] = i
+		s.size += p.Size
 	}
 	var total int64
 	for i, l := range s.previous {
@@ -61,27 +62,27 @@ func (s *sticky) index() error {
 		}
 	}
 	n := len(s.previous)
-	s.keep, s.shows, s.lives, s.deads = make([]bool, n), make([]int, n), make([]int64, n), make([]int64, n)
-	s.shown = make([]int, len(s.planner.parts))
+	s.keep, s.shownParts, s.usedBytes, s.unusedBytes = make([]bool, n), make([]int, n), make([]int64, n), make([]int64, n)
+	s.shownBy = make([]int, len(s.planner.parts))
 	s.settle()
 	return nil
 }
 
-// wants says whether an object is one of the parts.
-func (s *sticky) wants(o history.Object) bool {
-	i, ok := s.wanted[o.Name]
+// isPart reports whether an object is one of the parts.
+func (s *sticky) isPart(o history.Object) bool {
+	i, ok := s.partByName[o.Name]
 	return ok && o.Hash != "" && o.Hash == history.Hash(s.planner.parts[i].Key)
 }
 
-// settle finds out what is visible of the kept layers, and gives up those that cannot be kept:
-// those that would show something under the name of a part that is not that part, and those that show nothing of use.
-// Without such a layer, what it has hidden may be visible, so that this goes on until nothing changes.
+// settle finds out what the kept layers show, and gives up layers that cannot stay:
+// those that show another object under the name of a part, and those that show no part.
+// Without such a layer, objects that it has hidden may show again, so settle repeats until nothing changes.
 func (s *sticky) settle() {
 	for {
 		visible := s.visible()
 		s.measure(visible)
-		if !s.giveUp(func(i int) bool { return s.misleads(i, visible) }) &&
-			!s.giveUp(func(i int) bool { return s.shows[i] == 0 && len(s.previous[i].Hidden) == 0 }) &&
+		if !s.giveUp(func(i int) bool { return s.showsOther(i, visible) }) &&
+			!s.giveUp(func(i int) bool { return s.shownParts[i] == 0 && len(s.previous[i].Hidden) == 0 }) &&
 			!s.giveUpOne() {
 			return
 		}
@@ -98,10 +99,10 @@ func (s *sticky) giveUp(bad func(i int) bool) bool {
 	return some
 }
 
-// giveUpOne gives up the uppermost layer that shows nothing. What it hides may be of use in another one.
+// giveUpOne gives up the uppermost layer that shows no part. After that, a lower layer may show a part that it hid.
 func (s *sticky) giveUpOne() bool {
 	for i, kept := range slices.Backward(s.keep) {
-		if kept && s.shows[i] == 0 {
+		if kept && s.shownParts[i] == 0 {
 			s.keep[i] = false
 			return true
 		}
@@ -109,9 +110,9 @@ func (s *sticky) giveUpOne() bool {
 	return false
 }
 
-// visible is the copies of each object that an unpacker of the kept layers would have, the uppermost last.
-func (s *sticky) visible() map[string][]copyOf {
-	visible := make(map[string][]copyOf)
+// visible returns the copies of each object, by name, that no kept layer hides. The uppermost copy is last.
+func (s *sticky) visible() map[string][]objectCopy {
+	visible := make(map[string][]objectCopy)
 	for i, l := range s.previous {
 		if !s.keep[i] {
 			continue
@@ -120,35 +121,35 @@ func (s *sticky) visible() map[string][]copyOf {
 			delete(visible, name)
 		}
 		for _, o := range l.Objects {
-			visible[o.Name] = append(visible[o.Name], copyOf{i, o.Hash})
+			visible[o.Name] = append(visible[o.Name], objectCopy{i, o.Hash})
 		}
 	}
 	return visible
 }
 
-// misleads says whether a layer shows another object than the one that is wanted under the same name.
-// The base files are nowhere but in their own layer, so that they mislead if they are not wanted at all.
-func (s *sticky) misleads(i int, visible map[string][]copyOf) bool {
+// showsOther reports whether a layer shows an object under the name of a part that is another object.
+// Base files count even without a base part, since a whiteout cannot hide them.
+func (s *sticky) showsOther(i int, visible map[string][]objectCopy) bool {
 	for _, o := range s.previous[i].Objects {
-		_, named := s.wanted[o.Name]
-		if (named || o.Name == history.BaseName) && !s.wants(o) && slices.Contains(visible[o.Name], copyOf{i, o.Hash}) {
+		_, named := s.partByName[o.Name]
+		if (named || o.Name == history.BaseName) && !s.isPart(o) && slices.Contains(visible[o.Name], objectCopy{i, o.Hash}) {
 			return true
 		}
 	}
 	return false
 }
 
-// measure finds out who shows what.
-func (s *sticky) measure(visible map[string][]copyOf) {
-	for i := range s.shown {
-		s.shown[i] = nowhere
+// measure sets the results of settle.
+func (s *sticky) measure(visible map[string][]objectCopy) {
+	for i := range s.shownBy {
+		s.shownBy[i] = nowhere
 	}
-	clear(s.shows)
-	clear(s.lives)
-	clear(s.deads)
-	s.live, s.dead, s.hidden = 0, 0, nil
+	clear(s.shownParts)
+	clear(s.usedBytes)
+	clear(s.unusedBytes)
+	s.used, s.unused, s.hidden = 0, 0, nil
 	for name := range visible {
-		if _, ok := s.wanted[name]; !ok && name != history.BaseName {
+		if _, ok := s.partByName[name]; !ok && name != history.BaseName {
 			s.hidden = append(s.hidden, history.StoreDir+"/"+name)
 		}
 	}
@@ -158,28 +159,28 @@ func (s *sticky) measure(visible map[string][]copyOf) {
 			continue
 		}
 		for _, o := range l.Objects {
-			// Below an equal copy, an object is as dead as under a whiteout.
+			// Below an equal copy, an object is as unused as under a whiteout.
 			copies := visible[o.Name]
-			if s.wants(o) && len(copies) > 0 && copies[len(copies)-1].layer == i {
-				n := s.wanted[o.Name]
-				s.shown[n] = i
-				s.shows[i]++
-				s.lives[i] += s.planner.parts[n].Size
+			if s.isPart(o) && len(copies) > 0 && copies[len(copies)-1].layer == i {
+				n := s.partByName[o.Name]
+				s.shownBy[n] = i
+				s.shownParts[i]++
+				s.usedBytes[i] += s.planner.parts[n].Size
 			} else {
-				s.deads[i] += o.Size
+				s.unusedBytes[i] += o.Size
 			}
 		}
-		s.live += s.lives[i]
-		s.dead += s.deads[i]
+		s.used += s.usedBytes[i]
+		s.unused += s.unusedBytes[i]
 	}
 }
 
-// mayWaste is how many bytes may be dead, whatever else the image has.
-func (s *sticky) mayWaste() int64 {
-	return (s.all + s.dead) / 100 * int64(s.options.MaxWaste)
+// maxUnused returns how many bytes of the kept layers may be unused.
+func (s *sticky) maxUnused() int64 {
+	return (s.size + s.unused) / 100 * int64(s.options.MaxWaste)
 }
 
-func (s *sticky) kept() int {
+func (s *sticky) keptCount() int {
 	n := 0
 	for _, kept := range s.keep {
 		if kept {
@@ -194,18 +195,18 @@ func (s *sticky) rebuild(i int) {
 	s.settle()
 }
 
-// worst is the kept layer with the most dead bytes; of equal ones, the uppermost.
-func (s *sticky) worst() int {
-	return s.best(func(a, b int) int { return cmp.Compare(s.deads[b], s.deads[a]) })
+// mostUnused returns the kept layer with the most unused bytes. Of equal ones it takes the uppermost.
+func (s *sticky) mostUnused() int {
+	return s.firstKept(func(a, b int) int { return cmp.Compare(s.unusedBytes[b], s.unusedBytes[a]) })
 }
 
-// least is the kept layer with the fewest bytes of use; of equal ones, the uppermost.
-func (s *sticky) least() int {
-	return s.best(func(a, b int) int { return cmp.Compare(s.lives[a], s.lives[b]) })
+// leastUsed returns the kept layer with the fewest used bytes. Of equal ones it takes the uppermost.
+func (s *sticky) leastUsed() int {
+	return s.firstKept(func(a, b int) int { return cmp.Compare(s.usedBytes[a], s.usedBytes[b]) })
 }
 
-// best is the kept layer that comes first; there is one.
-func (s *sticky) best(compare func(a, b int) int) int {
+// firstKept returns the first kept layer by compare. At least one layer must be kept.
+func (s *sticky) firstKept(compare func(a, b int) int) int {
 	best := nowhere
 	for i, kept := range s.keep {
 		if kept && (best == nowhere || compare(i, best) <= 0) {

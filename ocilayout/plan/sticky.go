@@ -9,55 +9,57 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// DefaultMaxWaste is the part of an image that may be dead, in percent, if nothing else is said.
+// DefaultMaxWaste is the default of --max-waste, in percent.
 const DefaultMaxWaste = 10
 
-// StickyOptions say how Sticky divides.
+// StickyOptions configure Sticky.
 type StickyOptions struct {
-	Options // MaxLayers 0 means 60 for a new image, and 120 for what becomes of it
+	Options // MaxLayers 0 means 60 for a new image, and 120 with a previous one
 
-	// MaxWaste is how much of an image may be dead, in percent of all that its layers hold:
-	// objects that layers still hold and nothing sees. 0 means nothing.
+	// MaxWaste limits the unused bytes, in percent of everything that the layers hold.
+	// Bytes are unused if a layer holds them and the image does not show them.
 	MaxWaste int
 }
 
-// Candidate is a layer of the previous image.
+// Candidate is a layer of the previous image that may be kept.
 type Candidate struct {
 	history.Claim
-	Size int64 // of its blob
+	Size int64 // size of its blob
 }
 
-// Summary is what a sticky plan comes to.
+// Summary counts what Sticky kept and what it planned anew.
 type Summary struct {
-	// The previous image's layers are kept as they are, rebuilt in some new layer, or dropped with all they hold.
+	// Layers of the previous image: kept as they are, rebuilt because new layers hold some of their objects,
+	// or dropped with everything that they hold.
 	Kept, Rebuilt, Dropped int
-	Added                  int // layers that are new
+	Added                  int // new layers
 
-	New    int64 // bytes of the objects in new layers, not compressed
-	Reused int64 // bytes of the kept layers' blobs: what a registry has already
-	Unused int64 // bytes of the objects in kept layers that nothing sees, not compressed
-	Size   int64 // bytes of all that is visible, not compressed
+	New    int64 // uncompressed bytes of the objects in new layers
+	Reused int64 // bytes of the kept layers' blobs, which a registry already has
+	Unused int64 // uncompressed bytes of objects in kept layers that the image does not show
+	Size   int64 // uncompressed bytes of all parts
 
-	// Reasons say why layers were rebuilt that could have been kept, and, if Repacked, why none was.
+	// Repacked means that everything was planned anew.
 	Repacked bool
-	Reasons  []string
+	// Reasons say why layers were rebuilt that could have been kept.
+	Reasons []string
 }
 
-// Sticky divides parts into layers as New does, but so that most of a previous image is used again, in the same bytes.
+// Sticky divides parts into layers like New, but reuses most layers of a previous image, byte for byte.
 //
-//   - A layer whose objects are all gone is dropped.
-//   - A layer whose objects are all still there, under the same names with the same hashes, is kept as it is.
-//   - A layer with objects that are gone is kept, too, and these are hidden by the last layer (Layer.Hidden),
-//     as long as what is dead does not exceed MaxWaste. Then those layers with the most of it are rebuilt.
-//   - What no kept layer shows is in new layers above the kept ones, divided as New would.
-//   - The base part is not a store object, and cannot be hidden. The layer that has it is kept
-//     only if nothing else changes, so that what the last layer hides is always decided anew.
-//   - When layers run out, the smallest are rebuilt together.
-//   - When that or the waste would rebuild more than half of what could be kept, everything is planned anew.
-//     A layer that comes out as it was is used again even so.
+//   - A layer without any of the parts is dropped.
+//   - A layer is kept if all its objects are parts, with the same names and hashes.
+//   - A layer with some removed objects is kept, too, and the last layer hides these (Group.Hidden).
+//     If the unused bytes then exceed MaxWaste, the layers with the most of them are rebuilt.
+//   - Parts that no kept layer shows go into new layers above the kept ones, divided as New would.
+//   - The base part is not a store object, and cannot be hidden. Its layer is kept
+//     only if nothing else changes, so the last layer can always hide other objects than before.
+//   - If there are too many layers, the smallest are rebuilt together.
+//   - If the limits on layers and waste would rebuild more than half of what could be kept, everything is planned anew.
+//     Even then, a layer that comes out as before is reused.
 //
-// Whatever the previous image's layers hold and hide, what is visible is exactly the parts.
-// Without a previous image this is New.
+// The image shows exactly the parts, whatever the layers of the previous image hold and hide.
+// Without a previous image, Sticky plans like New.
 func Sticky(parts []rootfs.Part, previous []Candidate, o StickyOptions) ([]Group, Summary, error) {
 	layers, report, err := planSticky(parts, previous, o)
 	if err != nil {
@@ -87,151 +89,151 @@ func planSticky(parts []rootfs.Part, previous []Candidate, o StickyOptions) ([]G
 	if err := p.checkLimit(); err != nil {
 		return nil, Summary{}, err
 	}
-	s := &sticky{planner: p, options: o, previous: previous, most: o.mostLayers()}
-	if err := s.index(); err != nil {
+	s := &sticky{planner: p, options: o, previous: previous, maxLayers: o.layerLimit()}
+	if err := s.indexParts(); err != nil {
 		return nil, Summary{}, err
 	}
 	if s.unchanged() {
 		return s.result(nil)
 	}
 
-	s.keepable()
-	could := s.live
+	s.keepAll()
+	keepable := s.used
 	s.boundWaste()
 	s.boundLayers()
-	if (could-s.live)*2 > could {
+	if (keepable-s.used)*2 > keepable {
 		return s.repack()
 	}
 	return s.result(p.divide(s.missing(), s.room()))
 }
 
-// mostLayers is how many layers an image may come to have.
-func (o StickyOptions) mostLayers() int {
+// layerLimit returns how many layers an image may have after updates.
+func (o StickyOptions) layerLimit() int {
 	if o.Mode == ModeSingle {
 		return 1
 	}
 	return cmp.Or(o.MaxLayers, MaxLayers) - o.BaseLayers
 }
 
-// unchanged says whether the previous image is the one that is wanted.
+// unchanged reports whether the previous image already shows exactly the parts. If so, it keeps all layers.
 func (s *sticky) unchanged() bool {
-	if len(s.previous) > s.most || len(s.previous) == 0 {
+	if len(s.previous) > s.maxLayers || len(s.previous) == 0 {
 		return false
 	}
 	for i := range s.previous {
-		s.keep[i] = s.fits(i)
+		s.keep[i] = s.fitsMode(i)
 	}
 	s.settle()
-	return !slices.Contains(s.keep, false) && len(s.hidden) == 0 && s.dead <= s.mayWaste() &&
-		!slices.Contains(s.shown, nowhere)
+	return !slices.Contains(s.keep, false) && len(s.hidden) == 0 && s.unused <= s.maxUnused() &&
+		!slices.Contains(s.shownBy, nowhere)
 }
 
-// keepable settles on the layers that could be kept if there were no limits.
-func (s *sticky) keepable() {
+// keepAll keeps every layer that could be kept if there were no limits.
+func (s *sticky) keepAll() {
 	for i, l := range s.previous {
-		s.keep[i] = s.fits(i) && !l.Holds(history.BaseName)
+		s.keep[i] = s.fitsMode(i) && !l.Holds(history.BaseName)
 	}
 	s.settle()
 }
 
-// fits says whether a layer is one that the mode would have made.
-func (s *sticky) fits(i int) bool {
+// fitsMode reports whether the mode could have made a layer.
+func (s *sticky) fitsMode(i int) bool {
 	return s.options.Mode != ModePerPath || len(s.previous[i].Objects) == 1
 }
 
-// boundWaste rebuilds layers until no more is dead than may be, those with the most of it first.
+// boundWaste rebuilds layers until the unused bytes are within MaxWaste. It begins with the layers that have the most of them.
 func (s *sticky) boundWaste() {
 	n := 0
-	for s.dead > s.mayWaste() {
-		s.rebuild(s.worst())
+	for s.unused > s.maxUnused() {
+		s.rebuild(s.mostUnused())
 		n++
 	}
 	if n > 0 {
-		s.reasonf("%s rebuilt: more than %d %% would be dead", layersAre(n), s.options.MaxWaste)
+		s.reasonf("%s rebuilt: more than %d %% would be unused", layersAre(n), s.options.MaxWaste)
 	}
-	// Only a layer with a part can hide something.
+	// A new layer must have a part. Without one, nothing can hide the removed objects.
 	n = 0
-	for len(s.hidden) > 0 && !slices.Contains(s.shown, nowhere) {
-		s.rebuild(s.worst())
+	for len(s.hidden) > 0 && !slices.Contains(s.shownBy, nowhere) {
+		s.rebuild(s.mostUnused())
 		n++
 	}
 	if n > 0 {
-		s.reasonf("%s rebuilt: there is no other new one that could hide what is gone", layersAre(n))
+		s.reasonf("%s rebuilt: no other new layer could hide the removed objects", layersAre(n))
 	}
 }
 
-// boundLayers rebuilds the smallest layers when there is no room for the new ones,
-// and with them some more, so that the next images find room.
+// boundLayers rebuilds the smallest layers if there is no room for the new ones.
+// It rebuilds a few more than necessary, to make room for the next images.
 func (s *sticky) boundLayers() {
-	kept := s.kept()
-	room := min(2, max(1, s.most/2))
-	if s.options.Mode == ModePerPath || kept+room <= s.most {
-		return // however many there are
+	kept := s.keptCount()
+	room := min(2, max(1, s.maxLayers/2))
+	if s.options.Mode == ModePerPath || kept+room <= s.maxLayers {
+		return // there is room for any number of new layers
 	}
-	need := min(s.natural(), room)
-	if kept+need <= s.most {
+	need := min(s.unlimited(), room)
+	if kept+need <= s.maxLayers {
 		return
 	}
 	n := 0
-	for target := s.most - max(need, s.most/8); s.kept() > target; n++ {
-		s.rebuild(s.least())
+	for target := s.maxLayers - max(need, s.maxLayers/8); s.keptCount() > target; n++ {
+		s.rebuild(s.leastUsed())
 	}
-	s.reasonf("%s rebuilt, the smallest: there were %d of at most %d", layersAre(n), kept, s.most)
+	s.reasonf("%s rebuilt, the smallest: keeping %d of at most %d leaves too little room", layersAre(n), kept, s.maxLayers)
 }
 
-// room is how many new layers there may be: half of what is left, so that the next images find room.
+// room returns how many new layers there may be: half of those left, to leave room for the next images.
 func (s *sticky) room() int {
-	kept := s.kept()
+	kept := s.keptCount()
 	if kept == 0 {
-		return s.planner.most
+		return s.planner.maxLayers
 	}
-	left := s.most - kept
+	left := s.maxLayers - kept
 	return max((left+1)/2, min(2, left))
 }
 
-// natural is how many new layers there would be if there were no limit.
-func (s *sticky) natural() int {
+// unlimited returns how many new layers there would be without a limit.
+func (s *sticky) unlimited() int {
 	missing := s.missing()
 	return len(s.planner.divide(missing, len(missing)))
 }
 
-// missing are the parts that no kept layer shows.
+// missing marks the parts that no kept layer shows.
 func (s *sticky) missing() []bool {
-	missing := make([]bool, len(s.shown))
+	missing := make([]bool, len(s.shownBy))
 	for i := range missing {
-		missing[i] = s.shown[i] == nowhere
+		missing[i] = s.shownBy[i] == nowhere
 	}
 	return missing
 }
 
-// repack plans everything anew. Layers that come out as they were are kept.
+// repack plans everything anew, and keeps layers that come out as they were.
 func (s *sticky) repack() ([]Group, Summary, error) {
-	was := make(map[string]int, len(s.previous))
+	byClaim := make(map[string]int, len(s.previous))
 	for i, l := range s.previous {
 		if !slices.ContainsFunc(l.Objects, func(o history.Object) bool { return o.Hash == "" }) {
-			was[l.String()] = i
+			byClaim[l.String()] = i
 		}
 	}
 	clear(s.keep)
 	s.settle()
-	s.reasonf("everything is planned anew: that would rebuild more than half of what could be kept")
+	s.reasonf("all layers are planned anew: otherwise more than half of the reusable bytes would be rebuilt")
 	s.report.Repacked = true
-	all := make([]bool, len(s.shown))
+	all := make([]bool, len(s.shownBy))
 	for i := range all {
 		all[i] = true
 	}
-	layers := s.planner.groups(s.planner.divide(all, s.planner.most))
+	layers := s.planner.groups(s.planner.divide(all, s.planner.maxLayers))
 	for i, l := range layers {
-		if n, ok := was[history.ClaimOf(l.Parts, l.Hidden).String()]; ok {
+		if n, ok := byClaim[history.ClaimOf(l.Parts, l.Hidden).String()]; ok {
 			layers[i].Reuse = n + 1
 			s.keep[n] = true
 		}
 	}
-	s.count()
+	s.countLayers()
 	return layers, s.report, nil
 }
 
-// result is the kept layers, and above them the new ones.
+// result returns the kept layers, and above them the bins as new layers.
 func (s *sticky) result(bins []*bin) ([]Group, Summary, error) {
 	var layers []Group
 	for i := range s.previous {
@@ -239,8 +241,8 @@ func (s *sticky) result(bins []*bin) ([]Group, Summary, error) {
 			layers = append(layers, Group{Reuse: i + 1})
 		}
 	}
-	at := s.layersBefore()
-	for n, i := range s.shown {
+	at := s.positions()
+	for n, i := range s.shownBy {
 		if i != nowhere {
 			l := &layers[at[i]]
 			l.Parts = append(l.Parts, s.planner.parts[n])
@@ -250,12 +252,12 @@ func (s *sticky) result(bins []*bin) ([]Group, Summary, error) {
 	if len(s.hidden) > 0 {
 		layers[len(layers)-1].Hidden = s.hidden
 	}
-	s.count()
+	s.countLayers()
 	return layers, s.report, nil
 }
 
-// layersBefore is the place of each kept layer in the image.
-func (s *sticky) layersBefore() []int {
+// positions returns each kept layer's index in the image.
+func (s *sticky) positions() []int {
 	at := make([]int, len(s.keep))
 	n := 0
 	for i, kept := range s.keep {
@@ -267,14 +269,14 @@ func (s *sticky) layersBefore() []int {
 	return at
 }
 
-// count says what became of the previous layers.
-func (s *sticky) count() {
-	s.report.Unused, s.report.Size = s.dead, s.all
+// countLayers fills in what became of the previous layers.
+func (s *sticky) countLayers() {
+	s.report.Unused, s.report.Size = s.unused, s.size
 	for i, l := range s.previous {
 		switch {
 		case s.keep[i]:
 			s.report.Kept++
-		case slices.ContainsFunc(l.Objects, s.wants):
+		case slices.ContainsFunc(l.Objects, s.isPart):
 			s.report.Rebuilt++
 		default:
 			s.report.Dropped++

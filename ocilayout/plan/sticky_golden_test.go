@@ -14,11 +14,11 @@ import (
 )
 
 // TestSticky runs testdata/sticky/*.txtar, one case a file.
-// The comment says what the case is about and, in lines "max: N" and "waste: N", what the limits are.
-// A line of the file "previous" is a layer, by the words of its history, with sizes in KiB.
-// A line of "graph" is a part, its size in KiB, and what it refers to. A part may be NAME@HASH;
-// where there is no hash it is 1, and where there is a short one there are zeros before it.
-// "layers" and "report", or else "error", are the result. A kept layer is "keep N", N being its place, from 1.
+// The comment describes the case. Its lines "max: N" and "waste: N" are the limits.
+// A line of the file "previous" is a layer in the form of its history, with sizes in KiB.
+// A line of "graph" is a part, its size in KiB and its references. A part may be NAME@HASH.
+// A missing hash is 1, and a short one is filled up with zeros on the left.
+// The result is "layers" and "report", or "error". A kept layer is "keep N", where N is its number from 1.
 func TestSticky(t *testing.T) {
 	files, err := filepath.Glob("testdata/sticky/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -68,7 +68,7 @@ func TestSticky(t *testing.T) {
 				got["report"] = formatReport(report)
 			}
 			if *update {
-				rewrite(t, name, archive, got, "layers", "report", "error")
+				updateCase(t, name, archive, got, "layers", "report", "error")
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
@@ -90,7 +90,7 @@ func longHash(short string) string {
 	return strings.Repeat("0", 12-len(short)) + short
 }
 
-// parsePrevious parses a layer's words, NAME[@HASH]:KIB and -NAME.
+// parsePrevious parses a layer in the words NAME[@HASH]:KIB and -NAME.
 func parsePrevious(t *testing.T, line string) Candidate {
 	t.Helper()
 	var h history.Claim
@@ -134,7 +134,7 @@ func formatGolden(layers []Group) string {
 func formatReport(r Summary) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "layers: %d kept, %d rebuilt, %d dropped, %d added\n", r.Kept, r.Rebuilt, r.Dropped, r.Added)
-	fmt.Fprintf(&b, "KiB: %d new, %d reused, %d dead, %d visible\n", r.New>>10, r.Reused>>10, r.Unused>>10, r.Size>>10)
+	fmt.Fprintf(&b, "KiB: %d new, %d reused, %d unused, %d visible\n", r.New>>10, r.Reused>>10, r.Unused>>10, r.Size>>10)
 	if r.Repacked {
 		b.WriteString("repacked\n")
 	}

@@ -1,4 +1,4 @@
-// Package plantest has closures that change as those of packages do, for tests of plans and of the images they become.
+// Package plantest makes closures that change like those of real packages, for tests of plans and of the images built from them.
 package plantest
 
 import (
@@ -11,11 +11,11 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Model is a graph of packages that changes as packages do: with a new revision of one,
-// everything that refers to it gets a new name.
+// Model is a graph of packages. As with real packages, a new revision of one
+// gives everything that refers to it a new name.
 type Model struct {
-	Nodes []Node // a node refers to earlier ones; the last one is the profile
-	Bare  bool   // there is no base part, and nothing is there because of another object
+	Nodes []Node // nodes refer to earlier ones; the last one is the profile
+	Bare  bool   // without a base part and without references
 }
 
 // Node is a package.
@@ -23,12 +23,12 @@ type Node struct {
 	Name string
 	Size int64
 	Rev  int
-	Salt int // another content under the same name
+	Salt int // changes the content, but not the name
 	Refs []int
 	Gone bool
 }
 
-// New is a model of n packages and a profile.
+// New makes a model of n packages and a profile.
 func New(r *rand.Rand, n int) *Model {
 	m := &Model{}
 	for i := range n {
@@ -53,14 +53,14 @@ func New(r *rand.Rand, n int) *Model {
 	return m
 }
 
-// Clone is a copy that changes by itself.
+// Clone returns an independent copy.
 func (m *Model) Clone() *Model {
 	c := *m
 	c.Nodes = slices.Clone(m.Nodes)
 	return &c
 }
 
-// Parts is the closure of the profile, and the base part.
+// Parts returns the closure of the profile, and the base part.
 func (m *Model) Parts() []rootfs.Part {
 	all := make([]rootfs.Part, len(m.Nodes))
 	wanted := make([]bool, len(m.Nodes))
@@ -99,7 +99,7 @@ func (m *Model) Parts() []rootfs.Part {
 	return append(parts, rootfs.Part{Name: history.BaseName, Refs: []string{profile.Root}, Size: 5 << 10, Key: key(profile.Root)})
 }
 
-// Step changes the graph as a release does. The last few nodes are leaves: little refers to them.
+// Step changes the graph like a release. Few nodes refer to the last nodes, so these change most often.
 func (m *Model) Step(r *rand.Rand) {
 	n := len(m.Nodes) - 1
 	if n < 2 {
@@ -112,7 +112,7 @@ func (m *Model) Step(r *rand.Rand) {
 	case 4, 5:
 		m.Nodes[r.IntN(n)].Rev++
 	case 6:
-		m.Nodes[r.IntN(n)].Salt++ // it was not reproducible
+		m.Nodes[r.IntN(n)].Salt++ // a build that is not reproducible
 	case 7:
 		i := r.IntN(n)
 		m.Nodes[i].Gone = !m.Nodes[i].Gone

@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestSize: sizes that have no sum are refused, whoever claims them.
+// TestSize checks that New and Sticky refuse sizes whose sum overflows, in parts and in the previous image.
 func TestSize(t *testing.T) {
 	parts := func(size int64) []rootfs.Part {
 		return []rootfs.Part{
@@ -35,6 +35,6 @@ func TestSize(t *testing.T) {
 		}
 	}
 	if _, _, err := Sticky(parts(maxSize/3), previous(maxSize/2), StickyOptions{}); err != nil {
-		t.Error(err)
+		t.Errorf("Sticky with the largest sizes: %v", err)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// previousOf is the image that layers become over another one, as its history says it.
+// claimsOf returns the layers of an image as its history describes them. before is the image that it reuses layers of.
 // Blobs have half the size of their objects.
-func previousOf(t testing.TB, before []Candidate, layers []Group) []Candidate {
+func claimsOf(t testing.TB, before []Candidate, layers []Group) []Candidate {
 	t.Helper()
 	var all []Candidate
 	for _, l := range layers {
@@ -24,18 +24,18 @@ func previousOf(t testing.TB, before []Candidate, layers []Group) []Candidate {
 		if err != nil {
 			t.Fatal(err)
 		}
-		said, err := history.Parse(entry)
+		claim, err := history.Parse(entry)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, Candidate{said, size(l) / 2})
+		all = append(all, Candidate{claim, size(l) / 2})
 	}
 	return all
 }
 
-// unpackModel is what an unpacker makes of an image: contents by path.
-// An object has a file of its hash that others of the same name have, too, and one that they have not.
-// It is an error if a layer hides what it holds, or, if it is new, what is not there.
+// unpackModel unpacks an image into contents by path.
+// An object has one file that other objects of its name have, too, and one file of its own.
+// It is an error if a layer hides what it holds, or if a new layer hides what does not exist.
 func unpackModel(image []Candidate, layers []Group) (map[string]string, error) {
 	all := make(map[string]string)
 	for i, l := range image {
@@ -51,17 +51,17 @@ func unpackModel(image []Candidate, layers []Group) (map[string]string, error) {
 				}
 			}
 			if !found && layers[i].Reuse == 0 {
-				return nil, fmt.Errorf("layer %d hides %s, which is not there", i, name)
+				return nil, fmt.Errorf("layer %d hides %s, which does not exist below", i, name)
 			}
 		}
 		for _, o := range l.Objects {
-			putModel(all, o.Name, o.Hash)
+			addToModel(all, o.Name, o.Hash)
 		}
 	}
 	return all, nil
 }
 
-func putModel(all map[string]string, name, hash string) {
+func addToModel(all map[string]string, name, hash string) {
 	dir := history.StoreDir + "/" + name
 	if name == history.BaseName {
 		dir = "etc"
@@ -70,10 +70,10 @@ func putModel(all map[string]string, name, hash string) {
 	all[dir+"/only-"+hash] = ""
 }
 
-func wantModel(parts []rootfs.Part) map[string]string {
+func modelOf(parts []rootfs.Part) map[string]string {
 	all := make(map[string]string)
 	for _, p := range parts {
-		putModel(all, p.Name, history.Hash(p.Key))
+		addToModel(all, p.Name, history.Hash(p.Key))
 	}
 	return all
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestSpread: parts have equal numbers exactly if the same packages reach them.
-func TestSpread(t *testing.T) {
+// TestNeeds checks that parts have equal numbers if and only if the same packages reach them.
+func TestNeeds(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 1))
 	for range 200 {
 		n := 1 + r.IntN(300)
-		p := &planner{parts: make([]rootfs.Part, n), refs: make([][]int, n), needs: make([]int, n), needed: make([]int, n)}
+		p := &planner{parts: make([]rootfs.Part, n), refs: make([][]int, n), needSet: make([]int, n), needCount: make([]int, n)}
 		for i := range n {
 			for range r.IntN(4) { // with cycles
 				p.refs[i] = append(p.refs[i], r.IntN(n))
@@ -42,25 +42,25 @@ func TestSpread(t *testing.T) {
 				}
 			}
 		}
-		p.spread(packages)
+		p.findNeeds(packages)
 		numbers, sets := make(map[string]int), make(map[int]string)
 		for i := range n {
-			set, number := reach[i].String(), p.needs[i]
+			set, number := reach[i].String(), p.needSet[i]
 			if had, ok := numbers[set]; ok && had != number {
-				t.Fatalf("the set %s has the numbers %d and %d", set, had, number)
+				t.Fatalf("findNeeds gives the set %s the numbers %d and %d", set, had, number)
 			}
 			if had, ok := sets[number]; ok && had != set {
-				t.Fatalf("%d is the number of %s and of %s", number, had, set)
+				t.Fatalf("findNeeds gives the number %d to the sets %s and %s", number, had, set)
 			}
 			numbers[set], sets[number] = number, set
-			if p.needed[i] != counts[i] {
-				t.Fatalf("%d packages need a part; want %d", p.needed[i], counts[i])
+			if p.needCount[i] != counts[i] {
+				t.Fatalf("needCount = %d; want %d", p.needCount[i], counts[i])
 			}
 		}
 	}
 }
 
-// TestManyPackages: a root that refers to very many objects takes no more than they deserve.
+// TestManyPackages checks that a profile with very many references does not take memory out of proportion.
 func TestManyPackages(t *testing.T) {
 	const n = 20_000
 	root := rootfs.Part{Name: "root", Key: "sha256:0", Root: "nix/store/root", Size: 1}
@@ -79,6 +79,6 @@ func TestManyPackages(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 100<<20 {
-		t.Errorf("%d parts take %d MiB; want at most 100", n, bytes>>20)
+		t.Errorf("New of %d parts allocates %d MiB; want at most 100", n, bytes>>20)
 	}
 }
