@@ -28,7 +28,7 @@ func usage() string {
 	var b strings.Builder
 	b.WriteString(introduction + "\n" + usageExamples + "\ncommands:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-24s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		fmt.Fprintf(&b, "  %-26s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 	}
 	b.WriteString("\n`export-profile help COMMAND` explains a command and lists its flags.\n")
 	return b.String()
