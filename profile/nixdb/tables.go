@@ -52,7 +52,7 @@ const (
 	createIndexDerivationOutputs = `CREATE INDEX IndexDerivationOutputs on DerivationOutputs(path)`
 )
 
-// registrationTime is the same for every object, so that the bytes are.
+// registrationTime is one second after the epoch, for every object.
 const registrationTime = 1
 
 // encode makes a database of these rows. refs must be sorted. The id of an object is its index plus one.

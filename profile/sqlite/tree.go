@@ -115,7 +115,7 @@ func (s *scan) leafCell(page uint32, cell []byte) error {
 	return s.do(&s.row)
 }
 
-// overflow reads the rest of a row from a chain of pages, each of which begins with the number of the next.
+// overflow reads the rest of a row from a chain of pages. Each page begins with the number of the next.
 func (s *scan) overflow(here []byte, next uint32, size int) ([]byte, error) {
 	s.whole = append(s.whole[:0], here...)
 	for len(s.whole) < size {
