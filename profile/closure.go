@@ -166,6 +166,15 @@ func (c *Closure) Size() int64 {
 	return sum
 }
 
+// Profiles returns the roots as paths in a root file system, for the options of base files.
+func (c *Closure) Profiles() []string {
+	profiles := make([]string, len(c.Roots))
+	for i, root := range c.Roots {
+		profiles[i] = root.Root()
+	}
+	return profiles
+}
+
 // Parts returns the objects of the closure as parts of a root file system, sorted by path.
 // Walking a part's tree reads the store, which must still be open, and fails once ctx is done.
 func (c *Closure) Parts(ctx context.Context) []rootfs.Part {

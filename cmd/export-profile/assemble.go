@@ -58,7 +58,7 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker, asked
 	}()
 	parts := all.closure.Parts(ctx)
 	view := rootfs.NewView(parts, a.facts())
-	if all.under, err = a.under.read(ctx, say, view, all.profiles(), asked, &a.cacheFlags); err != nil {
+	if all.under, err = a.under.read(ctx, say, view, all.closure.Profiles(), asked, &a.cacheFlags); err != nil {
 		return nil, err
 	}
 	if err := a.makeBaseFiles(all, view, want.base, say); err != nil {
@@ -85,14 +85,6 @@ type assembled struct {
 	under   *baseImage // nil without --base
 	user    rootfs.User
 	arch    string // of the profiles' programs, or ""
-}
-
-// profiles returns the profiles' paths in the root filesystem.
-func (a *assembled) profiles() (roots []string) {
-	for _, root := range a.closure.Roots {
-		roots = append(roots, root.Root())
-	}
-	return roots
 }
 
 func (a *assembled) Close() error {

@@ -10,7 +10,7 @@ import (
 
 // makeBaseFiles makes the files beside the store, and finds the architecture of the profiles' programs.
 func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o rootfs.Options, say *speaker) (err error) {
-	o.Profiles = all.profiles()
+	o.Profiles = all.closure.Profiles()
 	o.Lower = all.under.lower()
 	if all.base, err = rootfs.Base(view, o); err != nil {
 		return err

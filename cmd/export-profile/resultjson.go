@@ -3,22 +3,20 @@ package main
 import (
 	"encoding/json"
 	"io"
+
+	"github.com/export-profile/export-profile/profile"
 )
 
 // contents are the part of every --json result that says what was written.
 type contents struct {
-	Profiles []string `json:"profiles"` // store paths
-	Paths    int      `json:"paths"`    // store paths of the closure
-	NarSize  int64    `json:"narSize"`  // bytes of the closure
-	Env      []string `json:"env"`
+	Profiles []profile.Path `json:"profiles"`
+	Paths    int            `json:"paths"`   // store paths of the closure
+	NarSize  int64          `json:"narSize"` // bytes of the closure
+	Env      []string       `json:"env"`
 }
 
 func (a *assembled) contents() contents {
-	c := contents{Paths: len(a.closure.Infos), NarSize: a.closure.Size(), Env: a.base.Env}
-	for _, p := range a.closure.Roots {
-		c.Profiles = append(c.Profiles, string(p))
-	}
-	return c
+	return contents{Profiles: a.closure.Roots, Paths: len(a.closure.Infos), NarSize: a.closure.Size(), Env: a.base.Env}
 }
 
 func printJSON(w io.Writer, v any) error {
