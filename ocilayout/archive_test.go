@@ -24,7 +24,7 @@ import (
 
 var hello = Name{Tag: "v1", Full: "docker.io/library/hello:v1"}
 
-// stream is an image as WriteArchive writes it.
+// stream returns an image as WriteArchive writes it.
 func stream(t *testing.T, image ImageSpec, names []Name, o Options) ([]byte, ArchiveResult) {
 	t.Helper()
 	l, err := OpenTemporary(t.Context(), t.TempDir(), o)
@@ -58,7 +58,7 @@ func stream(t *testing.T, image ImageSpec, names []Name, o Options) ([]byte, Arc
 	return b.Bytes(), a
 }
 
-// unpackArchive checks all headers of an archive, and unpacks it. It returns the names in their order.
+// unpackArchive checks all headers of an archive, unpacks it and returns the names in order.
 func unpackArchive(t *testing.T, b []byte, dir string) []string {
 	t.Helper()
 	if len(b)%blockSize != 0 || len(b) < 2*blockSize || !bytes.Equal(b[len(b)-2*blockSize:], make([]byte, 2*blockSize)) {
@@ -96,7 +96,7 @@ func unpackArchive(t *testing.T, b []byte, dir string) []string {
 			t.Errorf("header of %s: %+v", all[len(all)-1], h)
 		}
 		path := filepath.Join(dir, all[len(all)-1])
-		// Its directory is there, or skopeo would fail as an ordinary user.
+		// This fails if the archive has no entry for the directory; skopeo as an ordinary user would fail, too.
 		if err := os.WriteFile(path, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ type dockerImage struct {
 	RepoTags, Layers []string
 }
 
-// readDocker reads an unpacked archive as docker load does, checks it, and takes manifest.json away.
+// readDocker reads an unpacked archive as docker load does, checks it and removes manifest.json.
 func readDocker(t *testing.T, dir string) dockerImage {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
@@ -141,7 +141,7 @@ func readDocker(t *testing.T, dir string) dockerImage {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// By its first bytes, since there is no type.
+		// The first bytes tell the compression: manifest.json has no types.
 		mediaType := ispec.MediaTypeImageLayer
 		switch {
 		case bytes.HasPrefix(b, []byte("\x1f\x8b")):
@@ -159,7 +159,7 @@ func readDocker(t *testing.T, dir string) dockerImage {
 	return i
 }
 
-// without is an archive without some of its files, as other programs write it.
+// without returns an archive without some of its files, as other programs write it.
 func without(t *testing.T, b []byte, names ...string) []byte {
 	t.Helper()
 	var rest bytes.Buffer
@@ -232,7 +232,7 @@ func manifestOf(t *testing.T, dir string, d ispec.Descriptor) (m ispec.Manifest)
 	return m
 }
 
-// sameLayout checks that an unpacked archive is the published layout, by itself and as umoci sees it.
+// sameLayout checks that an unpacked archive equals the published layout, by itself and as umoci reads it.
 func sameLayout(t *testing.T, published, dir string, d ispec.Descriptor) {
 	t.Helper()
 	if got := verify(t, dir); got["v1"] != d.Digest || len(got) != 1 {
@@ -258,10 +258,10 @@ func sameLayout(t *testing.T, published, dir string, d ispec.Descriptor) {
 	}
 }
 
-// What an archive of the sample is. It changes with that image's manifest, and otherwise never.
+// The digest of the sample's archive. It changes only with the manifest of the sample.
 const sampleArchive = "sha256:d69c313f18496aa515fd93bf7c4e007ec32638c93b571ac14fdb790e715d029d"
 
-// TestArchiveSame: how it is written, and what the cache had, makes no difference.
+// TestArchiveSame checks that neither the destination nor the cache changes the bytes of an archive.
 func TestArchiveSame(t *testing.T) {
 	image := sampleImage(t, 1)
 	want, _ := stream(t, image, []Name{hello}, Options{})
@@ -326,8 +326,8 @@ func TestArchiveSame(t *testing.T) {
 	}
 }
 
-// TestArchiveHeld: layers come straight from the cache, even if it is removed meanwhile.
-func TestArchiveHeld(t *testing.T) {
+// TestArchiveFromCache checks that layers come straight from the cache, even if it is removed meanwhile.
+func TestArchiveFromCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	image := sampleImage(t, 1)
 	want, _ := stream(t, image, nil, Options{Cache: testCache(t, dir)})
@@ -367,7 +367,7 @@ func TestArchiveHeld(t *testing.T) {
 	}
 }
 
-// TestArchiveTwice: layers with the same content are in an archive once, and an image without layers has a list of none.
+// TestArchiveTwice checks that equal layers are in an archive once, and that an image without layers lists none.
 func TestArchiveTwice(t *testing.T) {
 	image := sampleImage(t, 1)
 	image.Layers = []Layer{image.Layers[0], image.Layers[1], image.Layers[0]}
@@ -384,7 +384,7 @@ func TestArchiveTwice(t *testing.T) {
 	readDocker(t, dir)
 }
 
-// failAfter fails after so many bytes.
+// failAfter fails after this many bytes.
 type failAfter int
 
 var errFull = errors.New("full")
@@ -397,7 +397,7 @@ func (f *failAfter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestArchiveFails: whatever fails, the file is as it was, and nothing is beside it.
+// TestArchiveFails checks that after any failure the file is unchanged, and nothing lies beside it.
 func TestArchiveFails(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -460,7 +460,7 @@ func TestArchiveFails(t *testing.T) {
 	}
 }
 
-// changeLargest changes a layer's blob.
+// changeLargest changes the largest blob.
 func changeLargest(t *testing.T, l *Layout, change func(string) error) {
 	t.Helper()
 	all, err := filepath.Glob(filepath.Join(l.engine.dir, blobs, "*"))
@@ -480,7 +480,7 @@ func changeLargest(t *testing.T, l *Layout, change func(string) error) {
 	}
 }
 
-// TestArchiveFull: an error of the writer is returned, whichever write it is.
+// TestArchiveFull checks that an error of the writer is returned, whichever write fails.
 func TestArchiveFull(t *testing.T) {
 	l, err := OpenTemporary(t.Context(), t.TempDir(), Options{})
 	if err != nil {
@@ -510,7 +510,7 @@ func TestArchiveFull(t *testing.T) {
 	}
 }
 
-// TestOutputFile: where a file can be written, and what is refused.
+// TestOutputFile checks where a file can be written, and what is refused.
 func TestOutputFile(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "target"), 0o755); err != nil {

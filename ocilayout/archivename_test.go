@@ -9,7 +9,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestArchiveNote: what is said of a tag alone is what podman makes of it: a name, unless it has capitals.
+// TestArchiveNote checks that the note about a tag alone is true of podman: it makes a name of the tag, unless that has capitals.
 func TestArchiveNote(t *testing.T) {
 	for tag, want := range map[string]string{
 		"hello": "podman loads it as localhost/hello:latest, Docker without a name",

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// tarLines is a tar with an entry for each line: NAME CONTENT, NAME -> TARGET or NAME => TARGET, a hard link.
+// tarLines returns a tar with an entry for each line: NAME CONTENT, NAME -> TARGET or NAME => TARGET, a hard link.
 func tarLines(t testing.TB, lines ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -45,11 +45,11 @@ func openArchive(t testing.TB, b []byte) (*ArchiveFile, error) {
 	return OpenArchiveFile(t.Context(), "a.tar", bytes.NewReader(b), int64(len(b)))
 }
 
-// archives are tars, and what is in the file x/y of them.
+// archives are tars with the expected content of their file x/y.
 var archives = []struct {
 	name  string
 	lines []string
-	want  string // its content; "none" or "irregular"
+	want  string // content; "none" or "irregular"
 	links bool
 	odd   string
 }{

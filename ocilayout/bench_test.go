@@ -18,8 +18,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// benchTree makes about 300 MB in a directory, in files and directories as a closure has them,
-// and is the parts of it.
+// benchTree writes about 300 MB to a directory, in files and directories like those of a closure,
+// and returns them as parts.
 func benchTree(b *testing.B) []rootfs.Part {
 	b.Helper()
 	dir := b.TempDir()
@@ -61,7 +61,7 @@ func benchTree(b *testing.B) []rootfs.Part {
 	return parts
 }
 
-// BenchmarkLayer is one layer: tar, sha256 and compressors, as many as there are processors. MB/s are of its content.
+// BenchmarkLayer builds one layer: tar, SHA-256 and one compressor a processor. It counts MB/s of content.
 func BenchmarkLayer(b *testing.B) {
 	parts := benchTree(b)
 	for _, s := range []string{"none", "gzip:2", "zstd:1", "zstd:3"} {
@@ -85,7 +85,7 @@ func BenchmarkLayer(b *testing.B) {
 	}
 }
 
-// BenchmarkImage is a whole image into a new layout.
+// BenchmarkImage writes a whole image into a new layout.
 func BenchmarkImage(b *testing.B) {
 	parts := benchTree(b)
 	for _, s := range []string{"none", "gzip:2", "zstd:3"} {
@@ -113,7 +113,7 @@ func BenchmarkImage(b *testing.B) {
 	}
 }
 
-// BenchmarkTarSmall is the cost of an entry: empty files, directories and links.
+// BenchmarkTarSmall measures the cost of an entry: an empty file, a directory or a link.
 func BenchmarkTarSmall(b *testing.B) {
 	entries := make([]rootfs.Entry, 0, 30001)
 	entries = append(entries, rootfs.Dir("nix", fs.FileMode(0o755)))

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// TestSendAll copies by the kernel, also between file systems, and where the kernel refuses.
+// TestSendAll checks copies by the kernel, also between file systems, and copies that the kernel refuses.
 func TestSendAll(t *testing.T) {
 	content := []byte(text(3, sendStep+12345))
-	memory := "/dev/shm" // mostly another file system
+	memory := "/dev/shm" // usually another file system
 	if _, err := os.Stat(memory); err != nil {
 		memory = t.TempDir()
 	}
@@ -29,7 +29,7 @@ func TestSendAll(t *testing.T) {
 		flag int
 	}{
 		{"by the kernel", 0},
-		{"not by the kernel", os.O_APPEND}, // which sendfile refuses
+		{"not by the kernel", os.O_APPEND}, // sendfile refuses this
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := os.Open(from)

@@ -16,7 +16,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// delivered keeps what a layout delivers.
+// delivered records what a layout delivers.
 type delivered struct {
 	mu    sync.Mutex
 	blobs map[digest.Digest][]byte
@@ -43,8 +43,8 @@ func (d *delivered) deliver(ctx context.Context, b Blob) error {
 	return nil
 }
 
-// TestDeliver: every blob is delivered once, whole, the config last, also of a cache and of a previous image;
-// the manifest is that of the layout, and nothing is left.
+// TestDeliver checks that every blob is delivered once and complete, the config last, with a cache and with a previous image, too;
+// that Manifest returns the manifest; and that nothing is left behind.
 func TestDeliver(t *testing.T) {
 	image := with(sampleImage(t, 1), "gzip")
 	dir := filepath.Join(t.TempDir(), "layout")
@@ -81,7 +81,7 @@ func TestDeliver(t *testing.T) {
 				t.Errorf("Manifest = %s, %v; want %s", b, err, want.Digest)
 			}
 			if fetched, had := l.LastImage().Fetch(previous); fetched != 0 || had == 0 {
-				t.Errorf("Added().Fetch of the same = %d, %d; want 0 and all", fetched, had)
+				t.Errorf("LastImage().Fetch of the same = %d, %d; want 0 and all", fetched, had)
 			}
 			for _, m := range append(manifest.Layers, manifest.Config) {
 				if b := got.blobs[m.Digest]; digest.FromBytes(b) != m.Digest || int64(len(b)) != m.Size {
@@ -92,7 +92,7 @@ func TestDeliver(t *testing.T) {
 				t.Errorf("delivered %q; want %d blobs, the config last", got.order, n)
 			}
 			if err := l.Publish(t.Context(), d, Name{Tag: "v1"}); err == nil {
-				t.Error("Publish of an image without a place = <nil>; want an error")
+				t.Error("Publish of an image without a layout = <nil>; want an error")
 			}
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
@@ -104,7 +104,7 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
-// TestDeliverEarly: a layer is delivered while another is still built, and one that cannot be delivered ends the build.
+// TestDeliverEarly checks that a layer is delivered while another one is being built, and that a failed delivery ends the build.
 func TestDeliverEarly(t *testing.T) {
 	first, second := part("nix/store/1111-a", file("nix/store/1111-a", text(1, 1<<20))), part("nix/store/2222-b")
 	begun := make(chan struct{})
@@ -138,7 +138,7 @@ func TestDeliverEarly(t *testing.T) {
 	}
 }
 
-// TestOpenStagedCleans: what a killed run left is removed, and what a living one has is not.
+// TestOpenStagedCleans checks that the litter of killed runs is removed, but not the directories of living ones.
 func TestOpenStagedCleans(t *testing.T) {
 	parent := filepath.Join(t.TempDir(), "new", "cache")
 	alive, err := OpenStaged(parent, Options{})

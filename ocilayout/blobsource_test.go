@@ -8,9 +8,9 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
-// TestKeptLinked: blobs that are kept from another layout are not copied where they can be shared,
-// and are files of their own where another user may write them.
-func TestKeptLinked(t *testing.T) {
+// TestAddBlobLinked checks that blobs of another layout are shared if possible,
+// and copied if another user may write them.
+func TestAddBlobLinked(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	want := write(t, dir, sampleImage(t, 1), Name{Tag: "v1"})
 	for _, tt := range []struct {
@@ -56,7 +56,7 @@ func TestKeptLinked(t *testing.T) {
 	}
 }
 
-// clones says whether the file system can have a content twice.
+// clones reports whether the file system can clone a file.
 func clones(t *testing.T, name string) bool {
 	t.Helper()
 	f, err := os.Create(name + ".clone")

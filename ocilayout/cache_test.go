@@ -17,7 +17,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// unwalked is an image whose parts must not be walked.
+// unwalked returns an image whose parts must not be walked.
 func unwalked(t *testing.T, image ImageSpec) ImageSpec {
 	layers := slices.Clone(image.Layers)
 	for i := range layers {
@@ -41,7 +41,7 @@ func testCache(t *testing.T, dir string) *Cache {
 	return c
 }
 
-// writeCached makes an image visible, and says what became of its layers and why.
+// writeCached makes an image visible, and returns where its layers came from and why.
 func writeCached(t *testing.T, dir string, image ImageSpec, o Options) (_ ispec.Descriptor, hows, reasons string) {
 	t.Helper()
 	d, hows, reasons, err := writeCachedErr(t.Context(), dir, image, o)
@@ -81,8 +81,8 @@ func with(image ImageSpec, compression string) ImageSpec {
 	return image
 }
 
-// TestCache: what was built once is not built again, for any destination and with any compression,
-// and it makes no difference to the image.
+// TestCache checks that no layer is built twice, for any destination and any compression,
+// and that the cache does not change the image.
 func TestCache(t *testing.T) {
 	image := sampleImage(t, 1)
 	for _, first := range []string{"none", "gzip", "zstd", "gzip:9"} {
@@ -121,7 +121,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// TestCacheCopies: where blobs cannot be links, they are copies.
+// TestCacheCopies checks that blobs are copied if they cannot be linked.
 func TestCacheCopies(t *testing.T) {
 	image := sampleImage(t, 1)
 	cache := testCache(t, t.TempDir())
@@ -155,7 +155,7 @@ func TestCacheCopies(t *testing.T) {
 	}
 }
 
-// cacheFiles are those of one kind.
+// cacheFiles lists the files of one kind.
 func cacheFiles(t *testing.T, c *Cache, kind string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.dir, kind, "*"))
@@ -165,8 +165,8 @@ func cacheFiles(t *testing.T, c *Cache, kind string) []string {
 	return files
 }
 
-// TestLayerKey: whatever makes another tar makes another key.
-func TestLayerKey(t *testing.T) {
+// TestTarRecordName checks that everything that changes the tar changes the key.
+func TestTarRecordName(t *testing.T) {
 	a, b := part("nix/store/a", file("nix/store/a", "a")), part("nix/store/b", file("nix/store/b", "b"))
 	elsewhere, other := a, a
 	elsewhere.Root = "nix/store/c"
@@ -184,11 +184,11 @@ func TestLayerKey(t *testing.T) {
 	}
 	a.Key = ""
 	if key, err := tarRecordName(layerOf(b, a)); key != "" || err == nil {
-		t.Errorf("layerKey of what promises nothing = %q, %v; want an error", key, err)
+		t.Errorf("tarRecordName of a part without a key = %q, %v; want an error", key, err)
 	}
 }
 
-// TestCacheKeyless: what promises nothing is never kept.
+// TestCacheKeyless checks that a part without a key is never cached.
 func TestCacheKeyless(t *testing.T) {
 	image := sampleImage(t, 1)
 	image.Layers = image.Layers[:1]
@@ -205,7 +205,7 @@ func TestCacheKeyless(t *testing.T) {
 	}
 }
 
-// TestCacheCompressor: what another version of the compressor made is compressed again.
+// TestCacheCompressor checks that blobs of another version of the compressor are compressed again.
 func TestCacheCompressor(t *testing.T) {
 	image := with(sampleImage(t, 1), "zstd")
 	dir := t.TempDir()
@@ -215,7 +215,7 @@ func TestCacheCompressor(t *testing.T) {
 	}
 	writeCached(t, filepath.Join(t.TempDir(), "layout"), image, Options{Cache: cache})
 	cache.compress = "v99"
-	for _, want := range []string{"built", "cached"} { // not recompressed: there is no other form
+	for _, want := range []string{"built", "cached"} { // not recompressed: the cache has no other compression
 		if want == "cached" {
 			image = unwalked(t, image)
 		}
@@ -230,7 +230,7 @@ func TestCacheCompressor(t *testing.T) {
 	}
 }
 
-// TestCacheVerify: a cache that lies is found out.
+// TestCacheVerify checks that VerifyCache notices a cache with wrong content.
 func TestCacheVerify(t *testing.T) {
 	image := with(sampleImage(t, 1), "gzip")
 	cache := testCache(t, t.TempDir())

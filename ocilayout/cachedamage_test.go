@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestCacheDamage: whatever happened to a cache, a run makes the right image, without a word.
+// TestCacheDamage checks that a run with a damaged cache makes the right image, silently.
 func TestCacheDamage(t *testing.T) {
 	image := with(sampleImage(t, 1), "gzip")
 	want := write(t, filepath.Join(t.TempDir(), "layout"), image, Name{Tag: "v1"})
@@ -25,7 +25,7 @@ func TestCacheDamage(t *testing.T) {
 			}
 		}
 	}
-	// A file is another one, not the same with other content: a link would change the layout, too.
+	// Replace the file instead of changing its content: a link would change the layout, too.
 	replace := func(change func(b []byte) []byte) func(string) error {
 		return func(name string) error {
 			b, err := os.ReadFile(name)
@@ -131,7 +131,7 @@ func removeAll(t *testing.T, name string) {
 	}
 }
 
-// TestCacheHeals: after one run, what was damaged is of use again.
+// TestCacheHeals checks that one run makes a damaged cache useful again.
 func TestCacheHeals(t *testing.T) {
 	image := with(sampleImage(t, 1), "gzip")
 	o := Options{Cache: testCache(t, t.TempDir())}
@@ -151,7 +151,7 @@ func TestCacheHeals(t *testing.T) {
 		run("built")
 		run("cached")
 	}
-	// A blob that somebody has touched is read once, and then believed again.
+	// A blob whose time has changed is hashed once, and then trusted again.
 	for _, name := range cacheFiles(t, o.Cache, blobsName) {
 		if err := os.Chtimes(name, time.Time{}, time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestCacheHeals(t *testing.T) {
 	}
 }
 
-// TestFindCache: to look at a cache, or to prune one, writes nothing.
+// TestFindCache checks that inspecting or pruning a cache writes nothing.
 func TestFindCache(t *testing.T) {
 	dir := t.TempDir()
 	c, err := FindCache(dir)
@@ -189,7 +189,7 @@ func TestFindCache(t *testing.T) {
 	}
 }
 
-// TestOpenCache: what cannot be a cache is an error, which says where.
+// TestOpenCache checks that an impossible cache is an error that names the place.
 func TestOpenCache(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, nil, 0o644); err != nil {
@@ -207,7 +207,7 @@ func TestOpenCache(t *testing.T) {
 	}
 }
 
-// TestCacheCancel: a run that is cancelled says so, and does not build instead.
+// TestCacheCancel checks that a cancelled run returns that error and does not build instead.
 func TestCacheCancel(t *testing.T) {
 	image := sampleImage(t, 1)
 	o := Options{Cache: testCache(t, t.TempDir())}
@@ -224,8 +224,8 @@ func TestCacheCancel(t *testing.T) {
 	}
 }
 
-// TestCacheKill kills runs at random instants. What they left in the cache is of use or of no matter,
-// and the next run removes the rest.
+// TestCacheKill kills runs at random instants. What they leave in the cache must be usable or harmless,
+// and the next run must remove the rest.
 func TestCacheKill(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	cache := filepath.Join(t.TempDir(), "cache")
@@ -269,7 +269,7 @@ func TestCacheKill(t *testing.T) {
 	}
 }
 
-// TestCacheProcesses: several runs fill a cache at the same time.
+// TestCacheProcesses lets several runs fill a cache at the same time.
 func TestCacheProcesses(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
 	var runs sync.WaitGroup

@@ -10,7 +10,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestCacheUnproven: who wants contents to be checked gets no layer of what nobody has checked.
+// TestCacheUnproven checks that a layer that was made without checking its contents is not used for parts that must be checked.
 func TestCacheUnproven(t *testing.T) {
 	var errWrong = errors.New("has another NAR hash")
 	object := func(content string, unproven bool) rootfs.Part {
@@ -37,7 +37,7 @@ func TestCacheUnproven(t *testing.T) {
 		known := o.Cache.Forecast(image.Layers, image.Compression)[0].How.String()
 		_, how, reasons, err := writeCachedErr(t.Context(), filepath.Join(t.TempDir(), "layout"), image, o)
 		if err == nil && known != how && !o.VerifyCache {
-			t.Errorf("it was %s, and Known has said %s; %s", how, known, reasons)
+			t.Errorf("it was %s, and Forecast said %s; %s", how, known, reasons)
 		}
 		return how, err
 	}
@@ -66,7 +66,7 @@ func TestCacheUnproven(t *testing.T) {
 			t.Errorf("step %d: %s, %v; want %s, %v", i, how, err, step.how, step.err)
 		}
 	}
-	// A layer that is made again of a trusted store is still one that was checked.
+	// A layer rebuilt from a trusted store still counts as checked.
 	o.VerifyCache = true
 	if how, err := run("none", object("GOOD", false)); err != nil {
 		t.Errorf("with VerifyCache: %s, %v", how, err)
@@ -77,8 +77,8 @@ func TestCacheUnproven(t *testing.T) {
 	}
 }
 
-// TestCheckedBits: a record that has no room for all parts says of the rest that they were not checked.
-func TestCheckedBits(t *testing.T) {
+// TestHashBits checks that a record without room for all parts reports the rest as not hashed.
+func TestHashBits(t *testing.T) {
 	l := Layer{Parts: make([]rootfs.Part, 8*maxHashBits+1)}
 	for i := range l.Parts {
 		l.Parts[i] = rootfs.Part{Name: "a part", Unproven: true}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// age makes everything in a cache look as if it was last used then.
+// age makes everything in a cache look unused for a time.
 func age(t *testing.T, c *Cache, unused time.Duration) {
 	t.Helper()
 	then := time.Now().Add(-unused)
@@ -29,7 +29,7 @@ func usage(t *testing.T, c *Cache) Usage {
 	return u
 }
 
-// TestCachePrune: what was used stays, and what was not goes with its blobs.
+// TestCachePrune checks that used records stay, and that unused ones go with their blobs.
 func TestCachePrune(t *testing.T) {
 	c := testCache(t, t.TempDir())
 	if u := usage(t, c); u != (Usage{}) {
@@ -46,7 +46,7 @@ func TestCachePrune(t *testing.T) {
 		t.Errorf("Usage = %+v", one)
 	}
 	age(t, c, 40*24*time.Hour)
-	writeCached(t, filepath.Join(t.TempDir(), "layout"), sampleImage(t, 2), o) // shares two layers with the other
+	writeCached(t, filepath.Join(t.TempDir(), "layout"), sampleImage(t, 2), o) // shares two layers with the other image
 	two := usage(t, c)
 	if two.Layers != 4 || two.Blobs != 4 {
 		t.Errorf("Usage = %+v", two)
@@ -62,7 +62,7 @@ func TestCachePrune(t *testing.T) {
 	if _, how, _ := writeCached(t, filepath.Join(t.TempDir(), "layout"), unwalked(t, sampleImage(t, 2)), o); how != "cached" {
 		t.Errorf("after Prune the layers are %s, want cached", how)
 	}
-	verify(t, dir) // links go, files stay
+	verify(t, dir) // the links go, the files stay
 
 	largest := int64(0)
 	for _, name := range cacheFiles(t, c, blobsName) {
@@ -85,7 +85,7 @@ func TestCachePrune(t *testing.T) {
 	writeCached(t, filepath.Join(t.TempDir(), "layout"), sampleImage(t, 1), o)
 }
 
-// TestCachePruneOdd: what cannot be used goes, but a blob whose record may be on its way stays.
+// TestCachePruneOdd checks that useless files go, but that a blob whose record may be about to appear stays.
 func TestCachePruneOdd(t *testing.T) {
 	c := testCache(t, t.TempDir())
 	writeCached(t, filepath.Join(t.TempDir(), "layout"), sampleImage(t, 1), Options{Cache: c})
@@ -104,7 +104,7 @@ func TestCachePruneOdd(t *testing.T) {
 	}
 }
 
-// TestCacheTrim: a run prunes once a day, and notes once an hour what it uses.
+// TestCacheTrim checks that runs prune once a day, and note what they use once an hour.
 func TestCacheTrim(t *testing.T) {
 	c := testCache(t, t.TempDir())
 	run := func(generation int) {

@@ -11,8 +11,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestFetched: what is read from elsewhere is read once, is never seen when it is wrong, and is read anew when it has changed.
-func TestFetched(t *testing.T) {
+// TestReadThrough checks that a blob is fetched once, that damaged content is never returned, and that a changed blob is fetched again.
+func TestReadThrough(t *testing.T) {
 	dir := t.TempDir()
 	c, err := OpenCache(dir)
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// foreignTar is a layer of another program. Lines are "d DIR", "f FILE CONTENT", "x PROGRAM CONTENT",
+// foreignTar returns a layer of another program. Lines are "d DIR", "f FILE CONTENT", "x PROGRAM CONTENT",
 // "l LINK -> TARGET", "h HARDLINK -> TARGET", "c DEVICE", "w HIDDEN" and "o OPAQUE".
 func foreignTar(t testing.TB, lines ...string) []byte {
 	t.Helper()
@@ -80,7 +80,7 @@ func gzipped(t testing.TB, b []byte) []byte {
 	return out.Bytes()
 }
 
-// foreign writes images of another program into a layout.
+// foreign writes images like those of other programs into a layout.
 type foreign struct {
 	t   *testing.T
 	dir string
@@ -98,7 +98,7 @@ func (f foreign) blob(mediaType string, b []byte) ispec.Descriptor {
 	return d
 }
 
-// image is a manifest of layers, gzipped, whose types are OCI's or Docker's.
+// image writes an image of gzipped layers, with types of OCI or of Docker.
 func (f foreign) image(docker bool, config ispec.Image, layers ...[]string) ispec.Descriptor {
 	f.t.Helper()
 	types := []string{ispec.MediaTypeImageManifest, ispec.MediaTypeImageConfig, ispec.MediaTypeImageLayerGzip}
@@ -131,12 +131,12 @@ func (f foreign) index(all ...ispec.Descriptor) {
 
 func newForeign(t *testing.T) foreign { return foreign{t, filepath.Join(t.TempDir(), "foreign")} }
 
-// readTree is the base image of layers and its files.
+// readTree returns an image of these layers, and its files.
 func readTree(t *testing.T, o TreeOptions, layers ...[]string) (*Image, *ImageTree, error) {
 	t.Helper()
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, layers...))
-	b, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := imageIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func readTree(t *testing.T, o TreeOptions, layers ...[]string) (*Image, *ImageTr
 	return b, tree, err
 }
 
-// partHash is a part's key as part makes it.
+// partHash returns the key that part gives to a tree.
 func partHash(t rootfs.Tree, root string) (string, int64, error) {
 	h, n := sha256.New(), int64(0)
 	for e, err := range t {
@@ -181,7 +181,7 @@ func TestBaseTree(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		layers [][]string
-		want   string // paths, with the layer that each is from
+		want   string // paths, each with its layer
 		err    string
 	}{
 		{name: "plain", layers: [][]string{{"d ./", "d ./etc/", "f ./etc/a x", "f etc/b x"}}, want: "etc@0 etc/a@0 etc/b@0"},
@@ -225,7 +225,7 @@ func TestBaseTree(t *testing.T) {
 	}
 }
 
-// TestBaseRead: a file of the image is read where it is, also under another name of it.
+// TestBaseRead checks that a file of the image can be read, also under another of its names.
 func TestBaseRead(t *testing.T) {
 	_, tree, err := readTree(t, TreeOptions{}, []string{"f a one", "f b two"}, []string{"f b three", "h c -> b"}, []string{"f x x"})
 	if err != nil {
@@ -245,11 +245,11 @@ func TestBaseRead(t *testing.T) {
 	}
 }
 
-// TestBaseKept: layers that were read before are not read again, and damaged ones never count.
-func TestBaseKept(t *testing.T) {
+// TestTreeFacts checks that known layers are not read again, and that facts of damaged layers are ignored.
+func TestTreeFacts(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, []string{"f a x"}, []string{"f b x"}))
-	b, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := imageIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestBaseKept(t *testing.T) {
 	}
 }
 
-// TestBaseWithout: an object is there if its files are, whatever order they come in; a name alone is nothing.
+// TestBaseWithout checks that an object counts as present if its files are, in any order; its name alone proves nothing.
 func TestBaseWithout(t *testing.T) {
 	dir := func(p string) rootfs.Entry { return rootfs.Dir(p, 0o555) }
 	o := part("nix/store/o", dir("nix/store/o"), dir("nix/store/o/a"), file("nix/store/o/a/f", "one"), file("nix/store/o/a-b", "two"),
@@ -351,7 +351,7 @@ func TestBaseWithout(t *testing.T) {
 			t.Errorf("%s: the object is %s; want %s", test.name, got, test.want)
 		}
 	}
-	// What is promised and read in order is not read from the store.
+	// If a layer has the object in order and its hash matches, the part is not read.
 	_, tree, err := readTree(t, TreeOptions{Hash: partHash}, inOrder)
 	if err != nil {
 		t.Fatal(err)
@@ -363,8 +363,8 @@ func TestBaseWithout(t *testing.T) {
 	}
 }
 
-// finishedIn reads an image in a layout to begin another one with.
-func finishedIn(ctx context.Context, dir, tag string, platform ispec.Platform) (*Image, error) {
+// imageIn reads an image in a layout.
+func imageIn(ctx context.Context, dir, tag string, platform ispec.Platform) (*Image, error) {
 	s, err := FindImage(ctx, dir, tag)
 	if err != nil {
 		return nil, err
@@ -372,7 +372,7 @@ func finishedIn(ctx context.Context, dir, tag string, platform ispec.Platform) (
 	return s.Read(ctx, platform)
 }
 
-func TestFinished(t *testing.T) {
+func TestReadImage(t *testing.T) {
 	f := newForeign(t)
 	amd64, arm64 := ispec.Platform{OS: "linux", Architecture: "amd64"}, ispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 	one := f.image(false, ispec.Image{Platform: amd64, History: []ispec.History{{CreatedBy: "a"}, {EmptyLayer: true}}}, []string{"f a x"})
@@ -413,27 +413,27 @@ func TestFinished(t *testing.T) {
 		{"encrypted", amd64, "", `+encrypted", which cannot be used`},
 		{"none", amd64, "", "there is no such image"},
 	} {
-		b, err := finishedIn(t.Context(), f.dir, test.tag, test.platform)
+		b, err := imageIn(t.Context(), f.dir, test.tag, test.platform)
 		switch {
 		case test.err != "":
 			if err == nil || !strings.Contains(err.Error(), test.err) {
-				t.Errorf("Finished(%q, %v): %v; want %s", test.tag, test.platform, err, test.err)
+				t.Errorf("Read(%q, %v): %v; want %s", test.tag, test.platform, err, test.err)
 			}
 		case err != nil || b.Digest != test.want || b.Layers[0].Descriptor.MediaType != ispec.MediaTypeImageLayerGzip:
-			t.Errorf("Finished(%q, %v) = %+v, %v; want %s", test.tag, test.platform, b, err, test.want)
+			t.Errorf("Read(%q, %v) = %+v, %v; want %s", test.tag, test.platform, b, err, test.want)
 		}
 	}
-	if b, err := finishedIn(t.Context(), f.dir, "two", arm64); err != nil || len(b.Config.History) != 1 || b.Config.History[0].EmptyLayer {
+	if b, err := imageIn(t.Context(), f.dir, "two", arm64); err != nil || len(b.Config.History) != 1 || b.Config.History[0].EmptyLayer {
 		t.Errorf("without a history: %+v, %v; want one entry", b.Config.History, err)
 	}
-	if _, err := finishedIn(t.Context(), t.TempDir(), "", amd64); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Finished of nothing: %v; want %v", err, fs.ErrNotExist)
+	if _, err := imageIn(t.Context(), t.TempDir(), "", amd64); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Read of nothing: %v; want %v", err, fs.ErrNotExist)
 	}
 	if err := os.Truncate(filepath.Join(f.dir, blobs, one.Digest.Encoded()), 30); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := finishedIn(t.Context(), f.dir, "one", amd64); err == nil {
-		t.Error("Finished of a manifest that was cut: <nil>; want an error")
+	if _, err := imageIn(t.Context(), f.dir, "one", amd64); err == nil {
+		t.Error("Read of a manifest that was cut: <nil>; want an error")
 	}
 }
 
@@ -475,12 +475,12 @@ func TestInherit(t *testing.T) {
 	}
 }
 
-// TestAddImageOverBase: the base's layers come first, in the same bytes, with their history.
+// TestAddImageOverBase checks that the base's layers come first, byte for byte, with their history.
 func TestAddImageOverBase(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(true, ispec.Image{History: []ispec.History{{CreatedBy: "one"}, {CreatedBy: "ENV", EmptyLayer: true}, {CreatedBy: "two"}}},
 		[]string{"f a x"}, []string{"f b x"}))
-	base, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
+	base, err := imageIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -536,11 +536,11 @@ func TestAddImageOverBase(t *testing.T) {
 	}
 }
 
-// TestArchiveOverBase: an archive has the base's layers, too.
+// TestArchiveOverBase checks that an archive includes the base's layers.
 func TestArchiveOverBase(t *testing.T) {
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, []string{"f a x"}))
-	base, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
+	base, err := imageIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -555,7 +555,7 @@ func TestArchiveOverBase(t *testing.T) {
 	}
 }
 
-// TestPreviousWithout: what a base image has is neither kept from a previous image nor hidden.
+// TestPreviousWithout checks that objects of the base image are neither reused from a previous image nor hidden.
 func TestPreviousWithout(t *testing.T) {
 	p := &PreviousImage{Layers: []PreviousLayer{
 		{History: history.Claim{Objects: []history.Object{{Name: "a"}, {Name: "b"}}}},
@@ -571,7 +571,7 @@ func TestPreviousWithout(t *testing.T) {
 	}
 }
 
-// FuzzBaseLayer: whatever a tar holds, paths stay in the image, and no object is taken for one that it is not.
+// FuzzBaseLayer checks that for any tar the paths stay within the image, and that no object is mistaken for another one.
 func FuzzBaseLayer(f *testing.F) {
 	f.Add(foreignTar(f, "d usr", "l bin -> usr", "f bin/x y", "h z -> bin/x", "w a", "o usr", "c dev"))
 	f.Add(foreignTar(f, "d nix/store/o", "f nix/store/o/f x", "f nix/store/p y", "d nix/store/o/d"))
@@ -595,7 +595,7 @@ func FuzzBaseLayer(f *testing.F) {
 			}
 		}
 		for name, hash := range tree.listings[0].Objects {
-			// What was hashed is what is to be seen.
+			// The objects that were hashed must be the visible ones.
 			n := 0
 			for range tree.Lower.Within(history.StoreDir + "/" + name) {
 				n++

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestContents: of a layer, the files that are in it, under the names that the tree of the image says;
-// and an error if it is not the layer that the config says, after which none of them counts.
+// TestContents checks that Contents returns the files of a layer under the names that the tree of the image uses,
+// and ends with an error if the layer differs from the config.
 func TestContents(t *testing.T) {
 	b, tree, err := readTree(t, TreeOptions{}, []string{"f a one", "d d", "l l -> a", "x d/b two"}, []string{"h c -> a", "w d/b", "f d/e three"})
 	if err != nil {
@@ -41,7 +41,7 @@ func TestContents(t *testing.T) {
 		t.Errorf("a hard link is %+v; its content is that of a", e)
 	}
 	for range b.Contents(t.Context(), 0) {
-		break // which is no error
+		break // stopping early is no error
 	}
 	name := filepath.Join(b.Layers[0].Dir, blobs, b.Layers[0].Descriptor.Digest.Encoded())
 	damaged := gzipped(t, foreignTar(t, "f a other"))

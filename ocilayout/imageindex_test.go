@@ -77,7 +77,7 @@ func TestAddIndex(t *testing.T) {
 		t.Errorf("the index is %+v", index)
 	}
 
-	// The order makes no difference, nor does whether images come from an index, several times, or by the same layout.
+	// The result must not depend on the order, on duplicates, nor on images coming from an index or from the layout itself.
 	for name, sources := range map[string][]namedSource{
 		"order":  {armv7, amd64, arm64},
 		"nested": {{dir, "all"}},
@@ -113,7 +113,7 @@ func TestAddIndex(t *testing.T) {
 		}
 	}
 
-	// When it is replaced, what only it reached is gone.
+	// Replacing the index must remove the blobs that only it needed.
 	before := len(names(t, filepath.Join(dir, blobs)))
 	for _, tag := range []string{"order", "nested", "again", "place"} {
 		if _, err := join(t, dir, tag, arm64); err != nil {
@@ -130,7 +130,7 @@ func TestAddIndex(t *testing.T) {
 	}
 }
 
-// taggedAll is the digest of the index with the tag all.
+// taggedAll returns the digest of the index with the tag all.
 func taggedAll(t *testing.T, dir string) digest.Digest {
 	t.Helper()
 	index, err := readIndex(t.Context(), dir)
@@ -144,7 +144,7 @@ func taggedAll(t *testing.T, dir string) digest.Digest {
 	return d.Digest
 }
 
-// TestAddIndexForeign: attestations come with their images; what is not an OCI image is refused; damage is noticed.
+// TestAddIndexForeign checks that attestations come with their images, that only OCI images are accepted, and that damage is noticed.
 func TestAddIndexForeign(t *testing.T) {
 	f := newForeign(t)
 	image := f.image(false, ispec.Image{}, []string{"f a x"})

@@ -94,7 +94,7 @@ func FuzzParseReference(f *testing.F) {
 	})
 }
 
-// TestDescribe: one descriptor for each name, and no two with the same reference.
+// TestDescribe checks that each name has one descriptor, and that reference names are unique.
 func TestDescribe(t *testing.T) {
 	const R, C = ispec.AnnotationRefName, AnnotationFullName
 	image := ispec.Descriptor{

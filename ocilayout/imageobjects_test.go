@@ -20,7 +20,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// wanted is what is visible of the sample, with the first digits of hashes, or all.
+// wanted returns the visible objects of the sample, with all digits of their hashes or the first ones.
 func wanted(image ImageSpec, digits int) []VisibleObject {
 	visible := make(map[string]VisibleObject)
 	for i, l := range image.Layers {
@@ -38,8 +38,8 @@ func wanted(image ImageSpec, digits int) []VisibleObject {
 	return sortObjects(visible)
 }
 
-// TestHeld reads images of this program in a layout and in archives, by their histories and by their layers.
-func TestHeld(t *testing.T) {
+// TestVisibleObjects reads images of this program in a layout and in archives, by their histories and by their layers.
+func TestVisibleObjects(t *testing.T) {
 	image := sampleImage(t, 1)
 	dir := t.TempDir()
 	d := write(t, filepath.Join(dir, "layout"), image, hello)
@@ -109,7 +109,7 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// TestReadArchiveDamaged changes each byte in turn of the small files of an archive, and some of the layers.
+// TestReadArchiveDamaged changes each byte of the small files of an archive in turn, and some bytes of the layers.
 func TestReadArchiveDamaged(t *testing.T) {
 	image := sampleImage(t, 1)
 	b, _ := stream(t, image, []Name{hello}, Options{})
@@ -134,8 +134,8 @@ func TestReadArchiveDamaged(t *testing.T) {
 	}
 }
 
-// TestHeldHidden: what a later layer hides is not visible, and what is there again is.
-func TestHeldHidden(t *testing.T) {
+// TestVisibleObjectsHidden checks that an object hidden by a later layer is not visible, and that one that returns is.
+func TestVisibleObjectsHidden(t *testing.T) {
 	parts := sample(1)
 	image := sampleImage(t, 1)
 	image.Layers = []Layer{
@@ -164,8 +164,8 @@ func TestHeldHidden(t *testing.T) {
 	}
 }
 
-// TestHeldForeign: layers of other programs are read to know what is in them, and objects of several layers have no hash.
-func TestHeldForeign(t *testing.T) {
+// TestVisibleObjectsForeign checks that layers of other programs must be read, and that objects spread over several layers have no hash.
+func TestVisibleObjectsForeign(t *testing.T) {
 	b, tree, err := readTree(t, TreeOptions{Hash: partHash},
 		[]string{"d nix/store", "f nix/store/1-a text", "d nix/store/2-b", "f nix/store/2-b/x 1", "h nix/store/3-c -> nix/store/1-a"},
 		[]string{"f nix/store/2-b/y 2"})
@@ -173,7 +173,7 @@ func TestHeldForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	if objects, foreign := b.VisibleObjects(); len(objects) != 0 || foreign != 2 {
-		t.Errorf("Held() = %v, %d; want nothing, 2", objects, foreign)
+		t.Errorf("VisibleObjects() = %v, %d; want nothing, 2", objects, foreign)
 	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "nix/store/1-a %v text", fs.FileMode(0o444))
@@ -188,7 +188,7 @@ func TestHeldForeign(t *testing.T) {
 	}
 }
 
-// FuzzReadArchive: whatever is in a file, it is an error or an image, whose objects can be asked for.
+// FuzzReadArchive checks that any file is either an error or an image whose objects can be listed.
 func FuzzReadArchive(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(foreignTar(f, "f index.json {}", "d blobs"))
@@ -224,7 +224,7 @@ func readImage(ctx context.Context, dir, tag string, platform ispec.Platform) (*
 	return s.Read(ctx, platform)
 }
 
-// readArchive is readImage for an archive, which stays open: the caller closes it.
+// readArchive is readImage for an archive. The caller closes the archive.
 func readArchive(ctx context.Context, file, tag string, platform ispec.Platform) (_ *Image, _ io.Closer, err error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
-// TestPrevious: which image it is, by what name, and what is not one to plan by.
+// TestPrevious checks how an image is found by name, and which images cannot be planned by.
 func TestPrevious(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	one := write(t, dir, sampleImage(t, 1), Name{Tag: "v1", Full: "docker.io/library/hello:v1"})
@@ -42,7 +42,7 @@ func TestPrevious(t *testing.T) {
 		t.Errorf("Previous of nothing: %v, want %v", err, fs.ErrNotExist)
 	}
 
-	// Another program's layer, as umoci would add it.
+	// Add a layer of another program, as umoci would.
 	manifest := readManifest(t, dir, one)
 	config := readConfig(t, dir, one)
 	e, err := openEngine(dir)
@@ -99,8 +99,8 @@ func TestPrevious(t *testing.T) {
 	}
 }
 
-// TestKeptDamaged: a blob that changed after it was planned with is an error that says what to do.
-func TestKeptDamaged(t *testing.T) {
+// TestReuseDamaged checks that a blob that changes after planning is an error that says what to do.
+func TestReuseDamaged(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"missing": os.Remove,
 		"cut":     func(path string) error { return os.Truncate(path, 7) },

@@ -11,8 +11,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestStoredArchive: an image in an archive is a base image and part of an index, with the digests that it has in a layout.
-func TestStoredArchive(t *testing.T) {
+// TestFindArchive checks that an image in an archive can be a base image and join an index, with the digests that it has in a layout.
+func TestFindArchive(t *testing.T) {
 	root := t.TempDir()
 	b, _ := stream(t, sampleImage(t, 1), []Name{hello}, Options{})
 	write(t, filepath.Join(root, "one"), sampleImage(t, 1), hello)
@@ -50,7 +50,7 @@ func TestStoredArchive(t *testing.T) {
 		t.Errorf("over an archive it is %s, and %s over a layout", one.Digest, two.Digest)
 	}
 
-	// An index as an archive has the layout's blobs, and one top-level descriptor.
+	// The archive of an index has the layout's blobs, and one descriptor at the top.
 	arm := sampleImage(t, 1)
 	arm.Platform.Architecture = "arm64"
 	write(t, filepath.Join(root, "arm"), arm, Name{Tag: "v1"})

@@ -11,7 +11,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// bomb is an image in indexes in each other, each of which names the next one often.
+// bomb writes an image in nested indexes, each naming the next one many times.
 func bomb(f foreign, levels, often int) ispec.Descriptor {
 	d := f.image(false, ispec.Image{}, []string{"f a x"})
 	for range levels {
@@ -20,7 +20,7 @@ func bomb(f foreign, levels, often int) ispec.Descriptor {
 	return d
 }
 
-// TestAddIndexBomb: what indexes name often is read once.
+// TestAddIndexBomb checks that a descriptor is followed only once, however often indexes name it.
 func TestAddIndexBomb(t *testing.T) {
 	f := newForeign(t)
 	f.index(bomb(f, 4, 6))
@@ -47,7 +47,7 @@ func TestAddIndexBomb(t *testing.T) {
 	}
 }
 
-// TestAddIndexMany: one image under very many descriptors is refused.
+// TestAddIndexMany checks that an image under very many descriptors is refused.
 func TestAddIndexMany(t *testing.T) {
 	f := newForeign(t)
 	image := f.image(false, ispec.Image{}, []string{"f a x"})
@@ -64,7 +64,7 @@ func TestAddIndexMany(t *testing.T) {
 	}
 }
 
-// TestReachableBomb: a layout that has such indexes can be written to.
+// TestReachableBomb checks that a layout with such indexes can be written to.
 func TestReachableBomb(t *testing.T) {
 	f := newForeign(t)
 	d := bomb(f, 9, 30)

@@ -16,8 +16,8 @@ import (
 )
 
 // TestKill kills runs at random instants, half of them while they publish.
-// Whatever it was, the layout then has what it had, or the new image too;
-// and the next run finds nothing in its way and leaves nothing of the killed ones.
+// The layout must then have its old images, with or without the new one;
+// and the next run must work, and leave nothing of the killed ones.
 func TestKill(t *testing.T) {
 	kills := 5
 	if testing.Short() {
@@ -27,7 +27,7 @@ func TestKill(t *testing.T) {
 		t.Run(start, func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-			whole := time.Duration(0) // of a run
+			whole := time.Duration(0) // duration of a complete run
 			template, old := filepath.Join(t.TempDir(), "template"), map[string]digest.Digest{}
 			if start == "layout" {
 				old["same"] = write(t, template, sampleImage(t, 1), Name{Tag: "same"}).Digest
@@ -47,7 +47,7 @@ func TestKill(t *testing.T) {
 					t.Fatal(err)
 				}
 				c := command(t, dir, 3, "same", "LAYOUT_COMPRESSION=none")
-				if i == 0 { // to know how long it takes
+				if i == 0 { // measures the duration
 					begin := time.Now()
 					if out, err := c.CombinedOutput(); err != nil {
 						t.Fatalf("%v: %s", err, out)
@@ -72,7 +72,7 @@ func TestKill(t *testing.T) {
 				if journals, _ := filepath.Glob(filepath.Join(dir, ".*", journalName)); len(journals) > 0 {
 					recovered++
 				}
-				// The next run is one that only opens, or one that publishes.
+				// The next run either only opens the layout, or publishes.
 				if i%2 == 0 {
 					l, err := Open(t.Context(), dir, Options{})
 					if err != nil {
@@ -102,7 +102,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killPublishing waits until a run is about to publish and then for some time.
+// killPublishing waits until a run is about to publish, and then for some time.
 func killPublishing(t *testing.T, c *exec.Cmd, after time.Duration) {
 	t.Helper()
 	c.Env = append(c.Env, "LAYOUT_WAIT=1")
@@ -126,7 +126,7 @@ func killPublishing(t *testing.T, c *exec.Cmd, after time.Duration) {
 	time.Sleep(after)
 }
 
-// checkKilled says whether a killed run had published. What was there before must be there.
+// checkKilled reports whether a killed run had published. The old images must still be there.
 func checkKilled(t *testing.T, dir, start string, old map[string]digest.Digest) bool {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
@@ -148,7 +148,7 @@ func checkKilled(t *testing.T, dir, start string, old map[string]digest.Digest) 
 	return got["same"] != old["same"]
 }
 
-// TestProcesses: several processes write into the same directory at the same time.
+// TestProcesses lets several processes write into one directory at the same time.
 func TestProcesses(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	tags := []string{"a", "b", "same", "same"}

@@ -12,7 +12,7 @@ import (
 )
 
 // TestKillFile kills runs that write a file at random instants.
-// The file is then the old one or the new one, and the next run leaves nothing of the killed ones.
+// The file must be the old one or the new one, and the next run must leave nothing of the killed ones.
 func TestKillFile(t *testing.T) {
 	kills := 12
 	if testing.Short() {
@@ -23,7 +23,7 @@ func TestKillFile(t *testing.T) {
 			t.Parallel()
 			env := []string{"LAYOUT_AS=" + as, "LAYOUT_COMPRESSION=none", "LAYOUT_CACHE=" + filepath.Join(t.TempDir(), "cache")}
 			file := filepath.Join(t.TempDir(), "file")
-			whole := time.Duration(0) // of a run
+			whole := time.Duration(0) // duration of a complete run
 			run := func(generation int) digest.Digest {
 				t.Helper()
 				begin := time.Now()

@@ -15,7 +15,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestAddImageStops: the first error ends the other layers, also within an endless file, and is the one that is told.
+// TestAddImageStops checks that the first error stops the other layers, even within an endless file, and is the one returned.
 func TestAddImageStops(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	begun := make(chan bool, 1)
@@ -48,7 +48,7 @@ func TestAddImageStops(t *testing.T) {
 	}
 }
 
-// TestAddImageErrors say which object they are about.
+// TestAddImageErrors checks that errors name the object.
 func TestAddImageErrors(t *testing.T) {
 	shrunk := file("nix/store/b-shrunk", "abc")
 	shrunk.Size = 4
@@ -87,7 +87,7 @@ func TestAddImageErrors(t *testing.T) {
 	}
 }
 
-// TestProgress: it adds up to the content of all files, uncompressed.
+// TestProgress checks that progress adds up to the size of all files before compression.
 func TestProgress(t *testing.T) {
 	image := sampleImage(t, 1)
 	var want int64

@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestLayerFactOfAnotherBlob: a config that claims the diffID of a layer that was read before proves nothing of the blob.
+// TestLayerFactOfAnotherBlob checks that a config cannot claim the diffID of a known layer for another blob.
 func TestLayerFactOfAnotherBlob(t *testing.T) {
 	facts := &rootfs.Facts{Dir: t.TempDir()}
 	o := TreeOptions{Facts: facts, Hash: partHash}
@@ -25,7 +25,7 @@ func TestLayerFactOfAnotherBlob(t *testing.T) {
 		name      string
 		blob      []byte
 		mediaType string
-		err       string // empty: it is the same layer
+		err       string // empty: the layer is the known one
 	}{
 		{"the same", gzipped(t, foreignTar(t, good...)), gzip, ""},
 		{"another content", gzipped(t, foreignTar(t, "d nix/store/o", "f nix/store/o/sh EVIL")), gzip, "and the config says"},
@@ -40,7 +40,7 @@ func TestLayerFactOfAnotherBlob(t *testing.T) {
 			Config: f.blob(ispec.MediaTypeImageConfig, mustJSON(t, config)),
 			Layers: []ispec.Descriptor{f.blob(tt.mediaType, tt.blob)},
 		})))
-		claimed, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
+		claimed, err := imageIn(t.Context(), f.dir, "", ispec.Platform{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,12 +11,12 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestBaseLayersAgain: a layer that an image has several times is read once, and counts each time.
+// TestBaseLayersAgain checks that a layer that occurs several times is read once and applied each time.
 func TestBaseLayersAgain(t *testing.T) {
 	again, over := []string{"d nix/store/o", "f nix/store/o/a one", "f etc/passwd x"}, []string{"d etc", "f etc/passwd y"}
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, again, over, again, again))
-	b, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
+	b, err := imageIn(t.Context(), f.dir, "", ispec.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,21 +42,21 @@ func TestBaseLayersAgain(t *testing.T) {
 	}
 }
 
-// TestBaseLayersMany: an image of more layers than anybody mounts is refused before they are read.
+// TestBaseLayersMany checks that an image with more layers than any runtime mounts is refused before they are read.
 func TestBaseLayersMany(t *testing.T) {
 	for n, want := range map[int]string{mostImageLayers: "", mostImageLayers + 1: "129 layers, want at most 128"} {
 		f := newForeign(t)
 		f.index(f.image(false, ispec.Image{}, slices.Repeat([][]string{{"d etc"}}, n)...))
-		_, err := finishedIn(t.Context(), f.dir, "", ispec.Platform{})
+		_, err := imageIn(t.Context(), f.dir, "", ispec.Platform{})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%d layers: %v; want %q", n, err, want)
 		}
 	}
 }
 
-// TestBaseReadAgain: of a path that is in a layer several times, the last content is the image's.
+// TestBaseReadAgain checks that the last entry of a path counts.
 func TestBaseReadAgain(t *testing.T) {
-	for _, path := range []string{"etc/passwd", "etc/other"} { // the first one's content is kept in the listing
+	for _, path := range []string{"etc/passwd", "etc/other"} { // the listing keeps the content of the first one
 		_, tree, err := readTree(t, TreeOptions{}, []string{"f " + path + " aaa", "f " + path + " bbb"})
 		if err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ func recordParts() []rootfs.Part {
 	}
 }
 
-// sampleRecord is what was built of a layer with all that one can have.
+// sampleRecord returns the record of a layer that uses every field.
 func sampleRecord(t testing.TB) (Record, Layer) {
 	t.Helper()
 	l := Layer{Parts: recordParts(), Hidden: []string{"nix/store/old-1"}}
@@ -36,7 +36,7 @@ func sampleRecord(t testing.TB) (Record, Layer) {
 	return r, l
 }
 
-// recordChanges are those that make a record one of something else.
+// recordChanges make a record one of another layer.
 var recordChanges = map[string]func(*Record){
 	"format":     func(r *Record) { r.Format++ },
 	"compressor": func(r *Record) { r.Compressor += " " },
@@ -82,8 +82,8 @@ func TestRecordAnswers(t *testing.T) {
 	}
 }
 
-// TestRecordVouches: a record proves the history of an image's layer only if all of it is right,
-// and the keys of what is wanted are whole.
+// TestRecordVouches checks that a record proves the history of a layer only if all of it is right,
+// and the keys of wanted parts match in full.
 func TestRecordVouches(t *testing.T) {
 	good, built := sampleRecord(t)
 	kept := func() *BlobSource {
@@ -93,13 +93,13 @@ func TestRecordVouches(t *testing.T) {
 			Entry:      ispec.History{CreatedBy: "export-profile", Comment: history.ClaimOf(built.Parts, built.Hidden).String()},
 		}
 	}
-	wanted := map[string]string{"base": recordKey("0"), "a-1": recordKey("a"), "b-2": recordKey("c")} // b is another one now
+	wanted := map[string]string{"base": recordKey("0"), "a-1": recordKey("a"), "b-2": recordKey("c")} // b has another key by now
 	if err := good.Vouches(kept(), wanted); err != nil {
 		t.Errorf("Vouches = %v; want <nil>", err)
 	}
 	for name, change := range recordChanges {
 		if name == "format" || name == "compressor" || name == "order" || name == "root" {
-			continue // whatever made it
+			continue // any compressor will do
 		}
 		r, _ := sampleRecord(t)
 		change(&r)
@@ -120,7 +120,7 @@ func TestRecordVouches(t *testing.T) {
 			t.Errorf("layer with another %s: Vouches = <nil>; want an error", name)
 		}
 	}
-	wanted["a-1"] = recordKey("a")[:70] + "b" // the same first digits
+	wanted["a-1"] = recordKey("a")[:70] + "b" // the first digits are the same
 	if good.Vouches(kept(), wanted) == nil {
 		t.Error("Vouches of what has the same first digits = <nil>; want an error")
 	}

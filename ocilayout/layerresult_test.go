@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestKnown: what is said of layers before is what becomes of them.
-func TestKnown(t *testing.T) {
+// TestForecast checks that layers come from where Forecast says.
+func TestForecast(t *testing.T) {
 	cache := testCache(t, t.TempDir())
 	image := sampleImage(t, 1)
 	check := func(what string, image ImageSpec) {
@@ -20,7 +20,7 @@ func TestKnown(t *testing.T) {
 		}
 		want := strings.Join(slices.Compact(before), " ")
 		if _, hows, _ := writeCached(t, filepath.Join(t.TempDir(), "layout"), image, Options{Cache: cache}); hows != want {
-			t.Errorf("%s: Known says %q, and AddImage does %q", what, want, hows)
+			t.Errorf("%s: Forecast says %q, and AddImage does %q", what, want, hows)
 		}
 	}
 	check("empty", image)

@@ -17,7 +17,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestPublish: into a directory that does not exist, that is empty, and that is a layout.
+// TestPublish publishes into a missing directory, an empty one and a layout.
 func TestPublish(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "layout")
@@ -42,14 +42,14 @@ func TestPublish(t *testing.T) {
 	if got := verify(t, dir); !cmp.Equal(got, map[string]digest.Digest{"v1": one.Digest, "v2": two.Digest, "latest": two.Digest}) {
 		t.Errorf("after a second image: %v", got)
 	}
-	// The same image again changes nothing.
+	// Publishing the same image again changes nothing.
 	before, _ := os.ReadFile(filepath.Join(dir, "index.json"))
 	write(t, dir, sampleImage(t, 2), Name{Tag: "v2"})
 	after, _ := os.ReadFile(filepath.Join(dir, "index.json"))
 	if string(before) != string(after) {
 		t.Errorf("the same image again makes the index\n%s of\n%s", after, before)
 	}
-	// What only the replaced image reached is gone, which verify checks.
+	// The blobs of the replaced image alone are gone; verify checks that.
 	write(t, dir, sampleImage(t, 3), Name{Tag: "v1"})
 	three := write(t, dir, sampleImage(t, 3), Name{Tag: "v2"}, Name{Tag: "latest"})
 	if got := verify(t, dir); !cmp.Equal(got, map[string]digest.Digest{"v1": three.Digest, "v2": three.Digest, "latest": three.Digest}) {
@@ -60,7 +60,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// TestPublishThroughLinks: DIR or what is above it may be a symbolic link.
+// TestPublishThroughLinks checks that DIR, or a directory above it, may be a symbolic link.
 func TestPublishThroughLinks(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "real")
 	link := filepath.Join(t.TempDir(), "link")
@@ -123,7 +123,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// listing is all paths in a directory with their contents.
+// listing returns all paths in a directory with their contents.
 func listing(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -146,7 +146,7 @@ func listing(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// TestClose: without Publish, and after any error, everything is as it was before Open.
+// TestClose checks that without Publish, and after any error, everything is as it was before Open.
 func TestClose(t *testing.T) {
 	broken := errors.New("broken")
 	bad := sampleImage(t, 2)
@@ -210,8 +210,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestPublishKeeps: where it is not certain what others need, nothing is deleted,
-// and other images stay as they are.
+// TestPublishKeeps checks that nothing is deleted if the needs of other images are uncertain,
+// and that other images stay as they are.
 func TestPublishKeeps(t *testing.T) {
 	for name, spoil := range map[string]func(index string) string{
 		"docker manifest": func(index string) string {
@@ -263,9 +263,9 @@ func TestPublishKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, sampleImage(t, 1), Name{Tag: "v1"})
-	verify(t, dir) // it is whole again
+	verify(t, dir) // the layout is complete again
 
-	// Blobs that are a link may be those of other layouts.
+	// Linked directories of blobs may belong to several layouts.
 	dir = filepath.Join(t.TempDir(), "layout")
 	shared := t.TempDir()
 	write(t, dir, sampleImage(t, 1), Name{Tag: "v1"})
@@ -280,11 +280,11 @@ func TestPublishKeeps(t *testing.T) {
 	}
 }
 
-// TestPublishFails: when blobs or the index cannot be put into place, the old image stays, and nothing besides.
+// TestPublishFails checks that if blobs or the index cannot be moved to their places, the old image stays, and nothing else.
 func TestPublishFails(t *testing.T) {
 	for name, block := range map[string]func(t *testing.T, dir string, layers []string) string{
 		"blob": func(t *testing.T, dir string, layers []string) string {
-			return filepath.Join(dir, blobs, layers[0]) // a directory, not empty, where a blob should be
+			return filepath.Join(dir, blobs, layers[0]) // a directory, not empty, in the place of a blob
 		},
 	} {
 		dir := filepath.Join(t.TempDir(), "layout")
@@ -312,7 +312,7 @@ func TestPublishFails(t *testing.T) {
 	}
 }
 
-// TestPublishTogether: runs in the same directory at the same time, whatever it is when they begin.
+// TestPublishTogether lets runs publish into one directory at the same time, whatever it is at first.
 func TestPublishTogether(t *testing.T) {
 	for _, start := range []string{"new", "empty", "layout"} {
 		dir := filepath.Join(t.TempDir(), "layout")
@@ -371,7 +371,7 @@ func TestPublishOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.AddImage(t.Context(), sampleImage(t, 2)); err != nil { // it is not asked for, so it is not there
+	if _, err := l.AddImage(t.Context(), sampleImage(t, 2)); err != nil { // never published, so it must not appear
 		t.Fatal(err)
 	}
 	if err := l.Publish(t.Context(), d); err == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestPublishOthersLinks: whoever owns a layout does not choose where another user's run puts files.
+// TestPublishOthersLinks checks that the owner of a layout cannot redirect the files of another user's run.
 func TestPublishOthersLinks(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs files of two users")

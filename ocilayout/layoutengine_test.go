@@ -53,7 +53,7 @@ func TestEngineStatBlob(t *testing.T) {
 		}
 	}
 
-	// When this fails, the method has become superfluous.
+	// If this fails, the method is no longer needed.
 	plain, err := dir.Open(e.dir)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestEngineStatBlob(t *testing.T) {
 	}
 }
 
-// TestEngineParallel runs with -race.
+// TestEngineParallel matters with -race.
 func TestEngineParallel(t *testing.T) {
 	e := newEngine(t)
 	var puts sync.WaitGroup
@@ -145,9 +145,9 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-// TestReachable: what is certain is found, and what is not is an error, never a panic.
+// TestReachable checks that reachable finds everything that is certain, and otherwise returns an error and never panics.
 func TestReachable(t *testing.T) {
-	var printed bytes.Buffer // what umoci logs would end there
+	var printed bytes.Buffer // collects what umoci would log
 	defer log.SetOutput(log.Writer())
 	log.SetOutput(&printed)
 	e := newEngine(t)
@@ -159,7 +159,7 @@ func TestReachable(t *testing.T) {
 		return ispec.Descriptor{MediaType: mediaType, Digest: d, Size: n}
 	}
 	blob := func(s string) ispec.Descriptor {
-		return ispec.Descriptor{MediaType: "x", Digest: digest.FromString(s), Size: int64(len(s))} // need not be there
+		return ispec.Descriptor{MediaType: "x", Digest: digest.FromString(s), Size: int64(len(s))} // the blob need not exist
 	}
 	manifest := put(ispec.MediaTypeImageManifest, ispec.Manifest{Config: blob("config"), Layers: []ispec.Descriptor{blob("layer"), blob("other")}})
 	referrer := put(ispec.MediaTypeImageManifest, ispec.Manifest{Config: blob("empty"), Subject: &manifest})
@@ -227,7 +227,7 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-// TestEngineTrapsRemain fails when umoci's own look at what is reachable has become good enough to use.
+// TestEngineTrapsRemain fails once umoci's own search for reachable blobs is good enough to use.
 func TestEngineTrapsRemain(t *testing.T) {
 	var printed bytes.Buffer
 	defer log.SetOutput(log.Writer())

@@ -14,9 +14,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestRecover stops a run after each of the steps by which it publishes, as a kill would,
-// in a directory that was empty or a layout, from a staging directory in it or beside it.
-// Open then makes it as if the run had never been, or had ended.
+// TestRecover stops a run after each step of publishing, as a kill would,
+// in an empty directory or a layout, with a staging directory in it or beside it.
+// Open must then restore the state before the run, or the state after it.
 func TestRecover(t *testing.T) {
 	template := filepath.Join(t.TempDir(), "template")
 	write(t, template, sampleImage(t, 1), Name{Tag: "same"})
@@ -63,7 +63,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// stopAfter makes the first steps of a run that publishes, and whether they are all but the clean-up.
+// stopAfter makes the first steps of a run that publishes, and reports whether only the clean-up is left.
 func stopAfter(t *testing.T, dir string, beside bool, steps int) (done bool) {
 	t.Helper()
 	l, err := Open(t.Context(), dir, Options{})
@@ -119,13 +119,13 @@ func stopAfter(t *testing.T, dir string, beside bool, steps int) (done bool) {
 			t.Fatal(err)
 		}
 	}
-	if err := l.staging.Unlock(); err != nil { // all that a kill does to it
+	if err := l.staging.Unlock(); err != nil { // all that a kill does to the lock
 		t.Fatal(err)
 	}
 	return steps >= len(todo)
 }
 
-// TestRecoverJournal: a journal that cannot be read, as after a power cut, is in nobody's way.
+// TestRecoverJournal checks that an unreadable journal, as after a power cut, blocks no run.
 func TestRecoverJournal(t *testing.T) {
 	for _, content := range []string{"", "{", "null", `{"blobs":["x"]}`, `{"blobs":["sha256:../../../index.json"]}`, `{"skeleton":true}`} {
 		parent := t.TempDir()
@@ -152,7 +152,7 @@ func TestRecoverJournal(t *testing.T) {
 	}
 }
 
-// TestPublishOwner: root gives what it puts into another user's layout to that user.
+// TestPublishOwner checks that root gives its files in another user's layout to that user.
 func TestPublishOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")

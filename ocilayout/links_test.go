@@ -6,7 +6,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestBaseThroughLinks: an object that the layer itself changes through a link is not the one that was hashed.
+// TestBaseThroughLinks checks that an object that its layer changes through a link has no hash.
 func TestBaseThroughLinks(t *testing.T) {
 	o := part("nix/store/o", rootfs.Dir("nix/store/o", 0o555), rootfs.Dir("nix/store/o/a", 0o555), file("nix/store/o/a/f", "GOOD"))
 	whole := []string{"d nix/store/o", "d nix/store/o/a", "f nix/store/o/a/f GOOD"}
@@ -40,7 +40,7 @@ func TestBaseThroughLinks(t *testing.T) {
 		}
 		for _, h := range tree.VisibleObjects() {
 			if h.Name == "o" && h.Hash != "" && !tt.same {
-				t.Errorf("%s: Held says that it has the hash %s", tt.name, h.Hash)
+				t.Errorf("%s: VisibleObjects says that it has the hash %s", tt.name, h.Hash)
 			}
 		}
 		same, there, err := tree.has(o)

@@ -59,7 +59,7 @@ func file(path, content string) rootfs.Entry {
 	})
 }
 
-// text is n bytes that compress about as programs do, the same for the same seed.
+// text returns n bytes that compress about like programs, the same for the same seed.
 func text(seed uint64, n int) string {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var b bytes.Buffer
@@ -76,8 +76,8 @@ func text(seed uint64, n int) string {
 	return b.String()[:n]
 }
 
-// sample is a small closure with its base part.
-// Generation numbers what changes with a release.
+// sample returns the parts of a small closure with base files.
+// Generation numbers the changes that come with a release.
 func sample(generation int) []rootfs.Part {
 	const store = "nix/store/"
 	lib := part(store+"1111-lib",
@@ -93,7 +93,7 @@ func sample(generation int) []rootfs.Part {
 		}))
 	big := part(fmt.Sprintf("%s3333-big-%d", store, generation),
 		file(fmt.Sprintf("%s3333-big-%d", store, generation), text(uint64(generation), 50<<10)))
-	big.Size = 2 << 20 // so that it is planned as if it were large
+	big.Size = 2 << 20 // plan it as if it were large
 	profile := part(store+"4444-profile",
 		rootfs.Dir(store+"4444-profile", 0o555),
 		rootfs.Link(store+"4444-profile/bin", "/"+store+"2222-app/bin"))
@@ -111,7 +111,7 @@ func sample(generation int) []rootfs.Part {
 	return []rootfs.Part{lib, app, big, profile, base}
 }
 
-// sampleImage is not compressed, for speed.
+// sampleImage returns an image of the sample, uncompressed for speed.
 func sampleImage(t *testing.T, generation int) ImageSpec {
 	t.Helper()
 	layers, err := Plan(sample(generation), plan.Options{})
@@ -159,9 +159,9 @@ func writeErr(ctx context.Context, dir string, image ImageSpec, o Options, names
 	return d, l.Publish(ctx, d, names...)
 }
 
-// verify checks everything in a layout by itself, without the code under test:
-// names, modes, sizes, digests, diffIDs, and that there is nothing that no image needs.
-// It returns the references in the index and what they mean.
+// verify checks everything in a layout without the code under test:
+// names, modes, sizes, digests and diffIDs, and that no blob is unneeded.
+// It returns the digests by reference name.
 func verify(t *testing.T, dir string) map[string]digest.Digest {
 	t.Helper()
 	found, err := verifyErr(dir, false)
@@ -171,10 +171,10 @@ func verify(t *testing.T, dir string) map[string]digest.Digest {
 	return found
 }
 
-// verifyMade is package verify's word on a layout, or on an archive that docker is to find images in, or not.
+// verifyMade checks a layout, or an archive with or without a manifest.json, with package verify.
 var verifyMade func(name string, docker bool) error
 
-// VerifyWith is for the tests that may import package verify.
+// VerifyWith sets verifyMade. It is called by a test that may import package verify.
 func VerifyWith(f func(name string, docker bool) error) bool {
 	verifyMade = f
 	return true
@@ -302,7 +302,7 @@ func unpack(mediaType string, b []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// method is a compression by its name.
+// method parses a compression method.
 func method(name string) compress.Method {
 	m, err := compress.Parse(name)
 	if err != nil {
@@ -311,7 +311,7 @@ func method(name string) compress.Method {
 	return m
 }
 
-// names are those of a directory's entries.
+// names lists a directory.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -326,7 +326,7 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// previousIn reads an image in a layout to plan by.
+// previousIn reads an image in a layout for planning.
 func previousIn(ctx context.Context, dir, tag string) (*PreviousImage, error) {
 	s, err := FindImage(ctx, dir, tag)
 	if err != nil {

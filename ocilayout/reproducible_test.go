@@ -26,8 +26,8 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
-// What the sample image is. If a diffID changes, so does every image for everybody.
-// If only the manifest changes with it, the compressor or the config does.
+// The digests of the sample image. If a diffID changes, every user's images change.
+// If only the manifest changes, the compressor or the config does.
 const sampleDigest = "sha256:ff7bedbf10083697e3a5eb92951748c860170bbf0f8c21153e6f483be47588b5"
 
 var sampleDiffIDs = []digest.Digest{
@@ -37,8 +37,8 @@ var sampleDiffIDs = []digest.Digest{
 }
 
 // TestMain is also the program that TestReproducible and TestKill run.
-// With LAYOUT_DIR set it writes the sample image of LAYOUT_GENERATION there as LAYOUT_TAG, and says its digest;
-// with LAYOUT_CACHE it uses that as a cache; with LAYOUT_WAIT it says so before it publishes, and waits for its standard input to end.
+// With LAYOUT_DIR set it writes the sample image of LAYOUT_GENERATION there as LAYOUT_TAG, and prints its digest.
+// LAYOUT_CACHE names a cache. With LAYOUT_WAIT it announces that it is about to publish, and waits for the end of its standard input.
 // With LAYOUT_AS=archive or tar, LAYOUT_DIR is the file to write.
 func TestMain(m *testing.M) {
 	syscall.Umask(0o022)
@@ -125,7 +125,7 @@ func command(t *testing.T, dir string, generation int, tag string, env ...string
 	return c
 }
 
-// TestReproducible: neither umask, time zone, locale, processors, directory nor cache make a difference.
+// TestReproducible checks that umask, time zone, locale, processors, directory and cache do not change the image.
 func TestReproducible(t *testing.T) {
 	cache := "LAYOUT_CACHE=" + filepath.Join(t.TempDir(), "cache")
 	archives := make(map[digest.Digest]bool)
@@ -159,7 +159,7 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// TestDiffIDs pins the layers of the sample, which do not depend on a compressor.
+// TestDiffIDs pins the layers of the sample, independent of a compressor.
 func TestDiffIDs(t *testing.T) {
 	for _, s := range []string{"none", "gzip", "gzip:9", "zstd"} {
 		image := sampleImage(t, 1)
@@ -198,7 +198,7 @@ func readConfig(t *testing.T, dir string, d ispec.Descriptor) ispec.Image {
 	return config
 }
 
-// TestCreated: the time an image was made is in its config and its history, and in no layer.
+// TestCreated checks that the creation time is in the config and its history, and in no layer.
 func TestCreated(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	image := sampleImage(t, 1)
@@ -218,7 +218,7 @@ func TestCreated(t *testing.T) {
 	}
 }
 
-// TestConfig is what people and programs see of an image without layers, and of the sample's history.
+// TestConfig pins the config and manifest of an image without layers, and the history of the sample.
 func TestConfig(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	d := write(t, dir, ImageSpec{Platform: ispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}, Annotations: map[string]string{"k": "v"}}, Name{Tag: "none"})
@@ -256,7 +256,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestAddImageParallel: with more layers than processors, they come in the order of the plan, whichever ends first.
+// TestAddImageParallel checks that layers come in the order of the plan, whichever is ready first.
 func TestAddImageParallel(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	image := sampleImage(t, 1)

@@ -23,7 +23,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// unpackImage applies an image's layers as the OCI image specification says, whiteouts included.
+// unpackImage applies an image's layers as the OCI image specification says, including whiteouts.
 func unpackImage(t *testing.T, dir string, image ispec.Descriptor) map[string]tarEntry {
 	t.Helper()
 	all := make(map[string]tarEntry)
@@ -80,7 +80,7 @@ func readManifest(t *testing.T, dir string, image ispec.Descriptor) ispec.Manife
 	return m
 }
 
-// wantTree is what an image of these parts has to show.
+// wantTree returns what an image of these parts must show.
 func wantTree(t *testing.T, parts []rootfs.Part) map[string]tarEntry {
 	t.Helper()
 	all := make(map[string]tarEntry)
@@ -105,8 +105,8 @@ func wantTree(t *testing.T, parts []rootfs.Part) map[string]tarEntry {
 	return all
 }
 
-// filled gives parts of a model a tree: a file of their size, or a part of that, in which much is only theirs,
-// and one that has another name with every content.
+// filled gives the parts of a model a tree: a file of their size divided by divisor, with much content of its own,
+// and a file whose name depends on the content.
 func filled(parts []rootfs.Part, library string, divisor int64) []rootfs.Part {
 	for i, p := range parts {
 		sum := sha256.Sum256([]byte(p.Key))
@@ -124,8 +124,8 @@ func filled(parts []rootfs.Part, library string, divisor int64) []rootfs.Part {
 	return parts
 }
 
-// TestStickyImage builds a run of images, each by the one before, in the same layout under the same tag,
-// in the same one under another, or from one layout to another, and unpacks them.
+// TestStickyImage builds a sequence of images, each by the one before: in one layout under one tag,
+// in one layout under different tags, or from one layout to another. It unpacks each.
 func TestStickyImage(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
 	m := plantest.New(r, 30)
@@ -166,7 +166,7 @@ func TestStickyImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		if next.Digest != desc.Digest || len(next.Layers) != len(layers) {
-			t.Errorf("Previous = %s with %d layers, want %s with %d", next.Digest, len(next.Layers), desc.Digest, len(layers))
+			t.Errorf("ReadPrevious = %s with %d layers, want %s with %d", next.Digest, len(next.Layers), desc.Digest, len(layers))
 		}
 		if previous != nil {
 			if report.Kept == 0 || report.Added == 0 {

@@ -33,7 +33,7 @@ func treeOf(entries ...rootfs.Entry) rootfs.Tree {
 	}
 }
 
-// tarEntry is what a reader sees of an entry.
+// tarEntry is an entry as a reader sees it.
 type tarEntry struct {
 	Path, Target, Content string
 	Mode                  fs.FileMode
@@ -103,7 +103,7 @@ func TestTar(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		entry  rootfs.Entry
-		blocks int // of the header, besides the two at the end; PAX has two or more besides
+		blocks int // of headers, without the two at the end; PAX adds two or more
 	}{
 		{"directory", rootfs.Dir("a", 0o555), 1},
 		{"sticky", rootfs.Dir("tmp", fs.ModeSticky|0o777), 1},
@@ -161,7 +161,7 @@ func TestTar(t *testing.T) {
 	}
 }
 
-// TestTarSizes: contents around the block's and the buffer's size.
+// TestTarSizes writes contents around the sizes of a block and of the buffer.
 func TestTarSizes(t *testing.T) {
 	var entries []rootfs.Entry
 	var want []tarEntry
@@ -192,7 +192,7 @@ func TestTarSizes(t *testing.T) {
 	}
 }
 
-// TestTarLargeFile: sizes that no test can write, by the header alone.
+// TestTarLargeFile checks sizes that no test can write, by the header alone.
 func TestTarLargeFile(t *testing.T) {
 	for _, test := range []struct {
 		size   int64
@@ -212,7 +212,7 @@ func TestTarLargeFile(t *testing.T) {
 	}
 }
 
-// TestTarRecord: a record counts its own length, also where that has one digit more.
+// TestTarRecord checks that a record counts its own length, also when that needs one more digit.
 func TestTarRecord(t *testing.T) {
 	for n := range 2000 {
 		record := string(appendRecord(nil, "path", strings.Repeat("x", n)))
@@ -268,7 +268,7 @@ type stuckReader struct{}
 
 func (stuckReader) Read([]byte) (int, error) { return 0, nil }
 
-// TestTarReaders: readers that give little at a time, or the end with the last bytes.
+// TestTarReaders uses readers that return little at a time, or EOF with the last bytes.
 func TestTarReaders(t *testing.T) {
 	content := text(1, 100_000)
 	var want bytes.Buffer
@@ -287,7 +287,7 @@ func TestTarReaders(t *testing.T) {
 	}
 }
 
-// TestTarCancel: a cancelled context is noticed within a file.
+// TestTarCancel checks that a cancelled context is noticed within a file.
 func TestTarCancel(t *testing.T) {
 	stop := errors.New("stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -307,7 +307,7 @@ type zeroReader struct{}
 
 func (zeroReader) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestTarDigest pins the format. If this fails, every image changes.
+// TestTarDigest pins the format. If it fails, every image changes.
 func TestTarDigest(t *testing.T) {
 	h := digest.Canonical.Digester()
 	if err := writeTar(t.Context(), h.Hash(), rootfs.Join(sample(1)), nil, nil); err != nil {
@@ -319,7 +319,7 @@ func TestTarDigest(t *testing.T) {
 	}
 }
 
-// TestTarAllocations: a file costs no memory of its own.
+// TestTarAllocations checks that a file allocates no memory of its own.
 func TestTarAllocations(t *testing.T) {
 	measure := func(n int) float64 {
 		e := file("f", "content")
@@ -332,13 +332,13 @@ func TestTarAllocations(t *testing.T) {
 		}
 		return testing.AllocsPerRun(3, func() { _ = writeTar(t.Context(), io.Discard, tree, nil, nil) })
 	}
-	// Two are the test's own, in Open.
+	// The test itself allocates two, in Open.
 	if per := (measure(1100) - measure(100)) / 1000; per > 2.1 {
 		t.Errorf("%v allocations for each file", per)
 	}
 }
 
-// TestTarTools: other programs read what we write. Without them there is nothing to test.
+// TestTarTools reads our tar with other programs, if they are installed.
 func TestTarTools(t *testing.T) {
 	var b bytes.Buffer
 	if err := writeTar(t.Context(), &b, treeOf(

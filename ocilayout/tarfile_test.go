@@ -18,7 +18,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// A flat tar has every entry of all parts, in the order of their paths, as package archive/tar reads it.
+// TestWriteTar checks that the tar has every entry of all parts, in path order, as package archive/tar reads it.
 func TestWriteTar(t *testing.T) {
 	parts := sample(1)
 	var plain []byte
@@ -55,7 +55,7 @@ func TestWriteTar(t *testing.T) {
 	}
 }
 
-// checkFlat returns how many bytes of content there are.
+// checkFlat checks the entries of a tar and returns the total size of their contents.
 func checkFlat(t *testing.T, b []byte, parts []rootfs.Part) (size int64) {
 	t.Helper()
 	r := tar.NewReader(bytes.NewReader(b))
@@ -97,7 +97,7 @@ func checkFlat(t *testing.T, b []byte, parts []rootfs.Part) (size int64) {
 	return size
 }
 
-// A file that cannot be written to its end is not there, and the old one is.
+// TestPublishTar checks that a file that cannot be completed leaves the old one in its place.
 func TestPublishTar(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "root.tar")
 	plain := method("none")

@@ -18,8 +18,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// topLayers are two layers on top of sample: a directory gets a mode, a file of the base is replaced, others are hidden,
-// a directory takes the place of a link and a file that of a directory.
+// topLayers returns two layers above the sample: they change a directory's mode, replace a file of the base, hide others,
+// and put a directory in the place of a link and a file in that of a directory.
 func topLayers() []Layer {
 	first := part("",
 		file("bin", "a file"),
@@ -41,7 +41,7 @@ func topLayers() []Layer {
 	}
 }
 
-// wantTop is what is on top of the store, where sample and topLayers are one upon the other.
+// wantTop is the tree outside the store that results from sample and topLayers.
 const wantTop = `d 0755 bin
 f 0444 bin/f "in a directory where a file was"
 d 0755 run
@@ -124,7 +124,7 @@ func sortedEntries(all map[string]tarEntry) []tarEntry {
 	return sorted
 }
 
-// TestTopSticky: layers on top are not kept, but their blobs are the same again; below them, layers are kept.
+// TestTopSticky checks that layers on top are built again with the same blobs, while the layers below them are reused.
 func TestTopSticky(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	image := sampleImage(t, 1)
@@ -133,7 +133,7 @@ func TestTopSticky(t *testing.T) {
 	write(t, dir, image, Name{Tag: "v1"})
 	before := readPrevious(t, dir, "v1")
 	if len(before.Layers) != planned {
-		t.Fatalf("Previous: %d layers, want the %d that were planned", len(before.Layers), planned)
+		t.Fatalf("ReadPrevious: %d layers, want the %d that were planned", len(before.Layers), planned)
 	}
 
 	next := sampleImage(t, 2)
@@ -148,11 +148,11 @@ func TestTopSticky(t *testing.T) {
 		}
 		kept++
 		if h, err := history.Parse(l.Reuse.Entry); err != nil || h.Top {
-			t.Errorf("kept: %q, %v", l.Reuse.Entry.CreatedBy, err)
+			t.Errorf("reused: %q, %v", l.Reuse.Entry.CreatedBy, err)
 		}
 	}
 	if kept == 0 {
-		t.Error("no layer is kept")
+		t.Error("no layer is reused")
 	}
 	next.Layers = append(layers, topLayers()...)
 	d := write(t, dir, next, Name{Tag: "v2"})

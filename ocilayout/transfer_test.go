@@ -14,9 +14,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestStickyTransfer measures what a registry takes after a change of a leaf and of a library in the middle,
-// against one tar of the changed paths by the same compressor, gzip.
-// To save time the files have a quarter of the size that is planned with.
+// TestStickyTransfer measures what a registry receives after a change of a leaf and of a library in the middle,
+// against one tar of the changed paths, compressed with the same gzip.
+// To save time the files have a quarter of the planned size.
 func TestStickyTransfer(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
 	m := realisticModel(r, 400)
@@ -51,7 +51,7 @@ func TestStickyTransfer(t *testing.T) {
 			}
 		}
 		var one bytes.Buffer
-		z, err := gzip.NewWriterLevel(&one, 2) // as a layer has it
+		z, err := gzip.NewWriterLevel(&one, 2) // same level as in a layer
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,8 +76,8 @@ func TestStickyTransfer(t *testing.T) {
 	}
 }
 
-// realisticModel is a closure as those of profiles are: a few low objects that most need, many small ones,
-// some large ones, and dependencies mostly on what is lower by little.
+// realisticModel returns a model like the closures of profiles: a few low objects that most others need, many small ones,
+// some large ones, and dependencies mostly on objects slightly lower.
 func realisticModel(r *rand.Rand, n int) *plantest.Model {
 	m := &plantest.Model{}
 	for i := range n {
@@ -89,7 +89,7 @@ func realisticModel(r *rand.Rand, n int) *plantest.Model {
 			node.Size = r.Int64N(300 << 10)
 		}
 		if i > 10 {
-			node.Refs = append(node.Refs, r.IntN(4)) // the C library and its like
+			node.Refs = append(node.Refs, r.IntN(4)) // the C library and the like
 			for range r.IntN(4) {
 				node.Refs = append(node.Refs, i-1-r.IntN(min(i, 40)))
 			}

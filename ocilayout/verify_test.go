@@ -12,14 +12,14 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/verify"
 )
 
-// expected is what is wrong with what some tests make on purpose.
+// expected lists problems that some tests cause on purpose.
 var expected = []string{
-	"the base files' hash begins with",            // their key is the hash of something else
-	"layers: has 0 items, want at least 1",        // which no profile leads to
-	"manifest.v2+json\", which is not an image's", // another program's, beside ours
+	"the base files' hash begins with",            // the key is the hash of something else
+	"layers: has 0 items, want at least 1",        // no profile leads to this
+	"manifest.v2+json\", which is not an image's", // an image of another program, beside ours
 }
 
-// The tests inside package ocilayout cannot import package verify, which imports theirs.
+// The tests in package ocilayout cannot import package verify, which imports ocilayout.
 var _ = ocilayout.VerifyWith(func(name string, docker bool) error {
 	ctx := context.Background()
 	fi, err := os.Stat(name)
@@ -44,7 +44,7 @@ var _ = ocilayout.VerifyWith(func(name string, docker bool) error {
 	if err != nil {
 		return err
 	}
-	// Contents are not compared: the keys of the tests' parts are hashes of something else.
+	// Check compares no contents: the keys of the tests' parts are hashes of something else.
 	report, err := claims.Check(ctx, verify.Options{})
 	if err != nil {
 		return err

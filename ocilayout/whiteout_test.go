@@ -15,7 +15,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestTarWhiteouts: they come right behind the directory, before what is in it, and as any empty file does.
+// TestTarWhiteouts checks that whiteouts come right after their directory, before its contents, as ordinary empty files.
 func TestTarWhiteouts(t *testing.T) {
 	long := strings.Repeat("n", 211)
 	var b bytes.Buffer
@@ -41,7 +41,7 @@ func TestTarWhiteouts(t *testing.T) {
 	}
 }
 
-// TestTarManyWhiteouts do not fit into the buffer.
+// TestTarManyWhiteouts checks whiteouts that do not fit into the buffer.
 func TestTarManyWhiteouts(t *testing.T) {
 	var hidden []string
 	for i := range 2000 {
@@ -83,7 +83,7 @@ func TestTarWhiteoutRefuses(t *testing.T) {
 	}
 }
 
-// TestTarRootWhiteout: what is hidden in the root comes before everything else.
+// TestTarRootWhiteout checks that whiteouts in the root come before everything else.
 func TestTarRootWhiteout(t *testing.T) {
 	var b bytes.Buffer
 	tree := treeOf(rootfs.Dir("d", fs.ModeSetgid|0o755), rootfs.File("s", fs.ModeSetuid|fs.ModeSticky|0o755, 1, file("s", "x").Open))
