@@ -99,7 +99,7 @@ func TestCache(t *testing.T) {
 		for _, dir := range []string{there, filepath.Join(t.TempDir(), "layout")} {
 			again, how, reasons := writeCached(t, dir, unwalked(t, with(image, first)), o)
 			if how != "cached" || reasons != "" || again.Digest != d.Digest {
-				t.Errorf("%s: again it is %s, the layers are %s, and the reasons\n%s", first, again.Digest, how, reasons)
+				t.Errorf("%s: again the digest is %s, the layers are %s, and the reasons\n%s", first, again.Digest, how, reasons)
 			}
 			verify(t, dir)
 		}
@@ -148,7 +148,7 @@ func TestCacheCopies(t *testing.T) {
 	}
 	want, _ := run(image)
 	if got, hows := run(unwalked(t, image)); got.Digest != want.Digest || slices.Contains(hows, Built) {
-		t.Errorf("it is %s, and was %s; the layers are %v", got.Digest, want.Digest, hows)
+		t.Errorf("the digest is %s, and was %s; the layers are %v", got.Digest, want.Digest, hows)
 	}
 	if u, err := cache.Usage(); err != nil || u.Shared != 0 || u.Blobs != len(image.Layers) {
 		t.Errorf("Usage = %+v, %v; want nothing shared", u, err)
@@ -211,7 +211,7 @@ func TestCacheCompressor(t *testing.T) {
 	dir := t.TempDir()
 	cache := testCache(t, dir)
 	if cache.compress == "" {
-		t.Fatal("the version of the compressor is not known")
+		t.Fatal("the compressor has an unknown version")
 	}
 	writeCached(t, filepath.Join(t.TempDir(), "layout"), image, Options{Cache: cache})
 	cache.compress = "v99"

@@ -37,12 +37,12 @@ func TestCacheUnproven(t *testing.T) {
 		known := o.Cache.Forecast(image.Layers, image.Compression)[0].How.String()
 		_, how, reasons, err := writeCachedErr(t.Context(), filepath.Join(t.TempDir(), "layout"), image, o)
 		if err == nil && known != how && !o.VerifyCache {
-			t.Errorf("it was %s, and Forecast said %s; %s", how, known, reasons)
+			t.Errorf("the layer was %s, and Forecast said %s; %s", how, known, reasons)
 		}
 		return how, err
 	}
 	unread := func(p rootfs.Part) rootfs.Part {
-		p.Tree = func(func(rootfs.Entry, error) bool) { t.Error("it is walked") }
+		p.Tree = func(func(rootfs.Entry, error) bool) { t.Error("the part is walked") }
 		return p
 	}
 	for i, step := range []struct {
@@ -73,7 +73,7 @@ func TestCacheUnproven(t *testing.T) {
 	}
 	o.VerifyCache = false
 	if how, err := run("none", unread(object("GOOD", true))); how != "cached" || err != nil {
-		t.Errorf("after it: %s, %v; want cached", how, err)
+		t.Errorf("after VerifyCache: %s, %v; want cached", how, err)
 	}
 }
 
@@ -99,12 +99,12 @@ func TestHashBits(t *testing.T) {
 	some[3].Unproven, some[9].Unproven = false, false
 	r.Hashed = hashedParts(Layer{Parts: some})
 	if err := r.proves(Layer{Parts: some}); err != nil {
-		t.Errorf("proves what it was made of = %v", err)
+		t.Errorf("proves for its own parts = %v", err)
 	}
 	if err := r.proves(Layer{Parts: l.Parts[:12]}); err == nil {
-		t.Error("proves more than was hashed = <nil>; want an error")
+		t.Error("proves for parts that were not hashed = <nil>; want an error")
 	}
 	if err := (tarRecord{Hashed: mergeBits(r.Hashed, []byte{1 << 3, 1 << 1})}).proves(Layer{Parts: l.Parts[:12]}); err != nil {
-		t.Errorf("proves what was hashed one after the other = %v", err)
+		t.Errorf("proves for parts hashed by two runs = %v", err)
 	}
 }

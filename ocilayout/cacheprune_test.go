@@ -36,7 +36,7 @@ func TestCachePrune(t *testing.T) {
 		t.Errorf("at first Usage = %+v", u)
 	}
 	if removed, err := c.Prune(t.Context(), PruneOptions{}); err != nil || removed != (Usage{}) {
-		t.Errorf("Prune of nothing = %+v, %v", removed, err)
+		t.Errorf("Prune of an empty cache = %+v, %v", removed, err)
 	}
 	o := Options{Cache: c}
 	dir := filepath.Join(t.TempDir(), "layout")
@@ -52,7 +52,7 @@ func TestCachePrune(t *testing.T) {
 		t.Errorf("Usage = %+v", two)
 	}
 	if removed, err := c.Prune(t.Context(), PruneOptions{OlderThan: 50 * 24 * time.Hour}); err != nil || removed != (Usage{}) {
-		t.Errorf("Prune of what is older = %+v, %v; want nothing", removed, err)
+		t.Errorf("Prune of older records = %+v, %v; want nothing", removed, err)
 	}
 	removed, err := c.Prune(t.Context(), PruneOptions{})
 	left := usage(t, c)

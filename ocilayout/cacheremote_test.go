@@ -43,7 +43,7 @@ func TestReadThrough(t *testing.T) {
 	for _, bad := range []string{"", "CONTENT", "conten", "content and more"} {
 		content = bad
 		if got := read(d); !strings.Contains(got, "broken") && !strings.Contains(got, "is damaged") {
-			t.Errorf("of %q comes %q; want an error", bad, got)
+			t.Errorf("ReadThrough of %q = %q; want an error", bad, got)
 		}
 		if u, err := c.Usage(); err != nil || u.Blobs != 0 {
 			t.Errorf("after %q the cache has %+v, %v", bad, u, err)
@@ -56,7 +56,7 @@ func TestReadThrough(t *testing.T) {
 		}
 	}
 	if reads != 1 {
-		t.Errorf("it was read %d times; want once", reads)
+		t.Errorf("the blob was fetched %d times; want once", reads)
 	}
 	if err := os.WriteFile(c.blob(d.Digest), []byte("CONTENT"), 0o644); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestReadThrough(t *testing.T) {
 	wrong := d
 	wrong.Size++
 	if got := read(wrong); !strings.Contains(got, "is damaged") {
-		t.Errorf("of another size: %q; want an error", got)
+		t.Errorf("with another size: %q; want an error", got)
 	}
 	var none *Cache
 	open = none.ReadThrough(openBlobIn(f.dir))

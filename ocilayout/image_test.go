@@ -427,7 +427,7 @@ func TestReadImage(t *testing.T) {
 		t.Errorf("without a history: %+v, %v; want one entry", b.Config.History, err)
 	}
 	if _, err := imageIn(t.Context(), t.TempDir(), "", amd64); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Read of nothing: %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("Read of a missing image: %v; want %v", err, fs.ErrNotExist)
 	}
 	if err := os.Truncate(filepath.Join(f.dir, blobs, one.Digest.Encoded()), 30); err != nil {
 		t.Fatal(err)
@@ -450,7 +450,7 @@ func TestInherit(t *testing.T) {
 	want := base
 	want.Env = []string{"PATH=/run/profile/bin:/bin:/usr/bin", "LANG=C", "SSL_CERT_FILE=/theirs", "NIX_SSL_CERT_FILE=/found"}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("Inherit of nothing (-want +got):\n%s", d)
+		t.Errorf("Inherit with an empty config (-want +got):\n%s", d)
 	}
 
 	got = b.Inherit(ispec.ImageConfig{
@@ -464,14 +464,14 @@ func TestInherit(t *testing.T) {
 		ExposedPorts: map[string]struct{}{"80/tcp": {}, "81/tcp": {}}, Volumes: map[string]struct{}{"/data": {}, "/v": {}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("Inherit of everything (-want +got):\n%s", d)
+		t.Errorf("Inherit with a full config (-want +got):\n%s", d)
 	}
 	if got := b.Inherit(ispec.ImageConfig{Cmd: []string{"x"}}, nil, nil); got.Entrypoint[0] != "/entry" || got.Cmd[0] != "x" {
 		t.Errorf("a command alone makes %q %q; want the base's entrypoint with it", got.Entrypoint, got.Cmd)
 	}
 	none := (&Image{}).Inherit(ispec.ImageConfig{}, env, nil)
 	if none.Env[0] != env[0] || none.Labels != nil {
-		t.Errorf("a base image that says nothing makes %+v", none)
+		t.Errorf("an empty base image makes %+v", none)
 	}
 }
 
@@ -500,11 +500,11 @@ func TestAddImageOverBase(t *testing.T) {
 			t.Errorf("the history is %+v", c.History)
 		}
 		if p, err := previousIn(t.Context(), dir, "over"); err != nil || len(p.Layers) != own {
-			t.Errorf("Previous = %v, %v; want the %d layers above the base's", p, err, own)
+			t.Errorf("ReadPrevious = %v, %v; want the %d layers above the base's", p, err, own)
 		}
 	}
 	if digests[0] != digests[1] {
-		t.Errorf("in two places the digests are %v", digests)
+		t.Errorf("two destinations have the digests %v", digests)
 	}
 
 	for range plan.MaxLayers {
@@ -567,7 +567,7 @@ func TestPreviousWithout(t *testing.T) {
 	}
 	var none *PreviousImage
 	if none.Without(nil) != nil {
-		t.Error("Without of nothing is something")
+		t.Error("Without on a nil image is not nil")
 	}
 }
 

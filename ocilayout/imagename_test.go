@@ -89,7 +89,7 @@ func FuzzParseReference(f *testing.F) {
 			t.Errorf("ParseReference(%q) = %v, %v; want that of %q: %v", n.Full, again, err, s, n)
 		}
 		if _, err := describe(ispec.Descriptor{}, []Name{n}); err != nil || !strings.HasSuffix(n.Full, ":"+n.Tag) {
-			t.Errorf("ParseReference(%q) = %v: its tag is none: %v", s, n, err)
+			t.Errorf("ParseReference(%q) = %v: its tag is not a tag: %v", s, n, err)
 		}
 	})
 }

@@ -86,10 +86,10 @@ func TestVisibleObjects(t *testing.T) {
 			}
 		}
 		if fetched, had := b.Fetch(b); fetched != 0 || had == 0 {
-			t.Errorf("%s: who has it fetches %d and has %d bytes", at, fetched, had)
+			t.Errorf("%s: a holder of it fetches %d and has %d bytes", at, fetched, had)
 		}
 		if fetched, had := (&Image{}).Fetch(b); had != 0 || fetched != b.Size()+b.Manifest.Size+b.ConfigBlob.Size {
-			t.Errorf("%s: who has nothing fetches %d and has %d bytes", at, fetched, had)
+			t.Errorf("%s: a holder of nothing fetches %d and has %d bytes", at, fetched, had)
 		}
 	}
 	for _, tt := range []struct {

@@ -22,24 +22,24 @@ func TestPrevious(t *testing.T) {
 	read := func(tag string) (*PreviousImage, error) { return previousIn(t.Context(), dir, tag) }
 	for _, tag := range []string{"", "v1", "docker.io/library/hello:v1"} {
 		if p, err := read(tag); err != nil || p.Digest != one.Digest || len(p.Layers) != 3 {
-			t.Errorf("Previous(%q) = %v, %v; want %s", tag, p, err, one.Digest)
+			t.Errorf("ReadPrevious(%q) = %v, %v; want %s", tag, p, err, one.Digest)
 		}
 	}
 	for _, tag := range []string{"v2", "hello:v1", "latest"} {
 		if p, err := read(tag); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("Previous(%q) = %v, %v; want %v", tag, p, err, fs.ErrNotExist)
+			t.Errorf("ReadPrevious(%q) = %v, %v; want %v", tag, p, err, fs.ErrNotExist)
 		}
 	}
 	two := write(t, dir, sampleImage(t, 2), Name{Tag: "v2"})
 	if p, err := read(""); err == nil {
-		t.Errorf("Previous of one of two = %v, <nil>; want an error", p)
+		t.Errorf("ReadPrevious of one of two = %v, <nil>; want an error", p)
 	}
 	write(t, dir, sampleImage(t, 2), Name{Tag: "latest"})
 	if p, err := read(""); err != nil || p.Digest != two.Digest {
-		t.Errorf("Previous of latest = %v, %v; want %s", p, err, two.Digest)
+		t.Errorf("ReadPrevious of latest = %v, %v; want %s", p, err, two.Digest)
 	}
 	if _, err := previousIn(t.Context(), filepath.Join(t.TempDir(), "nothing"), ""); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Previous of nothing: %v, want %v", err, fs.ErrNotExist)
+		t.Errorf("ReadPrevious of nothing: %v, want %v", err, fs.ErrNotExist)
 	}
 
 	// Add a layer of another program, as umoci would.
@@ -78,7 +78,7 @@ func TestPrevious(t *testing.T) {
 			t.Fatal(err)
 		}
 		if p, err := read(""); !errors.Is(err, history.ErrForeign) {
-			t.Errorf("%s: Previous = %v, %v; want %v", name, p, err, history.ErrForeign)
+			t.Errorf("%s: ReadPrevious = %v, %v; want %v", name, p, err, history.ErrForeign)
 		}
 	}
 	if err := e.PutIndex(t.Context(), ispec.Index{Manifests: []ispec.Descriptor{one}}); err != nil {
@@ -89,13 +89,13 @@ func TestPrevious(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p, err := read(""); err == nil || !strings.Contains(err.Error(), "has 10 bytes instead of") {
-		t.Errorf("with a blob that was cut: Previous = %v, %v", p, err)
+		t.Errorf("with a blob that was cut: ReadPrevious = %v, %v", p, err)
 	}
 	if err := os.Remove(blob); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := read(""); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("without a blob: Previous = %v, %v; want %v", p, err, fs.ErrNotExist)
+		t.Errorf("without a blob: ReadPrevious = %v, %v; want %v", p, err, fs.ErrNotExist)
 	}
 }
 

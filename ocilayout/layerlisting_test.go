@@ -38,7 +38,7 @@ func TestBaseLayersAgain(t *testing.T) {
 		t.Fatalf("etc/passwd is of layer %d, %v; want 3", e.Layer, err)
 	}
 	if content, err := tree.Lower.Read(e, 10); string(content) != "x" || err != nil {
-		t.Errorf("it is %q, %v; want x", content, err)
+		t.Errorf("content is %q, %v; want x", content, err)
 	}
 }
 

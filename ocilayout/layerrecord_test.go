@@ -122,7 +122,7 @@ func TestRecordVouches(t *testing.T) {
 	}
 	wanted["a-1"] = recordKey("a")[:70] + "b" // the first digits are the same
 	if good.Vouches(kept(), wanted) == nil {
-		t.Error("Vouches of what has the same first digits = <nil>; want an error")
+		t.Error("Vouches for a key with the same first digits = <nil>; want an error")
 	}
 }
 
@@ -153,7 +153,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		_ = r.Vouches(kept, nil)
 		if r.Answers(wanted) == nil && (r.Key() != wanted.Key() || checkDigest(r.Blob) != nil || checkDigest(r.DiffID) != nil) {
-			t.Errorf("%s answers what is not asked", b)
+			t.Errorf("%s answers another layer", b)
 		}
 	})
 }

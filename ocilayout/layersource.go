@@ -19,14 +19,14 @@ import (
 
 // This file decides where each layer of an image comes from. It reads from top to bottom, in the order of the attempts:
 //
-// 	addLayers   all layers of an image, several at a time
-// 	add         one layer, from the first of the following sources that has it
-// 	addBlob     the layer of another image (Layer.Reuse); see blobsource.go
-// 	fetch       the cache that machines share (Layer.Shared)
-// 	fromCache   this machine's cache:
-// 	copyCached    the blob, if the same compressor made it
-// 	recompress    the same tar, compressed with another method
-// 	build       the layer's parts
+//	addLayers   all layers of an image, several at a time
+//	add         one layer, from the first of the following sources that has it
+//	addBlob     the layer of another image (Layer.Reuse); see blobsource.go
+//	fetch       the cache that machines share (Layer.Shared)
+//	fromCache   this machine's cache:
+//	copyCached    the blob, if the same compressor made it
+//	recompress    the same tar, compressed with another method
+//	build       the layer's parts
 //
 // This machine's cache keeps every layer that was fetched, recompressed or built.
 

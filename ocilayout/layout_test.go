@@ -119,7 +119,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	if d := cmp.Diff(before, listing(t, dir)); d != "" {
-		t.Errorf("Open of what is refused changes files (-before +after):\n%s", d)
+		t.Errorf("a refused Open changes files (-before +after):\n%s", d)
 	}
 }
 

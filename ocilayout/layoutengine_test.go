@@ -45,7 +45,7 @@ func TestEngineStatBlob(t *testing.T) {
 		t.Errorf("StatBlob(%s) = %v, %v; want true, <nil>", d, ok, err)
 	}
 	if ok, err := e.StatBlob(t.Context(), digest.FromString("other")); ok || err != nil {
-		t.Errorf("StatBlob of what is not there = %v, %v; want false, <nil>", ok, err)
+		t.Errorf("StatBlob of a missing blob = %v, %v; want false, <nil>", ok, err)
 	}
 	for _, bad := range []digest.Digest{"", "sha256:../../index.json", "sha512:00", digest.Canonical.FromString("x")[:40]} {
 		if ok, err := e.StatBlob(t.Context(), bad); ok || err == nil {
@@ -137,7 +137,7 @@ func TestEnginePutFails(t *testing.T) {
 		t.Errorf("after an error blobs has %q", got)
 	}
 	if _, err := e.GetBlob(t.Context(), digest.FromString("missing")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("GetBlob of what is not there: %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("GetBlob of a missing blob: %v; want %v", err, fs.ErrNotExist)
 	}
 }
 
