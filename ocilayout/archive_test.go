@@ -336,8 +336,8 @@ func TestArchiveFromCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if inside, err := filepath.Rel(dir, l.staging.Dir); err != nil || strings.HasPrefix(inside, "..") {
-		t.Errorf("staging directory is %s, want it in %s", l.staging.Dir, dir)
+	if inside, err := filepath.Rel(dir, l.staging.Path); err != nil || strings.HasPrefix(inside, "..") {
+		t.Errorf("staging directory is %s, want it in %s", l.staging.Path, dir)
 	}
 	d, err := l.AddImage(t.Context(), unwalked(t, image))
 	if err != nil {

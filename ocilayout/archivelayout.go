@@ -10,7 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // streamName names the staging directories of OpenTemporary.
@@ -31,13 +31,13 @@ func OpenTemporary(_ context.Context, parent string, o Options) (*Layout, error)
 	return nil, fmt.Errorf("open temporary layout: %w", err)
 }
 
-func temporaryStaging(parent string, c *Cache) (*rootfs.Staging, error) {
+func temporaryStaging(parent string, c *Cache) (*staging.Dir, error) {
 	switch {
 	case parent != "":
-		if err := rootfs.CleanStaging(parent, streamName, nil); err != nil {
+		if err := staging.Clean(parent, streamName, nil); err != nil {
 			return nil, err
 		}
-		return rootfs.NewStaging(parent, streamName)
+		return staging.New(parent, streamName)
 	case c != nil:
 		return c.newFiles()
 	}
@@ -58,7 +58,7 @@ func OpenArchive(_ context.Context, file string, o Options) (*Layout, error) {
 	return nil, fmt.Errorf("open archive %q: %w", file, err)
 }
 
-func openTemporary(staging *rootfs.Staging, file string, o Options) (*Layout, error) {
+func openTemporary(staging *staging.Dir, file string, o Options) (*Layout, error) {
 	l, err := newLayout(staging, o)
 	if err == nil {
 		l.file, l.blobFiles = file, &blobFiles{}

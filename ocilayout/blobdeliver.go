@@ -8,7 +8,7 @@ import (
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // pushName names the staging directories of images that no layout will hold.
@@ -21,10 +21,10 @@ func OpenStaged(dir string, o Options) (*Layout, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open staging directory: %w", err)
 	}
-	if err := rootfs.CleanStaging(dir, pushName, nil); err != nil {
+	if err := staging.Clean(dir, pushName, nil); err != nil {
 		return nil, fmt.Errorf("open staging directory: %w", err)
 	}
-	staging, err := rootfs.NewStaging(dir, pushName)
+	staging, err := staging.New(dir, pushName)
 	if err != nil {
 		return nil, err
 	}

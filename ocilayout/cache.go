@@ -9,7 +9,7 @@ import (
 	"syscall"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // Cache keeps layers between runs, in a directory:
@@ -77,7 +77,7 @@ func OpenCache(dir string) (*Cache, error) {
 	if _, err := os.Lstat(tag); errors.Is(err, fs.ErrNotExist) {
 		_ = os.WriteFile(tag, []byte(cacheTag), 0o644)
 	}
-	_ = rootfs.CleanStaging(c.dir, newName, nil)
+	_ = staging.Clean(c.dir, newName, nil)
 	return c, nil
 }
 
@@ -100,11 +100,11 @@ func FindCache(dir string) (*Cache, error) {
 func (c *Cache) compressor(m compress.Method) (string, error) { return m.Identity(c.compress) }
 
 // newFiles makes a directory for new files of the cache. The caller must remove it.
-func (c *Cache) newFiles() (*rootfs.Staging, error) {
+func (c *Cache) newFiles() (*staging.Dir, error) {
 	for _, name := range []string{partsName, packedName, blobsName} {
 		if err := os.MkdirAll(filepath.Join(c.dir, name), 0o755); err != nil {
 			return nil, err
 		}
 	}
-	return rootfs.NewStaging(c.dir, newName)
+	return staging.New(c.dir, newName)
 }

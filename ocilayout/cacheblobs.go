@@ -59,7 +59,7 @@ func (c *Cache) open(ctx context.Context, name string, r *blobRecord) (_ *os.Fil
 	}
 	r.ModTime = fi.ModTime().UnixNano()
 	if dir, err := c.newFiles(); err == nil {
-		_ = errors.Join(c.store(dir.Dir, name, r), dir.Remove())
+		_ = errors.Join(c.store(dir.Path, name, r), dir.Remove())
 	}
 	_, err = f.Seek(0, io.SeekStart)
 	return f, err
@@ -82,7 +82,7 @@ func (c *Cache) keep(ctx context.Context, key string, b layerBlob, z compress.Me
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Remove()) }()
-	temp := filepath.Join(dir.Dir, "blob")
+	temp := filepath.Join(dir.Path, "blob")
 	if err := putFile(ctx, temp, file, b.Size, link); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *Cache) keep(ctx context.Context, key string, b layerBlob, z compress.Me
 	if err != nil {
 		return err
 	}
-	if err := c.store(dir.Dir, blobRecordName(b.diffID, z), r); err != nil {
+	if err := c.store(dir.Path, blobRecordName(b.diffID, z), r); err != nil {
 		return err
 	}
 	tar := tarRecord{DiffID: b.diffID, Size: b.tarSize, Hashed: b.hashed}
@@ -98,7 +98,7 @@ func (c *Cache) keep(ctx context.Context, key string, b layerBlob, z compress.Me
 	if c.peek(key, &had) == nil && had.DiffID == tar.DiffID {
 		tar.Hashed = mergeBits(tar.Hashed, had.Hashed) // the tar is the same: join what either run has hashed
 	}
-	return c.store(dir.Dir, key, tar)
+	return c.store(dir.Path, key, tar)
 }
 
 // place moves a file to the blobs, and returns the record of it.

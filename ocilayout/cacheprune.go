@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 const (
@@ -93,7 +93,7 @@ func (c *Cache) trim(ctx context.Context) {
 }
 
 func (c *Cache) prune(ctx context.Context, o PruneOptions) (removed Usage, err error) {
-	if err := rootfs.CleanStaging(c.dir, newName, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := staging.Clean(c.dir, newName, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return removed, err
 	}
 	s, err := c.scan(ctx)

@@ -71,7 +71,7 @@ func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Remove()) }()
-	temp := filepath.Join(dir.Dir, "blob")
+	temp := filepath.Join(dir.Path, "blob")
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (e
 	if err != nil {
 		return err
 	}
-	return c.store(dir.Dir, remoteRecordName(d.Digest), record)
+	return c.store(dir.Path, remoteRecordName(d.Digest), record)
 }
 
 // sourceReader remembers read errors, to tell them from write errors.

@@ -73,7 +73,7 @@ func (t *ImageTree) VisibleObjects() []VisibleObject {
 
 // visibleObject returns the object of that name. Its hash is empty unless one layer holds and hashed all of it.
 func (t *ImageTree) visibleObject(name string) (h VisibleObject, there bool) {
-	root := history.StoreDir + "/" + name
+	root := rootfs.StoreDir + "/" + name
 	first, there := t.Lower.Lookup(root)
 	if !there {
 		return h, false
@@ -108,7 +108,7 @@ func (img *Image) Fetch(next *Image) (fetched, had int64) {
 // Regular files can be read. A hard link to an earlier entry is an error.
 // A walk that reaches its end has checked the layer's digest and diffID.
 func (img *Image) Object(ctx context.Context, layer int, name string) rootfs.Tree {
-	root := path.Join(history.StoreDir, name)
+	root := path.Join(rootfs.StoreDir, name)
 	return func(yield func(rootfs.Entry, error) bool) {
 		err := img.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStopped) {

@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -232,4 +231,4 @@ func (img *Image) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (c
 }
 
 // StoreNames lists the names of everything in the store of the image.
-func (t *ImageTree) StoreNames() []string { return t.Lower.Names(history.StoreDir) }
+func (t *ImageTree) StoreNames() []string { return t.Lower.Names(rootfs.StoreDir) }

@@ -12,7 +12,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -103,7 +102,7 @@ func listLayer(ctx context.Context, open OpenBlob, k *BlobSource, narHash func(r
 
 // objectOf returns the name of the store object that holds p, or "".
 func objectOf(p string) string {
-	rest, ok := strings.CutPrefix(p, history.StoreDir+"/")
+	rest, ok := strings.CutPrefix(p, rootfs.StoreDir+"/")
 	if !ok {
 		return ""
 	}
@@ -114,7 +113,7 @@ func objectOf(p string) string {
 // begins reports whether an entry is the first one of a store object, which can be hashed from here on.
 func (r *listingReader) begins(i int) bool {
 	e := r.listing.Entries[i]
-	return r.hash != nil && e.Kind == entryPut && path.Dir(e.Path) == history.StoreDir && !r.seen[path.Base(e.Path)]
+	return r.hash != nil && e.Kind == entryPut && path.Dir(e.Path) == rootfs.StoreDir && !r.seen[path.Base(e.Path)]
 }
 
 var errNotHashed = errors.New("cannot be hashed as it comes")

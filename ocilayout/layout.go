@@ -11,7 +11,7 @@ import (
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // Options control how images are written. The zero value is ready to use.
@@ -43,13 +43,13 @@ type Options struct {
 type Layout struct {
 	dir        string // absolute, without links; empty if the image joins no layout
 	options    Options
-	staging    *rootfs.Staging // nil after Close
-	engine     *engine         // writes a complete layout in the staging directory
-	publishing bool            // or published
-	linkable   bool            // a blob may be a hard link, since it will have no other owner
-	results    []LayerResult   // of the last image
-	lastImage  *PreviousImage  // for LastImage
-	garbage    bool            // the layout holds garbage, which the journal in the staging directory lists
+	staging    *staging.Dir   // nil after Close
+	engine     *engine        // writes a complete layout in the staging directory
+	publishing bool           // or published
+	linkable   bool           // a blob may be a hard link, since it will have no other owner
+	results    []LayerResult  // of the last image
+	lastImage  *PreviousImage // for LastImage
+	garbage    bool           // the layout holds garbage, which the journal in the staging directory lists
 
 	// Only in a layout for an archive, which has no directory of its own:
 	file      string     // absolute, without links; empty if the archive goes to a stream
@@ -86,7 +86,7 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 	} else if err := cleanBeside(path, nil); err != nil {
 		return nil, err
 	}
-	staging, err := rootfs.NewStaging(parent, base)
+	staging, err := staging.New(parent, base)
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +102,8 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 }
 
 // newLayout makes a layout in a staging directory, and removes the directory if that fails.
-func newLayout(staging *rootfs.Staging, o Options) (*Layout, error) {
-	e, err := createEngine(filepath.Join(staging.Dir, stagingLayout))
+func newLayout(staging *staging.Dir, o Options) (*Layout, error) {
+	e, err := createEngine(filepath.Join(staging.Path, stagingLayout))
 	if err != nil {
 		return nil, errors.Join(err, staging.Remove())
 	}
@@ -146,7 +146,7 @@ func prepare(ctx context.Context, path string) (err error) {
 	} else if !fi.IsDir() {
 		return fmt.Errorf("%w and is no directory", fs.ErrExist)
 	}
-	lock, err := rootfs.LockDir(ctx, path)
+	lock, err := staging.Lock(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func inspect(ctx context.Context, path string) (empty bool, err error) {
 	}
 	empty = true
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), "."+insideName+".export-profile-") { // see rootfs.NewStaging
+		if !strings.HasPrefix(e.Name(), "."+insideName+".export-profile-") { // see staging.New
 			empty = false
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // Publish makes an image of AddImage visible under names.
@@ -90,12 +90,12 @@ func (l *Layout) publishNew() error {
 	if err := l.sync(); err != nil {
 		return err
 	}
-	return rootfs.RenameNew(l.engine.dir, l.dir)
+	return staging.RenameNew(l.engine.dir, l.dir)
 }
 
 // publishInto moves the staged layout into an existing layout or an empty directory.
 func (l *Layout) publishInto(ctx context.Context, images []ispec.Descriptor, live map[digest.Digest]bool) (err error) {
-	lock, err := rootfs.LockDir(ctx, l.dir)
+	lock, err := staging.Lock(ctx, l.dir)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, li
 			j.Blobs = append(j.Blobs, d)
 		}
 	}
-	return j, j.write(l.staging.Dir)
+	return j, j.write(l.staging.Path)
 }
 
 // replaces adds to the journal the blobs of images that will leave the index.
@@ -195,7 +195,7 @@ func (l *Layout) sync() (err error) {
 	if !l.options.Sync {
 		return nil
 	}
-	f, err := os.Open(l.staging.Dir)
+	f, err := os.Open(l.staging.Path)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // journal lists what may be garbage in a layout if its run is killed:
@@ -59,7 +59,7 @@ func readJournal(staging string) (*journal, error) {
 // clean removes what killed runs left in and beside a layout. The caller holds its lock.
 func clean(ctx context.Context, path string) error {
 	undo := func(staging string) error { return undo(ctx, path, staging) }
-	if err := rootfs.CleanStaging(path, insideName, undo); err != nil {
+	if err := staging.Clean(path, insideName, undo); err != nil {
 		return err
 	}
 	err := cleanBeside(path, undo)
@@ -71,7 +71,7 @@ func clean(ctx context.Context, path string) error {
 
 func cleanBeside(path string, undo func(string) error) error {
 	parent, base := filepath.Split(path)
-	return rootfs.CleanStaging(parent, base, undo)
+	return staging.Clean(parent, base, undo)
 }
 
 // undo removes from a layout what the run of a staging directory put there,

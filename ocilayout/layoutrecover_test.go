@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // TestRecover stops a run after each step of publishing, as a kill would,
@@ -74,10 +74,10 @@ func stopAfter(t *testing.T, dir string, beside bool, steps int) (done bool) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if l.staging, err = rootfs.NewStaging(filepath.Dir(dir), filepath.Base(dir)); err != nil {
+		if l.staging, err = staging.New(filepath.Dir(dir), filepath.Base(dir)); err != nil {
 			t.Fatal(err)
 		}
-		if l.engine, err = createEngine(filepath.Join(l.staging.Dir, stagingLayout)); err != nil {
+		if l.engine, err = createEngine(filepath.Join(l.staging.Path, stagingLayout)); err != nil {
 			t.Fatal(err)
 		}
 	}

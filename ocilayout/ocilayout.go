@@ -52,7 +52,7 @@
 //
 // # Nothing is visible until it is complete
 //
-// Everything is built in a staging directory (see rootfs.Staging), in the layout or, if that does not exist yet, beside it.
+// Everything is built in a staging directory (see staging.Dir), in the layout or, if that does not exist yet, beside it.
 // A new layout appears by one rename. In an existing layout, blobs move to their places first,
 // and a rename replaces index.json last. Meanwhile the directory is locked (flock), so that several runs can share it.
 // A journal in the staging directory lists the blobs that may become garbage,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // TarResult describes a tar that was written.
@@ -61,7 +62,7 @@ const stagingFile = "file"
 
 // stageFile makes a staging directory beside a file that is about to appear or be replaced,
 // and returns the real path of the file.
-func stageFile(name string) (path string, _ *rootfs.Staging, err error) {
+func stageFile(name string) (path string, _ *staging.Dir, err error) {
 	path, exists, err := resolve(name)
 	if err != nil {
 		return "", nil, err
@@ -76,16 +77,16 @@ func stageFile(name string) (path string, _ *rootfs.Staging, err error) {
 		return "", nil, errors.New("is a directory's name")
 	}
 	parent, base := filepath.Split(path)
-	if err := rootfs.CleanStaging(parent, base, nil); err != nil {
+	if err := staging.Clean(parent, base, nil); err != nil {
 		return "", nil, err
 	}
-	staging, err := rootfs.NewStaging(parent, base)
+	staging, err := staging.New(parent, base)
 	return path, staging, err
 }
 
 // publishFile writes a file that everyone may read, and renames it to its place when it is complete.
-func publishFile(staging *rootfs.Staging, path string, sync bool, write func(*os.File) error) (err error) {
-	temp := filepath.Join(staging.Dir, stagingFile)
+func publishFile(staging *staging.Dir, path string, sync bool, write func(*os.File) error) (err error) {
+	temp := filepath.Join(staging.Path, stagingFile)
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // topLayers returns two layers above the sample: they change a directory's mode, replace a file of the base, hide others,
@@ -77,7 +78,7 @@ func TestTopUnpacked(t *testing.T) {
 			t.Fatalf("umoci unpack: %v\n%s", err, out)
 		}
 		root := filepath.Join(bundle, "rootfs")
-		t.Cleanup(func() { rootfs.RemoveAll(bundle) })
+		t.Cleanup(func() { staging.RemoveAll(bundle) })
 		got.Reset()
 		err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 			if err != nil || name == root {

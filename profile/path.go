@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // StoreDir is the only supported store directory.
-const StoreDir = "/nix/store"
+const StoreDir = "/" + rootfs.StoreDir
 
 // Limits of store paths in Nix (libstore/path.cc).
 const (

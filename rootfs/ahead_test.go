@@ -67,7 +67,7 @@ func TestAhead(t *testing.T) {
 	for n := range 40 {
 		parts = append(parts, aheadPart(n, &walks, 0, 1, n, pieceBytes-1, pieceBytes, pieceBytes+1, n%3*aheadPieces*pieceBytes))
 	}
-	parts = append(parts, Part{Name: "base", Tree: tree(t, "d 0755 etc", "d 0755 nix", "d 0755 nix/store")})
+	parts = append(parts, Part{Name: "base", Tree: TreeOf([]Entry{Dir("etc", 0o755), Dir("nix", 0o755), Dir("nix/store", 0o755)})})
 	want := listed(t, parts)
 	for _, most := range []int{1, 2, 3, 100} {
 		walks.Store(0)

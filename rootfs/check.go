@@ -125,7 +125,7 @@ func (o *orderer) next(root string, e Entry) error {
 	for len(o.dirs) > 0 && !Within(o.dirs[len(o.dirs)-1], e.Path) {
 		o.dirs = o.dirs[:len(o.dirs)-1]
 	}
-	if parent := parentOf(e.Path); parent != "" && e.Path != root &&
+	if parent := Parent(e.Path); parent != "" && e.Path != root &&
 		(len(o.dirs) == 0 || o.dirs[len(o.dirs)-1] != parent) {
 		return fmt.Errorf("entry %q: its parent is not a directory of the tree", e.Path)
 	}
@@ -158,7 +158,8 @@ func Check(root string, t Tree) Tree {
 	}
 }
 
-func parentOf(path string) string {
+// Parent returns the path of the directory that holds path, or "" for one in the root.
+func Parent(path string) string {
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
 		return path[:i]
 	}

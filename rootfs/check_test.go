@@ -1,4 +1,4 @@
-package rootfs
+package rootfs_test
 
 import (
 	"cmp"
@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
 func TestComparePaths(t *testing.T) {
 	inOrder := []string{"a", "a/b", "a/b/c", "a/b-c", "a/b.c", "a-b", "a.b", "a0", "ab", "b", "\xff"}
 	for i, a := range inOrder {
 		for j, b := range inOrder {
-			if got, want := cmp.Compare(ComparePaths(a, b), 0), cmp.Compare(i, j); got != want {
+			if got, want := cmp.Compare(rootfs.ComparePaths(a, b), 0), cmp.Compare(i, j); got != want {
 				t.Errorf("ComparePaths(%q, %q) = %d; want %d", a, b, got, want)
 			}
 		}
@@ -25,7 +28,7 @@ func FuzzComparePaths(f *testing.F) {
 	f.Add("a", "a/")
 	f.Add("a b/c", "a\x00b")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		got := cmp.Compare(ComparePaths(a, b), 0)
+		got := cmp.Compare(rootfs.ComparePaths(a, b), 0)
 		want := slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
 		if strings.HasSuffix(a, "/") || strings.HasSuffix(b, "/") || a == "" || b == "" {
 			return // not clean
@@ -37,7 +40,7 @@ func FuzzComparePaths(f *testing.F) {
 }
 
 func TestCheck(t *testing.T) {
-	long := strings.Repeat("n", MaxName)
+	long := strings.Repeat("n", rootfs.MaxName)
 	for _, test := range []struct {
 		name, root string
 		lines      []string
@@ -66,11 +69,11 @@ func TestCheck(t *testing.T) {
 		{"long name", "a", []string{"d 0555 a", "f 0444 a/" + long + "n x"}, "longer than 255"},
 		{"empty target", "a", []string{`l a -> ""`}, "empty link target"},
 		{"NUL target", "a", []string{`l a -> "b\x00"`}, "contains NUL"},
-		{"long target", "a", []string{"l a -> " + strings.Repeat("t", MaxTarget+1)}, "longer than 4095"},
+		{"long target", "a", []string{"l a -> " + strings.Repeat("t", rootfs.MaxTarget+1)}, "longer than 4095"},
 		{"source fails", "a", []string{"d 0555 a", "! out of luck"}, "out of luck"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := list(Check(test.root, tree(t, test.lines...)))
+			got, err := rootfstest.Lines(rootfs.Check(test.root, rootfstest.Tree(t, test.lines...)))
 			if test.want == "" {
 				if err != nil || !slices.Equal(got, test.lines) {
 					t.Errorf("Check(%q, %q) = %q, %v; want it unchanged, <nil>", test.root, test.lines, got, err)
@@ -85,27 +88,27 @@ func TestCheck(t *testing.T) {
 }
 
 func TestCheckDepth(t *testing.T) {
-	for depth, ok := range map[int]bool{MaxDepth: true, MaxDepth + 10: false} {
+	for depth, ok := range map[int]bool{rootfs.MaxDepth: true, rootfs.MaxDepth + 10: false} {
 		var lines []string
 		for i := range depth {
 			lines = append(lines, "d 0555 a"+strings.Repeat("/a", i))
 		}
-		if _, err := list(Check("a", tree(t, lines...))); (err == nil) != ok {
+		if _, err := rootfstest.Lines(rootfs.Check("a", rootfstest.Tree(t, lines...))); (err == nil) != ok {
 			t.Errorf("Check of a tree %d deep: %v; want success %v", depth, err, ok)
 		}
 	}
 }
 
 func TestCheckModes(t *testing.T) {
-	for _, e := range []Entry{
+	for _, e := range []rootfs.Entry{
 		{Path: "a", Mode: 1 << 27},       // a device
 		{Path: "a", Mode: 0o444},         // without content
 		{Path: "a", Mode: 1<<23 | 1<<31}, // a directory with the setuid bit
 		{Path: "a", Mode: fs.ModeSymlink | fs.ModeSetgid | 0o777, Target: "b"},
 		{Path: "a", Mode: 0o444, Size: -1}, // less than nothing
 	} {
-		one := func(yield func(Entry, error) bool) { yield(e, nil) }
-		if _, err := list(Check("a", one)); err == nil {
+		one := func(yield func(rootfs.Entry, error) bool) { yield(e, nil) }
+		if _, err := rootfstest.Lines(rootfs.Check("a", one)); err == nil {
 			t.Errorf("Check of %v = <nil>; want an error", e.Mode)
 		}
 	}
@@ -114,11 +117,11 @@ func TestCheckModes(t *testing.T) {
 // TestCheckSetuid: what users add may be setuid or setgid.
 func TestCheckSetuid(t *testing.T) {
 	empty := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }
-	for _, e := range []Entry{
-		Dir("a", fs.ModeSetgid|0o775),
-		File("a", fs.ModeSetuid|fs.ModeSetgid|0o755, 0, empty),
+	for _, e := range []rootfs.Entry{
+		rootfs.Dir("a", fs.ModeSetgid|0o775),
+		rootfs.File("a", fs.ModeSetuid|fs.ModeSetgid|0o755, 0, empty),
 	} {
-		for _, err := range Check("a", func(yield func(Entry, error) bool) { yield(e, nil) }) {
+		for _, err := range rootfs.Check("a", func(yield func(rootfs.Entry, error) bool) { yield(e, nil) }) {
 			if err != nil {
 				t.Errorf("Check of %v: %v; want <nil>", e.Mode, err)
 			}

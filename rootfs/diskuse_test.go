@@ -1,4 +1,4 @@
-package rootfs
+package rootfs_test
 
 import (
 	"errors"
@@ -8,10 +8,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
 func TestDiskUse(t *testing.T) {
-	l := lower(t,
+	l := rootfstest.Lower(t,
 		"d 0755 bin", "l bin/sh -> ../usr/bin/dash", "l bin/self -> .", "l bin/gone -> nowhere", "l bin/loop -> loop",
 		"d 0755 usr", "d 0755 usr/bin", "f 0755 usr/bin/dash 12345", "f 0755 usr/bin/ls 123",
 		"l usr/share -> /data", "d 0755 data", "f 0644 data/a 1", "l data/up -> ..")
@@ -30,7 +33,7 @@ func TestDiskUse(t *testing.T) {
 		{[]string{"none"}, "", 0, "", fs.ErrNotExist},
 	} {
 		var got, lost []string
-		total, err := l.DiskUse(tt.places, func(u DiskUse) error {
+		total, err := l.DiskUse(tt.places, func(u rootfs.DiskUse) error {
 			slash := ""
 			if u.Dir && u.Path != "" {
 				slash = "/"
@@ -46,23 +49,23 @@ func TestDiskUse(t *testing.T) {
 		}
 	}
 	failed := errors.New("failed")
-	if _, err := l.DiskUse([]string{""}, func(DiskUse) error { return failed }, func(string) {}); err != failed {
+	if _, err := l.DiskUse([]string{""}, func(rootfs.DiskUse) error { return failed }, func(string) {}); err != failed {
 		t.Errorf("DiskUse with a visit that fails = %v; want %v", err, failed)
 	}
 }
 
 // TestDiskUseDeep: links that lead to and fro make no path longer than one can be.
 func TestDiskUseDeep(t *testing.T) {
-	l := NewLower("")
-	for i := range MaxDepth + 10 {
+	l := rootfs.NewLower("")
+	for i := range rootfs.MaxDepth + 10 {
 		dir := fmt.Sprintf("d%d", i)
-		for _, e := range []Entry{Dir(dir, 0o755), Link(dir+"/next", fmt.Sprintf("../d%d", i+1))} {
-			if err := l.Put(LowerEntry{Entry: e}); err != nil {
+		for _, e := range []rootfs.Entry{rootfs.Dir(dir, 0o755), rootfs.Link(dir+"/next", fmt.Sprintf("../d%d", i+1))} {
+			if err := l.Put(rootfs.LowerEntry{Entry: e}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if _, err := l.DiskUse([]string{"d0"}, func(DiskUse) error { return nil }, func(string) {}); !errors.Is(err, ErrDeep) {
-		t.Errorf("DiskUse = %v; want %v", err, ErrDeep)
+	if _, err := l.DiskUse([]string{"d0"}, func(rootfs.DiskUse) error { return nil }, func(string) {}); !errors.Is(err, rootfs.ErrDeep) {
+		t.Errorf("DiskUse = %v; want %v", err, rootfs.ErrDeep)
 	}
 }

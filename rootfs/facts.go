@@ -3,10 +3,7 @@ package rootfs
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -16,7 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/export-profile/export-profile/rootfs/internal/codec"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // Facts remembers what was found out about parts, by their keys, from run to run:
@@ -124,32 +122,8 @@ func (f *Facts) Keep(kind, key string, fact []byte) {
 
 func (f *Facts) write(name string, b []byte) {
 	if os.MkdirAll(f.Dir, 0o755) == nil {
-		_ = writeNameless(f.Dir, name, b)
+		_ = staging.WriteFile(name, b)
 	}
-}
-
-// writeNameless writes a file that has no name before it is whole, so that a killed run leaves nothing.
-func writeNameless(dir, name string, b []byte) error {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return err // the file system has none
-	}
-	temp := os.NewFile(uintptr(fd), name)
-	defer temp.Close()
-	if _, err := temp.Write(b); err != nil {
-		return err
-	}
-	if err := temp.Chmod(0o644); err != nil {
-		return err
-	}
-	self := fmt.Sprintf("/proc/self/fd/%d", fd)
-	err = unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
-	if errors.Is(err, fs.ErrExist) { // an odd one, or a run beside this one
-		if err = os.Remove(name); err == nil {
-			err = unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
-		}
-	}
-	return err
 }
 
 // place is the file of a fact, or "" if there is none.
@@ -163,13 +137,13 @@ func (f *Facts) place(kind, key string) string {
 
 // encodeListing spells a listing with paths relative to its root, since equal parts may have different ones.
 // It is nil for one that is too long to be kept: below a deep directory, paths have far more bytes than names.
-func encodeListing(l *fileTree) []byte {
+func encodeListing(l *EntryMap) []byte {
 	var b []byte
-	for e := range l.all() {
-		b = appendString(b, strings.TrimPrefix(e.Path, l.base))
-		b = binary.AppendUvarint(b, uint64(e.Mode))
-		b = binary.AppendUvarint(b, uint64(e.Size))
-		b = appendString(b, e.Target)
+	for e := range l.All() {
+		b = codec.AppendString(b, strings.TrimPrefix(e.Path, l.base))
+		b = codec.AppendNumber(b, uint64(e.Mode))
+		b = codec.AppendNumber(b, uint64(e.Size))
+		b = codec.AppendString(b, e.Target)
 		if len(b) > maxKept {
 			return nil
 		}
@@ -177,21 +151,17 @@ func encodeListing(l *fileTree) []byte {
 	return b
 }
 
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
 // decodeListing is the inverse of encodeListing. What it returns follows the rules of trees.
-func (v *View) decodeListing(root string, b []byte) (*fileTree, error) {
-	d := factReader{b}
-	l := newFileTree(root)
+func (v *View) decodeListing(root string, b []byte) (*EntryMap, error) {
+	d := codec.NewReader(b)
+	l := NewEntryMap(root)
 	for e, err := range Check(root, func(yield func(Entry, error) bool) {
-		for len(d.b) > 0 {
-			e := Entry{Path: root + d.string(), Mode: fs.FileMode(d.number()), Size: int64(d.number()), Target: d.string()}
+		for d.More() {
+			e := Entry{Path: root + d.String(), Mode: fs.FileMode(d.Number()), Size: int64(d.Number()), Target: d.String()}
 			if e.IsRegular() {
 				e.Open = func() (io.ReadCloser, error) { return nil, fs.ErrInvalid } // Check wants one
 			}
-			if !yield(e, d.err()) {
+			if !yield(e, d.Err()) {
 				return
 			}
 		}
@@ -210,7 +180,7 @@ func (v *View) decodeListing(root string, b []byte) (*fileTree, error) {
 func encodeHeads(heads map[string][]byte) []byte {
 	var b []byte
 	for _, path := range slices.Sorted(maps.Keys(heads)) {
-		b = appendString(appendString(b, path), string(heads[path]))
+		b = codec.AppendString(codec.AppendString(b, path), string(heads[path]))
 	}
 	return b
 }
@@ -218,45 +188,12 @@ func encodeHeads(heads map[string][]byte) []byte {
 // decodeHeads is the inverse of encodeHeads, and empty for an odd fact.
 func decodeHeads(b []byte) map[string][]byte {
 	heads := make(map[string][]byte)
-	for d := (factReader{b}); len(d.b) > 0; {
-		path, head := d.string(), d.string()
-		if d.err() != nil {
+	for d := codec.NewReader(b); d.More(); {
+		path, head := d.String(), d.String()
+		if d.Err() != nil {
 			return make(map[string][]byte)
 		}
 		heads[path] = []byte(head)
 	}
 	return heads
-}
-
-// factReader reads a fact; after anything odd, it is at its end.
-type factReader struct{ b []byte }
-
-var errOdd = errors.New("odd fact")
-
-func (d *factReader) err() error {
-	if d.b == nil {
-		return errOdd
-	}
-	return nil
-}
-
-func (d *factReader) number() uint64 {
-	n, size := binary.Uvarint(d.b)
-	if size <= 0 {
-		d.b = nil
-		return 0
-	}
-	d.b = d.b[size:]
-	return n
-}
-
-func (d *factReader) string() string {
-	n := d.number()
-	if n > uint64(len(d.b)) {
-		d.b = nil
-		return ""
-	}
-	s := string(d.b[:n])
-	d.b = d.b[n:]
-	return s
 }

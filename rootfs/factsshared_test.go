@@ -2,12 +2,16 @@ package rootfs
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestFactsShared: what one machine is told of, another may be asked for, and nothing odd is taken.
@@ -61,4 +65,51 @@ func TestFactsShared(t *testing.T) {
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil
+}
+
+func TestFactsTrim(t *testing.T) {
+	const unused = 30 * 24 * time.Hour
+	facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
+	if _, err := RemoveUnused(facts.Dir, unused); err != nil {
+		t.Errorf("RemoveUnused of nothing = %v", err)
+	}
+	old, used := fmt.Sprintf("sha256:%064x", 1), fmt.Sprintf("sha256:%064x", 2)
+	for _, key := range []string{old, used} {
+		facts.Keep("listing", key, []byte("fact"))
+		long := time.Now().Add(-2 * unused)
+		if err := os.Chtimes(facts.place("listing", key), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if facts.Load("listing", used) == nil {
+		t.Error("a fact is gone before it was trimmed")
+	}
+	if removed, err := RemoveUnused(facts.Dir, unused); err != nil || removed.Files != 1 {
+		t.Fatalf("RemoveUnused = %+v, %v; want one file, <nil>", removed, err)
+	}
+	if facts.Load("listing", old) != nil || facts.Load("listing", used) == nil {
+		t.Error("RemoveUnused kept what nobody used, or removed what somebody did")
+	}
+}
+
+// FuzzDecodeListing: what is accepted follows the rules of trees and is spelled again as it was.
+func FuzzDecodeListing(f *testing.F) {
+	l := NewEntryMap("r")
+	for _, e := range []Entry{Dir("r", 0o555), Link("r/a", "b"), File("r/b", 0o444, 300, nil)} {
+		l.Set(e)
+	}
+	f.Add(encodeListing(l))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := NewView(nil, nil).decodeListing("r", b)
+		if err != nil {
+			return
+		}
+		again, err := NewView(nil, nil).decodeListing("r", encodeListing(l))
+		if err != nil {
+			t.Fatalf("decodeListing(%q) again: %v", b, err)
+		}
+		if want, got := slices.Collect(l.All()), slices.Collect(again.All()); !cmp.Equal(want, got) {
+			t.Errorf("decodeListing(%q) = %v; again %v", b, want, got)
+		}
+	})
 }

@@ -70,7 +70,7 @@ func (l *Lower) Put(e LowerEntry) error {
 		return nil
 	}
 	at := l.root
-	parent, name := parentOf(path), path[strings.LastIndexByte(path, '/')+1:]
+	parent, name := Parent(path), path[strings.LastIndexByte(path, '/')+1:]
 	if parent != "" {
 		end := -1
 		for element := range strings.SplitSeq(parent, "/") {
@@ -110,7 +110,7 @@ func (l *Lower) Remove(path string) {
 	if err != nil || path == "" {
 		return
 	}
-	if at := l.find(parentOf(path)); at != nil {
+	if at := l.find(Parent(path)); at != nil {
 		delete(at.children, path[strings.LastIndexByte(path, '/')+1:])
 	}
 }
@@ -173,6 +173,11 @@ func (l *Lower) Place(path string) (string, error) {
 		return path, nil
 	}
 	return l.resolve(path, false)
+}
+
+// Resolve is Place, except that it also follows a link at the end of the path.
+func (l *Lower) Resolve(path string) (string, error) {
+	return l.resolve(path, true)
 }
 
 var errNoDirectory = errors.New("is not a directory")

@@ -1,16 +1,17 @@
 // Package rootfs is the narrow waist of export-profile:
 // a file system as a sequence of entries, before anything is written.
+// Packages that read a Nix store produce parts, packages that write images consume them,
+// and neither side knows the other.
 //
 // A [Tree] is a sequence of [Entry] values, one for each directory, regular file or symbolic link.
-// A [Part] is a tree that changes as a whole:
-// one store object, or the files that an image has besides its store (see [Base]).
-// [Join] puts parts together, [Ahead] reads them before their turn, [View] looks at their files across all of them,
-// and [WriteDir] makes a directory of them.
-// [Base] also makes the accounts ([User], [Account], [Group]) and lays its files over those of another image ([Lower]).
-// What a View has found out is remembered in [Facts], by the key of its part, so that the next run need not read it.
-// [DiskUse] lists what is in all of it, with sizes.
-// What reads a Nix store produces parts, what writes an image consumes them,
-// and neither knows the other.
+// A [Part] is a tree that changes as a whole: one store object,
+// or the files that an image has besides its store (package base makes them).
+//
+//   - [Join] merges parts into one tree, and [Ahead] reads parts before their turn.
+//   - [View] looks up and reads files across parts. [Facts] remembers its findings for the next run.
+//   - [Lower] holds the files of an image over which parts are laid.
+//   - [WriteDir] writes parts into a directory.
+//   - [EntryMap] holds many entries in little memory.
 //
 // The rules of a tree, which [Join] and [Check] enforce and every writer may rely on:
 //
@@ -21,7 +22,7 @@
 //     "a", "a/b", "a-b".
 //   - The parent of an entry is a directory of the same tree.
 //   - An entry is a directory, a regular file or a symbolic link, and nothing else.
-//     Hard links do not exist: every file is whole.
+//     Hard links do not exist: every file has its own content.
 //   - There is no modification time, no extended attribute and no owner's name.
 //     Every writer gives every entry the time [ModTime].
 package rootfs

@@ -6,11 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"strings"
 )
-
-// storeDir is where store objects lie in a root file system.
-const storeDir = "nix/store"
 
 // View looks at the files of several parts as one file system,
 // following links from one part to another, as a process in the image would.
@@ -21,7 +19,7 @@ const storeDir = "nix/store"
 type View struct {
 	parts    map[string]Part      // by root
 	above    map[string]bool      // directories above the roots
-	listings map[string]*fileTree // without contents: Open would not outlive the walk
+	listings map[string]*EntryMap // without contents: Open would not outlive the walk
 	facts    *Facts
 
 	listed, mostListed int // files in the listings
@@ -41,10 +39,10 @@ const (
 )
 
 // add takes the next entry of a part, or says that there are too many.
-func (v *View) add(l *fileTree, e Entry) error {
+func (v *View) add(l *EntryMap, e Entry) error {
 	e.Open = nil
 	v.listed++
-	v.listedBytes += int64(len(e.Path) - len(parentOf(e.Path)) + len(e.Target))
+	v.listedBytes += int64(len(e.Path) - len(Parent(e.Path)) + len(e.Target))
 	v.pathBytes += int64(len(e.Path))
 	switch {
 	case v.pathBytes > maxPathBytes:
@@ -54,7 +52,7 @@ func (v *View) add(l *fileTree, e Entry) error {
 	case v.listedBytes > maxListedBytes:
 		return fmt.Errorf("with the others that are looked at, names and links of more than %d bytes", maxListedBytes)
 	}
-	l.set(e)
+	l.Set(e)
 	return nil
 }
 
@@ -70,29 +68,36 @@ func NewView(parts []Part, facts *Facts) *View {
 	v := &View{
 		parts:    make(map[string]Part, len(parts)),
 		above:    make(map[string]bool),
-		listings: make(map[string]*fileTree),
+		listings: make(map[string]*EntryMap),
 		facts:    facts,
 
 		mostListed: maxListed,
 	}
 	for _, p := range parts {
 		v.parts[p.Root] = p
-		for dir := parentOf(p.Root); dir != ""; dir = parentOf(dir) {
+		for dir := Parent(p.Root); dir != ""; dir = Parent(dir) {
 			v.above[dir] = true
 		}
 	}
 	return v
 }
 
+// Parts iterates over the parts of the view, in no order.
+func (v *View) Parts() iter.Seq[Part] { return maps.Values(v.parts) }
+
+// Facts returns what the view remembers its findings in, which may be nil.
+func (v *View) Facts() *Facts { return v.facts }
+
 // Stat is the entry that a path ends at when all links are followed; Entry.Path says where that is.
 // The error wraps fs.ErrNotExist where the path leads nowhere, in circles, or to an object that is not there,
 // and ErrOutside where it leads out of the store.
 func (v *View) Stat(path string) (Entry, error) {
-	return v.stat(Entry{}, path)
+	return v.StatAt(Entry{}, path)
 }
 
-// stat is Stat from a directory on, whose path has no links. Path "" is the root of the file system.
-func (v *View) stat(at Entry, path string) (Entry, error) {
+// StatAt is Stat for a path relative to a directory that Stat returned.
+// The zero Entry is the root of the file system.
+func (v *View) StatAt(at Entry, path string) (Entry, error) {
 	if at.Path != "" {
 		path = at.Path + "/" + path
 	}
@@ -104,7 +109,7 @@ func (v *View) stat(at Entry, path string) (Entry, error) {
 		case name == "" || name == ".":
 			continue
 		case name == "..":
-			at = Dir(parentOf(at.Path), 0o755)
+			at = Dir(Parent(at.Path), 0o755)
 			continue
 		}
 		if at.Path != "" && !at.IsDir() {
@@ -141,13 +146,13 @@ func (v *View) lookup(path string) (Entry, error) {
 		if err != nil {
 			return Entry{}, brokenError(err)
 		}
-		if e, ok := l.get(path); ok {
+		if e, ok := l.Get(path); ok {
 			return e, nil
 		}
 		return Entry{}, fs.ErrNotExist
 	case v.above[path]:
 		return Dir(path, 0o755), nil
-	case Within(storeDir, path):
+	case Within(StoreDir, path):
 		return Entry{}, fmt.Errorf("%q is not in the closure: %w", path, fs.ErrNotExist)
 	}
 	return Entry{}, ErrOutside
@@ -181,10 +186,10 @@ func (v *View) Names(dir string) (iter.Seq[string], error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.names(dir), nil
+	return l.Names(dir), nil
 }
 
-func (v *View) list(root string) (*fileTree, error) {
+func (v *View) list(root string) (*EntryMap, error) {
 	if l := v.listings[root]; l != nil {
 		return l, nil
 	}
@@ -197,7 +202,7 @@ func (v *View) list(root string) (*fileTree, error) {
 		}
 		v.listed, v.listedBytes, v.pathBytes = listed, bytes, paths
 	}
-	l := newFileTree(root)
+	l := NewEntryMap(root)
 	for e, err := range Check(root, part.Tree) {
 		if err == nil && part.Unproven && e.IsRegular() {
 			err = readThrough(e) // what is seen here counts, so it has to be true

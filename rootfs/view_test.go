@@ -1,16 +1,17 @@
-package rootfs
+package rootfs_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
-func testView(t *testing.T) *View {
-	return NewView(parts(t, []string{
+func testView(t *testing.T) *rootfs.View {
+	return rootfs.NewView(rootfstest.Parts(t,
 		"d 0555 nix/store/p",
 		"l nix/store/p/abs -> /nix/store/q/file",
 		"l nix/store/p/circle -> circle",
@@ -30,7 +31,7 @@ func testView(t *testing.T) *View {
 		"f 0555 nix/store/q/file world",
 		"d 0555 nix/store/q/sub",
 		"l nix/store/s -> /nix/store/p/dir",
-	}), nil)
+	), nil)
 }
 
 func TestViewStat(t *testing.T) {
@@ -55,11 +56,11 @@ func TestViewStat(t *testing.T) {
 		{"nix/store/p/other", "", fs.ErrNotExist},
 		{"nix/store/p/missing", "", fs.ErrNotExist},
 		{"nix/store/missing", "", fs.ErrNotExist},
-		{"nix/store/p/host", "", ErrOutside},
-		{"nix/store/p/up", "", ErrOutside},
-		{"nix/store/p/store", "", ErrOutside},
-		{"nix/store/p/root", "", ErrOutside},
-		{"etc", "", ErrOutside},
+		{"nix/store/p/host", "", rootfs.ErrOutside},
+		{"nix/store/p/up", "", rootfs.ErrOutside},
+		{"nix/store/p/store", "", rootfs.ErrOutside},
+		{"nix/store/p/root", "", rootfs.ErrOutside},
+		{"etc", "", rootfs.ErrOutside},
 	} {
 		got, err := v.Stat(test.path)
 		if got.Path != test.want || !errors.Is(err, test.err) {
@@ -82,7 +83,7 @@ func TestViewRead(t *testing.T) {
 }
 
 func TestViewSourceFails(t *testing.T) {
-	v := NewView([]Part{{Name: "p", Root: "nix/store/p", Tree: tree(t, "d 0555 nix/store/p", "! broken disk")}}, nil)
+	v := rootfs.NewView([]rootfs.Part{{Name: "p", Root: "nix/store/p", Tree: rootfstest.Tree(t, "d 0555 nix/store/p", "! broken disk")}}, nil)
 	if _, err := v.Stat("nix/store/p/x"); err == nil || !strings.Contains(err.Error(), "broken disk") {
 		t.Errorf("Stat in a part that cannot be read: %v; want its error", err)
 	}
@@ -97,7 +98,7 @@ func TestArchitecture(t *testing.T) {
 		if data == 2 {
 			b[18], b[19] = 0, machine
 		}
-		return quote(string(b))
+		return rootfstest.Quote(string(b))
 	}
 	for _, test := range []struct {
 		name  string
@@ -118,69 +119,11 @@ func TestArchitecture(t *testing.T) {
 		{"unknown", []string{"d 0555 nix/store/p/bin", "f 0555 nix/store/p/bin/a " + elf(2, 1, 200)}, "", "unknown processor"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := NewView(parts(t, append([]string{"d 0555 nix/store/p"}, test.lines...)), nil)
+			v := rootfs.NewView(rootfstest.Parts(t, append([]string{"d 0555 nix/store/p"}, test.lines...)...), nil)
 			got, err := v.Architecture("nix/store/p")
 			if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("Architecture() = %q, %v; want %q, %q", got, err, test.want, test.err)
 			}
 		})
 	}
-}
-
-// TestViewLimits: of objects without end, no more is remembered than a large profile needs,
-// whether they are read or were listed before.
-func TestViewLimits(t *testing.T) {
-	lines := []string{"d 0555 nix/store/p"}
-	for i := range 2000 {
-		lines = append(lines, fmt.Sprintf("f 0444 nix/store/p/%04d x", i))
-	}
-	facts := &Facts{Dir: t.TempDir()}
-	for range 2 {
-		v := NewView(parts(t, lines), facts)
-		if v.mostListed < 700_000 {
-			t.Errorf("%d files are allowed; want those of a large profile and all it links to, 700,000", v.mostListed)
-		}
-		if e, err := v.Stat("nix/store/p/1999"); err != nil || !e.IsRegular() {
-			t.Errorf("Stat = %v, %v; want a file", e, err)
-		}
-		v = NewView(parts(t, lines), facts)
-		v.mostListed = 1000
-		if e, err := v.Stat("nix/store/p/1"); err == nil || !strings.Contains(err.Error(), "more than 1000 files and directories") {
-			t.Errorf("Stat = %v, %v; want an error that says how many", e, err)
-		}
-		v = NewView(parts(t, lines), facts)
-		v.listedBytes = maxListedBytes - 5000
-		if e, err := v.Stat("nix/store/p/1"); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d bytes", maxListedBytes)) {
-			t.Errorf("Stat = %v, %v; want an error that says how many", e, err)
-		}
-	}
-}
-
-// TestViewDeep: what is below a thousand directories is found as fast as anything.
-func TestViewDeep(t *testing.T) {
-	root := "nix/store/p"
-	lines := []string{"d 0555 " + root, "d 0555 " + root + "/etc"}
-	dir := root + "/etc"
-	for range MaxDepth - 8 {
-		dir += "/d"
-		lines = append(lines, "d 0555 "+dir)
-	}
-	for i := range 300 {
-		lines = append(lines, fmt.Sprintf("f 0444 %s/%04d x", dir, i))
-	}
-	begin := time.Now()
-	base, err := Base(NewView(parts(t, lines), nil), Options{Profiles: []string{root}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	links := 0
-	for e := range base.Tree {
-		if e.IsLink() {
-			links++
-		}
-	}
-	if links != 301 { // and /run/profile
-		t.Errorf("%d links; want 301", links)
-	}
-	t.Logf("%v", time.Since(begin))
 }

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // DirOptions say how WriteDir writes. The zero value is right.
@@ -43,29 +45,29 @@ func WriteDir(ctx context.Context, dir string, parts []Part, o DirOptions) (err 
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("write root filesystem %q: %w", dir, ErrDirExists)
 	}
-	if err := CleanStaging(parent, name, nil); err != nil {
+	if err := staging.Clean(parent, name, nil); err != nil {
 		return fmt.Errorf("write root filesystem %q: %w", dir, err)
 	}
-	staging, err := NewStaging(parent, name)
+	temp, err := staging.New(parent, name)
 	if err != nil {
 		return fmt.Errorf("write root filesystem %q: %w", dir, err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, staging.Remove())
+			err = errors.Join(err, temp.Remove())
 		}
 	}()
-	w := &dirWriter{DirOptions: o, dir: staging.Dir, chown: os.Geteuid() == 0}
+	w := &dirWriter{DirOptions: o, dir: temp.Path, chown: os.Geteuid() == 0}
 	if err := w.write(ctx, parts); err != nil {
 		return err
 	}
 	if err := w.finish("", Dir("", 0o755)); err != nil {
 		return err
 	}
-	if err := RenameNew(staging.Dir, dir); err != nil {
+	if err := staging.RenameNew(temp.Path, dir); err != nil {
 		return err
 	}
-	return staging.Unlock()
+	return temp.Unlock()
 }
 
 // dirWriter writes parts below dir. Its methods are safe for concurrent use.

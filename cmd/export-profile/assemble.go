@@ -8,6 +8,7 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/base"
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
@@ -80,10 +81,10 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker, asked
 type assembled struct {
 	store   profile.Store
 	closure *profile.Closure
-	base    *rootfs.BaseFiles
+	base    *base.Files
 	top     *overlay.Overlay
 	under   *baseImage // nil without --base
-	user    rootfs.User
+	user    base.User
 	arch    string // of the profiles' programs, or ""
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/base"
 )
 
 // baseImage is the image of --base and its files. Methods of a nil one say that there is none.
@@ -114,7 +115,7 @@ func (b *baseImage) objects() []ocilayout.VisibleObject {
 }
 
 // extendBy puts image on top of the base image: it inherits config and platform.
-func (b *baseImage) extendBy(image *ocilayout.ImageSpec, base *rootfs.BaseFiles) {
+func (b *baseImage) extendBy(image *ocilayout.ImageSpec, base *base.Files) {
 	if b == nil {
 		image.Config.Env = mergeEnv(base.Env, image.Config.Env)
 		return

@@ -6,13 +6,14 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nixdb"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/base"
 )
 
 // makeBaseFiles makes the files beside the store, and finds the architecture of the profiles' programs.
-func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o rootfs.Options, say *speaker) (err error) {
+func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o base.Options, say *speaker) (err error) {
 	o.Profiles = all.closure.Profiles()
 	o.Lower = all.under.lower()
-	if all.base, err = rootfs.Base(view, o); err != nil {
+	if all.base, err = base.New(view, o); err != nil {
 		return err
 	}
 	if a.nixDB {
@@ -29,19 +30,19 @@ func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o rootfs.Opt
 }
 
 // addNixDB adds the database that Nix keeps beside its store.
-func addNixDB(base *rootfs.BaseFiles, closure *profile.Closure) error {
-	files, err := nixdb.Files(closure)
+func addNixDB(files *base.Files, closure *profile.Closure) error {
+	database, err := nixdb.Files(closure)
 	if err == nil {
-		base.Part, err = rootfs.Extend(base.Part, files)
+		files.Part, err = base.Extend(files.Part, database)
 	}
 	return err
 }
 
 // architecture returns the one architecture of all profiles' programs.
-func architecture(base *rootfs.BaseFiles, profiles []string) (string, error) {
+func architecture(files *base.Files, profiles []string) (string, error) {
 	arch, of := "", ""
 	for i, p := range profiles {
-		switch a := base.Architectures[i]; {
+		switch a := files.Architectures[i]; {
 		case a == "" || a == arch:
 		case arch == "":
 			arch, of = a, p

@@ -71,7 +71,7 @@ type cacheUsage struct {
 	NarInfo kept `json:"narinfo"`
 }
 
-// kept is the JSON form of rootfs.Kept.
+// kept is the JSON form of rootfs.Usage.
 type kept struct {
 	Files int   `json:"files"`
 	Bytes int64 `json:"bytes"`
@@ -98,7 +98,7 @@ func (u *cacheUsage) print(t terminal, json bool) error {
 }
 
 func (o *cacheOptions) show(t terminal) error {
-	return o.report(t, "%s:", (*ocilayout.Cache).Usage, rootfs.Usage)
+	return o.report(t, "%s:", (*ocilayout.Cache).Usage, rootfs.UsageOf)
 }
 
 func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
@@ -121,13 +121,13 @@ func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
 	}
 	return o.report(t, "removed from %s:",
 		func(c *ocilayout.Cache) (ocilayout.Usage, error) { return c.Prune(ctx, options) },
-		func(dir string) (rootfs.Kept, error) { return rootfs.RemoveUnused(dir, options.OlderThan) })
+		func(dir string) (rootfs.Usage, error) { return rootfs.RemoveUnused(dir, options.OlderThan) })
 }
 
 // report calls a function for each part of the cache and prints the sums.
 // It writes nothing itself, and refuses a directory that is no cache.
 func (o *cacheOptions) report(t terminal, heading string,
-	layers func(*ocilayout.Cache) (ocilayout.Usage, error), files func(dir string) (rootfs.Kept, error)) error {
+	layers func(*ocilayout.Cache) (ocilayout.Usage, error), files func(dir string) (rootfs.Usage, error)) error {
 	u := cacheUsage{Directory: o.wantedDir()}
 	if u.Directory == "" {
 		return withHint(fmt.Errorf("find cache: %w", errNoCacheDir), "name it with --cache DIR")

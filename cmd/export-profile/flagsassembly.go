@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/base"
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
@@ -52,8 +52,8 @@ func (a *assembly) flags(fs *pflag.FlagSet) {
 
 // wanted holds the parsed flags of an assembly.
 type wanted struct {
-	base    rootfs.Options
-	user    rootfs.User
+	base    base.Options
+	user    base.User
 	changes overlay.Options
 }
 
@@ -74,23 +74,23 @@ func (a *assembly) parse() (w wanted, err error) {
 	return w, nil
 }
 
-func (a *assembly) baseOptions() (o rootfs.Options, user rootfs.User, err error) {
+func (a *assembly) baseOptions() (o base.Options, user base.User, err error) {
 	o.Bare = a.bare
 	if a.user != "" {
-		if user, err = rootfs.ParseUser(a.user); err != nil {
+		if user, err = base.ParseUser(a.user); err != nil {
 			return o, user, usagef("as in --user app:1000", "--user: %v", err)
 		}
 		o.User = user
 	}
 	for _, word := range a.users {
-		account, err := rootfs.ParseAccount(word)
+		account, err := base.ParseAccount(word)
 		if err != nil {
 			return o, user, usagef("", "--add-user: %v", err)
 		}
 		o.Users = append(o.Users, account)
 	}
 	for _, word := range a.groups {
-		group, err := rootfs.ParseGroup(word)
+		group, err := base.ParseGroup(word)
 		if err != nil {
 			return o, user, usagef("", "--add-group: %v", err)
 		}
@@ -108,7 +108,7 @@ func (a *assembly) baseOptions() (o rootfs.Options, user rootfs.User, err error)
 	for _, name := range a.caFiles {
 		b, err := os.ReadFile(name)
 		if err == nil {
-			err = rootfs.CheckCertificates(b)
+			err = base.CheckCertificates(b)
 		}
 		if err != nil {
 			return o, user, fmt.Errorf("read certificates %q: %w", name, err)

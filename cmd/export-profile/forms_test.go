@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/export-profile/export-profile/profile/storetest"
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // form is a way to hand a sample over: it writes the sample, and says with which flags it is read.
@@ -159,7 +159,7 @@ func succeed(t *testing.T, stdin string, args ...string) string {
 
 // cleanUp deletes a root file system, whose directories are read-only, when the test is over.
 func cleanUp(t *testing.T, dir string) string {
-	t.Cleanup(func() { _ = rootfs.RemoveAll(dir) })
+	t.Cleanup(func() { _ = staging.RemoveAll(dir) })
 	return dir
 }
 

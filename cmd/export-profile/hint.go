@@ -16,6 +16,7 @@ import (
 	"github.com/export-profile/export-profile/profile/exportstore"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // hint returns what to type after an error, or "".
@@ -30,7 +31,7 @@ func hint(err error) string {
 		format    *exportstore.FormatError
 		pushing   *registry.Error
 		cert      *tls.CertificateVerificationError
-		spool     *rootfs.SpoolError
+		spool     *staging.SpoolError
 	)
 	switch {
 	case errors.As(err, &usage):

@@ -10,6 +10,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/profile"
 )
 
 // What people give in the wrong place, or in another form, is told from what it looks like.
@@ -40,7 +41,7 @@ func insteadOf(command string, words []string, example string) string {
 
 // isProfile says whether a word probably names a profile or a store path, and not what is to be made.
 func isProfile(word string) bool {
-	return !isImage(word) && exists(word) || strings.HasPrefix(word, "/nix/store/")
+	return !isImage(word) && exists(word) || strings.HasPrefix(word, profile.StoreDir+"/")
 }
 
 // strayImage is an error for an image among words that name something inside of one.

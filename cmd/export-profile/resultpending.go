@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // pending is a small file beside a larger result. It is written before the result is visible,
@@ -16,7 +16,7 @@ import (
 // A nil one is a file that nobody asked for.
 type pending struct {
 	name, temp string
-	staging    *rootfs.Staging
+	staging    *staging.Dir
 }
 
 // newPending writes the file; it is nil if name is empty.
@@ -29,10 +29,10 @@ func newPending(name, content string) (_ *pending, err error) {
 	}
 	dir, base := filepath.Dir(name), filepath.Base(name)
 	// What a killed run left is litter, unless nobody may look for it.
-	if err := rootfs.CleanStaging(dir, base, nil); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if err := staging.Clean(dir, base, nil); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return nil, makeFirst(fmt.Errorf("write %q: %w", name, err), name)
 	}
-	staging, err := rootfs.NewStaging(dir, base)
+	staging, err := staging.New(dir, base)
 	if err != nil {
 		var path *fs.PathError
 		if errors.As(err, &path) { // of a name that nobody has chosen
@@ -40,7 +40,7 @@ func newPending(name, content string) (_ *pending, err error) {
 		}
 		return nil, makeFirst(fmt.Errorf("write %q: %w", name, err), name)
 	}
-	p := &pending{name, filepath.Join(staging.Dir, base), staging}
+	p := &pending{name, filepath.Join(staging.Path, base), staging}
 	if err := p.write(content); err != nil {
 		p.remove()
 		return nil, fmt.Errorf("write %q: %w", name, err)

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // TestPendingTwice: what two runs write at the same time does not mix.
@@ -55,7 +55,7 @@ func TestPendingLink(t *testing.T) {
 	if err := os.Symlink(victim, filepath.Join(dir, ".sums.export-profile-new")); err != nil {
 		t.Fatal(err)
 	}
-	killed, err := rootfs.NewStaging(dir, "sums")
+	killed, err := staging.New(dir, "sums")
 	if err := errors.Join(err, killed.Unlock()); err != nil {
 		t.Fatal(err)
 	}

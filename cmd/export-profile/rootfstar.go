@@ -12,8 +12,8 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
-	"github.com/export-profile/export-profile/profile/spool"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // tarDestination is the file of tar:FILE, a root filesystem as one tar.
@@ -34,7 +34,7 @@ func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, 
 		if err := checkStdout(t.out, "tar:-"); err != nil {
 			return err
 		}
-		whole, err := spool.New(o.spoolDir())
+		whole, err := staging.Spool(o.spoolDir())
 		if err != nil {
 			return err
 		}

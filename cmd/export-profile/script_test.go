@@ -26,6 +26,7 @@ import (
 	"github.com/export-profile/export-profile/profile/sbom/sbomtest"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 var update = flag.Bool("update", false, "write what commands print into the scripts")
@@ -85,7 +86,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("PROFILE", string(storetest.GoldenProfile))
 			env.Setenv("HELLO", "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0")
 			env.Setenv("NIX_PROFILE", "")
-			env.Defer(func() { _ = rootfs.RemoveAll(env.WorkDir) }) // read-only directories
+			env.Defer(func() { _ = staging.RemoveAll(env.WorkDir) }) // read-only directories
 			return os.Mkdir(env.WorkDir+"/home", 0o755)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

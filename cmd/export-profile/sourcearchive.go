@@ -10,7 +10,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile/decompress"
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // maxArchive is the largest size of a stream or a decompressed archive in a temporary file.
@@ -73,7 +73,7 @@ func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, err
 		defer z.Close()
 		from = z
 	}
-	spool, err := rootfs.Nameless(o.spool)
+	spool, err := staging.Spool(o.spool)
 	if err != nil {
 		return nil, err
 	}

@@ -53,9 +53,6 @@ const topMark = ": "
 
 const hashDigits = 12
 
-// StoreDir is the directory of all parts except the base part.
-const StoreDir = "nix/store"
-
 // BaseName is the name of the part whose root is empty.
 const BaseName = "base"
 
@@ -123,7 +120,7 @@ func NewEntry(created time.Time, parts []rootfs.Part, hidden, changes []string) 
 		}
 	}
 	for i, name := range l.Hidden {
-		if word := "-" + name; !hiddenPattern.MatchString(word) || hidden[i] != StoreDir+"/"+name {
+		if word := "-" + name; !hiddenPattern.MatchString(word) || hidden[i] != rootfs.StoreDir+"/"+name {
 			return ispec.History{}, fmt.Errorf("history of %q: only a store object can be hidden", hidden[i])
 		}
 	}

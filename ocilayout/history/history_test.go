@@ -114,7 +114,7 @@ func FuzzParse(f *testing.F) {
 		}
 		var hidden []string
 		for _, name := range h.Hidden {
-			hidden = append(hidden, StoreDir+"/"+name)
+			hidden = append(hidden, rootfs.StoreDir+"/"+name)
 		}
 		if again, err := NewEntry(time.Time{}, parts, hidden, nil); err != nil || again.Comment != comment {
 			t.Errorf("NewEntry of Parse(%q) = %q, %v; want the same comment", comment, again.Comment, err)

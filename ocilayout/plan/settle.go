@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // sticky decides which previous layers are kept, and tracks what they show.
@@ -43,7 +44,7 @@ type objectCopy struct {
 func (s *sticky) indexParts() error {
 	s.partByName = make(map[string]int, len(s.planner.parts))
 	for i, p := range s.planner.parts {
-		if (p.Root == "") != (p.Name == history.BaseName) || p.Root != "" && p.Root != history.StoreDir+"/"+p.Name {
+		if (p.Root == "") != (p.Name == history.BaseName) || p.Root != "" && p.Root != rootfs.StoreDir+"/"+p.Name {
 			return fmt.Errorf("%s: %q: only store objects and the base files can be planned from a previous image", p.Name, p.Root)
 		}
 		s.partByName[p.Name] = i
@@ -150,7 +151,7 @@ func (s *sticky) measure(visible map[string][]objectCopy) {
 	s.used, s.unused, s.hidden = 0, 0, nil
 	for name := range visible {
 		if _, ok := s.partByName[name]; !ok && name != history.BaseName {
-			s.hidden = append(s.hidden, history.StoreDir+"/"+name)
+			s.hidden = append(s.hidden, rootfs.StoreDir+"/"+name)
 		}
 	}
 	slices.Sort(s.hidden)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // TestSticky runs testdata/sticky/*.txtar, one case a file.
@@ -124,7 +125,7 @@ func formatGolden(layers []Group) string {
 			fmt.Fprintf(&b, " %s", p.Name)
 		}
 		for _, root := range l.Hidden {
-			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, history.StoreDir+"/"))
+			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, rootfs.StoreDir+"/"))
 		}
 		b.WriteByte('\n')
 	}

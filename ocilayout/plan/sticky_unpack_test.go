@@ -45,7 +45,7 @@ func unpackModel(image []Candidate, layers []Group) (map[string]string, error) {
 			}
 			found := false
 			for path := range all {
-				if strings.HasPrefix(path, history.StoreDir+"/"+name+"/") {
+				if strings.HasPrefix(path, rootfs.StoreDir+"/"+name+"/") {
 					found = true
 					delete(all, path)
 				}
@@ -62,7 +62,7 @@ func unpackModel(image []Candidate, layers []Group) (map[string]string, error) {
 }
 
 func addToModel(all map[string]string, name, hash string) {
-	dir := history.StoreDir + "/" + name
+	dir := rootfs.StoreDir + "/" + name
 	if name == history.BaseName {
 		dir = "etc"
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -95,7 +94,7 @@ func (f *foreignRules) entry(h *tar.Header) item {
 		f.touch(hidden, true)
 	default:
 		f.touch(name, false)
-		if h.Typeflag != tar.TypeDir && rootfs.Within(name, history.StoreDir) {
+		if h.Typeflag != tar.TypeDir && rootfs.Within(name, rootfs.StoreDir) {
 			f.touch(name, true) // in place of the store
 		}
 	}
@@ -156,14 +155,14 @@ func (f *foreignRules) put(name string, kind byte) {
 // touch remembers what is done to claimed objects.
 func (f *foreignRules) touch(name string, hides bool) {
 	s := &f.layer.store
-	if hides && rootfs.Within(name, history.StoreDir) || name == "." {
+	if hides && rootfs.Within(name, rootfs.StoreDir) || name == "." {
 		s.wiped = true
 		return
 	}
 	if !inStore(name) {
 		return
 	}
-	rest := name[len(history.StoreDir)+1:]
+	rest := name[len(rootfs.StoreDir)+1:]
 	object, _, below := strings.Cut(rest, "/")
 	if !f.claimed[object] {
 		return

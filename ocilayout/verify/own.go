@@ -22,7 +22,7 @@ type ownRules struct {
 	objects map[string]history.Object // claimed, and not found yet
 	hidden  map[string]bool           // the same
 	claimed *history.Object           // the base files
-	base    *rootfs.BaseSum           // those that were found
+	base    *rootfs.PartSum           // those that were found
 	any     bool                      // some are not only directories of the store
 	unsure  bool                      // some could not be read, or were reported
 }
@@ -32,7 +32,7 @@ func newOwnRules(l *layer) *ownRules {
 		layer:   l,
 		objects: make(map[string]history.Object),
 		hidden:  make(map[string]bool),
-		base:    rootfs.NewBaseSum(),
+		base:    rootfs.NewPartSum(),
 	}
 	for _, c := range l.claim.Objects {
 		if c.Name == history.BaseName {
@@ -139,7 +139,7 @@ func wrongMode(e rootfs.Entry) string {
 	switch {
 	case e.IsLink():
 		want |= 0o777
-	case e.Path == "nix" || e.Path == history.StoreDir:
+	case e.Path == "nix" || e.Path == rootfs.StoreDir:
 		want |= 0o755
 	case !inStore(e.Path):
 		return ""
@@ -159,7 +159,7 @@ func wrongMode(e rootfs.Entry) string {
 
 // inStore says whether a path is that of a store object or lies below one.
 func inStore(name string) bool {
-	return rootfs.Within(history.StoreDir, name) && name != history.StoreDir
+	return rootfs.Within(rootfs.StoreDir, name) && name != rootfs.StoreDir
 }
 
 // hide checks a whiteout.
@@ -195,7 +195,7 @@ func (o *ownRules) object(root string) *history.Object {
 
 // addBase adds an entry that no store object has.
 func (o *ownRules) addBase(e rootfs.Entry) {
-	if e.Path != "nix" && e.Path != history.StoreDir {
+	if e.Path != "nix" && e.Path != rootfs.StoreDir {
 		if o.claimed == nil && !o.any {
 			o.layer.found.addf(e.Path, "is a base file, which the history does not have") // the first will do
 		}
@@ -215,10 +215,10 @@ func (o *ownRules) addBase(e rootfs.Entry) {
 // finish reports what is not there.
 func (o *ownRules) finish() {
 	for _, name := range slices.Sorted(maps.Keys(o.objects)) {
-		o.layer.found.addf(history.StoreDir+"/"+name, "is not there, and the history has it")
+		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is not there, and the history has it")
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.hidden)) {
-		o.layer.found.addf(history.StoreDir+"/"+name, "is not hidden, and the history says so")
+		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is not hidden, and the history says so")
 	}
 	if o.claimed == nil || o.unsure {
 		return

@@ -17,7 +17,6 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
-	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -31,7 +30,7 @@ func hashed(t rootfs.Tree, root string) (string, int64, error) {
 
 func keptPart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
 	t.Helper()
-	root := history.StoreDir + "/" + name
+	root := rootfs.StoreDir + "/" + name
 	tree := rootfs.TreeOf(append([]rootfs.Entry{rootfs.Dir(root, 0o555)}, entries...))
 	key, size, err := hashed(tree, root)
 	if err != nil {
@@ -42,7 +41,7 @@ func keptPart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
 
 // TestCheckKept: a layer of a previous image is what its history says, down to the last digit of what is wanted.
 func TestCheckKept(t *testing.T) {
-	const root = history.StoreDir + "/a-1"
+	const root = rootfs.StoreDir + "/a-1"
 	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
 	a := keptPart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
 	dir := filepath.Join(t.TempDir(), "layout")

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // visibleObject is an object that is visible, and the layer that shows it, from 0.
@@ -22,7 +23,7 @@ func (img *image) apply(found *findings) ImageReport {
 	others := make(map[string]int) // objects into which a layer of another program has put something
 	problem := func(layer int, name, format string, args ...any) {
 		p := Problem{Image: img.digest, Layer: layer + 1, Blob: img.layers[layer].blob(), What: fmt.Sprintf(format, args...)}
-		if p.Path = history.StoreDir + "/" + name; name == history.BaseName {
+		if p.Path = rootfs.StoreDir + "/" + name; name == history.BaseName {
 			p.Path = ""
 		}
 		found.add(p)

@@ -9,7 +9,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -117,7 +116,7 @@ func (w *walker) walk() {
 }
 
 // isObject says whether a path is a store object's own.
-func isObject(p string) bool { return path.Dir(p) == history.StoreDir }
+func isObject(p string) bool { return path.Dir(p) == rootfs.StoreDir }
 
 // errReported ends a tree of which something else has been reported.
 var errReported = errors.New("reported")

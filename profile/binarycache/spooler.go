@@ -6,7 +6,7 @@ import (
 	"os"
 	"sync"
 
-	"github.com/export-profile/export-profile/profile/spool"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // spooler keeps NARs in one unnamed file, each in a region of its own:
@@ -71,7 +71,7 @@ func (s *spooler) file() (*os.File, error) {
 		return nil, os.ErrClosed
 	}
 	if s.f == nil {
-		f, err := spool.New(s.dir)
+		f, err := staging.Spool(s.dir)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
@@ -46,7 +47,7 @@ func sniff(head []byte) error {
 		{"PK\x03\x04", "a ZIP archive"},
 		{"#!", "a script"},
 		{"StorePath: ", "a narinfo file of a binary cache"},
-		{"/nix/store/", "a list of store paths"},
+		{profile.StoreDir + "/", "a list of store paths"},
 		{"{", "JSON"},
 		{"[", "JSON"},
 	} {

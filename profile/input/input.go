@@ -16,7 +16,7 @@ import (
 	"os"
 
 	"github.com/export-profile/export-profile/profile/decompress"
-	"github.com/export-profile/export-profile/profile/spool"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // Options configure an input. The zero value is useful.
@@ -85,7 +85,7 @@ func Open(ctx context.Context, f *os.File, o Options) (_ *Input, err error) {
 		}
 		in.z, src = z, z
 	}
-	if in.data, err = spool.New(o.SpoolDir); err != nil {
+	if in.data, err = staging.Spool(o.SpoolDir); err != nil {
 		in.closeDecompressor()
 		return nil, err
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/export-profile/export-profile/profile/source"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/base"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 func closure(t testing.TB, store profile.Store, roots ...profile.Path) *profile.Closure {
@@ -176,12 +178,12 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			base, err := rootfs.Extend(rootfs.Part{Name: "base", Tree: func(func(rootfs.Entry, error) bool) {}}, tree)
+			base, err := base.Extend(rootfs.Part{Name: "base", Tree: func(func(rootfs.Entry, error) bool) {}}, tree)
 			if err != nil {
 				t.Fatal(err)
 			}
 			dir := filepath.Join(t.TempDir(), "root")
-			t.Cleanup(func() { _ = rootfs.RemoveAll(dir) }) // read-only directories
+			t.Cleanup(func() { _ = staging.RemoveAll(dir) }) // read-only directories
 			if err := rootfs.WriteDir(t.Context(), dir, append(c.Parts(t.Context()), base), rootfs.DirOptions{}); err != nil {
 				t.Fatal(err)
 			}

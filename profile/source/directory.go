@@ -11,6 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/scan"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // openDirectory recognises and opens a store in a directory.
@@ -19,7 +20,7 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 		_, err := os.Stat(filepath.Join(dir, name))
 		return err == nil
 	}
-	if has("nix/store") {
+	if has(rootfs.StoreDir) {
 		return openRoot(ctx, dir, o)
 	}
 	if has("nix-cache-info") {
@@ -47,7 +48,7 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	case slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".narinfo") }):
 		return openCache(ctx, dir, o)
 	}
-	return nil, &NotStoreError{dir, "a directory without nix/store, nix-cache-info or store objects in it"}
+	return nil, &NotStoreError{dir, "a directory without " + rootfs.StoreDir + ", nix-cache-info or store objects in it"}
 }
 
 func readNames(dir string) ([]string, error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/references"
 	"github.com/export-profile/export-profile/profile/tarstore"
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // headLen is how many bytes are needed to recognise the form of a file.
@@ -67,15 +67,15 @@ func tarDatabase(ctx context.Context, s *tarstore.Store, o Options) (_ []*profil
 		return nil, err
 	}
 	const what = "database"
-	if err := rootfs.CleanStaging(parent, what, nil); err != nil {
+	if err := staging.Clean(parent, what, nil); err != nil {
 		return nil, err
 	}
-	staging, err := rootfs.NewStaging(parent, what)
+	staging, err := staging.New(parent, what)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, staging.Remove()) }()
-	name, err := s.Database(staging.Dir)
+	name, err := s.Database(staging.Path)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/storetest"
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // form is a form of a store. write writes a sample in this form, and returns the arguments of Open.
@@ -157,7 +157,7 @@ func forms() []form {
 			for i, info := range s.Infos {
 				for j, root := range []string{first, second} {
 					if i%3 != j {
-						if err := rootfs.RemoveAll(filepath.Join(root, info.Path.Root())); err != nil {
+						if err := staging.RemoveAll(filepath.Join(root, info.Path.Root())); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -270,7 +270,7 @@ func TestMissing(t *testing.T) {
 	for _, info := range sample.Infos {
 		if info.Path != sample.Root && len(want) < 2 {
 			want = append(want, info.Path)
-			if err := rootfs.RemoveAll(filepath.Join(root, info.Path.Root())); err != nil {
+			if err := staging.RemoveAll(filepath.Join(root, info.Path.Root())); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // This file writes samples in the forms that Nix and tar write. The end-to-end tests read forms that Nix itself wrote.
@@ -98,7 +99,7 @@ func (s *Sample) WriteRoot(t testing.TB) string {
 		parts = append(parts, rootfs.Part{Name: info.Path.Base(), Root: info.Path.Root(), Size: info.NarSize, Tree: s.trees[info.Path]})
 	}
 	dir := filepath.Join(t.TempDir(), "root")
-	t.Cleanup(func() { _ = rootfs.RemoveAll(dir) }) // read-only directories
+	t.Cleanup(func() { _ = staging.RemoveAll(dir) }) // read-only directories
 	if err := rootfs.WriteDir(t.Context(), dir, parts, rootfs.DirOptions{}); err != nil {
 		t.Fatal(err)
 	}

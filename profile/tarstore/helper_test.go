@@ -20,6 +20,7 @@ import (
 	"github.com/export-profile/export-profile/profile/references"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 const (
@@ -229,7 +230,7 @@ func writeDir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "root")
-	t.Cleanup(func() { _ = rootfs.RemoveAll(dir) })
+	t.Cleanup(func() { _ = staging.RemoveAll(dir) })
 	if err := rootfs.WriteDir(context.Background(), dir, c.Parts(t.Context()), rootfs.DirOptions{}); err != nil {
 		t.Fatal(err)
 	}

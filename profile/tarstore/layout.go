@@ -7,19 +7,20 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/scan"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // findStore finds the root and store directories in the archive.
 func (s *Store) findStore() error {
 	t := s.tree
-	if n := t.descend(root, "nix/store"); n != none && t.nodes[n].kind == directory {
+	if n := t.descend(root, rootfs.StoreDir); n != none && t.nodes[n].kind == directory {
 		s.root, s.store = root, n
 	} else {
 		roots, stores := s.search()
 		switch {
 		case len(roots) == 1:
 			s.root = roots[0]
-			s.store = t.descend(s.root, "nix/store")
+			s.store = t.descend(s.root, rootfs.StoreDir)
 		case len(roots) > 1:
 			return &FormatError{"a tar archive with several stores, in " + s.list(roots)}
 		case len(stores) == 1:
@@ -49,7 +50,7 @@ func (s *Store) search() (roots, stores []id) {
 	for todo := []id{root}; len(todo) > 0; {
 		dir := todo[0]
 		todo = todo[1:]
-		if n := t.descend(dir, "nix/store"); n != none && t.nodes[n].kind == directory {
+		if n := t.descend(dir, rootfs.StoreDir); n != none && t.nodes[n].kind == directory {
 			roots = append(roots, dir)
 		}
 		objects := false

@@ -217,10 +217,10 @@ func (a *applier) set(c Change, wanted string, n *node) error {
 
 // guard refuses changes to the store, unless the options allow them.
 func (a *applier) guard(c Change, wanted, path string) error {
-	if path == "nix" || path == storeDir {
+	if path == "nix" || path == rootfs.StoreDir {
 		return fmt.Errorf("%q is the same in every layer, and cannot be changed", "/"+path)
 	}
-	if !rootfs.Within(storeDir, path) {
+	if !rootfs.Within(rootfs.StoreDir, path) {
 		return nil
 	}
 	if !a.options.AllowStoreChanges {
@@ -229,8 +229,8 @@ func (a *applier) guard(c Change, wanted, path string) error {
 		}
 		return fmt.Errorf("%q leads to %q: %w", wanted, "/"+path, ErrStoreObject)
 	}
-	object, _, _ := strings.Cut(path[len(storeDir)+1:], "/")
-	a.note("%s changes the store: %q is not what its name promises", c.typed(), "/"+storeDir+"/"+object)
+	object, _, _ := strings.Cut(path[len(rootfs.StoreDir)+1:], "/")
+	a.note("%s changes the store: %q is not what its name promises", c.typed(), "/"+rootfs.StoreDir+"/"+object)
 	return nil
 }
 

@@ -80,7 +80,6 @@ import (
 )
 
 const (
-	storeDir       = "nix/store"
 	whiteoutPrefix = ".wh."
 )
 

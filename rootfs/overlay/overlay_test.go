@@ -17,6 +17,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 var update = flag.Bool("update", false, "write the results into testdata")
@@ -140,7 +141,7 @@ func parseParts(t *testing.T, text string) []rootfs.Part {
 	for line := range strings.Lines(text) {
 		e := parseEntry(t, strings.TrimSuffix(line, "\n"))
 		root := ""
-		if elems := strings.SplitN(e.Path, "/", 4); len(elems) > 2 && strings.Join(elems[:2], "/") == storeDir {
+		if elems := strings.SplitN(e.Path, "/", 4); len(elems) > 2 && strings.Join(elems[:2], "/") == rootfs.StoreDir {
 			root = strings.Join(elems[:3], "/")
 		}
 		byRoot[root] = append(byRoot[root], e)
@@ -326,7 +327,7 @@ f 0444 0:0 nix/store/q "q"
 	}
 	defer result.Close()
 	dir := filepath.Join(t.TempDir(), "root")
-	t.Cleanup(func() { rootfs.RemoveAll(dir) })
+	t.Cleanup(func() { staging.RemoveAll(dir) })
 	if err := rootfs.WriteDir(t.Context(), dir, result.Flatten(), rootfs.DirOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func newRules(all []Rule) (*rules, error) {
 // and reports whether that changed the entry.
 // No rule matches /nix or /nix/store, which are alike in all layers.
 func (r *rules) apply(e *rootfs.Entry) (changed bool) {
-	if len(r.all) == 0 || e.Path == "nix" || e.Path == storeDir {
+	if len(r.all) == 0 || e.Path == "nix" || e.Path == rootfs.StoreDir {
 		return false
 	}
 	was := *e

@@ -52,7 +52,7 @@ func replaceAttributes(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Par
 	if p.Key == "" {
 		return p, nil
 	}
-	// The key of the base part is always its [rootfs.BaseSum], so that it can be verified.
+	// The key of the base part is always its [rootfs.PartSum], so that it can be verified.
 	if p.Root == "" {
 		return rekeyBase(p)
 	}
@@ -69,7 +69,7 @@ func replaceAttributes(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Par
 
 // rekeyBase computes the key of a base part from its entries. They are few and small.
 func rekeyBase(p rootfs.Part) (rootfs.Part, error) {
-	sum := rootfs.NewBaseSum()
+	sum := rootfs.NewPartSum()
 	for e, err := range p.Tree {
 		if err != nil {
 			return p, err

@@ -12,7 +12,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 const blockSize = 512
@@ -22,7 +22,7 @@ func spool(ctx context.Context, dir string, r io.Reader) (_ *os.File, size int64
 	if dir == "" {
 		return nil, 0, errors.New("spool a stream: no directory for it")
 	}
-	f, err := rootfs.Nameless(dir)
+	f, err := staging.Spool(dir)
 	if err != nil {
 		return nil, 0, fmt.Errorf("spool a stream: %w", err)
 	}

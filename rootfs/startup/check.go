@@ -211,18 +211,18 @@ func (c *checker) providedElsewhere(o *object, name string) bool {
 
 // objectOf returns the store object that contains a path, or "".
 func objectOf(name string) string {
-	rest, ok := strings.CutPrefix(name, storeDir+"/")
+	rest, ok := strings.CutPrefix(name, rootfs.StoreDir+"/")
 	if !ok {
 		return ""
 	}
 	base, _, _ := strings.Cut(rest, "/")
-	return storeDir + "/" + base
+	return rootfs.StoreDir + "/" + base
 }
 
 // checkNames warns of files that name store objects which are not in the image.
 func (c *checker) checkNames() error {
 	there := make(map[string]bool)
-	for _, name := range c.files.Names(storeDir) {
+	for _, name := range c.files.Names(rootfs.StoreDir) {
 		there[name[:min(len(name), digestLen)]] = true
 	}
 	for _, contents := range c.contents {

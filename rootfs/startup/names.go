@@ -8,8 +8,7 @@ import (
 )
 
 const (
-	storeDir          = "nix/store"
-	storePrefix       = "/" + storeDir + "/"
+	storePrefix       = "/" + rootfs.StoreDir + "/"
 	digestLen         = 32
 	maxBase           = digestLen + 1 + 211 // limit of a store object's base name
 	maxNamesPerSource = 50_000              // limit of different names in one source

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Write writes the page.
@@ -173,7 +175,7 @@ func (p page) findings(r *Report) {
 		}
 		p.put("<tr><td><span class=\"severity %s\">%s</span></td><td class=\"path\">", class, f.Severity)
 		p.object(r, slices.IndexFunc(r.Objects, func(o Object) bool {
-			rest, ok := strings.CutPrefix(strings.TrimPrefix(f.Path, "/nix/store/"), o.Path)
+			rest, ok := strings.CutPrefix(strings.TrimPrefix(f.Path, "/"+rootfs.StoreDir+"/"), o.Path)
 			return ok && (rest == "" || rest[0] == '/')
 		}), f.Path)
 		p.put("</td><td>%s</td></tr>\n", f.Reason)

@@ -1,0 +1,227 @@
+package base
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// maxAccounts is how large an account file of a profile may be to be appended to.
+const maxAccounts = 4 << 20
+
+// accountFile is /etc/passwd or /etc/group while lines are appended.
+type accountFile struct {
+	path    string
+	kind    string // "user" or "group"
+	content []byte
+	brought bool              // by a profile
+	below   *rootfs.Entry     // of the image below, to which all is appended
+	broken  error             // why what was brought cannot be appended to
+	ids     map[string]string // by name: uid:gid, or gid
+	added   []string          // names
+}
+
+// accounts makes the files that names of users, groups and hosts are looked up in, and the users' homes.
+func (b *builder) accounts(o Options) error {
+	passwd := b.accountFile("etc/passwd", "user", "root:x:0:0:root:/root:/bin/sh\n"+
+		"nobody:x:65534:65534:nobody:/var/empty:/bin/false\n")
+	group := b.accountFile("etc/group", "group", "root:x:0:\nnobody:x:65534:\n")
+	users, err := o.accounts()
+	if err != nil {
+		return err
+	}
+
+	var errs []error
+	for _, a := range users {
+		ids := fmt.Sprintf("%d:%d", a.UID, a.GID)
+		errs = append(errs, passwd.append(a.Name, ids, fmt.Sprintf("%s:x:%s:%s:%s:%s\n", a.Name, ids, a.Name, a.Home, a.Shell)))
+	}
+	for _, g := range o.Groups {
+		if had, ok := group.ids[g.Name]; ok && had == fmt.Sprint(g.GID) && len(g.Members) > 0 {
+			errs = append(errs, fmt.Errorf("group %q: %s has it already, and its members stay", g.Name, group.path))
+			continue
+		}
+		errs = append(errs, group.append(g.Name, fmt.Sprint(g.GID),
+			fmt.Sprintf("%s:x:%d:%s\n", g.Name, g.GID, strings.Join(g.Members, ","))))
+		for _, m := range g.Members {
+			if _, ok := passwd.ids[m]; !ok {
+				errs = append(errs, fmt.Errorf("group %q: there is no user %q", g.Name, m))
+			}
+		}
+	}
+	for _, a := range users {
+		gid := fmt.Sprint(a.GID)
+		if group.names(gid) {
+			continue
+		}
+		if had, ok := group.ids[a.Name]; ok {
+			b.note("group %d of user %q has no name: group %q is %s already", a.GID, a.Name, a.Name, had)
+			continue
+		}
+		errs = append(errs, group.append(a.Name, gid, fmt.Sprintf("%s:x:%s:\n", a.Name, gid)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, a := range users {
+		if slices.Contains(passwd.added, a.Name) { // or its home is what its line says
+			b.home(a)
+		}
+	}
+	b.accountLines(passwd)
+	b.accountLines(group)
+	b.file("etc/nsswitch.conf", []byte("passwd: files\ngroup: files\nhosts: files dns\n"))
+	return nil
+}
+
+// accounts are all users that need one, by name each once.
+func (o Options) accounts() ([]Account, error) {
+	var all []Account
+	switch o.User.Name {
+	case "", root.Name, nobody.Name:
+	default:
+		all = append(all, Account{o.User, "/home/" + o.User.Name, defaultShell})
+	}
+	seen := make(map[string]bool)
+	var errs []error
+	for _, a := range o.Users {
+		switch {
+		case seen[a.Name]:
+			errs = append(errs, fmt.Errorf("user %q is added twice", a.Name))
+		case a.Name == o.User.Name && a.User != o.User:
+			errs = append(errs, fmt.Errorf("user %q is added as %s, and the image's user is %s", a.Name, a.ID(), o.User.ID()))
+		case a.Name == o.User.Name:
+			all[0] = a
+		default:
+			all = append(all, a)
+		}
+		seen[a.Name] = true
+	}
+	seen = make(map[string]bool)
+	for _, g := range o.Groups {
+		if seen[g.Name] {
+			errs = append(errs, fmt.Errorf("group %q is added twice", g.Name))
+		}
+		seen[g.Name] = true
+	}
+	return all, errors.Join(errs...)
+}
+
+// accountFile is what a profile brings, or else the content given.
+func (b *builder) accountFile(path, kind, content string) *accountFile {
+	f := &accountFile{path: path, kind: kind, content: []byte(content), ids: make(map[string]string)}
+	if had, ok := b.get(path); ok {
+		f.brought = true
+		if f.content, f.broken = b.readAccounts(had); f.broken != nil {
+			f.broken = fmt.Errorf("append to the profile's %s: %w", path, f.broken)
+		}
+	}
+	b.accountsBelow(f)
+	for line := range strings.Lines(string(f.content)) {
+		switch fields := strings.Split(strings.TrimSuffix(line, "\n"), ":"); {
+		case len(fields) < 4:
+		case kind == "group":
+			f.ids[fields[0]] = fields[2]
+		default:
+			f.ids[fields[0]] = fields[2] + ":" + fields[3]
+		}
+	}
+	return f
+}
+
+// readAccounts reads what a profile's entry leads to.
+func (b *builder) readAccounts(had rootfs.Entry) ([]byte, error) {
+	if !had.IsLink() {
+		return nil, errors.New("it is a directory")
+	}
+	e, err := b.view.Stat(strings.TrimPrefix(had.Target, "/"))
+	if err != nil {
+		return nil, err
+	}
+	if e.Size > maxAccounts {
+		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, maxAccounts)
+	}
+	read, err := b.view.Read(maxAccounts, e.Path)
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Clone(read[e.Path]), nil
+}
+
+// append appends a line, unless its name is known with the same numbers.
+func (f *accountFile) append(name, ids, line string) error {
+	if f.broken != nil {
+		return f.broken
+	}
+	if had, ok := f.ids[name]; ok && had != ids {
+		of := "every image has it as"
+		if f.below != nil {
+			of = "the base image's " + f.path + " has it as"
+		} else if f.brought {
+			of = "the profile's " + f.path + " has it as"
+		}
+		return fmt.Errorf("%s %q is to be %s: %s %s", f.kind, name, ids, of, had)
+	} else if ok {
+		return nil
+	}
+	f.appendLine(line)
+	f.ids[name] = ids
+	f.added = append(f.added, name)
+	return nil
+}
+
+// names says whether some name has that number.
+func (f *accountFile) names(id string) bool {
+	for _, had := range f.ids {
+		if had == id {
+			return true
+		}
+	}
+	return false
+}
+
+// accountLines makes the file, in the place of a profile's only if there is a line more.
+func (b *builder) accountLines(f *accountFile) {
+	if f.below != nil {
+		b.accountLinesOver(f)
+		return
+	}
+	if f.brought && len(f.added) > 0 {
+		b.note("%q is the profile's with %s %q added", "/"+f.path, f.kind, f.added)
+		b.files.Remove(b.place(f.path))
+	}
+	b.file(f.path, f.content)
+}
+
+// home makes a user's home, unless something is there.
+func (b *builder) home(a Account) {
+	path := strings.TrimPrefix(a.Home, "/")
+	if path == "" || b.has(path) || b.below(path) {
+		return
+	}
+	e := rootfs.Dir(path, 0o755)
+	e.UID, e.GID = a.UID, a.GID
+	b.over(e)
+}
+
+// noteIDs notes the numbers that rootless podman cannot map.
+func (b *builder) noteIDs(o Options) {
+	note := func(kind, name string, id int) {
+		if id > rootfs.MaxRootlessID {
+			b.note("%s %q is %d: rootless podman has no ids above %d by default", kind, name, id, rootfs.MaxRootlessID)
+		}
+	}
+	for _, u := range append([]Account{{User: o.User}}, o.Users...) {
+		note("user", u.Name, u.UID)
+		if u.GID != u.UID {
+			note("group of user", u.Name, u.GID)
+		}
+	}
+	for _, g := range o.Groups {
+		note("group", g.Name, g.GID)
+	}
+}

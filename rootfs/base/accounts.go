@@ -1,0 +1,87 @@
+package base
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// User is whom an image runs as. The zero value is root.
+type User struct {
+	Name     string // empty: known by number only
+	UID, GID int
+}
+
+// The accounts that every image has.
+var (
+	root   = User{Name: "root"}
+	nobody = User{Name: "nobody", UID: 65534, GID: 65534} // owns nothing
+)
+
+// ParseUser parses NAME:UID[:GID], UID[:GID], or one of the names root and nobody,
+// which every image knows. Without GID it is the same number as UID.
+func ParseUser(s string) (User, error) {
+	fields := strings.Split(s, ":")
+	var u User
+	if !isNumber(fields[0]) {
+		u.Name = fields[0]
+		if err := checkUserName(u.Name); err != nil {
+			return User{}, fmt.Errorf("user %q: %w", s, err)
+		}
+		fields = fields[1:]
+		if len(fields) == 0 {
+			switch u.Name {
+			case root.Name:
+				return root, nil
+			case nobody.Name:
+				return nobody, nil
+			}
+			return User{}, fmt.Errorf("user %q: has no number, want NAME:UID[:GID]", s)
+		}
+	}
+	if len(fields) > 2 {
+		return User{}, fmt.Errorf("user %q: want NAME:UID[:GID] or UID[:GID]", s)
+	}
+	for i, f := range fields {
+		n, err := rootfs.ParseID(f)
+		if err != nil {
+			return User{}, fmt.Errorf("user %q: %w", s, err)
+		}
+		if i == 0 {
+			u.UID = n
+		}
+		u.GID = n
+	}
+	for _, known := range []User{root, nobody} {
+		if u.Name == known.Name && u != known {
+			return User{}, fmt.Errorf("user %q: %s is %s", s, known.Name, known.ID())
+		}
+	}
+	return u, nil
+}
+
+// ID is what goes into an image's config: numbers, which need no /etc/passwd.
+func (u User) ID() string { return fmt.Sprintf("%d:%d", u.UID, u.GID) }
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil
+}
+
+// checkUserName allows what useradd does by default.
+func checkUserName(name string) error {
+	for i, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', c == '_', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '-' || c == '.'):
+		default:
+			return fmt.Errorf("illegal character %q in a user's name", c)
+		}
+	}
+	if name == "" || len(name) > 32 {
+		return fmt.Errorf("a user's name has 1 to 32 characters")
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package base
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/internal/codec"
+)
+
+// factKey is the key of the base files of all the parts that v sees:
+// they depend on what is in them, on the options, and on nothing else.
+// It is empty where one of the parts promises nothing.
+func factKey(v *rootfs.View, o Options) string {
+	h := sha256.New()
+	if o.Lower != nil {
+		if o.Lower.Key == "" {
+			return ""
+		}
+		fmt.Fprintf(h, "over %q\n", o.Lower.Key)
+	}
+	fmt.Fprintf(h, "%q %v %q %d:%d %d %d %d\n", o.Profiles, o.Bare, o.User.Name, o.User.UID, o.User.GID,
+		len(o.Users), len(o.Groups), len(o.CAFiles))
+	for _, a := range o.Users {
+		fmt.Fprintf(h, "%q %d:%d %q %q\n", a.Name, a.UID, a.GID, a.Home, a.Shell)
+	}
+	for _, g := range o.Groups {
+		fmt.Fprintf(h, "%q %d %q\n", g.Name, g.GID, g.Members)
+	}
+	for _, f := range o.CAFiles {
+		fmt.Fprintf(h, "%x\n", sha256.Sum256(f))
+	}
+	var lines []string
+	for p := range v.Parts() {
+		if p.Key == "" {
+			return ""
+		}
+		lines = append(lines, fmt.Sprintf("%q %s\n", p.Root, p.Key))
+	}
+	slices.Sort(lines)
+	for _, line := range lines {
+		h.Write([]byte(line))
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// encodeBase spells base files, with the contents of all that are made up.
+// Of paths and targets, most of which are alike, it spells the difference.
+func encodeBase(b *builder, f *Files) []byte {
+	out := codec.AppendString(nil, f.Key)
+	for _, list := range [][]string{f.Env, f.DefaultEnv, f.Notes, f.Architectures} {
+		out = codec.AppendNumber(out, uint64(len(list)))
+		for _, s := range list {
+			out = codec.AppendString(out, s)
+		}
+	}
+	last := ""
+	for e := range f.Tree {
+		same := commonPrefix(last, e.Path)
+		out = codec.AppendString(codec.AppendNumber(out, uint64(same)), e.Path[same:])
+		last = e.Path
+		for _, n := range []uint64{uint64(e.Mode), uint64(e.UID), uint64(e.GID)} {
+			out = codec.AppendNumber(out, n)
+		}
+		i := slices.IndexFunc(b.mirrors, func(m rootfs.Mirror) bool { return m.Contains(e) })
+		out = codec.AppendNumber(out, uint64(i+1))
+		if i < 0 {
+			out = codec.AppendString(out, e.Target)
+		}
+		out = codec.AppendString(out, string(b.contents[e.Path]))
+	}
+	return out
+}
+
+// decodeBase is the inverse of encodeBase, and nil for an odd fact:
+// the part that it makes must have the key that it was kept with.
+func decodeBase(fact []byte, o Options) *Files {
+	if fact == nil {
+		return nil
+	}
+	d := codec.NewReader(fact)
+	key := d.String()
+	f := &Files{}
+	for _, list := range []*[]string{&f.Env, &f.DefaultEnv, &f.Notes, &f.Architectures} {
+		for range d.Number() {
+			s := d.String()
+			if d.Err() != nil {
+				return nil
+			}
+			*list = append(*list, s)
+		}
+	}
+	b := newBuilder(nil, mirrors(o)...)
+	last := ""
+	for d.More() {
+		same := d.Number()
+		if same > uint64(len(last)) {
+			return nil
+		}
+		e := rootfs.Entry{Path: last[:same] + d.String(), Mode: fs.FileMode(d.Number()), UID: int(d.Number()), GID: int(d.Number())}
+		last = e.Path
+		switch i := d.Number(); {
+		case i == 0:
+			e.Target = d.String()
+		case i > uint64(len(b.mirrors)) || !rootfs.Within(b.mirrors[i-1].Dst, e.Path):
+			return nil
+		default:
+			e.Target = b.mirrors[i-1].Target(e.Path)
+		}
+		content := d.String()
+		if d.Err() != nil || b.has(e.Path) {
+			return nil
+		}
+		if e.IsRegular() {
+			b.fileOver(e, []byte(content))
+			continue
+		}
+		b.files.Set(e)
+	}
+	if f.Part = b.part(o.Profiles); f.Key != key || len(f.Architectures) != len(o.Profiles) {
+		return nil
+	}
+	return f
+}
+
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}

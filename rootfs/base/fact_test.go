@@ -1,0 +1,291 @@
+package base
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/rootfstest"
+)
+
+// TestBaseKeyAccounts: where one field of an account ends and the next begins makes another key.
+func TestBaseKeyAccounts(t *testing.T) {
+	x := User{Name: "x", UID: 1000, GID: 1000}
+	keys := make(map[string]string)
+	for name, o := range map[string]Options{
+		"none":                  {},
+		"a user":                {Users: []Account{{x, "/a", "/b /c"}}},
+		"a longer home":         {Users: []Account{{x, "/a /b", "/c"}}},
+		"two users":             {Users: []Account{{x, "/a", "/b"}, {x, "/c", "/d"}}},
+		"a user like two":       {Users: []Account{{x, "/a", "/b} {{x 1000 1000} /c /d"}}},
+		"a large number":        {Users: []Account{{User{"x", 0x110000, 1}, "/a", "/b"}}},
+		"another large number":  {Users: []Account{{User{"x", 0x110001, 1}, "/a", "/b"}}},
+		"a group":               {Groups: []Group{{"g", 1, []string{"a", "b"}}}},
+		"a group with a member": {Groups: []Group{{"g", 1, []string{"a b"}}}},
+		"a group and an empty":  {Groups: []Group{{"g", 1, nil}, {"h", 2, nil}}},
+		"a group like two":      {Groups: []Group{{"g", 1, []string{"]} {h 2 ["}}}},
+	} {
+		o.Profiles = []string{"nix/store/p"}
+		key := factKey(rootfs.NewView(nil, nil), o)
+		if other, ok := keys[key]; ok {
+			t.Errorf("%s and %s have one key", name, other)
+		}
+		keys[key] = name
+	}
+}
+
+var factLines = []string{
+	"d 0555 nix/store/p",
+	"d 0555 nix/store/p/bin",
+	"l nix/store/p/bin/lost -> /nix/store/z/prog",
+	"l nix/store/p/bin/prog -> /nix/store/q/prog",
+	"d 0555 nix/store/p/etc",
+	`f 0444 "nix/store/p/etc/odd\xff\n" x`,
+	"d 0555 nix/store/q",
+	`f 0555 nix/store/q/prog "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00"`,
+	"d 0555 nix/store/r",
+}
+
+func describeBase(t *testing.T, f *Files) []string {
+	t.Helper()
+	lines, err := rootfstest.Lines(rootfs.Check("", f.Tree))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(lines, f.Env, f.Notes, f.Architectures, []string{f.Key, fmt.Sprint(f.Size, f.Refs)})
+}
+
+func TestFacts(t *testing.T) {
+	o := Options{Profiles: []string{"nix/store/p"}, User: User{"app", 1000, 100}, CAFiles: [][]byte{[]byte("a certificate")}}
+	dir := filepath.Join(t.TempDir(), "facts")
+	var count rootfstest.Counts
+	base := func(facts *rootfs.Facts) []string {
+		t.Helper()
+		count = rootfstest.Counts{}
+		f, err := New(rootfs.NewView(rootfstest.CountedParts(t, &count, factLines...), facts), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return describeBase(t, f)
+	}
+	want := base(nil)
+	if count.Walks == 0 || count.Opens == 0 {
+		t.Fatalf("without facts: %d walks, %d files opened", count.Walks, count.Opens)
+	}
+	check := func(when string, facts *rootfs.Facts, quiet bool) {
+		t.Helper()
+		if d := cmp.Diff(want, base(facts)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", when, d)
+		}
+		if quiet != (count.Walks == 0 && count.Opens == 0) {
+			t.Errorf("%s: %d walks, %d files opened; want none: %v", when, count.Walks, count.Opens, quiet)
+		}
+	}
+	check("first", &rootfs.Facts{Dir: dir}, false)
+	check("second", &rootfs.Facts{Dir: dir}, true)
+
+	names, err := filepath.Glob(dir + "/*")
+	if err != nil || len(names) < 4 {
+		t.Fatalf("facts are %q, %v", names, err)
+	}
+	var bases []string
+	for _, name := range names {
+		if strings.HasSuffix(name, ".base") {
+			bases = append(bases, name)
+		}
+		if fi, err := os.Stat(name); err != nil || fi.Mode() != 0o644 {
+			t.Errorf("%q has the mode %v", name, fi.Mode())
+		}
+	}
+	if len(bases) != 1 {
+		t.Fatalf("there are %d facts about base files", len(bases))
+	}
+	if err := os.Remove(bases[0]); err != nil {
+		t.Fatal(err)
+	}
+	check("from listings and heads", &rootfs.Facts{Dir: dir}, true)
+
+	// Whatever byte of whatever fact is another, the result is not.
+	for _, name := range names {
+		good, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(good); i += 5 {
+			bad := slices.Clone(good)
+			bad[i] ^= 1
+			if err := os.WriteFile(name, bad, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if (&rootfs.Facts{Dir: dir}).Load(strings.TrimPrefix(filepath.Ext(name), "."), "sha256:"+strings.Split(filepath.Base(name), ".")[0]) != nil {
+				t.Errorf("%s with byte %d changed is believed", name, i)
+			}
+		}
+		for _, bad := range [][]byte{nil, good[:len(good)-1], good[:len("export-profile facts 2\n")]} {
+			if err := os.WriteFile(name, bad, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want, base(&rootfs.Facts{Dir: dir})); d != "" {
+				t.Errorf("with a fact cut short (-want +got):\n%s", d)
+			}
+		}
+	}
+	check("at last", &rootfs.Facts{Dir: dir}, true)
+
+	// A directory that cannot be written to, or is none, makes no difference.
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check("in a file", &rootfs.Facts{Dir: file}, false)
+}
+
+// TestFactsOptions: other options or other parts are another fact.
+func TestFactsOptions(t *testing.T) {
+	facts := &rootfs.Facts{Dir: t.TempDir()}
+	var count rootfstest.Counts
+	keys := make(map[string]string)
+	for name, test := range map[string]struct {
+		o     Options
+		lines []string
+	}{
+		"plain":      {Options{Profiles: []string{"nix/store/p"}}, factLines},
+		"bare":       {Options{Profiles: []string{"nix/store/p"}, Bare: true}, factLines},
+		"other":      {Options{Profiles: []string{"nix/store/q"}}, factLines},
+		"both":       {Options{Profiles: []string{"nix/store/p", "nix/store/q"}}, factLines},
+		"user":       {Options{Profiles: []string{"nix/store/p"}, User: User{"a", 1, 1}}, factLines},
+		"group":      {Options{Profiles: []string{"nix/store/p"}, User: User{"a", 1, 2}}, factLines},
+		"ca":         {Options{Profiles: []string{"nix/store/p"}, CAFiles: [][]byte{[]byte("x")}}, factLines},
+		"fewer":      {Options{Profiles: []string{"nix/store/p"}}, factLines[:len(factLines)-1]},
+		"no profile": {Options{Profiles: []string{"nix/store/r"}}, factLines},
+	} {
+		v := rootfs.NewView(rootfstest.CountedParts(t, &count, test.lines...), facts)
+		key := factKey(v, test.o)
+		if other, ok := keys[key]; ok {
+			t.Errorf("%s and %s have one key", name, other)
+		}
+		keys[key] = name
+	}
+	unpromised := rootfstest.Parts(t, factLines...)
+	if key := factKey(rootfs.NewView(unpromised, facts), Options{Profiles: []string{"nix/store/p"}}); key != "" {
+		t.Errorf("parts without keys have the key %q", key)
+	}
+	if _, err := New(rootfs.NewView(unpromised, facts), Options{Profiles: []string{"nix/store/p"}}); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(facts.Dir); len(left) > 0 {
+		t.Errorf("of parts without keys %v is kept", left)
+	}
+}
+
+// TestFactsUnproven: what only claims its key is read through before it counts,
+// and what is false leaves no fact that a good part of that key would suffer from.
+func TestFactsUnproven(t *testing.T) {
+	facts := &rootfs.Facts{Dir: filepath.Join(t.TempDir(), "facts")}
+	o := Options{Profiles: []string{"nix/store/p"}}
+	var count rootfstest.Counts
+	good := rootfstest.CountedParts(t, &count, factLines...)
+	want, err := New(rootfs.NewView(good, nil), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lying := rootfstest.CountedParts(t, &count, slices.Concat(factLines[:2], []string{"l nix/store/p/bin/evil -> /nix/store/q/prog"}, factLines[2:])...)
+	for i := range lying {
+		tree := lying[i].Tree
+		lying[i].Unproven = true
+		lying[i].Tree = func(yield func(rootfs.Entry, error) bool) {
+			count.Opens = 0
+			files := 0
+			for e, err := range tree {
+				if e.IsRegular() {
+					files++
+				}
+				if !yield(e, err) {
+					return
+				}
+			}
+			if count.Opens >= files { // as a tree does that hashes what is read
+				yield(rootfs.Entry{}, fmt.Errorf("not what its hash promises"))
+			}
+		}
+	}
+	if _, err := New(rootfs.NewView(lying, facts), o); err == nil || !strings.Contains(err.Error(), "not what its hash promises") {
+		t.Errorf("Base of a part that lies = %v; want its error", err)
+	}
+	if left, _ := os.ReadDir(facts.Dir); len(left) > 0 {
+		t.Errorf("of a part that lies %v is kept", left)
+	}
+
+	for i := range good {
+		good[i].Unproven = true
+	}
+	got, err := New(rootfs.NewView(good, facts), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(describeBase(t, want), describeBase(t, got)); d != "" {
+		t.Errorf("Base of unproven parts (-want +got):\n%s", d)
+	}
+	for _, pattern := range []string{"*.base", "*.head*", "*.listing"} {
+		if left, _ := filepath.Glob(filepath.Join(facts.Dir, pattern)); len(left) == 0 {
+			t.Errorf("no %s is kept of what was proven", pattern)
+		}
+	}
+}
+
+// TestViewGone: an object that should be there and is not is an error, and not a path that leads nowhere.
+func TestViewGone(t *testing.T) {
+	all := rootfstest.Parts(t, "d 0555 nix/store/p", "d 0555 nix/store/p/bin", "l nix/store/p/bin/prog -> /nix/store/q/prog")
+	all = append(all, rootfs.Part{Name: "q", Root: "nix/store/q", Tree: func(yield func(rootfs.Entry, error) bool) {
+		yield(rootfs.Entry{}, fmt.Errorf("object q: %w", os.ErrNotExist))
+	}})
+	v := rootfs.NewView(all, nil)
+	if e, err := v.Stat("nix/store/p/bin/prog"); err == nil || missing(err) {
+		t.Errorf("Stat into an object that is gone = %v, %v; want an error that is not about the path", e, err)
+	}
+	if f, err := New(v, Options{Profiles: []string{"nix/store/p"}}); err == nil || !strings.Contains(err.Error(), "object q") {
+		t.Errorf("Base with an object that is gone = %v, %v; want its error", f, err)
+	}
+}
+
+// TestBaseOverKept: base files over an image are found again by its key, and not by another's.
+func TestBaseOverKept(t *testing.T) {
+	facts := &rootfs.Facts{Dir: t.TempDir()}
+	store := []string{"d 0555 nix/store/p", "d 0555 nix/store/p/bin", "f 0555 nix/store/p/bin/sh x"}
+	base := func(l *rootfs.Lower) *Files {
+		t.Helper()
+		all := rootfstest.Parts(t, store...)
+		for i := range all {
+			all[i].Key = fmt.Sprintf("sha256:%064x", i)
+		}
+		b, err := New(rootfs.NewView(all, facts), Options{Profiles: []string{"nix/store/p"}, Lower: l, User: User{Name: "app", UID: 7, GID: 7}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	lines := []string{"d 0755 etc", `f 0640 etc/passwd "root:x:0:0::/:/bin/sh\n"`, "f 0644 etc/ssl/cert.pem x"}
+	first := base(rootfstest.Lower(t, lines...))
+	again := rootfstest.Lower(t, lines...)
+	again.Read = func(rootfs.LowerEntry, int64) ([]byte, error) { return nil, errors.New("read again") }
+	second := base(again)
+	if d := cmp.Diff([]any{first.Key, first.Env, first.DefaultEnv, first.Notes}, []any{second.Key, second.Env, second.DefaultEnv, second.Notes}); d != "" {
+		t.Errorf("the kept base files differ (-first +second):\n%s", d)
+	}
+	other := rootfstest.Lower(t, lines[:1]...)
+	other.Key = "sha256:other"
+	if third := base(other); third.Key == first.Key {
+		t.Error("over another image, the base files are the same")
+	}
+	without := base(nil)
+	if without.Key == first.Key {
+		t.Error("over no image, the base files are the same")
+	}
+}

@@ -1,0 +1,108 @@
+package base
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// TestFactKeyFields checks that each field of Options changes the key of what is remembered about base files.
+// Otherwise a new option would have no effect on a profile that is remembered.
+func TestFactKeyFields(t *testing.T) {
+	v := rootfs.NewView(nil, nil)
+	first, others := variants(t, "Options", reflect.TypeFor[Options]())
+	keys := map[string]string{factKey(v, first.Interface().(Options)): "the first value"}
+	for _, o := range others {
+		key := factKey(v, o.value.Interface().(Options))
+		if had, ok := keys[key]; ok {
+			t.Errorf("another %s has the key of %s: factKey ignores it", o.field, had)
+		}
+		keys[key] = o.field
+	}
+}
+
+// variant is a value that differs from the first one in a single field.
+type variant struct {
+	field string
+	value reflect.Value
+}
+
+// variants returns a value of a type, and values that each differ from it in one field.
+func variants(t *testing.T, field string, typ reflect.Type) (first reflect.Value, others []variant) {
+	t.Helper()
+	first = reflect.New(typ).Elem()
+	add := func(field string, change func(v reflect.Value)) {
+		v := reflect.New(typ).Elem()
+		v.Set(first)
+		change(v)
+		others = append(others, variant{field, v})
+	}
+	switch {
+	case typ == reflect.TypeFor[*rootfs.Lower](): // its Key promises the rest
+		first.Set(reflect.ValueOf(rootfs.NewLower("sha256:a")))
+		add(field, func(v reflect.Value) { v.SetZero() })
+		add(field+".Key", func(v reflect.Value) { v.Set(reflect.ValueOf(rootfs.NewLower("sha256:b"))) })
+	case typ.Kind() == reflect.Bool:
+		add(field, func(v reflect.Value) { v.SetBool(true) })
+	case typ.Kind() == reflect.String:
+		first.SetString("a")
+		add(field, func(v reflect.Value) { v.SetString("b") })
+	case first.CanInt():
+		first.SetInt(1)
+		add(field, func(v reflect.Value) { v.SetInt(2) })
+	case first.CanUint():
+		first.SetUint(1)
+		add(field, func(v reflect.Value) { v.SetUint(2) })
+	case typ.Kind() == reflect.Slice:
+		element, more := variants(t, field+"[0]", typ.Elem())
+		none := first
+		first = reflect.Append(none, element)
+		add(field+" without elements", func(v reflect.Value) { v.SetZero() })
+		add(field+" with two elements", func(v reflect.Value) { v.Set(reflect.Append(v, element)) })
+		for _, m := range more {
+			add(m.field, func(v reflect.Value) { v.Set(reflect.Append(none, m.value)) })
+		}
+	case typ.Kind() == reflect.Struct:
+		type fieldVariant struct {
+			index int
+			variant
+		}
+		var all []fieldVariant
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if !f.IsExported() {
+				t.Fatalf("%s.%s: this test cannot set an unexported field", field, f.Name)
+			}
+			value, more := variants(t, fmt.Sprintf("%s.%s", field, f.Name), f.Type)
+			first.Field(i).Set(value)
+			for _, m := range more {
+				all = append(all, fieldVariant{i, m})
+			}
+		}
+		for _, m := range all {
+			add(m.field, func(v reflect.Value) { v.Field(m.index).Set(m.value) })
+		}
+	default:
+		t.Fatalf("%s: this test cannot set a %v", field, typ)
+	}
+	return first, others
+}
+
+// TestFactKeyPinned checks that keys stay the same, since caches outlive a release.
+func TestFactKeyPinned(t *testing.T) {
+	o := Options{
+		Profiles: []string{"nix/store/p", "nix/store/q"},
+		User:     User{"app", 1000, 100},
+		Users:    []Account{{User{"www", 33, 34}, "/var/www", "/bin/false"}},
+		Groups:   []Group{{"g", 1, []string{"app", "www"}}},
+		CAFiles:  [][]byte{[]byte("a certificate")},
+		Lower:    rootfs.NewLower("sha256:below"),
+	}
+	parts := []rootfs.Part{{Root: "nix/store/q", Key: "sha256:2"}, {Root: "nix/store/p", Key: "sha256:1"}}
+	const want = "sha256:f7d598c6fe0b01d0be779434b615926f0ea9370a59fadd158d86f1f66f397c68"
+	if got := factKey(rootfs.NewView(parts, nil), o); got != want {
+		t.Errorf("factKey = %s; want %s", got, want)
+	}
+}

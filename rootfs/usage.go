@@ -1,0 +1,64 @@
+package rootfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Usage is the number and size of the files in a directory of a cache.
+type Usage struct {
+	Files int
+	Bytes int64
+}
+
+// UsageOf counts the files below a directory, which need not exist.
+func UsageOf(dir string) (u Usage, err error) {
+	err = walkFiles(dir, func(_ string, fi fs.FileInfo) error {
+		u.add(fi)
+		return nil
+	})
+	return u, err
+}
+
+// RemoveUnused removes the files below a directory whose modification times are older than that.
+func RemoveUnused(dir string, olderThan time.Duration) (removed Usage, err error) {
+	err = walkFiles(dir, func(name string, fi fs.FileInfo) error {
+		if time.Since(fi.ModTime()) < olderThan {
+			return nil
+		}
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		removed.add(fi)
+		return nil
+	})
+	return removed, err
+}
+
+func (u *Usage) add(fi fs.FileInfo) {
+	u.Files++
+	u.Bytes += fi.Size()
+}
+
+// walkFiles visits the regular files below a directory. It tolerates other runs that make and remove some.
+func walkFiles(dir string, visit func(string, fs.FileInfo) error) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		fi, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return visit(name, fi)
+	})
+}
