@@ -18,10 +18,10 @@ type command struct {
 	setup   func(fs *pflag.FlagSet) runFunc
 }
 
-// runFunc runs a command whose flags have been parsed.
+// runFunc runs a command after its flags are parsed.
 type runFunc func(ctx context.Context, t terminal, args []string) error
 
-// commands are all there are, in the order in which help lists them.
+// commands lists all commands in the order of help.
 func commands() []command {
 	return []command{
 		{"image", "[flags] DEST", "make an OCI image from a profile", imageHelp, setupImage},
@@ -43,7 +43,7 @@ func commands() []command {
 	}
 }
 
-// usageError is a wrong command line; it leads to exit status 2.
+// usageError is a wrong command line. The exit status is 2.
 type usageError struct {
 	msg, hint string
 }
@@ -70,7 +70,7 @@ func dispatch(ctx context.Context, args []string, t terminal) error {
 	if i := slices.IndexFunc(table, func(c command) bool { return c.name == args[0] }); i >= 0 {
 		return table[i].run(ctx, t, args[1:])
 	}
-	// What is no command is the script's form, if it has a slash.
+	// A word that is no command takes the script's form, export-profile ROOTDIR.
 	i := slices.IndexFunc(table, func(c command) bool { return c.name == "rootfs" })
 	script := table[i]
 	script.name, script.args, script.setup = "", "[flags] ROOTDIR", setupScript
@@ -82,7 +82,7 @@ func (c command) run(ctx context.Context, t terminal, args []string) error {
 	fs.SetOutput(t.err)
 	fs.Usage = func() {}
 	fs.SortFlags = false
-	fs.Bool("help", false, "") // -h, too; shown by hand
+	fs.Bool("help", false, "") // also -h; handled below
 	_ = fs.MarkHidden("help")
 	run := c.setup(fs)
 	switch err := fs.Parse(args); {
@@ -105,7 +105,7 @@ func (c command) run(ctx context.Context, t terminal, args []string) error {
 	return run(ctx, t, fs.Args())
 }
 
-// foundError says that a command has found what nobody wants; it leads to exit status 3.
+// foundError says that a command found a fault in what it examined. The exit status is 3.
 type foundError struct{ msg string }
 
 func (e *foundError) Error() string { return e.msg }

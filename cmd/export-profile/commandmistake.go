@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// strayBool refuses --tls-verify false, which says --tls-verify, and false is the first argument.
+// strayBool refuses --tls-verify false, which pflag reads as --tls-verify=true and an argument "false".
 func strayBool(fs *pflag.FlagSet, args []string) error {
 	for i, word := range args {
 		if word == "--" {
@@ -27,8 +27,8 @@ func strayBool(fs *pflag.FlagSet, args []string) error {
 	return nil
 }
 
-// emptyFlags refuses flags that were given with nothing for a value, as by a script whose variable is not set:
-// to go on without would pass a limit that was meant, or read another store. No flag takes an empty value.
+// emptyFlags refuses flags with an empty value, as from a script with an unset variable.
+// Ignoring such a flag could lift a limit or read another store. No flag takes an empty value.
 func emptyFlags(fs *pflag.FlagSet) error {
 	var wrong []error
 	fs.Visit(func(f *pflag.Flag) {
@@ -40,13 +40,13 @@ func emptyFlags(fs *pflag.FlagSet) error {
 			empty = v.Type() == "string" && v.String() == ""
 		}
 		if empty {
-			wrong = append(wrong, usagef("leave it out if there is nothing to say", "--%s: its value is empty", f.Name))
+			wrong = append(wrong, usagef("leave the flag out if it has no value", "--%s: its value is empty", f.Name))
 		}
 	})
 	return errors.Join(wrong...)
 }
 
-// flagError says what is wrong with a flag, and which one may have been meant.
+// flagError explains what is wrong with a flag, and suggests the one that was meant.
 func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
 	var unknown *pflag.NotExistError
 	if c.name == "" && strings.HasPrefix(args[0], "-") && errors.As(err, &unknown) {
@@ -59,11 +59,11 @@ func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
 	}
 	hint := fmt.Sprintf("`%s --help` lists the flags", strings.TrimSpace("export-profile "+c.name))
 	if errors.As(err, &unknown) && strings.HasPrefix(unknown.GetSpecifiedName(), "health") {
-		return usagef("give it to who runs the image, as in podman run --health-cmd, or a probe of Kubernetes",
-			"%v: an OCI image has no health check, only Docker's own format has one", err)
+		return usagef("set it when running the image, as in podman run --health-cmd, or as a probe in Kubernetes",
+			"%v: OCI images have no health check, only Docker's own format has one", err)
 	}
 	if unknown != nil && unknown.GetSpecifiedName() == "base" && (c.name == "rootfs" || c.name == "") {
-		return usagef("make an image with it: export-profile image --base oci:DIR:TAG …", "--base: a base image is only for an image, and not for a root filesystem")
+		return usagef("make an image: export-profile image --base oci:DIR:TAG …", "--base: a root filesystem has no base image")
 	}
 	if unknown != nil {
 		var names []string
@@ -79,9 +79,9 @@ func isCommandName(word string) bool {
 	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == word })
 }
 
-// flagsFirst is an error for a command that was not taken for one, since flags were before it.
+// flagsFirst is the error for flags before the command.
 func flagsFirst(name string) error {
-	return usagef(fmt.Sprintf("as in export-profile %s -q …", name), "flags come after the command, and %q is one", name)
+	return usagef(fmt.Sprintf("as in export-profile %s -q …", name), "flags come after the command %q", name)
 }
 
 func unknownCommand(word string) error {
@@ -99,7 +99,7 @@ func unknownCommand(word string) error {
 	return usagef(hint, "unknown command %q", word)
 }
 
-// elsewhere is what other programs call commands, and which of ours does that.
+// elsewhere maps the commands of other programs to ours.
 func elsewhere() map[string]string {
 	return map[string]string{
 		"build": "image", "push": "image … docker://REGISTRY/NAME", "save": "image … docker-archive:FILE",

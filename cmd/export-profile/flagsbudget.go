@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// budget is how large something may be, and by how much it may have grown. The zero value allows everything.
+// budget limits a size and its growth. The zero value has no limits.
 type budget struct {
-	maxSize int64 // bytes; 0 is any
+	maxSize int64 // bytes; 0 is no limit
 
-	limited   bool // growth is
+	limited   bool // growth is limited
 	maxGrowth int64
-	percent   float64 // of what it was, if it is not negative; else maxGrowth counts
+	percent   float64 // of the size before; if negative, maxGrowth is the limit
 }
 
-// parseBudget reads --max-size and --max-growth, which may be empty.
+// parseBudget parses --max-size and --max-growth, which may be empty.
 func parseBudget(size, growth string) (b budget, err error) {
 	b.percent = -1
 	if size != "" {
@@ -42,7 +42,7 @@ func parseBudget(size, growth string) (b budget, err error) {
 	return b, nil
 }
 
-// exceeded are the reasons for which something of a size, which was another one before, is too large.
+// exceeded lists the limits that size breaks. before is nil if there is no size to compare with.
 func (b budget) exceeded(what, of string, size int64, before *int64) (reasons []string) {
 	if b.maxSize > 0 && size > b.maxSize {
 		reasons = append(reasons, fmt.Sprintf("%s has %s of %s, and --max-size allows %s", what, humanBytes(size), of, humanBytes(b.maxSize)))
@@ -61,7 +61,7 @@ func (b budget) exceeded(what, of string, size int64, before *int64) (reasons []
 	return reasons
 }
 
-// check is an error that says by what a budget is exceeded, or nil.
+// check returns an error that lists the limits that size breaks, or nil.
 func (b budget) check(what, of string, size int64, before *int64) error {
 	reasons := b.exceeded(what, of, size, before)
 	if len(reasons) == 0 {

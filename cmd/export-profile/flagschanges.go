@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// changeKinds are the flags whose order among each other counts.
+// changeKinds are the flags whose order matters.
 var changeKinds = []struct{ name, usage string }{
 	{"add", "add `SRC:DST[:MODE[:UID[:GID]]]`: a file, or the contents of a directory or tar; - is standard input; repeatable"},
 	{"mkdir", "add the directory `DST[:MODE[:UID[:GID]]]`; repeatable"},
@@ -18,10 +18,10 @@ var changeKinds = []struct{ name, usage string }{
 	{"layer", "put the changes that follow into another layer"},
 }
 
-// change is what one of them says.
+// change is one such flag with its value.
 type change struct{ kind, word string }
 
-// changeFlags are all changes, in order.
+// changeFlags has all changes in order.
 type changeFlags struct{ changes []change }
 
 func (c *changeFlags) flags(fs *pflag.FlagSet) {
@@ -33,7 +33,7 @@ func (c *changeFlags) flags(fs *pflag.FlagSet) {
 	}
 }
 
-// changeValue is one flag.
+// changeValue appends the values of one flag to all changes.
 type changeValue struct {
 	all  *changeFlags
 	kind string
@@ -43,7 +43,7 @@ func (v *changeValue) String() string { return "" }
 
 func (v *changeValue) Type() string {
 	if v.kind == "layer" {
-		return "bool" // it takes no value
+		return "bool" // --layer takes no value
 	}
 	return "change"
 }
@@ -61,7 +61,7 @@ func (v *changeValue) Set(word string) error {
 
 func isChange(f *pflag.Flag) bool { _, ok := f.Value.(*changeValue); return ok }
 
-// changesOf are those of a flag set, or nil.
+// changesOf returns the changes of a flag set, or nil.
 func changesOf(fs *pflag.FlagSet) *changeFlags {
 	if f := fs.Lookup(changeKinds[0].name); f != nil && isChange(f) {
 		return f.Value.(*changeValue).all
@@ -69,7 +69,7 @@ func changesOf(fs *pflag.FlagSet) *changeFlags {
 	return nil
 }
 
-// applyChanges puts those of a document before those of the command line, so that the latter win.
+// applyChanges puts the changes of an image file before those of the command line, so that the latter win.
 func applyChanges(fs *pflag.FlagSet, list *node) error {
 	all := changesOf(fs)
 	if list.kind != listNode || all == nil {
@@ -78,7 +78,7 @@ func applyChanges(fs *pflag.FlagSet, list *node) error {
 	var changes []change
 	for _, item := range list.items {
 		if item.kind != mapNode || len(item.keys) != 1 {
-			return item.errorf("changes: want one of %s and what it takes", changeNames())
+			return item.errorf("changes: want one of %s with its value", changeNames())
 		}
 		kind, value := item.keys[0], item.items[0]
 		if !slices.ContainsFunc(changeKinds, func(k struct{ name, usage string }) bool { return k.name == kind.text }) {
@@ -90,7 +90,7 @@ func applyChanges(fs *pflag.FlagSet, list *node) error {
 		case value.kind == nullNode || err == nil && word == "true":
 			word, err = "", nil
 		default:
-			err = value.errorf("layer: it takes true, or nothing")
+			err = value.errorf("layer: want true or no value")
 		}
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func changeNames() string {
 	return strings.Join(names, ", ")
 }
 
-// changesNode is what a document says of the changes, or nil if there are none.
+// changesNode returns the changes as a value of an image file, or nil if there are none.
 func changesNode(fs *pflag.FlagSet) *yaml.Node {
 	all := changesOf(fs)
 	if all == nil || len(all.changes) == 0 {
@@ -126,7 +126,7 @@ func changesNode(fs *pflag.FlagSet) *yaml.Node {
 	return list
 }
 
-// changeSchema is what a document may say of one change.
+// changeSchema returns the JSON schema of one change.
 func changeSchema() map[string]any {
 	properties := make(map[string]any)
 	for _, k := range changeKinds {

@@ -6,22 +6,22 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// checkFlags say how an image is checked.
+// checkFlags say when the certificates of an image have to be valid.
 type checkFlags struct{ time string }
 
 func (c *checkFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.time, "check-time", "", "require certificates to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
 }
 
-// unused refuses flags that are about a check where there is none.
+// unused refuses the flags without --check.
 func (c *checkFlags) unused(check bool) error {
 	if c.time != "" && !check {
-		return usagef("add --check", "--check-time is about --check, which is not asked for")
+		return usagef("add --check", "--check-time needs --check")
 	}
 	return nil
 }
 
-// at is the time at which certificates have to be valid.
+// at returns the time at which certificates have to be valid.
 func (c *checkFlags) at() (time.Time, error) {
 	if c.time == "" {
 		return time.Now(), nil

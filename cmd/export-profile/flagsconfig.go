@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// configFlags are the flags that become an image's config.
-// They are called as in podman, buildah and umoci; those that repeat never split at commas.
+// configFlags become an image's config. Their names are those of podman, buildah and umoci.
+// Repeatable flags never split at commas.
 type configFlags struct {
 	env        []string
 	entrypoint string
@@ -47,7 +47,7 @@ func (c *configFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&c.osFeatures, "os-feature", nil, "declare that the image needs `FEATURE` of its operating system; repeatable")
 }
 
-// config is everything that the flags say; each is checked by the OCI image spec (config.md).
+// config parses the flags. The checks are those of the OCI image spec (config.md).
 func (c *configFlags) config() (config ispec.ImageConfig, err error) {
 	for _, e := range c.env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
@@ -64,7 +64,7 @@ func (c *configFlags) config() (config ispec.ImageConfig, err error) {
 	if err := c.checkTexts(config); err != nil {
 		return config, err
 	}
-	// An argument may be empty, a program may not.
+	// An argument may be empty, but not the program.
 	for _, command := range []struct {
 		flag  string
 		words []string
@@ -117,7 +117,7 @@ var stopSignals = sync.OnceValue(func() *regexp.Regexp {
 		`|[1-9]|[1-5][0-9]|6[0-4])$`)
 })
 
-// mergeEnv sets variables in place of those of the same name, or after the others.
+// mergeEnv replaces variables by those in over, and appends new ones.
 func mergeEnv(env, over []string) []string {
 	merged := append([]string(nil), env...)
 	at := make(map[string]int)
@@ -145,7 +145,7 @@ func parseWords(flag, s string) ([]string, error) {
 		}
 		return []string{s}, nil
 	}
-	var words []*string // nil is null, which is no word
+	var words []*string // pointers, to refuse null
 	if err := json.Unmarshal([]byte(s), &words); err != nil || slices.Contains(words, nil) {
 		return nil, usagef(fmt.Sprintf(`as in %s '["curl", "--version"]'`, flag), "%s %q: not a JSON array of words", flag, s)
 	}
@@ -156,20 +156,20 @@ func parseWords(flag, s string) ([]string, error) {
 	return all, nil
 }
 
-// checkText refuses what no process can be given, or JSON cannot say.
+// checkText refuses text that no process can be given, or that JSON cannot hold.
 func checkText(flag string, values ...string) error {
 	for _, v := range values {
 		switch {
 		case strings.IndexByte(v, 0) >= 0:
 			return usagef("", "%s %q: contains NUL", flag, v)
 		case !utf8.ValidString(v):
-			return usagef("an image's config is JSON, which has UTF-8 alone", "%s %q: not UTF-8", flag, v)
+			return usagef("an image's config is JSON, which holds only UTF-8", "%s %q: not UTF-8", flag, v)
 		}
 	}
 	return nil
 }
 
-// checkTexts checks all that the flags say.
+// checkTexts checks the text of all flags.
 func (c *configFlags) checkTexts(config ispec.ImageConfig) error {
 	err := checkText("--env", c.env...)
 	for _, text := range []struct {
@@ -185,7 +185,7 @@ func (c *configFlags) checkTexts(config ispec.ImageConfig) error {
 	return err
 }
 
-// parsePairs parses labels and annotations. By the spec any string but the empty one is a key.
+// parsePairs parses labels and annotations. The spec allows any key but the empty one.
 func parsePairs(flag string, pairs []string) (map[string]string, error) {
 	var m map[string]string
 	if err := checkText(flag, pairs...); err != nil {
@@ -216,8 +216,7 @@ func parsePort(s string) (string, error) {
 	return fmt.Sprintf("%d/%s", n, protocol), nil
 }
 
-// parseCreated parses a time. SOURCE_DATE_EPOCH is not read:
-// inside nix-shell it is 1980, and nobody means that.
+// parseCreated parses --created. It ignores SOURCE_DATE_EPOCH, which is 1980 inside nix-shell.
 func parseCreated(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -225,7 +224,7 @@ func parseCreated(s string) (time.Time, error) {
 	return parseTime("--created", s)
 }
 
-// parseTime parses what a flag says; a date is its beginning in UTC.
+// parseTime parses the value of a flag. A date means its beginning in UTC.
 func parseTime(flag, s string) (time.Time, error) {
 	if s == "now" {
 		return time.Now().UTC().Truncate(time.Second), nil

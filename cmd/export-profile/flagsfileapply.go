@@ -13,7 +13,7 @@ func imageFlagsOver(own *pflag.FlagSet) *pflag.FlagSet {
 	image := pflag.NewFlagSet("image", pflag.ContinueOnError)
 	all := pflag.NewFlagSet("image", pflag.ContinueOnError)
 	setupImage(image)
-	image.SortFlags, all.SortFlags = false, false // so that nearest prefers the first in help
+	image.SortFlags, all.SortFlags = false, false // nearest prefers the first in the order of help
 	image.VisitAll(func(f *pflag.Flag) {
 		if mine := own.Lookup(f.Name); mine != nil {
 			f = mine

@@ -137,7 +137,7 @@ func parseJSON(b []byte) (*node, error) {
 type jsonParser struct {
 	*json.Decoder
 	b    []byte
-	at   int // up to which lines are counted
+	at   int // lines are counted up to here
 	line int
 }
 

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// imageFlags are those of commands that look into finished images, too.
+// imageFlags are the flags of commands that can look into an image.
 type imageFlags struct {
 	registryFlags
 	platform string

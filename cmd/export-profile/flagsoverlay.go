@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
-// overlayFlags are what a user lays on top of the profile.
+// overlayFlags are the changes on top of the profile.
 type overlayFlags struct {
 	changeFlags
 	owners, modes     []string
@@ -23,7 +23,7 @@ func (f *overlayFlags) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.allowStoreChanges, "allow-store-changes", false, "let these flags change store objects, which then no longer match their hashes")
 }
 
-// options are what the flags say; all that is wrong is told at once.
+// options parses the flags. It reports all errors at once.
 func (f *overlayFlags) options() (o overlay.Options, err error) {
 	o.AllowStoreChanges = f.allowStoreChanges
 	var wrong []error
@@ -64,7 +64,7 @@ func (f *overlayFlags) options() (o overlay.Options, err error) {
 	return o, errors.Join(wrong...)
 }
 
-// readsStdin says whether a change does.
+// readsStdin says whether a change reads standard input.
 func readsStdin(o overlay.Options) bool {
 	for _, layer := range o.Layers {
 		if slices.ContainsFunc(layer, func(c overlay.Change) bool { return c.Word == overlay.Add && c.Source == overlay.Standard }) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// percent is a flag of so many percent, with the sign or without it.
+// percent is a flag of 0 to 100 percent, with or without the sign.
 type percent int
 
 func (p *percent) Set(s string) error {
@@ -20,5 +20,5 @@ func (p *percent) Set(s string) error {
 
 func (p *percent) String() string { return strconv.Itoa(int(*p)) }
 
-// Type is what it is in documents, where 5% is taken, too.
+// Type is that of the JSON schema. Image files may also have 5%.
 func (p *percent) Type() string { return "int" }

@@ -10,7 +10,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// architectures are GOARCH for each GOOS, which is what the OCI image spec has for a platform: those of Go's ports.
+// architectures lists the GOARCH of each GOOS: the OCI image spec takes its platforms from Go's ports.
 var architectures = map[string][]string{
 	"aix":       {"ppc64"},
 	"android":   {"386", "amd64", "arm", "arm64"},
@@ -31,7 +31,7 @@ var architectures = map[string][]string{
 	"windows": {"386", "amd64", "arm", "arm64"},
 }
 
-// calledElsewhere are what uname, Nix and others call an architecture of Linux.
+// calledElsewhere maps the names of uname, Nix and others for an architecture to Go's.
 var calledElsewhere = map[string]string{
 	"x86_64": "amd64", "x86-64": "amd64", "x64": "amd64",
 	"aarch64": "arm64", "armv8": "arm64",
@@ -60,7 +60,7 @@ func parsePlatform(s string) (ispec.Platform, error) {
 	return p, nil
 }
 
-// nearPlatform is a hint of what was probably meant, also by a system of Nix (x86_64-linux).
+// nearPlatform returns a hint with the platform that was probably meant. It knows systems of Nix (x86_64-linux).
 func nearPlatform(s string) string {
 	os, arch, _ := strings.Cut(s, "/")
 	arch, variant, _ := strings.Cut(arch, "/")
@@ -90,7 +90,7 @@ func nearPlatform(s string) string {
 	return "as in --platform linux/arm64"
 }
 
-// platformName is a platform as --platform has it.
+// platformName formats a platform for --platform.
 func platformName(p ispec.Platform) string {
 	name := p.OS + "/" + p.Architecture
 	if p.Variant != "" {

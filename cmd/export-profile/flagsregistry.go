@@ -14,18 +14,18 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
-// registryFlags say how registries are talked to.
+// registryFlags configure the client of registries.
 type registryFlags struct {
 	tlsVerify  bool
 	registryCA string
 	mountFrom  string
 
-	ca     []byte       // what --registry-ca has
+	ca     []byte       // contents of --registry-ca
 	sent   atomic.Int64 // bytes, for progress
 	shared *registry.Client
 }
 
-// pushing are the flags of commands that push.
+// pushing adds the flags of commands that push.
 func (f *registryFlags) pushing(fs *pflag.FlagSet) {
 	f.flags(fs)
 	fs.StringVar(&f.mountFrom, "mount-from", "", "mount blobs from `NAME`, another repository of the destination's registry, if it has them")
@@ -36,7 +36,7 @@ func (f *registryFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries whose certificates are signed by one in `FILE` (PEM), too; for trust in the image, see --ca-file")
 }
 
-// readCA reads what --registry-ca names.
+// readCA reads the file of --registry-ca.
 func (f *registryFlags) readCA() (err error) {
 	if f.registryCA == "" || f.ca != nil {
 		return nil
@@ -47,7 +47,7 @@ func (f *registryFlags) readCA() (err error) {
 	return nil
 }
 
-// client is made when a registry is first talked to.
+// client makes the client on the first call.
 func (f *registryFlags) client(say *speaker) (*registry.Client, error) {
 	if f.shared != nil {
 		return f.shared, nil
@@ -71,8 +71,8 @@ func (f *registryFlags) client(say *speaker) (*registry.Client, error) {
 	return f.shared, err
 }
 
-// mount is what --mount-from names, or nil: a repository of the registry that is the destination.
-// What --registry-ca names is read, too, before anything long is begun.
+// mount returns the repository of --mount-from, which must be in the destination's registry, or nil.
+// It also reads --registry-ca, so that a wrong file fails before anything that takes long.
 func (f *registryFlags) mount(d destination) (*registry.Reference, error) {
 	if err := f.readCA(); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (f *registryFlags) mount(d destination) (*registry.Reference, error) {
 	return &r, nil
 }
 
-// authFiles are the files in which podman looks for logins, in its order; docker's is the last.
+// authFiles lists the files with logins in podman's order; docker's file is the last.
 func authFiles() ([]string, error) {
 	if name := os.Getenv("REGISTRY_AUTH_FILE"); name != "" {
 		if _, err := os.Stat(name); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile/trust"
 )
 
-// sources are the flags that say where stores are and what of them is believed.
+// sources are the flags that locate stores and say which ones to trust.
 type sources struct {
 	from        []string
 	references  string
@@ -36,13 +36,13 @@ func (o *sources) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.netrc, "netrc", "", "read logins for servers from `FILE` (default ~/.netrc, if it exists)")
 }
 
-// keys are those that are trusted: the known ones, and those given as words or in files.
+// keys returns the trusted keys: the default one, and those of the flags.
 func (o *sources) keys() (trust.Keys, error) {
 	keys, err := parseTrusted("--trusted-public-key", o.trusted)
 	return append(trust.Default(), keys...), err
 }
 
-// parseTrusted parses public keys, each as a word or as the name of a file of them.
+// parseTrusted parses public keys. Each word is a key or a file of keys.
 func parseTrusted(flag string, words []string) (keys trust.Keys, err error) {
 	for _, word := range words {
 		if key, err := trust.ParseKey(word); err == nil {

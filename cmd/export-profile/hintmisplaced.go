@@ -13,9 +13,9 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// What people give in the wrong place, or in another form, is told from what it looks like.
+// The form of a word shows what a user wanted who gave it in the wrong place.
 
-// noOperands is an error for words after a command that takes none.
+// noOperands refuses words after a command that takes none.
 func noOperands(command string, words []string) error {
 	if len(words) == 0 {
 		return nil
@@ -23,42 +23,42 @@ func noOperands(command string, words []string) error {
 	hint := "as in export-profile " + command + " --profile ./result"
 	switch word := words[0]; {
 	case isImage(word):
-		hint = "an image is named with --from " + word
+		hint = "name an image with --from " + word
 	case isProfile(word):
-		hint = "a profile or a store path is named with --profile " + word + ", and what has a store with --from"
+		hint = "name a profile or a store path with --profile " + word + ", and a store with --from"
 	}
 	return usagef(hint, "%s: want no arguments, not %q", command, words)
 }
 
-// insteadOf is what to type where words were given that are too many or too few; it is an example unless they tell more.
+// insteadOf returns a hint for too many or too few words: the example, unless the words show what was meant.
 func insteadOf(command string, words []string, example string) string {
 	program := strings.TrimSpace("export-profile " + command)
 	if len(words) == 2 && isProfile(words[0]) {
-		return fmt.Sprintf("a profile is named with --profile: %s --profile %s %s", program, words[0], words[1])
+		return fmt.Sprintf("name a profile with --profile: %s --profile %s %s", program, words[0], words[1])
 	}
 	return "as in " + program + " " + example
 }
 
-// isProfile says whether a word probably names a profile or a store path, and not what is to be made.
+// isProfile says whether a word probably names a profile or a store path, and not a result.
 func isProfile(word string) bool {
 	return !isImage(word) && exists(word) || strings.HasPrefix(word, profile.StoreDir+"/")
 }
 
-// strayImage is an error for an image among words that name something inside of one.
+// strayImage refuses an image among words that must name something inside an image.
 func strayImage(command string, words []string) error {
 	i := slices.IndexFunc(words, isImage)
 	if i < 0 {
 		return nil
 	}
-	return usagef("an image is named with --from "+words[i], "%s: %q is no name of something inside an image", command, words[i])
+	return usagef("name an image with --from "+words[i], "%s: %q is an image, not a name inside one", command, words[i])
 }
 
-// hintImage is for an image that was given as a store.
+// hintImage adds a hint for an image that was given as a store.
 func hintImage(err error, image string) error {
 	return withHint(err, "it is an image; closure, why, ls, diff and sbom look into one: --from %s", image)
 }
 
-// isImageNearly says whether a word is the form of an image but for its case or what follows.
+// isImageNearly says whether a word looks like the name of an image, except for case or an empty rest.
 func isImageNearly(word string) bool {
 	return slices.ContainsFunc(prefixes(), func(p string) bool {
 		return len(word) >= len(p) && strings.EqualFold(word[:len(p)], p) || word == strings.TrimRight(p, ":/")

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// nearFlags are what a flag was probably meant to be: those with all its words in their names, or else the nearest.
+// nearFlags returns the flags that word probably means: at most three that contain it, or else the nearest one.
 func nearFlags(word string, names []string) []string {
 	var has []string
 	for _, name := range names {
@@ -21,7 +21,7 @@ func nearFlags(word string, names []string) []string {
 	return nil
 }
 
-// nearest is the name that a word was probably meant to be, or "". Some of the word has to be in it.
+// nearest returns the name that word probably means, or "". They must share some letters.
 func nearest(word string, names []string) string {
 	best, bestAt := "", min(max(2, len(word)/3)+1, len(word))
 	for _, name := range names {
@@ -32,7 +32,7 @@ func nearest(word string, names []string) string {
 	return best
 }
 
-// editDistance is Levenshtein's.
+// editDistance returns the Levenshtein distance.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

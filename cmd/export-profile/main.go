@@ -21,34 +21,34 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // memory is scarcer than time where this runs
+		debug.SetGCPercent(50) // CI machines have more time than memory
 	}
 	ballast := make([]byte, ballastSize)
 	ctx, stop := onSignal(context.Background())
 	status := run(ctx, os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr})
-	stop() // dies here if it was a signal
+	stop() // a signal ends the process here
 	runtime.KeepAlive(ballast)
 	os.Exit(status)
 }
 
-// ballastSize is memory that is never written, and so takes none, but that the collector counts as alive:
-// it first runs when 16 MiB are in use, not 2. Most commands are done before.
+// ballastSize is the size of an allocation that delays the garbage collector: it first runs with 16 MiB in use,
+// not 2, and most commands end before. The allocation is never written, so it takes no memory.
 const ballastSize = 32 << 20
 
-// terminal is where a command reads and writes.
+// terminal has the streams of a command.
 type terminal struct {
 	in       *os.File
 	out, err io.Writer
 }
 
-// signalError is why a context was cancelled.
+// signalError is the cause of a context that a signal cancelled.
 type signalError struct{ os.Signal }
 
 func (e signalError) Error() string { return "stopped by signal: " + e.String() }
 
-// onSignal makes a context that the first SIGINT, SIGTERM or SIGHUP cancels, so that commands clean up.
-// A second one kills at once. The returned function dies by the signal if there was one,
-// as the shell that waits expects it.
+// onSignal returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, so that commands clean up.
+// A second signal kills at once. The returned function ends the process by the signal, if there was one,
+// as a waiting shell expects.
 func onSignal(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
@@ -66,12 +66,12 @@ func onSignal(parent context.Context) (context.Context, func()) {
 		if s, ok := cause.Signal.(syscall.Signal); ok {
 			signal.Reset(s)
 			_ = syscall.Kill(os.Getpid(), s)
-			select {} // until it arrives
+			select {} // until the signal arrives
 		}
 	}
 }
 
-// run is the program without its process: it is what tests call.
+// run runs the program and returns its exit status. Tests call it.
 func run(ctx context.Context, args []string, t terminal) (status int) {
 	out := &result{to: t.out}
 	t.out = out
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 		return 0
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause // what it did to others says less
+		err = cause // report the signal, not its symptoms
 	}
 	fmt.Fprintf(t.err, "export-profile: error: %s\n", cutQuoted(err.Error()))
 	if h := hint(err); h != "" {

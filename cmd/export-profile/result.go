@@ -7,8 +7,8 @@ import (
 	"io/fs"
 )
 
-// result is standard output. It remembers the first error, since commands print line by line:
-// a result that was lost, as on a full disk, must not look as if somebody had it.
+// result is standard output. It keeps the first error, since commands print line by line without checking:
+// if a result is lost, as on a full disk, the run must fail.
 type result struct {
 	to  io.Writer
 	err error
@@ -22,20 +22,20 @@ func (r *result) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// lost is an error if something could not be written.
+// lost returns an error if some of the result could not be written.
 func (r *result) lost() error {
 	if r.err == nil {
 		return nil
 	}
 	err := r.err
 	var path *fs.PathError
-	if errors.As(err, &path) { // "write /dev/stdout"
+	if errors.As(err, &path) { // drops "write /dev/stdout"
 		err = path.Err
 	}
 	return withHint(fmt.Errorf("write standard output: %w", err), "")
 }
 
-// destinationOf is what a result is written to, for what is copied there: the kernel may know how to do it for files.
+// destinationOf unwraps w so that io.Copy can use copy_file_range.
 func destinationOf(w io.Writer) io.Writer {
 	if r, ok := w.(*result); ok {
 		return r.to

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// standardName is the file that means standard input or output.
+// standardName is the file name that means standard input or output.
 const standardName = "-"
 
 func exists(name string) bool {
@@ -15,11 +15,11 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// resultFile is a file that a command is to write, and the word on its command line that says so.
+// resultFile is a file that a command will write, and the word on the command line that names it.
 type resultFile struct{ word, file string }
 
-// distinct refuses to write two things to one file, however its name is spelt: the last would take the others' place.
-// What has no file is left out.
+// distinct refuses two results in one file, however its name is spelt: the last would replace the others.
+// It ignores results without a file.
 func distinct(files ...resultFile) error {
 	words := make(map[string]string)
 	for _, w := range files {
@@ -35,7 +35,8 @@ func distinct(files ...resultFile) error {
 	return nil
 }
 
-// realName is where a file is, or would be once it is written. What has its name is replaced: a link there is not followed.
+// realName returns the real path of a file that will be written. It does not follow a link in place of the file,
+// which the file replaces.
 func realName(name string) string {
 	name = strings.TrimRight(name, "/")
 	dir, base := filepath.Split(name)

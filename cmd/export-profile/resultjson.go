@@ -7,7 +7,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// contents are the part of every --json result that says what was written.
+// contents is the part of a --json result about the closure that was written.
 type contents struct {
 	Profiles []profile.Path `json:"profiles"`
 	Paths    int            `json:"paths"`   // store paths of the closure

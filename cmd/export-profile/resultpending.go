@@ -10,16 +10,15 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// pending is a small file beside a larger result. It is written before the result is visible,
-// so that all that can fail has failed by then, and takes its name after it.
-// Until then it lies in a directory of its own, where no other run and no other user writes.
-// A nil one is a file that nobody asked for.
+// pending is a small file beside a larger result. It is written before the result becomes visible,
+// so that only the rename can fail afterwards. Until then it lies in its own directory,
+// where no other run and no other user writes. Methods of a nil one do nothing.
 type pending struct {
 	name, temp string
 	staging    *staging.Dir
 }
 
-// newPending writes the file; it is nil if name is empty.
+// newPending writes the file. It returns nil if name is empty.
 func newPending(name, content string) (_ *pending, err error) {
 	if name == "" {
 		return nil, nil
@@ -28,14 +27,14 @@ func newPending(name, content string) (_ *pending, err error) {
 		return nil, fmt.Errorf("write %q: it is a directory", name)
 	}
 	dir, base := filepath.Dir(name), filepath.Base(name)
-	// What a killed run left is litter, unless nobody may look for it.
+	// Remove what killed runs left, if the directory can be read.
 	if err := staging.Clean(dir, base, nil); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return nil, makeFirst(fmt.Errorf("write %q: %w", name, err), name)
 	}
 	staging, err := staging.New(dir, base)
 	if err != nil {
 		var path *fs.PathError
-		if errors.As(err, &path) { // of a name that nobody has chosen
+		if errors.As(err, &path) { // drops the temporary name
 			err = path.Err
 		}
 		return nil, makeFirst(fmt.Errorf("write %q: %w", name, err), name)
@@ -64,7 +63,7 @@ func (p *pending) publish() error {
 	return os.Rename(p.temp, p.name)
 }
 
-// remove removes what was not published. It is called in any case.
+// remove removes the file if it was not published. Callers always defer it.
 func (p *pending) remove() {
 	if p != nil {
 		_ = p.staging.Remove()

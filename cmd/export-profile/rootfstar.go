@@ -16,7 +16,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// tarDestination is the file of tar:FILE, a root filesystem as one tar.
+// tarDestination returns the file of tar:FILE.
 func tarDestination(word string) (file string, ok bool) {
 	file, ok = strings.CutPrefix(word, tarPrefix)
 	return file, ok && file != ""
@@ -54,19 +54,19 @@ func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, 
 	return err
 }
 
-// flagsOfRootfs spells the flags that were given to image and that rootfs takes, too.
+// flagsOfRootfs spells those flags of image that rootfs also takes.
 func flagsOfRootfs(given *pflag.FlagSet) (words []string) {
 	own := pflag.NewFlagSet("rootfs", pflag.ContinueOnError)
 	(&rootfsOptions{}).flags(own)
 	add := func(name, value string) { words = append(words, shellWord("--"+name), shellWord(value)) }
-	given.VisitAll(func(f *pflag.Flag) { // a document sets Changed, which Visit does not look at
+	given.VisitAll(func(f *pflag.Flag) { // not Visit: an image file sets only Changed
 		if !f.Changed || own.Lookup(f.Name) == nil || f.Name == "json" || isChange(f) {
 			return
 		}
 		switch v := f.Value.(type) {
 		case pflag.SliceValue:
 			for _, word := range v.GetSlice() {
-				if !strings.HasPrefix(word, registryPrefix) { // as of --cache
+				if !strings.HasPrefix(word, registryPrefix) { // rootfs has no shared cache
 					add(f.Name, word)
 				}
 			}
@@ -93,7 +93,7 @@ func flagsOfRootfs(given *pflag.FlagSet) (words []string) {
 	return words
 }
 
-// copyOut copies all of a file to standard output.
+// copyOut copies a whole file to standard output.
 func copyOut(ctx context.Context, w io.Writer, f *os.File) error {
 	_, err := f.Seek(0, io.SeekStart)
 	if err == nil {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// saying is how much a command says.
+// saying holds the flags for messages and JSON.
 type saying struct {
 	quiet, debug, json bool
 }
@@ -25,7 +25,7 @@ func (s *saying) jsonFlag(fs *pflag.FlagSet) {
 	fs.BoolVar(&s.json, "json", false, "print the result as JSON")
 }
 
-// noiseFlags are those of commands that have nothing but JSON, or nothing of it, to print.
+// noiseFlags adds --quiet and --debug, for commands without --json.
 func (s *saying) noiseFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&s.quiet, "quiet", "q", false, "print only errors")
 	fs.BoolVar(&s.debug, "debug", false, "explain each step")
@@ -39,15 +39,15 @@ func (s *saying) speaker(t terminal) *speaker {
 	return sp
 }
 
-// speaker says on standard error what is going on, each line with the program's name before it.
+// speaker writes messages to standard error, each line with the program's name in front.
 type speaker struct {
 	saying
-	mu       sync.Mutex // of each line, and of drawing
+	mu       sync.Mutex // guards lines and the bar
 	w        io.Writer
 	terminal bool
 	current  *progress
-	silence  time.Time // before which no more waiting is said
-	drawn    bool      // there is a bar where the next line begins
+	silence  time.Time // retrying notes nothing before
+	drawn    bool      // the bar is on the current line
 }
 
 func (s *speaker) close() {
@@ -74,14 +74,14 @@ func (s *speaker) debugf(format string, args ...any) {
 	}
 }
 
-// retrying says why something is tried again, and in how long. What fails meanwhile, as many at once do
-// when a server is gone, is for --debug. It may be called from several goroutines.
+// retrying notes why and when a request will be tried again. Failures until then only go to --debug,
+// since many requests fail at once when a server is down. Several goroutines may call it.
 func (s *speaker) retrying(err error, wait time.Duration) {
 	now := time.Now()
 	s.mu.Lock()
 	first := now.After(s.silence)
 	if first {
-		s.silence = now.Add(min(wait, every)) // others may fail for other reasons
+		s.silence = now.Add(min(wait, every)) // a long wait must not silence other failures
 	}
 	s.mu.Unlock()
 	say := s.debugf
@@ -91,12 +91,12 @@ func (s *speaker) retrying(err error, wait time.Duration) {
 	say("%v; trying again in %v", err, wait.Round(100*time.Millisecond))
 }
 
-// line may be called from several goroutines.
+// line writes one line. Several goroutines may call it.
 func (s *speaker) line(format string, args []any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.drawn {
-		fmt.Fprint(s.w, "\r\x1b[K") // to the beginning of the line, and nothing in it
+		fmt.Fprint(s.w, "\r\x1b[K") // clear the line
 		s.drawn = false
 	}
 	fmt.Fprintf(s.w, "export-profile: "+format+"\n", args...)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress is said as a bar with bytes and the time left on a terminal,
-// and as a line now and then elsewhere, so that a CI log shows what takes long.
+// progress shows how many bytes are done: on a terminal as a bar with the time left,
+// elsewhere as a line now and then, so that a CI log shows what takes long.
 type progress struct {
 	speaker *speaker
 	bytes   atomic.Int64
@@ -20,15 +20,15 @@ type progress struct {
 	stopped chan struct{}
 }
 
-// every is how often progress is said where there is no terminal.
+// every is the time between lines of progress without a terminal.
 const every = 10 * time.Second
 
-// progress begins to say how many of total bytes are done; 0 if nobody knows the total.
+// progress starts to show progress. A total of 0 bytes means that it is unknown.
 func (s *speaker) progress(what string, total int64) *progress {
 	return s.progressSending(what, total, new(atomic.Int64))
 }
 
-// progressSending also says how many bytes have been sent meanwhile, if any.
+// progressSending also shows how many bytes were sent.
 func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) *progress {
 	s.close()
 	p := &progress{speaker: s, stop: make(chan struct{}), stopped: make(chan struct{})}
@@ -43,14 +43,14 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 			progressbar.OptionSetDescription(what),
 			progressbar.OptionSetWriter(s.w),
 			progressbar.OptionClearOnFinish(),
-			// Else it draws by itself, too, without a lock, and after the end.
+			// Otherwise a goroutine of the bar draws too, without the lock and after the end.
 			progressbar.OptionSetSpinnerChangeInterval(0),
 		}
 		roomy := s.roomy()
-		if roomy || total == 0 { // which has no bar
+		if roomy || total == 0 { // without a total there is no bar, and so there is room
 			options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionShowCount())
 		}
-		if !roomy { // a line that wraps is not taken back
+		if !roomy { // a line that wraps cannot be cleared
 			sent = new(atomic.Int64)
 			options = append(options, progressbar.OptionSetElapsedTime(false))
 		}
@@ -72,7 +72,7 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 			case n == 0:
 			case p.bar != nil:
 				if total > 0 {
-					n = min(n, total) // contents are read once, but links and headers count in the total
+					n = min(n, total) // bytes count contents only, but the total also links and headers
 				}
 				s.mu.Lock()
 				p.bar.Describe(what + sending(sent))
@@ -90,7 +90,7 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 	return p
 }
 
-// roomy says whether a line of progress fits into the terminal with all that it may say; the bar itself shrinks.
+// roomy says whether the terminal is wide enough for all parts of a line; the bar itself shrinks.
 func (s *speaker) roomy() bool {
 	f, ok := s.w.(*os.File)
 	if !ok {
@@ -107,10 +107,10 @@ func sending(sent *atomic.Int64) string {
 	return ""
 }
 
-// add may be called from several goroutines.
+// add counts n more bytes. Several goroutines may call it.
 func (p *progress) add(n int64) { p.bytes.Add(n) }
 
-// done ends what is said; it may be called again.
+// done stops showing progress. It may be called again.
 func (p *progress) done() {
 	select {
 	case <-p.stopped:

@@ -15,7 +15,7 @@ func TestNoSpool(t *testing.T) {
 	dest := filepath.Join(t.TempDir(), "x")
 	out, said, status := invoke(t, "", "image", "--no-cache", "--cache=/dev/null/x", "--platform=linux/amd64", "--quiet",
 		"--profile", string(s.Root), "--trusted-public-key", key, "--from", server, "oci:"+dest)
-	if status != 1 || out != "" || !strings.Contains(said, "make spool") || !strings.Contains(said, "write to with --cache") {
+	if status != 1 || out != "" || !strings.Contains(said, "make spool") || !strings.Contains(said, "temporary files with --cache") {
 		t.Errorf("exit status %d, %q on standard output, and it says %q; want 1, nothing, and a hint at --cache", status, out, said)
 	}
 	golden, stdin := storetest.File(t, "basic.nix-export"), storetest.WriteCompressed(t, "gzip", storetest.File(t, "basic.nix-export"))
@@ -24,7 +24,7 @@ func TestNoSpool(t *testing.T) {
 		{"closure", "--from", "oci-archive:-"},
 	} {
 		out, said, status := invoke(t, stdin, append(args, "--no-cache", "--cache=/dev/null/x")...)
-		if status != 1 || out != "" || !strings.Contains(said, "make spool") || !strings.Contains(said, "write to with --cache") {
+		if status != 1 || out != "" || !strings.Contains(said, "make spool") || !strings.Contains(said, "temporary files with --cache") {
 			t.Errorf("%s: exit status %d, %q on standard output, and it says %q; want 1, nothing, and a hint at --cache", args[0], status, out, said)
 		}
 	}

@@ -9,11 +9,11 @@ import (
 
 const (
 	day = 24 * time.Hour
-	// longestAge is more than anything is kept; no sum of two overflows.
+	// longestAge bounds ages, so that the sum of two does not overflow.
 	longestAge = 100 * 365 * day
 )
 
-// parseAge parses a duration, also in days and weeks: 12h, 7d, 1w, 1w2d12h.
+// parseAge parses a duration that can have weeks and days: 12h, 7d, 1w, 1w2d12h.
 func parseAge(s string) (time.Duration, error) {
 	wrong := fmt.Errorf("%q: want a time in hours, days or weeks, as in 12h, 7d, 2w or 1d12h", s)
 	var sum time.Duration

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// units of bytes, in lower case, those with longer names first.
+// units of bytes, in lower case, longer names first.
 var units = []struct {
 	name  string
 	bytes int64
@@ -17,7 +17,7 @@ var units = []struct {
 	{"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"t", 1e12}, {"b", 1}, {"", 1},
 }
 
-// parseBytes parses a number of bytes with or without a unit, in any case: there are no bits and no thousandths of bytes.
+// parseBytes parses a number of bytes with or without a unit. Case does not matter: b is bytes, and m millions.
 func parseBytes(s string) (int64, error) {
 	lower := strings.ToLower(s)
 	for _, u := range units {
@@ -34,7 +34,7 @@ func parseBytes(s string) (int64, error) {
 	return 0, fmt.Errorf("%q: want bytes, as in 500MB, 1.5GB or 2GiB", s)
 }
 
-// humanBytes is a number of bytes as people read it.
+// humanBytes formats a number of bytes for people.
 func humanBytes(n int64) string {
 	switch {
 	case n >= 1e9:
@@ -47,7 +47,7 @@ func humanBytes(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// count is a number of things.
+// count formats a number of things: "1 layer", "2 layers".
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -55,7 +55,7 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// nixSize is a size as Nix prints it with -h: at least in KiB.
+// nixSize formats a size as Nix does with -h: KiB is the smallest unit.
 func nixSize(n int64) string {
 	x, unit := float64(n)/1024, "KiB"
 	for _, larger := range []string{"MiB", "GiB", "TiB"} {

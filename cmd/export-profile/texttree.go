@@ -8,11 +8,11 @@ import (
 )
 
 // drawing draws a graph as a tree, as nix-store --tree and nix why-depends do.
-// What was drawn before is only named.
+// It draws what is below a node only once.
 type drawing struct {
 	w     io.Writer
 	label func(profile.Path) string
-	edge  func(from, to profile.Path) []string // what is said of a reference, above what it leads to; may be nil
+	edge  func(from, to profile.Path) []string // lines about a reference, drawn above its target; may be nil
 	seen  map[profile.Path]bool
 	err   error
 }
