@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// runsAs checks that podman has an image of a name, whose program runs, and removes it.
+// runsAs checks that podman has an image called name and can run it, and removes it.
 func runsAs(t *testing.T, p person, dir, name string) {
 	t.Helper()
 	r := do(t, p.podman(dir, "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}}"))
@@ -27,7 +27,7 @@ func runsAs(t *testing.T, p person, dir, name string) {
 	do(t, p.podman(dir, "rmi", name))
 }
 
-// loaders are the ways from an archive, "oci-archive:" or "docker-archive:" and a file, into podman's storage.
+// loaders are the ways to load an archive ("oci-archive:" or "docker-archive:" and a file) into podman's storage.
 func loaders(p person, dir, transport, file, name string) map[string]*exec.Cmd {
 	stdin := p.podman(dir, "load")
 	if f, err := os.Open(filepath.Join(dir, file)); err == nil {
@@ -42,7 +42,7 @@ func loaders(p person, dir, transport, file, name string) map[string]*exec.Cmd {
 	}
 }
 
-// Every loader calls an archive's image as --tag does, for every compression, and it runs.
+// TestArchiveLoaders checks that every loader gives an archive's image the name from --tag, and that it runs, for every compression.
 func TestArchiveLoaders(t *testing.T) {
 	p := lab.user
 	for _, transport := range []string{"oci-archive:", "docker-archive:"} {
@@ -55,7 +55,7 @@ func TestArchiveLoaders(t *testing.T) {
 				const name = "docker.io/library/hello:v1"
 				for way, cmd := range loaders(p, dir, transport, "hello.tar", name) {
 					if c != "gzip" && way != "podman load -i" {
-						continue // they share the code that decompresses
+						continue // the loaders share their decompression code
 					}
 					t.Run(way, func(t *testing.T) {
 						do(t, cmd)
@@ -67,7 +67,7 @@ func TestArchiveLoaders(t *testing.T) {
 	}
 }
 
-// What goes through a pipe is what is in a file, and podman load reads it.
+// TestArchivePipe checks that an archive written to a pipe equals one in a file, and that podman load reads it.
 func TestArchivePipe(t *testing.T) {
 	p := lab.user
 	for _, transport := range []string{"oci-archive:", "docker-archive:"} {
@@ -85,12 +85,12 @@ func TestArchivePipe(t *testing.T) {
 			t.Errorf("%s-: --digest-file has %q, %v; want %s", transport, b, err, digest)
 		}
 		if got := names(t, dir); !cmp.Equal(got, []string{"digest", "hello.tar"}) {
-			t.Errorf("%s-: there is %q", transport, got)
+			t.Errorf("%s-: the directory contains %q", transport, got)
 		}
 	}
 }
 
-// An image that has several names is loaded under all of them.
+// TestArchiveNames checks that an image with several names is loaded under all of them.
 func TestArchiveNames(t *testing.T) {
 	p := lab.user
 	for _, transport := range []string{"oci-archive:", "docker-archive:"} {
@@ -102,7 +102,7 @@ func TestArchiveNames(t *testing.T) {
 	}
 }
 
-// skopeo finds the digest that is printed, and the name.
+// TestArchiveSkopeo checks that skopeo finds the printed digest and the name.
 func TestArchiveSkopeo(t *testing.T) {
 	p := lab.user
 	for _, c := range compressions {
@@ -113,7 +113,7 @@ func TestArchiveSkopeo(t *testing.T) {
 			p.export(t, dir, append(args, "docker-archive:docker.tar")...)
 			layout := p.export(t, dir, append(args, "oci:layout:v1")...)
 			if digest != layout {
-				t.Errorf("the archive is %s, and the layout %s", digest, layout)
+				t.Errorf("the archive's digest is %s; want the layout's, %s", digest, layout)
 			}
 			inspect := func(what string) (got struct {
 				Digest, Architecture, Os string
@@ -129,7 +129,7 @@ func TestArchiveSkopeo(t *testing.T) {
 			if diff := cmp.Diff(want, inspect("oci-archive:oci.tar")); diff != "" || want.Digest != digest {
 				t.Errorf("skopeo inspect (-oci +oci-archive):\n%s", diff)
 			}
-			got := inspect("docker-archive:docker.tar") // its digests are those of the tars
+			got := inspect("docker-archive:docker.tar") // its digests are those of uncompressed tars
 			if len(got.Layers) != len(want.Layers) || !cmp.Equal(got.Env, want.Env) || got.Os != want.Os || got.Architecture != want.Architecture {
 				t.Errorf("skopeo inspect docker-archive: %+v, want layers, env and platform of %+v", got, want)
 			}
@@ -140,17 +140,17 @@ func TestArchiveSkopeo(t *testing.T) {
 	}
 }
 
-// Docker before 23 reads no zstd, which is said.
+// TestArchiveZstdNote checks the note that Docker before 23 cannot read zstd.
 func TestArchiveZstdNote(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	r := do(t, p.command(dir, lab.program, "image", "--profile", lab.profile, "--compression", "zstd", "--tag", "hello:v1", "docker-archive:hello.tar"))
 	if !strings.Contains(r.stderr, "Docker before 23") {
-		t.Errorf("%v\nwant a note on zstd", r)
+		t.Errorf("%v\nwant a note about zstd", r)
 	}
 }
 
-// Unpacked, an archive is the layout that is written directly, and what umoci unpacks of it is the same.
+// TestArchiveIsLayout checks that an unpacked archive equals a layout written directly, and that umoci unpacks the same files.
 func TestArchiveIsLayout(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -170,7 +170,7 @@ func TestArchiveIsLayout(t *testing.T) {
 	}
 }
 
-// A flat tar is the root filesystem: for tar, and for podman import.
+// TestTar checks that a flat tar contains the root filesystem, for tar and for podman import.
 func TestTar(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -202,7 +202,7 @@ func TestTar(t *testing.T) {
 	}
 }
 
-// A killed run leaves the old file whole, and the next one nothing of the killed one.
+// TestArchiveKill checks that a killed run leaves the old file intact, and that the next run cleans up after it.
 func TestArchiveKill(t *testing.T) {
 	p := lab.user
 	for dest, command := range map[string]string{"oci-archive:out": "image", "tar:out": "rootfs"} {
@@ -231,10 +231,10 @@ func TestArchiveKill(t *testing.T) {
 			}
 			v.finish(t)
 			if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("after the kills there are %d bytes, %v; want the %d of before", len(got), err, len(want))
+				t.Errorf("after the kills the file has %d bytes, %v; want %d as before", len(got), err, len(want))
 			}
 			if got := names(t, dir); !cmp.Equal(got, []string{"out"}) {
-				t.Errorf("after the kills there is %q", got)
+				t.Errorf("after the kills the directory contains %q", got)
 			}
 		})
 	}

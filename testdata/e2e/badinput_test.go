@@ -13,22 +13,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// mistake is something that goes wrong for a user, and what the program must say then.
+// mistake is a mistake of a user, and what the program must print about it.
 type mistake struct {
 	name string
-	// prepare makes what is wrong, in the directory where the command is run.
+	// prepare sets up the mistake in the directory where the command runs.
 	prepare func(t *testing.T, dir string)
 	args    []string
-	// command, if set, is run in place of export-profile with args.
+	// command, if set, runs in place of export-profile with args.
 	command func(dir string) *exec.Cmd
 	status  int
-	err     string // a regular expression that the error matches
-	hint    string // one that the hint matches; "" where there need be none
+	err     string // regular expression for the error
+	hint    string // regular expression for the hint; "" if none is required
 }
 
-// check makes the mistake, as the ordinary user in a new home and directory.
-// There must be one error, whose further lines are indented, and at most one hint, on standard error, nothing on standard output,
-// and nothing new in the directory, which is also the home, but for what a cache may keep.
+// check makes the mistake, as the ordinary user in a new directory that is also the home.
+// Standard error must contain one error, whose further lines are indented, and at most one hint.
+// Standard output must be empty, and nothing new may be left in the directory except a cache.
 func (m mistake) check(t *testing.T) {
 	t.Run(m.name, func(t *testing.T) {
 		p := lab.user
@@ -72,7 +72,7 @@ func (m mistake) checkSaid(t *testing.T, r result) {
 		}
 		kind, text, ok := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "export-profile: "), ": ")
 		if !ok || !strings.HasPrefix(line, "export-profile: ") {
-			t.Errorf("%v\n%q is no error, hint or note", r, line)
+			t.Errorf("%v\n%q is not an error, hint or note", r, line)
 		}
 		said[kind] = append(said[kind], text)
 	}
@@ -85,6 +85,7 @@ func (m mistake) checkSaid(t *testing.T, r result) {
 	}
 }
 
+// TestBadCommandLine checks the errors for wrong arguments.
 func TestBadCommandLine(t *testing.T) {
 	for _, m := range []mistake{
 		{args: []string{"imgae", "oci:x"}, err: `unknown command "imgae"`, hint: `did you mean image\?`},
@@ -111,6 +112,7 @@ func TestBadCommandLine(t *testing.T) {
 	}
 }
 
+// TestBadProfile checks the errors for unusable profiles.
 func TestBadProfile(t *testing.T) {
 	p := lab.user
 	link := func(target string) func(*testing.T, string) {
@@ -175,7 +177,7 @@ func TestBadProfile(t *testing.T) {
 	}
 }
 
-// TestBadDestination gives places where nothing can be written, or something else is.
+// TestBadDestination checks the errors for destinations that cannot be written or already contain other files.
 func TestBadDestination(t *testing.T) {
 	file := func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "x"), "something else\n") }
 	full := func(t *testing.T, dir string) {
@@ -235,7 +237,7 @@ func TestBadDestination(t *testing.T) {
 	}
 }
 
-// TestFullDisk runs on a file system that is too small for what is written.
+// TestFullDisk checks the error on a file system that is too small for the result.
 func TestFullDisk(t *testing.T) {
 	for _, m := range []mistake{
 		{name: "rootfs", args: []string{"rootfs", "--profile", lab.object, "full/root"}, err: `no space left on device`},
@@ -263,7 +265,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// mountSmall mounts a file system of a few megabytes, for the ordinary user and the time of the test.
+// mountSmall mounts a file system of a few megabytes for the ordinary user, until the test ends.
 func mountSmall(t *testing.T, dir string) {
 	t.Helper()
 	if err := os.Mkdir(dir, 0o755); err != nil {

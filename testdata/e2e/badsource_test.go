@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// golden is the export stream of a small closure.
+// golden returns the export stream of a small closure.
 func golden(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(lab.repo, "testdata/basic.nix-export"))
@@ -22,7 +22,7 @@ func golden(t *testing.T) string {
 	return string(b)
 }
 
-// TestBadStream gives what is no export stream, or none that is whole.
+// TestBadStream checks the errors for files that are not complete export streams.
 func TestBadStream(t *testing.T) {
 	whole := golden(t)
 	stream := func(content string) func(*testing.T, string) {
@@ -70,7 +70,7 @@ func compress(t *testing.T, s string) string {
 	return b.String()
 }
 
-// TestCutStream cuts a stream at bytes all over it; package exportstore's tests cut it at each.
+// TestCutStream cuts a stream at a sample of its bytes; package exportstore's tests cut it at every byte.
 func TestCutStream(t *testing.T) {
 	whole := golden(t)
 	const cuts = 50
@@ -87,7 +87,7 @@ func TestCutStream(t *testing.T) {
 	}
 }
 
-// TestBadReferences gives a file with hashes and references that the content is not of.
+// TestBadReferences checks the errors for a file of hashes and references that do not match the content.
 func TestBadReferences(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(lab.repo, "testdata/basic.registration"))
 	if err != nil {
@@ -119,7 +119,7 @@ func TestBadReferences(t *testing.T) {
 	}
 }
 
-// TestBadStore gives copies of a store that are damaged, and directories that are none.
+// TestBadStore checks the errors for damaged copies of a store, and for other directories.
 func TestBadStore(t *testing.T) {
 	object := dash(t)
 	const db = "nix/var/nix/db/db.sqlite"
@@ -193,7 +193,7 @@ func TestBadStore(t *testing.T) {
 			m := m
 			m.name += "/" + form[0]
 			if name == "database/locked" && form[0] == "rootfs" {
-				continue // it takes five seconds, and nothing was written yet
+				continue // this takes five seconds, and nothing has been written yet
 			}
 			m.status, m.args = 1, []string{form[0], "--from", "store", form[1]}
 			prepare := m.prepare
@@ -215,7 +215,7 @@ func TestBadStore(t *testing.T) {
 	}
 }
 
-// What a damaged store made one believe is not remembered: the next run, of the store as it should be, is right.
+// TestBadStoreIsForgotten checks that facts from a damaged store are not cached: a run on the intact store gives the right image.
 func TestBadStoreIsForgotten(t *testing.T) {
 	object := dash(t)
 	for _, tt := range []struct {
@@ -247,7 +247,7 @@ func TestBadStoreIsForgotten(t *testing.T) {
 			}
 			for _, from := range [][]string{{"--profile", object}, {"--from", relocate(t, object)}} {
 				if got := p.export(t, dir, append(append([]string{"image"}, from...), "oci:got")...); got != want {
-					t.Errorf("%q after a damaged store: digest %s; want %s", from, got, want)
+					t.Errorf("%q after a damaged store: got digest %s; want %s", from, got, want)
 				}
 			}
 		})

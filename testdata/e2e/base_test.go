@@ -8,7 +8,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// debianRoot makes a small root filesystem of this machine's Debian: some programs with their libraries.
+// debianRoot makes a small root filesystem from this machine's Debian: some programs with their libraries.
 const debianRoot = `set -eu
 mkdir -p root/usr/bin root/usr/lib root/usr/lib64 root/etc/ssl/certs root/root root/var/cache root/home
 mkdir -m 1777 root/tmp
@@ -36,14 +36,14 @@ umoci insert --rootless --opaque --image debian:12 cache /var/cache
 umoci config --image debian:12 --config.env PATH=/usr/local/bin:/usr/bin:/bin --config.cmd bash --config.workingdir /root
 `
 
-// A profile over a Debian of another program's making: both worlds' programs run in one container.
+// TestBase puts a profile on a Debian image that another tool built, and checks that the programs of both run in one container.
 func TestBase(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	do(t, p.command(dir, "sh", "-c", debianRoot))
 	first := p.export(t, dir, "image", "--profile", lab.profile, "--base", "oci:debian:12", "--user", "app:1000", "oci:over:v1")
 	if again := p.export(t, dir, "image", "--profile", lab.profile, "--base", "oci:debian:12", "--user", "app:1000", "--no-cache", "oci:debian:over"); again != first {
-		t.Errorf("in the base image's own layout and without a cache, the digest is %s; want %s", again, first)
+		t.Errorf("written to the base image's own layout without a cache, the digest is %s; want %s", again, first)
 	}
 	p.export(t, dir, "verify", "oci:over")
 	p.export(t, dir, "verify", "oci:debian:over")
@@ -66,7 +66,7 @@ func TestBase(t *testing.T) {
 		}
 	}
 
-	// One more over that: nothing is added but what is new.
+	// Another image on top adds only new files.
 	p.export(t, dir, "image", "--profile", lab.profile, "--base", "oci:over:v1", "--entrypoint", "curl", "oci:twice:v1")
 	p.export(t, dir, "verify", "oci:twice")
 	var one, two ispec.Manifest
@@ -77,11 +77,11 @@ func TestBase(t *testing.T) {
 		}
 	}
 	if len(two.Layers) != len(one.Layers)+1 {
-		t.Errorf("over an image with all store paths there are %d layers; want %d and one of base files", len(two.Layers), len(one.Layers))
+		t.Errorf("an image on a base with all store paths has %d layers; want %d and one of base files", len(two.Layers), len(one.Layers))
 	}
 }
 
-// An index of two platforms: every tool takes the part for its own.
+// TestIndex checks that every tool picks its own platform's image from an index of two.
 func TestIndex(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -107,7 +107,7 @@ func TestIndex(t *testing.T) {
 	}
 	do(t, p.command(dir, "skopeo", "copy", "-q", "--all", "oci:multi:v1", "oci:copied:v1"))
 	if p.export(t, dir, "index", "oci:copied:again", "oci:copied:v1") != joined {
-		t.Errorf("a copy of the index has another digest than %s", joined)
+		t.Errorf("a copy of the index does not have the digest %s", joined)
 	}
 
 	r = do(t, p.podman(dir, "pull", "-q", "oci:multi:v1"))

@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// page is one in a headless Chromium, by the DevTools protocol over two pipes:
-// commands and answers are JSON, each with a NUL behind it.
-// What a page asks for, and what it complains of, are among its events.
+// page is a page in a headless Chromium. The DevTools protocol runs over two pipes:
+// commands and answers are JSON, each terminated by a NUL.
+// The events include the page's requests and complaints.
 type page struct {
 	t       *testing.T
 	in      io.WriteCloser
 	out     *bufio.Reader
 	session string
 	last    int
-	events  []message // as they came
+	events  []message // in order of arrival
 }
 
 type message struct {
@@ -39,7 +39,7 @@ type message struct {
 	Session string `json:"sessionId,omitempty"`
 }
 
-// browse starts a browser, which is gone when the test ends.
+// browse starts a browser, and stops it when the test ends.
 func browse(t *testing.T) *page {
 	t.Helper()
 	fromUs, in, err := os.Pipe()
@@ -50,7 +50,7 @@ func browse(t *testing.T) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Without its sandbox, since the tests run as root; what it opens is our own page.
+	// The sandbox does not work as root. The browser only opens our own page.
 	cmd := exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--no-first-run", "--disable-extensions", "--user-data-dir="+t.TempDir(), "--remote-debugging-pipe")
 	cmd.ExtraFiles = []*os.File{fromUs, fromIt}
@@ -147,7 +147,7 @@ func (p *page) open(url string) {
 	}
 }
 
-// complaints are what the page has thrown, logged or asked for beside itself.
+// complaints returns the page's exceptions, log messages and requests other than for itself.
 func (p *page) complaints() (all []string) {
 	requests := 0
 	for _, e := range p.events {
@@ -163,7 +163,7 @@ func (p *page) complaints() (all []string) {
 	return all
 }
 
-// eval is what an expression comes to, as JSON has it; a promise is waited for.
+// eval evaluates an expression, awaits it if it is a promise, and decodes its JSON value.
 func (p *page) eval(result any, expression string, args ...any) {
 	p.t.Helper()
 	var answer struct {
@@ -183,14 +183,14 @@ func (p *page) eval(result any, expression string, args ...any) {
 	}
 }
 
-// text is that of an element, or "" if there is none.
+// text returns the text of an element, or "" if there is none.
 func (p *page) text(selector string) (text string) {
 	p.t.Helper()
 	p.eval(&text, "document.querySelector(%q)?.innerText ?? ''", selector)
 	return text
 }
 
-// click clicks with the mouse on an element, as a person would: where nothing covers it.
+// click clicks with the mouse on an element, where nothing covers it.
 func (p *page) click(selector string) {
 	p.t.Helper()
 	var at struct {
@@ -202,7 +202,7 @@ func (p *page) click(selector string) {
 		e.scrollIntoView({ block: 'center', behavior: 'instant' })
 		const r = e.getBoundingClientRect()
 		let hit = ''
-		// The middle first, then other places on it, for what is partly under something else.
+		// Try the middle first, then other points in case another element covers it.
 		for (const f of [0, .2, -.2, .35, -.35]) for (const g of [0, .2, -.2, .35, -.35]) {
 			const x = r.x + r.width * (.5 + g), y = r.y + r.height * (.5 + f)
 			const top = document.elementFromPoint(x, y)
@@ -212,14 +212,14 @@ func (p *page) click(selector string) {
 		return { hit }
 	})()`, selector)
 	if at.Hit != "" {
-		p.t.Fatalf("%s cannot be clicked: above it is %s", selector, at.Hit)
+		p.t.Fatalf("%s cannot be clicked: %s covers it", selector, at.Hit)
 	}
 	for _, what := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
 		p.call("Input.dispatchMouseEvent", map[string]any{"type": what, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
 	}
 }
 
-// screenshot is what the page looks like. It is kept beside the tests' own things, so that it can be looked at.
+// screenshot takes a picture of the page. It also saves it in the tests' directory, for people to look at.
 func (p *page) screenshot(name string, whole bool) picture.Image {
 	p.t.Helper()
 	var shot struct{ Data []byte }
@@ -234,7 +234,7 @@ func (p *page) screenshot(name string, whole bool) picture.Image {
 	return m
 }
 
-// shades are how bright a picture is on the whole, how many colours it has, rounded, and how much of it the commonest covers.
+// shades returns the mean brightness of a picture, its number of colours (rounded), and the share of the most common colour.
 func shades(m picture.Image) (bright float64, colours int, most float64) {
 	count, n := make(map[[3]uint32]int), 0
 	for y := m.Bounds().Min.Y; y < m.Bounds().Max.Y; y += 2 {

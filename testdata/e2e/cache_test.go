@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestNothingChanged: the second run opens no file of the store, and reads no store for another compression or place.
+// TestNothingChanged checks that a second run opens no file of the store, even for another compression or destination.
 func TestNothingChanged(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -32,17 +32,17 @@ func TestNothingChanged(t *testing.T) {
 				t.Errorf("%q prints %s; want %s", tt.args, got, tt.want)
 			}
 			if len(opened) > 0 {
-				t.Errorf("%d files of the store are opened:\n%s", len(opened), strings.Join(opened[:min(len(opened), 10)], "\n"))
+				t.Errorf("the run opened %d files of the store:\n%s", len(opened), strings.Join(opened[:min(len(opened), 10)], "\n"))
 			}
 		})
 	}
 }
 
-// belowStore finds what is opened below the store, in what strace -y says: it shows where a directory is
-// that a name is relative to, and what a file that was opened is. The store's own directory is not meant.
+// belowStore matches files opened below the store in the output of strace -y, which resolves
+// directories of relative names and the opened files. It does not match the store directory itself.
 var belowStore = regexp.MustCompile(`(?m)^.*(/nix/store/|/nix/store>, ").*$`)
 
-// traceStore runs export-profile, and returns what it prints and what it opens below the store.
+// traceStore runs export-profile, and returns its output and the files that it opens below the store.
 func traceStore(t *testing.T, p person, dir string, args ...string) (printed string, opened []string) {
 	t.Helper()
 	trace := filepath.Join(dir, "trace")
@@ -50,12 +50,12 @@ func traceStore(t *testing.T, p person, dir string, args ...string) (printed str
 	r := do(t, p.command(dir, "strace", args...))
 	b := readFile(t, trace)
 	if !strings.Contains(b, "/nix/var/nix/db") {
-		t.Error("the trace has no opening of the database: it shows nothing")
+		t.Error("the trace does not show the opening of the database, so it proves nothing")
 	}
 	return strings.TrimSpace(r.stdout), belowStore.FindAllString(b, -1)
 }
 
-// wantOpened makes sure that a trace would show what is opened: without a cache, each object of the closure is.
+// wantOpened checks that traces show opened files: without a cache, a run opens each object of the closure.
 func wantOpened(t *testing.T, p person, dir, want string) {
 	t.Helper()
 	got, opened := traceStore(t, p, dir, "image", "--no-cache", "--profile", lab.profile, "oci:cold:v1")
@@ -64,22 +64,22 @@ func wantOpened(t *testing.T, p person, dir, want string) {
 	}
 	for _, path := range lab.closure {
 		if !slices.ContainsFunc(opened, func(line string) bool { return strings.Contains(line, filepath.Base(path)) }) {
-			t.Errorf("without a cache, the trace has no opening of %s among %d", path, len(opened))
+			t.Errorf("without a cache, the trace does not contain %s among %d opened files", path, len(opened))
 		}
 	}
 }
 
-// TestCacheOfOthers: what another person's cache cannot give costs time and nothing else.
+// TestCacheOfOthers checks that another user's cache, a read-only cache and concurrent runs do not change the image.
 func TestCacheOfOthers(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	want := p.export(t, dir, "image", "--cache", "cache", "--profile", lab.profile, "oci:layout:v1")
-	t.Run("as root", func(t *testing.T) { // whose images another user would decide
+	t.Run("as root", func(t *testing.T) { // another user must not decide the content of root's images
 		root := lab.root.scratch(t)
 		flags := []string{"image", "--cache", filepath.Join(dir, "cache"), "--profile", lab.profile, "oci:layout:v1"}
 		out, err := lab.root.command(root, lab.program, flags...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "it belongs to user") {
-			t.Errorf("with another's cache: %v, %s; want an error", err, out)
+			t.Errorf("with another user's cache: %v, %s; want an error", err, out)
 		}
 		if got := lab.root.export(t, root, "image", "--cache", "own", "--profile", lab.profile, "oci:layout:v1"); got != want {
 			t.Errorf("without it: %s; want %s", got, want)
@@ -104,7 +104,7 @@ func TestCacheOfOthers(t *testing.T) {
 		}
 		for i, cmd := range []*exec.Cmd{a, b} {
 			if err := cmd.Wait(); err != nil || strings.TrimSpace(out[i].String()) != want {
-				t.Errorf("one of two runs at once: %v, %s; want %s", err, out[i].String(), want)
+				t.Errorf("one of two concurrent runs: %v, %s; want %s", err, out[i].String(), want)
 			}
 		}
 	})

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// verdicts are what check says of the programs in PATH.
+// verdicts holds the results of check for the programs in PATH.
 type verdicts struct {
 	Programs int
 	Errors   []struct{ Path, Kind, Reason string }
@@ -41,14 +41,14 @@ func checkVerdicts(t *testing.T, p person, dir string, args ...string) verdicts 
 	return v
 }
 
-// outcome is what the command starter says of a program.
+// outcome is the result of the command starter for one program.
 type outcome struct {
 	Program string
 	Started bool
 	Said    string
 }
 
-// startAll runs every program of PATH in a container of an image, with podman as an ordinary user, one after the other.
+// startAll runs every program in an image's PATH in a container, one after the other, with podman as an ordinary user.
 func startAll(t *testing.T, p person, dir, image string) []outcome {
 	t.Helper()
 	build := exec.Command("go", "build", "-o", filepath.Join(lab.dir, "bin/starter"), "./testdata/e2e/starter")
@@ -64,8 +64,8 @@ func startAll(t *testing.T, p person, dir, image string) []outcome {
 	return all
 }
 
-// compare runs every program of PATH in a container of the image of these flags, and compares with what check said.
-// It returns the names of those that start, and of those that do not.
+// compare builds an image, runs every program in its PATH in a container, and compares the outcomes with those of check.
+// It returns the names of the programs that start, and of those that do not.
 func compare(t *testing.T, p person, dir string, env []string, args ...string) (start, fail []string) {
 	t.Helper()
 	for _, e := range env {
@@ -80,11 +80,11 @@ func compare(t *testing.T, p person, dir string, env []string, args ...string) (
 	}()
 	outcomes := startAll(t, p, dir, "oci:"+dir+"/compared:v1")
 	if len(outcomes) != v.Programs {
-		t.Errorf("check sees %d programs; in the container there are %d", v.Programs, len(outcomes))
+		t.Errorf("check finds %d programs; the container has %d", v.Programs, len(outcomes))
 	}
 	for _, o := range outcomes {
 		if reasons := v.reasons[o.Program]; o.Started != (len(reasons) == 0) {
-			t.Errorf("%s: starts: %v (%s); check says %q", o.Program, o.Started, o.Said, reasons)
+			t.Errorf("%s: starts: %v (%s); check reports %q", o.Program, o.Started, o.Said, reasons)
 		}
 		if o.Started {
 			start = append(start, filepath.Base(o.Program))
@@ -95,7 +95,7 @@ func compare(t *testing.T, p person, dir string, env []string, args ...string) (
 	return start, fail
 }
 
-// loaderCases makes a tree with one program for each rule of kernel and loaders. Those whose names begin with no- do not start.
+// loaderCases makes a tree with one program for each rule of the kernel and the loaders. Names of programs that must not start begin with no-.
 const loaderCases = `set -eu
 tree=$PWD/tree libc=$1
 mkdir -p $tree/t/bin $tree/lib64 $tree/lib/x86_64-linux-gnu $tree/lib $tree/etc
@@ -213,14 +213,14 @@ long=$(printf '/%.0s' $(seq 240)); s long "#!$long/t/bin/plain"
 s no-long "#!$long////t/bin/plain"
 printf '#!/t/bin/plain' >t/bin/no-newline-at-its-end; chmod 755 t/bin/no-newline-at-its-end; mv t/bin/no-newline-at-its-end t/bin/unended
 
-# A cache as ldconfig makes it, of which one library is gone.
+# A cache from ldconfig that lists a missing library.
 l opt/libstale.so
 printf '/t/opt\n' >conf
 ldconfig -r . -f /conf -C /etc/ld.so.cache -X
 rm conf t/opt/libstale.so
 `
 
-// TestCheckLoaders: for each rule, check says of a program what the kernel, glibc's loader and musl's do.
+// TestCheckLoaders checks for each rule that check agrees with the kernel, glibc's loader and musl's.
 func TestCheckLoaders(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -230,29 +230,29 @@ func TestCheckLoaders(t *testing.T) {
 			libc = path
 		}
 	}
-	do(t, lab.root.command(dir, "bash", "-c", loaderCases, "bash", libc)) // ldconfig -r needs it
+	do(t, lab.root.command(dir, "bash", "-c", loaderCases, "bash", libc)) // ldconfig -r needs root
 	args := []string{"--profile", lab.profile, "--add", "tree:/"}
 	start, fail := compare(t, p, dir, []string{"PATH=/t/bin"}, args...)
 	for _, name := range start {
 		if strings.HasPrefix(name, "no-") {
-			t.Errorf("%s starts, and should not", name)
+			t.Errorf("%s starts, but should not", name)
 		}
 	}
 	for _, name := range fail {
 		if !strings.HasPrefix(name, "no-") {
-			t.Errorf("%s does not start, and should", name)
+			t.Errorf("%s does not start, but should", name)
 		}
 	}
 	t.Logf("%d start, %d do not", len(start), len(fail))
-	// What the environment says is about all programs.
+	// The environment affects all programs.
 	for _, env := range [][]string{{"LD_LIBRARY_PATH=:/t/a:/t/x1:/t/ma;/t/n"}, {"LD_LIBRARY_PATH=/t/t1", "LD_PRELOAD=/t/a/liba.so:/none.so"}} {
 		start, fail := compare(t, p, dir, append(env, "PATH=/t/bin"), args...)
 		t.Logf("with %s %d start, %d do not", env, len(start), len(fail))
 	}
 }
 
-// TestCheckPlanted: a fault that is planted in a real program is found, in an image that is to be made, in one that
-// is finished, and by podman; and image --check does not make such an image.
+// TestCheckPlanted plants faults in real programs, and checks that check finds them before and after the image is built,
+// that podman fails too, and that image --check refuses to build the image.
 func TestCheckPlanted(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -282,7 +282,7 @@ printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
 	for name, test := range map[string]struct {
 		flags []string
 		want  string
-		ran   bool // by podman, too
+		ran   bool // starts in podman
 	}{
 		"a library is gone":      {[]string{"--allow-store-changes", "--whiteout", library, "--cmd", "curl"}, "libnghttp2.so.14", true},
 		"another interpreter":    {[]string{"--add", "interpreter:/run/curl", "--cmd", "/run/curl"}, "/none/ld.so", true},
@@ -323,14 +323,14 @@ printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
 		}
 		id := strings.TrimSpace(do(t, p.podman(dir, "pull", "-q", "oci:image:v1")).stdout)
 		ran := try(t, p.podman(dir, "run", "--rm", "--network=none", id))
-		started := ran.status() < 125 && !strings.HasPrefix(ran.stderr, "exec /") // podman's own child says so, with status 1
+		started := ran.status() < 125 && !strings.HasPrefix(ran.stderr, "exec /") // podman's own child prints this, with status 1
 		if started != (test.want == "") {
 			t.Errorf("%s: podman: %v\nwant %q", name, ran, test.want)
 		}
 	}
 }
 
-// TestCheckWarned: what may be meant is warned of, and the container starts.
+// TestCheckWarned checks that possibly intended oddities only cause a warning, and that the container starts.
 func TestCheckWarned(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -347,7 +347,7 @@ func TestCheckWarned(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		profiles []string
-		wants    []string // in one line
+		wants    []string // in one line of output
 	}{
 		"a reference outside": {[]string{added("naming", "echo "+outside+" >bin/names; "+fight("naming"))}, []string{outside}},
 		"two packages":        {[]string{added("one", fight("one")), added("other", fight("other"))}, []string{"/bin/fought", "-one", "-other"}},
@@ -367,17 +367,17 @@ func TestCheckWarned(t *testing.T) {
 		r := do(t, p.command(dir, lab.program, append([]string{"check", "-q"}, args...)...))
 		without := do(t, p.command(dir, lab.program, "check", "-q", "--profile", lab.profile))
 		if !warned(r.stdout) || warned(without.stdout) {
-			t.Errorf("%s: %v\nwant a warning of %q, and without it none", name, r, test.wants)
+			t.Errorf("%s: %v\nwant a warning with all of %q, and none for the default profile", name, r, test.wants)
 		}
 		do(t, p.command(dir, lab.program, append(append([]string{"image", "--check", "-q"}, args...), "oci:image:v1")...))
 		id := strings.TrimSpace(do(t, p.podman(dir, "pull", "-q", "oci:"+dir+"/image:v1")).stdout)
 		if r := podmanRun(t, p, dir, id, "fought"); !slices.Contains([]string{"naming\n", "one\n"}, r.stdout) {
-			t.Errorf("%s: podman: %v\nwant what the first profile has", name, r)
+			t.Errorf("%s: podman: %v\nwant the first profile's program", name, r)
 		}
 	}
 }
 
-// TestCheckCertificates: a bundle that check finds fault with is one that curl in the container fails with, and only such a one.
+// TestCheckCertificates checks that check rejects exactly the certificate bundles with which curl fails in the container.
 func TestCheckCertificates(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -409,11 +409,11 @@ func TestCheckCertificates(t *testing.T) {
 	}
 }
 
-// checkedPackages are large programs of every kind, and what their scripts need.
+// checkedPackages are large programs of every kind, and the dependencies of their scripts.
 var checkedPackages = []string{"curl", "git", "python3", "python3-minimal", "openjdk-17-jre-headless", "postgresql-15",
 	"ruby", "ffmpeg", "clang", "ca-certificates", "dash", "bash", "coreutils"}
 
-// TestCheckPrograms: of every program of large packages, check says what happens when it is run.
+// TestCheckPrograms checks check's verdict on every program of large packages by running it.
 func TestCheckPrograms(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -432,7 +432,7 @@ func TestCheckPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d store paths, %d MB, built in %.0f s", len(closure), size/1e6, time.Since(begin).Seconds())
-	// Some have programs where no profile has them.
+	// Some packages have programs outside a profile's bin.
 	path := []string{"/run/profile/bin"}
 	for _, object := range closure {
 		for _, pattern := range []string{"bin", "lib/jvm/*/bin", "lib/postgresql/*/bin", "lib/llvm-*/bin", "lib/git-core"} {
@@ -447,7 +447,7 @@ func TestCheckPrograms(t *testing.T) {
 	t.Logf("%d programs start, %d do not: %q", len(start), len(fail), fail)
 	for _, name := range []string{"curl", "git", "python3.11", "java", "postgres", "ruby", "ffmpeg", "clang"} {
 		if !slices.Contains(start, name) && !slices.Contains(fail, name) {
-			t.Errorf("there is no %s", name)
+			t.Errorf("no program %s", name)
 		}
 	}
 }

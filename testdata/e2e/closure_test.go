@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fields are the words of each line.
+// fields splits each line into words.
 func fields(text string) [][]string {
 	var lines [][]string
 	for line := range strings.Lines(text) {
@@ -20,7 +20,7 @@ func fields(text string) [][]string {
 	return lines
 }
 
-// TestClosure: the same paths, sizes and order as Nix has.
+// TestClosure checks that closure prints the same paths, sizes and order as Nix.
 func TestClosure(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -35,7 +35,7 @@ func TestClosure(t *testing.T) {
 		}
 	}
 
-	// What it prints as JSON is as good as Nix's own for --references.
+	// --references accepts the command's JSON like Nix's own.
 	digest := p.export(t, dir, "image", "--profile", lab.profile, "oci:layout:v1")
 	for _, format := range []string{"1", "2"} {
 		json := p.export(t, dir, "closure", "--json", "--json-format", format, "--profile", lab.profile)
@@ -48,8 +48,8 @@ func TestClosure(t *testing.T) {
 
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// nixWhy is what nix why-depends draws, with a mark for what it says in grey: that a path, which is not the one
-// that is asked for and so has something below it, was drawn before.
+// nixWhy runs nix why-depends. It replaces the grey colour with a mark: grey means that a path other than the target,
+// which therefore has children, was drawn before.
 func nixWhy(t *testing.T, args ...string) string {
 	t.Helper()
 	to := args[len(args)-1]
@@ -65,7 +65,7 @@ func nixWhy(t *testing.T, args ...string) string {
 	return strings.Join(all, "\n")
 }
 
-// TestWhy: the same chains as Nix draws, for every path of the closure, and the same files and bytes that hold the references.
+// TestWhy checks that why prints the same chains as Nix for every path of the closure, and the same files and bytes with the references.
 func TestWhy(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -79,13 +79,13 @@ func TestWhy(t *testing.T) {
 	} {
 		name := strings.Join(tt.flags, " ")
 		for i, to := range lab.closure {
-			if to == lab.object || len(tt.flags) == 2 && i%6 != 0 { // all files are read for each
+			if to == lab.object || len(tt.flags) == 2 && i%6 != 0 { // each run reads all files
 				continue
 			}
 			want := nixWhy(t, append(slices.Clone(tt.flags), lab.object, to)...)
 			args := slices.Concat([]string{"why"}, tt.from, tt.flags, []string{to})
 			got, _, ok := strings.Cut(p.export(t, dir, args...), "\nwithout it, ")
-			for _, path := range lab.closure { // of an object that is a file, Nix names it "/"
+			for _, path := range lab.closure { // Nix calls an object that is a single file "/"
 				got = strings.ReplaceAll(got, "───"+filepath.Base(path)+": ", "───/: ")
 			}
 			if diff := cmp.Diff(want, got); diff != "" || !ok {
@@ -94,8 +94,8 @@ func TestWhy(t *testing.T) {
 			longest[name] = max(longest[name], strings.Count(want, "\n"))
 		}
 	}
-	// There is something to compare.
+	// Make sure that there was something to compare.
 	if longest["--all"] <= longest[""] || longest["--precise"] <= longest[""] || longest["--all --precise"] <= longest["--all"] {
-		t.Errorf("the longest are %v lines", longest)
+		t.Errorf("the longest outputs have %v lines; want more", longest)
 	}
 }

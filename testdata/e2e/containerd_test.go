@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestContainerd imports images into containerd, which calls them as --tag does, and runs them.
+// TestContainerd checks that containerd imports images under the names from --tag, and runs them.
 func TestContainerd(t *testing.T) {
 	p := lab.user
 	for _, d := range []struct {

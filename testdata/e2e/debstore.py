@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Build a real Nix profile out of Debian packages, with real Nix and no binary cache.
+"""Build a real Nix profile from Debian packages, with real Nix and without a binary cache.
 
 usage: debstore.py PROFILE WORKDIR PACKAGE...
 
-For every PACKAGE and all that it depends on, downloads the .deb into WORKDIR/debs and
-builds one derivation of it (see debstore-builder.sh), so that store paths, the store's
-database, references and NAR hashes are Nix's own. Then installs the PACKAGEs into the
-profile PROFILE with nix-env. What is downloaded or built already is used again.
+For every PACKAGE and its dependencies, downloads the .deb into WORKDIR/debs and builds
+one derivation from it (see debstore-builder.sh). So store paths, the store's database,
+references and NAR hashes are Nix's own. Then installs the PACKAGEs into the profile
+PROFILE with nix-env. Existing downloads and builds are reused.
 
 Needs root, and Debian's nix-bin and patchelf. Prints the profile's store path.
 """
@@ -43,7 +43,7 @@ def run(*args, **kwargs):
 
 
 def read_packages():
-    """The control fields of all packages that can be downloaded, by name."""
+    """Returns the control fields of all available packages by name."""
     packages = {}
     for record in run("apt-cache", "dumpavail").split("\n\n"):
         fields = dict(re.findall(r"^([A-Z][\w-]*): (.*)$", record, re.M))
@@ -53,7 +53,7 @@ def read_packages():
 
 
 def depends(packages, name):
-    """The names of the packages that name needs: of alternatives, the first there is."""
+    """Returns the names of the direct dependencies of name: of alternatives, the first available."""
     found = []
     for field in ("Pre-Depends", "Depends"):
         for clause in packages[name].get(field, "").split(","):
@@ -68,9 +68,9 @@ def depends(packages, name):
 
 
 def sort_packages(packages, roots):
-    """(name, dependencies) of all that the roots need, dependencies first.
+    """Returns (name, dependencies) for the roots and all they need, dependencies first.
 
-    Nix has no cycles, so an edge that leads back into one is dropped.
+    Nix has no cycles, so edges that would close one are dropped.
     """
     order, state = [], {}
 
@@ -99,9 +99,9 @@ def version(packages, name):
 
 
 def download(packages, order, directory):
-    """The path of the .deb of each package, in the version that apt now knows."""
+    """Downloads the current version of each package, and returns the paths of the .debs by name."""
     def path(name):
-        p = packages[name]  # apt-get download names files so
+        p = packages[name]  # the name that apt-get download uses
         return f"{directory}/{name}_{p['Version'].replace(':', '%3a')}_{p['Architecture']}.deb"
 
     want = [name for name, _ in order if not os.path.exists(path(name))]

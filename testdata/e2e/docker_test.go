@@ -7,21 +7,21 @@ import (
 	"testing"
 )
 
-// dockers are the daemons that load archives.
+// dockers lists the Docker daemons to test.
 var dockers = []struct {
 	name    string
 	debian  func() (string, error)
 	version string // of the daemon
 	config  string // of the daemon
-	says    string // in its information
-	zstd    bool   // reads it
+	says    string // in the output of docker info
+	zstd    bool   // can read zstd
 }{
 	{"bookworm", bookworm, "20.", `{}`, "overlay2", false},
 	{"trixie", trixie, "26.", `{}`, "overlay2", true},
 	{"trixie, containerd store", trixie, "26.", `{"features": {"containerd-snapshotter": true}}`, "io.containerd.snapshotter", true},
 }
 
-// startDocker runs a machine with a daemon that does not touch the network.
+// startDocker starts a machine with a daemon that does not change the network.
 func startDocker(t *testing.T, debian func() (string, error), config string) *machine {
 	t.Helper()
 	file := filepath.Join(lab.root.scratch(t), "daemon.json")
@@ -32,7 +32,7 @@ func startDocker(t *testing.T, debian func() (string, error), config string) *ma
 	return m
 }
 
-// TestDocker streams images into Docker, which calls them as --tag does, and runs them.
+// TestDocker checks that Docker loads streamed images under the names from --tag, and runs them.
 func TestDocker(t *testing.T) {
 	p := lab.user
 	for _, d := range dockers {
@@ -51,7 +51,7 @@ func TestDocker(t *testing.T) {
 						if c == "zstd" && !d.zstd {
 							load.Stdin = pipe(t, stream)
 							if r := try(t, load); r.status() == 0 {
-								t.Errorf("%v\nwant a failure, of which export-profile warns", r)
+								t.Errorf("%v\nwant a failure, as export-profile warned", r)
 							}
 							return
 						}

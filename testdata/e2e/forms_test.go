@@ -9,20 +9,20 @@ import (
 	"testing"
 )
 
-// form is a store in some form, and how it is handed over.
-// Whatever the form, the image that is made of a closure is the same.
+// form is a form of a store, and how to read it.
+// All forms must give the same image of a closure.
 type form struct {
 	name  string
 	flags []string
-	// What is not as usual: who runs it and how.
+	// The following fields describe an unusual run.
 	person *person
 	umask  string
 	stdin  func(t *testing.T) io.Reader
-	noNix  bool   // on a machine that has never seen it
-	says   string // on standard error
+	noNix  bool   // run without /nix
+	says   string // expected on standard error
 }
 
-// live is the digest of the image of a store object, made of the live store.
+// live returns the digest of an object's image from the live store.
 func live(t *testing.T, object string) string {
 	t.Helper()
 	if lab.digests[object] == "" {
@@ -32,8 +32,8 @@ func live(t *testing.T, object string) string {
 	return lab.digests[object]
 }
 
-// checkForms makes one image from all forms of one store: they have one digest.
-// Nothing is taken from the cache, which would make another form's image of it.
+// checkForms checks that images from all forms of one store have the same digest.
+// It runs without a cache, which would return the layers from another form.
 func checkForms(t *testing.T, object string, forms []form) {
 	t.Helper()
 	want := live(t, object)
@@ -57,7 +57,7 @@ func checkForms(t *testing.T, object string, forms []form) {
 			}
 			r := do(t, cmd)
 			if got := strings.TrimSpace(r.stdout); got != want {
-				t.Errorf("%q prints %s; want that of the live store, %s", args, got, want)
+				t.Errorf("%q prints %s; want the live store's digest, %s", args, got, want)
 			}
 			if !strings.Contains(r.stderr, f.says) {
 				t.Errorf("%v\nwant %q on standard error", r, f.says)
@@ -68,8 +68,8 @@ func checkForms(t *testing.T, object string, forms []form) {
 	wantEmptySpool(t, lab.root)
 }
 
-// tool is a program that the tests need and Debian has, as Nix builds it:
-// so nothing is installed, and no service is started.
+// tool returns a Debian program that the tests need, in a package that Nix builds.
+// So nothing is installed on this machine, and no service is started.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	if lab.tools == "" {
@@ -84,12 +84,12 @@ func tool(t *testing.T, name string) string {
 	return filepath.Join(lab.tools, "bin", name)
 }
 
-// compressor is how a file is compressed quickly.
+// compressor returns a command for fast compression.
 func compressor(t *testing.T, name string) []string {
 	t.Helper()
 	switch name {
 	case "gzip":
-		return []string{"gzip", "-1c"} // which is part of Debian
+		return []string{"gzip", "-1c"} // part of every Debian
 	case "xz":
 		return []string{tool(t, "xz"), "-0", "-T2", "-c"}
 	case "bzip2", "lz4", "zstd":

@@ -10,10 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// compressions are all that there are; the first is the default.
+// compressions lists all compressions of layers; the first is the default.
 var compressions = []string{"gzip", "none", "zstd"}
 
-// The blobs are what their names say, for every compression, and the tars in them the same.
+// TestImageCompressions checks that all compressions contain the same tars, and that blobs match their names.
 func TestImageCompressions(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -29,12 +29,12 @@ func TestImageCompressions(t *testing.T) {
 		}
 	}
 	if got := p.export(t, dir, "image", "--profile", lab.profile, "oci:default:"+compressions[0]); got != digests[compressions[0]] {
-		t.Errorf("digest without --compression is %s; want that of %s, %s", got, compressions[0], digests[compressions[0]])
+		t.Errorf("digest without --compression is %s; want %s's, %s", got, compressions[0], digests[compressions[0]])
 	}
 }
 
-// All layers together are at most a tenth larger than the closure:
-// each store object is in the image once.
+// TestImageSize checks that all layers together are at most a tenth larger than the closure:
+// the image contains each store object once.
 func TestImageSize(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -45,7 +45,7 @@ func TestImageSize(t *testing.T) {
 	}
 }
 
-// Everybody may read a layout, whatever the umask.
+// TestImageModes checks that all users may read a layout, regardless of the umask.
 func TestImageModes(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -77,7 +77,7 @@ func TestImageModes(t *testing.T) {
 	wantLayout(t, filepath.Join(dir, "layout"), map[string]string{"v1": string(b[:max(0, len(b)-1)])})
 }
 
-// A tag that is replaced takes its blobs with it; the other tags stay.
+// TestImageReplace checks that replacing a tag removes its old blobs, but not those of other tags.
 func TestImageReplace(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -95,7 +95,7 @@ func TestImageReplace(t *testing.T) {
 	}
 }
 
-// goldenExport is an export stream of a small closure, for a test's directory.
+// goldenExport copies the export stream of a small closure into a test's directory.
 func goldenExport(t *testing.T, dir string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(lab.repo, "testdata/basic.nix-export"))

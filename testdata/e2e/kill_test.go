@@ -15,26 +15,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// kills is how often a run is interrupted, for each of what is run and each signal.
+// kills is the number of interruptions for each victim and signal.
 const kills = 100
 
-// victim is a command that is interrupted again and again.
+// victim is a command that is interrupted repeatedly.
 type victim struct {
 	person
-	dir      string // all it may change, but for the spool
+	dir      string // the only directory it may change, except for the spool
 	args     []string
 	stdin    string         // a file that is fed through a pipe, or ""
-	duration time.Duration  // of a run that nobody interrupted and that had no cache
-	killed   map[string]int // what the interrupted runs did
+	duration time.Duration  // of an uninterrupted run without a cache
+	killed   map[string]int // counts the results of the interrupted runs
 }
 
-// finish runs the command to its end, which it must reach.
+// finish runs the command, which must succeed.
 func (v *victim) finish(t *testing.T) {
 	t.Helper()
 	do(t, v.make(t))
 }
 
-// measure is finish without a cache, and takes the time.
+// measure runs the command without a cache, and sets duration.
 func (v *victim) measure(t *testing.T) {
 	t.Helper()
 	v.forget(t)
@@ -51,7 +51,7 @@ func (v *victim) forget(t *testing.T) {
 	}
 }
 
-// remeasure is after how many interrupted runs the time is taken again, since the machine may be busier by then.
+// remeasure is the number of interrupted runs after which duration is measured again, since the load of the machine varies.
 const remeasure = 10
 
 func (v *victim) make(t *testing.T) *exec.Cmd {
@@ -68,14 +68,14 @@ func (v *victim) make(t *testing.T) *exec.Cmd {
 			t.Fatal(err)
 		}
 		w.Close()
-		go func() { _ = feed.Wait() }() // it dies of a pipe that nobody reads
+		go func() { _ = feed.Wait() }() // it dies when the reader is gone
 		cmd.Stdin = r
 		t.Cleanup(func() { r.Close() })
 	}
 	return cmd
 }
 
-// interrupt runs the command and sends it a signal at a random instant of its life. It says whether the signal hit.
+// interrupt runs the command and sends it a signal at a random time. It reports whether the signal hit.
 func (v *victim) interrupt(t *testing.T, random *rand.Rand, s syscall.Signal) bool {
 	t.Helper()
 	cmd := v.make(t)
@@ -95,12 +95,12 @@ func (v *victim) interrupt(t *testing.T, random *rand.Rand, s syscall.Signal) bo
 	r := result{cmd.Args, "", stderr.String(), cmd.ProcessState}
 	v.killed[r.state.String()]++
 	if r.status() != 0 && r.signal() != s {
-		t.Errorf("after %v: %v\nwant exit status 0, or death by that signal", s, r)
+		t.Errorf("after %v: %v\nwant exit status 0, or death by the signal", s, r)
 	}
 	return r.status() != 0
 }
 
-// report says what happened, and fails if half of the runs were over before they could be interrupted.
+// report logs the results, and fails the test if half of the runs ended before the signal.
 func (v *victim) report(t *testing.T) {
 	t.Helper()
 	t.Logf("%q takes about %v; %d runs ended with %v", v.args, v.duration.Round(time.Millisecond), kills, v.killed)
@@ -109,17 +109,17 @@ func (v *victim) report(t *testing.T) {
 	}
 }
 
-// signals are those that a run must survive, or not.
+// signals lists the signals to send.
 var signals = []struct {
 	name   string
 	signal syscall.Signal
-	cleans bool // what dies of it cleans up before
+	cleans bool // the program cleans up before it dies of the signal
 }{
 	{"SIGINT", syscall.SIGINT, true},
 	{"SIGKILL", syscall.SIGKILL, false},
 }
 
-// dash is a small part of the closure: its runs are short, and so many can be interrupted.
+// dash returns a small object of the closure. Its runs are short, so many can be interrupted.
 func dash(t *testing.T) string {
 	t.Helper()
 	i := slices.IndexFunc(lab.closure, func(p string) bool { return strings.Contains(p, "-dash-") })
@@ -129,14 +129,14 @@ func dash(t *testing.T) string {
 	return lab.closure[i]
 }
 
-// TestKillImage interrupts runs that add a tag to a layout with another one, and that replace one.
+// TestKillImage interrupts runs that add or replace a tag in a layout, and checks that the layout stays intact.
 func TestKillImage(t *testing.T) {
 	p := lab.user
 	export := exportFile(t, dash(t))
 	for _, tt := range []struct {
 		name, stdin string
 		from        []string
-		tag         string // which the run writes; the layout has the tag "old" before
+		tag         string // written by the run; the layout has the tag "old" before
 	}{
 		{"add", "", []string{"--profile", dash(t)}, "new"},
 		{"replace", "", []string{"--profile", dash(t)}, "old"},
@@ -148,7 +148,7 @@ func TestKillImage(t *testing.T) {
 				layout := filepath.Join(dir, "layout")
 				kept := p.scratch(t)
 				old := p.export(t, dir, "image", "--from", goldenExport(t, kept), "oci:"+kept+"/layout:old")
-				restore := func() { // so that each run has something to write
+				restore := func() { // gives each run something to write
 					if err := os.RemoveAll(layout); err != nil {
 						t.Fatal(err)
 					}
@@ -173,7 +173,7 @@ func TestKillImage(t *testing.T) {
 					if err != nil {
 						t.Fatalf("after an interrupted run: %v", err)
 					}
-					// It may have come through at the last instant.
+					// The run may have succeeded just before the signal.
 					got := l.digests()
 					if diff := cmp.Diff(after, got); diff != "" && (!hit || cmp.Diff(before, got) != "") {
 						t.Fatalf("after an interrupted run, the layout has the tags %v; want %v or %v", got, before, after)
@@ -182,7 +182,7 @@ func TestKillImage(t *testing.T) {
 						wantLayout(t, layout, got)
 						wantNoLitter(t, p, dir, "layout")
 					}
-					// The next run finds its way, also with what the cache has got, and cleans up.
+					// The next run succeeds, with whatever is in the cache, and cleans up.
 					v.finish(t)
 					wantLayout(t, layout, after)
 					wantNoLitter(t, p, dir, "layout")
@@ -196,7 +196,7 @@ func TestKillImage(t *testing.T) {
 	}
 }
 
-// TestKillRootfs interrupts runs that make a root filesystem: it is there whole, or it is not there.
+// TestKillRootfs interrupts runs that write a root filesystem, and checks that it is complete or absent.
 func TestKillRootfs(t *testing.T) {
 	p := lab.user
 	for _, s := range signals {
@@ -224,20 +224,20 @@ func TestKillRootfs(t *testing.T) {
 				hit := v.interrupt(t, random, s.signal)
 				if _, err := os.Lstat(root); err == nil {
 					if diff := cmp.Diff(want, list(t, root)); diff != "" {
-						t.Fatalf("an interrupted run left (-whole +got):\n%s", diff)
+						t.Fatalf("an interrupted run left (-complete +got):\n%s", diff)
 					}
 					if err := os.RemoveAll(root); err != nil {
 						t.Fatal(err)
 					}
 				} else if !hit {
-					t.Fatal("a run that was not interrupted made nothing")
+					t.Fatal("an uninterrupted run wrote nothing")
 				}
 				if s.cleans {
 					wantNoLitter(t, p, dir)
 				}
 				v.finish(t)
 				if diff := cmp.Diff(want, list(t, root)); diff != "" {
-					t.Fatalf("the run after an interrupted one made (-want +got):\n%s", diff)
+					t.Fatalf("the run after an interrupted one wrote (-want +got):\n%s", diff)
 				}
 				wantNoLitter(t, p, dir, "root")
 				if t.Failed() {
@@ -249,7 +249,7 @@ func TestKillRootfs(t *testing.T) {
 	}
 }
 
-// wantNoLitter says what lies in a directory beside what belongs there, and what is left of spools.
+// wantNoLitter checks that a directory contains only the files that belong there, and that no spool is left.
 func wantNoLitter(t *testing.T, p person, dir string, belongs ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -258,7 +258,7 @@ func wantNoLitter(t *testing.T, p person, dir string, belongs ...string) {
 	}
 	for _, e := range entries {
 		if !slices.Contains(belongs, e.Name()) {
-			t.Errorf("%q lies beside %q", e.Name(), belongs)
+			t.Errorf("%q is left beside %q", e.Name(), belongs)
 		}
 	}
 	wantEmptySpool(t, p)

@@ -18,22 +18,22 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// layout is what a whole OCI layout holds. It is read without export-profile's own code or that of its libraries.
+// layout describes an OCI layout. Reading it uses neither export-profile's own code nor its libraries.
 type layout struct {
 	dir   string
 	tags  map[string]image
-	files []string // that the index reaches, relative to dir
+	files []string // reachable from the index, relative to dir
 }
 
 type image struct {
 	digest   digest.Digest
 	manifest ispec.Manifest
 	config   ispec.Image
-	size     int64 // of the layers' tars
+	size     int64 // sum of the layers' uncompressed tars
 }
 
-// readLayout reads a layout and checks all of it that its index reaches:
-// that each blob is what its name and its descriptors say, and each layer's tar what the config says.
+// readLayout reads a layout and checks all blobs that are reachable from the index:
+// each blob must match its name and descriptor, and each layer's tar must match the config.
 func readLayout(dir string) (*layout, error) {
 	l := &layout{dir: dir, tags: make(map[string]image), files: []string{"blobs", "blobs/sha256", "index.json", "oci-layout"}}
 	var version ispec.ImageLayout
@@ -50,7 +50,7 @@ func readLayout(dir string) (*layout, error) {
 	for _, d := range index.Manifests {
 		tag := d.Annotations[ispec.AnnotationRefName]
 		if _, ok := l.tags[tag]; ok || tag == "" {
-			return nil, fmt.Errorf("index.json: tag %q is missing or there twice", tag)
+			return nil, fmt.Errorf("index.json: tag %q is missing or occurs twice", tag)
 		}
 		img, err := l.image(d)
 		if err != nil {
@@ -90,7 +90,7 @@ func (l *layout) image(d ispec.Descriptor) (*image, error) {
 	}
 	diffIDs := img.config.RootFS.DiffIDs
 	if len(diffIDs) != len(img.manifest.Layers) || len(diffIDs) == 0 {
-		return nil, fmt.Errorf("%d layers, and the config knows %d", len(img.manifest.Layers), len(diffIDs))
+		return nil, fmt.Errorf("%d layers, but the config lists %d", len(img.manifest.Layers), len(diffIDs))
 	}
 	for i, layer := range img.manifest.Layers {
 		size, err := l.blob(layer, diffIDs[i])
@@ -102,14 +102,14 @@ func (l *layout) image(d ispec.Descriptor) (*image, error) {
 	return img, nil
 }
 
-// tarSizes are those of the tars in blobs that were found right once: by its digest a blob is the same again.
+// tarSizes caches the sizes of the tars in blobs that were verified once, by digest.
 var tarSizes = make(map[tarOf]int64)
 
 type tarOf struct{ blob, diffID digest.Digest }
 
 func blobName(d ispec.Descriptor) string { return "blobs/sha256/" + d.Digest.Encoded() }
 
-// blob checks one blob and, if diffID is set, what is in it once decompressed, and returns the size of that.
+// blob checks a blob. If diffID is set, it also checks the decompressed content and returns its size.
 func (l *layout) blob(d ispec.Descriptor, diffID digest.Digest) (int64, error) {
 	name := blobName(d)
 	l.files = append(l.files, name)
@@ -145,7 +145,7 @@ func (l *layout) blob(d ispec.Descriptor, diffID digest.Digest) (int64, error) {
 	digester := digest.SHA256.Digester()
 	size, err := io.Copy(digester.Hash(), tar)
 	if err == nil && digester.Digest() != diffID {
-		err = fmt.Errorf("its tar has digest %s; want %s", digester.Digest(), diffID)
+		err = fmt.Errorf("the tar has digest %s; want %s", digester.Digest(), diffID)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", name, err)
@@ -163,10 +163,10 @@ func decompress(r io.Reader, mediaType string) (io.Reader, error) {
 	case ispec.MediaTypeImageLayerZstd:
 		return zstd.NewReader(r)
 	}
-	return nil, fmt.Errorf("media type %q is no layer's", mediaType)
+	return nil, fmt.Errorf("media type %q is not a layer's", mediaType)
 }
 
-// litter is what lies in a layout that its index does not reach.
+// litter lists the files in a layout that are not reachable from its index.
 func (l *layout) litter() ([]string, error) {
 	var litter []string
 	err := filepath.WalkDir(l.dir, func(path string, _ fs.DirEntry, err error) error {
@@ -182,7 +182,7 @@ func (l *layout) litter() ([]string, error) {
 	return litter, err
 }
 
-// wantLayout reads a layout that must be whole, without litter, and hold exactly these tags with these digests.
+// wantLayout checks that a layout is complete, contains no litter, and has exactly these tags and digests.
 func wantLayout(t *testing.T, dir string, want map[string]string) *layout {
 	t.Helper()
 	l, err := readLayout(dir)
@@ -194,11 +194,11 @@ func wantLayout(t *testing.T, dir string, want map[string]string) *layout {
 		t.Fatal(err)
 	}
 	if len(litter) > 0 {
-		t.Errorf("layout %q holds %q, which its index does not reach", dir, litter)
+		t.Errorf("layout %q contains %q, which is not reachable from its index", dir, litter)
 	}
 	for tag, img := range l.tags {
 		if verified[img.digest] {
-			continue // its blobs are the same again, by their digests
+			continue // verified before
 		}
 		if out, err := output(exec.Command(lab.program, "verify", "oci:"+dir+":"+tag)); err != nil {
 			t.Errorf("verify %s in %q: %v\n%s", tag, dir, err, out)
@@ -211,7 +211,7 @@ func wantLayout(t *testing.T, dir string, want map[string]string) *layout {
 	return l
 }
 
-// verified are the images that export-profile itself has verified.
+// verified records the images that export-profile has verified.
 var verified = make(map[digest.Digest]bool)
 
 func (l *layout) digests() map[string]string {

@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// bookworm is this machine's Debian.
+// bookworm names this machine's Debian.
 func bookworm() (root string, err error) { return "/", nil }
 
-// trixiePackages are what is tested of the newer Debian, and what that needs and does not say.
+// trixiePackages are the tested packages of the newer Debian, and their undeclared dependencies.
 var trixiePackages = []string{
 	"base-files", "bash", "coreutils", "dash", "mount", "util-linux", "ca-certificates", "iptables",
 	"podman", "uidmap", "runc", "containerd", "docker.io", "docker-cli",
 }
 
-// trixie is the next Debian, in a directory. Its packages are there, from where apt gets this machine's,
-// but nothing is configured: that takes many times as long, and is for services.
-// It is kept, since also this is 150 MB to fetch.
+// trixie installs the next Debian in a directory, with packages from this machine's mirror.
+// The packages are extracted but not configured: that takes much longer, and only services need it.
+// The directory is kept for later runs, since even so it needs a download of 150 MB.
 var trixie = sync.OnceValues(func() (root string, err error) {
 	root = filepath.Join(lab.dir, "trixie")
 	list := filepath.Join(root, "etc/packages")
@@ -55,7 +55,7 @@ var trixie = sync.OnceValues(func() (root string, err error) {
 			return "", err
 		}
 	}
-	run := root + ".new/var/run" // a script of a package that is not configured would make the link
+	run := root + ".new/var/run" // normally made when a package is configured
 	if err := errors.Join(os.RemoveAll(run), os.Symlink("/run", run)); err != nil {
 		return "", err
 	}
@@ -71,19 +71,19 @@ var trixie = sync.OnceValues(func() (root string, err error) {
 	return root, os.Rename(root+".new", root)
 })
 
-// accountFiles are what both Debians have in common.
+// accountFiles are the files that both Debians share.
 var accountFiles = []string{"passwd", "group", "subuid", "subgid"}
 
-// machine is a Debian with mounts and processes of its own. What they keep is in memory, below /run,
-// and all of it is gone with the test, however that ends.
-// The rest of this machine, its own containers and daemons among it, is out of their reach.
+// machine is a Debian with its own mounts and processes. Their data is in memory, below /run,
+// and disappears with the test, however that ends.
+// The processes cannot reach the rest of this machine, such as its containers and daemons.
 type machine struct {
 	env   []string
 	first *exec.Cmd
 }
 
-// newMachine makes the mounts of a machine over the root and the directory in its first arguments,
-// says so on file descriptor 3, and runs the others.
+// newMachine is a shell script. It mounts a machine's file systems over the root and directory in its first arguments,
+// reports on file descriptor 3 that it is ready, and runs the other arguments.
 const newMachine = `set -eu
 root=$1 lab=$2
 shift 2
@@ -108,7 +108,7 @@ echo ready >&3
 exec "$@" 3>&-
 `
 
-// startMachine starts a machine with its first process, when whose end all others end.
+// startMachine starts a machine with its first process. When that process ends, all others end too.
 func startMachine(t *testing.T, debian func() (string, error), args ...string) *machine {
 	t.Helper()
 	root, err := debian()
@@ -147,19 +147,19 @@ func startMachine(t *testing.T, debian func() (string, error), args ...string) *
 		}
 	})
 	if b, err := io.ReadAll(r); err != nil || string(b) != "ready\n" {
-		t.Fatalf("the machine is not up: %q, %v", b, err)
+		t.Fatalf("the machine did not start: %q, %v", b, err)
 	}
 	return m
 }
 
-// command is one of root's on the machine.
+// command returns a command that root runs on the machine.
 func (m *machine) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(m.first.Process.Pid), "--mount", "--pid", name}, args...)...)
 	cmd.Env = m.env
 	return cmd
 }
 
-// as is a command that a person runs on the machine, in one of that person's directories.
+// as returns a command that a person runs on the machine, in one of that person's directories.
 func (m *machine) as(p person, dir, name string, args ...string) *exec.Cmd {
 	cmd := m.command("setpriv", append([]string{
 		"--reuid", strconv.Itoa(int(p.uid)), "--regid", strconv.Itoa(int(p.gid)), "--clear-groups",
@@ -169,7 +169,7 @@ func (m *machine) as(p person, dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// await runs a command until it succeeds.
+// await repeats a command until it succeeds.
 func (m *machine) await(t *testing.T, name string, args ...string) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {

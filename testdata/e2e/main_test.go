@@ -1,15 +1,15 @@
-// Package e2e tests export-profile from outside, with the tools that people use it with:
-// real Nix with a real store, podman, skopeo, umoci, buildah, containerd, Docker and its registry, and Chromium,
-// some of them also as the next Debian has them.
+// Package e2e tests export-profile from outside, together with the tools that people use with it:
+// real Nix with a real store, podman, skopeo, umoci, buildah, containerd, Docker and its registry, and Chromium.
+// Some of them are tested in the version of the next Debian too.
 //
-// It needs root, since Nix builds as root here and some disks are mounted.
-// The product and podman run as an ordinary user, and where that matters as root, too.
-// A tool that is missing fails a test.
+// The tests need root, since Nix builds as root and some tests mount file systems.
+// export-profile and podman run as an ordinary user, and also as root if that matters.
+// A missing tool fails a test.
 //
 //	go test -count=1 -v -timeout 80m ./testdata/e2e
 //
-// Debian packages and what Nix builds of them are kept in E2E_DIR (default /var/tmp/export-profile-e2e)
-// and in /nix/store, so a second run is faster.
+// The tests keep Debian packages in E2E_DIR (default /var/tmp/export-profile-e2e), and what Nix builds
+// from them in /nix/store. So a second run is faster.
 package e2e
 
 import (
@@ -27,17 +27,17 @@ import (
 	"time"
 )
 
-// lab is the place where everything happens; TestMain sets it up.
+// lab holds the environment of the tests; TestMain sets it up.
 var lab struct {
-	dir     string // anyone may enter it
+	dir     string // accessible to all users
 	repo    string
 	program string // export-profile
 
 	root, user person
 
 	profile string   // a profile link
-	object  string   // the store object that it leads to
-	closure []string // what that needs, itself included
+	object  string   // the store object of the profile
+	closure []string // of object
 	narSize int64    // of the closure
 
 	objects map[string]string // store paths, by their names in objects.nix
@@ -46,10 +46,10 @@ var lab struct {
 	tools   string            // see tool
 }
 
-// userName is the ordinary user that is made where there is none yet.
+// userName is the name of the ordinary user, which is created if necessary.
 const userName = "export-profile-e2e"
 
-// nixConfig makes Nix build without its users, sandbox and network.
+// nixConfig makes Nix build without build users, sandbox and network.
 const nixConfig = "substituters =\nsandbox = false\nfilter-syscalls = false\nbuild-users-group =\n" +
 	"experimental-features = nix-command\n"
 
@@ -76,7 +76,7 @@ func setUp() (err error) {
 	if lab.repo, err = filepath.Abs("../.."); err != nil {
 		return err
 	}
-	// Homes and scratch directories of an earlier run that was killed.
+	// Remove homes and scratch directories that a killed run left.
 	for _, name := range []string{"home", "run", "tmp"} {
 		if err := os.RemoveAll(filepath.Join(lab.dir, name)); err != nil {
 			return err
@@ -105,7 +105,7 @@ func setUp() (err error) {
 }
 
 func tearDown() {
-	// podman leaves a process that holds its user namespace, and files of subordinate users.
+	// podman leaves a process that keeps its user namespace, and files of subordinate users.
 	for _, args := range [][]string{{"system", "reset", "--force"}, {"system", "migrate"}} {
 		if _, err := output(lab.user.command(lab.user.home, "podman", args...)); err != nil {
 			fmt.Fprintf(os.Stderr, "e2e: tear down: %v\n", err)
@@ -118,7 +118,7 @@ func tearDown() {
 	}
 }
 
-// addSubordinate gives the user the ids that rootless containers need.
+// addSubordinate gives the user the subordinate IDs that rootless containers need.
 func addSubordinate(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -198,14 +198,14 @@ func queryClosure(path string) (closure []string, narSize int64, err error) {
 	return closure, narSize, nil
 }
 
-// nix is a command of Nix, run by root.
+// nix returns a command of Nix that root runs.
 func nix(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "NIX_CONFIG="+nixConfig)
 	return cmd
 }
 
-// output runs a command and returns its standard output; the error has what it said.
+// output runs a command and returns its standard output. The error contains its standard error.
 func output(cmd *exec.Cmd) (string, error) {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// nixObject is a profile with Nix in it.
+// nixObject returns a profile that contains Nix.
 func nixObject(t *testing.T) (object string, closure []string) {
 	t.Helper()
 	work := filepath.Join(lab.dir, "store")
@@ -22,8 +22,8 @@ func nixObject(t *testing.T) (object string, closure []string) {
 	return object, closure
 }
 
-// useNix is what real Nix does with a store: it knows the closure, finds all contents to be right,
-// deletes nothing of the image and everything else, and builds.
+// useNix checks that real Nix can use a store: it lists the closure, verifies all contents,
+// collects garbage without deleting any of the image, and builds.
 const useNix = `set -eu
 export NIX_CONFIG='sandbox = false
 filter-syscalls = false
@@ -52,11 +52,11 @@ func checkNix(t *testing.T, r result, closure []string) {
 		t.Errorf("%v\nwant it to begin with %s", r, want)
 	}
 	if strings.Contains(r.stderr, "was modified") || strings.Contains(r.stderr, "disappeared") {
-		t.Errorf("%v\nwant nothing wrong", r)
+		t.Errorf("%v\nwant no errors", r)
 	}
 }
 
-// Nix in a container knows the image's store.
+// TestNixDatabase checks that Nix in a container can use the image's store.
 func TestNixDatabase(t *testing.T) {
 	object, closure := nixObject(t)
 	p := lab.user
@@ -66,7 +66,7 @@ func TestNixDatabase(t *testing.T) {
 	checkNix(t, podmanRun(t, p, dir, id, "sh", "-c", useNix), closure)
 }
 
-// So does Nix in a root filesystem that is written by root.
+// TestNixDatabaseChroot checks that Nix can use the store of a root filesystem that root wrote.
 func TestNixDatabaseChroot(t *testing.T) {
 	object, closure := nixObject(t)
 	p := lab.root

@@ -1,5 +1,5 @@
-# Store objects as no Debian package is one.
-# Why builders end with a sleep is said in debstore-builder.sh.
+# Store objects unlike those of Debian packages.
+# For the sleep at the end of builders see debstore-builder.sh.
 let
   make = name: script: derivation {
     inherit name;
@@ -16,7 +16,7 @@ in rec {
     ln -s nowhere etc/shared/dangling
   '';
 
-  # What the script's `cp -R -Ls` meets but seldom: links in all directions.
+  # Rare cases for the script's `cp -R -Ls`: links in all directions.
   odd = make "odd" ''
     mkdir -p bin etc/empty share/doc
     ln -s /bin/bash bin/outside
@@ -36,7 +36,7 @@ in rec {
     chmod +x share/executable
   '';
 
-  # A program for another machine, as far as its header says.
+  # A program for another machine, according to its header.
   arm = make "arm" ''
     mkdir bin
     {

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// person is a user of this machine who runs commands, with an environment like after a login and no more.
+// person is a user of this machine who runs commands. The environment is that of a fresh login.
 type person struct {
 	name     string
 	uid, gid uint32
@@ -36,9 +36,9 @@ func makePerson(name string) (p person, err error) {
 		return p, err
 	}
 	p = person{name: name, uid: uint32(uid), gid: uint32(gid), home: filepath.Join(lab.dir, "home", name)}
-	// conmon makes sockets there, whose paths are short. Where they are not, podman waits 20 s for each container.
+	// conmon makes sockets there, whose paths must be short: otherwise podman waits 20 s for each container.
 	runtime := filepath.Join(lab.dir, "run", u.Uid)
-	// The kernel's own overlay: podman's default without fuse-overlayfs, vfs, copies all layers below for each.
+	// Use the kernel's overlay. Without fuse-overlayfs, podman defaults to vfs, which copies all lower layers for each layer.
 	storage := filepath.Join(p.home, ".config/containers/storage.conf")
 	for _, dir := range []string{p.home, runtime, filepath.Dir(storage)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -63,7 +63,7 @@ func makePerson(name string) (p person, err error) {
 	return p, nil
 }
 
-// own gives the person a directory and all in it.
+// own makes the person the owner of a directory and all files in it.
 func (p person) own(dir string) error {
 	return filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
@@ -73,7 +73,7 @@ func (p person) own(dir string) error {
 	})
 }
 
-// with is the person with more or other environment variables.
+// with returns the person with additional or changed environment variables.
 func (p person) with(env ...string) person {
 	p.env = append(p.env[:len(p.env):len(p.env)], env...)
 	return p
@@ -87,7 +87,7 @@ func (p person) command(dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// result is what a command did.
+// result holds the output and exit status of a command.
 type result struct {
 	args           []string
 	stdout, stderr string
@@ -100,7 +100,7 @@ func (r result) String() string {
 
 func (r result) status() int { return r.state.ExitCode() }
 
-// signal is what the command died of, or 0.
+// signal returns the signal that killed the command, or 0.
 func (r result) signal() syscall.Signal {
 	if ws := r.state.Sys().(syscall.WaitStatus); ws.Signaled() {
 		return ws.Signal()
@@ -108,7 +108,7 @@ func (r result) signal() syscall.Signal {
 	return 0
 }
 
-// try runs a command to its end, however that is.
+// try runs a command, which may fail.
 func try(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -120,25 +120,25 @@ func try(t *testing.T, cmd *exec.Cmd) result {
 	return result{cmd.Args, stdout.String(), stderr.String(), cmd.ProcessState}
 }
 
-// do runs a command that must succeed. An image that it makes is verified.
+// do runs a command that must succeed. If it writes an image, do verifies the image.
 func do(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	r := try(t, cmd)
 	if r.status() != 0 {
 		t.Fatalf("%v", r)
 	}
-	verifyMade(t, cmd, r.stdout)
+	verifyWritten(t, cmd, r.stdout)
 	return r
 }
 
-// export runs export-profile, which must succeed, and returns what it prints.
+// export runs export-profile, which must succeed, and returns its output.
 func (p person) export(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	return strings.TrimSpace(do(t, p.command(dir, lab.program, args...)).stdout)
 }
 
-// scratch makes a directory that the person owns and any user may enter, for the time of the test.
-// Its path has no capitals: podman 4.3 makes an image's name of it.
+// scratch makes a temporary directory that the person owns and any user may enter.
+// Its path contains no capitals, since podman 4.3 derives the name of an image from it.
 func (p person) scratch(t *testing.T) string {
 	t.Helper()
 	top := filepath.Join(lab.dir, "tmp")
@@ -163,15 +163,15 @@ func (p person) scratch(t *testing.T) string {
 	return dir
 }
 
-// in changes how a command is run: by a shell, after a line of shell.
+// in runs a command in a shell, after a line of shell code.
 func in(line string, cmd *exec.Cmd) *exec.Cmd {
 	shell := exec.Command("sh", append([]string{"-c", line + ` && exec "$@"`, "sh"}, cmd.Args...)...)
 	shell.Dir, shell.Env, shell.Stdin, shell.SysProcAttr = cmd.Dir, cmd.Env, cmd.Stdin, cmd.SysProcAttr
 	return shell
 }
 
-// without runs a command where a directory of this machine looks empty.
-// The rest of the machine does not notice: only this command's mount namespace has it so.
+// without runs a command for which a directory of this machine looks empty.
+// The rest of the machine is not affected: the command has its own mount namespace.
 func (p person) without(hidden, dir, name string, args ...string) *exec.Cmd {
 	line := fmt.Sprintf(`mount -t tmpfs none %s && exec setpriv --reuid %d --regid %d --clear-groups "$@"`, hidden, p.uid, p.gid)
 	cmd := exec.Command("unshare", append([]string{"--mount", "sh", "-c", line, "sh", name}, args...)...)
@@ -179,7 +179,7 @@ func (p person) without(hidden, dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// writeFile writes a file that anyone may read.
+// writeFile writes a file that all users may read.
 func writeFile(t *testing.T, name, content string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// startPipe starts a chain of commands, each of which reads what the one before it writes.
-// out is what the last one writes; wait closes it and waits for them all, which must have succeeded.
+// startPipe starts a pipeline of commands.
+// out is the output of the last command. wait closes it and waits for all commands, which must succeed.
 func startPipe(t *testing.T, commands ...*exec.Cmd) (out *os.File, wait func()) {
 	t.Helper()
 	var from *os.File
@@ -35,7 +35,7 @@ func startPipe(t *testing.T, commands ...*exec.Cmd) (out *os.File, wait func()) 
 		from = r
 	}
 	return from, sync.OnceFunc(func() {
-		from.Close() // so that they end, if not all was read
+		from.Close() // ends the commands if not all output was read
 		for i, cmd := range commands {
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("%q: %v\nstderr: %s", cmd.Args, err, stderr[i].String())
@@ -44,7 +44,7 @@ func startPipe(t *testing.T, commands ...*exec.Cmd) (out *os.File, wait func()) 
 	})
 }
 
-// pipe is what a chain of commands writes, for the time of the test.
+// pipe returns the output of a pipeline, which ends with the test.
 func pipe(t *testing.T, commands ...*exec.Cmd) *os.File {
 	t.Helper()
 	out, wait := startPipe(t, commands...)
@@ -52,7 +52,7 @@ func pipe(t *testing.T, commands ...*exec.Cmd) *os.File {
 	return out
 }
 
-// pipeInto runs two commands to their end, the second of which reads what the first one writes.
+// pipeInto runs a pipeline of two commands to its end.
 func pipeInto(t *testing.T, from, to *exec.Cmd) result {
 	t.Helper()
 	out, wait := startPipe(t, from)
@@ -61,7 +61,7 @@ func pipeInto(t *testing.T, from, to *exec.Cmd) result {
 	return do(t, to)
 }
 
-// pipedFile is a file with what a chain of commands writes.
+// pipedFile writes the output of a pipeline to a file.
 func pipedFile(t *testing.T, commands ...*exec.Cmd) string {
 	t.Helper()
 	name := filepath.Join(lab.root.scratch(t), "piped")

@@ -9,29 +9,30 @@ import (
 	"testing"
 )
 
-// podman is a command of podman as an ordinary user can run it on a machine without systemd.
+// podman returns a podman command that works for an ordinary user on a machine without systemd.
 func (p person) podman(dir string, args ...string) *exec.Cmd {
 	return p.command(dir, "podman", append([]string{"--runtime", "runc", "--cgroup-manager=cgroupfs"}, args...)...)
 }
 
-// podmanRun runs a container without a network, which must succeed.
+// podmanRun runs a container without a network. It must succeed.
 func podmanRun(t *testing.T, p person, dir string, args ...string) result {
 	t.Helper()
 	args = append([]string{"run", "--network=none", "--rm"}, args...)
 	return do(t, p.podman(dir, args...))
 }
 
-// load makes an image in a layout and loads it into podman as name.
+// load writes an image to a layout and loads it into podman under a name.
 func load(t *testing.T, p person, dir, name string, args ...string) {
 	t.Helper()
 	layout := dir + "/" + name
 	p.export(t, dir, append(append([]string{"image", "--profile", lab.profile}, args...), "oci:"+layout+":v1")...)
 	do(t, p.podman(dir, "load", "-i", layout))
-	// podman 4.3 calls it after the directory, later ones do not name it at all but print its id.
+	// podman 4.3 names it after the directory; later versions do not name it and print its ID.
 	r := do(t, p.podman(dir, "pull", "-q", "oci:"+layout+":v1"))
 	do(t, p.podman(dir, "tag", strings.TrimSpace(r.stdout), name))
 }
 
+// TestPodman checks that podman runs an image, also with a mount over /run.
 func TestPodman(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -39,7 +40,7 @@ func TestPodman(t *testing.T) {
 	if r := podmanRun(t, p, dir, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
 		t.Errorf("%v\nwant %q", r, curlVersion(t))
 	}
-	// What is mounted over /run hides /run/profile.
+	// A mount over /run hides /run/profile.
 	for _, mount := range []string{"--volume=/run", "--tmpfs=/run"} {
 		if r := podmanRun(t, p, dir, mount, "curl", "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
 			t.Errorf("%v\nwant %q", r, curlVersion(t))
@@ -47,6 +48,7 @@ func TestPodman(t *testing.T) {
 	}
 }
 
+// TestPodmanUser checks the user, environment and working directory in a container.
 func TestPodmanUser(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -59,6 +61,7 @@ func TestPodmanUser(t *testing.T) {
 	}
 }
 
+// TestPodmanCompressions checks that podman runs images of all compressions.
 func TestPodmanCompressions(t *testing.T) {
 	p := lab.user
 	for _, compression := range []string{"none", "zstd"} {
@@ -72,7 +75,7 @@ func TestPodmanCompressions(t *testing.T) {
 	}
 }
 
-// The line that export-profile suggests works when it is typed.
+// TestPodmanHint checks that the command in the hint after image works.
 func TestPodmanHint(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -85,7 +88,7 @@ func TestPodmanHint(t *testing.T) {
 	}
 	words := strings.Fields(line)
 	if len(words) == 0 {
-		t.Fatalf("%v\nwant a line how to load the image", r)
+		t.Fatalf("%v\nwant a hint how to load the image", r)
 	}
 	do(t, p.command(dir, "sh", "-c", line))
 	if r := podmanRun(t, p, dir, words[len(words)-1], "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
@@ -93,13 +96,13 @@ func TestPodmanHint(t *testing.T) {
 	}
 }
 
-// TestPodmanNewer: a later podman, run by an ordinary user, calls archives as --tag does,
-// and a layout as it is told.
+// TestPodmanNewer checks that a newer podman, run by an ordinary user, names images of archives as in --tag,
+// and those of layouts as it is told.
 func TestPodmanNewer(t *testing.T) {
 	p := lab.user
 	m := startMachine(t, trixie, "sleep", "infinity")
 	dir := p.scratch(t)
-	// Its storage and its sockets are the machine's own.
+	// Its storage and sockets are inside the machine.
 	do(t, m.command("install", "-d", "-m", "0700", "-o", p.name, "/run/podman", "/run/podman/run"))
 	p = p.with("HOME=/run/podman", "XDG_RUNTIME_DIR=/run/podman/run", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	podman := func(args ...string) *exec.Cmd {

@@ -1,5 +1,5 @@
-# What a build can say of the closure of a store path, and an image that is made within a build.
-# Why builders end with a sleep is said in debstore-builder.sh.
+# Files that a build can write about the closure of a store path, and an image built within a build.
+# For the sleep at the end of builders see debstore-builder.sh.
 { object, program }:
 let
   closure = builtins.storePath object;
@@ -27,7 +27,7 @@ in {
     END
   '' structured;
 
-  # In a sandbox there are the closure, and what a file says of it, and nothing else of the machine.
+  # A sandbox contains only the closure and a file about it, and nothing else of the machine.
   image = derivation {
     name = "image";
     system = builtins.currentSystem;

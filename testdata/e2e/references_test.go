@@ -28,7 +28,7 @@ func copyObjects(t *testing.T, object string) (root string) {
 	return root
 }
 
-// TestReferences has a store of files alone, and all that Nix writes down about one.
+// TestReferences checks stores without a database, with all kinds of reference files that Nix writes.
 func TestReferences(t *testing.T) {
 	root, texts := copyObjects(t, lab.object), lab.root.scratch(t)
 	text := func(name string, command ...string) string {
@@ -46,7 +46,7 @@ func TestReferences(t *testing.T) {
 		{"attrs.json", build(t, "attrs", lab.object)},
 		{"closureInfo", build(t, "closureInfo", lab.object) + "/registration"},
 	} {
-		copied := filepath.Join(texts, "copied-"+strings.ReplaceAll(r.name, " ", "-")) // away from /nix
+		copied := filepath.Join(texts, "copied-"+strings.ReplaceAll(r.name, " ", "-")) // outside /nix
 		do(t, exec.Command("cp", r.file, copied))
 		forms = append(forms, form{name: r.name, flags: append(from, "--references", copied), noNix: true})
 	}
@@ -58,7 +58,7 @@ func TestReferences(t *testing.T) {
 	))
 }
 
-// TestScan has nothing but files: references are found by looking for them, as Nix does.
+// TestScan checks stores without references: a scan must find those that Nix found.
 func TestScan(t *testing.T) {
 	root := copyObjects(t, lab.object)
 	const says = "note: no database in "
@@ -67,7 +67,7 @@ func TestScan(t *testing.T) {
 		{name: "store directory", flags: []string{"--from", root + "/nix/store"}, noNix: true, says: says},
 	})
 
-	// Among others, it finds at least what Nix has registered, and then it is the same image.
+	// A scan finds at least all registered references. If it finds no others, the image is the same.
 	for _, o := range lab.objects {
 		do(t, exec.Command("cp", append(append([]string{"-a"}, closureOf(t, o)...), root+"/nix/store")...))
 	}
@@ -82,7 +82,7 @@ func TestScan(t *testing.T) {
 		}
 		for name := range want {
 			if !found[name] {
-				t.Errorf("%v\n%s is not in the root filesystem", r, name)
+				t.Errorf("%v\nwant %s in the root filesystem", r, name)
 			}
 		}
 		digest := strings.TrimSpace(do(t, p.without("/nix", dir, lab.program,
@@ -94,12 +94,12 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// TestSandbox makes an image in a build of Nix's own, in a sandbox, where no database is.
+// TestSandbox checks that export-profile works in a sandboxed build of Nix, where no database exists.
 func TestSandbox(t *testing.T) {
 	out := build(t, "image", lab.object, "--option", "sandbox", "true", "--option", "sandbox-fallback", "false")
 	wantLayout(t, out, map[string]string{"v1": live(t, lab.object)})
 
-	// The next run makes it again, and each version of the program would leave another.
+	// Delete the result, so that the next run builds it again. Otherwise each version of the program would also leave one behind.
 	deriver := strings.TrimSpace(do(t, nix("nix-store", "-q", "--deriver", out)).stdout)
 	garbage := []string{"--delete", out, deriver}
 	for _, p := range strings.Fields(do(t, nix("nix-store", "-q", "--references", deriver)).stdout) {
@@ -110,7 +110,7 @@ func TestSandbox(t *testing.T) {
 	do(t, nix("nix-store", garbage...))
 }
 
-// objectsIn are the names of a store directory's objects.
+// objectsIn lists the names of a store directory's objects.
 func objectsIn(t *testing.T, store string) map[string]bool {
 	t.Helper()
 	entries, err := os.ReadDir(store)

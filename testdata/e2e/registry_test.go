@@ -29,18 +29,18 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// registryLogin is in registryPasswords, as htpasswd -B writes it.
+// registryLogin is the login in registryPasswords, which htpasswd -B wrote.
 const (
 	registryLogin     = "user:right"
 	registryPasswords = "user:$2b$05$bpEg4g.8jSuhDrczu4wNy.TukldzrpIbvx6lK0DemuJJcWvw7ntC2\n"
 )
 
-// startRegistry runs Debian's docker-registry on this machine for the time of the test.
-// The address has no scheme. The rest of its configuration is under http.
+// startRegistry runs Debian's docker-registry on this machine until the test ends.
+// The returned address has no scheme. config is added to the http section of its configuration.
 func startRegistry(t *testing.T, config string) (address string) {
 	t.Helper()
 	dir := lab.user.scratch(t)
-	address = strings.Replace(freeAddress(t), "127.0.0.1", "localhost", 1) // as certificates have it
+	address = strings.Replace(freeAddress(t), "127.0.0.1", "localhost", 1) // the name in certificates
 	writeFile(t, filepath.Join(dir, "config.yml"), fmt.Sprintf(
 		"version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\n%s", dir,
 		strings.ReplaceAll("http:\n  addr: ADDRESS\n"+config, "ADDRESS", address)))
@@ -58,14 +58,14 @@ func startRegistry(t *testing.T, config string) (address string) {
 		_ = cmd.Wait()
 		logged.Close()
 		if b, err := os.ReadFile(logged.Name()); err != nil || t.Failed() {
-			t.Logf("docker-registry: %v\n%s", err, b[max(0, len(b)-2000):]) // what it does not have, it logs, too
+			t.Logf("docker-registry: %v\n%s", err, b[max(0, len(b)-2000):]) // it also logs requests for missing blobs
 		}
 	})
 	awaitServer(t, "tcp", address)
 	return address
 }
 
-// registryCall asks a registry for something about a repository, or puts a manifest there.
+// registryCall sends a request about a repository to a registry.
 func registryCall(t *testing.T, method, address, path string, body []byte) []byte {
 	t.Helper()
 	r, err := http.NewRequest(method, "http://"+address+"/v2/"+path, bytes.NewReader(body))
@@ -86,7 +86,7 @@ func registryCall(t *testing.T, method, address, path string, body []byte) []byt
 	return b
 }
 
-// checkPushed reads an image in a registry, by its own means and with all its blobs, and returns its digest.
+// checkPushed reads an image and all its blobs from a registry, without export-profile's code, and returns its digest.
 func checkPushed(t *testing.T, address, repository, tag string) string {
 	t.Helper()
 	get := func(path string) []byte {
@@ -96,11 +96,11 @@ func checkPushed(t *testing.T, address, repository, tag string) string {
 	b := get("/manifests/" + tag)
 	var m ispec.Manifest
 	if err := json.Unmarshal(b, &m); err != nil || m.Config.Digest == "" || len(m.Layers) == 0 {
-		t.Fatalf("%s in %s is no image: %v: %s", tag, repository, err, b)
+		t.Fatalf("%s in %s is not an image: %v: %s", tag, repository, err, b)
 	}
 	for _, d := range append(m.Layers, m.Config) {
 		if blob := get("/blobs/" + d.Digest.String()); digest.FromBytes(blob) != d.Digest || int64(len(blob)) != d.Size {
-			t.Errorf("blob %s in %s has %d bytes of %s", d.Digest, repository, len(blob), digest.FromBytes(blob))
+			t.Errorf("blob %s in %s has %d bytes with digest %s", d.Digest, repository, len(blob), digest.FromBytes(blob))
 		}
 	}
 	d := digest.FromBytes(b).String()
@@ -108,12 +108,12 @@ func checkPushed(t *testing.T, address, repository, tag string) string {
 	return d
 }
 
-// wire is a proxy before a registry that counts all bytes on its connections.
+// wire is a proxy in front of a registry. It counts all bytes on its connections.
 type wire struct {
 	address string
 	bytes   atomic.Int64
 	mu      sync.Mutex
-	writes  []string // requests that write
+	writes  []string // the requests that write
 	fault   func(w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -122,7 +122,7 @@ func startWire(t *testing.T, registry string) *wire {
 	return startWireOf(t, &url.URL{Scheme: "http", Host: registry}, nil)
 }
 
-// startSecureWire is one before a registry that startSecureRegistry has started, whose certificate it has, too.
+// startSecureWire starts a proxy in front of a registry from startSecureRegistry, with the same certificate.
 func startSecureWire(t *testing.T, registry, dir string) *wire {
 	t.Helper()
 	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
@@ -138,8 +138,8 @@ func startWireOf(t *testing.T, registry *url.URL, secure *tls.Config) *wire {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(registry)
-			r.Out.Host = r.In.Host // it is in the addresses that the registry gives out
-			r.SetXForwarded()      // and so is the scheme
+			r.Out.Host = r.In.Host // the registry puts it into its Location headers
+			r.SetXForwarded()      // and the scheme too
 		},
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 		ErrorLog:  log.New(io.Discard, "", 0),
@@ -164,7 +164,7 @@ func startWireOf(t *testing.T, registry *url.URL, secure *tls.Config) *wire {
 	}
 	t.Cleanup(s.Close)
 	_, address, _ := strings.Cut(s.URL, "://")
-	v.address = strings.Replace(address, "127.0.0.1", "localhost", 1) // as certificates have it
+	v.address = strings.Replace(address, "127.0.0.1", "localhost", 1) // the name in certificates
 	return v
 }
 
@@ -195,7 +195,7 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// forgetCache makes the person a CI runner without anything to keep.
+// forgetCache deletes the person's cache, as on a fresh CI runner.
 func forgetCache(t *testing.T, p person) {
 	t.Helper()
 	if err := os.RemoveAll(filepath.Join(p.home, ".cache/export-profile")); err != nil {
@@ -203,8 +203,8 @@ func forgetCache(t *testing.T, p person) {
 	}
 }
 
-// TestPushCompressions: the digest is that of a layout, and in the registry; podman runs it from there;
-// a second push sends nothing.
+// TestPushCompressions checks for every compression that a pushed image has the digest of a layout,
+// that podman runs it, and that a second push sends nothing.
 func TestPushCompressions(t *testing.T) {
 	p := lab.user
 	v := startWire(t, startRegistry(t, ""))
@@ -217,7 +217,7 @@ func TestPushCompressions(t *testing.T) {
 			want := p.export(t, dir, append(args, "oci:layout:v1")...)
 			for _, tag := range []string{"v1", "latest"} {
 				if pushed := checkPushed(t, v.address, "team/curl-"+c, tag); pushed != want || got != want {
-					t.Errorf("printed %s, the registry has %s as %s; want %s", got, pushed, tag, want)
+					t.Errorf("printed %s; the registry has %s as %s; want %s", got, pushed, tag, want)
 				}
 			}
 			if b, err := os.ReadFile(filepath.Join(dir, "digest")); err != nil || strings.TrimSpace(string(b)) != want {
@@ -234,14 +234,14 @@ func TestPushCompressions(t *testing.T) {
 			v.writes = nil
 			p.export(t, dir, append(args, "docker://"+name+":v1")...)
 			if len(v.writes) > 0 {
-				t.Errorf("the second push has sent %q; want nothing", v.writes)
+				t.Errorf("the second push sent %q; want nothing", v.writes)
 			}
 			wantNoLitter(t, p, dir, "layout", "digest")
 		})
 	}
 }
 
-// startSecureRegistry is a registry with TLS, whose authority is put into ca.pem in a directory, and with one login.
+// startSecureRegistry starts a registry with TLS and one login, and writes its authority's certificate to ca.pem in a directory.
 func startSecureRegistry(t *testing.T, dir string) (address string) {
 	t.Helper()
 	ca, cert := makeCA(t)
@@ -262,12 +262,12 @@ func startSecureRegistry(t *testing.T, dir string) (address string) {
 	return address
 }
 
-// loginFile is what podman and docker write of a login.
+// loginFile returns a login in the file format of podman and docker.
 func loginFile(address, login string) string {
 	return fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, address, base64.StdEncoding.EncodeToString([]byte(login)))
 }
 
-// openDoor is a proxy before a secure registry that anyone may read through, so that checkPushed can.
+// openDoor starts a proxy that allows reading from a secure registry without a login, for checkPushed.
 func openDoor(t *testing.T, registry string) (address string) {
 	t.Helper()
 	name, password, _ := strings.Cut(registryLogin, ":")
@@ -282,14 +282,14 @@ func openDoor(t *testing.T, registry string) (address string) {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-// TestPushSecure: TLS with an own authority, and logins where podman and docker put them.
+// TestPushSecure checks TLS with a private authority, and logins in the files of podman and docker.
 func TestPushSecure(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	address := startSecureRegistry(t, dir)
 	logins := func(login string) string { return loginFile(address, login) }
 	homes := 0
-	home := func(place, content string) person { // with a login in one of the places
+	home := func(place, content string) person { // with a login in one of the files
 		homes++
 		name := fmt.Sprintf("home%d", homes)
 		q := p.with("HOME="+filepath.Join(dir, name), "XDG_RUNTIME_DIR="+filepath.Join(dir, name, "run"))
@@ -314,7 +314,7 @@ func TestPushSecure(t *testing.T) {
 		name string
 		p    person
 		args []string
-		say  string // on standard error, if it fails
+		say  string // on standard error; "" if the push succeeds
 	}{
 		{"podman's", home("runtime", logins(registryLogin)), trusting, ""},
 		{"podman's, in the home", home("config-home", logins(registryLogin)), trusting, ""},
@@ -331,20 +331,20 @@ func TestPushSecure(t *testing.T) {
 			t.Errorf("%s: %v\nwant %q", tt.name, r, tt.say)
 		}
 		if strings.Contains(r.stderr, "wrong\"") || strings.Contains(r.stderr, base64.StdEncoding.EncodeToString([]byte("user:wrong"))) {
-			t.Errorf("%s: %v\nsays a password", tt.name, r)
+			t.Errorf("%s: %v\nprints a password", tt.name, r)
 		}
 	}
 }
 
-// wired is a registry behind a wire, and who pushes to it.
+// wired is a registry behind a wire, and the person who pushes to it.
 type wired struct {
 	*wire
 	person
-	inspected string   // another address of it, which anyone may read at
+	inspected string   // another address, which needs no login to read
 	flags     []string // to push and to read
 }
 
-// eachRegistry runs a test with a registry that is open, and with one that has TLS and a login.
+// eachRegistry runs a test with an open registry, and with one that has TLS and a login.
 func eachRegistry(t *testing.T, test func(t *testing.T, w wired)) {
 	t.Run("open", func(t *testing.T) {
 		registry := startRegistry(t, "")
@@ -363,7 +363,7 @@ func eachRegistry(t *testing.T, test func(t *testing.T, w wired)) {
 	})
 }
 
-// TestPushUpdate: with the previous image in a registry and an empty cache, what has changed is all that is on the wire.
+// TestPushUpdate checks that with the previous image in a registry and an empty cache, only changes go over the wire.
 func TestPushUpdate(t *testing.T) { eachRegistry(t, pushUpdate) }
 
 func pushUpdate(t *testing.T, v wired) {
@@ -380,7 +380,7 @@ func pushUpdate(t *testing.T, v wired) {
 		writeFile(t, filepath.Join(tree, "data"), string(b))
 		path = strings.TrimSpace(do(t, nix("nix-store", "--add", tree)).stdout)
 		t.Cleanup(func() { do(t, nix("nix-store", "--delete", path)) })
-		return path, int64(len(b)) // random bytes do not get smaller
+		return path, int64(len(b)) // random bytes do not compress
 	}
 	one, _ := leaf("1")
 	two, size := leaf("2")
@@ -388,7 +388,7 @@ func pushUpdate(t *testing.T, v wired) {
 	image := func(leaf string, args ...string) string {
 		t.Helper()
 		args = slices.Concat([]string{"image", "--profile", lab.profile, "--profile", leaf}, v.flags, args)
-		r := try(t, p.command(dir, lab.program, args...)) // checkPushed verifies it, not on the wire
+		r := try(t, p.command(dir, lab.program, args...)) // without do's verification, which would use the wire; checkPushed verifies instead
 		if r.status() != 0 {
 			t.Fatalf("%v", r)
 		}
@@ -404,13 +404,13 @@ func pushUpdate(t *testing.T, v wired) {
 	limit := size*110/100 + 128<<10
 	t.Logf("%d bytes changed; %d on the wire (limit %d) in %v", size, wired, limit, took)
 	if wired > limit {
-		t.Errorf("%d bytes on the wire for %d changed ones; want at most %d", wired, size, limit)
+		t.Errorf("%d bytes on the wire for %d changed bytes; want at most %d", wired, size, limit)
 	}
 	if got := checkPushed(t, v.inspected, "team/app", "v2"); got != pushed {
-		t.Errorf("printed %s, the registry has %s", pushed, got)
+		t.Errorf("printed %s; the registry has %s", pushed, got)
 	}
 
-	// In another repository, the layers are mounted.
+	// For another repository, the layers are mounted.
 	forgetCache(t, p)
 	before = v.bytes.Load()
 	if got := image(two, "--previous", name+":v1", "docker://"+v.address+"/other/app:v2"); got != pushed {
@@ -421,15 +421,15 @@ func pushUpdate(t *testing.T, v wired) {
 	}
 	checkPushed(t, v.inspected, "other/app", "v2")
 
-	// Without a previous image but with a hint, nothing but the manifest is sent.
+	// With --mount-from, only the manifest is sent.
 	before = v.bytes.Load()
 	image(two, "--cache", "cache", "--mount-from", v.address+"/team/app", "--previous", name+":v2", "docker://"+v.address+"/third/app:v2")
 	if wired := v.bytes.Load() - before; wired > 256<<10 {
-		t.Errorf("what is all there: %d bytes on the wire", wired)
+		t.Errorf("with all layers in the registry: %d bytes on the wire", wired)
 	}
 	checkPushed(t, v.inspected, "third/app", "v2")
 
-	// Into a layout, kept layers are fetched; they are those of the registry.
+	// For a layout, reused layers are fetched from the registry.
 	forgetCache(t, p)
 	if got := image(two, "--previous", name+":v1", "oci:layout:v2"); got != pushed {
 		t.Errorf("into a layout: %s; want %s", got, pushed)
@@ -442,15 +442,15 @@ func pushUpdate(t *testing.T, v wired) {
 	}
 }
 
-// TestPushFlaky: a registry that drops connections, dawdles and refuses now and then gets the image all the same.
+// TestPushFlaky checks that pushes succeed to a registry that sometimes drops connections, is slow or refuses requests.
 func TestPushFlaky(t *testing.T) { eachRegistry(t, pushFlaky) }
 
 func pushFlaky(t *testing.T, v wired) {
 	p := v.person
 	dir := p.scratch(t)
 	want := p.export(t, dir, "image", "--profile", lab.profile, "oci:layout:v1")
-	// Every seventh request meets the next fault. What is pushed in three or four requests gets through at some time:
-	// by chance, one blob in hundreds would not in seven tries.
+	// Every seventh request meets the next fault, so a push of three or four requests succeeds eventually.
+	// With random faults, one blob in hundreds would fail in all seven tries.
 	requests := 0
 	var faults [5]int
 	v.fault = func(w http.ResponseWriter, r *http.Request) bool {
@@ -484,13 +484,13 @@ func pushFlaky(t *testing.T, v wired) {
 	for i := range 10 {
 		name := fmt.Sprintf("team/flaky%d", i)
 		var flags []string
-		if i >= 5 { // now what is there is read and mounted through the same faults, and nothing is at hand
+		if i >= 5 { // now layers are read and mounted through the same faults, without a cache
 			forgetCache(t, p)
 			flags = []string{"--previous", "docker://" + v.address + "/team/flaky0:v1"}
 		}
 		got := p.export(t, dir, slices.Concat([]string{"image", "--profile", lab.profile}, flags, v.flags, []string{"docker://" + v.address + "/" + name + ":v1"})...)
 		if pushed := checkPushed(t, v.inspected, name, "v1"); got != want || pushed != want {
-			t.Errorf("printed %s, the registry has %s; want %s", got, pushed, want)
+			t.Errorf("printed %s; the registry has %s; want %s", got, pushed, want)
 		}
 	}
 	t.Logf("500, 429, dropped, dropped within, slow: %v", faults)
@@ -501,10 +501,10 @@ func pushFlaky(t *testing.T, v wired) {
 	}
 }
 
-// pushKills is how often a push to each registry is interrupted with each signal.
+// pushKills is the number of interrupted pushes for each registry and signal.
 const pushKills = 15
 
-// TestKillPush interrupts pushes that replace a tag: it leads to the old image or to the new one, and either is whole.
+// TestKillPush interrupts pushes that replace a tag, and checks that the tag points to the old or the new image, complete.
 func TestKillPush(t *testing.T) {
 	open := startRegistry(t, "")
 	keys := lab.user.scratch(t)
@@ -516,7 +516,7 @@ func TestKillPush(t *testing.T) {
 	})
 }
 
-// killPushes interrupts pushes to a registry, and looks at what comes of them at another address of it.
+// killPushes interrupts pushes to a registry, and checks the results at another address of it.
 func killPushes(t *testing.T, p person, address, inspected string, flags ...string) {
 	for _, s := range signals {
 		t.Run(s.name, func(t *testing.T) {
@@ -546,11 +546,11 @@ func killPushes(t *testing.T, p person, address, inspected string, flags ...stri
 				}
 				want := push("--profile", dash(t))
 				if got := checkPushed(t, inspected, name, "v1"); got != want || left != old && left != want {
-					t.Fatalf("an interrupted push left %s, and the next one %s; want %s or %s, and the latter", left, got, old, want)
+					t.Fatalf("an interrupted push left %s, and the next one %s; want %s or %s, and then the latter", left, got, old, want)
 				}
 				wantNoLitter(t, p, dir, filepath.Base(export))
 			}
-			t.Logf("%d of %d were interrupted; %v each: %v", inTime, pushKills, v.duration, v.killed)
+			t.Logf("%d of %d pushes were interrupted; %v each: %v", inTime, pushKills, v.duration, v.killed)
 			if inTime < pushKills/2 {
 				t.Errorf("too few of %d pushes were interrupted: %v", pushKills, v.killed)
 			}

@@ -15,10 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// settled waits until what was begun is drawn.
+// settled is an expression that waits until the page is drawn.
 const settled = "new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done, 0)), 350))"
 
-// cleanPage fails if a page has complained.
+// cleanPage fails the test if the page has complained.
 func cleanPage(t *testing.T, p *page) {
 	t.Helper()
 	if complaints := p.complaints(); len(complaints) > 0 {
@@ -26,8 +26,8 @@ func cleanPage(t *testing.T, p *page) {
 	}
 }
 
-// TestReport: what a person does with the page, in a real browser: choosing says what `why` says, search finds,
-// everything is reached from the keyboard, names are text, and nothing is asked of a network.
+// TestReport uses the page in a real browser. It checks that choosing an object shows the answers of `why`, that search works,
+// that the keyboard reaches everything, that names are plain text, and that the page makes no network requests.
 func TestReport(t *testing.T) {
 	u := lab.user
 	dir := u.scratch(t)
@@ -35,7 +35,7 @@ func TestReport(t *testing.T) {
 	u.export(t, dir, "report", "--profile", lab.profile, "--add", "data:/srv/<img src=x onerror=alert(1)>", "page.html")
 	u.export(t, dir, "report", "--profile", lab.profile, "--add", "data:/srv/<img src=x onerror=alert(1)>", "again.html")
 	if readFile(t, dir+"/page.html") != readFile(t, dir+"/again.html") {
-		t.Error("a second page has other bytes")
+		t.Error("a second page differs from the first")
 	}
 
 	p := browse(t)
@@ -45,7 +45,7 @@ func TestReport(t *testing.T) {
 	cleanPage(t, p)
 	var images int
 	if p.eval(&images, "document.images.length"); images != 0 {
-		t.Errorf("the page has %d images; want a name that is text", images)
+		t.Errorf("the page has %d images; want the name as text", images)
 	}
 	var directive string
 	p.eval(&directive, `new Promise(done => {
@@ -55,9 +55,9 @@ func TestReport(t *testing.T) {
 	if directive != "connect-src" {
 		t.Errorf("a request violates %q; want connect-src", directive)
 	}
-	p.events = nil // which say so
+	p.events = nil // forget the violation
 
-	// Both charts, from all largest to less large.
+	// In both charts, choose objects from the largest down.
 	var rows []int
 	p.eval(&rows, "[...document.querySelectorAll('#paths tbody tr')].map(tr => +tr.dataset.object)")
 	if len(rows) != len(lab.closure) {
@@ -86,7 +86,7 @@ func TestReport(t *testing.T) {
 		var chain []string
 		p.eval(&chain, "[...document.querySelectorAll('#panel .chain li')].map(li => li.innerText)")
 		if len(want[0].Chain) == 1 {
-			want[0].Chain = nil // it is said in words
+			want[0].Chain = nil // the page describes a chain of one in words
 		}
 		for i := range want[0].Chain {
 			want[0].Chain[i] = filepath.Base(want[0].Chain[i])[33:]
@@ -96,10 +96,10 @@ func TestReport(t *testing.T) {
 		}
 		leave := fmt.Sprintf("%d path", len(want[0].Exclusive))
 		if text := p.text("#panel"); !strings.Contains(text, leave) || !strings.Contains(text, path) {
-			t.Errorf("%s chosen in %s: the page says %q; want the path, and that %ss would leave", path, chart, text, leave)
+			t.Errorf("%s chosen in %s: the page shows %q; want the path, and that %ss would leave", path, chart, text, leave)
 		}
 		if said := p.text("#said"); !strings.Contains(said, path[33:]+": ") || !strings.Contains(said, leave) {
-			t.Errorf("%s chosen in %s: to those who don't see it, the page says %q", path, chart, said)
+			t.Errorf("%s chosen in %s: the text for screen readers is %q", path, chart, said)
 		}
 		var marked int
 		p.eval(&marked, "document.querySelectorAll('#map .chosen, #graph .node.chosen, #paths tr.chosen').length")
@@ -108,22 +108,22 @@ func TestReport(t *testing.T) {
 		}
 	}
 
-	// Back goes to what was chosen before.
+	// Back returns to the object chosen before.
 	was := p.text("#panel h2")
 	p.eval(nil, "history.back()")
 	p.eval(nil, "%s.then(() => 1)", settled)
 	if is := p.text("#panel h2"); is == was {
-		t.Errorf("back leaves %q chosen", is)
+		t.Errorf("after going back, %q is chosen", is)
 	}
 
-	// Search, then Enter.
+	// Search, then press Enter.
 	p.click("#search")
 	p.write("libc6")
 	var found, shown int
 	p.eval(&found, "document.querySelectorAll('#results li').length")
 	p.eval(&shown, "[...document.querySelectorAll('#paths tbody tr')].filter(tr => !tr.hidden).length")
 	if status := p.text("#status"); found == 0 || shown != found || !strings.HasPrefix(status, fmt.Sprintf("%d of %d paths found", found, len(rows))) {
-		t.Errorf("search finds %d and shows %d, and says %q", found, shown, status)
+		t.Errorf("search finds %d, shows %d, and reports %q", found, shown, status)
 	}
 	p.press("Enter")
 	p.eval(nil, "%s.then(() => 1)", settled)
@@ -131,7 +131,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("Enter after a search for libc6 chooses %q", text)
 	}
 
-	// The keyboard alone: along the graph, and in the treemap.
+	// Use only the keyboard, along the graph and in the treemap.
 	for _, chart := range []string{"#graph .node", "#map .cell"} {
 		p.eval(nil, "document.querySelector('%s[tabindex=\"0\"]').focus()", chart)
 		for _, key := range []string{"Home", "ArrowLeft", "ArrowRight", "Enter"} {
@@ -142,7 +142,7 @@ func TestReport(t *testing.T) {
 		p.eval(&focused, "document.activeElement.dataset.object ?? ''")
 		p.eval(&chosen, "document.querySelector('#paths tr.chosen')?.dataset.object ?? ''")
 		if focused == "" || focused != chosen {
-			t.Errorf("Enter in %s chooses object %q; want %q, which has the focus", chart, chosen, focused)
+			t.Errorf("Enter in %s chooses object %q; want the focused one, %q", chart, chosen, focused)
 		}
 	}
 	var tree struct {
@@ -156,7 +156,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	if roles["option"] == 0 || roles["treeitem"] != len(rows) {
-		t.Errorf("with a name and a size there are %v; want some options, and %d treeitems", roles, len(rows))
+		t.Errorf("elements with a name and a size have the roles %v; want some options, and %d treeitems", roles, len(rows))
 	}
 
 	// The table sorts.
@@ -168,20 +168,20 @@ func TestReport(t *testing.T) {
 		return sizes.every((s, i) => i === 0 || s <= sizes[i - 1])
 	})()`)
 	if !sorted {
-		t.Error("a click on its title does not sort a column, the largest first")
+		t.Error("a click on its title does not sort a column with the largest first")
 	}
 
 	cleanPage(t, p)
 
-	// An address that says what is chosen.
+	// The address can name the chosen object.
 	p.open("about:blank")
 	p.open("file://" + dir + "/page.html#" + filepath.Base(lab.object))
 	if text := p.text("#panel .path"); text != lab.object {
-		t.Errorf("the page at an address with %q chooses %q", lab.object, text)
+		t.Errorf("at an address with %q, the page chooses %q", lab.object, text)
 	}
 }
 
-// wantPrinted prints the page: every path is on paper, and nothing is beyond its edges.
+// wantPrinted prints the page, and checks that every path is on paper and no text is beyond its edges.
 func wantPrinted(t *testing.T, p *page, paths []string) {
 	t.Helper()
 	var paper struct{ Data []byte }
@@ -209,32 +209,32 @@ func wantPrinted(t *testing.T, p *page, paths []string) {
 		t.Fatalf("pdftotext: %v: %.500s", err, boxes)
 	}
 	if n := len(doc.Pages); n < 2 || n > 20 {
-		t.Errorf("the page prints on %d sheets; want some", n)
+		t.Errorf("the page prints on %d sheets; want 2 to 20", n)
 	}
 	words := 0
 	for i, sheet := range doc.Pages {
 		words += len(sheet.Words)
 		if len(sheet.Words) == 0 {
-			t.Errorf("sheet %d is without text", i+1)
+			t.Errorf("sheet %d has no text", i+1)
 		}
 		for _, w := range sheet.Words {
 			if w.XMin < 0 || w.YMin < 0 || w.XMax > sheet.Width || w.YMax > sheet.Height {
-				t.Errorf("sheet %d: %q is cut: %v of %v × %v", i+1, w.Text, w, sheet.Width, sheet.Height)
+				t.Errorf("sheet %d: %q is cut off: at %v of %v × %v", i+1, w.Text, w, sheet.Width, sheet.Height)
 			}
 		}
 	}
-	// In the order of the page's own text, a path that is on two lines is in one piece.
+	// In reading order, the two lines of a broken path are adjacent.
 	text := strings.Join(strings.Fields(do(t, exec.Command("pdftotext", "-raw", file, "-")).stdout), "")
 	for _, path := range paths {
 		if !strings.Contains(text, filepath.Base(path)) {
-			t.Errorf("%s is not on paper", path)
+			t.Errorf("%s is not printed", path)
 		}
 	}
 	t.Logf("%d sheets, %d words", len(doc.Pages), words)
 }
 
-// TestReportFindings: what check finds and what changed since the previous image is on the page as the commands say it;
-// light and dark, there is something to see.
+// TestReportFindings checks that the page shows the findings of check and the changes since the previous image like the commands,
+// and that it is not blank, light and dark.
 func TestReportFindings(t *testing.T) {
 	u := lab.user
 	dir := u.scratch(t)
@@ -278,10 +278,10 @@ func TestReportFindings(t *testing.T) {
 	var seen bool
 	p.eval(&seen, "document.querySelector('#check .severity.error').checkVisibility()")
 	if !seen {
-		t.Error("an error is not to be seen")
+		t.Error("an error is not visible")
 	}
 
-	// What changed is what the two closures say.
+	// Compare the changes with the two closures.
 	packages := func(args ...string) map[string]bool {
 		all := make(map[string]bool)
 		for line := range strings.Lines(u.export(t, dir, append([]string{"closure"}, args...)...)) {
@@ -314,20 +314,20 @@ func TestReportFindings(t *testing.T) {
 		}
 	}
 	if added == 0 || added > newPaths || removed == 0 || removed > gonePaths {
-		t.Errorf("on the page %d packages are added and %d removed; there are %d new paths, and %d are gone: %v", added, removed, newPaths, gonePaths, changes)
+		t.Errorf("the page shows %d added and %d removed packages; the closures have %d new and %d removed paths: %v", added, removed, newPaths, gonePaths, changes)
 	}
 	var fresh []string
 	p.eval(&fresh, "[...document.querySelectorAll('#paths tbody tr:has(.new) small')].map(e => e.textContent)")
 	for _, path := range fresh {
 		if before[path] {
-			t.Errorf("%s is called new, and was there before", path)
+			t.Errorf("%s is marked as new, but existed before", path)
 		}
 	}
 	if len(fresh) != newPaths {
-		t.Errorf("%d paths are called new; want %d", len(fresh), newPaths)
+		t.Errorf("%d paths are marked as new; want %d", len(fresh), newPaths)
 	}
 
-	// To look at, and not blank: with something chosen, from the top.
+	// Take pictures with an object chosen, from the top, and check that they are not blank.
 	p.click("#paths .pick")
 	p.eval(nil, "scrollTo(0, 0)")
 	bright := make(map[string]float64)
@@ -337,13 +337,13 @@ func TestReportFindings(t *testing.T) {
 		p.screenshot("report-"+scheme+"-whole", true)
 		m := p.screenshot("report-"+scheme, false)
 		b, colours, most := shades(m)
-		t.Logf("%s: %v, brightness %.2f, %d colours, the commonest is %.0f %% of it", scheme, m.Bounds().Size(), b, colours, 100*most)
+		t.Logf("%s: %v, brightness %.2f, %d colours, the most common covers %.0f %%", scheme, m.Bounds().Size(), b, colours, 100*most)
 		if bright[scheme] = b; colours < 20 || most > 0.95 {
-			t.Errorf("%s, the page is all but blank: %d colours, and %.0f %% of it have the same", scheme, colours, 100*most)
+			t.Errorf("%s: the page is almost blank: %d colours, and one covers %.0f %%", scheme, colours, 100*most)
 		}
 	}
 	if bright["light"] < 0.6 || bright["dark"] > 0.4 {
-		t.Errorf("the brightness is %v", bright)
+		t.Errorf("brightness is %v; want at least 0.6 for light and at most 0.4 for dark", bright)
 	}
 	var contrast float64
 	p.eval(&contrast, `(() => {
@@ -354,13 +354,13 @@ func TestReportFindings(t *testing.T) {
 		return (a + .05) / (b + .05)
 	})()`)
 	if contrast < 7 {
-		t.Errorf("the dark page's text has a contrast of %.1f; want 7", contrast)
+		t.Errorf("the dark page's text has a contrast of %.1f; want at least 7", contrast)
 	}
 	wantPrinted(t, p, lab.closure)
 	cleanPage(t, p)
 }
 
-// TestReportLarge: a page of 2,000 store paths is fit for use. The times are those of the processor, not of the clock.
+// TestReportLarge checks that a page of 2,000 store paths is fast enough. It measures processor time, not wall time.
 func TestReportLarge(t *testing.T) {
 	u := lab.user
 	dir := u.scratch(t)
@@ -374,7 +374,7 @@ func TestReportLarge(t *testing.T) {
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range names { // each refers to some behind it, and is needed by the one before it or by the first
+	for i, name := range names { // each refers to some later ones, and is referenced by the previous one or the first
 		var content strings.Builder
 		if i+1 < n && i%5 != 4 {
 			fmt.Fprintln(&content, names[i+1])
@@ -412,9 +412,9 @@ func TestReportLarge(t *testing.T) {
 			if m.Name == "TaskDuration" {
 				took := m.Value - last
 				last = m.Value
-				t.Logf("%s: %.2f s of the processor", what, took)
+				t.Logf("%s: %.2f s of processor time", what, took)
 				if took > most {
-					t.Errorf("%s takes %.2f s; want at most %.1f", what, took, most)
+					t.Errorf("%s takes %.2f s of processor time; want at most %.1f", what, took, most)
 				}
 			}
 		}
@@ -435,7 +435,7 @@ func TestReportLarge(t *testing.T) {
 	p.write("package-17")
 	busy("search", 2)
 	if text := p.text("#status"); !strings.HasPrefix(text, "111 of 2000 paths found") {
-		t.Errorf("the search says %q", text)
+		t.Errorf("the search reports %q", text)
 	}
 	p.click("input[value=layer]")
 	busy("by layer", 3)

@@ -10,11 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestScript holds `export-profile ROOTDIR` to what the script it replaces did with cp.
+// TestScript checks that `export-profile ROOTDIR` writes the same tree as the script that it replaces did with cp.
 func TestScript(t *testing.T) {
 	for _, tt := range []struct {
 		name, object string
-		complains    bool // cp says what it leaves out, and fails
+		complains    bool // cp reports files that it leaves out, and fails
 	}{
 		{"curl", lab.object, false},
 		{"odd", lab.objects["odd"], true},
@@ -34,7 +34,7 @@ func TestScript(t *testing.T) {
 	}
 }
 
-// oracle makes a root filesystem as the script does.
+// oracle makes a root filesystem like the script.
 func oracle(t *testing.T, root, object string, complains bool) map[string]string {
 	t.Helper()
 	closure, _, err := queryClosure(object)
@@ -72,12 +72,12 @@ func oracle(t *testing.T, root, object string, complains bool) map[string]string
 	os.Remove(filepath.Join(root, "usr"))
 	tree := list(t, root)
 	if len(tree) < len(closure) {
-		t.Fatalf("the oracle has %d entries, and the closure %d store paths", len(tree), len(closure))
+		t.Fatalf("the oracle has only %d entries for a closure of %d store paths", len(tree), len(closure))
 	}
 	return tree
 }
 
-// A root filesystem works with a container runtime as it is, and its owner can get rid of it.
+// TestRootfsRuns checks that a container runtime can use a root filesystem, and that its owner can delete it.
 func TestRootfsRuns(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -90,7 +90,7 @@ func TestRootfsRuns(t *testing.T) {
 	do(t, p.command(dir, "rm", "-r", "root"))
 }
 
-// The modes and the tree depend neither on who runs it nor on a umask.
+// TestRootfsUmask checks that the tree and its modes depend neither on the user nor on the umask.
 func TestRootfsUmask(t *testing.T) {
 	var want map[string]string
 	for _, p := range []person{lab.user, lab.root} {
@@ -102,7 +102,7 @@ func TestRootfsUmask(t *testing.T) {
 				want = got
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("umask %s, as %s (-as the first +got):\n%s", umask, p.name, diff)
+				t.Errorf("umask %s, as %s (-first run +got):\n%s", umask, p.name, diff)
 			}
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// freeAddress is an address on loopback that nobody listened on just now, for a server that has to be told one.
+// freeAddress returns an unused loopback address, for servers that cannot choose one themselves.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -17,7 +17,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// awaitServer waits until something listens.
+// awaitServer waits until a server listens.
 func awaitServer(t *testing.T, network, address string) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
@@ -27,7 +27,7 @@ func awaitServer(t *testing.T, network, address string) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("nothing listens: %v", err)
+			t.Fatalf("the server does not listen: %v", err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// servicesProfile is a profile of real daemons, beside that of curl; only these tests need it.
+// servicesProfile returns a profile of real daemons, which only these tests need.
 var servicesProfile = sync.OnceValues(func() (string, error) {
 	work := filepath.Join(lab.dir, "store")
 	link := filepath.Join(work, "services")
@@ -54,7 +54,7 @@ http {
 }
 `
 
-// nginxFlags make an image of nginx that serves a page as an ordinary user. They are also a document, below.
+// nginxFlags make an image of nginx that serves a page as an ordinary user. The document below says the same.
 func nginxFlags(profile string) []string {
 	return []string{
 		"--profile", profile, "--user", "101:101",
@@ -79,7 +79,7 @@ entrypoint: [nginx, -e, stderr]
 expose: [8080]
 `
 
-// writeSite writes what nginx serves, and returns the port that it is to listen on.
+// writeSite writes the files that nginx serves, and returns the port for nginx.
 func writeSite(t *testing.T, dir string) int {
 	t.Helper()
 	_, p, err := net.SplitHostPort(freeAddress(t))
@@ -104,7 +104,7 @@ func writeSiteOn(t *testing.T, dir string, port int) {
 	writeFile(t, filepath.Join(dir, "www/deep/page.html"), "another one\n")
 }
 
-// TestNginx serves an added page as uid 101, from an image that an ordinary user made and runs.
+// TestNginx checks that nginx serves an added page as UID 101, from an image that an ordinary user built and runs.
 func TestNginx(t *testing.T) {
 	p := lab.user
 	profile := services(t)
@@ -140,7 +140,7 @@ func TestNginx(t *testing.T) {
 	}
 }
 
-// fetch gets a page of a server that may still be starting.
+// fetch gets a page from a server that may still be starting.
 func fetch(url string) (string, error) {
 	var err error
 	for range 100 {
@@ -165,7 +165,7 @@ pg_ctl -D /var/lib/postgresql/data -m fast stop >/dev/null
 id -un
 `
 
-// TestPostgres makes a database in a directory that its image gave to its user.
+// TestPostgres checks that PostgreSQL can create a database in a directory that its image gives to its user.
 func TestPostgres(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -185,7 +185,7 @@ destination: oci:db:v1
 		"--add", "script.sh:/usr/local/bin/script:0755", "--cmd", `["/bin/sh", "/usr/local/bin/script"]`,
 		"--volume", "/var/lib/postgresql/data", "oci:db:flags")
 	if document := p.export(t, dir, "image", "--file", "image.yaml"); document != flags {
-		t.Errorf("of a document, the digest is %s; of flags, it is %s", document, flags)
+		t.Errorf("with a document, the digest is %s; with flags, it is %s", document, flags)
 	}
 	r := do(t, p.podman(dir, "pull", "-q", "oci:"+dir+"/db:v1"))
 	if r := podmanRun(t, p, dir, strings.TrimSpace(r.stdout)); r.stdout != "42\npostgres\n" {
@@ -193,7 +193,7 @@ destination: oci:db:v1
 	}
 }
 
-// TestAdditionsReproducible: neither who makes the image nor the umask nor the sources' owners and times are in it.
+// TestAdditionsReproducible checks that the image depends neither on its builder nor on the umask, nor on owners and times of added files.
 func TestAdditionsReproducible(t *testing.T) {
 	flags := nginxFlags(services(t))
 	digests := make(map[string]string)
@@ -226,7 +226,7 @@ func TestAdditionsReproducible(t *testing.T) {
 	}
 }
 
-// TestUnpackedOwners: what root unpacks has the owners and modes that were asked for.
+// TestUnpackedOwners checks that files have the requested owners and modes when root unpacks the image.
 func TestUnpackedOwners(t *testing.T) {
 	p := lab.root
 	dir := p.scratch(t)

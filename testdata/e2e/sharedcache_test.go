@@ -13,7 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// cacheKeys are the names of files in a directory, with a secret key of Nix's and its public half.
+// cacheKeys returns the names of files with a secret key and its public key, both written by Nix.
 func cacheKeys(t *testing.T, p person, dir string) {
 	t.Helper()
 	secret, public := signingKey(t, "cache.example.com-1")
@@ -24,8 +24,8 @@ func cacheKeys(t *testing.T, p person, dir string) {
 	}
 }
 
-// TestSharedRunners: a runner with an empty disk and what another one has built opens no file of the store,
-// and its image is the same.
+// TestSharedRunners checks that a runner with an empty disk and another runner's shared cache opens no file of the store,
+// and makes the same image.
 func TestSharedRunners(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -41,7 +41,7 @@ func TestSharedRunners(t *testing.T) {
 	forgetCache(t, p)
 	v.writes = nil
 	if got := p.export(t, dir, image(append(trusting, "oci:reader:v1")...)...); got != want || len(v.writes) > 0 {
-		t.Errorf("without the key: %s, and %d requests have written; want %s and none", got, len(v.writes), want)
+		t.Errorf("without the key: %s, and %d writing requests; want %s and none", got, len(v.writes), want)
 	}
 	forgetCache(t, p)
 	start := time.Now()
@@ -52,7 +52,7 @@ func TestSharedRunners(t *testing.T) {
 
 	for _, tt := range []struct {
 		name  string
-		wired int64 // at most so many bytes
+		wired int64 // maximum bytes on the wire
 		dest  string
 	}{
 		{"into the same repository", 256 << 10, "docker://" + v.address + "/team/curl:v2"},
@@ -74,7 +74,7 @@ func TestSharedRunners(t *testing.T) {
 				t.Errorf("%d bytes on the wire; want at most %d", wired, tt.wired)
 			}
 			if len(opened) > 0 {
-				t.Errorf("%d files of the store are opened:\n%s", len(opened), strings.Join(opened[:min(len(opened), 10)], "\n"))
+				t.Errorf("the runner opened %d files of the store:\n%s", len(opened), strings.Join(opened[:min(len(opened), 10)], "\n"))
 			}
 		})
 	}
@@ -86,7 +86,7 @@ func TestSharedRunners(t *testing.T) {
 		t.Errorf("%v\nwant %q", r, curlVersion(t))
 	}
 
-	// What the key has signed of a previous image is kept without reading it; what it has not is not, unless it is read.
+	// Layers of a previous image are reused unread if the key has signed them. Others are reused only after reading.
 	t.Run("previous", func(t *testing.T) {
 		tree := filepath.Join(dir, "leaf")
 		if err := os.MkdirAll(tree, 0o755); err != nil {
@@ -112,7 +112,7 @@ func TestSharedRunners(t *testing.T) {
 			args = append(append(args, tt.more...), "docker://"+v.address+"/team/next:"+strings.ReplaceAll(tt.name, " ", "-"))
 			r := do(t, p.command(dir, lab.program, args...))
 			if kept := !strings.Contains(r.stderr, "layers: 0 kept"); kept != tt.kept {
-				t.Errorf("%s: layers are kept: %v; want %v: %v", tt.name, kept, tt.kept, r)
+				t.Errorf("%s: layers are reused: %v; want %v: %v", tt.name, kept, tt.kept, r)
 			}
 			if doubted := strings.Contains(r.stderr, "no trusted key signed"); doubted == tt.kept {
 				t.Errorf("%s: %v", tt.name, r)
@@ -122,7 +122,7 @@ func TestSharedRunners(t *testing.T) {
 	})
 }
 
-// TestPoisonedSharedCache: whoever can write to the registry and has no key makes runs slower and nothing else.
+// TestPoisonedSharedCache checks that an attacker who can write to the registry but lacks the key can only make runs slower.
 func TestPoisonedSharedCache(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -151,7 +151,7 @@ func TestPoisonedSharedCache(t *testing.T) {
 	}
 	r := run("--trusted-cache-key", "public", "oci:good:v1")
 	if strings.Contains(r.stderr, ": built") || strings.TrimSpace(r.stdout) != want {
-		t.Fatalf("the cache is of no use as it is: %v", r)
+		t.Fatalf("the intact cache is not used: %v", r)
 	}
 	blobs := func(answer func(w http.ResponseWriter, size int64)) func(w http.ResponseWriter, r *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
@@ -193,7 +193,7 @@ func TestPoisonedSharedCache(t *testing.T) {
 					return
 				}
 			}
-			m.Annotations = nil // there is one of the kind
+			m.Annotations = nil // one tag of this kind exists
 		}, nil},
 		{"another diffID", func(_ string, m *ispec.Manifest) {
 			m.Annotations["export-profile.claim"] = strings.Replace(m.Annotations["export-profile.claim"], `"sha256:`, `"sha256:0`, 1)
@@ -214,7 +214,7 @@ func TestPoisonedSharedCache(t *testing.T) {
 				if tt.change == nil {
 					continue
 				}
-				b, err := json.Marshal(m) // a copy, maps included
+				b, err := json.Marshal(m) // a deep copy
 				if err == nil {
 					m = ispec.Manifest{}
 					err = json.Unmarshal(b, &m)
@@ -237,19 +237,19 @@ func TestPoisonedSharedCache(t *testing.T) {
 				t.Errorf("the image is %s; want %s: %v", got, want, r)
 			}
 			if strings.Contains(r.stderr, ": fetched") || !strings.Contains(r.stderr, ": built") {
-				t.Errorf("something poisoned is taken: %v", r)
+				t.Errorf("a poisoned entry is used: %v", r)
 			}
 			wantLayout(t, filepath.Join(dir, name), map[string]string{"v1": want})
 			v.mu.Lock()
 			v.fault = nil
 			v.mu.Unlock()
 
-			// Who has the key puts it right.
+			// A run with the key repairs the cache.
 			if got := warm(); got != want {
 				t.Errorf("the image is %s; want %s", got, want)
 			}
 			if r := run("--trusted-cache-key", "public", "oci:again:v1"); strings.Contains(r.stderr, ": built") {
-				t.Errorf("it stays poisoned: %v", r)
+				t.Errorf("the cache stays poisoned: %v", r)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestSources has forms of a store that are near to a live one, and how they are read.
+// TestSources checks forms of a store that are close to the live store.
 func TestSources(t *testing.T) {
 	relocated, copied, optimised := relocate(t, lab.object), nixCopy(t, lab.object), optimise(t, nixCopy(t, lab.object))
 	checkForms(t, lab.object, []form{
@@ -28,7 +28,7 @@ func TestSources(t *testing.T) {
 	})
 }
 
-// isKept says whether a path in the cache is of what is remembered for the next run.
+// isKept reports whether a path in the cache is kept for the next run.
 func isKept(path string) bool { return kept.MatchString(path) }
 
 var kept = regexp.MustCompile(`^(CACHEDIR\.TAG|trimmed` +
@@ -36,7 +36,7 @@ var kept = regexp.MustCompile(`^(CACHEDIR\.TAG|trimmed` +
 	`|narinfo(/[0-9a-f]{32}(/[0-9a-z]{32}\.narinfo)?)?` +
 	`|layers-1(/trimmed|/(parts|blobs)(/[0-9a-f]{64})?|/packed(/[0-9a-f]{64}\.[a-z0-9:]+)?)?)$`)
 
-// wantEmptySpool says what runs of the person have left in the cache besides what it keeps.
+// wantEmptySpool checks that runs of the person left no temporary files in the cache.
 func wantEmptySpool(t *testing.T, p person) {
 	t.Helper()
 	spool := filepath.Join(p.home, ".cache/export-profile")
@@ -44,12 +44,12 @@ func wantEmptySpool(t *testing.T, p person) {
 		return
 	}
 	if left := slices.DeleteFunc(names(t, spool), isKept); len(left) > 0 {
-		t.Errorf("%q holds %q; want nothing", spool, left)
+		t.Errorf("%q contains %q; want nothing", spool, left)
 	}
 }
 
-// relocate copies a store object's closure and the database to another root, as a backup does,
-// with the object as the default profile there.
+// relocate copies a store object's closure and the database to another root, like a backup.
+// The object becomes the default profile there.
 func relocate(t *testing.T, object string) string {
 	t.Helper()
 	root := lab.root.scratch(t)
@@ -72,7 +72,7 @@ func relocate(t *testing.T, object string) string {
 	return root
 }
 
-// nixCopy lets Nix itself copy a store object's closure to another root.
+// nixCopy makes Nix copy a store object's closure to another root.
 func nixCopy(t *testing.T, object string) string {
 	t.Helper()
 	root := lab.root.scratch(t)
@@ -80,12 +80,12 @@ func nixCopy(t *testing.T, object string) string {
 	return root
 }
 
-// optimise lets Nix make one file of equal ones in another root.
+// optimise makes Nix hard-link equal files in another root.
 func optimise(t *testing.T, root string) string {
 	t.Helper()
 	do(t, nix("nix-store", "--optimise", "--store", root))
 	if !hasHardLinks(t, filepath.Join(root, "nix/store")) {
-		t.Fatal("nix-store --optimise made no hard links: it tests nothing")
+		t.Fatal("nix-store --optimise made no hard links, so the test would prove nothing")
 	}
 	return root
 }

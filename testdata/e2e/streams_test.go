@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestStreams has what nix-store --export writes, in files and through pipes, also compressed.
+// TestStreams checks the output of nix-store --export in files and pipes, also compressed.
 func TestStreams(t *testing.T) {
 	export := exportFile(t, lab.object)
 	registration := filepath.Join(lab.root.scratch(t), "registration")
@@ -34,7 +34,7 @@ func TestStreams(t *testing.T) {
 	checkForms(t, lab.object, forms)
 }
 
-// TestTwoStreams: who exports twice into one file is told what is wrong with it.
+// TestTwoStreams checks the error for two streams in one file.
 func TestTwoStreams(t *testing.T) {
 	object := dash(t)
 	two := pipedFile(t, nix("sh", append([]string{"-c", `nix-store --export "$@"; nix-store --export "$@"`, "sh"}, closureOf(t, object)...)...))
@@ -50,19 +50,19 @@ func TestTwoStreams(t *testing.T) {
 	}
 }
 
-// exporting is nix-store --export of an object's closure.
+// exporting returns a command that exports an object's closure.
 func exporting(t *testing.T, object string) *exec.Cmd {
 	t.Helper()
 	return nix("nix-store", append([]string{"--export"}, closureOf(t, object)...)...)
 }
 
-// exportFile is a file with what nix-store --export writes of an object's closure.
+// exportFile exports an object's closure to a file.
 func exportFile(t *testing.T, object string) string {
 	t.Helper()
 	return pipedFile(t, exporting(t, object))
 }
 
-// closureOf are the paths that an object needs, what is referred to first.
+// closureOf lists the closure of an object, references first.
 func closureOf(t *testing.T, object string) []string {
 	t.Helper()
 	closure, _, err := queryClosure(object)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestTars has what GNU tar writes of stores.
+// TestTars checks archives of stores by GNU tar.
 func TestTars(t *testing.T) {
 	relocated, optimised := relocate(t, lab.object), optimise(t, nixCopy(t, lab.object))
 	files := lab.root.scratch(t)

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// TestTLS has curl in a container talk to a server whose CA only --ca-file makes known.
+// TestTLS checks that curl in a container trusts a server whose authority comes only from --ca-file.
 func TestTLS(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -40,14 +40,14 @@ func TestTLS(t *testing.T) {
 		t.Errorf("%v\nwant hello over TLS", r)
 	}
 
-	// curl's exit status 60: peer certificate cannot be authenticated with known CA certificates.
+	// curl exits with status 60 if known CA certificates cannot authenticate the peer's certificate.
 	load(t, p, dir, "doubting")
 	fetch[3] = "doubting"
 	if r := try(t, p.podman(dir, fetch...)); r.status() != 60 || !strings.Contains(r.stderr, "certificate") {
-		t.Errorf("%v\nwant exit status 60 and a word about the certificate", r)
+		t.Errorf("%v\nwant exit status 60 and an error about the certificate", r)
 	}
 
-	// The profile's own certificates are all still there, wherever programs look.
+	// All the profile's certificates are still in every place where programs look.
 	own, err := os.ReadFile(lab.object + "/etc/ssl/certs/ca-bundle.crt")
 	if err != nil {
 		t.Fatal(err)
@@ -68,14 +68,14 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// makeCA makes a certificate authority, and a certificate of it for localhost.
+// makeCA makes a certificate authority, and a certificate for localhost signed by it.
 func makeCA(t *testing.T) (caPEM []byte, server tls.Certificate) {
 	t.Helper()
 	caPEM, _, server = makeCAs(t)
 	return caPEM, server
 }
 
-// makeCAs makes an authority's certificate, one of the same authority that has expired, and a certificate of it for localhost.
+// makeCAs makes an authority's certificate, an expired certificate of the same authority, and a certificate for localhost signed by it.
 func makeCAs(t *testing.T) (caPEM, expiredPEM []byte, server tls.Certificate) {
 	t.Helper()
 	sign := func(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
@@ -113,14 +113,14 @@ func makeCAs(t *testing.T) (caPEM, expiredPEM []byte, server tls.Certificate) {
 		tls.Certificate{Certificate: [][]byte{der}, PrivateKey: serverKey}
 }
 
-// startTLS is a web server with a certificate.
+// startTLS starts a web server with a certificate.
 func startTLS(t *testing.T, cert tls.Certificate) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "hello over TLS\n")
 	}))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it is part of the test that a client goes away
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a client hangs up as part of the test
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestSkopeo checks what skopeo inspects and copies, for every compression.
 func TestSkopeo(t *testing.T) {
 	p := lab.user
 	for _, c := range compressions {
@@ -31,7 +32,7 @@ func TestSkopeo(t *testing.T) {
 			}
 
 			copied := "docker-archive:archive.tar"
-			if c == "zstd" { // Docker's format does not know it
+			if c == "zstd" { // Docker's format does not support it
 				copied = "dir:copied"
 			}
 			do(t, p.command(dir, "skopeo", "copy", "-q", "oci:layout:v1", copied))
@@ -47,7 +48,7 @@ func TestSkopeo(t *testing.T) {
 	}
 }
 
-// What umoci unpacks of an image is the tree that rootfs writes. It knows no zstd.
+// TestUmoci checks that umoci unpacks the tree that rootfs writes. umoci does not support zstd.
 func TestUmoci(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -67,7 +68,7 @@ func TestUmoci(t *testing.T) {
 	if tags := strings.Fields(r.stdout); !slices.Contains(tags, "gzip") || !slices.Contains(tags, "none") {
 		t.Errorf("%v\nwant the tags gzip and none", r)
 	}
-	// umoci's own collector finds nothing to do.
+	// umoci's garbage collector deletes nothing.
 	before := names(t, filepath.Join(dir, "layout"))
 	do(t, p.command(dir, "umoci", "gc", "--layout", "layout"))
 	if diff := cmp.Diff(before, names(t, filepath.Join(dir, "layout"))); diff != "" {
@@ -75,6 +76,7 @@ func TestUmoci(t *testing.T) {
 	}
 }
 
+// TestBuildah checks that buildah can use an image as a base.
 func TestBuildah(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -91,14 +93,14 @@ func TestBuildah(t *testing.T) {
 	}
 }
 
-// The tools that are tested with are there. Others fail where they are used;
-// this says at once what to install.
+// TestTools checks that the common tools are installed, and prints what to install.
+// Missing rarer tools fail the tests that use them.
 func TestTools(t *testing.T) {
 	for _, tool := range []string{"podman", "runc", "newuidmap", "skopeo", "umoci", "buildah", "nix-store", "patchelf", "unshare", "setpriv",
 		"docker-registry", "containerd", "dockerd", "/usr/bin/docker", "mmdebstrap"} {
 		r := try(t, lab.user.command("/", "sh", "-c", "command -v "+tool))
 		if r.status() != 0 {
-			t.Errorf("no %s: apt-get install it", tool)
+			t.Errorf("%s is missing: install it with apt-get", tool)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// list says what a directory holds: for each path its type, mode, target, size and the hash of its content.
+// list maps each path below a directory to its type, mode, link target, size and hash of its content.
 func list(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries := make(map[string]string)
@@ -66,7 +66,7 @@ func hashOf(r io.Reader) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// checkTimes says which entries below a directory have another time than all in a store.
+// checkTimes checks that all files below a directory have the modification time of store objects.
 func checkTimes(t *testing.T, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -84,7 +84,7 @@ func checkTimes(t *testing.T, dir string) {
 	}
 }
 
-// names are the paths of a directory, without what they are: it finds litter.
+// names lists the paths below a directory, to find litter.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
@@ -100,7 +100,7 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// writeTar writes a tar of one file.
+// writeTar writes a tar with one file.
 func writeTar(t *testing.T, name, member, content string) {
 	t.Helper()
 	var b strings.Builder

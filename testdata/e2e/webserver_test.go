@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// webServer is nginx on loopback, which serves a directory.
+// webServer is an nginx on loopback that serves a directory.
 type webServer struct {
-	url  string // without a login
-	log  string
-	asks int // of requests
+	url       string // without a login
+	log       string
+	readLines int // lines of the log that requests has returned
 }
 
-// serve serves a directory until the test ends. If there is a login, "name:password", nobody else may read it.
+// serve serves a directory until the test ends. If login is "name:password", reading requires it.
 func serve(t *testing.T, dir, login string) *webServer {
 	t.Helper()
 	p := lab.user
 	own := p.scratch(t)
-	// nginx does not say which port it got, so it is told one that was free just now.
+	// nginx cannot report a port that it chose, so choose an unused one.
 	address := freeAddress(t)
 	auth := ""
 	if name, password, ok := strings.Cut(login, ":"); ok {
@@ -68,15 +68,15 @@ http {
 	return s
 }
 
-// request is one line of the log.
+// request is one line of the access log.
 type request struct {
 	connection, file, status string
 }
 
-// requests are those since the last call.
+// requests returns the requests since the last call.
 func (s *webServer) requests(t *testing.T) []request {
 	t.Helper()
-	// nginx does one thing after the other: when it has logged this one, it has logged all before it.
+	// nginx logs requests in order: once it has logged this one, it has logged all before it.
 	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	r, err := client.Get(s.url + "/asked")
 	if err != nil {
@@ -91,8 +91,8 @@ func (s *webServer) requests(t *testing.T) []request {
 			t.Fatal(err)
 		}
 		lines := strings.Split(string(b), "\n")
-		lines = lines[:len(lines)-1] // the last is not ended
-		for _, line := range lines[min(s.asks, len(lines)):] {
+		lines = lines[:len(lines)-1] // the last line is incomplete
+		for _, line := range lines[min(s.readLines, len(lines)):] {
 			words := strings.Fields(line)
 			if len(words) < 3 {
 				t.Fatalf("nginx logs %q", line)
@@ -104,16 +104,16 @@ func (s *webServer) requests(t *testing.T) []request {
 			all = append(all, request{words[0], words[1], words[2]})
 		}
 		if asked {
-			s.asks = len(lines)
+			s.readLines = len(lines)
 			return all
 		}
 		if time.Now().After(end) {
-			t.Fatalf("nginx has logged %q and not what it was asked last", lines)
+			t.Fatalf("nginx has logged %q but not the last request", lines)
 		}
 	}
 }
 
-// count says how many requests there were for what: "narinfo", "nar" or something else.
+// count counts requests by kind of file: "narinfo", "nar" or "other".
 func count(requests []request) map[string]int {
 	n := make(map[string]int)
 	for _, r := range requests {
@@ -137,7 +137,7 @@ func connections(requests []request) int {
 	return len(all)
 }
 
-// servePython serves a directory with Python's own server, which knows HTTP/1.0 and no more, until the test ends.
+// servePython serves a directory with Python's server, which only speaks HTTP/1.0, until the test ends.
 func servePython(t *testing.T, dir string) (url string) {
 	t.Helper()
 	cmd := lab.user.command(dir, "/usr/bin/python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "0")
@@ -150,7 +150,7 @@ func servePython(t *testing.T, dir string) (url string) {
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed
+		_ = cmd.Wait() // killed above
 	})
 	// "Serving HTTP on 127.0.0.1 port 40961 (http://127.0.0.1:40961/) ..."
 	line, err := bufio.NewReader(out).ReadString('\n')

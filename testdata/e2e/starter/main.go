@@ -1,7 +1,7 @@
-// Command starter runs every program in PATH with --version, as the first process of a container,
-// and says of each whether kernel and loader let it begin: a JSON array on standard output.
-// It is static, so that it begins whatever is wrong in the container, and no shell is in between,
-// which would run as a script what the kernel refuses.
+// Command starter is the first process of a container. It runs every program in PATH with --version,
+// and prints a JSON array that tells for each program whether the kernel and the loader could start it.
+// It is static, so that it starts in any container. It uses no shell, since a shell would run
+// a file as a script if the kernel refuses it.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// outcome is what came of a program.
+// outcome is the result of starting a program.
 type outcome struct {
 	Program string
 	Started bool
@@ -45,7 +45,7 @@ func main() {
 			outcomes = append(outcomes, &outcome{Program: name})
 		}
 	}
-	turns := make(chan struct{}, 8) // most wait for something
+	turns := make(chan struct{}, 8) // more than cores, since most programs wait for something
 	var running sync.WaitGroup
 	for _, o := range outcomes {
 		turns <- struct{}{}
@@ -61,7 +61,7 @@ func main() {
 	}
 }
 
-// loaderSays are the words of kernel, loaders and env when a program does not start, in the first line of output.
+// loaderSays matches the first line of output of loaders and env if a program does not start.
 var loaderSays = regexp.MustCompile(`^(Error loading shared library |[^ ]*: error while loading shared libraries: |` +
 	`[^ ]*: .*: version .* not found \(required by |([^ ]*/)?env: .*(No such file|not found|Permission denied|Too many levels))`)
 
@@ -81,7 +81,7 @@ func start(name string) (ok bool, said string) {
 		return false, err.Error()
 	}
 	for line := range strings.Lines(out.String()) {
-		if said = strings.TrimSpace(line); !strings.HasPrefix(said, "ERROR: ld.so: ") { // which it ignores
+		if said = strings.TrimSpace(line); !strings.HasPrefix(said, "ERROR: ld.so: ") { // ld.so continues after these
 			break
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// made says where a command of export-profile puts an image, and with which flags it is read from there;
-// at is "" for other commands, and for images that go into a pipe.
-func made(dir string, args []string) (at string, flags []string) {
+// writtenImage returns the destination of a command of export-profile, and the flags needed to read the image from there.
+// at is "" for other commands, and for images that are written to a pipe.
+func writtenImage(dir string, args []string) (at string, flags []string) {
 	i := slices.Index(args, lab.program)
 	if i < 0 || i+1 == len(args) || args[i+1] != "image" && args[i+1] != "index" {
 		return "", nil
@@ -35,8 +35,8 @@ func made(dir string, args []string) (at string, flags []string) {
 			}
 			i++
 		case slices.Contains([]string{"--from", "--base", "--previous", "--cache", "--mount-from"}, word):
-			i++ // an image, or a place like one's, that is read
-		case imagePlace.MatchString(word) && at == "": // what index joins is behind it
+			i++ // an image or a cache to read
+		case imagePlace.MatchString(word) && at == "": // the arguments of index that follow are read
 			at = word
 		}
 	}
@@ -57,13 +57,13 @@ var (
 	printedDigest   = regexp.MustCompile(`(?m)^sha256:[0-9a-f]{64}$`)
 )
 
-// verifiedAt are the digests that verify has been through, by the kind of place: once each, since that takes time.
+// verifiedAt records the digests that were verified, by kind of destination, to verify each only once.
 var verifiedAt = make(map[string]bool)
 
-// verifyMade has verify read what a command has made: every image of these tests that is in a place.
-func verifyMade(t *testing.T, cmd *exec.Cmd, printed string) {
+// verifyWritten runs verify on the image that a command has written. All images of these tests pass through it.
+func verifyWritten(t *testing.T, cmd *exec.Cmd, printed string) {
 	t.Helper()
-	at, flags := made(cmd.Dir, cmd.Args)
+	at, flags := writtenImage(cmd.Dir, cmd.Args)
 	if at == "" {
 		return
 	}
@@ -82,9 +82,9 @@ func verifyMade(t *testing.T, cmd *exec.Cmd, printed string) {
 	verify.Dir, verify.Env, verify.SysProcAttr = cmd.Dir, cmd.Env, cmd.SysProcAttr
 	r := try(t, verify)
 	if r.status() != 0 || !printedDigest.MatchString(r.stdout) {
-		t.Errorf("what %q has made does not verify: %v", cmd.Args, r)
+		t.Errorf("the image written by %q does not verify: %v", cmd.Args, r)
 	}
-	// Of an index, verify names the images that are in it.
+	// For an index, verify also prints the digests of its images.
 	if index := slices.Contains(cmd.Args, "index"); digest != "" && !index && !slices.Contains(strings.Fields(r.stdout), digest) {
 		t.Errorf("%q prints %s: %v", cmd.Args, digest, r)
 	}
@@ -93,8 +93,8 @@ func verifyMade(t *testing.T, cmd *exec.Cmd, printed string) {
 	}
 }
 
-// TestMade: what is verified is what was made.
-func TestMade(t *testing.T) {
+// TestWrittenImage checks that writtenImage finds the destinations of commands.
+func TestWrittenImage(t *testing.T) {
 	dir := lab.root.scratch(t)
 	writeFile(t, dir+"/image.yaml", "profile: x\ndestination: oci:db:v1\n")
 	for _, tt := range []struct{ args, want string }{
@@ -107,9 +107,9 @@ func TestMade(t *testing.T) {
 		{"rootfs oci:x", " []"},
 		{"verify oci:x", " []"},
 	} {
-		at, flags := made(dir, append([]string{"sh", "-c", lab.program + " x", lab.program}, strings.Fields(tt.args)...))
+		at, flags := writtenImage(dir, append([]string{"sh", "-c", lab.program + " x", lab.program}, strings.Fields(tt.args)...))
 		if got := fmt.Sprint(at, " ", flags); got != tt.want {
-			t.Errorf("%s makes %q; want %q", tt.args, got, tt.want)
+			t.Errorf("writtenImage(%s) = %q; want %q", tt.args, got, tt.want)
 		}
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"testing"
 )
 
-// nixCache lets Nix write an object's closure to a binary cache in a directory.
+// nixCache makes Nix write an object's closure to a binary cache in a directory.
 func nixCache(t *testing.T, dir, params string, objects ...string) {
 	t.Helper()
 	do(t, nix("nix", append([]string{"copy", "--to", "file://" + dir + "?" + params}, objects...)...))
 }
 
-// signingKey lets Nix make a pair of keys, in files.
+// signingKey makes Nix write a pair of keys to files.
 func signingKey(t *testing.T, name string) (secret, public string) {
 	t.Helper()
 	dir := lab.root.scratch(t)
@@ -36,8 +36,8 @@ func readFile(t *testing.T, name string) string {
 	return string(b)
 }
 
-// mixedCache is one in which objects are compressed one this way, one that: in any way that is read.
-// Brotli, which Nix writes at its slowest, and bzip2 are for small ones.
+// mixedCache makes a cache whose objects use all supported compressions.
+// Brotli, which Nix writes at the slowest level, and bzip2 are only used for small objects.
 func mixedCache(t *testing.T, params string) string {
 	t.Helper()
 	dir := lab.root.scratch(t)
@@ -46,7 +46,7 @@ func mixedCache(t *testing.T, params string) string {
 	quick, slow := []string{"gzip", "zstd", "lz4", "none", "xz&compression-level=0"}, []string{"br", "bzip2"}
 	n, m := 0, 0
 	for some := range slices.Chunk(closure, len(closure)/len(quick)+1) {
-		// What is there already is not written again, so small is for what the others do not need.
+		// Nix does not rewrite existing objects, so only objects that the others do not need can be small.
 		var large, small []string
 		for _, p := range some {
 			if len(sizes[slices.Index(closure, p)]) < 6 { // digits
@@ -71,24 +71,24 @@ func mixedCache(t *testing.T, params string) string {
 		found[regexp.MustCompile(`(?m)^Compression: (.*)$`).FindStringSubmatch(readFile(t, narInfo(dir, p)))[1]] = true
 	}
 	if len(found) != len(quick)+len(slow) {
-		t.Fatalf("the cache has only %v", found)
+		t.Fatalf("the cache only uses %v", found)
 	}
 	return dir
 }
 
-// narInfo is the file of a cache that is about a path.
+// narInfo returns the name of a path's narinfo in a cache.
 func narInfo(cache, path string) string {
 	digest, _, _ := strings.Cut(filepath.Base(path), "-")
 	return filepath.Join(cache, digest+".narinfo")
 }
 
-// written are the compressions that Nix may have, and whether they are read.
+// written maps the compressions that Nix may support to whether export-profile reads them.
 var written = map[string]bool{
 	"none": true, "xz": true, "bzip2": true, "gzip": true, "zstd": true, "br": true, "lz4": true,
 	"lzma": false, "lzip": false, "lzop": false, "compress": false, "grzip": false, "lrzip": false,
 }
 
-// TestCacheCompressions reads caches compressed in every way that this Nix has.
+// TestCacheCompressions checks caches in every compression that this Nix can write.
 func TestCacheCompressions(t *testing.T) {
 	object := lab.objects["odd"]
 	var forms []form
@@ -101,11 +101,11 @@ func TestCacheCompressions(t *testing.T) {
 		}
 		switch {
 		case r.status() != 0 && read:
-			t.Errorf("%v\nwant Nix to write %s", r, how)
+			t.Errorf("%v\nwant Nix to support %s", r, how)
 		case r.status() != 0:
 			t.Logf("this Nix does not write %s: %s", how, strings.TrimSpace(r.stderr))
 		case len(infos) == 0 || !strings.Contains(readFile(t, infos[0]), "\nCompression: "+how+"\n"):
-			t.Errorf("Nix wrote the narinfos %q; want some with Compression: %s", infos, how)
+			t.Errorf("Nix wrote the narinfos %q; want Compression: %s", infos, how)
 		case read:
 			forms = append(forms, form{name: how, flags: []string{"--from", dir}})
 		default:
@@ -119,16 +119,16 @@ func TestCacheCompressions(t *testing.T) {
 	checkForms(t, object, forms)
 }
 
-// TestCaches has binary caches in directories, alone and with other sources.
+// TestCaches checks binary caches in directories, alone and combined with other sources.
 func TestCaches(t *testing.T) {
 	secret, public := signingKey(t, "e2e-1")
 	signed, half := lab.root.scratch(t), lab.root.scratch(t)
 	nixCache(t, signed, "compression=zstd&write-nar-listing=true&secret-key="+secret, lab.object)
 	if listings, err := filepath.Glob(signed + "/*.ls"); err != nil || len(listings) != len(lab.closure) {
-		t.Fatalf("there are %d listings, %v; want %d", len(listings), err, len(lab.closure))
+		t.Fatalf("found %d listings, %v; want %d", len(listings), err, len(lab.closure))
 	}
 
-	// The first half of the closure needs nothing of the second.
+	// The first half of the closure does not need the second.
 	closure := closureOf(t, lab.object)
 	nixCache(t, half, "compression=zstd", closure[:len(closure)/2]...)
 	var rest []string
@@ -152,7 +152,7 @@ func TestCaches(t *testing.T) {
 	})
 }
 
-// TestServers reads a binary cache with every compression in it from web servers.
+// TestServers checks a binary cache with all compressions on web servers.
 func TestServers(t *testing.T) {
 	secret, public := signingKey(t, "e2e-1")
 	signed, unsigned := mixedCache(t, "secret-key="+secret), lab.root.scratch(t)
@@ -182,14 +182,14 @@ func TestServers(t *testing.T) {
 		{name: "a directory, then a server", flags: append([]string{"--from", half}, ask(server.url, "--trusted-public-key", key)...)},
 	})
 
-	// A mistake's home has no cache yet.
+	// The home of a mistake has no cache yet.
 	image := func(flags ...string) []string { return append(append([]string{"image"}, flags...), "oci:x") }
 	_, other := signingKey(t, "e2e-1")            // another key of the same name
-	untrusted := func(n int, why string) string { // each has its line
+	untrusted := func(n int, why string) string { // one line per object
 		return fmt.Sprintf(`^find closure: %d not trusted:(\n  "/nix/store/\S+" is not trusted: %s){%[1]d}$`, n, why)
 	}
 	all := len(lab.closure)
-	for _, p := range lab.closure { // what is content-addressed needs no signature
+	for _, p := range lab.closure { // content-addressed objects need no signature
 		if strings.Contains(readFile(t, narInfo(unsigned, p)), "\nCA: ") {
 			all--
 		}
@@ -211,7 +211,7 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// TestDamagedServer: nothing that a cache says wrongly gets into an image.
+// TestDamagedServer checks that wrong data from a cache never gets into an image.
 func TestDamagedServer(t *testing.T) {
 	object := dash(t)
 	secret, public := signingKey(t, "e2e-1")
@@ -252,7 +252,7 @@ func TestDamagedServer(t *testing.T) {
 	}
 }
 
-// TestServerRequests counts what a server is asked for: once all there is, and then next to nothing.
+// TestServerRequests counts requests to a server: the first run fetches everything once, the second almost nothing.
 func TestServerRequests(t *testing.T) {
 	dir := lab.root.scratch(t)
 	nixCache(t, dir, "compression=zstd", lab.object)
@@ -273,20 +273,20 @@ func TestServerRequests(t *testing.T) {
 	first := run()
 	n := count(first)
 	if n["narinfo"] != paths || n["nar"] != paths || n["other"] != 1 { // nix-cache-info
-		t.Errorf("for %d objects, the first run asks for %v; want %[1]d narinfos, %[1]d NARs, and 1 other", paths, n)
+		t.Errorf("for %d objects, the first run requests %v; want %[1]d narinfos, %[1]d NARs, and 1 other", paths, n)
 	}
-	// Connections are kept: 16 for narinfos, and one for each NAR that is read at a time.
+	// Connections are reused: 16 for narinfos, and one for each NAR that is read concurrently.
 	if c := connections(first); c > 32 || c >= len(first) {
-		t.Errorf("the first run makes %d connections for %d requests; want at most 32", c, len(first))
+		t.Errorf("the first run opens %d connections for %d requests; want at most 32", c, len(first))
 	}
 
-	// Narinfos are kept, and so are layers: a NAR is fetched only when one has to be built of it.
+	// Narinfos and layers are cached, so a NAR is fetched only to build a new layer.
 	n = count(run())
 	if n["narinfo"] > 0 || n["nar"] > 0 || n["other"] > 1 {
-		t.Errorf("a second run asks for %v; want no narinfos, no NARs, and 1 other", n)
+		t.Errorf("a second run requests %v; want no narinfos, no NARs, and 1 other", n)
 	}
 	n = count(run("--no-cache"))
 	if n["narinfo"] != paths || n["nar"] != paths {
-		t.Errorf("without the cache, a run asks for %v; want %d narinfos and as many NARs", n, paths)
+		t.Errorf("without the cache, a run requests %v; want %d narinfos and as many NARs", n, paths)
 	}
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/export-profile/export-profile/profile/sbom/sbomtest"
 )
 
-// TestClosureOfImage: a finished image answers as Nix does of the store that it was made from.
+// TestClosureOfImage checks that closure and why give the same answers for an image as Nix for its store.
 func TestClosureOfImage(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	p.export(t, dir, "image", "--profile", lab.profile, "oci:look:v1")
 	want := fields(do(t, nix("nix", "path-info", "-rsS", lab.object)).stdout)
-	for range 2 { // the second time from the cache
+	for range 2 { // the second run uses the cache
 		got := fields(p.export(t, dir, "closure", "--bytes", "--from", "oci:look:v1") + "\n")
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("closure of the image (-nix +export-profile):\n%s", diff)
@@ -35,7 +35,7 @@ func TestClosureOfImage(t *testing.T) {
 	}
 }
 
-// TestDiff: the same lines as nix store diff-closures has, for pairs of closures.
+// TestDiff checks that diff prints the same lines as nix store diff-closures.
 func TestDiff(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -52,12 +52,12 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// follow is the real place of a path in a root filesystem.
+// follow resolves the links in a path of a root filesystem.
 func follow(t *testing.T, root, name string) string {
 	t.Helper()
 	real, todo := "/", strings.Split(name, "/")
 	for links := 0; len(todo) > 0; {
-		next := path.Join(real, todo[0]) // never above the root
+		next := path.Join(real, todo[0]) // cannot leave the root
 		todo = todo[1:]
 		target, err := os.Readlink(filepath.Join(root, next))
 		if err != nil {
@@ -75,8 +75,8 @@ func follow(t *testing.T, root, name string) string {
 	return real
 }
 
-// sizesOf are the sizes of files, by their real places, of lines as du prints them.
-// Through which links a file is first come to is up to the order in which directories are read.
+// sizesOf parses the output of du into the sizes of files by resolved path.
+// du may reach a file through any of several links, depending on the order of directories.
 func sizesOf(t *testing.T, root, text string) map[string]string {
 	t.Helper()
 	sizes := make(map[string]string)
@@ -90,18 +90,18 @@ func sizesOf(t *testing.T, root, text string) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if fi.IsDir() { // du adds its own size
+		if fi.IsDir() { // du includes the directory's own size
 			size = "directory"
 		}
 		if had, ok := sizes[real]; ok {
-			t.Errorf("%q is there twice, with %s and %s", real, had, size)
+			t.Errorf("%q occurs twice, with sizes %s and %s", real, had, size)
 		}
 		sizes[real] = size
 	}
 	return sizes
 }
 
-// TestLs: what du -hacL lists in the exported tree, where it runs in it.
+// TestLs checks that ls prints the same sizes as du -hacL in the exported tree.
 func TestLs(t *testing.T) {
 	p := lab.root
 	dir := p.scratch(t)
@@ -127,7 +127,7 @@ func TestLs(t *testing.T) {
 	}
 }
 
-// TestAttached: documents are found by the image in a real registry, and whoever wants the image does not notice.
+// TestAttached checks that attached documents are found through the image in a real registry, and that pulls ignore them.
 func TestAttached(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -154,28 +154,28 @@ func TestAttached(t *testing.T) {
 		format := formats[d.ArtifactType]
 		delete(formats, d.ArtifactType)
 		if m.Subject == nil || m.Subject.Digest.String() != digest {
-			t.Errorf("%s: the subject is %v", d.ArtifactType, m.Subject)
+			t.Errorf("%s: got subject %v; want the image", d.ArtifactType, m.Subject)
 		}
 		attached := string(get("blobs/" + m.Layers[0].Digest.String()))
 		if want := p.export(t, dir, "sbom", "--format", format, "--from", at) + "\n"; attached != want {
-			t.Errorf("%s: what is attached is not what sbom says of the image (-sbom +attached):\n%s", format, cmp.Diff(want, attached))
+			t.Errorf("%s: the attached document differs from that of sbom (-sbom +attached):\n%s", format, cmp.Diff(want, attached))
 		}
 		if err := sbomtest.Validate(format, []byte(attached)); err != nil {
-			t.Errorf("%s: what is attached: %v", d.ArtifactType, err)
+			t.Errorf("%s: attached document: %v", d.ArtifactType, err)
 		}
 		if format == "spdx" {
 			b, err := os.ReadFile(filepath.Join(dir, "hello.json"))
 			if err != nil || string(b) != attached {
-				t.Errorf("the file is not what is attached: %v", err)
+				t.Errorf("the file differs from the attached document: %v", err)
 			}
 		}
 	}
 	if len(formats) > 0 {
-		t.Errorf("not attached: %v", formats)
+		t.Errorf("formats that were not attached: %v", formats)
 	}
 	do(t, p.command(dir, "skopeo", "copy", "--src-tls-verify=false", at, "oci:copy:v1"))
 	do(t, p.podman(dir, "pull", "-q", "--tls-verify=false", strings.TrimPrefix(at, "docker://")))
 	if got := p.export(t, dir, "diff", at, "oci:copy:v1"); !strings.Contains(got, "fetches 0 B") {
-		t.Errorf("diff with the copy: %s", got)
+		t.Errorf("diff with the copy: %s; want no difference", got)
 	}
 }

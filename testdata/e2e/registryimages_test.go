@@ -11,19 +11,19 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// secureRegistry is a registry with TLS and a login, which the person has.
-// The flags make the program trust it, and skopeo's directory has its certificate.
+// secureRegistry starts a registry with TLS and a login, which the returned person has.
+// The flags make export-profile trust it; certs is a directory with its certificate for skopeo.
 func secureRegistry(t *testing.T, p person, dir string) (address string, q person, flags []string, certs string) {
 	t.Helper()
 	address = startSecureRegistry(t, dir)
-	if err := os.Link(filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.crt")); err != nil { // as skopeo wants it
+	if err := os.Link(filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.crt")); err != nil { // the name that skopeo expects
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(dir, "auth.json"), loginFile(address, registryLogin))
 	return address, p.with("REGISTRY_AUTH_FILE=" + dir + "/auth.json"), []string{"--registry-ca", dir + "/ca.crt"}, dir
 }
 
-// verifies has the program verify an image, which must have a digest.
+// verifies checks that verify accepts an image and prints its digest.
 func verifies(t *testing.T, p person, dir, digest, image string, flags ...string) {
 	t.Helper()
 	got := strings.Fields(p.export(t, dir, append([]string{"verify", image}, flags...)...))
@@ -32,15 +32,15 @@ func verifies(t *testing.T, p person, dir, digest, image string, flags ...string
 	}
 }
 
-// TestRegistryBase: over a Debian in a registry with TLS and logins, into that registry and into another one;
-// it is the image that it is over a layout, is fetched once, and runs.
+// TestRegistryBase puts a profile on a Debian image in a registry with TLS and logins, and pushes to that registry and another.
+// It checks that the image is the same as with a base in a layout, that the base is fetched once, and that the image runs.
 func TestRegistryBase(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	do(t, p.command(dir, "sh", "-c", debianRoot))
 	want := p.export(t, dir, "image", "--profile", lab.profile, "--base", "oci:debian:12", "oci:over:v1")
 	address, q, trust, certs := secureRegistry(t, p, p.scratch(t))
-	for _, args := range [][]string{nil, {"--format", "v2s2"}} { // Docker's manifest, too
+	for _, args := range [][]string{nil, {"--format", "v2s2"}} { // also with Docker's kind of manifest
 		name := "base/debian" + strings.Join(args, "")
 		do(t, q.command(dir, "skopeo", append([]string{"copy", "-q", "--dest-cert-dir", certs, "oci:debian:12", "docker://" + address + "/" + strings.ReplaceAll(name, "--", "-") + ":12"}, args...)...))
 	}
@@ -52,12 +52,12 @@ func TestRegistryBase(t *testing.T) {
 
 	forgetCache(t, p)
 	if got := image("docker://" + address + "/team/over:v1"); got != want {
-		t.Errorf("into the base image's registry: %s; want %s", got, want)
+		t.Errorf("pushed to the base image's registry: %s; want %s", got, want)
 	}
 	verifies(t, q, dir, want, "docker://"+address+"/team/over:v1", trust...)
 	v := startWire(t, startRegistry(t, ""))
 	if got := image("docker://"+v.address+"/team/over:v1", "--tls-verify=false"); got != want {
-		t.Errorf("into another registry: %s; want %s", got, want)
+		t.Errorf("pushed to another registry: %s; want %s", got, want)
 	}
 	if got := checkPushed(t, v.address, "team/over", "v1"); got != want {
 		t.Errorf("the other registry has %s; want %s", got, want)
@@ -74,7 +74,7 @@ func TestRegistryBase(t *testing.T) {
 	verifies(t, p, dir, want, "oci-archive:again.tar")
 	verifies(t, p, dir, want, "docker-archive:again.tar")
 
-	// A digest names the same base image, and one that changes is no longer it.
+	// The base image can also be named by digest.
 	pinned := strings.TrimSpace(do(t, q.command(dir, "skopeo", "inspect", "--cert-dir", certs, "--format", "{{.Digest}}", base)).stdout)
 	base = "docker://" + address + "/base/debian@" + pinned
 	if got := image("oci:pinned:v1"); got != want {
@@ -98,7 +98,7 @@ func TestRegistryBase(t *testing.T) {
 	}
 }
 
-// TestRegistryIndex: an index of images in registries, layouts and archives, of which every tool takes the part for its own.
+// TestRegistryIndex checks an index of images from registries, layouts and archives: every tool picks its own platform's image.
 func TestRegistryIndex(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
@@ -114,7 +114,7 @@ func TestRegistryIndex(t *testing.T) {
 	v.mu.Unlock()
 	before := v.bytes.Load()
 	if got := p.export(t, dir, "index", "--tag", "latest", repository+":v1", repository+":amd64", "oci-archive:arm.tar"); got != want {
-		t.Errorf("in a registry the index is %s; want %s", got, want)
+		t.Errorf("in a registry, the index is %s; want %s", got, want)
 	}
 	puts := 0
 	for _, w := range v.writes {
@@ -136,21 +136,21 @@ func TestRegistryIndex(t *testing.T) {
 			t.Errorf("%v\nwant %s and %s", r, amd64, arm64)
 		}
 	}
-	both := want + "\n" + amd64 + "\n" + arm64 // the index, and its parts
+	both := want + "\n" + amd64 + "\n" + arm64 // the index and its images
 	if got := p.export(t, dir, "verify", repository+":v1"); got != both {
 		t.Errorf("verify prints %s; want %s", got, both)
 	}
 
-	// Elsewhere in the registry its blobs are mounted.
+	// In another repository of the registry, its blobs are mounted.
 	v.mu.Lock()
 	v.writes = nil
 	v.mu.Unlock()
 	before = v.bytes.Load()
 	if got := p.export(t, dir, "index", "docker://"+v.address+"/other/multi:v1", repository+":v1"); got != want {
-		t.Errorf("in another repository the index is %s; want %s", got, want)
+		t.Errorf("in another repository, the index is %s; want %s", got, want)
 	}
 	if n := v.bytes.Load() - before; n > 256<<10 {
-		t.Errorf("%d bytes on the wire for an index of what the registry has", n)
+		t.Errorf("%d bytes on the wire for an index of images in the registry", n)
 	}
 	do(t, p.command(dir, "skopeo", "copy", "-q", "--all", "--src-tls-verify=false", "docker://"+v.address+"/other/multi:v1", "oci:copied:v1"))
 	if got := p.export(t, dir, "index", "oci:copied:again", "oci:copied:v1"); got != want {
@@ -163,9 +163,9 @@ func TestRegistryIndex(t *testing.T) {
 		t.Errorf("%v\nwant %q", r, curlVersion(t))
 	}
 
-	// As an archive it has its name.
+	// In an archive, it has its name.
 	if got := p.export(t, dir, "index", "--tag", "multi:v1", "oci-archive:multi.tar", "oci:amd64:v1", repository+":v1"); got != want {
-		t.Errorf("in an archive the index is %s; want %s", got, want)
+		t.Errorf("in an archive, the index is %s; want %s", got, want)
 	}
 	if got := p.export(t, dir, "verify", "oci-archive:multi.tar"); got != both {
 		t.Errorf("verify prints %s; want %s", got, both)
@@ -185,7 +185,7 @@ func imageOf(t *testing.T, p person, dir, image string) (m ispec.Manifest) {
 	return m
 }
 
-// TestVerifyOthers: archives and images of other programs, which are right, in each form.
+// TestVerifyOthers checks that verify accepts images of other programs, in each form.
 func TestVerifyOthers(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
