@@ -90,7 +90,7 @@ func (u *cacheUsage) print(t terminal, json bool) error {
 	}
 	fmt.Fprintf(t.out, "layers   %6d  %s in %d blobs", u.Layers.Layers, humanBytes(u.Layers.Bytes), u.Layers.Blobs)
 	if u.Layers.Shared > 0 {
-		fmt.Fprintf(t.out, ", of which layouts share %s", humanBytes(u.Layers.Shared))
+		fmt.Fprintf(t.out, ", %s shared with layouts", humanBytes(u.Layers.Shared))
 	}
 	fmt.Fprintf(t.out, "\nfacts    %6d  %s\n", u.Facts.Files, humanBytes(u.Facts.Bytes))
 	fmt.Fprintf(t.out, "narinfo  %6d  %s\n", u.NarInfo.Files, humanBytes(u.NarInfo.Bytes))

@@ -62,15 +62,15 @@ func setupCheck(fs *pflag.FlagSet) runFunc {
 			return o.run(ctx, t)
 		case 1:
 			if other := changedBesides(fs, "cache", "no-cache", "platform", "check-time", "tls-verify", "registry-ca", "json", "quiet", "debug"); other != "" {
-				return usagef("leave it out, or leave out "+args[0], "--%s is about an image that is to be made, and %q is a finished one", other, args[0])
+				return usagef("leave it out, or leave out "+args[0], "--%s is about an image to be made, but %q exists", other, args[0])
 			}
-			return o.runFinished(ctx, t, args[0])
+			return o.runImage(ctx, t, args[0])
 		}
 		return usagef(insteadOf("check", args, "oci:hello:v1"), "check: want one image at most, not %d", len(args))
 	}
 }
 
-// changedBesides is a flag that was given and is none of these, or "".
+// changedBesides returns a given flag that is none of the names, or "".
 func changedBesides(fs *pflag.FlagSet, names ...string) string {
 	found := ""
 	fs.Visit(func(f *pflag.Flag) {
@@ -84,7 +84,7 @@ func changedBesides(fs *pflag.FlagSet, names ...string) string {
 	return found
 }
 
-// run checks what image would make.
+// run checks the image that image would make.
 func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	say := o.speaker(t)
 	defer say.close()
@@ -107,8 +107,8 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	return o.printReport(t, report)
 }
 
-// runFinished checks an image that is finished.
-func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string) (err error) {
+// runImage checks an existing image.
+func (o *checkOptions) runImage(ctx context.Context, t terminal, word string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
 	in := o.opener(say, t.in, &o.registryFlags)
@@ -123,16 +123,16 @@ func (o *checkOptions) runFinished(ctx context.Context, t terminal, word string)
 	if err != nil {
 		return err
 	}
-	finished := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
-	finished.Config = startConfig(image.Config.Config, image.Config.Architecture)
-	report, err := o.checkImage(ctx, finished, 0, o.facts(), say, true)
+	all := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
+	all.Config = startConfig(image.Config.Config, image.Config.Architecture)
+	report, err := o.checkImage(ctx, all, 0, o.facts(), say, true)
 	if err != nil {
 		return err
 	}
 	return o.printReport(t, report)
 }
 
-// layerSources are where the contents of an image's files are.
+// layerSources returns the contents of an image's files, by layer.
 func layerSources(ctx context.Context, image *ocilayout.Image) []startup.Source {
 	var sources []startup.Source
 	for i, l := range image.Layers {
@@ -147,7 +147,7 @@ func startConfig(c ispec.ImageConfig, arch string) startup.Config {
 	}
 }
 
-// toCheck is what is to be written, and what a process begins with.
+// toCheck returns the assembled image in the form that startup checks.
 func (a *assembled) toCheck(ctx context.Context, image ocilayout.ImageSpec) *startup.Image {
 	all := &startup.Image{Lower: a.under.lower(), Parts: a.top.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
 	if a.under != nil {
@@ -159,7 +159,7 @@ func (a *assembled) toCheck(ctx context.Context, image ocilayout.ImageSpec) *sta
 	return all
 }
 
-// checkImage checks an image; names of store paths are looked for in all its bytes if that is wanted.
+// checkImage checks an image. With names, it also searches all files for missing store paths.
 func (c *checkFlags) checkImage(ctx context.Context, image *startup.Image, size int64, facts *rootfs.Facts, say *speaker, names bool) (*startup.Report, error) {
 	at, err := c.at()
 	if err != nil {
@@ -170,7 +170,7 @@ func (c *checkFlags) checkImage(ctx context.Context, image *startup.Image, size 
 	return startup.Check(ctx, image, startup.Options{Time: at, References: names, Facts: facts, Progress: checking.add})
 }
 
-// printReport prints all that was found.
+// printReport prints all problems.
 func (o *checkOptions) printReport(t terminal, r *startup.Report) error {
 	if o.json {
 		if err := printJSON(t.out, newCheckResult(r)); err != nil {
@@ -195,7 +195,7 @@ func (o *checkOptions) printReport(t terminal, r *startup.Report) error {
 	return nil
 }
 
-// checkResult is a report as JSON.
+// checkResult is the JSON form of a report.
 type checkResult struct {
 	Programs int               `json:"programs"`
 	Errors   []startup.Problem `json:"errors"`
@@ -206,7 +206,7 @@ func newCheckResult(r *startup.Report) checkResult {
 	return checkResult{r.Programs, append([]startup.Problem{}, r.Errors...), append([]startup.Problem{}, r.Warnings...)}
 }
 
-// refuse, with --check, checks an image before it is made. It reports the errors for which no image is made.
+// refuse checks an image before it is made, if --check asks for it. It fails if the check finds errors.
 func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayout.ImageSpec, say *speaker) error {
 	if !o.check {
 		return nil
@@ -222,7 +222,7 @@ func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayo
 		return &foundError{fmt.Sprintf("check: %s; nothing was written", count(n, "error"))}
 	}
 	if n := len(report.Warnings); n > 0 {
-		say.notef("check: %s, which export-profile check shows with the same flags", count(n, "warning"))
+		say.notef("check: %s; for details, run export-profile check with the same flags", count(n, "warning"))
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
 	case o.jsonFormat != 1 && o.jsonFormat != 2:
 		return usagef("", "--json-format %d: want 1 or 2", o.jsonFormat)
 	case o.tree && (o.json || o.top != 0 || o.sort != "needs"):
-		return usagef("leave out --tree: --json has each path with its references", "--tree has its own order, and no JSON")
+		return usagef("leave out --tree: --json has each path with its references", "--tree takes no --sort, --top or --json")
 	case o.top < 0:
 		return usagef("as in --top 10", "--top: want a number, not %d", o.top)
 	}
@@ -107,7 +107,7 @@ func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
 	if o.json {
 		return o.printJSON(t.out, graph, infos)
 	}
-	w := bufio.NewWriter(t.out) // one write a line would take longer than the rest
+	w := bufio.NewWriter(t.out) // unbuffered lines would take longer than all the rest
 	width := 0
 	for _, info := range infos {
 		width = max(width, len(info.Path))
@@ -125,7 +125,7 @@ func (o *closureOptions) size(n int64) string {
 	return fmt.Sprintf("%10s", nixSize(n))
 }
 
-// nixInfo is an object in the JSON of nix path-info, whose null is "not known".
+// nixInfo is an object in the JSON of nix path-info. Its null means unknown.
 type nixInfo struct {
 	CA          any      `json:"ca"`
 	ClosureSize int64    `json:"closureSize"`
@@ -177,7 +177,7 @@ func (o *closureOptions) printJSON(w io.Writer, graph *profile.Graph, infos []*p
 	return printJSON(w, map[string]any{"info": rows, "storeDir": profile.StoreDir, "version": 2})
 }
 
-// structuredCA is a content address as format 2 has it, or as it is if it is none that is known.
+// structuredCA returns a content address in the form of format 2, or unchanged if its form is unknown.
 func structuredCA(ca string) any {
 	method, hash, ok := strings.Cut(ca, ":")
 	if m, h, fixed := strings.Cut(hash, "r:"); method == "fixed" && fixed && m == "" {

@@ -19,7 +19,7 @@ Prints a script that completes commands, flags and the values of flags. It leave
 to the shell, which completes file names. The script does not run export-profile.
 `
 
-// shells are those for which there are scripts.
+// shells maps each supported shell to the function that writes its script.
 func shells() map[string]func(io.Writer, []completedCommand) error {
 	return map[string]func(io.Writer, []completedCommand) error{"bash": completeBash, "zsh": completeZsh, "fish": completeFish}
 }
@@ -33,17 +33,17 @@ func setupCompletion(*pflag.FlagSet) runFunc {
 	}
 }
 
-// completedCommand is what a shell knows of a command.
+// completedCommand is a command in a completion script.
 type completedCommand struct {
 	name, summary string
 	flags         []completedFlag
-	operands      []string // what they are, or begin with
+	operands      []string // words or prefixes of words
 }
 
 type completedFlag struct {
 	name, short, summary string
 	takes                bool     // a value
-	values               []string // all that it can be, or nil
+	values               []string // all possible values, or nil
 }
 
 func completedCommands() (all []completedCommand) {
@@ -85,7 +85,7 @@ func completedCommands() (all []completedCommand) {
 	return all
 }
 
-// alternatives are the words of none|gzip|zstd[:LEVEL], without what may follow; OS/ARCH and the like are none.
+// alternatives returns the words of none|gzip|zstd[:LEVEL] without the optional parts, or nil for OS/ARCH and the like.
 func alternatives(name string) (words []string) {
 	for word := range strings.SplitSeq(name, "|") {
 		word, _, _ = strings.Cut(word, "[")
@@ -97,7 +97,7 @@ func alternatives(name string) (words []string) {
 	return words
 }
 
-// firstClause is as much of a flag's usage as fits beside it.
+// firstClause shortens the usage of a flag to fit on its line.
 func firstClause(usage string) string {
 	if i := strings.IndexAny(usage, ";:("); i >= 0 {
 		usage = usage[:i]
@@ -105,7 +105,7 @@ func firstClause(usage string) string {
 	return strings.TrimSpace(usage)
 }
 
-// taking are all flags that take a value, by name, each once: it means the same with every command.
+// taking returns each flag that takes a value once: a flag means the same in every command.
 func taking(all []completedCommand) (flags []completedFlag) {
 	for _, c := range all {
 		for _, f := range c.flags {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// completeBash: what is not known is left to readline, which completes files.
+// completeBash leaves all other words to readline, which completes files.
 func completeBash(w io.Writer, all []completedCommand) error {
 	var b strings.Builder
 	b.WriteString(`# bash completes command lines of export-profile: source <(export-profile completion bash)

@@ -49,7 +49,7 @@ func setupDiff(fs *pflag.FlagSet) runFunc {
 	return func(ctx context.Context, t terminal, args []string) error {
 		switch {
 		case len(args) == 1:
-			return usagef("say after it what is to be compared with it: export-profile diff "+args[0]+" oci:hello:v2",
+			return usagef("name a second one to compare with: export-profile diff "+args[0]+" oci:hello:v2",
 				"diff: want two images or profiles, and %q is one", args[0])
 		case len(args) != 2:
 			return usagef("as in export-profile diff oci:hello:v1 oci:hello:v2", "diff: want two images or profiles, not %d", len(args))
@@ -58,18 +58,18 @@ func setupDiff(fs *pflag.FlagSet) runFunc {
 	}
 }
 
-// side is one of what is compared.
+// side is one of the two things to compare.
 type side struct {
 	word  string
-	infos []*profile.Info  // sorted by path; of an image perhaps without references
+	infos []*profile.Info  // sorted by path; perhaps without references if from an image
 	image *ocilayout.Image // nil for a profile
 	close func() error
 }
 
-// digits is how much of a NAR hash images have, of which two are compared.
+// digits is the number of digits of a NAR hash that an image's history has.
 const digits = 12
 
-// identities are the NAR hashes of all objects, as far as images have them.
+// identities returns the first digits of the NAR hash of each object, or "" if it is unknown.
 func (s *side) identities() map[profile.Path]string {
 	all := make(map[profile.Path]string, len(s.infos))
 	for _, info := range s.infos {
@@ -95,7 +95,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 		return err
 	}
 	if len(o.sources.from) > 0 && isImage(a) && isImage(b) {
-		return usagef("leave out --from", "--from says where profiles are, and both are images")
+		return usagef("leave out --from", "--from locates profiles, but both are images")
 	}
 	var sides []*side
 	var store profile.Store // of profiles, opened once
@@ -110,7 +110,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	for _, word := range []string{a, b} {
 		var s *side
 		if isImage(word) {
-			s, err = o.finished(ctx, t.in, say, word)
+			s, err = o.imageSide(ctx, t.in, say, word)
 		} else {
 			if store == nil {
 				if store, err = o.sources.open(ctx, t, say, &o.cacheFlags); err != nil {
@@ -141,8 +141,8 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	return err
 }
 
-// finished is a finished image. If all of it is of this program, its history says enough.
-func (o *diffOptions) finished(ctx context.Context, stdin io.Reader, say *speaker, word string) (*side, error) {
+// imageSide reads an image. If this program made all of its layers, the history is enough.
+func (o *diffOptions) imageSide(ctx context.Context, stdin io.Reader, say *speaker, word string) (*side, error) {
 	image, in, err := o.imageFlags.open(ctx, stdin, say, &o.cacheFlags, word)
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (o *diffOptions) finished(ctx context.Context, stdin io.Reader, say *speake
 	held, foreign := image.VisibleObjects()
 	if foreign == 0 {
 		for _, h := range held {
-			info, err := heldInfo(h)
+			info, err := historyInfo(h)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("image %q: %w", word, err), in.Close())
 			}
@@ -173,8 +173,8 @@ func (o *diffOptions) finished(ctx context.Context, stdin io.Reader, say *speake
 	return s, nil
 }
 
-// heldInfo is what the history says of an object. The digits of its hash that are not there are zeros.
-func heldInfo(h ocilayout.VisibleObject) (*profile.Info, error) {
+// historyInfo returns the info of an object from the history. It pads the NAR hash with zeros.
+func historyInfo(h ocilayout.VisibleObject) (*profile.Info, error) {
 	p, err := profile.ParseBase(h.Name)
 	if err != nil {
 		return nil, err

@@ -11,16 +11,16 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// difference is what --json prints.
+// difference is the JSON result.
 type difference struct {
 	A        comparedSide     `json:"a"`
 	B        comparedSide     `json:"b"`
-	Packages []packageChange  `json:"packages"` // that are different, by name
+	Packages []packageChange  `json:"packages"` // changed packages, by name
 	Added    []profile.Path   `json:"addedPaths"`
 	Removed  []profile.Path   `json:"removedPaths"`
-	Changed  []profile.Path   `json:"changedPaths"`     // the same paths with other contents
-	Layers   *layerDifference `json:"layers,omitempty"` // of two images
-	Exceeded []string         `json:"exceeded"`         // reasons for which B is too large
+	Changed  []profile.Path   `json:"changedPaths"`     // same path, other contents
+	Layers   *layerDifference `json:"layers,omitempty"` // if both are images
+	Exceeded []string         `json:"exceeded"`         // limits that B breaks
 }
 
 type comparedSide struct {
@@ -41,10 +41,10 @@ type packageChange struct {
 }
 
 type layerDifference struct {
-	Shared  int   `json:"shared"` // layers of B that A has, too
+	Shared  int   `json:"shared"` // layers of B that A also has
 	Added   int   `json:"added"`
 	Removed int   `json:"removed"`
-	Fetch   int64 `json:"fetchBytes"` // what whoever has A fetches to have B, of blobs
+	Fetch   int64 `json:"fetchBytes"` // blobs of B that A lacks
 	Had     int64 `json:"hadBytes"`
 }
 
@@ -103,7 +103,7 @@ func (s *side) compared() comparedSide {
 	return c
 }
 
-// print prints a line a package, as Nix does, and what is different in sum.
+// print prints one line a package, as Nix does, and the sums.
 func (d *difference) print(w io.Writer) error {
 	var b strings.Builder
 	for _, p := range d.Packages {
@@ -122,14 +122,14 @@ func (d *difference) print(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "; %s, %s\n", humanBytes(d.B.NarSize), growth(d.B.NarSize-d.A.NarSize))
 	if l := d.Layers; l != nil {
-		fmt.Fprintf(&b, "blobs: %s, %s; %d of %d layers are shared: whoever has the first image fetches %s and has %s\n",
+		fmt.Fprintf(&b, "blobs: %s, %s; %d of %d layers are shared: a holder of the first image fetches %s and has %s\n",
 			humanBytes(d.B.Size), growth(d.B.Size-d.A.Size), l.Shared, d.B.Layers, humanBytes(l.Fetch), humanBytes(l.Had))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// growth is a number of bytes with its sign.
+// growth formats a change in bytes.
 func growth(n int64) string {
 	switch {
 	case n < 0:

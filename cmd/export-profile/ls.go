@@ -59,18 +59,18 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 		} else if ok {
 			if other := changedBesides(fs, "from", "cache", "no-cache", "platform", "tls-verify", "registry-ca",
 				"bytes", "depth", "json", "quiet", "debug"); other != "" {
-				return usagef("leave it out, or list what would be made of a store",
-					"--%s is about an image that is to be made, and %q is a finished one", other, image)
+				return usagef("leave the flag out, or list an image to be made from a store",
+					"--%s is about an image to be made, but %q exists", other, image)
 			}
 		}
 		return o.run(ctx, t, args)
 	}
 }
 
-// lsRow is what --json prints of a file or directory.
+// lsRow is a file or directory in the JSON result.
 type lsRow struct {
 	Path  string `json:"path"`
-	Bytes []byte `json:"pathBytes,omitempty"` // of a path that is not UTF-8, which Path cannot say
+	Bytes []byte `json:"pathBytes,omitempty"` // of a path that is not UTF-8, so that Path is lossy
 	Size  int64  `json:"size"`
 	Dir   bool   `json:"directory,omitempty"`
 }
@@ -114,7 +114,7 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 		return printJSON(t.out, struct {
 			Files    []lsRow  `json:"files"`
 			Total    int64    `json:"total"`
-			Dangling []string `json:"dangling"`                // links that lead to nothing in the image
+			Dangling []string `json:"dangling"`                // links to nothing in the image
 			Bytes    [][]byte `json:"danglingBytes,omitempty"` // of those that are not UTF-8
 		}{rows, total, lost, notText(lost)})
 	}
@@ -122,7 +122,7 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 		return err
 	}
 	if len(lost) > 0 {
-		say.notef("%s to nothing in the image, as %q does; --json has all", leads(len(lost)), lost[0])
+		say.notef("%s to nothing in the image, such as %q; --json lists all", leads(len(lost)), lost[0])
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func leads(n int) string {
 	return fmt.Sprintf("%d links lead", n)
 }
 
-// line is one of du's.
+// line prints a line as du does.
 func (o *lsOptions) line(w io.Writer, size int64, name string) error {
 	shown := duSize(size)
 	if o.bytes {
@@ -144,7 +144,7 @@ func (o *lsOptions) line(w io.Writer, size int64, name string) error {
 	return err
 }
 
-// duSize is a size as du -h prints it: rounded up, with one decimal below ten units.
+// duSize formats a size as du -h does: rounded up, with one decimal below ten units.
 func duSize(n int64) string {
 	if n < 1024 {
 		return fmt.Sprint(n)
@@ -165,13 +165,13 @@ func duSize(n int64) string {
 	panic("unreachable: the last unit has no next one")
 }
 
-// ceil is n/unit in parts of a whole, rounded up.
+// ceil returns n/unit in parts of a whole, rounded up.
 func ceil(n, unit, parts uint64) uint64 {
 	whole, rest := n/unit, n%unit
 	return whole*parts + (rest*parts+unit-1)/unit
 }
 
-// files are those of a finished image, or of the one that would be made.
+// files returns the files of an existing image, or of the one that would be made.
 func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *rootfs.Lower, closing func() error, err error) {
 	word, ok, err := o.fromImage()
 	if err != nil {
@@ -203,7 +203,7 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 		files = rootfs.NewLower("")
 	}
 	for _, l := range all.top.Layers {
-		for _, path := range l.Hidden { // of a base image; of the rest it is not there any more
+		for _, path := range l.Hidden { // in the base image; the overlay already removed others
 			files.Remove(path)
 		}
 	}
@@ -218,7 +218,7 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 	return files, all.Close, nil
 }
 
-// bytesOf are the bytes of a name that JSON cannot hold, or nil: in it they are base 64.
+// bytesOf returns the bytes of a name that is not UTF-8, or nil. JSON has them in base 64.
 func bytesOf(name string) []byte {
 	if utf8.ValidString(name) {
 		return nil
@@ -226,7 +226,7 @@ func bytesOf(name string) []byte {
 	return []byte(name)
 }
 
-// notText are those names that JSON cannot hold.
+// notText returns the names that are not UTF-8.
 func notText(names []string) (b [][]byte) {
 	for _, name := range names {
 		if odd := bytesOf(name); odd != nil {

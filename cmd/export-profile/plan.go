@@ -72,7 +72,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if err != nil {
 		return err
 	}
-	known := exists(o.wantedDir()) // before something is remembered there
+	known := exists(o.wantedDir()) // before assembling creates it
 	shared, err := sharing.open(ctx, &o.registryFlags, nil, say)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
 	var cache *ocilayout.Cache
-	if known { // looking should not make one
+	if known { // plan must not make a cache
 		cache = o.cacheFlags.layers(say)
 	}
 	layers, err := shared.find(ctx, layersOn(plan.layers, all.top.Layers), z, cache)
@@ -121,7 +121,7 @@ func plannedRepository(word string) (*registry.Reference, error) {
 	return d.repository(), nil
 }
 
-// present asks a registry which blobs it has. One that cannot be asked has none, as far as anybody knows.
+// present asks the registry which blobs it has. If that fails, it notes why and assumes none.
 func (o *planOptions) present(ctx context.Context, say *speaker, to *registry.Reference, blobs []ispec.Descriptor) (func(ispec.Descriptor) bool, error) {
 	client, err := o.registryFlags.client(say)
 	if err != nil {
@@ -132,7 +132,7 @@ func (o *planOptions) present(ctx context.Context, say *speaker, to *registry.Re
 		return nil, cause
 	}
 	if err != nil {
-		say.notef("what %s has is not known: %v", to.Name(), err)
+		say.notef("the blobs of %s are unknown: %v", to.Name(), err)
 	}
 	return func(d ispec.Descriptor) bool { return present[d.Digest] }, nil
 }

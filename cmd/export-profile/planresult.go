@@ -11,21 +11,21 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// planResult is what the command prints.
+// planResult is the result of the command.
 type planResult struct {
 	Layers     []plannedLayer `json:"layers"`
-	Size       int64          `json:"size"`            // of all that is visible, in bytes, not compressed
-	Build      int64          `json:"buildBytes"`      // of what no cache and no previous image has, not compressed
-	Repack     int64          `json:"recompressBytes"` // of what the cache has in another compression, not compressed
+	Size       int64          `json:"size"`            // visible bytes, uncompressed
+	Build      int64          `json:"buildBytes"`      // not in a cache or the previous image, uncompressed
+	Repack     int64          `json:"recompressBytes"` // in the cache with another compression, uncompressed
 	Cached     int64          `json:"cachedBlobBytes"`
-	Fetched    int64          `json:"fetchedBlobBytes"` // of what a cache of several machines has
-	Reused     int64          `json:"reusedBlobBytes"`  // what whoever has the previous image has already
+	Fetched    int64          `json:"fetchedBlobBytes"` // in the shared cache
+	Reused     int64          `json:"reusedBlobBytes"`  // in the previous image
 	NewLayers  int            `json:"newLayers"`
-	Repository string         `json:"repository,omitempty"` // where it would be sent
-	Send       int64          `json:"sendBytes"`            // of blobs that are known, which that, or whoever has the previous image, has not
-	Had        int64          `json:"hadBytes"`             // and has
-	Unknown    int            `json:"unknownLayers"`        // whose blobs are to be sent, too, and not known before they are built
-	Previous   *changes       `json:"previous,omitempty"`   // as image says it; of fetchBytes, what is known
+	Repository string         `json:"repository,omitempty"` // the destination, if it is in a registry
+	Send       int64          `json:"sendBytes"`            // known blobs that the destination, or a holder of the previous image, lacks
+	Had        int64          `json:"hadBytes"`             // known blobs that it has
+	Unknown    int            `json:"unknownLayers"`        // layers to send whose size is unknown before they are built
+	Previous   *changes       `json:"previous,omitempty"`   // as in the result of image; fetchBytes counts known blobs
 }
 
 type plannedLayer struct {
@@ -36,7 +36,7 @@ type plannedLayer struct {
 	Parts  []string `json:"parts"` // names of store objects, or base
 	Hidden []string `json:"hidden,omitempty"`
 
-	known ispec.Descriptor // its blob; without a digest if that is not known
+	known ispec.Descriptor // the blob; without a digest if it is unknown
 }
 
 func newPlanResult(layers []ocilayout.Layer, known []ocilayout.LayerForecast) planResult {
@@ -70,7 +70,7 @@ func newPlanResult(layers []ocilayout.Layer, known []ocilayout.LayerForecast) pl
 	return p
 }
 
-// blobs are those that are known.
+// blobs returns the known blobs.
 func (p planResult) blobs() (all []ispec.Descriptor) {
 	for _, l := range p.Layers {
 		if l.Blob != "" {
@@ -80,7 +80,7 @@ func (p planResult) blobs() (all []ispec.Descriptor) {
 	return all
 }
 
-// transfer is how many bytes of known blobs, with those of a base image, are not there and are there.
+// transfer sums the sizes of known blobs and the base image's blobs, by whether they are there.
 func (p planResult) transfer(base []ispec.Descriptor, there func(ispec.Descriptor) bool) (send, had int64) {
 	seen := make(map[string]bool)
 	for _, d := range append(p.blobs(), base...) {
@@ -115,7 +115,7 @@ func (p planResult) print(w io.Writer) error {
 	case p.Repository != "":
 		fmt.Fprintf(&b, "to send to %s: %s; it has %s\n", p.Repository, p.withUnknown(p.Send), humanBytes(p.Had))
 	case p.Previous == nil:
-		fmt.Fprintf(&b, "to send where nothing of it is: %s\n", p.withUnknown(p.Send))
+		fmt.Fprintf(&b, "to send to an empty registry: %s\n", p.withUnknown(p.Send))
 	}
 	if p.Previous != nil {
 		fmt.Fprintf(&b, "%s\n", p.Previous.words(p.withUnknown(p.Previous.Fetch)))
@@ -124,7 +124,7 @@ func (p planResult) print(w io.Writer) error {
 	return err
 }
 
-// withUnknown is a number of bytes, and what else there is of which the number is not known.
+// withUnknown formats a number of bytes, and the number of layers whose size is unknown.
 func (p planResult) withUnknown(n int64) string {
 	if p.Unknown == 0 {
 		return humanBytes(n)
@@ -136,7 +136,7 @@ func (p planResult) withUnknown(n int64) string {
 	return humanBytes(n) + " and " + what
 }
 
-// few are the first names, without their hashes, and how many more there are.
+// few returns the first names without their hashes, and the number of the others.
 func few(parts []string) string {
 	const most = 4
 	var words []string

@@ -54,7 +54,7 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 
 func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err error) {
 	if isImage(file) {
-		return usagef("as in export-profile report hello.html; closure, why, ls and check look into an image", "report %q: it would be a file", file)
+		return usagef("as in export-profile report hello.html; closure, why, ls and check look into an image", "report %q: want a file to write", file)
 	}
 	say := o.speaker(t)
 	defer say.close()
@@ -90,7 +90,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	return result.publish()
 }
 
-// findings are what check finds in the image, errors first.
+// findings returns the problems that check finds, errors first.
 func (o *reportOptions) findings(ctx context.Context, all *assembled, say *speaker) ([]report.Finding, error) {
 	image, err := o.newImage()
 	if err == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// newReport is what the page says, in the order in which closure and plan say it.
-// Nothing in it is of this machine, or of the place that the store paths come from.
+// newReport returns the contents of the page, in the order of closure and plan.
+// They don't depend on this machine, or on the source of the store paths.
 func newReport(all *assembled, plan planned) *report.Report {
 	graph := profile.NewGraph(all.closure)
 	infos := graph.Order()
@@ -48,17 +48,17 @@ func newReport(all *assembled, plan planned) *report.Report {
 	return r
 }
 
-// besideStore is what people call the base part.
+// besideStore names the base part for people.
 const besideStore = "files beside the store"
 
-// reportObject is a store object by its base name.
+// reportObject returns the store object with a base name.
 func reportObject(base string, size int64) report.Object {
-	name := profile.Path(profile.StoreDir + "/" + base).Name() // of a base name that has been checked
+	name := profile.Path(profile.StoreDir + "/" + base).Name() // base was checked before
 	pname, version := profile.SplitName(name)
 	return report.Object{Path: base, Name: name, Package: pname, Version: version, Size: size, Before: report.None, Dominator: report.None}
 }
 
-// reportLayers are those of the base image, and above them the planned ones.
+// reportLayers returns the base image's layers, and above them the planned ones.
 func reportLayers(all *assembled, plan planned, number func(name string) int) []report.Layer {
 	var layers []report.Layer
 	add := func(l report.Layer) {
@@ -100,7 +100,7 @@ func reportLayers(all *assembled, plan planned, number func(name string) int) []
 	return layers
 }
 
-// goneOf are the names of what a layer holds and does not show.
+// goneOf returns the names of objects that a layer holds but the image no longer shows.
 func goneOf(h history.Claim, shown map[string]bool) (gone []string) {
 	for _, o := range h.Objects {
 		if !shown[o.Name] {
@@ -110,11 +110,11 @@ func goneOf(h history.Claim, shown map[string]bool) (gone []string) {
 	return gone
 }
 
-// visibleBefore are the store objects that the previous image shows.
+// visibleBefore returns the store objects that the previous image shows.
 func visibleBefore(previous *ocilayout.PreviousImage) (infos []*profile.Info) {
 	hidden := make(map[string]bool) // by layers above
 	for _, l := range slices.Backward(previous.Layers) {
-		for _, o := range l.History.Objects { // what is no store object is made anew for every image
+		for _, o := range l.History.Objects { // base parts are no store objects
 			if p, err := profile.ParseBase(o.Name); err == nil && !hidden[o.Name] {
 				infos = append(infos, &profile.Info{Path: p, NarSize: o.Size})
 			}
@@ -126,8 +126,8 @@ func visibleBefore(previous *ocilayout.PreviousImage) (infos []*profile.Info) {
 	return infos
 }
 
-// reportPrevious is what the previous image showed, what has become of its packages, as diff says it,
-// and which layers are not kept.
+// reportPrevious returns the objects of the previous image, the changes of its packages as diff has them,
+// and the layers that are not kept.
 func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
 	if plan.previous == nil {
 		return nil
@@ -140,7 +140,7 @@ func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
 	for _, d := range profile.Diff(before, closure.Infos) {
 		p.Changes = append(p.Changes, report.Change{Package: d.Name, Removed: d.Removed, Added: d.Added, Before: d.Before, After: d.After})
 	}
-	is := make(map[string]bool) // what the image shows
+	is := make(map[string]bool) // names of the parts in the image
 	for _, l := range plan.layers {
 		for _, part := range l.Parts {
 			is[part.Name] = true

@@ -61,7 +61,7 @@ func setupRootfs(fs *pflag.FlagSet) runFunc {
 	}
 }
 
-// setupScript is rootfs as the original script does it: export-profile ROOTDIR.
+// setupScript sets up export-profile ROOTDIR, which makes the same tree as the original script.
 func setupScript(fs *pflag.FlagSet) runFunc {
 	o := &rootfsOptions{}
 	o.flags(fs)
@@ -89,10 +89,10 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 		}
 	}
 	if isTar && (o.writable || o.json) {
-		return usagef("", "--writable and --json are about a directory, not about tar:")
+		return usagef("", "--writable and --json apply to a directory, not to tar:")
 	}
 	if !isTar && o.compression != "" {
-		return usagef("as in export-profile rootfs --compression gzip tar:root.tar.gz", "--compression is about tar:, not about a directory")
+		return usagef("as in export-profile rootfs --compression gzip tar:root.tar.gz", "--compression applies to tar:, not to a directory")
 	}
 	compression, err := parseCompression(cmp.Or(o.compression, "none"))
 	if err != nil {
@@ -143,7 +143,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	return nil
 }
 
-// strayDirectory is an error for a word that is meant for something else than a directory.
+// strayDirectory refuses words that mean something else than a directory.
 func strayDirectory(word string) error {
 	switch {
 	case word == standardName:
@@ -153,7 +153,7 @@ func strayDirectory(word string) error {
 	case strings.TrimSpace(word) == "":
 		return usagef("as in export-profile rootfs ./root", "root filesystem %q: the directory's name is blank", word)
 	case isImage(word):
-		return usagef("did you mean export-profile image "+word+"?", "root filesystem %q: that is for an image", word)
+		return usagef("did you mean export-profile image "+word+"?", "root filesystem %q: an image, not a directory", word)
 	}
 	return nil
 }
@@ -170,13 +170,13 @@ func (o *rootfsOptions) writeDir(ctx context.Context, say *speaker, all *assembl
 	return rootfs.WriteDir(ctx, dir, parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
 }
 
-// noteOwners says which owners only root could have set.
+// noteOwners notes the owners that only root could set.
 func (o *rootfsOptions) noteOwners(parts []rootfs.Part, say *speaker) error {
 	const most = 10
 	n := 0
 	for _, p := range parts {
 		if p.Root != "" && (p.Key != "" || !o.allowStoreChanges) {
-			continue // a store object as it is: all of it is root's, and to walk it can mean to read it
+			continue // an unchanged store object belongs to root, and walking it may read it
 		}
 		for e, err := range p.Tree {
 			if err != nil {
@@ -186,12 +186,12 @@ func (o *rootfsOptions) noteOwners(parts []rootfs.Part, say *speaker) error {
 				continue
 			}
 			if n++; n <= most {
-				say.notef("%q belongs to whoever runs this, not to %d:%d: that takes root, or an image", "/"+e.Path, e.UID, e.GID)
+				say.notef("%q belongs to the current user, not to %d:%d: only root, or an image, can set that owner", "/"+e.Path, e.UID, e.GID)
 			}
 		}
 	}
 	if n > most {
-		say.notef("and so do %d more", n-most)
+		say.notef("%d more files belong to the current user", n-most)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	return nil
 }
 
-// print prints the digests of images that are right, or all that is wrong.
+// print prints the digests of the images, or all problems.
 func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error {
 	if o.json {
 		indexes := []string{}
@@ -159,9 +159,9 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 		}
 		switch {
 		case i.Foreign > 0 && i.Foreign == i.Layers:
-			say.notef("image %s is of another program: the contents of its layers were compared with nothing", i.Digest)
+			say.notef("image %s was made by another program: there is no history to compare its layers with", i.Digest)
 		case i.Foreign > 0:
-			say.notef("image %s: the contents of %s of %d, which another program made, were compared with nothing",
+			say.notef("image %s: another program made %s of %d: there is no history to compare them with",
 				i.Digest, count(i.Foreign, "layer"), i.Layers)
 		}
 	}

@@ -53,7 +53,7 @@ func setupWhy(fs *pflag.FlagSet) runFunc {
 	}
 }
 
-// why is what --json prints.
+// why is an element of the JSON result.
 type why struct {
 	From         profile.Path   `json:"from"`
 	To           profile.Path   `json:"to"`
@@ -64,7 +64,7 @@ type why struct {
 
 func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err error) {
 	if o.json && (o.all || o.precise) {
-		return usagef("", "--json has the shortest chain only, without --all and --precise")
+		return usagef("", "--json has only the shortest chain: leave out --all and --precise")
 	}
 	say := o.speaker(t)
 	defer say.close()
@@ -110,17 +110,17 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 	return nil
 }
 
-// draw draws why one object is needed by another.
+// draw draws why y.From needs y.To.
 func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store, graph *profile.Graph, roots []profile.Path, y why) error {
 	switch {
 	case y.Chain == nil:
 		_, err := fmt.Fprintf(w, "%s does not need %s\n", y.From, y.To)
 		return err
 	case y.From == y.To && !slices.Contains(roots, y.To):
-		_, err := fmt.Fprintf(w, "%s is in the closure, and FROM and TO are the same\n", y.To)
+		_, err := fmt.Fprintf(w, "%s is in the closure; FROM and TO are the same\n", y.To)
 		return err
 	case y.From == y.To:
-		_, err := fmt.Fprintf(w, "%s is what the closure is of\n", y.To)
+		_, err := fmt.Fprintf(w, "%s is a root of the closure\n", y.To)
 		return err
 	}
 	ways := make(map[profile.Path][]profile.Path)
@@ -144,7 +144,7 @@ func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store,
 	return errors.Join(failed, d.err)
 }
 
-// findOne finds the only object that a word means.
+// findOne finds the one object that a word names.
 func findOne(graph *profile.Graph, word string) (profile.Path, error) {
 	found := profile.Find(graph.Infos, word)
 	if len(found) == 1 {
@@ -155,9 +155,9 @@ func findOne(graph *profile.Graph, word string) (profile.Path, error) {
 		for _, info := range found {
 			fmt.Fprintf(&all, "\n  %s", info.Path)
 		}
-		return "", withHint(fmt.Errorf("find %q: it is one of%s", word, &all), "say which: export-profile why %s", found[0].Path.Base())
+		return "", withHint(fmt.Errorf("find %q: it names several store paths:%s", word, &all), "name one of them: export-profile why %s", found[0].Path.Base())
 	}
-	err := fmt.Errorf("find %q: nothing in the closure is called so", word)
+	err := fmt.Errorf("find %q: no store path in the closure has that name", word)
 	var names []string
 	for _, info := range graph.Infos {
 		name, _ := profile.SplitName(info.Path.Name())
@@ -166,5 +166,5 @@ func findOne(graph *profile.Graph, word string) (profile.Path, error) {
 	if near := nearest(word, names); near != "" {
 		return "", withHint(err, "did you mean %s?", near)
 	}
-	return "", withHint(err, "`export-profile closure` lists what there is")
+	return "", withHint(err, "`export-profile closure` lists all store paths")
 }

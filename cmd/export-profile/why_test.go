@@ -19,8 +19,8 @@ func TestWhySeveral(t *testing.T) {
 	if found[0] > found[1] {
 		found[0], found[1] = found[1], found[0]
 	}
-	list := "export-profile: error: find \"glibc\": it is one of\n  " + strings.Join(found, "\n  ") + "\n"
-	if status != 1 || out != "" || !strings.Contains(said, list) || !strings.Contains(said, "hint: say which: export-profile why "+found[0][len("/nix/store/"):]) {
+	list := "export-profile: error: find \"glibc\": it names several store paths:\n  " + strings.Join(found, "\n  ") + "\n"
+	if status != 1 || out != "" || !strings.Contains(said, list) || !strings.Contains(said, "hint: name one of them: export-profile why "+found[0][len("/nix/store/"):]) {
 		t.Errorf("exit status %d, %q on standard output, and it says %q; want 1, nothing, and %q with a hint", status, out, said, list)
 	}
 	if out, said, status := invoke(t, "", "why", "--no-cache", "--from", file, "glibc-2.39"); status != 0 || !strings.Contains(out, string(two)) {

@@ -12,11 +12,11 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// around is how many bytes to both sides of a reference are shown.
+// around is the number of bytes to show on each side of a reference.
 const around = 32
 
-// findReferences are the places in an object's files that have another one's hash: all of them, or the first,
-// spelled as nix why-depends --precise does.
+// findReferences finds the places in an object's files that have another object's hash: all of them, or the first.
+// It spells them as nix why-depends --precise does.
 func findReferences(ctx context.Context, store profile.Store, p, ref profile.Path, all bool) (hits []string, err error) {
 	digest := []byte(ref.Digest())
 	for e, err := range store.Files(ctx, p) {
@@ -46,7 +46,7 @@ func findReferences(ctx context.Context, store profile.Store, p, ref profile.Pat
 	return hits, nil
 }
 
-// firstAround is the first place in a file where a word is, with what is around it, or nil.
+// firstAround finds the first place of a word in a file and returns it with the bytes around, or nil.
 // It needs little memory, however large the file is.
 func firstAround(e rootfs.Entry, word []byte) (_ []byte, err error) {
 	r, err := e.Open()
@@ -55,7 +55,7 @@ func firstAround(e rootfs.Entry, word []byte) (_ []byte, err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	buf := make([]byte, 0, 64<<10)
-	done := 0 // bytes of buf that have been searched, but for what may begin a match
+	done := 0 // bytes of buf already searched, except a possible start of a match
 	for {
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -69,7 +69,7 @@ func firstAround(e rootfs.Entry, word []byte) (_ []byte, err error) {
 			if end || len(buf) >= at+len(word)+around {
 				return bytes.Clone(buf[max(0, at-around):min(len(buf), at+len(word)+around)]), nil
 			}
-			if len(buf) == cap(buf) { // what follows does not fit
+			if len(buf) == cap(buf) { // no room for the bytes after it
 				keep := max(0, at-around)
 				buf = buf[:copy(buf, buf[keep:])]
 				done = 0
@@ -88,7 +88,7 @@ func firstAround(e rootfs.Entry, word []byte) (_ []byte, err error) {
 	}
 }
 
-// printable has a dot for every byte that is not printable ASCII.
+// printable replaces every byte that is not printable ASCII by a dot.
 func printable(b []byte) string {
 	out := bytes.Clone(b)
 	for i, c := range out {
