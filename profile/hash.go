@@ -6,19 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"github.com/export-profile/export-profile/profile/nix32"
 )
 
 // Hash is the SHA-256 of a NAR. The zero value stands for an unknown hash.
 type Hash [sha256.Size]byte
-
-// nix32Alphabet lacks e, o, u and t.
-const nix32Alphabet = "0123456789abcdfghijklmnpqrsvwxyz"
-
-const (
-	hexLen    = sha256.Size * 2
-	nix32Len  = (sha256.Size*8-1)/5 + 1
-	base64Len = (sha256.Size + 2) / 3 * 4
-)
 
 // ParseHash parses a SHA-256 in any form that Nix accepts (libutil/hash.cc, parseAny):
 // hexadecimal, nix32 or base 64, with or without the prefix "sha256:"; or base 64 with the prefix "sha256-".
@@ -38,7 +31,7 @@ func ParseHash(s string) (Hash, error) {
 	}
 	var h Hash
 	switch {
-	case len(body) == base64Len:
+	case len(body) == base64.StdEncoding.EncodedLen(len(h)):
 		b, err := base64.StdEncoding.Strict().DecodeString(body)
 		if err != nil || len(b) != len(h) {
 			return fail("not base 64")
@@ -46,14 +39,16 @@ func ParseHash(s string) (Hash, error) {
 		copy(h[:], b)
 	case sri:
 		return fail("not base 64")
-	case len(body) == hexLen:
+	case len(body) == hex.EncodedLen(len(h)):
 		if _, err := hex.Decode(h[:], []byte(body)); err != nil {
 			return fail("not hexadecimal")
 		}
-	case len(body) == nix32Len:
-		if !decodeNix32(h[:], body) {
+	case len(body) == nix32.EncodedLen(len(h)):
+		b, ok := nix32.Decode(body, len(h))
+		if !ok {
 			return fail("not nix32")
 		}
+		copy(h[:], b)
 	default:
 		return fail("wrong length")
 	}
@@ -64,49 +59,10 @@ func ParseHash(s string) (Hash, error) {
 func (h Hash) Known() bool { return h != Hash{} }
 
 // String returns "sha256:<nix32>", as Nix prints it.
-func (h Hash) String() string { return "sha256:" + encodeNix32(h[:]) }
+func (h Hash) String() string { return "sha256:" + nix32.Encode(h[:]) }
 
 // SRI returns "sha256-<base 64>", as in Nix's JSON.
 func (h Hash) SRI() string { return "sha256-" + base64.StdEncoding.EncodeToString(h[:]) }
 
 // Hex returns the hash in hexadecimal, as in image digests, without the algorithm.
 func (h Hash) Hex() string { return hex.EncodeToString(h[:]) }
-
-// encodeNix32 encodes b as one little-endian number with its highest digit first.
-func encodeNix32(b []byte) string {
-	n := (len(b)*8-1)/5 + 1
-	out := make([]byte, n)
-	for k := range n {
-		bit := (n - 1 - k) * 5
-		i, j := bit/8, bit%8
-		c := b[i] >> j
-		if i+1 < len(b) {
-			c |= b[i+1] << (8 - j)
-		}
-		out[k] = nix32Alphabet[c&31]
-	}
-	return string(out)
-}
-
-// decodeNix32 fills b. It returns false if s does not encode exactly len(b) bytes.
-func decodeNix32(b []byte, s string) bool {
-	n := (len(b)*8-1)/5 + 1
-	if len(s) != n {
-		return false
-	}
-	for k := range n {
-		digit := strings.IndexByte(nix32Alphabet, s[k])
-		if digit < 0 {
-			return false
-		}
-		bit := (n - 1 - k) * 5
-		i, j := bit/8, bit%8
-		b[i] |= byte(digit << j)
-		if carry := byte(digit >> (8 - j)); i+1 < len(b) {
-			b[i+1] |= carry
-		} else if carry != 0 {
-			return false
-		}
-	}
-	return true
-}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/export-profile/export-profile/profile/nix32"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -50,7 +51,7 @@ func CheckBase(base string) error {
 		return errors.New("does not begin with a hash of 32 characters and a dash")
 	}
 	for _, c := range []byte(base[:digestLen]) {
-		if strings.IndexByte(nix32Alphabet, c) < 0 {
+		if strings.IndexByte(nix32.Alphabet, c) < 0 {
 			return fmt.Errorf("illegal character %q in its hash", c)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nix32"
 )
 
 // digestLen is the length of a digest.
@@ -14,7 +15,7 @@ const digestLen = 32
 
 // isDigit marks the characters of digests.
 var isDigit = func() (t [256]bool) {
-	for _, c := range []byte("0123456789abcdfghijklmnpqrsvwxyz") {
+	for _, c := range []byte(nix32.Alphabet) {
 		t[c] = true
 	}
 	return t

@@ -12,14 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nix32"
 )
-
-const digits = "0123456789abcdfghijklmnpqrsvwxyz"
 
 func randomDigest(r *rand.Rand) string {
 	b := make([]byte, digestLen)
 	for i := range b {
-		b[i] = digits[r.IntN(len(digits))]
+		b[i] = nix32.Alphabet[r.IntN(len(nix32.Alphabet))]
 	}
 	return string(b)
 }
@@ -127,9 +126,9 @@ func plant(r *rand.Rand, paths []profile.Path, kind, size int) (data []byte, pie
 		case 0:
 			data[i] = byte(r.Uint32())
 		case 1:
-			data[i] = digits[r.IntN(len(digits))]
+			data[i] = nix32.Alphabet[r.IntN(len(nix32.Alphabet))]
 		default: // mostly digits
-			data[i] = digits[r.IntN(len(digits))]
+			data[i] = nix32.Alphabet[r.IntN(len(nix32.Alphabet))]
 			if r.IntN(20) == 0 {
 				data[i] = '/'
 			}
@@ -226,7 +225,7 @@ func BenchmarkFinder(b *testing.B) {
 	r := rand.New(rand.NewPCG(9, 10))
 	worst := make([]byte, 8<<20)
 	for i := range worst {
-		worst[i] = digits[r.IntN(len(digits))]
+		worst[i] = nix32.Alphabet[r.IntN(len(nix32.Alphabet))]
 	}
 	text := bytes.Repeat([]byte("// scan finds the digests that lie in b whole, in /nix/store/"+randomDigest(r)+"-x\n\tfor i := range n {\n"), 50000)
 	x := newIndex(b, candidates(r, 5000))

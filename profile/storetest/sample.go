@@ -12,6 +12,7 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/profile/nix32"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -86,14 +87,13 @@ func pathsOf(names []string) string {
 
 // pathOf derives a store path from a name.
 func pathOf(name string) profile.Path {
-	const digits = "0123456789abcdfghijklmnpqrsvwxyz"
 	sum := uint64(14695981039346656037)
 	for _, c := range []byte(name) {
 		sum = (sum ^ uint64(c)) * 1099511628211
 	}
 	digest := make([]byte, 32)
 	for i := range digest {
-		digest[i] = digits[sum%32]
+		digest[i] = nix32.Alphabet[sum%32]
 		sum = sum*6364136223846793005 + 1442695040888963407
 		sum ^= sum >> 29
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nix32"
 )
 
 // Method says which part of an object a content address hashes.
@@ -131,7 +132,7 @@ func (ca *CA) vouch(info *profile.Info) error {
 	if err != nil {
 		return err
 	}
-	if want, ok := decodeNix32(info.Path.Digest(), len(digest)); !ok || !bytes.Equal(want, digest) {
+	if nix32.Encode(digest) != info.Path.Digest() {
 		return fmt.Errorf("its content address %s makes another path", info.CA)
 	}
 	if ca.isNARHash(info) && !bytes.Equal(ca.Hash, info.NarHash[:]) {
@@ -177,31 +178,9 @@ func decodeDigest(s string, n int) ([]byte, bool) {
 	case n * 2:
 		b, err := hex.DecodeString(s)
 		return b, err == nil
-	case (n*8-1)/5 + 1:
-		return decodeNix32(s, n)
+	case nix32.EncodedLen(n):
+		return nix32.Decode(s, n)
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
 	return b, err == nil && len(b) == n && !strings.ContainsAny(s, "\r\n")
-}
-
-// decodeNix32 decodes n bytes: one little-endian number with its highest digit first.
-func decodeNix32(s string, n int) ([]byte, bool) {
-	if len(s) != (n*8-1)/5+1 {
-		return nil, false
-	}
-	b := make([]byte, n)
-	for k := range len(s) {
-		digit := strings.IndexByte("0123456789abcdfghijklmnpqrsvwxyz", s[len(s)-1-k])
-		if digit < 0 {
-			return nil, false
-		}
-		i, j := k*5/8, k*5%8
-		b[i] |= byte(digit << j)
-		if carry := byte(digit >> (8 - j)); i+1 < n {
-			b[i+1] |= carry
-		} else if carry != 0 {
-			return nil, false
-		}
-	}
-	return b, true
 }
