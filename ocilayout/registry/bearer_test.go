@@ -15,23 +15,23 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// bearer makes a registry want tokens, as most public ones do: it says where to have one and for what,
-// and a token is good for the repositories and actions alone that it was asked for.
+// bearer makes a registry require tokens, as most public ones do. It says where to get a token and for which scope.
+// A token is valid only for the repositories and actions that were requested.
 type bearer struct {
-	login   string            // NAME:PASSWORD, that may push and pull
-	refresh string            // an identity token, that may as well
-	denied  map[string]string // what nobody may do with a repository: pull or push
-	strict  bool              // what is asked for too much is refused as a whole, instead of granted in part
+	login   string            // NAME:PASSWORD that may push and pull
+	refresh string            // identity token that may push and pull
+	denied  map[string]string // actions, pull or push, that are denied to all, by repository
+	strict  bool              // refuses a request for too much, instead of granting a part of it
 
 	mu     sync.Mutex
-	tokens map[string][]string // "REPOSITORY:ACTION" that they are good for
-	given  []string            // for which scopes, and for whom
-	expire int                 // at which request all tokens expire, once, unless it is the first with its token
-	served int
-	used   string // the token of the last request
+	tokens map[string][]string // valid tokens, with their "REPOSITORY:ACTION"
+	given  []string            // "WHO SCOPES" of each token that was given
+	expire int                 // number of the request at which all tokens expire once, unless it is the first with its token
+	served int                 // number of requests
+	used   string              // token of the last request
 }
 
-// withTokens makes the registry want tokens.
+// withTokens makes the registry require tokens.
 func (f *fakeRegistry) withTokens(b *bearer) *bearer {
 	b.tokens = make(map[string][]string)
 	f.mu.Lock()
@@ -40,9 +40,9 @@ func (f *fakeRegistry) withTokens(b *bearer) *bearer {
 	return b
 }
 
-// serveToken is the endpoint that gives tokens.
+// serveToken serves the token endpoint.
 func (b *bearer) serveToken(w http.ResponseWriter, r *http.Request) {
-	scopes, service, who := r.URL.Query()["scope"], r.URL.Query().Get("service"), "nobody"
+	scopes, service, who := r.URL.Query()["scope"], r.URL.Query().Get("service"), "anonymous"
 	if name, password, ok := r.BasicAuth(); ok {
 		if name+":"+password != b.login {
 			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED")
@@ -65,7 +65,7 @@ func (b *bearer) serveToken(w http.ResponseWriter, r *http.Request) {
 	for _, s := range scopes {
 		words := strings.Split(s, ":")
 		for _, action := range strings.Split(words[2], ",") {
-			if b.denied[words[1]] == action || action != "pull" && who == "nobody" {
+			if b.denied[words[1]] == action || action != "pull" && who == "anonymous" {
 				if b.strict {
 					refuse(w, http.StatusForbidden, "DENIED")
 					return
@@ -87,7 +87,7 @@ func (b *bearer) serveToken(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{name: token, "expires_in": 60})
 }
 
-// allows says whether a request has a token that is good for it, and if not answers it.
+// allows reports whether a request has a valid token. If not, it answers the request.
 func (b *bearer) allows(w http.ResponseWriter, r *http.Request) bool {
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
 	repository := path
@@ -120,7 +120,7 @@ func (b *bearer) allows(w http.ResponseWriter, r *http.Request) bool {
 	return good
 }
 
-// forget returns for what tokens were given since it was last called, in order.
+// forget returns the tokens given since its last call, in order, and invalidates all.
 func (b *bearer) forget() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,15 +131,15 @@ func (b *bearer) forget() []string {
 	return given
 }
 
-// pending says whether tokens have still to expire.
+// pending reports whether the tokens have not expired yet.
 func (b *bearer) pending() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.expire > 0
 }
 
-// loggedIn are options with an auth file of one registry.
-func loggedIn(t *testing.T, f *fakeRegistry, entry string) Options {
+// withLogin returns options with an auth file for one registry.
+func withLogin(t *testing.T, f *fakeRegistry, entry string) Options {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "auth.json")
 	text := fmt.Sprintf(`{"auths":{%q:%s}}`, f.at("x").Registry, entry)
@@ -151,17 +151,17 @@ func loggedIn(t *testing.T, f *fakeRegistry, entry string) Options {
 
 func password(login string) string { return `{"auth":"` + encoded(login) + `"}` }
 
-// wantTokens compares what tokens were given for.
+// wantTokens checks which tokens were given.
 func wantTokens(t *testing.T, b *bearer, doing string, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	if got := b.forget(); !slices.Equal(got, want) {
-		t.Errorf("%s: tokens were given for %q; want %q", doing, got, want)
+		t.Errorf("%s: tokens given for %q; want %q", doing, got, want)
 	}
 }
 
-// TestBearerPush: one token is enough for all that is pushed into a repository, another one for mounts from a second;
-// the login goes to the token's endpoint alone, and who has none may read.
+// TestBearerPush checks that one token is enough for a push, and one more for mounts from a second repository.
+// The login must go only to the token endpoint. Reading must work without one.
 func TestBearerPush(t *testing.T) {
 	for _, entry := range []string{password("me:secret"), `{"auth":"` + encoded("me:") + `","identitytoken":"refresh"}`} {
 		f := newFake(t)
@@ -170,11 +170,11 @@ func TestBearerPush(t *testing.T) {
 		if strings.Contains(entry, "identitytoken") {
 			who = "identity"
 		}
-		c, anonymous := client(t, loggedIn(t, f, entry)), client(t, Options{})
+		c, anonymous := client(t, withLogin(t, f, entry)), client(t, Options{})
 		x, y, y2 := part("x", 1, 1<<20), part("y", 2, 1<<10), part("y", 3, 1<<10)
 		d, _ := mustPush(t, c, f.at("team/hello:v1"), nil, image(t, nil, "gzip", x, y), "latest")
 		if got := f.tag("team/hello", "v1"); got != d {
-			t.Errorf("the tag leads to %q; want %s", got, d)
+			t.Errorf("tag v1 leads to %q; want %s", got, d)
 		}
 		wantTokens(t, b, "push", who+" repository:team/hello:pull,push")
 
@@ -197,21 +197,21 @@ func TestBearerPush(t *testing.T) {
 		if _, err := io.Copy(io.Discard, layer); err != nil || layer.Close() != nil {
 			t.Error(err)
 		}
-		wantTokens(t, b, "pull", "nobody repository:team/hello:pull", "nobody repository:team/hello:pull")
+		wantTokens(t, b, "pull", "anonymous repository:team/hello:pull", "anonymous repository:team/hello:pull")
 
 		next := image(t, previous, "gzip", unread(x), y2)
 		if _, stats := mustPush(t, c, f.at("team/hello:v2"), nil, next); stats.Present != 1 || stats.Sent != 2 {
-			t.Errorf("the same repository: %+v; want one layer there and two blobs sent", stats)
+			t.Errorf("push to the same repository: %+v; want one blob present and two sent", stats)
 		}
 		wantTokens(t, b, "push over a previous image", who+" repository:team/hello:pull,push")
 		if _, stats := mustPush(t, c, f.at("other/hello:v2"), nil, next); stats.Mounted != 1 || stats.Sent != 2 {
-			t.Errorf("another repository: %+v; want a mount", stats)
+			t.Errorf("push to another repository: %+v; want a mount", stats)
 		}
 		wantTokens(t, b, "push with a mount", who+" repository:other/hello:pull,push",
 			who+" repository:other/hello:pull,push repository:team/hello:pull")
 		from := f.at("team/hello")
 		if _, stats := mustPush(t, c, f.at("third/hello:v2"), &from, image(t, nil, "gzip", x, y2)); stats.Mounted != 3 {
-			t.Errorf("from another repository: %+v; want three mounts", stats)
+			t.Errorf("push with blobs of another repository: %+v; want three mounts", stats)
 		}
 		b.forget()
 		if _, _, err := push(t.Context(), t, anonymous, f.at("team/hello:v3"), nil, next); err == nil || !strings.Contains(err.Error(), "401") {
@@ -220,13 +220,13 @@ func TestBearerPush(t *testing.T) {
 	}
 }
 
-// TestBearerMountDenied: where the second repository may not be read, whether the registry refuses such a token
-// or gives one for the rest, blobs are sent.
+// TestBearerMountDenied checks that blobs are sent if the second repository may not be read,
+// with a registry that refuses such a token, and with one that grants it for the rest.
 func TestBearerMountDenied(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		f := newFake(t)
 		b := f.withTokens(&bearer{login: "me:secret"})
-		c := client(t, loggedIn(t, f, password("me:secret")))
+		c := client(t, withLogin(t, f, password("me:secret")))
 		img := image(t, nil, "gzip", part("x", 1, 1<<20), part("y", 2, 1<<10))
 		mustPush(t, c, f.at("secret/base:v1"), nil, img)
 		f.mu.Lock()
@@ -236,34 +236,34 @@ func TestBearerMountDenied(t *testing.T) {
 		from := f.at("secret/base")
 		d, stats, err := push(t.Context(), t, c, f.at("team/hello:v1"), &from, img)
 		if err != nil || stats.Sent != 3 || f.tag("team/hello", "v1") != d {
-			t.Errorf("strict %v: push beside a repository that may not be read = %+v, %v; want 3 blobs sent", strict, stats, err)
+			t.Errorf("strict %v: push with blobs of an unreadable repository = %+v, %v; want 3 blobs sent", strict, stats, err)
 		}
 	}
 }
 
-// TestBearerDenied: the error of a token's endpoint is that of what the token was for.
+// TestBearerDenied checks that an error of the token endpoint names the action that needed the token.
 func TestBearerDenied(t *testing.T) {
 	f := newFake(t)
 	f.withTokens(&bearer{login: "me:secret", denied: map[string]string{"team/hello": "push"}, strict: true})
 	img := image(t, nil, "gzip", part("x", 1, 1<<10))
-	_, _, err := push(t.Context(), t, client(t, loggedIn(t, f, password("me:secret"))), f.at("team/hello:v1"), nil, img)
-	if err == nil || !like(err.Error(), "push blob sha256:* to */team/hello: status 403 Forbidden: denied: said by the fake") {
-		t.Errorf("push what may not be pushed: %v; want status 403", err)
+	_, _, err := push(t.Context(), t, client(t, withLogin(t, f, password("me:secret"))), f.at("team/hello:v1"), nil, img)
+	if err == nil || !matches(err.Error(), "push blob sha256:* to */team/hello: status 403 Forbidden: denied: said by the fake") {
+		t.Errorf("push without permission: %v; want status 403", err)
 	}
-	_, _, err = push(t.Context(), t, client(t, loggedIn(t, f, password("me:wrong"))), f.at("team/other:v1"), nil, img)
-	if err == nil || !like(err.Error(), "push blob sha256:* to */team/other: status 401 Unauthorized: unauthorized: said by the fake") {
+	_, _, err = push(t.Context(), t, client(t, withLogin(t, f, password("me:wrong"))), f.at("team/other:v1"), nil, img)
+	if err == nil || !matches(err.Error(), "push blob sha256:* to */team/other: status 401 Unauthorized: unauthorized: said by the fake") {
 		t.Errorf("push with a wrong password: %v; want status 401", err)
 	}
 }
 
-// TestBearerExpiry: at whatever request tokens expire, new ones are asked for, and what was sent with an old one is sent again.
+// TestBearerExpiry checks that tokens may expire at any request: new ones are requested, and interrupted uploads repeated.
 func TestBearerExpiry(t *testing.T) {
 	img := image(t, nil, "gzip", part("x", 1, 1<<20)) // one request after the other
 	expired := 0
 	for at := 1; ; at++ {
 		f := newFake(t)
 		b := f.withTokens(&bearer{login: "me:secret", expire: at})
-		c := client(t, loggedIn(t, f, password("me:secret")))
+		c := client(t, withLogin(t, f, password("me:secret")))
 		d, stats, err := push(t.Context(), t, c, f.at("team/hello:v1"), nil, img)
 		if err != nil || stats.Sent != 2 || f.tag("team/hello", "v1") != d {
 			t.Errorf("push with tokens that expire at request %d = %+v, %v; want 2 blobs sent", at, stats, err)
@@ -287,11 +287,11 @@ func TestBearerExpiry(t *testing.T) {
 		expired++
 	}
 	if expired < 8 {
-		t.Errorf("tokens were asked for again in %d runs; want more", expired)
+		t.Errorf("tokens expired in %d runs; want at least 8", expired)
 	}
 }
 
-// TestBearerCache: a shared cache is written with a login, and read without.
+// TestBearerCache checks that a shared cache is written with a login and read without one.
 func TestBearerCache(t *testing.T) {
 	f := newFake(t)
 	b := f.withTokens(&bearer{login: "me:secret"})
@@ -316,21 +316,21 @@ func TestBearerCache(t *testing.T) {
 		}
 		return cache.Stats(), cache
 	}
-	stats, cache := share(loggedIn(t, f, password("me:secret")), signer(1))
+	stats, cache := share(withLogin(t, f, password("me:secret")), signer(1))
 	if stats.Written != 2 || cache.Err() != nil {
-		t.Errorf("the first machine: %+v, %v; want 2 layers written", stats, cache.Err())
+		t.Errorf("Stats of the first machine = %+v, %v; want 2 layers written", stats, cache.Err())
 	}
-	// Layers go at the same time: each may have been refused before the other had its token.
+	// Layers are transferred concurrently, so each may request its own token.
 	wantKinds := func(doing string, want ...string) {
 		t.Helper()
 		if got := slices.Compact(b.forget()); !slices.Equal(got, want) {
-			t.Errorf("%s: tokens were given for %q; want %q", doing, got, want)
+			t.Errorf("%s: tokens given for %q; want %q", doing, got, want)
 		}
 	}
-	wantKinds("a cache that is filled", "me repository:cache/layers:pull", "me repository:cache/layers:pull,push")
+	wantKinds("write the cache", "me repository:cache/layers:pull", "me repository:cache/layers:pull,push")
 	stats, cache = share(Options{}, reader(signer(1)))
 	if stats.Found != 2 || cache.Err() != nil {
-		t.Errorf("the second machine: %+v, %v; want 2 layers found", stats, cache.Err())
+		t.Errorf("Stats of the second machine = %+v, %v; want 2 layers found", stats, cache.Err())
 	}
-	wantKinds("a cache that is read", "nobody repository:cache/layers:pull")
+	wantKinds("read the cache", "anonymous repository:cache/layers:pull")
 }

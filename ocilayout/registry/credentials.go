@@ -14,7 +14,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
-// credential finds the name and password for a repository when its registry asks for them.
+// credential returns a function that finds the login for a repository when its registry asks for one.
 func (c *Client) credential(r Reference) auth.CredentialFunc {
 	return func(ctx context.Context, host string) (auth.Credential, error) {
 		if host != r.host() {
@@ -36,15 +36,15 @@ func (c *Client) credential(r Reference) auth.CredentialFunc {
 	}
 }
 
-// authFile is what decides where in such a file a login is.
+// authFile is the part of an auth file that says where a login is.
 type authFile struct {
 	Auths       map[string]json.RawMessage `json:"auths"`
 	CredHelpers map[string]string          `json:"credHelpers"`
 	CredsStore  string                     `json:"credsStore"`
 }
 
-// readLogin looks a repository up in one file: first where a program has the logins, as docker does,
-// then in the file itself, as podman does: first for the repository, then for what is above it.
+// readLogin finds the login for a repository in an auth file. It asks a credential helper first, as docker does,
+// and then looks in the file itself, as podman does: for the repository, and then for the namespaces above it.
 func readLogin(ctx context.Context, name string, r Reference) (found auth.Credential, err error) {
 	defer func() {
 		if err != nil {
@@ -87,12 +87,12 @@ func readLogin(ctx context.Context, name string, r Reference) (found auth.Creden
 		return found, err
 	}
 	if found, err = store.Get(ctx, key); err != nil {
-		return found, fmt.Errorf("the entry %q is damaged", key) // the error would say what is in it
+		return found, fmt.Errorf("the entry %q is damaged", key) // err would contain the secret
 	}
 	return found, nil
 }
 
-// find is the entry that counts for a repository, or "".
+// find returns the key of the entry for a repository, or "".
 func (f *authFile) find(r Reference) string {
 	for path := r.Repository; ; {
 		if key := r.Registry + "/" + path; f.Auths[key] != nil {
@@ -109,7 +109,7 @@ func (f *authFile) find(r Reference) string {
 			return key
 		}
 	}
-	// Docker once wrote addresses.
+	// Older versions of Docker wrote URLs.
 	var old []string
 	for key := range f.Auths {
 		rest, ok := strings.CutPrefix(key, "https://")
@@ -127,7 +127,7 @@ func (f *authFile) find(r Reference) string {
 	return slices.Min(old)
 }
 
-// registryKeys are the names that a registry has in such files.
+// registryKeys returns the names of a registry in auth files.
 func registryKeys(r Reference) []string {
 	keys := []string{r.Registry}
 	if server := credentials.ServerAddressFromRegistry(r.Registry); server != r.Registry { // docker.io

@@ -13,7 +13,7 @@ import (
 
 func encoded(login string) string { return base64.StdEncoding.EncodeToString([]byte(login)) }
 
-// authFiles is which login a file has for a repository.
+// authFiles has the wanted login for a repository in each file.
 var authFiles = []struct {
 	name, file, repository, want string
 }{
@@ -43,8 +43,8 @@ var authFiles = []struct {
 	{"no helper", `{"credsStore":"missing"}`, "r.io/c", "error"},
 }
 
-// helpers puts credential helpers into the path: one that has every login, one that has none, and one that fails.
-func helpers(t *testing.T) {
+// installHelpers puts credential helpers into PATH: one with every login, one without any, and one that fails.
+func installHelpers(t *testing.T) {
 	dir := t.TempDir()
 	for name, script := range map[string]string{
 		"fake":   `read server; echo "{\"ServerURL\":\"$server\",\"Username\":\"helper\",\"Secret\":\"$server\"}"`,
@@ -59,7 +59,7 @@ func helpers(t *testing.T) {
 }
 
 func TestReadLogin(t *testing.T) {
-	helpers(t)
+	installHelpers(t)
 	for _, tt := range authFiles {
 		file := filepath.Join(t.TempDir(), "auth.json")
 		if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {
@@ -78,11 +78,11 @@ func TestReadLogin(t *testing.T) {
 			t.Errorf("%s: readLogin = %q, %v; want %q", tt.name, got, err, tt.want)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: the error says a secret: %v", tt.name, err)
+			t.Errorf("%s: the error contains the secret: %v", tt.name, err)
 		}
 	}
 	if _, err := readLogin(t.Context(), filepath.Join(t.TempDir(), "none"), Reference{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("readLogin of no file: %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("readLogin of a missing file: %v; want %v", err, fs.ErrNotExist)
 	}
 }
 
@@ -92,7 +92,7 @@ func FuzzReadLogin(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content, repository string) {
 		r, err := ParseReference(repository)
-		if err != nil || strings.Contains(strings.ToLower(content), "cred") { // no programs are run
+		if err != nil || strings.Contains(strings.ToLower(content), "cred") { // never run a helper
 			return
 		}
 		file := filepath.Join(t.TempDir(), "auth.json")
@@ -102,12 +102,12 @@ func FuzzReadLogin(f *testing.F) {
 		one, err1 := readLogin(t.Context(), file, r)
 		two, err2 := readLogin(t.Context(), file, r)
 		if one != two || fmt.Sprint(err1) != fmt.Sprint(err2) {
-			t.Errorf("readLogin = %v, %v and then %v, %v", one, err1, two, err2)
+			t.Errorf("readLogin = %v, %v, and then %v, %v; want the same", one, err1, two, err2)
 		}
 	})
 }
 
-// TestLogin: the first file that knows the registry counts, and no other registry gets to see it.
+// TestLogin checks that the first file that knows the registry wins, and that no other registry gets the login.
 func TestLogin(t *testing.T) {
 	f := newFake(t)
 	f.login = "user:right"
@@ -133,11 +133,11 @@ func TestLogin(t *testing.T) {
 	} {
 		_, _, err := push(t.Context(), t, client(t, Options{AuthFiles: tt.files}), f.at("x"), nil, img)
 		if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrDenied) {
-			t.Errorf("%s: %v; want success: %v", tt.name, err, tt.ok)
+			t.Errorf("push with the login %s: %v; want success: %v", tt.name, err, tt.ok)
 		}
 	}
 	c := client(t, Options{AuthFiles: []string{right}})
 	if got, err := c.credential(f.at("x"))(t.Context(), "registry.example.com"); err != nil || got.Username != "" {
-		t.Errorf("another host gets %v, %v; want nothing", got.Username, err)
+		t.Errorf("another host gets the login of %q, %v; want none", got.Username, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func (c *Client) fetchManifest(ctx context.Context, repo *remote.Repository, r Reference) (image ispec.Descriptor, b []byte, err error) {
 	err = c.try(ctx, "read manifest of "+r.String(), func(ctx context.Context) error {
-		d, body, err := repo.Manifests().FetchReference(ctx, r.which())
+		d, body, err := repo.Manifests().FetchReference(ctx, r.tagOrDigest())
 		if err != nil {
 			return err
 		}
@@ -25,7 +25,7 @@ func (c *Client) fetchManifest(ctx context.Context, repo *remote.Repository, r R
 		return nil
 	})
 	if err == nil && r.Digest != "" && image.Digest != r.Digest {
-		err = fmt.Errorf("read manifest of %s: its digest is %s", r, image.Digest)
+		err = fmt.Errorf("read manifest of %s: the registry sent digest %s", r, image.Digest)
 	}
 	return image, b, err
 }
@@ -45,8 +45,8 @@ func (c *Client) fetchConfig(ctx context.Context, repo *remote.Repository, r Ref
 	return b, err
 }
 
-// readDocument reads a manifest or a config, and checks that it is what was described.
-// What may be better the next time is a transferError.
+// readDocument reads a manifest or a config, and checks it against its descriptor.
+// Errors that a retry may fix are transferErrors.
 func readDocument(r io.ReadCloser, d ispec.Descriptor) ([]byte, error) {
 	defer r.Close()
 	b, err := ocilayout.ReadDocument(r, d)

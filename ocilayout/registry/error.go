@@ -13,14 +13,14 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
-// ErrDenied is in the error of a registry that wants a login, or another one.
+// ErrDenied is wrapped by the error of a registry that wants a login, or a different one.
 var ErrDenied = errors.New("access denied")
 
-// Error is what a registry could not be brought to do.
-// It is fs.ErrNotExist if there is no such thing, and ErrDenied without the permission.
+// Error reports a failed request to a registry.
+// It matches fs.ErrNotExist with status 404, and ErrDenied with status 401 or 403.
 type Error struct {
-	Do     string // push blob sha256:… to registry.example.com/team/hello
-	Status int    // of the answer, or 0 if there was none
+	Do     string // action, as in "push blob sha256:… to registry.example.com/team/hello"
+	Status int    // HTTP status, or 0 without an answer
 	Tries  int
 	Err    error
 }
@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors of answers those that callers know.
+// Is maps HTTP statuses to errors that callers know.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case fs.ErrNotExist:
@@ -53,7 +53,7 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// cause is the error without addresses, which may carry what is only the registry's business.
+// cause returns the error without URLs, which may contain secrets of the registry.
 func (e *Error) cause() error {
 	var answer *errcode.ErrorResponse
 	if errors.As(e.Err, &answer) {
@@ -72,12 +72,12 @@ func (e *Error) cause() error {
 	return e.Err
 }
 
-// transferError is an answer that broke off.
+// transferError is an error while an answer was read.
 type transferError struct{ error }
 
 func (e *transferError) Unwrap() error { return e.error }
 
-// status is that of an answer that is an error, or 0.
+// status returns the HTTP status of an error answer, or 0.
 func status(err error) int {
 	var answer *errcode.ErrorResponse
 	switch {
@@ -91,7 +91,7 @@ func status(err error) int {
 	return 0
 }
 
-// hasCode says whether a registry has named one of these reasons.
+// hasCode reports whether an error answer has one of the codes.
 func hasCode(err error, codes ...string) bool {
 	var answer *errcode.ErrorResponse
 	if !errors.As(err, &answer) {

@@ -17,23 +17,23 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// fakeRegistry is as much of a registry as pushes need. Like a real one it refuses blobs of another digest,
-// and manifests that name what it does not have.
+// fakeRegistry implements as much of a registry as the tests need. Like a real one, it refuses blobs with a wrong digest
+// and manifests that name missing blobs.
 type fakeRegistry struct {
 	*httptest.Server
-	login  string  // NAME:PASSWORD, if it wants one
-	bearer *bearer // if it wants tokens
-	lists  bool    // referrers
-	ranges bool    // it can answer from an offset on
+	login  string  // required NAME:PASSWORD, or "" for none
+	bearer *bearer // requires tokens, if not nil
+	lists  bool    // lists referrers
+	ranges bool    // supports range requests
 
 	mu sync.Mutex
-	// fault, if not nil, is asked before each request, and says whether it has answered.
-	// Once there were requests it is changed with mu held: one that was cancelled may still be served.
+	// fault, if not nil, is called before each request, and reports whether it has answered.
+	// After the first request, change it only with mu held: a cancelled request may still be served.
 	fault     func(w http.ResponseWriter, r *http.Request) bool
 	blobs     map[string]map[digest.Digest][]byte // by repository
 	manifests map[string]map[string][]byte        // by repository, and tag or digest
-	asked     []string                            // METHOD path?query, without what is random
-	received  int64                               // bytes of blobs
+	asked     []string                            // requests as METHOD path?query
+	received  int64                               // bytes of uploaded blobs
 }
 
 func newFake(t *testing.T) *fakeRegistry {
@@ -43,7 +43,7 @@ func newFake(t *testing.T) *fakeRegistry {
 	return f
 }
 
-// at names a tag in a repository.
+// at returns a reference to a repository of the fake, with a tag or without.
 func (f *fakeRegistry) at(name string) Reference {
 	r, err := ParseReference(strings.TrimPrefix(strings.TrimPrefix(f.URL, "http://"), "https://") + "/" + name)
 	if err != nil {
@@ -82,7 +82,7 @@ func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if repository, which, ok := strings.Cut(path, "/manifests/"); ok {
 		f.serveManifest(w, r, repository, which)
 	} else if strings.Contains(path, "/referrers/") {
-		refuse(w, http.StatusNotFound, "NOT_FOUND") // those that list referrers say so with each subject
+		refuse(w, http.StatusNotFound, "NOT_FOUND") // registries that list referrers say so when a subject is pushed
 	}
 }
 
@@ -146,7 +146,7 @@ func (f *fakeRegistry) serveManifest(w http.ResponseWriter, r *http.Request, rep
 	var m ispec.Manifest
 	_ = json.Unmarshal(b, &m)
 	if m.MediaType == ispec.MediaTypeImageIndex {
-		m.Config.Digest = "" // and no layers
+		m.Config.Digest = "" // an index has no config and no layers
 	} else {
 		m.Layers = append(m.Layers, m.Config)
 	}
@@ -182,7 +182,7 @@ func refuse(w http.ResponseWriter, status int, code string) {
 	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":"said by the fake"}]}`, code)
 }
 
-// tag is the digest that a tag leads to, or "".
+// tag returns the digest that a tag leads to, or "".
 func (f *fakeRegistry) tag(repository, tag string) digest.Digest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,7 +193,7 @@ func (f *fakeRegistry) tag(repository, tag string) digest.Digest {
 	return digest.FromBytes(b)
 }
 
-// put replaces a blob by anything, or by nothing.
+// put replaces the content of a blob, or deletes the blob if b is nil.
 func (f *fakeRegistry) put(repository string, d digest.Digest, b []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -208,7 +208,7 @@ func (f *fakeRegistry) all(repository string) map[digest.Digest][]byte {
 	return maps.Clone(f.blobs[repository])
 }
 
-// count says how many requests since the last forget began like this.
+// count counts the requests since the last forget that begin with prefix.
 func (f *fakeRegistry) count(prefix string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -227,7 +227,7 @@ func (f *fakeRegistry) forget() {
 	f.asked, f.received = nil, 0
 }
 
-// breakOff answers with less than it promises.
+// breakOff promises b and sends only n bytes of it.
 func breakOff(w http.ResponseWriter, b []byte, n int) {
 	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
 	_, _ = io.Copy(w, bytes.NewReader(b[:n]))

@@ -16,9 +16,9 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// Find finds an image, or an index of images, and reads its manifest, whose digest is checked.
-// Everything else is read when it is opened, as the registry has it: whoever reads it checks digest and size.
-// The error is fs.ErrNotExist if there is no such image.
+// Find finds an image or an index, reads its manifest and checks the digest.
+// Other blobs are fetched when they are opened. The reader must check their digests and sizes.
+// The error wraps fs.ErrNotExist if there is no such image.
 func (c *Client) Find(ctx context.Context, r Reference) (*ocilayout.ImageSource, error) {
 	repo, err := c.repository(ctx, r)
 	if err != nil {
@@ -39,8 +39,8 @@ func (c *Client) Find(ctx context.Context, r Reference) (*ocilayout.ImageSource,
 	}, nil
 }
 
-// openBlob opens a manifest or another blob, of the length that the registry says.
-// If the connection breaks, the rest is read through another one.
+// openBlob opens a manifest or another blob, and trusts the length that the registry announces.
+// If the connection breaks, the reader reads the rest through another one.
 func (c *Client) openBlob(ctx context.Context, repo *remote.Repository, r Reference, d ispec.Descriptor) (io.ReadCloser, error) {
 	if err := d.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("read %q of %s: %w", d.Digest, r.Name(), err)
@@ -57,14 +57,14 @@ func (c *Client) openBlob(ctx context.Context, repo *remote.Repository, r Refere
 			return nil, err
 		}
 		if b.n == 0 {
-			b.of.Size = max(answer.ContentLength, 0) // without one, what breaks off is an error by itself
+			b.of.Size = max(answer.ContentLength, 0) // without a length, HTTP itself detects a broken body
 		}
 		return answer.Body, nil
 	}
 	return b, b.open()
 }
 
-// get asks for a manifest or another blob from an offset on.
+// get requests a manifest or another blob from an offset.
 func get(ctx context.Context, repo *remote.Repository, kind string, d ispec.Descriptor, from int64) (*http.Response, error) {
 	scheme := "https"
 	if repo.PlainHTTP {
@@ -97,16 +97,16 @@ func get(ctx context.Context, repo *remote.Repository, kind string, d ispec.Desc
 	}
 	defer answer.Body.Close()
 	failed := &errcode.ErrorResponse{Method: request.Method, URL: request.URL, StatusCode: answer.StatusCode}
-	var said struct {
+	var body struct {
 		Errors errcode.Errors `json:"errors"`
 	}
-	if json.NewDecoder(io.LimitReader(answer.Body, 8<<10)).Decode(&said) == nil {
-		failed.Errors = said.Errors
+	if json.NewDecoder(io.LimitReader(answer.Body, 8<<10)).Decode(&body) == nil {
+		failed.Errors = body.Errors
 	}
 	return nil, failed
 }
 
-// isManifest says whether a registry has something among its manifests.
+// isManifest reports whether registries store a media type under manifests.
 func isManifest(mediaType string) bool {
 	switch mediaType {
 	case ispec.MediaTypeImageManifest, ispec.MediaTypeImageIndex,

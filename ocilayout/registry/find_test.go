@@ -27,7 +27,7 @@ func mustFind(t *testing.T, c *Client, r Reference) *ocilayout.ImageSource {
 	return s
 }
 
-// previousIn reads an image to plan by.
+// previousIn reads an image as the previous one.
 func previousIn(t *testing.T, c *Client, r Reference) (*ocilayout.PreviousImage, error) {
 	t.Helper()
 	s, err := c.Find(t.Context(), r)
@@ -37,13 +37,13 @@ func previousIn(t *testing.T, c *Client, r Reference) (*ocilayout.PreviousImage,
 	return s.ReadPrevious(t.Context())
 }
 
-// forPlatform is an image that says that it is for an architecture.
+// forPlatform sets the architecture of an image.
 func forPlatform(img ocilayout.ImageSpec, arch string) ocilayout.ImageSpec {
 	img.Platform.Architecture = arch
 	return img
 }
 
-// pushIndex joins images into an index in a repository.
+// pushIndex joins images into an index and pushes it.
 func pushIndex(ctx context.Context, t *testing.T, c *Client, to Reference, sources ...*ocilayout.ImageSource) (ispec.Descriptor, Stats, error) {
 	t.Helper()
 	p, err := c.Push(ctx, to, nil)
@@ -67,8 +67,8 @@ func pushIndex(ctx context.Context, t *testing.T, c *Client, to Reference, sourc
 	return j.Descriptor, p.Stats(), err
 }
 
-// TestBase: an image over one in a registry has its layers, which are read once and then in the cache,
-// which the registry that has them need not be sent, and another one is.
+// TestBase checks an image over a base image in a registry. The base's layers are read once and then cached.
+// They are sent only to another registry.
 func TestBase(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
@@ -103,35 +103,35 @@ func TestBase(t *testing.T) {
 	first := over(f.at("base/both:v1"), cache)
 	want := layoutDigest(t, first)
 	if n := f.count("GET /v2/base/both/blobs/"); n != 2 {
-		t.Errorf("%d blobs were read of %q; want config and layer once", n, f.asked)
+		t.Errorf("%d blobs were read in %q; want config and layer once", n, f.asked)
 	}
 	f.forget()
 	pinned := f.at("base/both")
 	pinned.Digest = both.Digest
 	second := over(pinned, cache)
 	if got := layoutDigest(t, second); got != want || f.count("GET ") != 1 {
-		t.Errorf("from the cache it is %s, after %q; want %s after one manifest", got, f.asked, want)
+		t.Errorf("the image from the cache is %s, after %q; want %s after reading one manifest", got, f.asked, want)
 	}
 	if got := layoutDigest(t, over(f.at("base/amd64:v1"), nil)); got != want {
-		t.Errorf("without a cache it is %s; want %s", got, want)
+		t.Errorf("the image without a cache is %s; want %s", got, want)
 	}
 
 	f.forget()
 	d, stats := mustPush(t, c, f.at("base/both:over"), nil, first)
 	if d != want || stats.Present != 1 || stats.Sent != 2 || f.received > 100<<10 {
-		t.Errorf("into the base's repository: %s, %+v, %d bytes; want %s and no layer of the base", d, stats, f.received, want)
+		t.Errorf("push to the base's repository: %s, %+v, %d bytes; want %s and no layer of the base sent", d, stats, f.received, want)
 	}
 	f.forget()
 	if _, stats = mustPush(t, c, f.at("team/over:v1"), nil, over(f.at("base/both:v1"), nil)); stats.Mounted != 1 || stats.Sent != 2 {
-		t.Errorf("into another repository: %+v; want one mount", stats)
+		t.Errorf("push to another repository: %+v; want one mount", stats)
 	}
 	other := newFake(t)
 	if d, stats = mustPush(t, c, other.at("team/over:v1"), nil, over(f.at("base/both:v1"), nil)); d != want || stats.Sent != 3 {
-		t.Errorf("into another registry: %s, %+v; want %s and three blobs", d, stats, want)
+		t.Errorf("push to another registry: %s, %+v; want %s and three blobs sent", d, stats, want)
 	}
 }
 
-// TestBaseDamaged: nothing of a base image counts that has not its digest.
+// TestBaseDamaged checks that a blob of a base image with a wrong digest is refused.
 func TestBaseDamaged(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
@@ -153,15 +153,15 @@ func TestBaseDamaged(t *testing.T) {
 				_, err = base.Tree(t.Context(), ocilayout.TreeOptions{})
 			}
 			if err == nil || name == "gone" && !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%s blob: %v; want an error", name, err)
+				t.Errorf("base image with a blob that is %s: %v; want an error", name, err)
 			}
 		}
 		f.put("base", d, good)
 	}
 }
 
-// TestStoredBreaks: what breaks off is read on, whether the registry can do so or not.
-func TestStoredBreaks(t *testing.T) {
+// TestReadBreaks checks that a broken read continues, in registries with and without range requests.
+func TestReadBreaks(t *testing.T) {
 	for _, ranges := range []bool{false, true} {
 		f := newFake(t)
 		f.ranges = ranges
@@ -184,7 +184,7 @@ func TestStoredBreaks(t *testing.T) {
 			from := 0
 			if breaks == 2 && ranges {
 				if r.Header.Get("Range") == "" {
-					t.Error("the rest is not asked for")
+					t.Error("the second request has no Range header")
 				}
 				return false
 			}
@@ -197,7 +197,7 @@ func TestStoredBreaks(t *testing.T) {
 		}
 		got, err := io.ReadAll(r)
 		if err != nil || digest.FromBytes(got) != largest {
-			t.Errorf("ranges %v: %d bytes, %v; want %d of %s", ranges, len(got), err, len(want), largest)
+			t.Errorf("ranges %v: read %d bytes, %v; want %d of %s", ranges, len(got), err, len(want), largest)
 		}
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -205,7 +205,8 @@ func TestStoredBreaks(t *testing.T) {
 	}
 }
 
-// TestPushIndex: children are put before the index, once, and what the repository has is neither read nor sent.
+// TestPushIndex checks that child manifests are pushed once and before the index,
+// and that blobs of the repository are neither read nor sent.
 func TestPushIndex(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
@@ -238,20 +239,20 @@ func TestPushIndex(t *testing.T) {
 	}
 	if f.tag("team/hello", "v1") != index.Digest || stats.Sent != 2 || stats.Present != 2 || f.count("PUT /v2/team/hello/manifests/") != 2 ||
 		f.count("HEAD /v2/team/hello/blobs/") != 2 {
-		t.Errorf("%+v after %q; want two blobs of the layout's image and two manifests sent", stats, f.asked)
+		t.Errorf("pushIndex: %+v after %q; want two blobs of the layout's image and two manifests sent", stats, f.asked)
 	}
 	var got ispec.Index
 	if err := json.Unmarshal(f.manifests["team/hello"]["v1"], &got); err != nil || len(got.Manifests) != 2 || got.Manifests[0].Digest != f.tag("team/hello", "amd64") {
-		t.Errorf("the index is %+v, %v", got, err)
+		t.Errorf("the index is %+v, %v; want both images", got, err)
 	}
 
 	f.forget()
 	again, stats, err := pushIndex(t.Context(), t, c, f.at("team/other:v1"), mustFind(t, c, f.at("team/hello:v1")))
 	if err != nil || again.Digest != index.Digest || stats.Mounted != 4 || f.received != 0 {
-		t.Errorf("into another repository: %s, %+v, %d bytes, %v; want %s and four mounts", again.Digest, stats, f.received, err, index.Digest)
+		t.Errorf("pushIndex to another repository: %s, %+v, %d bytes, %v; want %s and four mounts", again.Digest, stats, f.received, err, index.Digest)
 	}
 
-	// What the repository should have and has lost comes from elsewhere, also where two manifests miss it.
+	// Blobs that the repository has lost are sent again, even if two manifests need them at the same time.
 	sources := []*ocilayout.ImageSource{mustFind(t, c, f.at("team/hello:v1"))}
 	lost := f.all("team/hello")
 	for d := range lost {
@@ -271,6 +272,6 @@ func TestPushIndex(t *testing.T) {
 		return open(ctx, d)
 	}
 	if _, stats, err = pushIndex(t.Context(), t, c, f.at("team/hello:v1"), sources...); err != nil || stats.Sent != 4 || f.tag("team/hello", "v1") != index.Digest {
-		t.Errorf("with all lost: %+v, %v; want four blobs sent", stats, err)
+		t.Errorf("pushIndex after the repository lost all: %+v, %v; want four blobs sent", stats, err)
 	}
 }

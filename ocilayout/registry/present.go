@@ -11,7 +11,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// Present asks which of some blobs a repository has. Nothing is read or changed.
+// Present asks which of the blobs a repository has. It reads no blob and changes nothing.
 func (c *Client) Present(ctx context.Context, r Reference, blobs []ispec.Descriptor) (map[digest.Digest]bool, error) {
 	repo, err := c.repository(ctx, r)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestPresent: a repository says what it has itself, without a blob being read, and nothing is said of one that cannot be asked.
+// TestPresent checks that Present reports only blobs of the repository itself, reads none,
+// and fails if the registry cannot be reached.
 func TestPresent(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
@@ -28,11 +29,11 @@ func TestPresent(t *testing.T) {
 	}
 	for i, want := range []bool{true, false, false} {
 		if got[blobs[i].Digest] != want {
-			t.Errorf("blob %d is present: %v; want %v", i, got[blobs[i].Digest], want)
+			t.Errorf("Present says %v for blob %d; want %v", got[blobs[i].Digest], i, want)
 		}
 	}
 	if n := f.count("GET /v2/team"); n > 0 {
-		t.Errorf("%d blobs were read", n)
+		t.Errorf("Present read %d blobs; want none", n)
 	}
 	var waits []time.Duration
 	c = client(t, Options{Retrying: func(err error, wait time.Duration) {
@@ -42,9 +43,9 @@ func TestPresent(t *testing.T) {
 		waits = append(waits, wait)
 	}})
 	if got, err := c.Present(t.Context(), Reference{Registry: "localhost:1", Repository: "x", Tag: "latest"}, blobs); err == nil {
-		t.Errorf("Present of a registry that is not there = %v, nil; want an error", got)
+		t.Errorf("Present of an unreachable registry = %v, <nil>; want an error", got)
 	}
-	if len(waits) != triesHere-1 {
-		t.Errorf("Present of a registry that is not there waited for %v; want %d waits", waits, triesHere-1)
+	if len(waits) != localTries-1 {
+		t.Errorf("Present of an unreachable registry waited for %v; want %d waits", waits, localTries-1)
 	}
 }

@@ -16,36 +16,36 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// parallel is how many blobs are on their way at the same time.
+// parallel is how many blobs are transferred at the same time.
 const parallel = 6
 
-// Push is an image on its way to a repository.
+// Push pushes an image to a repository.
 type Push struct {
 	client *Client
 	to     Reference
-	from   *Reference // a repository of the same registry that may have blobs, or nil
+	from   *Reference // a repository of the same registry to mount blobs from, or nil
 	repo   *remote.Repository
 	slots  chan struct{}
 
 	mu      sync.Mutex
-	kept    []ocilayout.Blob // which the repository has, or should
-	trusted bool             // there are or were kept ones
+	kept    []ocilayout.Blob // blobs that the repository should have and was not asked for
+	trusted bool             // kept has ever had a blob
 	stats   Stats
 
-	restoring sync.Mutex
+	restoring sync.Mutex // held by restore
 }
 
-// Stats is what became of the blobs of an image.
+// Stats counts the blobs of a push.
 type Stats struct {
-	Sent, Mounted, Present int   // blobs that were sent, had from another repository, or there already
-	SentBytes              int64 // of those that were sent
+	Sent, Mounted, Present int   // blobs that were sent, mounted from another repository, or already in the repository
+	SentBytes              int64 // bytes of the sent blobs
 }
 
-// Push begins to push an image to a repository.
-// If from is not nil, it is a repository of the same registry where blobs are looked for, too.
+// Push prepares to push an image to a repository.
+// If from is not nil, blobs are mounted from that repository of the same registry.
 func (c *Client) Push(ctx context.Context, to Reference, from *Reference) (*Push, error) {
 	if to.Digest != "" {
-		return nil, fmt.Errorf("push to %s: a digest is the result, not a name", to)
+		return nil, fmt.Errorf("push to %s: want a tag, not a digest", to)
 	}
 	if from != nil && from.Registry != to.Registry {
 		return nil, fmt.Errorf("push to %s: %s is in another registry", to.Name(), from.Name())
@@ -54,17 +54,17 @@ func (c *Client) Push(ctx context.Context, to Reference, from *Reference) (*Push
 	if err != nil {
 		return nil, err
 	}
-	repo.SkipReferrersGC = true // to delete what is replaced may not be allowed
+	repo.SkipReferrersGC = true // the login may not be allowed to delete the old referrers index
 	return &Push{client: c, to: to, from: from, repo: repo, slots: make(chan struct{}, parallel)}, nil
 }
 
-// PlainHTTP says whether the registry was found to speak plain HTTP.
+// PlainHTTP reports whether the client talks to the registry in plain HTTP.
 func (p *Push) PlainHTTP() bool { return p.repo.PlainHTTP }
 
-// Blob puts a blob into the repository unless it is there. It is for ocilayout.Options.Deliver.
+// Blob pushes a blob unless the repository has it. It serves as ocilayout.Options.Deliver.
 func (p *Push) Blob(ctx context.Context, b ocilayout.Blob) error {
 	if isManifest(b.MediaType) {
-		return p.child(ctx, b)
+		return p.putChild(ctx, b)
 	}
 	if b.Reuse != nil && b.Reuse.Repository == p.to.Name() && !b.Reuse.Evictable {
 		p.mu.Lock()
@@ -73,11 +73,11 @@ func (p *Push) Blob(ctx context.Context, b ocilayout.Blob) error {
 		p.stats.Present++
 		return nil
 	}
-	return p.put(ctx, b)
+	return p.putBlob(ctx, b)
 }
 
-// Manifest makes an image visible under tags, which are those that lead to it from then on.
-// All blobs that it names must have been put.
+// Manifest pushes the manifest of an image under tags, which then lead to it.
+// Blob must have been called for all blobs of the image.
 func (p *Push) Manifest(ctx context.Context, image ispec.Descriptor, manifest []byte, tags ...string) error {
 	ctx = p.scoped(ctx, "")
 	for _, tag := range tags {
@@ -89,13 +89,13 @@ func (p *Push) Manifest(ctx context.Context, image ispec.Descriptor, manifest []
 	return nil
 }
 
-// complete puts a manifest, and if blobs are missing that the repository should have, those and then the manifest.
+// complete puts a manifest. If the registry refuses it because blobs are missing, complete sends those and puts it again.
 func (p *Push) complete(ctx context.Context, put func() error) error {
 	err := put()
 	if !hasCode(err, errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown) || !p.hasTrusted() {
 		return err
 	}
-	p.client.explain("%v; sending what is missing", err)
+	p.client.explain("%v; sending the missing blobs", err)
 	if err := p.restore(ctx); err != nil {
 		return err
 	}
@@ -112,9 +112,9 @@ func (p *Push) tag(ctx context.Context, image ispec.Descriptor, manifest []byte,
 	})
 }
 
-// restore puts the kept layers that the repository should have into it, as far as it has not.
+// restore pushes the kept blobs that the repository lacks after all.
 func (p *Push) restore(ctx context.Context) error {
-	p.restoring.Lock() // of an index, manifests are put at the same time
+	p.restoring.Lock() // the manifests of an index are put concurrently
 	defer p.restoring.Unlock()
 	p.mu.Lock()
 	kept := p.kept
@@ -123,19 +123,19 @@ func (p *Push) restore(ctx context.Context) error {
 	p.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, b := range kept {
-		group.Go(func() error { return p.put(ctx, b) })
+		group.Go(func() error { return p.putBlob(ctx, b) })
 	}
 	return group.Wait()
 }
 
-// Stats is what became of the blobs until now.
+// Stats returns the counts so far.
 func (p *Push) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
 }
 
-// scoped asks for one permission for all that is to be done, and to read in another repository.
+// scoped requests one token for everything that a push does, including reads in the repository from, if it is not "".
 func (p *Push) scoped(ctx context.Context, from string) context.Context {
 	ctx = auth.AppendRepositoryScope(ctx, p.repo.Reference, auth.ActionPull, auth.ActionPush)
 	if from != "" {
@@ -146,8 +146,8 @@ func (p *Push) scoped(ctx context.Context, from string) context.Context {
 	return ctx
 }
 
-// mountable is the repository of the same registry that a blob may be had from, or "".
-func (p *Push) mountable(b ocilayout.Blob) string {
+// mountSource returns the repository of the same registry to mount a blob from, or "".
+func (p *Push) mountSource(b ocilayout.Blob) string {
 	if b.Reuse != nil && b.Reuse.Repository != "" {
 		if repository, ok := strings.CutPrefix(b.Reuse.Repository, p.to.Registry+"/"); ok && repository != p.to.Repository {
 			return repository

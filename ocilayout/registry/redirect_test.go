@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestRedirect: a registry that speaks HTTPS cannot send its clients to one that nobody can verify.
+// TestRedirect checks that a registry cannot redirect from HTTPS to plain HTTP, unless Insecure is set.
 func TestRedirect(t *testing.T) {
 	plain := newFake(t)
 	img := image(t, nil, "none", part("a", 1, 1<<10))
@@ -37,13 +37,13 @@ func TestRedirect(t *testing.T) {
 		plain.forget()
 		_, err := readImage(t, client(t, tt.o), front.at("app:v1"))
 		if (err == nil) != tt.ok {
-			t.Errorf("%s: %v; want success: %v", tt.name, err, tt.ok)
+			t.Errorf("%s: Find: %v; want success: %v", tt.name, err, tt.ok)
 		}
 		if n := plain.count(""); (n > 0) != tt.ok {
-			t.Errorf("%s: plain HTTP was asked %d times", tt.name, n)
+			t.Errorf("%s: the plain registry got %d requests; want some: %v", tt.name, n, tt.ok)
 		}
 		if !tt.ok && err != nil && (!strings.Contains(err.Error(), "redirects from HTTPS to plain HTTP") || strings.Contains(err.Error(), "tries")) {
-			t.Errorf("%s: the error does not say why, or it was tried again: %v", tt.name, err)
+			t.Errorf("%s: Find: %v; want the reason, and no retries", tt.name, err)
 		}
 	}
 }

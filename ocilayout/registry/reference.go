@@ -14,11 +14,11 @@ type Reference struct {
 	Registry   string // docker.io, registry.example.com, localhost:5000
 	Repository string // library/hello
 	Tag        string
-	Digest     digest.Digest // if it is set, it counts and not the tag
+	Digest     digest.Digest // takes precedence over Tag
 }
 
 // ParseReference parses a name as people write it: hello, hello:v1, registry.example.com/team/hello@sha256:….
-// Without a digest, the tag is latest if there is none.
+// Without tag and digest, the tag is latest.
 func ParseReference(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
@@ -43,18 +43,18 @@ func ParseReference(s string) (Reference, error) {
 	return r, nil
 }
 
-// host is where the registry is.
+// host returns the host to connect to.
 func (r Reference) host() string { return oras.Reference{Registry: r.Registry}.Host() }
 
-// which is what the repository is asked for.
-func (r Reference) which() string {
+// tagOrDigest returns the digest, or the tag if there is no digest.
+func (r Reference) tagOrDigest() string {
 	if r.Digest != "" {
 		return r.Digest.String()
 	}
 	return r.Tag
 }
 
-// Name is the repository with the registry's name, without tag or digest.
+// Name returns registry and repository, without tag or digest.
 func (r Reference) Name() string { return r.Registry + "/" + r.Repository }
 
 func (r Reference) String() string {

@@ -47,7 +47,7 @@ func FuzzParseReference(f *testing.F) {
 			return
 		}
 		if again, err := ParseReference(r.String()); err != nil || again.String() != r.String() {
-			t.Errorf("ParseReference(%q) = %v, and of that %v, %v", s, r, again, err)
+			t.Errorf("ParseReference(%q) = %v, which parses to %v, %v", s, r, again, err)
 		}
 	})
 }

@@ -1,37 +1,35 @@
-// Package registry puts images into registries, reads what is known there of previous ones, and looks into others,
-// as the OCI distribution specification describes it.
+// Package registry pushes images to registries and reads images from them, by the OCI distribution specification.
 //
 // # Pushing
 //
-// A [Push] is given blobs while an image is being built (see ocilayout.Options.Deliver) and its manifest last.
-// A tag leads to the old image until then, and to the new one from then on, whenever the program is killed.
-// Nothing is compressed or changed on the way: the digest in the registry is that of the manifest.
+// A [Push] takes blobs while an image is being built (see ocilayout.Options.Deliver), and the manifest last.
+// Only the manifest moves the tag: if the program is killed before, the tag still leads to the old image.
+// Nothing is compressed or changed on the way, so the registry has the digest of the given manifest.
 //
-// A blob that the repository has is not sent. One that another repository of the registry may have
-// is asked for there (a mount). A layer that is kept from an image in the same repository is not even asked for,
-// since a registry keeps what its manifests need; if it does not, the manifest is refused,
-// and then all kept layers are asked for and those that are missing sent.
+// A blob that the repository has is not sent. If another repository of the registry may have it, the registry is asked
+// to mount it from there. For a layer that is kept from an image in the same repository, the registry is not even asked,
+// since registries keep the blobs of their manifests. If it has lost one, it refuses the manifest.
+// Then Push asks for all kept layers and sends the missing ones.
 //
-// Documents about the image can be attached to it before; see [Push.Attach].
+// [Push.Attach] attaches documents to an image, even before its manifest is pushed.
 //
 // # Sharing layers
 //
-// A [Cache] is a repository in which machines find what others have built, signed by who did.
-// Package ocilayout takes from it what it has, and builds the rest.
+// A [SharedCache] is a repository in which machines find layers that others have built and signed.
+// Package ocilayout takes layers from it and builds the rest.
 //
 // # Failures
 //
-// What may pass is tried again, each time after a longer while: refusals for the moment (408, 429, 5xx),
-// connections that break or stand still; less often where nobody listens on this machine. A blob is sent from its beginning again.
-// Where a registry says how long it wants to be left alone (Retry-After), so it is.
-// Errors say which registry, repository and blob, and the status of the answer; see [Error].
+// Temporary failures are retried, with a longer wait each time: statuses 408, 429 and 5xx, and connections
+// that break or stall. A refused connection to this machine is retried less often. A blob is sent from its beginning again.
+// If a registry asks for a wait (Retry-After), all requests to it wait.
+// Errors name the registry, repository and blob, and the status of the answer; see [Error].
 //
 // # Safety
 //
-// Plain HTTP is used only where TLS need not be verified or the registry is on this machine, and then after HTTPS.
-// Names and passwords are read when a registry asks for them, from files whose paths are given;
-// see [Options].AuthFiles. Whatever a registry says has the digest that it should have,
-// and no more is read of it than a manifest or a config may have.
+// Plain HTTP is used only if TLS need not be verified or the registry is on this machine, and only after HTTPS has failed.
+// Logins are read when a registry asks for one, from the files in [Options].AuthFiles.
+// Manifests, configs and facts are checked against their digests and sizes, and the size of what is read is limited.
 package registry
 
 import (
@@ -49,24 +47,24 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// Options say how registries are talked to. The zero value is right.
+// Options configure a Client. The zero value is usable.
 type Options struct {
-	// AuthFiles are files with names and passwords, or with the names of programs that have them,
-	// in the form of docker's config.json and podman's auth.json.
-	// The first that knows a registry counts. Files that do not exist are passed over.
+	// AuthFiles are files with logins, or with the names of credential helpers,
+	// in the format of docker's config.json and podman's auth.json.
+	// The first file that knows a registry wins. Missing files are skipped.
 	AuthFiles []string
 	// Insecure accepts any certificate, and plain HTTP.
 	Insecure bool
-	// CA is certificates in PEM that are trusted in addition to the system's.
+	// CA has certificates in PEM that are trusted in addition to the system's.
 	CA []byte
-	// Proxy says which proxy a request goes through, as in http.Transport; without it none does.
+	// Proxy chooses a proxy for a request, as in http.Transport. If it is nil, no proxy is used.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Sent, if not nil, is called with the bytes of blobs sent since the last call, from several goroutines.
-	// What has to be sent again is taken back before, as a negative number.
+	// Before bytes are sent again, it is called with their number, negated.
 	Sent func(bytes int64)
-	// Retrying, if not nil, is told before anything is tried again: why, and how long is waited, from several goroutines.
+	// Retrying, if not nil, is called before each retry with the error and the wait, from several goroutines.
 	Retrying func(err error, wait time.Duration)
-	// Explain, if not nil, is told what else was done in another way than usual and why, for people, from several goroutines.
+	// Explain, if not nil, receives messages for people about other detours, from several goroutines.
 	Explain func(format string, args ...any)
 }
 
@@ -76,17 +74,17 @@ type Client struct {
 	http    *http.Client
 
 	mu    sync.Mutex
-	plain map[string]bool // registries that were found to speak plain HTTP, or not
+	plain map[string]bool // by host, whether a probed registry speaks plain HTTP
 
-	wait time.Duration // before the second try
+	wait time.Duration // before the first retry
 }
 
-// New makes a client. It does not talk to anybody yet.
+// New makes a client. It connects to nothing yet.
 func New(o Options) (*Client, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = o.Proxy
 	t.MaxIdleConnsPerHost = parallel + 2
-	t.ResponseHeaderTimeout = 5 * time.Minute // a large blob may have to be moved once more
+	t.ResponseHeaderTimeout = 5 * time.Minute // a registry may copy a large blob before it answers
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: o.Insecure}
 	if len(o.CA) > 0 {
 		pool, err := x509.SystemCertPool()
@@ -94,7 +92,7 @@ func New(o Options) (*Client, error) {
 			pool = x509.NewCertPool()
 		}
 		if !pool.AppendCertsFromPEM(o.CA) {
-			return nil, errors.New("the registry's CA has no certificate in PEM")
+			return nil, errors.New("the registry's CA contains no PEM certificate")
 		}
 		t.TLSClientConfig.RootCAs = pool
 	}
@@ -102,16 +100,15 @@ func New(o Options) (*Client, error) {
 	return &Client{options: o, http: h, plain: make(map[string]bool), wait: firstWait}, nil
 }
 
-// mostRedirects is what net/http follows by itself.
-const mostRedirects = 10
+// maxRedirects is the limit of net/http itself.
+const maxRedirects = 10
 
 var errPlainRedirect = errors.New("redirects from HTTPS to plain HTTP")
 
-// checkRedirect refuses to go on in plain HTTP where TLS has to be verified:
-// nobody could tell who answers.
+// checkRedirect refuses redirects from HTTPS to plain HTTP unless Insecure is set: the target could not be verified.
 func (o Options) checkRedirect(r *http.Request, via []*http.Request) error {
-	if len(via) >= mostRedirects {
-		return fmt.Errorf("stopped after %d redirects", mostRedirects)
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
 	}
 	if last := via[len(via)-1]; !o.Insecure && last.URL.Scheme == "https" && r.URL.Scheme != "https" {
 		return fmt.Errorf("%s %w at %q", last.URL.Host, errPlainRedirect, r.URL.Host)
@@ -119,7 +116,7 @@ func (o Options) checkRedirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// repository prepares to talk about a repository, and asks its registry how it wants to be talked to.
+// repository makes a client for a repository. It probes whether the registry speaks plain HTTP, if that is allowed.
 func (c *Client) repository(ctx context.Context, r Reference) (*remote.Repository, error) {
 	plain, err := c.isPlain(ctx, r)
 	if err != nil {

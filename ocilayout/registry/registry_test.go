@@ -31,7 +31,7 @@ import (
 
 const store = "nix/store/00000000000000000000000000000000-"
 
-// part is a store object with one file of incompressible text.
+// part makes a store object with one file of incompressible text.
 func part(name string, seed uint64, size int) rootfs.Part {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var b strings.Builder
@@ -51,7 +51,7 @@ func part(name string, seed uint64, size int) rootfs.Part {
 		}}
 }
 
-// image has a layer for each part.
+// image makes an image with a layer for each part.
 func image(t *testing.T, previous *ocilayout.PreviousImage, compression string, parts ...rootfs.Part) ocilayout.ImageSpec {
 	t.Helper()
 	layers, _, err := ocilayout.PlanSticky(parts, previous, plan.StickyOptions{
@@ -94,7 +94,7 @@ func push(ctx context.Context, t *testing.T, c *Client, to Reference, from *Refe
 			t.Error(err)
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-			t.Errorf("a push left %v, %v", left, err)
+			t.Errorf("the push left %v, %v in its directory", left, err)
 		}
 	}()
 	desc, err := l.AddImage(ctx, img)
@@ -117,7 +117,7 @@ func mustPush(t *testing.T, c *Client, to Reference, from *Reference, img ocilay
 	return d, stats
 }
 
-// layoutDigest is the digest of the same image in a layout.
+// layoutDigest returns the digest of the same image in a layout.
 func layoutDigest(t *testing.T, img ocilayout.ImageSpec) digest.Digest {
 	t.Helper()
 	l, err := ocilayout.Open(t.Context(), filepath.Join(t.TempDir(), "layout"), ocilayout.Options{})
@@ -135,7 +135,7 @@ func layoutDigest(t *testing.T, img ocilayout.ImageSpec) digest.Digest {
 	return d.Digest
 }
 
-// TestPush: the digest is that of the layout, tags lead to it, and nothing is sent twice.
+// TestPush checks that a push gives the digest of a layout, that tags lead to it, and that nothing is sent twice.
 func TestPush(t *testing.T) {
 	for _, compression := range []string{"none", "gzip", "zstd"} {
 		t.Run(compression, func(t *testing.T) {
@@ -145,21 +145,21 @@ func TestPush(t *testing.T) {
 			img := image(t, nil, compression, part("a", 1, 1<<20), part("b", 2, 1<<10))
 			d, stats := mustPush(t, c, f.at("team/hello:v1"), nil, img, "latest")
 			if want := layoutDigest(t, img); d != want || f.tag("team/hello", "v1") != want || f.tag("team/hello", "latest") != want {
-				t.Errorf("pushed %s, the tags are %s and %s; want %s", d, f.tag("team/hello", "v1"), f.tag("team/hello", "latest"), want)
+				t.Errorf("push = %s, and the tags lead to %s and %s; want %s", d, f.tag("team/hello", "v1"), f.tag("team/hello", "latest"), want)
 			}
 			if stats.Sent != 3 || stats.SentBytes != f.received || sent.Load() != f.received {
 				t.Errorf("stats = %+v, progress %d; want 3 blobs of %d bytes", stats, sent.Load(), f.received)
 			}
 			f.forget()
 			if _, stats = mustPush(t, c, f.at("team/hello:v1"), nil, img); stats.Sent != 0 || stats.Present != 3 || f.count("P") != 0 {
-				t.Errorf("stats of the second push = %+v, %d requests that write; want all blobs there and none", stats, f.count("P"))
+				t.Errorf("second push: %+v, %d requests that write; want all blobs present and no such request", stats, f.count("P"))
 			}
 		})
 	}
 }
 
-// TestPushKept: a layer of the previous image is neither read, sent nor asked for in its own repository,
-// and mounted from another one; if it is not there after all, it is sent.
+// TestPushKept checks that a layer of the previous image is neither read, sent nor asked for in its own repository,
+// and is mounted into another one. If its repository has lost it, it is sent.
 func TestPushKept(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
@@ -174,55 +174,55 @@ func TestPushKept(t *testing.T) {
 	f.forget()
 	_, stats := mustPush(t, c, f.at("team/hello:v2"), nil, next)
 	if stats.Present != 1 || stats.Sent != 2 || f.received > 100<<10 || f.count("HEAD /v2/team/hello/blobs") != 2 {
-		t.Errorf("the same repository: %+v, %d bytes, asked %q", stats, f.received, f.asked)
+		t.Errorf("push to the same repository: %+v, %d bytes, requests %q; want the layer untouched", stats, f.received, f.asked)
 	}
 	f.forget()
 	_, stats = mustPush(t, c, f.at("other/hello:v2"), nil, next)
 	if stats.Mounted != 1 || stats.Sent != 2 || f.count("GET /v2/team/hello/blobs") != 0 {
-		t.Errorf("another repository: %+v, asked %q; want one mount", stats, f.asked)
+		t.Errorf("push to another repository: %+v, requests %q; want one mount", stats, f.asked)
 	}
 	other := newFake(t)
 	if _, stats = mustPush(t, c, other.at("other/hello:v2"), nil, next); stats.Sent != 3 || other.tag("other/hello", "v2") != f.tag("team/hello", "v2") {
-		t.Errorf("another registry: %+v, %s; want 3 blobs sent and the same digest", stats, other.tag("other/hello", "v2"))
+		t.Errorf("push to another registry: %+v, %s; want 3 blobs sent and the same digest", stats, other.tag("other/hello", "v2"))
 	}
 
 	from := f.at("team/hello")
 	f.forget()
 	if _, stats = mustPush(t, c, f.at("third/hello"), &from, image(t, nil, "gzip", a, b2)); stats.Mounted != 3 || f.received != 0 {
-		t.Errorf("from another repository: %+v, %d bytes; want 3 mounts", stats, f.received)
+		t.Errorf("push with blobs of another repository: %+v, %d bytes; want 3 mounts", stats, f.received)
 	}
 	if _, err := c.Push(t.Context(), f.at("third/hello"), &Reference{Registry: "docker.io", Repository: "library/x"}); err == nil {
 		t.Error("Push with blobs of another registry = <nil>; want an error")
 	}
 
-	// A registry that has lost a kept blob, which another repository has: the fake is its own source.
+	// The repository loses a kept blob, which only another repository has: first unreachable, then as the source.
 	f.put("team/hello", previous.Layers[0].Descriptor.Digest, nil)
 	_, _, err = push(t.Context(), t, c, f.at("team/hello:v3"), nil, image(t, previous, "gzip", a, part("b", 4, 1<<10)))
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), previous.Layers[0].Descriptor.Digest.String()) {
-		t.Errorf("a kept layer is lost: %v; want %v and which one", err, fs.ErrNotExist)
+		t.Errorf("push with a lost layer: %v; want %v and the digest", err, fs.ErrNotExist)
 	}
 	previous.Layers[0].Open = func(context.Context) (io.ReadCloser, error) {
 		b := f.all("third/hello")[previous.Layers[0].Descriptor.Digest]
 		return io.NopCloser(strings.NewReader(string(b))), nil
 	}
 	if _, _, err := push(t.Context(), t, c, f.at("team/hello:v3"), nil, image(t, previous, "gzip", a, part("b", 4, 1<<10))); err != nil {
-		t.Errorf("a kept layer is lost and can be had elsewhere: %v", err)
+		t.Errorf("push with a lost layer that is available elsewhere: %v", err)
 	}
 }
 
-// unread is a part that must not be looked at.
+// unread makes a part fail if it is read.
 func unread(p rootfs.Part) rootfs.Part {
-	p.Tree = func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Entry{}, errors.New("it was read")) }
+	p.Tree = func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Entry{}, errors.New("the part was read")) }
 	return p
 }
 
-// TestPushFailures: what may pass passes; what does not is said, and the tag stays where it was.
+// TestPushFailures checks that temporary failures are retried. Others are reported, and leave the tag as it was.
 func TestPushFailures(t *testing.T) {
 	img := image(t, nil, "gzip", part("a", 1, 1<<20), part("b", 2, 1<<10))
 	next := image(t, nil, "gzip", part("a", 5, 1<<20), part("b", 6, 1<<10))
 	for _, tt := range []struct {
 		name  string
-		times int // of each request; more than tries is always
+		times int // how often each request fails; more than tries means always
 		fault func(w http.ResponseWriter, r *http.Request) bool
 		want  string // of the error
 	}{
@@ -284,11 +284,11 @@ func TestPushFailures(t *testing.T) {
 			}
 			d, stats, err := push(t.Context(), t, c, f.at("team/hello:v1"), nil, next)
 			if tt.want != "" {
-				if err == nil || !like(err.Error(), tt.want) {
+				if err == nil || !matches(err.Error(), tt.want) {
 					t.Errorf("push: %v; want %q", err, tt.want)
 				}
 				if got := f.tag("team/hello", "v1"); got != old {
-					t.Errorf("the tag leads to %s; want the old one", got)
+					t.Errorf("the tag leads to %s; want the old image %s", got, old)
 				}
 				if tt.name == "denied" && !errors.Is(err, ErrDenied) {
 					t.Errorf("push: %v; want %v", err, ErrDenied)
@@ -296,17 +296,17 @@ func TestPushFailures(t *testing.T) {
 				return
 			}
 			if err != nil || f.tag("team/hello", "v1") != d || stats.Sent+stats.Present != 3 {
-				t.Errorf("push = %v, tag %s, %+v; want %s", err, f.tag("team/hello", "v1"), stats, d)
+				t.Errorf("push = %v, tag %s, %+v; want success and the tag at %s", err, f.tag("team/hello", "v1"), stats, d)
 			}
 			if sent.Load() != stats.SentBytes {
-				t.Errorf("progress is %d bytes; want %d", sent.Load(), stats.SentBytes)
+				t.Errorf("Sent got %d bytes in total; want %d", sent.Load(), stats.SentBytes)
 			}
 		})
 	}
 }
 
-// like compares with a pattern in which * is anything.
-func like(s, pattern string) bool {
+// matches matches s against a pattern in which * stands for anything.
+func matches(s, pattern string) bool {
 	words := strings.Split(pattern, "*")
 	rest, ok := strings.CutPrefix(s, words[0])
 	for _, w := range words[1:] {
@@ -319,7 +319,7 @@ func like(s, pattern string) bool {
 	return ok && rest == ""
 }
 
-// TestPushCancelled: a push that is stopped while a blob is on its way ends at once.
+// TestPushCancelled checks that a push that is cancelled during an upload ends at once.
 func TestPushCancelled(t *testing.T) {
 	f := newFake(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -339,7 +339,7 @@ func TestPushCancelled(t *testing.T) {
 	}
 }
 
-// TestRetryAfter: a registry is left alone for as long as it asks, in all requests.
+// TestRetryAfter checks that all requests wait for as long as a registry asks.
 func TestRetryAfter(t *testing.T) {
 	f := newFake(t)
 	var mu sync.Mutex
@@ -359,20 +359,20 @@ func TestRetryAfter(t *testing.T) {
 		}
 		return false
 	}
-	var said atomic.Int64
-	c := client(t, Options{Retrying: func(_ error, wait time.Duration) { said.Store(int64(wait)) }})
+	var reported atomic.Int64
+	c := client(t, Options{Retrying: func(_ error, wait time.Duration) { reported.Store(int64(wait)) }})
 	if _, _, err := push(t.Context(), t, c, f.at("x"), nil, image(t, nil, "none", part("a", 1, 1<<10))); err != nil {
 		t.Fatal(err)
 	}
-	if wait := time.Duration(said.Load()); wait < time.Second/2 || wait > time.Second {
-		t.Errorf("the wait is said to be %v; want what the registry asks for, 1s", wait)
+	if wait := time.Duration(reported.Load()); wait < time.Second/2 || wait > time.Second {
+		t.Errorf("Retrying got a wait of %v; want the registry's 1s", wait)
 	}
 	if time.Now().Before(until) || tooEarly > 0 {
-		t.Errorf("pushed %v before it was wanted, %d requests too early", time.Until(until), tooEarly)
+		t.Errorf("the push ended %v early, with %d early requests", time.Until(until), tooEarly)
 	}
 }
 
-// TestPrevious: which image it is, and what is not one to plan by, or not what it should be.
+// TestPrevious checks which image is read as the previous one, and which are refused: foreign and damaged ones.
 func TestPrevious(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
@@ -381,12 +381,12 @@ func TestPrevious(t *testing.T) {
 	digested.Digest, digested.Tag = d, ""
 	for _, r := range []Reference{f.at("team/hello:v1"), digested} {
 		if p, err := previousIn(t, c, r); err != nil || p.Digest != d || len(p.Layers) != 1 {
-			t.Errorf("Previous(%v) = %v, %v; want %s", r, p, err, d)
+			t.Errorf("ReadPrevious of %v = %v, %v; want %s", r, p, err, d)
 		}
 	}
 	for _, name := range []string{"team/hello:v2", "nothing"} {
 		if p, err := previousIn(t, c, f.at(name)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("Previous(%s) = %v, %v; want %v", name, p, err, fs.ErrNotExist)
+			t.Errorf("ReadPrevious of %s = %v, %v; want %v", name, p, err, fs.ErrNotExist)
 		}
 	}
 	put := func(tag, body string) {
@@ -399,7 +399,7 @@ func TestPrevious(t *testing.T) {
 	put("artifact", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"x"}}`)
 	for _, tag := range []string{"index", "docker", "artifact"} {
 		if p, err := previousIn(t, c, f.at("team/hello:"+tag)); !errors.Is(err, history.ErrForeign) {
-			t.Errorf("Previous(%s) = %v, %v; want %v", tag, p, err, history.ErrForeign)
+			t.Errorf("ReadPrevious of %s = %v, %v; want %v", tag, p, err, history.ErrForeign)
 		}
 	}
 	put("junk", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":[]}`)
@@ -408,19 +408,19 @@ func TestPrevious(t *testing.T) {
 	put("negative", `{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+string(d)+`","size":-1}}`)
 	for _, tag := range []string{"junk", "no-digest", "huge", "negative"} {
 		if p, err := previousIn(t, c, f.at("team/hello:"+tag)); err == nil {
-			t.Errorf("Previous(%s) = %v, <nil>; want an error", tag, p)
+			t.Errorf("ReadPrevious of %s = %v, <nil>; want an error", tag, p)
 		}
 	}
 	for d, b := range f.all("team/hello") { // one of them is the config
 		f.put("team/hello", d, append([]byte{b[0] ^ 1}, b[1:]...))
 	}
 	if p, err := previousIn(t, c, f.at("team/hello:v1")); err == nil || !strings.Contains(err.Error(), "its digest is") {
-		t.Errorf("Previous with another config = %v, %v; want an error", p, err)
+		t.Errorf("ReadPrevious with a wrong config = %v, %v; want an error", p, err)
 	}
 }
 
-// TestKeptIntoLayout: layers of an image in a registry are fetched into a layout, also through connections that break,
-// and what is not what it should be is refused.
+// TestKeptIntoLayout checks that layers of an image in a registry are fetched into a layout, even if connections break,
+// and that blobs with wrong content are refused.
 func TestKeptIntoLayout(t *testing.T) {
 	f := newFake(t)
 	f.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -450,7 +450,7 @@ func TestKeptIntoLayout(t *testing.T) {
 	}
 	next := image(t, previous, "gzip", unread(a), unread(b))
 	if got, want := layoutDigest(t, next), f.tag("x", "v1"); got != want || breaks < 4 {
-		t.Errorf("the layout has %s after %d breaks; want %s", got, breaks, want)
+		t.Errorf("the layout has %s after %d requests for blobs; want %s after at least 4", got, breaks, want)
 	}
 
 	f.mu.Lock()
@@ -465,7 +465,7 @@ func TestKeptIntoLayout(t *testing.T) {
 			}
 			_, err = l.AddImage(t.Context(), next)
 			if kept := d == previous.Layers[0].Descriptor.Digest || d == previous.Layers[1].Descriptor.Digest; kept && err == nil {
-				t.Errorf("%s blob %s is taken", name, d)
+				t.Errorf("AddImage accepts blob %s, which is %s", d, name)
 			}
 			if err := l.Close(); err != nil {
 				t.Error(err)
@@ -475,7 +475,8 @@ func TestKeptIntoLayout(t *testing.T) {
 	}
 }
 
-// TestScheme: plain HTTP is for this machine and for who asks for it; certificates are checked unless nobody wants it.
+// TestScheme checks that plain HTTP is used only on this machine or with Insecure,
+// and that certificates are checked unless Insecure is set.
 func TestScheme(t *testing.T) {
 	img := image(t, nil, "none", part("a", 1, 1<<10))
 	f := newFake(t)
@@ -493,19 +494,19 @@ func TestScheme(t *testing.T) {
 	}{
 		{"plain on loopback", f, Options{}, true},
 		{"plain, insecure", f, Options{Insecure: true}, true},
-		{"TLS, not known", secure, Options{}, false},
+		{"TLS, unknown CA", secure, Options{}, false},
 		{"TLS, with its CA", secure, Options{CA: ca}, true},
 		{"TLS, insecure", secure, Options{Insecure: true}, true},
 	} {
 		_, _, err := push(t.Context(), t, client(t, tt.o), tt.to.at("x"), nil, img)
 		if (err == nil) != tt.ok {
-			t.Errorf("%s: %v; want success: %v", tt.name, err, tt.ok)
+			t.Errorf("%s: push: %v; want success: %v", tt.name, err, tt.ok)
 		}
 	}
 	if _, err := New(Options{CA: []byte("none")}); err == nil {
-		t.Error("New with a CA that is none = <nil>; want an error")
+		t.Error("New with a CA without certificates = <nil>; want an error")
 	}
-	// A registry elsewhere is not asked in plain HTTP, whatever it speaks.
+	// A remote registry is never probed for plain HTTP.
 	c := client(t, Options{})
 	if plain, err := c.isPlain(t.Context(), Reference{Registry: "registry.example.com:80", Repository: "x"}); plain || err != nil {
 		t.Errorf("isPlain = %v, %v; want false, <nil>", plain, err)
@@ -518,7 +519,7 @@ func TestScheme(t *testing.T) {
 	}
 }
 
-// TestSchemeDropped: what answers HTTPS in plain HTTP speaks that, also if it drops the next connection.
+// TestSchemeDropped checks that a registry without TLS is recognised even if it drops a connection.
 func TestSchemeDropped(t *testing.T) {
 	f := newFake(t)
 	var dropped atomic.Bool
@@ -531,6 +532,6 @@ func TestSchemeDropped(t *testing.T) {
 	f.Config.ErrorLog = log.New(io.Discard, "", 0)
 	want, _ := mustPush(t, client(t, Options{}), f.at("app:v1"), nil, image(t, nil, "none", part("a", 1, 1000)))
 	if got := f.tag("app", "v1"); got != want {
-		t.Errorf("the tag leads to %s; want %s", got, want)
+		t.Errorf("tag v1 leads to %s; want %s", got, want)
 	}
 }

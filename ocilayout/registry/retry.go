@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	tries     = 7
-	triesHere = 3                      // where nobody listens on this machine: a registry may just be starting
-	firstWait = 500 * time.Millisecond // before the second try; twice as long before each further one
-	longest   = 10 * time.Second       // a wait of our own choice
-	patient   = 2 * time.Minute        // a wait that a registry asks for
+	tries            = 7
+	localTries       = 3                      // if this machine refuses the connection: a registry may just be starting
+	firstWait        = 500 * time.Millisecond // before the first retry; it doubles with each further one
+	maxWait          = 10 * time.Second       // limit of our own waits
+	maxRequestedWait = 2 * time.Minute        // limit of waits that a registry requests
 )
 
-// try does something, and does it again if what went wrong may pass.
+// try calls do, and retries temporary failures. what names the action in errors.
 func (c *Client) try(ctx context.Context, what string, do func(context.Context) error) error {
 	wait := c.wait
 	for n := 1; ; n++ {
@@ -38,12 +38,12 @@ func (c *Client) try(ctx context.Context, what string, do func(context.Context) 
 			return cause
 		}
 		failed := &Error{Do: what, Status: status(err), Tries: n, Err: err}
-		if n == tries || n >= triesHere && nobodyHere(err) || !mayPass(err) {
+		if n == tries || n >= localTries && refusedLocally(err) || !isTemporary(err) {
 			return failed
 		}
-		d := wait/2 + rand.N(wait/2+1) // not all at once
+		d := wait/2 + rand.N(wait/2+1) // spread retries of concurrent requests
 		if c.options.Retrying != nil {
-			c.options.Retrying(failed, max(d, c.asked(err)))
+			c.options.Retrying(failed, max(d, c.requestedWait(err)))
 		}
 		pause := time.NewTimer(d)
 		select {
@@ -52,12 +52,12 @@ func (c *Client) try(ctx context.Context, what string, do func(context.Context) 
 			return context.Cause(ctx)
 		case <-pause.C:
 		}
-		wait = min(2*wait, longest)
+		wait = min(2*wait, maxWait)
 	}
 }
 
-// asked is how long the registry that has answered wants to be left alone.
-func (c *Client) asked(err error) time.Duration {
+// requestedWait returns how long the registry that has answered still wants us to wait.
+func (c *Client) requestedWait(err error) time.Duration {
 	var answer *errcode.ErrorResponse
 	if p, ok := c.http.Transport.(*patience); ok && errors.As(err, &answer) {
 		return p.left(answer.URL.Host)
@@ -65,8 +65,8 @@ func (c *Client) asked(err error) time.Duration {
 	return 0
 }
 
-// nobodyHere says whether this machine itself has refused the connection.
-func nobodyHere(err error) bool {
+// refusedLocally reports whether this machine itself refused the connection.
+func refusedLocally(err error) bool {
 	var dial *net.OpError
 	if !errors.As(err, &dial) || !errors.Is(err, syscall.ECONNREFUSED) {
 		return false
@@ -75,8 +75,8 @@ func nobodyHere(err error) bool {
 	return ok && to.IP.IsLoopback()
 }
 
-// mayPass says whether the same may succeed a little later.
-func mayPass(err error) bool {
+// isTemporary reports whether a retry may succeed.
+func isTemporary(err error) bool {
 	var answer *errcode.ErrorResponse
 	if errors.As(err, &answer) {
 		switch s := answer.StatusCode; {
@@ -84,10 +84,10 @@ func mayPass(err error) bool {
 			return true
 		case s >= 500:
 			return s != http.StatusNotImplemented && s != http.StatusHTTPVersionNotSupported
-		case s == http.StatusUnauthorized: // the login was good for the upload's beginning, and has expired
+		case s == http.StatusUnauthorized: // the token expired during the upload
 			return answer.Method == http.MethodPut && strings.Contains(answer.URL.Path, "/blobs/uploads/")
 		}
-		return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid) // a restarted registry
+		return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid) // the registry has restarted
 	}
 	var (
 		broken      *transferError
@@ -104,18 +104,18 @@ func mayPass(err error) bool {
 		return false
 	case errors.As(err, &name):
 		return !name.IsNotFound
-	case errors.As(err, &file): // of our own
+	case errors.As(err, &file): // a local file
 		return false
 	}
 	return true
 }
 
-// patience is a transport that leaves registries alone for as long as they ask, in whatever answer they do so.
+// patience is a transport that waits as long as registries ask in any answer, before it sends further requests to them.
 type patience struct {
 	next http.RoundTripper
 
 	mu     sync.Mutex
-	before map[string]time.Time // by registry
+	before map[string]time.Time // earliest time of the next request, by host
 }
 
 func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -132,7 +132,7 @@ func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// heed reads a Retry-After: seconds, or a date.
+// heed records a Retry-After header: seconds or a date.
 func (p *patience) heed(host, after string) {
 	var wait time.Duration
 	if n, err := strconv.ParseUint(after, 10, 31); err == nil {
@@ -140,7 +140,7 @@ func (p *patience) heed(host, after string) {
 	} else if at, err := http.ParseTime(after); err == nil {
 		wait = time.Until(at)
 	}
-	until := time.Now().Add(min(wait, patient))
+	until := time.Now().Add(min(wait, maxRequestedWait))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.before == nil {

@@ -10,8 +10,8 @@ import (
 	"net/netip"
 )
 
-// isPlain says whether a registry is to be talked to in plain HTTP. It may be only
-// if its certificate does not matter or it is on this machine, and is if it does not speak HTTPS.
+// isPlain reports whether to use plain HTTP for a registry. That is allowed only
+// with Insecure or on this machine, and used only if the registry does not speak HTTPS.
 func (c *Client) isPlain(ctx context.Context, r Reference) (bool, error) {
 	host := r.host()
 	if !c.options.Insecure && !isLoopback(host) {
@@ -30,10 +30,10 @@ func (c *Client) isPlain(ctx context.Context, r Reference) (bool, error) {
 		if err == nil || errors.As(err, &certificate) {
 			return err
 		}
-		if plain = errors.Is(err, http.ErrSchemeMismatch); plain { // it has answered in plain HTTP
+		if plain = errors.Is(err, http.ErrSchemeMismatch); plain { // it answered in plain HTTP
 			return nil
 		}
-		// What speaks HTTPS also has an answer for those who do not, but it is another one.
+		// A server that speaks HTTPS answers plain requests with status 400.
 		status, plainErr := c.ping(ctx, "http://"+host)
 		plain = plainErr == nil && status != http.StatusBadRequest
 		if plain {
@@ -59,7 +59,7 @@ func (c *Client) ping(ctx context.Context, address string) (status int, err erro
 	if err != nil {
 		return 0, err
 	}
-	_, _ = io.CopyN(io.Discard, answer.Body, 4<<10) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, answer.Body, 4<<10) // so that the connection can be reused
 	return answer.StatusCode, answer.Body.Close()
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestSharedUnproven: who wants contents to be checked takes only layers whose makers have checked them.
+// TestSharedUnproven checks that an unproven part takes only layers whose builders have checked the contents.
 func TestSharedUnproven(t *testing.T) {
 	unproven, trusted := part("a", 1, 1<<10), part("a", 1, 1<<10)
 	unproven.Unproven = true

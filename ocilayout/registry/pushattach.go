@@ -13,17 +13,17 @@ import (
 
 // Attachment is a document about an image.
 type Attachment struct {
-	MediaType   string // of the content, and the type of the artifact
+	MediaType   string // type of the content and of the artifact
 	Content     []byte
-	Annotations map[string]string // of the artifact's manifest; its usual ones are not added
+	Annotations map[string]string // all annotations of the artifact's manifest
 }
 
-// Attach puts a document into the repository as a referrer of an image, which need not be there yet:
-// an artifact whose subject the image is. Where the registry does not list an image's referrers, the tag does that
-// the distribution specification has for it, as sha256-<hex>.
-// What is attached again is there once.
+// Attach pushes a document as a referrer of an image: an artifact that has the image as its subject.
+// The image need not be in the repository yet. If the registry does not list referrers, Attach adds the artifact
+// to the referrers tag of the distribution specification (sha256-<hex>).
+// Attaching the same document again changes nothing.
 func (p *Push) Attach(ctx context.Context, image ispec.Descriptor, a Attachment) (ispec.Descriptor, error) {
-	content := describe(a.MediaType, a.Content)
+	content := descriptorOf(a.MediaType, a.Content)
 	subject := ispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size}
 	manifest, err := json.Marshal(ispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
@@ -37,7 +37,7 @@ func (p *Push) Attach(ctx context.Context, image ispec.Descriptor, a Attachment)
 	if err != nil {
 		return ispec.Descriptor{}, err
 	}
-	artifact := describe(ispec.MediaTypeImageManifest, manifest)
+	artifact := descriptorOf(ispec.MediaTypeImageManifest, manifest)
 	artifact.ArtifactType = a.MediaType
 	ctx = p.scoped(ctx, "")
 	for _, b := range []struct {
@@ -61,6 +61,6 @@ func (p *Push) Attach(ctx context.Context, image ispec.Descriptor, a Attachment)
 	})
 }
 
-func describe(mediaType string, b []byte) ispec.Descriptor {
+func descriptorOf(mediaType string, b []byte) ispec.Descriptor {
 	return ispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
 }

@@ -15,15 +15,16 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Keys decide what is believed of what a cache says. Of both, the caller knows how keys look.
+// Keys sign and verify the claims of a cache. The caller chooses the form of keys and signatures.
 type Keys struct {
-	// Verify says why no signature of a message is one of somebody who is trusted.
+	// Verify returns nil if one of the signatures of message is by a trusted key.
 	Verify func(message []byte, signatures []string) error
-	// Sign, if not nil, signs what others may believe. Without it nothing is written.
+	// Sign, if not nil, signs a message. Without it, the cache is not written.
 	Sign func(message []byte) string
 }
 
-// claimKind is what a claim is about. It is signed, too, so that no claim can be taken for one of another kind.
+// claimKind is the kind of thing that a claim is about. The signature covers it,
+// so that no claim passes as one of another kind.
 type claimKind string
 
 const (
@@ -36,16 +37,16 @@ func (k claimKind) artifactType() string {
 }
 
 const (
-	annotationClaim     = "export-profile.claim"     // JSON, as it was signed
-	annotationSignature = "export-profile.signature" // name:base64, several with spaces between them
+	annotationClaim     = "export-profile.claim"     // JSON, exactly as signed
+	annotationSignature = "export-profile.signature" // signatures name:base64, separated by spaces
 )
 
-// signed is what a claim's signature is of: what it is, and the claim byte by byte.
-func (k claimKind) signed(text string) []byte {
+// signedBytes returns the message that a claim's signature covers: its kind and its exact text.
+func (k claimKind) signedBytes(text string) []byte {
 	return []byte("export-profile cache 1 " + string(k) + "\n" + text)
 }
 
-// emptyConfig is what the specification has artifacts without a config refer to.
+// emptyConfig is the config that the specification prescribes for artifacts without one.
 const emptyConfig = "{}"
 
 // newClaim makes a signed claim about a blob, as an artifact's manifest.
@@ -62,32 +63,32 @@ func (k Keys) newClaim(kind claimKind, claim any, blob ispec.Descriptor) (image 
 		Layers:       []ispec.Descriptor{blob},
 		Annotations: map[string]string{
 			annotationClaim:     string(text),
-			annotationSignature: k.Sign(kind.signed(string(text))),
+			annotationSignature: k.Sign(kind.signedBytes(string(text))),
 		},
 	}
 	b, err := json.Marshal(m)
-	if err == nil && len(b) > maxClaim {
-		err = fmt.Errorf("its manifest has %d bytes, and registries take %d", len(b), maxClaim)
+	if err == nil && len(b) > maxManifest {
+		err = fmt.Errorf("its manifest has %d bytes, and registries accept at most %d", len(b), maxManifest)
 	}
 	return ispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}, b, err
 }
 
-// maxSignatures is how many signatures of a claim are looked at.
+// maxSignatures limits how many signatures of a claim are verified.
 const maxSignatures = 16
 
-// maxClaim is how large a manifest may be in all registries.
-const maxClaim = 4 << 20
+// maxManifest is the size of manifests that every registry accepts.
+const maxManifest = 4 << 20
 
 func emptyDescriptor() ispec.Descriptor {
 	return ispec.Descriptor{MediaType: ispec.MediaTypeEmptyJSON, Digest: digest.FromString(emptyConfig), Size: int64(len(emptyConfig))}
 }
 
-// errNoClaim is the plain reason why something is not had from a cache: it is not there.
+// errNoClaim means that the cache does not have something, which is not worth an explanation.
 var errNoClaim = errors.New("not in the shared cache")
 
-// readClaim reads a claim that is believed. The error says why there is none, or why it is not.
+// readClaim reads a claim and verifies its signature. The error says why there is none, or why it is not trusted.
 func (c *SharedCache) readClaim(ctx context.Context, kind claimKind, tag string, claim any) error {
-	if err := c.failedBefore(); err != nil {
+	if err := c.Err(); err != nil {
 		return err
 	}
 	at := c.at
@@ -108,12 +109,12 @@ func (c *SharedCache) readClaim(ctx context.Context, kind claimKind, tag string,
 		return fmt.Errorf("%s is of type %q", at, image.MediaType)
 	}
 	if err := c.keys.parseClaim(kind, b, claim); err != nil {
-		return fmt.Errorf("%s is not believed: %w", at, err)
+		return fmt.Errorf("%s is not trusted: %w", at, err)
 	}
 	return nil
 }
 
-// parseClaim parses the claim in a manifest if it is to be believed.
+// parseClaim verifies the claim in a manifest, and parses it.
 func (k Keys) parseClaim(kind claimKind, manifest []byte, claim any) error {
 	var m ispec.Manifest
 	if err := json.Unmarshal(manifest, &m); err != nil {
@@ -121,18 +122,18 @@ func (k Keys) parseClaim(kind claimKind, manifest []byte, claim any) error {
 	}
 	text := m.Annotations[annotationClaim]
 	if text == "" {
-		return errors.New("it says nothing")
+		return errors.New("it has no claim")
 	}
 	signatures := strings.Fields(m.Annotations[annotationSignature])
-	if err := k.Verify(kind.signed(text), signatures[:min(len(signatures), maxSignatures)]); err != nil {
+	if err := k.Verify(kind.signedBytes(text), signatures[:min(len(signatures), maxSignatures)]); err != nil {
 		return err
 	}
 	return json.Unmarshal([]byte(text), claim)
 }
 
-// writeClaim makes a claim visible under tags. Its blob must be there.
+// writeClaim pushes a claim under tags. Its blob must already be in the repository.
 func (c *SharedCache) writeClaim(ctx context.Context, image ispec.Descriptor, manifest []byte, tags ...string) error {
-	if err := c.putEmpty(ctx); err != nil {
+	if err := c.putEmptyConfig(ctx); err != nil {
 		return err
 	}
 	ctx = c.push.scoped(ctx, "")
@@ -144,8 +145,8 @@ func (c *SharedCache) writeClaim(ctx context.Context, image ispec.Descriptor, ma
 	return nil
 }
 
-// putEmpty puts the config of all artifacts into the repository, once.
-func (c *SharedCache) putEmpty(ctx context.Context) error {
+// putEmptyConfig pushes the config of all artifacts, once.
+func (c *SharedCache) putEmptyConfig(ctx context.Context) error {
 	c.emptyMu.Lock()
 	defer c.emptyMu.Unlock()
 	if c.hasEmpty {
@@ -156,7 +157,7 @@ func (c *SharedCache) putEmpty(ctx context.Context) error {
 	return err
 }
 
-// putBytes puts a small blob into the repository unless it has it.
+// putBytes pushes a small blob unless the repository has it.
 func (c *SharedCache) putBytes(ctx context.Context, d ispec.Descriptor, b []byte) error {
 	what := fmt.Sprintf("push blob %s to %s", d.Digest, c.at.Name())
 	return c.client.try(c.push.scoped(ctx, ""), what, func(ctx context.Context) error {

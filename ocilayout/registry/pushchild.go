@@ -8,8 +8,8 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// child puts the manifest of an image that is part of an index into the repository, under its digest alone.
-func (p *Push) child(ctx context.Context, b ocilayout.Blob) error {
+// putChild pushes the manifest of an image of an index, by its digest and without a tag.
+func (p *Push) putChild(ctx context.Context, b ocilayout.Blob) error {
 	ctx = p.scoped(ctx, "")
 	what := fmt.Sprintf("push manifest %s to %s", b.Digest, p.to.Name())
 	there := false
@@ -35,7 +35,7 @@ func (p *Push) child(ctx context.Context, b ocilayout.Blob) error {
 	})
 }
 
-// hasTrusted says whether there are blobs that the repository was not asked for at first.
+// hasTrusted reports whether Blob has skipped blobs without asking the repository.
 func (p *Push) hasTrusted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,21 +7,21 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// blobReader reads a blob. If the connection breaks, the rest is read through another one.
+// blobReader reads a blob. If the connection breaks, it reads the rest through another one.
 type blobReader struct {
-	ctx    context.Context // of the opening
+	ctx    context.Context // the context of openBlob
 	client *Client
 	of     ispec.Descriptor
 	what   string
-	fetch  func(context.Context) (io.ReadCloser, error) // from what was read on
+	fetch  func(context.Context) (io.ReadCloser, error) // opens the blob at offset n
 
 	body   io.ReadCloser
 	n      int64 // bytes read
-	broken int   // how often since something was read
-	failed error
+	broken int   // failures since the last byte
+	failed error // error of all further reads
 }
 
-// open opens the blob where it was read to.
+// open opens the blob at the current offset.
 func (b *blobReader) open() error {
 	return b.client.try(b.ctx, b.what, func(ctx context.Context) error {
 		body, err := b.fetch(ctx)
@@ -39,7 +39,7 @@ func (b *blobReader) Read(p []byte) (int, error) {
 		switch {
 		case n > 0:
 			b.broken = 0
-			return n, nil // an error comes again
+			return n, nil // the next Read returns the error again
 		case err == nil || err == io.EOF && b.n >= b.of.Size:
 			return 0, err
 		}
@@ -48,7 +48,7 @@ func (b *blobReader) Read(p []byte) (int, error) {
 	return 0, b.failed
 }
 
-// reopen goes on after an error.
+// reopen continues after a read error.
 func (b *blobReader) reopen(err error) error {
 	b.body.Close()
 	if cause := context.Cause(b.ctx); cause != nil {

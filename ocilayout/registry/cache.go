@@ -19,18 +19,18 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
-// SharedCache is a repository in which several machines keep layers, and facts about store objects, for each other.
-// Each is an artifact with a tag that follows from what it is about:
+// SharedCache is a repository through which machines share layers, and facts about store objects.
+// Each is an artifact with a tag that follows from its subject:
 //
-//	layer-KEY    what parts a layer is made of, how, and the blob that comes of it; see ocilayout.Record.Key
-//	blob-DIGEST  the same claim, by the blob, to know what a layer of an image holds
-//	fact-HASH    what was found out about a store object; HASH is that of the fact's name
+//	layer-KEY    the parts and the method of a layer, and its blob; see ocilayout.Record.Key
+//	blob-DIGEST  the same claim, found by the blob, to prove what a layer of an image holds
+//	fact-HASH    a fact about a store object; HASH is the hash of the fact's name
 //
-// A claim is believed only with a signature of a trusted key, and only about what was asked for:
-// it says itself what it is about, and that is signed. So a registry can withhold something, and no more.
-// What cannot be had or is not believed is a miss, which Options.Explain is told of.
+// A claim is trusted only with a signature by a trusted key, and only about its own subject:
+// the claim names the subject, and the signature covers that. So a registry can withhold claims, but not forge them.
+// A claim that cannot be read or is not trusted is a miss, which Options.Explain reports.
 //
-// A tag is set when all that it leads to is there, so that whoever is killed leaves nothing half-done.
+// A tag is set only after everything that it leads to is in the repository, so a killed program leaves no broken tag.
 // All tags can be deleted at any time.
 type SharedCache struct {
 	client *Client
@@ -38,28 +38,28 @@ type SharedCache struct {
 	keys   Keys
 	repo   *remote.Repository
 	push   *Push
-	reads  chan struct{} // of blobs that are being read
+	reads  chan struct{} // limits the blobs that are read at the same time
 
 	emptyMu  sync.Mutex
-	hasEmpty bool // the config of all artifacts is there
+	hasEmpty bool // the repository has the empty config
 
 	mu     sync.Mutex
-	failed error // since when nothing is tried any more
-	facts  map[string][]byte
+	failed error             // why the cache was given up
+	facts  map[string][]byte // facts for WriteFacts
 	stats  SharedCacheStats
 }
 
-// SharedCacheStats is what a cache was good for.
+// SharedCacheStats counts the layers and facts of a run.
 type SharedCacheStats struct {
-	Found, FoundFacts     int // layers and facts that are there
-	Written, WrittenFacts int // those that were written
+	Found, FoundFacts     int // layers and facts that the cache has
+	Written, WrittenFacts int // layers and facts that were written
 }
 
-// parallelClaims is how many claims are asked for at the same time.
+// parallelClaims is how many claims are requested at the same time.
 const parallelClaims = 16
 
-// SharedCache begins to use a cache in a repository, whose tag does not count.
-// If from is not nil, it is a repository of the same registry where images go, which has layers already.
+// SharedCache opens the cache in a repository. The tag of at is ignored.
+// If from is not nil and in the same registry, it is the repository of the images, and layers are mounted from it.
 func (c *Client) SharedCache(ctx context.Context, at Reference, from *Reference, keys Keys) (*SharedCache, error) {
 	if from != nil && from.Registry != at.Registry {
 		from = nil
@@ -72,8 +72,8 @@ func (c *Client) SharedCache(ctx context.Context, at Reference, from *Reference,
 		reads: make(chan struct{}, parallel), facts: make(map[string][]byte)}, nil
 }
 
-// Find gives each layer that is neither kept nor known to this machine's own cache, which may be nil,
-// what the cache has of it (Layer.Shared). The other layers are returned as they are.
+// Find looks up each layer that would be built, since it is neither kept nor in this machine's own cache,
+// which may be nil. It sets Layer.Shared of the layers that the shared cache has, and returns the others unchanged.
 func (c *SharedCache) Find(ctx context.Context, layers []ocilayout.Layer, z compress.Method, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
 	layers = slices.Clone(layers)
 	known := local.Forecast(layers, z)
@@ -86,7 +86,7 @@ func (c *SharedCache) Find(ctx context.Context, layers []ocilayout.Layer, z comp
 		group.Go(func() error {
 			shared, err := c.find(ctx, layers[i], z)
 			if err != nil {
-				c.client.explain("layer of %s: %v", name(layers[i]), err)
+				c.client.explain("layer of %s: %v", layerName(layers[i]), err)
 				return context.Cause(ctx)
 			}
 			layers[i].Shared = shared
@@ -98,11 +98,11 @@ func (c *SharedCache) Find(ctx context.Context, layers []ocilayout.Layer, z comp
 }
 
 func (c *SharedCache) find(ctx context.Context, l ocilayout.Layer, z compress.Method) (*ocilayout.SharedBlob, error) {
-	wanted, err := ocilayout.NewRecord(l, z)
+	want, err := ocilayout.NewRecord(l, z)
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.record(ctx, wanted)
+	r, err := c.record(ctx, want)
 	if err != nil {
 		return nil, err
 	}
@@ -113,19 +113,19 @@ func (c *SharedCache) find(ctx context.Context, l ocilayout.Layer, z compress.Me
 	return s, nil
 }
 
-// record is the believed answer to what is wanted.
+// record reads the trusted claim about a layer.
 func (c *SharedCache) record(ctx context.Context, wanted ocilayout.Record) (r ocilayout.Record, err error) {
 	if err := c.readClaim(ctx, layerClaim, layerTag(wanted), &r); err != nil {
 		return r, err
 	}
 	if err := r.Answers(wanted); err != nil {
-		return r, fmt.Errorf("%s:%s is not believed: %w", c.at.Name(), layerTag(wanted), err)
+		return r, fmt.Errorf("%s:%s is not trusted: %w", c.at.Name(), layerTag(wanted), err)
 	}
 	return r, nil
 }
 
-// Vouch says of each layer of other images why nobody who is trusted has said that it holds what is wanted of it,
-// or nil where one has. What is wanted are keys of parts by their names.
+// Vouch checks for each layer of other images whether a trusted claim proves that it holds the wanted parts.
+// wanted has the keys of parts by name. An error of the result is nil if there is such a claim, and otherwise says why not.
 func (c *SharedCache) Vouch(ctx context.Context, kept []*ocilayout.BlobSource, wanted map[string]string) ([]error, error) {
 	doubts := make([]error, len(kept))
 	var group errgroup.Group
@@ -138,7 +138,7 @@ func (c *SharedCache) Vouch(ctx context.Context, kept []*ocilayout.BlobSource, w
 				return context.Cause(ctx)
 			}
 			if err := r.Vouches(k, wanted); err != nil {
-				doubts[i] = fmt.Errorf("%s:%s is not believed: %w", c.at.Name(), tag, err)
+				doubts[i] = fmt.Errorf("%s:%s is not trusted: %w", c.at.Name(), tag, err)
 			}
 			return nil
 		})
@@ -152,7 +152,7 @@ func blobTag(d digest.Digest) string { return "blob-" + d.Encoded() }
 
 func factTag(name string) string { return fmt.Sprintf("fact-%x", sha256.Sum256([]byte(name))) }
 
-// open reads a blob, a few at the same time.
+// open opens a blob. It waits if too many are open.
 func (c *SharedCache) open(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
 	select {
 	case c.reads <- struct{}{}:
@@ -177,14 +177,7 @@ func (s *sharedBlob) Close() error {
 	return s.ReadCloser.Close()
 }
 
-// failedBefore is why the cache is not asked any more.
-func (c *SharedCache) failedBefore() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.failed
-}
-
-// fail gives the cache up: what has been tried several times would not be better the next time, and takes long.
+// fail gives up the cache: after several failed tries, more of them would only take time.
 func (c *SharedCache) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,8 +186,12 @@ func (c *SharedCache) fail(err error) {
 	}
 }
 
-// Err is why the cache was given up, or nil.
-func (c *SharedCache) Err() error { return c.failedBefore() }
+// Err returns why the cache was given up, or nil.
+func (c *SharedCache) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}
 
 func (c *SharedCache) count(f func(*SharedCacheStats)) {
 	c.mu.Lock()
@@ -202,15 +199,15 @@ func (c *SharedCache) count(f func(*SharedCacheStats)) {
 	f(&c.stats)
 }
 
-// Stats is what the cache was good for until now.
+// Stats returns the counts so far.
 func (c *SharedCache) Stats() SharedCacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stats
 }
 
-// name is what people call a layer.
-func name(l ocilayout.Layer) string {
+// layerName names a layer in messages.
+func layerName(l ocilayout.Layer) string {
 	names := make([]string, 0, 2)
 	for _, p := range l.Parts {
 		if len(names) == cap(names) {
@@ -221,8 +218,8 @@ func name(l ocilayout.Layer) string {
 	return strings.Join(names, " and ")
 }
 
-// Keep writes what is known of a layer, with its blob, unless the cache has it.
-// It is for ocilayout.Options.Record. What cannot be written makes no difference to an image.
+// Keep writes a layer's record and blob, unless the cache has them.
+// It serves as ocilayout.Options.Record. A failure does not affect the image.
 func (c *SharedCache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayout.Blob) {
 	if c.keys.Sign == nil {
 		return
@@ -230,30 +227,30 @@ func (c *SharedCache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayo
 	there, err := c.record(ctx, r)
 	switch {
 	case err == nil && there.Blob != r.Blob:
-		c.client.explain("blob %s: %s has %s of the same parts, which stays", r.Blob, c.at.Name(), there.Blob)
+		c.client.explain("blob %s: %s already has blob %s for the same parts, which stays", r.Blob, c.at.Name(), there.Blob)
 		return
-	case err == nil: // but the blob may be gone
-		if err := c.push.put(ctx, blob); err != nil && context.Cause(ctx) == nil {
+	case err == nil: // put the blob again, in case it was deleted
+		if err := c.push.putBlob(ctx, blob); err != nil && context.Cause(ctx) == nil {
 			c.client.explain("blob %s: not shared: %v", r.Blob, err)
 		}
 		return
-	case c.failedBefore() != nil:
+	case c.Err() != nil:
 		return
 	case !errors.Is(err, errNoClaim):
-		c.client.explain("blob %s: %v", r.Blob, err) // and it is replaced
+		c.client.explain("blob %s: %v", r.Blob, err) // goes on to replace the claim
 	}
 	image, manifest, err := c.keys.newClaim(layerClaim, r, blob.Descriptor)
 	if err != nil {
 		c.client.explain("blob %s: not shared: %v", r.Blob, err)
 		return
 	}
-	if err = c.push.put(ctx, blob); err == nil {
+	if err = c.push.putBlob(ctx, blob); err == nil {
 		err = c.writeClaim(ctx, image, manifest, layerTag(r), blobTag(r.Blob))
 	}
-	c.wrote(ctx, "blob "+r.Blob.String(), err, func(s *SharedCacheStats) { s.Written++ })
+	c.finishWrite(ctx, "blob "+r.Blob.String(), err, func(s *SharedCacheStats) { s.Written++ })
 }
 
-func (c *SharedCache) wrote(ctx context.Context, what string, err error, counted func(*SharedCacheStats)) {
+func (c *SharedCache) finishWrite(ctx context.Context, what string, err error, counted func(*SharedCacheStats)) {
 	switch {
 	case err == nil:
 		c.count(counted)
@@ -263,7 +260,7 @@ func (c *SharedCache) wrote(ctx context.Context, what string, err error, counted
 	}
 }
 
-// factRecord is what a claim says of a fact.
+// factRecord is the claim about a fact.
 type factRecord struct {
 	Name string        `json:"name"`
 	Fact digest.Digest `json:"fact"`
@@ -274,7 +271,7 @@ func (f factRecord) descriptor() ispec.Descriptor {
 	return ispec.Descriptor{MediaType: "application/octet-stream", Digest: f.Fact, Size: f.Size}
 }
 
-// Fact is a fact of a name, or nil. It is for rootfs.Facts.Ask.
+// Fact returns the fact of a name, or nil. It serves as rootfs.Facts.Ask.
 func (c *SharedCache) Fact(ctx context.Context, name string) []byte {
 	b, err := c.readFact(ctx, name)
 	if err != nil {
@@ -293,12 +290,12 @@ func (c *SharedCache) readFact(ctx context.Context, name string) ([]byte, error)
 		return nil, err
 	}
 	if r.Name != name {
-		return nil, fmt.Errorf("%s:%s is not believed: it is of %q", c.at.Name(), factTag(name), r.Name)
+		return nil, fmt.Errorf("%s:%s is not trusted: it is about %q", c.at.Name(), factTag(name), r.Name)
 	}
 	return c.client.fetchConfig(ctx, c.repo, c.at, r.descriptor())
 }
 
-// KeepFact remembers a fact for WriteFacts. It is for rootfs.Facts.Tell.
+// KeepFact remembers a fact for WriteFacts. It serves as rootfs.Facts.Tell.
 func (c *SharedCache) KeepFact(name string, fact []byte) {
 	if c.keys.Sign == nil || len(fact) > ocilayout.MaxDocument {
 		return
@@ -308,7 +305,7 @@ func (c *SharedCache) KeepFact(name string, fact []byte) {
 	c.facts[name] = fact
 }
 
-// WriteFacts writes the facts that were remembered, unless the cache has them.
+// WriteFacts writes the remembered facts that the cache lacks.
 func (c *SharedCache) WriteFacts(ctx context.Context) {
 	c.mu.Lock()
 	facts := c.facts
@@ -320,7 +317,7 @@ func (c *SharedCache) WriteFacts(ctx context.Context) {
 		group.Go(func() error {
 			r := factRecord{name, digest.FromBytes(fact), int64(len(fact))}
 			var there factRecord
-			if err := c.readClaim(ctx, factClaim, factTag(name), &there); err == nil && there == r || c.failedBefore() != nil {
+			if err := c.readClaim(ctx, factClaim, factTag(name), &there); err == nil && there == r || c.Err() != nil {
 				return nil
 			}
 			image, manifest, err := c.keys.newClaim(factClaim, r, r.descriptor())
@@ -330,7 +327,7 @@ func (c *SharedCache) WriteFacts(ctx context.Context) {
 			if err == nil {
 				err = c.writeClaim(ctx, image, manifest, factTag(name))
 			}
-			c.wrote(ctx, "fact "+name, err, func(s *SharedCacheStats) { s.WrittenFacts++ })
+			c.finishWrite(ctx, "fact "+name, err, func(s *SharedCacheStats) { s.WrittenFacts++ })
 			return nil
 		})
 	}

@@ -13,13 +13,13 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// standstill is how long a connection may take none of what is sent.
+// standstill is how long a connection may accept no bytes.
 const standstill = time.Minute
 
 var errStandstill = fmt.Errorf("nothing could be sent for %v", standstill)
 
-// put puts a blob into the repository unless it has it.
-func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
+// putBlob pushes a blob unless the repository has it. It tries to mount it before it sends it.
+func (p *Push) putBlob(ctx context.Context, b ocilayout.Blob) error {
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -27,7 +27,7 @@ func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
 	}
 	defer func() { <-p.slots }()
 	what := fmt.Sprintf("push blob %s to %s", b.Digest, p.to.Name())
-	from := p.mountable(b)
+	from := p.mountSource(b)
 	return p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
 		there, err := p.repo.Blobs().Exists(ctx, b.Descriptor)
 		switch {
@@ -37,11 +37,11 @@ func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
 			p.count(func(s *Stats) { s.Present++ })
 			return nil
 		case from != "":
-			err := p.mount(p.scoped(ctx, from), b, from) // a token for both may be refused
+			err := p.mount(p.scoped(ctx, from), b, from) // the registry may refuse a token for both repositories
 			switch status(err) {
 			case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
-				p.client.explain("%s: not from %s: %v", what, from, err)
-				from = "" // it might be allowed to push without that
+				p.client.explain("%s: cannot mount it from %s: %v", what, from, err)
+				from = "" // sending needs only the other token
 			default:
 				return err
 			}
@@ -50,7 +50,7 @@ func (p *Push) put(ctx context.Context, b ocilayout.Blob) error {
 	})
 }
 
-// mount asks the registry to take a blob from another repository. If it does not want to, it is sent.
+// mount asks the registry to take a blob from another repository. If it declines, mount sends the blob.
 func (p *Push) mount(ctx context.Context, b ocilayout.Blob, from string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -60,7 +60,7 @@ func (p *Push) mount(ctx context.Context, b ocilayout.Blob, from string) error {
 		return body, err
 	})
 	if body != nil {
-		return p.sent(ctx, body, err)
+		return p.finishUpload(ctx, body, err)
 	}
 	if err == nil {
 		p.count(func(s *Stats) { s.Mounted++ })
@@ -75,12 +75,12 @@ func (p *Push) send(ctx context.Context, b ocilayout.Blob) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close() // nobody else does if the upload does not even begin
-	return p.sent(ctx, body, p.repo.Blobs().Push(ctx, b.Descriptor, body))
+	defer body.Close() // Push does not close it if the upload fails to begin
+	return p.finishUpload(ctx, body, p.repo.Blobs().Push(ctx, b.Descriptor, body))
 }
 
-// sent settles the account of a blob that was sent, or not.
-func (p *Push) sent(ctx context.Context, body *uploadBody, err error) error {
+// finishUpload counts an upload, or takes back its progress if it failed.
+func (p *Push) finishUpload(ctx context.Context, body *uploadBody, err error) error {
 	n := body.end()
 	if err == nil {
 		p.count(func(s *Stats) { s.Sent++; s.SentBytes += n })
@@ -122,10 +122,10 @@ func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.Cancel
 	return s, nil
 }
 
-// uploadBody is a blob while it is sent. The transport may still read it after its request has ended.
+// uploadBody is the body of an upload. The transport may still read it after its request has ended.
 type uploadBody struct {
 	r        io.Reader
-	close    func() error // once
+	close    func() error // closes r once
 	progress func(int64)
 	stall    *time.Timer
 
@@ -144,7 +144,7 @@ func (s *uploadBody) Read(p []byte) (int, error) {
 	s.n += int64(n)
 	s.progress(int64(n))
 	if err != nil {
-		s.stall.Stop() // the rest is up to the registry
+		s.stall.Stop() // everything is sent, and the registry may take its time
 	} else {
 		s.stall.Reset(standstill)
 	}
@@ -156,7 +156,7 @@ func (s *uploadBody) Close() error {
 	return s.close()
 }
 
-// end counts what was sent; what is read from now on is nobody's business.
+// end ends the upload and returns the bytes that were read. Later reads fail and do not count.
 func (s *uploadBody) end() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,15 +14,15 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// counted is a blob that knows how often it is open.
-type counted struct {
+// countingBlob is a blob that counts how often it is open.
+type countingBlob struct {
 	io.Reader
 	open *atomic.Int64
 }
 
-func (c counted) Close() error { c.open.Add(-1); return nil }
+func (c countingBlob) Close() error { c.open.Add(-1); return nil }
 
-// TestUploadCloses: what is opened to be sent is closed once, also where the upload does not begin.
+// TestUploadCloses checks that each opened blob is closed once, even if its upload does not begin.
 func TestUploadCloses(t *testing.T) {
 	const content = "a blob"
 	const from = "other"
@@ -33,7 +33,7 @@ func TestUploadCloses(t *testing.T) {
 		ok      bool
 	}{
 		{"sent", func(int64, http.ResponseWriter, *http.Request) bool { return false }, false, true},
-		{"refused for the moment", func(n int64, w http.ResponseWriter, r *http.Request) bool {
+		{"temporarily refused", func(n int64, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodPost && n <= 5 {
 				refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE")
 				return true
@@ -47,7 +47,7 @@ func TestUploadCloses(t *testing.T) {
 			}
 			return false
 		}, false, false},
-		{"sent somewhere else", func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+		{"redirected upload", func(_ int64, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodPost {
 				w.Header().Set("Location", "http://registry.example.com/v2/x/blobs/uploads/1")
 				w.WriteHeader(http.StatusAccepted)
@@ -55,7 +55,7 @@ func TestUploadCloses(t *testing.T) {
 			}
 			return false
 		}, false, false},
-		{"not mounted, somewhere else", func(_ int64, w http.ResponseWriter, r *http.Request) bool {
+		{"not mounted, redirected upload", func(_ int64, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodPost {
 				w.Header().Set("Location", "http://registry.example.com/v2/x/blobs/uploads/1")
 				w.WriteHeader(http.StatusAccepted)
@@ -87,13 +87,13 @@ func TestUploadCloses(t *testing.T) {
 			err = p.Blob(t.Context(), ocilayout.Blob{Descriptor: d, Reuse: &ocilayout.BlobSource{Descriptor: d, Open: func(context.Context) (io.ReadCloser, error) {
 				opened.Add(1)
 				open.Add(1)
-				return counted{strings.NewReader(content), &open}, nil
+				return countingBlob{strings.NewReader(content), &open}, nil
 			}}})
 			if (err == nil) != tt.ok {
 				t.Errorf("Blob = %v; want success: %v", err, tt.ok)
 			}
 			if opened.Load() == 0 || open.Load() != 0 {
-				t.Errorf("of %d that were opened, %d were not closed, or -%[2]d twice", opened.Load(), open.Load())
+				t.Errorf("%d blobs were opened, and %d are still open (negative: closed twice)", opened.Load(), open.Load())
 			}
 		})
 	}

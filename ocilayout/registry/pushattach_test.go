@@ -13,8 +13,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestAttach: a referrer is found by its subject, in registries that list referrers and in those that don't;
-// what is attached twice is there once, and a failure that passes makes no difference.
+// TestAttach checks that a referrer is found by its subject, in registries that list referrers and in others.
+// Attaching twice must change nothing, and a temporary failure must be retried.
 func TestAttach(t *testing.T) {
 	spdx := Attachment{MediaType: "application/spdx+json", Content: []byte("{}\n"),
 		Annotations: map[string]string{ispec.AnnotationCreated: "1970-01-01T00:00:01Z"}}
@@ -48,7 +48,7 @@ func TestAttach(t *testing.T) {
 			attached = append(attached, artifact.Digest)
 		}
 		if !failed || attached[0] != attached[2] || attached[0] == attached[1] {
-			t.Errorf("attached %q, failed once: %v", attached, failed)
+			t.Errorf("Attach = %q, failed once: %v; want the first and third equal", attached, failed)
 		}
 		var m ispec.Manifest
 		if err := json.Unmarshal(f.manifests["team/hello"][attached[0].String()], &m); err != nil {
@@ -57,14 +57,14 @@ func TestAttach(t *testing.T) {
 		content := f.blobs["team/hello"][m.Layers[0].Digest]
 		if m.Subject == nil || m.Subject.Digest != d || m.ArtifactType != spdx.MediaType || string(content) != "{}\n" ||
 			m.Annotations[ispec.AnnotationCreated] != "1970-01-01T00:00:01Z" {
-			t.Errorf("the artifact is %+v with %q", m, content)
+			t.Errorf("the artifact is %+v with %q; want a referrer of %s", m, content, d)
 		}
 		var index ispec.Index
 		tag := strings.Replace(d.String(), ":", "-", 1)
 		listed := f.manifests["team/hello"][tag]
 		if lists {
 			if listed != nil {
-				t.Errorf("a registry that lists referrers has the tag %s, too", tag)
+				t.Errorf("a registry that lists referrers has the referrers tag %s, too", tag)
 			}
 			continue
 		}
@@ -77,7 +77,7 @@ func TestAttach(t *testing.T) {
 	}
 }
 
-// TestFindImage looks into an image by its tag and digest, through an index, and where there is none.
+// TestFindImage finds an image by tag, by digest and through an index, and checks the error for a missing one.
 func TestFindImage(t *testing.T) {
 	f := newFake(t)
 	c := client(t, Options{})
@@ -113,7 +113,7 @@ func TestFindImage(t *testing.T) {
 		}
 	}
 	if b, err := readImage(t, c, f.at("team/hello:v2")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Find of nothing = %v, %v; want %v", b, err, fs.ErrNotExist)
+		t.Errorf("Find of a missing image = %v, %v; want %v", b, err, fs.ErrNotExist)
 	}
 }
 

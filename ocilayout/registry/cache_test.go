@@ -22,7 +22,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// signer makes keys that sign and believe with an ed25519 key made of a seed.
+// signer makes keys that sign and verify with an ed25519 key, which is derived from a seed.
 func signer(seed byte) Keys {
 	private := ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune(seed)), ed25519.SeedSize)))
 	public := private.Public().(ed25519.PublicKey)
@@ -42,36 +42,36 @@ func signer(seed byte) Keys {
 	}
 }
 
-// reader is the same without the secret.
+// reader returns the same keys without the secret one.
 func reader(k Keys) Keys { k.Sign = nil; return k }
 
-// runner is a machine that makes an image, with nothing of its own.
+// runner is a machine that builds an image and starts with empty directories.
 type runner struct {
 	*testing.T
 	fake  *fakeRegistry
 	keys  Keys
 	parts []rootfs.Part
-	to    string // a repository with tag; empty for a layout
+	to    string // repository with tag; empty for a layout
 	local *ocilayout.Cache
 	from  *Reference
 
-	mu    sync.Mutex
-	said  []string
-	stats SharedCacheStats
-	push  Stats
-	how   []ocilayout.How
+	mu        sync.Mutex
+	explained []string
+	stats     SharedCacheStats
+	push      Stats
+	how       []ocilayout.How
 }
 
 func (r *runner) explain(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.said = append(r.said, fmt.Sprintf(format, args...))
+	r.explained = append(r.explained, fmt.Sprintf(format, args...))
 }
 
-// run makes the image and returns its digest.
+// run builds the image and returns its digest.
 func (r *runner) run(ctx context.Context) (digest.Digest, error) {
 	r.Helper()
-	r.said = nil
+	r.explained = nil
 	c := client(r.T, Options{Explain: r.explain})
 	cache, err := c.SharedCache(ctx, r.fake.at("cache/layers"), r.from, r.keys)
 	if err != nil {
@@ -116,15 +116,15 @@ func (r *runner) run(ctx context.Context) (digest.Digest, error) {
 	return desc.Digest, push.Manifest(ctx, desc, manifest, r.fake.at(r.to).Tag)
 }
 
-// want runs, and compares the digest and where the layers came from.
+// want runs the machine, and checks the digest and where the layers came from.
 func (r *runner) want(d digest.Digest, how ...ocilayout.How) {
 	r.Helper()
 	got, err := r.run(r.Context())
 	if err != nil || got != d {
-		r.Fatalf("the image is %s, %v; want %s; %q", got, err, d, r.said)
+		r.Fatalf("the image is %s, %v; want %s; explained: %q", got, err, d, r.explained)
 	}
 	if !slices.Equal(r.how, how) {
-		r.Errorf("layers were %v; want %v; %q", r.how, how, r.said)
+		r.Errorf("the layers were %v; want %v; explained: %q", r.how, how, r.explained)
 	}
 }
 
@@ -134,7 +134,7 @@ const (
 	cached  = ocilayout.Cached
 )
 
-// TestSharedCache: what one machine builds another one need not, whatever becomes of the image.
+// TestSharedCache checks that a machine uses the layers that another one has built, for every kind of destination.
 func TestSharedCache(t *testing.T) {
 	f := newFake(t)
 	keys := signer(1)
@@ -144,47 +144,47 @@ func TestSharedCache(t *testing.T) {
 	without := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{a, b}}
 	without.want(want, built, built)
 	if n := f.count("P"); n > 0 {
-		t.Errorf("without a key, %d requests have written", n)
+		t.Errorf("without a secret key, %d requests write; want none", n)
 	}
 	writer := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a, b}}
 	writer.want(want, built, built)
 	if writer.stats != (SharedCacheStats{Written: 2}) {
-		t.Errorf("the first has %+v; want 2 written", writer.stats)
+		t.Errorf("Stats of the first machine = %+v; want 2 written", writer.stats)
 	}
 
-	// Another one opens no file of these parts, and writes nothing.
+	// The second machine reads no file of these parts, and writes nothing.
 	f.forget()
 	second := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{unread(a), unread(b)}}
 	second.want(want, fetched, fetched)
 	if n := f.count("P"); n > 0 || second.stats != (SharedCacheStats{Found: 2}) {
-		t.Errorf("the second has %+v and has written %d times; want 2 found, and nothing written", second.stats, n)
+		t.Errorf("Stats of the second machine = %+v with %d requests that write; want 2 found and no such request", second.stats, n)
 	}
 
-	// Into a repository of the same registry, no byte of them goes through it.
+	// A push to a repository of the same registry mounts the layers without reading them.
 	f.forget()
 	pushing := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{unread(a), unread(b)}, to: "team/hello:v1"}
 	pushing.want(want, fetched, fetched)
 	if n := f.count("GET /v2/cache/layers/blobs/"); n > 0 || pushing.push.Mounted != 2 || pushing.push.Sent != 1 {
-		t.Errorf("a push has read %d blobs, %+v; want 2 mounted, and the config sent", n, pushing.push)
+		t.Errorf("push: %d blobs read, %+v; want 2 mounted and the config sent", n, pushing.push)
 	}
-	// Also into the cache's own.
+	// A push to the cache's repository finds them there.
 	f.forget()
 	own := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{unread(a), unread(b)}, to: "cache/layers:v1"}
 	own.want(want, fetched, fetched)
 	if own.push.Present != 2 || own.push.Sent != 1 {
-		t.Errorf("a push into the cache's repository: %+v; want 2 present, and the config sent", own.push)
+		t.Errorf("push to the cache's repository: %+v; want 2 present and the config sent", own.push)
 	}
 
-	// What is new is built and written, and mounted from where the image goes.
+	// A new layer is built, sent to the image's repository, and mounted into the cache.
 	f.forget()
 	to := f.at("team/hello:v2")
 	next := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{unread(a), c}, to: "team/hello:v2", from: &to}
 	next.want(layoutDigest(t, image(t, nil, "gzip", a, c)), fetched, built)
 	if f.received > 4<<10 {
-		t.Errorf("%d bytes were sent; want the new layer once", f.received)
+		t.Errorf("the registry received %d bytes; want the new layer once", f.received)
 	}
 
-	// What is fetched is in the machine's own cache, and is not asked for again.
+	// Fetched layers are in the machine's own cache, and not requested again.
 	local, err := ocilayout.OpenCache(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -194,16 +194,16 @@ func TestSharedCache(t *testing.T) {
 	f.forget()
 	own.want(want, cached, cached)
 	if n := f.count("GET /v2/cache/"); n > 0 {
-		t.Errorf("what is in the own cache was asked for %d times", n)
+		t.Errorf("%d requests for layers of the machine's own cache; want none", n)
 	}
-	// And what is in the own cache is given to others.
+	// Layers of a machine's own cache are shared, too.
 	g := newFake(t)
 	own.fake, own.keys = g, keys
 	own.want(want, cached, cached)
 	(&runner{T: t, fake: g, keys: reader(keys), parts: []rootfs.Part{unread(a), unread(b)}}).want(want, fetched, fetched)
 }
 
-// claimOf is the claim of an artifact in the fake registry.
+// claimOf returns the artifact of a claim in the fake registry.
 func claimOf(t *testing.T, f *fakeRegistry, tag string) (m ispec.Manifest) {
 	t.Helper()
 	f.mu.Lock()
@@ -225,7 +225,7 @@ func setClaim(t *testing.T, f *fakeRegistry, tag string, m ispec.Manifest) {
 	f.manifests["cache/layers"][tag] = b
 }
 
-// tagOf is the tag of the layer of a part.
+// tagOf returns the tag of a part's layer.
 func tagOf(t *testing.T, p rootfs.Part) string {
 	t.Helper()
 	img := image(t, nil, "gzip", p)
@@ -236,7 +236,7 @@ func tagOf(t *testing.T, p rootfs.Part) string {
 	return layerTag(r)
 }
 
-// TestPoisonedCache: nothing that a registry says without the key is believed, and the image is right.
+// TestPoisonedCache checks that forged and damaged claims and blobs are not used, and that the image is right all the same.
 func TestPoisonedCache(t *testing.T) {
 	keys, other := signer(1), signer(2)
 	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
@@ -254,33 +254,33 @@ func TestPoisonedCache(t *testing.T) {
 		}
 		m.Annotations[annotationClaim] = string(text)
 		if k.Sign != nil {
-			m.Annotations[annotationSignature] = k.Sign(layerClaim.signed(string(text)))
+			m.Annotations[annotationSignature] = k.Sign(layerClaim.signedBytes(string(text)))
 		}
 	}
 	type poison struct {
-		name string
-		say  string // in what is explained
-		do   func(t *testing.T, f *fakeRegistry, m *ispec.Manifest)
+		name    string
+		explain string // part of the explanation
+		do      func(t *testing.T, f *fakeRegistry, m *ispec.Manifest)
 	}
 	evil := strings.Repeat("evil", 100)
 	tests := []poison{
-		{"unsigned", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"unsigned", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			delete(m.Annotations, annotationSignature)
 		}},
-		{"nonsense for a signature", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"nonsense as signature", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			m.Annotations[annotationSignature] = "test:AAAA x :"
 		}},
-		{"signed by another", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"signed by another", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, other, func(*ocilayout.Record) {})
 		}},
-		{"other diffID", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"other diffID", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, Keys{}, func(r *ocilayout.Record) { r.DiffID = digest.FromString("x") })
 		}},
-		{"other blob", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"other blob", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			f.put("cache/layers", digest.FromString(evil), []byte(evil))
 			resign(m, Keys{}, func(r *ocilayout.Record) { r.Blob, r.Size = digest.FromString(evil), int64(len(evil)) })
 		}},
-		{"a space more", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"a space more", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			m.Annotations[annotationClaim] += " "
 		}},
 		{"of another layer", "it is of another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
@@ -289,13 +289,13 @@ func TestPoisonedCache(t *testing.T) {
 		{"of another compressor", "it is of another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, keys, func(r *ocilayout.Record) { r.Compressor = "gzip:9" })
 		}},
-		{"signed as a fact", "not believed", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
-			m.Annotations[annotationSignature] = keys.Sign(factClaim.signed(m.Annotations[annotationClaim]))
+		{"signed as a fact", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			m.Annotations[annotationSignature] = keys.Sign(factClaim.signedBytes(m.Annotations[annotationClaim]))
 		}},
-		{"no claim", "it says nothing", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) { m.Annotations = nil }},
+		{"no claim", "it has no claim", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) { m.Annotations = nil }},
 		{"signed nonsense", "invalid", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			m.Annotations[annotationClaim] = "nonsense"
-			m.Annotations[annotationSignature] = keys.Sign(layerClaim.signed("nonsense"))
+			m.Annotations[annotationSignature] = keys.Sign(layerClaim.signedBytes("nonsense"))
 		}},
 		{"signed without a blob", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, keys, func(r *ocilayout.Record) { r.Blob = "../../x" })
@@ -333,22 +333,22 @@ func TestPoisonedCache(t *testing.T) {
 				r := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{a}, to: to}
 				r.Helper()
 				got, err := r.run(t.Context())
-				if tt.say == "not fetched" && to != "" {
-					// What a registry has under a digest is its own business: it is mounted, or found to be there.
-					// If that is not the case the blob is sent.
+				if tt.explain == "not fetched" && to != "" {
+					// The content that a registry has under a digest is its own business: the blob is mounted or already present.
+					// Otherwise it is sent.
 					if err != nil || got != want {
-						t.Fatalf("the image is %s, %v; want %s; %q", got, err, want, r.said)
+						t.Fatalf("the image is %s, %v; want %s; explained: %q", got, err, want, r.explained)
 					}
 					return
 				}
 				if err != nil || got != want || !slices.Equal(r.how, []ocilayout.How{built}) {
-					t.Fatalf("the image is %s, %v, %v; want %s, built; %q", got, r.how, err, want, r.said)
+					t.Fatalf("the image is %s, %v, %v; want %s, built; explained: %q", got, r.how, err, want, r.explained)
 				}
-				if said := strings.Join(r.said, "\n"); !strings.Contains(said, tt.say) {
-					t.Errorf("it is said: %s; want %q", said, tt.say)
+				if explained := strings.Join(r.explained, "\n"); !strings.Contains(explained, tt.explain) {
+					t.Errorf("explained: %s; want %q", explained, tt.explain)
 				}
 
-				// Who has the key puts it right, but for what a registry has under a digest.
+				// A machine with the secret key repairs the claim, but not what the registry has under a digest.
 				(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a}}).want(want, built)
 				if left := f.all("cache/layers")[blob]; digest.FromBytes(left) == blob {
 					(&runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{unread(a)}}).want(want, fetched)
@@ -358,7 +358,7 @@ func TestPoisonedCache(t *testing.T) {
 	}
 }
 
-// TestSharedFallback: a layer that is found, but neither mounted nor read, is built and sent.
+// TestSharedFallback checks that a layer whose claim is found, but whose blob is gone, is built and sent.
 func TestSharedFallback(t *testing.T) {
 	f := newFake(t)
 	keys := signer(1)
@@ -372,12 +372,12 @@ func TestSharedFallback(t *testing.T) {
 		r := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{a}, to: repository + ":v1"}
 		r.want(want, built)
 		if got := f.all(repository)[blob]; string(got) != string(content) {
-			t.Errorf("%s has %d bytes of the layer; want %d", repository, len(got), len(content))
+			t.Errorf("repository %s has %d bytes of the layer; want %d", repository, len(got), len(content))
 		}
 	}
 }
 
-// TestCacheKilled: whoever is stopped at any request leaves nothing that misleads others.
+// TestCacheKilled checks that a machine that is stopped at any request leaves nothing that breaks other machines.
 func TestCacheKilled(t *testing.T) {
 	keys := signer(1)
 	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
@@ -414,7 +414,7 @@ func TestCacheKilled(t *testing.T) {
 		for _, tag := range tags {
 			for _, d := range append(claimOf(t, f, tag).Layers, emptyDescriptor()) {
 				if digest.FromBytes(f.all("cache/layers")[d.Digest]) != d.Digest {
-					t.Errorf("stopped at request %d: %s leads to blob %s, which is not there", n, tag, d.Digest)
+					t.Errorf("stopped at request %d: %s leads to blob %s, which is missing or damaged", n, tag, d.Digest)
 				}
 			}
 		}
@@ -428,11 +428,11 @@ func TestCacheKilled(t *testing.T) {
 		}
 	}
 	if stopped < 5 {
-		t.Errorf("only %d runs were stopped", stopped)
+		t.Errorf("%d runs were stopped; want at least 5", stopped)
 	}
 }
 
-// TestCacheFails: a cache that cannot be written or read is given up, and the image is made.
+// TestCacheFails checks that a cache that cannot be read or written is given up, and that the image is built.
 func TestCacheFails(t *testing.T) {
 	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
 	want := layoutDigest(t, image(t, nil, "gzip", a, b))
@@ -448,13 +448,13 @@ func TestCacheFails(t *testing.T) {
 			}
 			(&runner{T: t, fake: f, keys: signer(1), parts: []rootfs.Part{a, b}}).want(want, built, built)
 			if n := f.count(refused + " /v2/cache"); n > 0 {
-				t.Errorf("not to be %s: %d requests", name, n)
+				t.Errorf("a cache that cannot be %s got %d such requests; want none served", name, n)
 			}
 		}
 	}
 }
 
-// TestSharedFacts: facts are believed as layers are.
+// TestSharedFacts checks that facts are shared and verified like layers.
 func TestSharedFacts(t *testing.T) {
 	f := newFake(t)
 	keys := signer(1)
@@ -471,13 +471,13 @@ func TestSharedFacts(t *testing.T) {
 	}
 	w.WriteFacts(t.Context())
 	if got := w.Stats(); got != (SharedCacheStats{WrittenFacts: 2}) {
-		t.Errorf("%+v, %v; want 2 written", got, w.Err())
+		t.Errorf("Stats = %+v, %v; want 2 facts written", got, w.Err())
 	}
 	r := cache(reader(keys))
 	want := func(name, want string) {
 		t.Helper()
 		if got := r.Fact(t.Context(), name); string(got) != want {
-			t.Errorf("fact %s is %q; want %q", name, got, want)
+			t.Errorf("Fact(%s) = %q; want %q", name, got, want)
 		}
 	}
 	want("one", "fact of one")
@@ -486,11 +486,11 @@ func TestSharedFacts(t *testing.T) {
 	f.forget()
 	w.WriteFacts(t.Context())
 	if n := f.count("PUT"); n > 0 {
-		t.Errorf("what is there is written again, %d times", n)
+		t.Errorf("WriteFacts writes facts again that the cache has, in %d requests", n)
 	}
 
 	m := claimOf(t, f, factTag("one"))
-	setClaim(t, f, factTag("one"), claimOf(t, f, factTag("two"))) // of another name
+	setClaim(t, f, factTag("one"), claimOf(t, f, factTag("two"))) // the claim of another fact
 	want("one", "")
 	setClaim(t, f, factTag("one"), m)
 	f.put("cache/layers", m.Layers[0].Digest, []byte("fact of ten"))
@@ -506,11 +506,11 @@ func TestSharedFacts(t *testing.T) {
 	f.forget()
 	r.WriteFacts(t.Context())
 	if n := f.count(""); n > 0 {
-		t.Errorf("without a key, %d requests", n)
+		t.Errorf("WriteFacts without a secret key makes %d requests; want none", n)
 	}
 }
 
-// TestVouch: what a key has signed of a layer proves what an image's history says of it, and nothing else does.
+// TestVouch checks that only a signed claim about a layer proves what the image's history says about it.
 func TestVouch(t *testing.T) {
 	f := newFake(t)
 	keys := signer(1)
@@ -537,7 +537,7 @@ func TestVouch(t *testing.T) {
 		}
 		doubts, err := cache.Vouch(t.Context(), kept, wanted)
 		if err != nil || (doubts[0] == nil) != wantA || doubts[1] == nil {
-			t.Errorf("Vouch = %v, %v; want the first proven: %v, and the second not", doubts, err, wantA)
+			t.Errorf("Vouch = %v, %v; want the first layer proven: %v, and the second not", doubts, err, wantA)
 		}
 	}
 	check(reader(keys), wanted, true)
@@ -546,22 +546,22 @@ func TestVouch(t *testing.T) {
 
 	tag := blobTag(kept[0].Descriptor.Digest)
 	m := claimOf(t, f, tag)
-	setClaim(t, f, blobTag(kept[1].Descriptor.Digest), m) // it is of another blob
+	setClaim(t, f, blobTag(kept[1].Descriptor.Digest), m) // a claim about another blob
 	check(reader(keys), wanted, true)
 	kept[0].DiffID = digest.FromString("x")
 	check(reader(keys), wanted, false)
 }
 
-// FuzzClaim: whatever a manifest says, only what was signed comes out of it, and of its kind.
+// FuzzClaim checks that parseClaim returns only the signed claim, and only as its own kind.
 func FuzzClaim(f *testing.F) {
 	keys := signer(1)
-	said := factRecord{"name", digest.FromString("fact"), 4}
-	_, good, err := keys.newClaim(factClaim, said, said.descriptor())
+	record := factRecord{"name", digest.FromString("fact"), 4}
+	_, good, err := keys.newClaim(factClaim, record, record.descriptor())
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(good)
-	_, other, err := signer(2).newClaim(factClaim, said, said.descriptor())
+	_, other, err := signer(2).newClaim(factClaim, record, record.descriptor())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -572,11 +572,11 @@ func FuzzClaim(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, manifest []byte) {
 		var got factRecord
-		if keys.parseClaim(factClaim, manifest, &got) == nil && got != said {
-			t.Errorf("%s: %v is believed", manifest, got)
+		if keys.parseClaim(factClaim, manifest, &got) == nil && got != record {
+			t.Errorf("parseClaim(%s) trusts %v", manifest, got)
 		}
 		if keys.parseClaim(layerClaim, manifest, &got) == nil {
-			t.Errorf("%s is believed as a claim of another kind", manifest)
+			t.Errorf("parseClaim(%s) trusts a claim of another kind", manifest)
 		}
 	})
 }
