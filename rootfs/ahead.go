@@ -9,15 +9,15 @@ import (
 	"sync/atomic"
 )
 
-// Ahead reads parts before it is their turn. What is walked one after the other, and takes long to unpack or is far away,
-// is then read several at a time: as many as most, the one that is walked among them.
-// The parts have the same trees as before, to be walked in the order of [Join];
-// who walks in another order, or again, reads for himself.
+// Ahead reads parts before their turn, at most so many at a time, including the one being walked.
+// That helps with parts that are slow to unpack or far away.
+// The returned parts have the same trees. A walk gains from it in the order of [Join];
+// a walk in another order, or a second walk, reads the original tree.
 //
-// Of what is read and not yet walked, a part has at most 2 MiB in memory, whatever its size.
-// The part whose root is empty is read when it is walked.
+// Each part holds at most 2 MiB of unwalked data in memory, whatever its size.
+// The part whose root is empty is not read ahead.
 //
-// Stop ends all reading, and has to be called when nobody walks any more.
+// The caller must call stop after its last walk; it ends all reading.
 func Ahead(parts []Part, most int) (ahead []Part, stop func()) {
 	r := &reader{
 		slots: make(chan struct{}, most),
@@ -42,16 +42,16 @@ func Ahead(parts []Part, most int) (ahead []Part, stop func()) {
 }
 
 const (
-	aheadPieces = 32 // of each part
+	aheadPieces = 32 // held for each part
 	pieceBytes  = 64 << 10
-	maxIdle     = 100 // reads in a row that bring nothing
+	maxIdle     = 100 // consecutive reads that return no bytes
 )
 
-// reader reads several parts.
+// reader reads several parts ahead.
 type reader struct {
-	slots chan struct{} // of those that are read or wait to be walked
+	slots chan struct{} // one for each part that is being read or not yet walked
 	quit  chan struct{}
-	free  chan []byte // pieces to be used again
+	free  chan []byte // buffers to reuse
 	group sync.WaitGroup
 }
 
@@ -70,30 +70,30 @@ func (r *reader) start(queue []*reading) {
 	}
 }
 
-// reading is a part that is read ahead.
+// reading is one part that is read ahead.
 type reading struct {
 	*reader
 	root   string
 	tree   Tree
 	pieces chan piece
-	whole  bool          // all of it is in pieces; set before they are closed
-	done   chan struct{} // nobody wants more
+	whole  bool          // the tree ended without an error; set before pieces is closed
+	done   chan struct{} // closed when the walk has ended
 
-	state atomic.Int32 // unread, begun by its reader, or walked
+	state atomic.Int32 // unread, begun or walked
 }
 
 const (
-	unread = iota
-	begun
-	walked
+	unread = iota // neither read ahead nor walked
+	begun         // read ahead
+	walked        // walked, with or without reading ahead
 )
 
-// piece is an entry with the beginning of its content, more of it, or an error.
+// piece is an entry with the beginning of its content, more of that content, or an error.
 type piece struct {
-	entry Entry // without a path: more of the content
+	entry Entry // an empty path means more content of the previous entry
 	data  []byte
-	last  bool  // of an entry's content
-	err   error // of the content if it is the last piece of one, and else of the tree
+	last  bool  // the content ends here
+	err   error // from the content if last is set, otherwise from the tree
 }
 
 func (r *reading) send(p piece) bool {
@@ -124,7 +124,7 @@ func (r *reading) read() {
 	r.whole = true
 }
 
-// content sends a file, and says whether anybody wants more.
+// content sends a file, and reports whether the walk goes on.
 func (r *reading) content(e Entry) bool {
 	from, err := e.Open()
 	if err != nil {
@@ -152,7 +152,7 @@ func (r *reading) content(e Entry) bool {
 			return r.send(p)
 		}
 		if !r.send(p) {
-			_ = from.Close() // nobody wants to know
+			_ = from.Close() // the walk has ended, so no one reads the error
 			return false
 		}
 	}
@@ -177,7 +177,7 @@ func (r *reader) recycle(p *piece) {
 	}
 }
 
-// walk is the tree of a part that is read ahead.
+// walk is the Tree of a part that is read ahead.
 func (r *reading) walk(yield func(Entry, error) bool) {
 	if r.state.Swap(walked) != begun {
 		r.tree(yield)
@@ -185,7 +185,7 @@ func (r *reading) walk(yield func(Entry, error) bool) {
 	}
 	defer func() {
 		close(r.done)
-		for p := range r.pieces { // until the reader has ended
+		for p := range r.pieces { // wait for the reader to end
 			r.recycle(&p)
 		}
 		<-r.slots
@@ -213,11 +213,11 @@ func (r *reading) walk(yield func(Entry, error) bool) {
 
 var errStopped = errors.New("read ahead: stopped")
 
-// aheadContent is what was read of the file that a walk is at.
+// aheadContent reads the file at which a walk stands, from the pieces.
 type aheadContent struct {
 	r     *reading
 	piece piece
-	taken int // of its data
+	taken int // bytes of piece.data that were read
 }
 
 func (c *aheadContent) open() (io.ReadCloser, error) {
@@ -248,7 +248,7 @@ func (c *aheadContent) next() (ok bool) {
 	return ok
 }
 
-// skip goes to the end of the content, as far as it was not read.
+// skip drops the unread rest of the content.
 func (c *aheadContent) skip() bool {
 	for !c.piece.last {
 		if !c.next() {

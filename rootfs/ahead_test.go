@@ -15,7 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// aheadPart is a part with a directory, a link, and files of sizes, whose bytes depend on the part and the file. Each walk adds to walks.
+// aheadPart returns a part with a directory, a link, and files of the given sizes.
+// Their bytes differ by part and by file. Each walk adds to walks.
 func aheadPart(n int, walks *atomic.Int32, sizes ...int) Part {
 	root := fmt.Sprintf("nix/store/%03d", n)
 	return Part{Name: root, Root: root, Tree: func(yield func(Entry, error) bool) {
@@ -37,7 +38,7 @@ func aheadPart(n int, walks *atomic.Int32, sizes ...int) Part {
 	}}
 }
 
-// listed are the entries of a tree, each with a sum of its content.
+// listed lists the entries of parts, each with a hash of its content.
 func listed(t *testing.T, parts []Part) (lines []string) {
 	t.Helper()
 	for e, err := range Join(parts) {
@@ -60,7 +61,7 @@ func listed(t *testing.T, parts []Part) (lines []string) {
 	return lines
 }
 
-// TestAhead: what is read ahead is the same, however much of it there is, and is read once.
+// TestAhead checks that parts read ahead are the same, whatever their size, and are read once.
 func TestAhead(t *testing.T) {
 	var walks atomic.Int32
 	var parts []Part
@@ -87,7 +88,7 @@ func TestAhead(t *testing.T) {
 	}
 }
 
-// TestAheadBounds: no more is read than most parts, and of each what there is room for.
+// TestAheadBounds checks that Ahead reads no more parts than allowed, and of each no more than its pieces hold.
 func TestAheadBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var walks atomic.Int32
@@ -119,7 +120,7 @@ func TestAheadBounds(t *testing.T) {
 		if n, max := walks.Load(), int64(3*(aheadPieces+1)*pieceBytes); n != 3 || read.Load() > max {
 			t.Errorf("%d parts and %d bytes are read ahead; want 3, and %d at most", n, read.Load(), max)
 		}
-		// One after the other makes room for one more.
+		// Each part that is walked makes room for the next.
 		for i, p := range ahead[:5] {
 			for range p.Tree {
 			}
@@ -139,7 +140,7 @@ func (c count) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestAheadErrors: an error comes where it is, and after all that came before it.
+// TestAheadErrors checks that an error comes at its place, after all that precedes it.
 func TestAheadErrors(t *testing.T) {
 	wrong := errors.New("it is broken")
 	failing := func(at string) Part {
@@ -214,7 +215,7 @@ func TestAheadErrors(t *testing.T) {
 	for _, at := range []string{"", "tree", "open", "read", "cut", "idle", "close", "end"} {
 		p := failing(at)
 		want, wantErr := []string{"nix/store/001 0", "nix/store/001/0000 10", "nix/store/001/0001 0"}, io.ErrNoProgress
-		if at != "idle" { // which never ends by itself
+		if at != "idle" { // a plain walk of it would never end
 			want, wantErr = walk(p)
 		}
 		var got []string
@@ -222,7 +223,7 @@ func TestAheadErrors(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ahead, stop := Ahead([]Part{p}, 1)
 			defer stop()
-			synctest.Wait() // it is being read
+			synctest.Wait() // until it is read
 			got, err = walk(ahead[0])
 		})
 		if diff := cmp.Diff(want, got); diff != "" || fmt.Sprint(err) != fmt.Sprint(wantErr) || (err == nil) != (at == "") {
@@ -236,7 +237,7 @@ type failed struct{ err error }
 func (f failed) Read([]byte) (int, error) { return 0, f.err }
 func (f failed) Close() error             { return f.err }
 
-// TestAheadStop: who walks may stop anywhere, walk in another order, and read as much as he likes.
+// TestAheadStop checks that a walk may stop anywhere, take another order, and read any amount.
 func TestAheadStop(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var parts []Part
@@ -255,7 +256,7 @@ func TestAheadStop(t *testing.T) {
 					if seen++; seen == stopAt {
 						break
 					}
-					if e.IsRegular() { // some of it
+					if e.IsRegular() { // read some of it
 						r, err := e.Open()
 						if err != nil {
 							t.Fatal(err)
@@ -277,11 +278,11 @@ func TestAheadStop(t *testing.T) {
 	}
 }
 
-// TestAheadStopped: a tree that was stopped while it is walked is an error, and not a shorter tree.
+// TestAheadStopped checks that a stop during a walk is an error, and not a shorter tree.
 func TestAheadStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ahead, stop := Ahead([]Part{aheadPart(0, nil, 8*aheadPieces*pieceBytes, 1)}, 1)
-		synctest.Wait() // it is being read
+		synctest.Wait() // until it is read
 		var last error
 		for _, err := range ahead[0].Tree {
 			stop()

@@ -9,9 +9,9 @@ import (
 	"io/fs"
 )
 
-// Architecture is the processor that a profile's programs are for, by the name Go and OCI give it:
-// that of the first ELF file behind its bin directory, in path order.
-// It is empty if there is none.
+// Architecture returns the architecture of a profile's programs, as Go and OCI name it.
+// It is that of the first ELF file in the profile's bin directory, in path order; links are followed.
+// Without an ELF file it is empty.
 func (v *View) Architecture(profile string) (string, error) {
 	bin, err := v.Stat(profile + "/bin")
 	if nothingThere(err) || err == nil && !bin.IsDir() {
@@ -24,7 +24,8 @@ func (v *View) Architecture(profile string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Files of one part are read in one walk, parts in the order in which their files come.
+	// One walk of a part reads all its files, so group them by part.
+	// Later parts are read only if the files before theirs are no ELF files.
 	byRoot := make(map[string][]string)
 	var order []string
 	for name := range names {
@@ -64,15 +65,15 @@ func (v *View) Architecture(profile string) (string, error) {
 	return "", nil
 }
 
-// nothingThere says whether a look-up ended where a View has nothing to show.
+// nothingThere reports whether a path leads nowhere, or out of what a View sees.
 func nothingThere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrOutside)
 }
 
-// elfHead is how much of an ELF file tells its machine: e_ident, e_type, e_machine.
+// elfHead is the number of bytes up to the machine: e_ident, e_type, e_machine.
 const elfHead = elf.EI_NIDENT + 4
 
-// elfArchitecture maps an ELF header's machine, class and byte order (System V ABI) to GOARCH.
+// elfArchitecture maps the beginning of an ELF file to GOARCH.
 func elfArchitecture(head []byte) (string, error) {
 	if len(head) < elfHead {
 		return "", errors.New("ELF header cut short")
@@ -90,7 +91,8 @@ func elfArchitecture(head []byte) (string, error) {
 	return arch, nil
 }
 
-// ELFArchitecture is GOARCH, as OCI names architectures, for a machine, class and byte order of the System V ABI, or "".
+// ELFArchitecture maps a machine, class and byte order of the System V ABI to GOARCH, which OCI uses as well.
+// It returns "" for any other.
 func ELFArchitecture(machine elf.Machine, class elf.Class, big bool) string {
 	for _, a := range elfArchitectures {
 		if a.machine == machine && a.class == class && a.big == big {

@@ -8,8 +8,7 @@ import (
 )
 
 // ComparePaths orders clean relative paths element by element:
-// a parent comes directly before its children,
-// and siblings are in the order of their bytes.
+// a parent comes before its children, and siblings are in the order of their bytes.
 func ComparePaths(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -30,8 +29,8 @@ func ComparePaths(a, b string) int {
 	return len(a) - len(b)
 }
 
-// Within says whether path is root or lies below it.
-// Everything lies within the empty root.
+// Within reports whether path is root or lies below it.
+// Every path lies within the empty root.
 func Within(root, path string) bool {
 	return root == "" || path == root ||
 		len(path) > len(root) && path[len(root)] == '/' && path[:len(root)] == root
@@ -50,7 +49,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckTarget reports why a target cannot be that of a symbolic link.
+// CheckTarget reports why a symbolic link cannot have this target.
 func CheckTarget(target string) error {
 	switch {
 	case target == "":
@@ -63,7 +62,7 @@ func CheckTarget(target string) error {
 	return nil
 }
 
-// checkEntry reports what is wrong with an entry by itself.
+// checkEntry checks the rules that an entry alone can break.
 func checkEntry(e Entry) error {
 	depth := 0
 	for name := range strings.SplitSeq(e.Path, "/") {
@@ -98,16 +97,16 @@ func checkEntry(e Entry) error {
 	return nil
 }
 
-// orderer checks a sequence of entries against the rules of a tree.
-// The zero value is at the tree's beginning.
-type orderer struct {
+// orderChecker checks a sequence of entries against the rules of a tree.
+// The zero value stands before the first entry.
+type orderChecker struct {
 	last string
-	dirs []string // the directories that contain the last entry, and itself if it is one
+	dirs []string // the directories above the last entry, and that entry if it is a directory
 }
 
-// next checks the entry that follows. The parent of an entry within root may be missing
-// only if the entry is root itself: what lies above a part is filled in by Join.
-func (o *orderer) next(root string, e Entry) error {
+// next checks the next entry. Only the root itself may lack a parent,
+// since Join fills in the directories above a part.
+func (o *orderChecker) next(root string, e Entry) error {
 	if err := checkEntry(e); err != nil {
 		return fmt.Errorf("entry %q: %w", e.Path, err)
 	}
@@ -136,10 +135,10 @@ func (o *orderer) next(root string, e Entry) error {
 	return nil
 }
 
-// Check passes a part's tree on and ends it with an error where it breaks a rule.
+// Check returns a part's tree, which ends with an error at the first entry that breaks a rule.
 func Check(root string, t Tree) Tree {
 	return func(yield func(Entry, error) bool) {
-		var o orderer
+		var o orderChecker
 		for e, err := range t {
 			if err == nil {
 				err = o.next(root, e)

@@ -105,7 +105,7 @@ func TestCheckModes(t *testing.T) {
 		{Path: "a", Mode: 0o444},         // without content
 		{Path: "a", Mode: 1<<23 | 1<<31}, // a directory with the setuid bit
 		{Path: "a", Mode: fs.ModeSymlink | fs.ModeSetgid | 0o777, Target: "b"},
-		{Path: "a", Mode: 0o444, Size: -1}, // less than nothing
+		{Path: "a", Mode: 0o444, Size: -1}, // of negative size
 	} {
 		one := func(yield func(rootfs.Entry, error) bool) { yield(e, nil) }
 		if _, err := rootfstest.Lines(rootfs.Check("a", one)); err == nil {
@@ -114,7 +114,7 @@ func TestCheckModes(t *testing.T) {
 	}
 }
 
-// TestCheckSetuid: what users add may be setuid or setgid.
+// TestCheckSetuid checks that files that users add may be setuid or setgid.
 func TestCheckSetuid(t *testing.T) {
 	empty := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }
 	for _, e := range []rootfs.Entry{

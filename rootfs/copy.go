@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyStep is how much is copied before a cancelled context is noticed.
+// copyStep is the number of bytes that are copied between two looks at the context.
 const copyStep = 8 << 20
 
-// Copy copies all that is left of one file to another, or to a pipe. The kernel does it where it can;
-// between steps a cancelled context is noticed.
+// Copy copies the rest of a reader until the context is cancelled.
+// Between two files, or a file and a pipe, the kernel copies if it can.
 func Copy(ctx context.Context, to io.Writer, from io.Reader) error {
 	for {
 		if err := context.Cause(ctx); err != nil {
@@ -31,7 +31,8 @@ func Copy(ctx context.Context, to io.Writer, from io.Reader) error {
 
 var drainBuffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
-// Drain reads the rest, for the sake of whoever hashes it: in large pieces, while [io.Discard] takes 8 KiB at a time.
+// Drain reads the rest of a reader that hashes or checks what it reads.
+// Its reads are large, while copying to [io.Discard] takes 8 KiB at a time.
 func Drain(r io.Reader) error {
 	buf := drainBuffers.Get().(*[128 << 10]byte)
 	defer drainBuffers.Put(buf)
@@ -39,7 +40,7 @@ func Drain(r io.Reader) error {
 	return err
 }
 
-// file writes a regular file's content. The caller sets mode and time.
+// file writes the content of a regular file. The caller sets its mode and time.
 func (w *dirWriter) file(ctx context.Context, e Entry) (err error) {
 	to, err := os.OpenFile(w.place(e.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -85,7 +86,7 @@ func (w *dirWriter) file(ctx context.Context, e Entry) (err error) {
 	return err
 }
 
-// clone shares the blocks of a file where the file system can (reflink).
+// clone makes to share the blocks of from (reflink), if the file system can.
 func (w *dirWriter) clone(to, from *os.File) bool {
 	if w.noClone.Load() {
 		return false

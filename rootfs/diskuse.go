@@ -9,19 +9,19 @@ import (
 	"slices"
 )
 
-// DiskUse is what is at a place in an image, with what is below it.
+// DiskUse is the size of a file in an image, or of a directory with all below it.
 type DiskUse struct {
-	Path  string // as it was come to, through links; relative, and empty for the root
+	Path  string // as visited, through links; relative, and empty for the root
 	Size  int64  // bytes of regular files
 	Dir   bool
 	Depth int // below the place that was asked for
 }
 
-// DiskUse adds up files as du -aL --apparent-size does: links are followed, and what was counted once,
-// under whatever name, is not counted or shown again. Only regular files have sizes.
-// Names are visited in order, and a directory after what is in it.
-// A link that leads to nothing in the image is not shown; lost is told of it.
-// It returns the sum. The error wraps fs.ErrNotExist if one of the places is nothing.
+// DiskUse adds up files as du -aL --apparent-size does, and returns the sum.
+// It follows links, and counts and visits each file once, whatever its names. Only regular files have sizes.
+// It visits names in order, and a directory after its contents.
+// It passes a link that leads to no file to lost instead.
+// The error wraps fs.ErrNotExist if one of the places does not exist.
 func (l *Lower) DiskUse(places []string, visit func(DiskUse) error, lost func(path string)) (total int64, err error) {
 	u := diskUse{lower: l, visit: visit, lost: lost, seen: make(map[*lowerNode]bool)}
 	for _, place := range places {
@@ -44,7 +44,7 @@ type diskUse struct {
 	seen  map[*lowerNode]bool
 }
 
-// follow is what is at a path when all links are followed.
+// follow returns the node to which a path leads through all links.
 func (u *diskUse) follow(path string) (*lowerNode, error) {
 	end, err := u.lower.resolve(path, true)
 	if err != nil {
@@ -73,7 +73,7 @@ func (u *diskUse) walk(shown string, n *lowerNode, depth int) (size int64, err e
 	for _, name := range slices.Sorted(maps.Keys(n.children)) {
 		child, below := n.children[name], path.Join(shown, name)
 		if child.IsLink() && !child.Other {
-			// From where it really is, since a link leads from there.
+			// A relative target starts at the directory's real path, not at the one shown.
 			if child, err = u.follow(path.Join(n.Path, name)); errors.Is(err, fs.ErrNotExist) {
 				u.lost(below)
 				continue

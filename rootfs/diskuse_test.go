@@ -54,7 +54,7 @@ func TestDiskUse(t *testing.T) {
 	}
 }
 
-// TestDiskUseDeep: links that lead to and fro make no path longer than one can be.
+// TestDiskUseDeep checks that links that lead back and forth end at the longest possible path.
 func TestDiskUseDeep(t *testing.T) {
 	l := rootfs.NewLower("")
 	for i := range rootfs.MaxDepth + 10 {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEntryMap puts and removes many entries in any order, and compares them with a map.
+// TestEntryMap sets and removes many entries in random order, and compares the result with a map.
 func TestEntryMap(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, base := range []string{"", "nix/store/x"} {
@@ -52,7 +52,7 @@ func TestEntryMap(t *testing.T) {
 			model[e.Path] = e
 		}
 		if tree.count != len(model) || len(model) < 8000 {
-			t.Fatalf("%d entries; want %d, and some thousands", tree.count, len(model))
+			t.Fatalf("%d entries; want %d, and at least 8000", tree.count, len(model))
 		}
 		for range 10_000 {
 			path := at()
@@ -66,12 +66,12 @@ func TestEntryMap(t *testing.T) {
 			t.Errorf("all (-want +got):\n%s", d)
 		}
 		for range tree.All() {
-			break // which ends it
+			break // All must stop here
 		}
 	}
 }
 
-// TestEntryMapMemory: a link of a large profile takes a few tens of bytes, however long its path.
+// TestEntryMapMemory checks that a link of a large profile takes some hundred bytes, however long its path.
 func TestEntryMapMemory(t *testing.T) {
 	tree := NewEntryMap("", Mirror{Dst: "run/profile", Src: "nix/store/p"}, Mirror{Dst: "etc", Src: "nix/store/p/etc"})
 	long := "run/profile/" + strings.Repeat("a-directory-with-a-long-name/", 20)

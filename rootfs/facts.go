@@ -17,43 +17,42 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// Facts remembers what was found out about parts, by their keys, from run to run:
+// Facts remembers from run to run what is known about parts, by their keys:
 // the listings and first bytes that a [View] has looked at, and the base files of a whole closure.
-// Each comes from a walk that has come to its end, of unproven parts with all contents read.
-// With them, nothing of a known closure is read again to make its base files.
+// With them, a run makes the base files of a known closure without reading any of it.
+// Each fact comes from a complete walk. If the part was unproven, that walk read all contents.
 //
-// A fact is a file of its own, which appears when it is whole, and ends with its hash.
-// Whatever is odd about one is as good as none: facts are only ever a shortcut,
-// and errors while they are kept make no difference to a run.
+// Each fact is a file that appears when it is complete, and ends with its hash.
+// Facts are only a shortcut: a damaged fact counts as none, and a run does not fail if it cannot keep one.
+// They may be deleted at any time.
 // The zero value, and a nil pointer, remember nothing.
-//
-// Facts may be deleted at any time. A change of their format changes factsVersion.
 type Facts struct {
 	Dir string // made when the first fact is kept
 
-	// Ask, if not nil, is asked for a fact that is not in Dir, as it would be there: what several machines share.
-	// Whoever answers vouches for it. The name is a hash and the kind, without a slash.
+	// Ask, if not nil, returns a fact that Dir lacks, such as one that another machine shares, or nil.
+	// The fact is the content of its file. Facts checks its hash, but trusts what it says.
+	// The name is a hash and the kind, without a slash.
 	Ask func(name string) []byte
-	// Tell, if not nil, is told of each fact that is used or kept, unless Ask gave it.
+	// Tell, if not nil, receives each fact that is used or kept, except those from Ask.
 	Tell func(name string, fact []byte)
 }
 
-// factsVersion begins every fact.
+// factsVersion begins every fact. A change of the format changes it.
 const factsVersion = "export-profile facts 2\n"
 
-// touchEvery is how exactly it is known when a fact was last used, for RemoveUnused.
+// touchEvery is the precision of a fact's modification time, which tells RemoveUnused when it was last used.
 const touchEvery = time.Hour
 
-// maxFact is the largest fact that is read: the listing of some hundred thousand files.
+// maxFact limits the facts that Load reads. The listing of some hundred thousand files fits.
 const maxFact = 64 << 20
 
-// maxKept is the largest fact that is kept.
+// maxKept limits the facts that Keep writes.
 const maxKept = maxFact / 2
 
-// Load is what was kept of that kind about what a key promises, or nil.
-// Whoever keeps a fact knows its form; a change of the form is another kind.
+// Load returns the fact of that kind about the parts with that key, or nil.
+// Facts does not know the form of a fact. A change of its form must change its kind.
 func (f *Facts) Load(kind, key string) []byte {
-	name := f.place(kind, key)
+	name := f.path(kind, key)
 	if name == "" {
 		return nil
 	}
@@ -73,7 +72,7 @@ func (f *Facts) Load(kind, key string) []byte {
 	return body
 }
 
-// readFact reads a fact's file, or nothing.
+// readFact reads a fact's file, and returns nil if it cannot.
 func readFact(name string) []byte {
 	fi, err := os.Lstat(name)
 	if err != nil || !fi.Mode().IsRegular() || fi.Size() > maxFact {
@@ -84,12 +83,12 @@ func readFact(name string) []byte {
 		return nil
 	}
 	if time.Since(fi.ModTime()) > touchEvery {
-		_ = os.Chtimes(name, time.Time{}, time.Now()) // when it was last used
+		_ = os.Chtimes(name, time.Time{}, time.Now()) // for RemoveUnused
 	}
 	return b
 }
 
-// factBody is what a file says, or nil if that is odd.
+// factBody returns the fact in a file, or nil if the file is damaged.
 func factBody(b []byte) []byte {
 	body := len(b) - sha256.Size
 	if body < len(factsVersion) || !bytes.HasPrefix(b, []byte(factsVersion)) {
@@ -107,9 +106,9 @@ func (f *Facts) tell(name string, b []byte) {
 	}
 }
 
-// Keep remembers a fact of that kind, a short word, if it can.
+// Keep remembers a fact, if it can. The kind is a short word.
 func (f *Facts) Keep(kind, key string, fact []byte) {
-	name := f.place(kind, key)
+	name := f.path(kind, key)
 	if name == "" || len(fact) > maxKept {
 		return
 	}
@@ -126,8 +125,8 @@ func (f *Facts) write(name string, b []byte) {
 	}
 }
 
-// place is the file of a fact, or "" if there is none.
-func (f *Facts) place(kind, key string) string {
+// path returns the name of a fact's file, or "" if the key promises nothing or f remembers nothing.
+func (f *Facts) path(kind, key string) string {
 	digest, ok := strings.CutPrefix(key, "sha256:")
 	if _, err := hex.DecodeString(digest); f == nil || f.Dir == "" || !ok || err != nil || len(digest) != 2*sha256.Size {
 		return ""
@@ -135,8 +134,8 @@ func (f *Facts) place(kind, key string) string {
 	return filepath.Join(f.Dir, digest+"."+kind)
 }
 
-// encodeListing spells a listing with paths relative to its root, since equal parts may have different ones.
-// It is nil for one that is too long to be kept: below a deep directory, paths have far more bytes than names.
+// encodeListing encodes a listing with paths relative to its root, since equal parts may have different roots.
+// It returns nil for a listing that is too long to keep: below a deep directory, paths are far longer than names.
 func encodeListing(l *EntryMap) []byte {
 	var b []byte
 	for e := range l.All() {
@@ -151,7 +150,7 @@ func encodeListing(l *EntryMap) []byte {
 	return b
 }
 
-// decodeListing is the inverse of encodeListing. What it returns follows the rules of trees.
+// decodeListing reverses encodeListing. The listing that it returns follows the rules of trees.
 func (v *View) decodeListing(root string, b []byte) (*EntryMap, error) {
 	d := codec.NewReader(b)
 	l := NewEntryMap(root)
@@ -176,7 +175,7 @@ func (v *View) decodeListing(root string, b []byte) (*EntryMap, error) {
 	return l, nil
 }
 
-// encodeHeads spells the first bytes of files of a part, by their paths relative to its root.
+// encodeHeads encodes the first bytes of files of a part, by their paths relative to its root.
 func encodeHeads(heads map[string][]byte) []byte {
 	var b []byte
 	for _, path := range slices.Sorted(maps.Keys(heads)) {
@@ -185,7 +184,7 @@ func encodeHeads(heads map[string][]byte) []byte {
 	return b
 }
 
-// decodeHeads is the inverse of encodeHeads, and empty for an odd fact.
+// decodeHeads reverses encodeHeads. It returns an empty map for a damaged fact.
 func decodeHeads(b []byte) map[string][]byte {
 	heads := make(map[string][]byte)
 	for d := codec.NewReader(b); d.More(); {

@@ -24,7 +24,7 @@ var factLines = []string{
 	"d 0555 nix/store/r",
 }
 
-// TestFactsRoot: a listing is of a key, wherever its part lies.
+// TestFactsRoot checks that a fact serves each part with its key, whatever its root.
 func TestFactsRoot(t *testing.T) {
 	facts := &rootfs.Facts{Dir: t.TempDir()}
 	var count rootfstest.Counts
@@ -32,18 +32,19 @@ func TestFactsRoot(t *testing.T) {
 		all := rootfstest.CountedParts(t, &count, "d 0555 "+root, "f 0444 "+root+"/x content")
 		e, err := rootfs.NewView(all, facts).Stat(root + "/x")
 		if err != nil || e.Path != root+"/x" || e.Size != 7 || count.Walks != 1 {
-			t.Errorf("Stat of %d: %v, %v, after %d walks; want it, after 1", i, e, err, count.Walks)
+			t.Errorf("Stat in part %d = %v, %v, after %d walks; want the file, after 1", i, e, err, count.Walks)
 		}
 	}
 }
 
-// TestFactsHeads: where the listing is known, the first bytes of a file are not believed, nor kept,
-// before the walk in which they were read has come to its end, of an unproven part with all contents read.
+// TestFactsHeads checks that the first bytes of a file do not count, and are not kept,
+// before the walk that read them has ended without an error. Of an unproven part, that walk reads all contents.
+// The listing is already a fact here.
 func TestFactsHeads(t *testing.T) {
 	for _, unproven := range []bool{false, true} {
 		facts := &rootfs.Facts{Dir: filepath.Join(t.TempDir(), "facts")}
 		var count rootfstest.Counts
-		// Behind the program is more, so that to stop at it is to stop early.
+		// Another file follows the program, so a walk that stops at the program stops early.
 		lines := append(slices.Clone(factLines[:len(factLines)-1]), `f 0444 nix/store/q/zzz "more"`)
 		good := rootfstest.CountedParts(t, &count, lines...)
 		if _, err := rootfs.NewView(good, facts).Stat("nix/store/p/bin/prog"); err != nil {
@@ -61,7 +62,7 @@ func TestFactsHeads(t *testing.T) {
 						files++
 						open := e.Open
 						e.Open = func() (io.ReadCloser, error) {
-							_, err := open() // which counts
+							_, err := open() // so that it counts
 							return io.NopCloser(strings.NewReader("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00")), err
 						}
 					}
@@ -76,10 +77,10 @@ func TestFactsHeads(t *testing.T) {
 		}
 		read, err := rootfs.NewView(lying, facts).Read(20, "nix/store/q/prog")
 		if err == nil || !strings.Contains(err.Error(), "not what its hash promises") {
-			t.Errorf("unproven %v: Read of a part that lies = %q, %v; want its error", unproven, read, err)
+			t.Errorf("unproven %v: Read of a part with a false key = %q, %v; want its error", unproven, read, err)
 		}
 		if left, _ := filepath.Glob(filepath.Join(facts.Dir, "*.head*")); len(left) > 0 {
-			t.Errorf("unproven %v: of a part that lies %q is kept", unproven, left)
+			t.Errorf("unproven %v: a part with a false key left the facts %q", unproven, left)
 		}
 	}
 }

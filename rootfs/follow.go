@@ -11,13 +11,14 @@ var (
 	ErrDeep  = fmt.Errorf("deeper than %d directories", MaxDepth)
 )
 
-// Follow is the place of a path when the links in it are followed, as a process in the image would;
-// at its end only if last is set. Behind a place where nothing is, there may be anything. No path leaves the root.
-// Step is what has that name in a node, which is not nil, or nil; and the target, if that is a link.
-// An error of it ends the walk. Others are ErrLinks and ErrDeep.
+// Follow resolves the links in a path as a process in the image would; one at its end only if last is set.
+// The result never leaves the root. Names below a path that does not exist are kept as they are.
+//
+// Step returns the node with a name in another node, or nil if there is none, and the target if it is a link.
+// Its error ends the walk. Other errors are ErrLinks and ErrDeep.
 func Follow[N any](root *N, path string, last bool, step func(at *N, name string) (next *N, target string, err error)) (string, error) {
 	var names []string
-	nodes := []*N{root} // of each directory down to where we are; nil where nothing is
+	nodes := []*N{root} // the directories down to the current one; nil for one that does not exist
 	links := 0
 	for todo := path; todo != ""; {
 		var name string

@@ -8,11 +8,10 @@ import (
 	"slices"
 )
 
-// Join is the tree of several parts together.
-// The parts come in the order of their roots, whatever order they are given in;
-// the one whose root is empty is woven in between.
-// Directories above a root are filled in, 0755 and owned by root.
-// Two parts that hold the same path are an error, as is a part that breaks a rule of trees.
+// Join merges parts into one tree, in path order, whatever order they are given in.
+// The entries of the part whose root is empty come between the other parts.
+// Join fills in the directories above a root, 0755 and owned by root.
+// The tree ends with an error if two parts hold the same path, or if a part breaks a rule of trees.
 func Join(parts []Part) Tree {
 	return func(yield func(Entry, error) bool) {
 		sorted := slices.Clone(parts)
@@ -40,21 +39,22 @@ func Join(parts []Part) Tree {
 	}
 }
 
-// joiner holds what Join needs between two entries.
+// joiner is the state of one walk of a joined tree.
 type joiner struct {
 	yield func(Entry, error) bool
-	order orderer
+	order orderChecker
 
-	next func() (Entry, error, bool) // of the part whose root is empty
-	base string                      // its name
-	e    Entry                       // its next entry
+	// The part whose root is empty: its name, how to get its next entry, and that entry.
+	base string
+	next func() (Entry, error, bool)
+	e    Entry
 	err  error
 	more bool
 }
 
 func (j *joiner) advance() { j.e, j.err, j.more = j.next() }
 
-// weave emits the base entries that come before root, or all that are left.
+// weave emits the base part's entries up to root, or all the rest if root is empty.
 func (j *joiner) weave(root string) bool {
 	for j.more && (j.err != nil || root == "" || ComparePaths(j.e.Path, root) < 0) {
 		if !j.emit(j.base, j.e, j.err) {
@@ -85,7 +85,7 @@ func (j *joiner) part(p Part) bool {
 	return true
 }
 
-// emit passes an entry on, or ends the tree with an error that names the part.
+// emit yields an entry, or ends the tree with an error that names the part.
 func (j *joiner) emit(name string, e Entry, err error) bool {
 	if err == nil {
 		err = j.order.next("", e)

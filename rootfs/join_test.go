@@ -97,7 +97,7 @@ func TestJoin(t *testing.T) {
 			if d := cmp.Diff(test.want, got); d != "" {
 				t.Errorf("Join() (-want +got):\n%s", d)
 			}
-			// A tree can be walked again, and left at any point.
+			// Walk it again, and stop at each entry.
 			for n := range got {
 				i := 0
 				for range rootfs.Join(test.parts) {

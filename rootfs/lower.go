@@ -10,27 +10,29 @@ import (
 	"strings"
 )
 
-// Lower is the files of an image over which parts are laid: what is there already, and where links lead.
-// Whoever reads that image fills it, layer after layer, by Put, Remove and Clear.
+// Lower holds the files of an image over which parts are laid.
+// The reader of that image fills it, layer by layer, with Put, Remove and Clear.
 // It is not safe for concurrent use.
+//
+// A nil *Lower has no files: Lookup, Stat, Place, Names and Within accept it.
 type Lower struct {
 	// Key promises the content: equal keys, equal files. An empty key promises nothing.
 	Key string
-	// Read reads a regular file that is there. The limit is a number of bytes; a larger file is an error.
+	// Read reads a regular file of the image. A file of more than limit bytes is an error.
 	Read func(e LowerEntry, limit int64) ([]byte, error)
 
 	root  *lowerNode
-	count int
-	bytes int64 // of paths
+	count int   // files and directories put so far
+	bytes int64 // of their paths
 }
 
-// LowerEntry is what an image has at a path.
+// LowerEntry is an entry of the image.
 type LowerEntry struct {
-	Entry       // Open is nil
-	Other  bool // a device, a named pipe or a socket, whatever Entry.Mode says
-	Layer  int  // that it comes from
-	Source string
+	Entry      // Open is nil
+	Other bool // a device, a named pipe or a socket, whatever Entry.Mode says
+	Layer int  // the layer that it comes from
 	// Source is the name under which that layer has the content of a regular file.
+	Source string
 }
 
 type lowerNode struct {
@@ -38,22 +40,21 @@ type lowerNode struct {
 	children map[string]*lowerNode
 }
 
-// Limits of an image that others are made from.
+// Limits of a Lower.
 const (
 	maxLower      = 2 << 20   // files and directories
-	maxLowerBytes = 256 << 20 // of their paths, which links make longer than what is read
+	maxLowerBytes = 256 << 20 // bytes of their paths; through links, a short path in a layer can become a long one
 )
 
-// NewLower is an image without files.
+// NewLower returns an image without files.
 func NewLower(key string) *Lower {
 	return &Lower{Key: key, root: &lowerNode{LowerEntry: LowerEntry{Entry: Dir("", 0o755)}}}
 }
 
 func (n *lowerNode) isDir() bool { return n.IsDir() && !n.Other }
 
-// Put puts an entry in the place of what is there. A directory keeps what is in it.
-// Its path is taken as an unpacker takes it, through the links above it,
-// and directories that are missing are made.
+// Put puts an entry in place of the one at its path. A directory that replaces one keeps its contents.
+// Like an unpacker, Put follows links above the path and makes missing directories.
 func (l *Lower) Put(e LowerEntry) error {
 	path, err := l.Place(e.Path)
 	if err != nil {
@@ -78,7 +79,7 @@ func (l *Lower) Put(e LowerEntry) error {
 			next := at.children[element]
 			if next == nil || !next.isDir() {
 				next = &lowerNode{LowerEntry: LowerEntry{Entry: Dir(path[:end], 0o755), Layer: e.Layer}}
-				// It shares the bytes of the path: those of its own would be as many for each directory.
+				// Its path shares the bytes of path. A copy for each directory would take as many again.
 				if err := l.set(at, element, next); err != nil {
 					return err
 				}
@@ -104,7 +105,7 @@ func (l *Lower) set(at *lowerNode, name string, n *lowerNode) error {
 	return nil
 }
 
-// Remove takes away what is at a path, which may be nothing.
+// Remove removes the entry at a path and all below it. It may not exist.
 func (l *Lower) Remove(path string) {
 	path, err := l.Place(path)
 	if err != nil || path == "" {
@@ -115,7 +116,7 @@ func (l *Lower) Remove(path string) {
 	}
 }
 
-// Clear takes away all that is in a directory.
+// Clear removes the contents of a directory.
 func (l *Lower) Clear(dir string) {
 	dir, err := l.Place(dir)
 	if err != nil {
@@ -126,7 +127,7 @@ func (l *Lower) Clear(dir string) {
 	}
 }
 
-// find is what is at a path without links, or nil.
+// find returns the node at a path, without following links, or nil.
 func (l *Lower) find(path string) *lowerNode {
 	at := l.root
 	if path == "" {
@@ -140,7 +141,7 @@ func (l *Lower) find(path string) *lowerNode {
 	return at
 }
 
-// Lookup is what is at a path, which is taken as it is.
+// Lookup returns the entry at a path, without following links.
 func (l *Lower) Lookup(path string) (LowerEntry, bool) {
 	if l == nil {
 		return LowerEntry{}, false
@@ -151,7 +152,7 @@ func (l *Lower) Lookup(path string) (LowerEntry, bool) {
 	return LowerEntry{}, false
 }
 
-// Stat is what a path ends at when all links are followed. The error wraps fs.ErrNotExist if that is nothing.
+// Stat returns the entry to which a path leads through all links. The error wraps fs.ErrNotExist if it leads nowhere.
 func (l *Lower) Stat(path string) (LowerEntry, error) {
 	if l == nil {
 		return LowerEntry{}, fs.ErrNotExist
@@ -166,8 +167,8 @@ func (l *Lower) Stat(path string) (LowerEntry, error) {
 	return LowerEntry{}, fmt.Errorf("%q: %w", "/"+path, fs.ErrNotExist)
 }
 
-// Place is where something comes to be that is put at a path: links above it are followed, as a process would,
-// and one at its end is not. No path leaves the image.
+// Place returns the path at which an entry lands that is put at a path.
+// It follows links above the entry, but not one at the end of the path. The result never leaves the image.
 func (l *Lower) Place(path string) (string, error) {
 	if l == nil {
 		return path, nil
@@ -175,14 +176,14 @@ func (l *Lower) Place(path string) (string, error) {
 	return l.resolve(path, false)
 }
 
-// Resolve is Place, except that it also follows a link at the end of the path.
+// Resolve is like Place, but also follows a link at the end of the path.
 func (l *Lower) Resolve(path string) (string, error) {
 	return l.resolve(path, true)
 }
 
 var errNoDirectory = errors.New("is not a directory")
 
-// resolve follows links, at the end of a path only if follow is set. Behind a place where nothing is, there may be anything.
+// resolve follows links, at the end of a path only if follow is set. It keeps names below a path that does not exist.
 func (l *Lower) resolve(path string, follow bool) (string, error) {
 	place, err := Follow(l.root, path, follow, func(at *lowerNode, name string) (*lowerNode, string, error) {
 		if !at.isDir() {
@@ -203,7 +204,7 @@ func (l *Lower) resolve(path string, follow bool) (string, error) {
 	return place, err
 }
 
-// Names are the names in a directory, sorted.
+// Names returns the names in a directory, sorted.
 func (l *Lower) Names(dir string) []string {
 	if l == nil {
 		return nil
@@ -214,7 +215,7 @@ func (l *Lower) Names(dir string) []string {
 	return nil
 }
 
-// Within are all entries at and below a path, in path order. The root of the image is not among them.
+// Within iterates over the entries at and below a path, in path order, except the root of the image.
 func (l *Lower) Within(path string) iter.Seq[LowerEntry] {
 	return func(yield func(LowerEntry) bool) {
 		if l == nil {

@@ -2,7 +2,9 @@ package rootfs_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -18,12 +20,12 @@ func lowerPaths(l *rootfs.Lower, path string) string {
 	return strings.Join(all, " ")
 }
 
-// TestLowerPut: entries come to be where an unpacker puts them.
+// TestLowerPut checks that entries land where an unpacker would put them.
 func TestLowerPut(t *testing.T) {
 	l := rootfstest.Lower(t,
 		"d 0755 usr", "d 0755 usr/bin", "f 0755 usr/bin/dash x", "l bin -> usr/bin",
 		"f 0755 bin/ls x",        // through the link
-		"f 0644 opt/made/file x", // with directories that are missing
+		"f 0644 opt/made/file x", // in missing directories
 		"l loop -> loop",
 	)
 	if got, want := lowerPaths(l, ""), "bin loop opt opt/made opt/made/file usr usr/bin usr/bin/dash usr/bin/ls"; got != want {
@@ -33,29 +35,29 @@ func TestLowerPut(t *testing.T) {
 		t.Error("Put below a file: <nil>; want an error")
 	}
 	if err := l.Put(rootfs.LowerEntry{Entry: rootfs.Dir("loop/x", 0o755)}); err == nil {
-		t.Error("Put below a link in a circle: <nil>; want an error")
+		t.Error("Put below a link to itself: <nil>; want an error")
 	}
 
 	if err := l.Put(rootfs.LowerEntry{Entry: rootfs.Dir("usr/bin", 0o700)}); err != nil {
 		t.Fatal(err)
 	}
 	if e, err := l.Stat("bin/ls"); err != nil || e.Path != "usr/bin/ls" {
-		t.Errorf("a directory that is put again has lost bin/ls: %v, %v", e.Path, err)
+		t.Errorf("a directory lost bin/ls when it was put again: %v, %v", e.Path, err)
 	}
 	if e, _ := l.Lookup("usr/bin"); e.Mode.Perm() != 0o700 {
-		t.Errorf("a directory that is put again has mode %v; want the new one", e.Mode)
+		t.Errorf("a directory that was put again has mode %v; want the new one", e.Mode)
 	}
 	l.Remove("bin/ls")
 	l.Remove("nothing/at/all")
 	if _, err := l.Stat("usr/bin/ls"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Stat of what was removed: %v; want %v", err, fs.ErrNotExist)
+		t.Errorf("Stat of a removed file: %v; want %v", err, fs.ErrNotExist)
 	}
 	l.Clear("opt")
 	l.Remove("bin")
 	if got, want := lowerPaths(l, ""), "loop opt usr usr/bin usr/bin/dash"; got != want {
 		t.Errorf("the image has %q; want %q", got, want)
 	}
-	// A file in the place of a directory, and the reverse.
+	// A link replaces a directory, and a directory a link.
 	for _, e := range []rootfs.Entry{rootfs.Link("usr", "/opt"), rootfs.Dir("loop", 0o755)} {
 		if err := l.Put(rootfs.LowerEntry{Entry: e}); err != nil {
 			t.Fatal(err)
@@ -89,6 +91,55 @@ func TestLowerStat(t *testing.T) {
 	}
 	var none *rootfs.Lower
 	if place, err := none.Place("a/b"); place != "a/b" || err != nil {
-		t.Errorf("Place without an image = %q, %v", place, err)
+		t.Errorf("Place in no image = %q, %v", place, err)
+	}
+}
+
+// TestLowerDeep checks that missing directories above a file share the memory of its path.
+func TestLowerDeep(t *testing.T) {
+	l := rootfs.NewLower("")
+	used := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := used()
+	for i := range 4 {
+		path := fmt.Sprint(i) + strings.Repeat("/"+strings.Repeat("d", rootfs.MaxName), 1000)
+		if err := l.Put(rootfs.LowerEntry{Entry: rootfs.File(path, 0o644, 0, nil)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := used(); after > before+16<<20 {
+		t.Errorf("four files, each below 1000 directories, take %d bytes; want at most 16 MiB", after-before)
+	}
+	if _, ok := l.Lookup("3/" + strings.Repeat("d", rootfs.MaxName)); !ok {
+		t.Error("the directories are missing")
+	}
+	runtime.KeepAlive(l)
+}
+
+// TestLowerLongPaths checks the limit of paths that a link makes long.
+func TestLowerLongPaths(t *testing.T) {
+	l := rootfs.NewLower("")
+	deep := "a" + strings.Repeat("/"+strings.Repeat("d", rootfs.MaxName), 1000)
+	err := l.Put(rootfs.LowerEntry{Entry: rootfs.Dir(deep, 0o755)})
+	for i := 0; err == nil && i < 1000; i++ {
+		if i == 0 {
+			err = l.Put(rootfs.LowerEntry{Entry: rootfs.Link("l", deep)})
+		}
+		if err == nil {
+			err = l.Put(rootfs.LowerEntry{Entry: rootfs.Link(fmt.Sprintf("l/%d", i%10), "x")})
+		}
+	}
+	if err != nil {
+		t.Fatalf("within the limit: %v", err)
+	}
+	for i := 0; err == nil && i < 100; i++ {
+		err = l.Put(rootfs.LowerEntry{Entry: rootfs.Link(fmt.Sprintf("l/%d", i), "x")})
+	}
+	if err == nil || !strings.Contains(err.Error(), "paths of more than") {
+		t.Errorf("paths of 275 MB: %v; want an error", err)
 	}
 }

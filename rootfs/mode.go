@@ -2,13 +2,13 @@ package rootfs
 
 import "io/fs"
 
-// specialBits are those of a mode besides permissions, as Unix and tars have them.
+// specialBits are the bits of a Unix mode besides its permissions and its type.
 var specialBits = []struct {
 	unix uint32
 	mode fs.FileMode
 }{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}}
 
-// FileMode is a mode as Unix and tars have it, without a type: permissions, setuid, setgid and sticky.
+// FileMode converts the permissions, setuid, setgid and sticky bits of a mode in Unix or in a tar.
 func FileMode(unix uint32) fs.FileMode {
 	mode := fs.FileMode(unix) & fs.ModePerm
 	for _, b := range specialBits {
@@ -19,7 +19,7 @@ func FileMode(unix uint32) fs.FileMode {
 	return mode
 }
 
-// UnixMode is the inverse of FileMode.
+// UnixMode reverses FileMode.
 func UnixMode(mode fs.FileMode) uint32 {
 	unix := uint32(mode.Perm())
 	for _, b := range specialBits {

@@ -34,14 +34,14 @@ import (
 	"time"
 )
 
-// ModTime is the modification time of everything that is written:
+// ModTime is the modification time of every entry that is written:
 // one second after the epoch, as in a Nix store.
 var ModTime = time.Unix(1, 0).UTC()
 
-// Limits of a tree, whatever its source declares.
+// Limits of a tree.
 const (
-	MaxName   = 255  // bytes of one path element, as Linux has it
-	MaxTarget = 4095 // bytes of a symbolic link's target, as Linux has it
+	MaxName   = 255  // bytes of one path element, as in Linux
+	MaxTarget = 4095 // bytes of a symbolic link's target, as in Linux
 	MaxDepth  = 1024 // elements of a path below its part's root
 )
 
@@ -50,26 +50,26 @@ type Entry struct {
 	Path string // relative to the root of the file system, clean, never empty
 
 	// Mode holds the type (fs.ModeDir, fs.ModeSymlink, or 0 for a regular file),
-	// the permission bits, fs.ModeSticky, fs.ModeSetgid but for links, and fs.ModeSetuid for regular files.
-	// A link's permissions are always 0777. Nothing that a store holds has other bits than permissions.
+	// the permission bits, fs.ModeSticky, fs.ModeSetgid except on links, and fs.ModeSetuid on regular files.
+	// A link's permissions are always 0777. Entries of store objects have only permission bits.
 	Mode     fs.FileMode
 	UID, GID int
 
 	Size   int64  // bytes of a regular file
 	Target string // of a symbolic link, verbatim
 
-	// Open opens a regular file, and is nil for everything else.
-	// It may be called only before the next entry is asked for, so that a stream can be a Tree.
-	// The reader delivers exactly Size bytes or fails;
-	// it is an *os.File where the kernel may copy the file itself.
+	// Open opens a regular file; it is nil for other entries.
+	// It may be called only until the walk moves on, so that a stream can be a Tree.
+	// The reader delivers exactly Size bytes or fails.
+	// It is an *os.File if the kernel may copy or clone the file.
 	Open func() (io.ReadCloser, error)
 }
 
-// Tree is a sequence of entries by the rules of the package comment.
-// It can be walked again. An error ends it.
+// Tree is a sequence of entries that follows the rules in the package comment.
+// It can be walked several times. An error ends a walk.
 type Tree = iter.Seq2[Entry, error]
 
-// TreeOf is a tree of entries that are in path order.
+// TreeOf returns a tree of entries, which must be in path order.
 func TreeOf(entries []Entry) Tree {
 	return func(yield func(Entry, error) bool) {
 		for _, e := range entries {
@@ -82,42 +82,41 @@ func TreeOf(entries []Entry) Tree {
 
 // Part is a piece of the file system that changes as a whole.
 type Part struct {
-	// Name is what people call it: the base name of a store path, or "base".
+	// Name is the name that people see: the base name of a store path, or "base".
 	Name string
 	// Key promises the content: equal keys, equal trees.
 	// For a store object it is the NAR hash as "sha256:<hex>".
-	// An empty key promises nothing, and such a part is never cached.
+	// An empty key promises nothing; such a part is never cached.
 	Key string
-	// Unproven says that the key is only a claim before all contents have been read in one walk,
-	// which ends with an error if it is false.
+	// Unproven marks a key that is only a claim until one walk has read all contents.
+	// That walk ends with an error if the claim is false.
 	Unproven bool
-	// Root is the place of the part, "nix/store/<hash>-<name>":
-	// every path of Tree is Root itself or lies below it.
+	// Root is the path of the part, "nix/store/<hash>-<name>".
+	// Every path of Tree is Root itself or lies below it.
 	// The empty root is the whole file system; only one part of an image has it.
 	Root string
-	// Refs are the Roots of the parts that this one needs, without itself, sorted.
+	// Refs are the Roots of the parts that this one needs, sorted, without itself.
 	Refs []string
-	// Size is about how many bytes it holds: the NAR's size for a store object.
+	// Size is roughly the number of bytes in it; for a store object, the size of its NAR.
 	Size int64
 	Tree Tree
 }
-
-// IsDir and the like spare callers the bit masks.
 
 func (e Entry) IsDir() bool     { return e.Mode.IsDir() }
 func (e Entry) IsLink() bool    { return e.Mode.Type() == fs.ModeSymlink }
 func (e Entry) IsRegular() bool { return e.Mode.IsRegular() }
 
-// Dir, File and Link make entries as a store has them: owned by root, without surprises.
-
+// Dir returns a directory that is owned by root.
 func Dir(path string, perm fs.FileMode) Entry {
 	return Entry{Path: path, Mode: fs.ModeDir | perm}
 }
 
+// File returns a regular file that is owned by root.
 func File(path string, perm fs.FileMode, size int64, open func() (io.ReadCloser, error)) Entry {
 	return Entry{Path: path, Mode: perm, Size: size, Open: open}
 }
 
+// Link returns a symbolic link that is owned by root.
 func Link(path, target string) Entry {
 	return Entry{Path: path, Mode: fs.ModeSymlink | 0o777, Target: target}
 }

@@ -7,38 +7,40 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 )
 
-// View looks at the files of several parts as one file system,
-// following links from one part to another, as a process in the image would.
-// It walks a part's tree when first asked for something in it,
-// and opens no file but those it is asked to read, unless the part is unproven:
-// of such a one it believes nothing before a walk in which all was read.
+// View shows the files of several parts as one file system.
+// It follows links from one part to another, as a process in the image would.
+//
+// A View walks a part's tree when it is first asked for something in it,
+// and opens only the files that it is asked to read. Of an unproven part it reads all files,
+// and believes nothing until that walk has ended without an error.
 // It is not safe for concurrent use.
 type View struct {
 	parts    map[string]Part      // by root
 	above    map[string]bool      // directories above the roots
-	listings map[string]*EntryMap // without contents: Open would not outlive the walk
+	listings map[string]*EntryMap // by root; Open is nil, as it does not outlive the walk
 	facts    *Facts
 
-	listed, mostListed int // files in the listings
-	listedBytes        int64
-	pathBytes          int64
+	listed, mostListed int   // entries in all listings
+	listedBytes        int64 // of their names and targets
+	pathBytes          int64 // of their paths
 }
 
-// Limits of what a View remembers, of all parts together.
-// Those of a large profile and all it links to are some 700,000, with a hundred bytes for each:
-// this is the most memory that an image takes, some 200 MiB at these limits.
+// Limits of all listings together. A large profile and all that it links to have some 700,000 entries
+// of a hundred bytes each. At these limits the listings take some 200 MiB,
+// more than anything else in the making of an image.
 const (
 	maxListed      = 1 << 20  // files and directories
-	maxListedBytes = 64 << 20 // of their names and targets
-	// Of their paths, which are not remembered, but take time:
-	// below the deepest directories, each is a quarter of a megabyte. In real profiles there are some hundred bytes.
+	maxListedBytes = 64 << 20 // bytes of their names and targets
+	// maxPathBytes limits the bytes of all paths, which take time, not memory.
+	// In real profiles a path has some hundred bytes; in the deepest directories, a quarter of a megabyte.
 	maxPathBytes = 256 << 20
 )
 
-// add takes the next entry of a part, or says that there are too many.
+// add adds the next entry of a part to its listing, within the limits.
 func (v *View) add(l *EntryMap, e Entry) error {
 	e.Open = nil
 	v.listed++
@@ -56,14 +58,14 @@ func (v *View) add(l *EntryMap, e Entry) error {
 	return nil
 }
 
-// ErrOutside says that a link leads out of the store, to where a View sees nothing.
+// ErrOutside reports a path that leads out of the store, where a View sees nothing.
 var ErrOutside = errors.New("leads out of the store")
 
-// maxLinks is how many links Linux follows in one look-up.
+// maxLinks is the number of links that Linux follows in one lookup.
 const maxLinks = 40
 
-// NewView looks at parts that have a root.
-// What facts remember of them is not looked at again; they may be nil.
+// NewView returns a view of parts that have a root.
+// It uses and keeps facts about them, if facts is not nil.
 func NewView(parts []Part, facts *Facts) *View {
 	v := &View{
 		parts:    make(map[string]Part, len(parts)),
@@ -85,12 +87,12 @@ func NewView(parts []Part, facts *Facts) *View {
 // Parts iterates over the parts of the view, in no order.
 func (v *View) Parts() iter.Seq[Part] { return maps.Values(v.parts) }
 
-// Facts returns what the view remembers its findings in, which may be nil.
+// Facts returns the facts that the view uses, or nil.
 func (v *View) Facts() *Facts { return v.facts }
 
-// Stat is the entry that a path ends at when all links are followed; Entry.Path says where that is.
-// The error wraps fs.ErrNotExist where the path leads nowhere, in circles, or to an object that is not there,
-// and ErrOutside where it leads out of the store.
+// Stat returns the entry to which a path leads through all links. Entry.Path is its real path.
+// The error wraps fs.ErrNotExist if the path leads nowhere, in circles, or to an object that the view lacks,
+// and ErrOutside if it leads out of the store.
 func (v *View) Stat(path string) (Entry, error) {
 	return v.StatAt(Entry{}, path)
 }
@@ -137,7 +139,7 @@ func (v *View) StatAt(at Entry, path string) (Entry, error) {
 	return at, nil
 }
 
-// lookup is the entry at a path whose parents are directories.
+// lookup returns the entry at a path whose parents are directories.
 func (v *View) lookup(path string) (Entry, error) {
 	root, ok := v.rootOf(path)
 	switch {
@@ -158,7 +160,7 @@ func (v *View) lookup(path string) (Entry, error) {
 	return Entry{}, ErrOutside
 }
 
-// rootOf is the root of the part that a path is or lies in.
+// rootOf returns the root of the part that holds a path.
 func (v *View) rootOf(path string) (string, bool) {
 	for end := 0; end < len(path); end++ {
 		next := strings.IndexByte(path[end:], '/')
@@ -176,7 +178,7 @@ func (v *View) rootOf(path string) (string, bool) {
 	return "", false
 }
 
-// Names are the names in a directory, given by the path that Stat says, in path order.
+// Names iterates over the names in a directory, sorted. The path is one that Stat returned.
 func (v *View) Names(dir string) (iter.Seq[string], error) {
 	root, ok := v.rootOf(dir)
 	if !ok {
@@ -189,6 +191,19 @@ func (v *View) Names(dir string) (iter.Seq[string], error) {
 	return l.Names(dir), nil
 }
 
+// Entries returns all entries of the part at root, in path order. Their Open is nil.
+func (v *View) Entries(root string) ([]Entry, error) {
+	if _, ok := v.parts[root]; !ok {
+		return nil, fmt.Errorf("list %q: no such part", root)
+	}
+	l, err := v.list(root)
+	if err != nil {
+		return nil, fmt.Errorf("list %q: %w", root, err)
+	}
+	return slices.AppendSeq(make([]Entry, 0, l.count), l.All()), nil
+}
+
+// list returns the listing of a part: from a fact, or from a walk.
 func (v *View) list(root string) (*EntryMap, error) {
 	if l := v.listings[root]; l != nil {
 		return l, nil
@@ -205,7 +220,7 @@ func (v *View) list(root string) (*EntryMap, error) {
 	l := NewEntryMap(root)
 	for e, err := range Check(root, part.Tree) {
 		if err == nil && part.Unproven && e.IsRegular() {
-			err = readThrough(e) // what is seen here counts, so it has to be true
+			err = readThrough(e) // the listing counts, so the key must be proven
 		}
 		if err == nil {
 			err = v.add(l, e)
@@ -214,7 +229,7 @@ func (v *View) list(root string) (*EntryMap, error) {
 			return nil, err
 		}
 	}
-	if v.facts.place("listing", part.Key) != "" {
+	if v.facts.path("listing", part.Key) != "" {
 		if fact := encodeListing(l); fact != nil {
 			v.facts.Keep("listing", part.Key, fact)
 		}
@@ -223,8 +238,8 @@ func (v *View) list(root string) (*EntryMap, error) {
 	return l, nil
 }
 
-// Read reads the first limit bytes of regular files, given by the paths that Stat says.
-// It walks each part once, however many of its files are asked for.
+// Read reads the first limit bytes of regular files. The paths are those that Stat returned.
+// It walks each part once, however many of its files it reads.
 func (v *View) Read(limit int64, paths ...string) (map[string][]byte, error) {
 	wanted := make(map[string]map[string]bool) // root → paths
 	for _, p := range paths {
@@ -246,7 +261,7 @@ func (v *View) Read(limit int64, paths ...string) (map[string][]byte, error) {
 	return contents, nil
 }
 
-// readThrough reads a file for the sake of whoever hashes it.
+// readThrough reads a file so that the tree can check its hash.
 func readThrough(e Entry) (err error) {
 	r, err := e.Open()
 	if err != nil {
@@ -256,7 +271,8 @@ func readThrough(e Entry) (err error) {
 	return Drain(r)
 }
 
-// brokenError keeps an object whose files cannot be read from looking like a path that leads nowhere.
+// brokenError hides fs.ErrNotExist in the error of a part that cannot be read,
+// so that it does not look like a path that leads nowhere.
 func brokenError(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New(err.Error())
@@ -264,7 +280,7 @@ func brokenError(err error) error {
 	return err
 }
 
-// maxHead is how many bytes of a file are worth remembering.
+// maxHead limits the first bytes of a file that are remembered as a fact.
 const maxHead = 64
 
 // readPart reads files of one part into contents.
@@ -303,7 +319,7 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 			}
 		}
 	}
-	// Only now, at the end of the walk, is it known to be true.
+	// Only now, after the whole walk, is the key proven.
 	for path := range files {
 		b, ok := read[path]
 		if !ok {
@@ -317,7 +333,7 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 	return nil
 }
 
-// readHead reads the first limit bytes of a file, and the others if somebody hashes them.
+// readHead reads the first limit bytes of a file. With through, it also reads the rest, which the tree hashes.
 func readHead(e Entry, limit int64, through bool) (_ []byte, err error) {
 	if !e.IsRegular() {
 		return nil, errors.New("not a regular file")

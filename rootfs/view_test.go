@@ -85,7 +85,7 @@ func TestViewRead(t *testing.T) {
 func TestViewSourceFails(t *testing.T) {
 	v := rootfs.NewView([]rootfs.Part{{Name: "p", Root: "nix/store/p", Tree: rootfstest.Tree(t, "d 0555 nix/store/p", "! broken disk")}}, nil)
 	if _, err := v.Stat("nix/store/p/x"); err == nil || !strings.Contains(err.Error(), "broken disk") {
-		t.Errorf("Stat in a part that cannot be read: %v; want its error", err)
+		t.Errorf("Stat in a broken part = %v; want its error", err)
 	}
 }
 

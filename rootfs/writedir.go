@@ -19,22 +19,22 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// DirOptions say how WriteDir writes. The zero value is right.
+// DirOptions are the options of WriteDir. The zero value is ready to use.
 type DirOptions struct {
-	// Writable gives directories the owner's write permission, so that their owner can delete them.
+	// Writable gives directories the owner's write permission, so that the owner can delete them.
 	Writable bool
-	// Progress is called with the bytes of content written since the last call, from several goroutines.
+	// Progress receives the bytes of content written since the last call, from several goroutines.
 	Progress func(bytes int64)
 }
 
-// ErrDirExists is in the error of [WriteDir] if the directory exists.
+// ErrDirExists is wrapped in the error of [WriteDir] if the directory exists.
 var ErrDirExists = fmt.Errorf("the directory must not exist yet: %w", fs.ErrExist)
 
-// WriteDir makes a root filesystem of parts, in a directory that must not exist yet.
+// WriteDir writes parts as a root filesystem into a directory that must not exist yet.
 //
-// It writes beside the directory and renames: after an error nothing is left,
-// after a kill only what the next call with the same directory removes.
-// It needs no privilege; without any, everything belongs to the caller, and nothing is setuid or setgid.
+// It writes beside the directory and renames, so an error leaves nothing behind.
+// A killed run leaves a staging directory, which the next call with the same directory removes.
+// WriteDir needs no privilege. Without root, all files belong to the caller, and none is setuid or setgid.
 // Modes do not depend on the umask.
 func WriteDir(ctx context.Context, dir string, parts []Part, o DirOptions) (err error) {
 	dir, err = filepath.Abs(dir)
@@ -76,11 +76,11 @@ type dirWriter struct {
 	dir   string
 	chown bool
 
-	noClone atomic.Bool // the file system cannot share blocks
+	noClone atomic.Bool // the file system cannot clone files
 }
 
 func (w *dirWriter) write(ctx context.Context, parts []Part) error {
-	// Largest first, so that the last one to finish is a small one.
+	// Start with the largest, so that no worker finishes long after the others.
 	byRoot := make(map[string]bool)
 	var base []Part
 	var stored []Part
@@ -127,7 +127,7 @@ func (w *dirWriter) write(ctx context.Context, parts []Part) error {
 	}
 
 	// The base part holds directories above the others, so it goes last:
-	// a directory's time is right only when nothing more is put into it.
+	// a file put into a directory later would change its time.
 	for _, p := range base {
 		if err := w.part(ctx, p, above); err != nil {
 			return err
@@ -157,10 +157,10 @@ func (w *dirWriter) makeAbove(parts []Part) ([]string, error) {
 	return above, nil
 }
 
-// part writes one part. Directories are made writable and get their modes when they are full:
-// a caller without privilege could not fill a 0555 one.
+// part writes one part. Directories that are in exist are already made.
+// A directory gets its mode when it is complete, as only root could fill one of mode 0555.
 func (w *dirWriter) part(ctx context.Context, p Part, exist []string) error {
-	var open []Entry // directories that are being filled
+	var open []Entry // directories that are not complete
 	leave := func(path string) error {
 		for len(open) > 0 && !Within(open[len(open)-1].Path, path) {
 			last := open[len(open)-1]
@@ -202,7 +202,7 @@ func (w *dirWriter) part(ctx context.Context, p Part, exist []string) error {
 	return leave("/")
 }
 
-// finish gives an entry that is written its owner, mode and time.
+// finish sets the owner, mode and time of an entry that is complete.
 func (w *dirWriter) finish(path string, e Entry) error {
 	place := w.place(path)
 	if w.chown {
@@ -213,7 +213,7 @@ func (w *dirWriter) finish(path string, e Entry) error {
 	if !e.IsLink() {
 		mode := e.Mode & (fs.ModePerm | fs.ModeSticky)
 		if w.chown {
-			// Without its owner, such a file would give away the rights of whoever runs this.
+			// With another owner than its own, such a file would give away the caller's rights.
 			mode |= e.Mode & (fs.ModeSetuid | fs.ModeSetgid)
 		}
 		if w.Writable && e.IsDir() {
@@ -232,8 +232,8 @@ func (w *dirWriter) finish(path string, e Entry) error {
 
 func (w *dirWriter) place(path string) string { return w.dir + "/" + path }
 
-// relative says an operating system's error with the path in the image
-// instead of the staging directory's, which is gone when it is read.
+// relative replaces the path in an operating system's error with the path in the image.
+// The path in the staging directory no longer exists when the error is read.
 func (w *dirWriter) relative(err error) error {
 	var pathErr *fs.PathError
 	var linkErr *os.LinkError

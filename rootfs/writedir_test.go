@@ -19,7 +19,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// readDir lists a directory as list does, and fails where a time is not ModTime.
+// readDir lists a directory as rootfstest.Lines does, and checks that each time is ModTime.
 func readDir(t *testing.T, dir string) []string {
 	t.Helper()
 	var lines []string
@@ -147,7 +147,7 @@ func TestWriteDirWritable(t *testing.T) {
 	}
 }
 
-// TestWriteDirFails: after any error nothing is left, and the message names the file by its place in the image.
+// TestWriteDirFails checks that an error leaves nothing behind, and names the file by its path in the image.
 func TestWriteDirFails(t *testing.T) {
 	good := "d 0555 nix/store/p"
 	broken := func(lie int64) rootfs.Part {

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestWriteDirSetuid: a file gets the bits only with its owner.
+// TestWriteDirSetuid checks that a file gets its setuid and setgid bits only together with its owner.
 func TestWriteDirSetuid(t *testing.T) {
 	f := File("d/f", fs.ModeSetuid|fs.ModeSetgid|0o755, 0, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil })
 	f.UID, f.GID = 12, 34

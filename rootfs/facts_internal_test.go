@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestFactsShared: what one machine is told of, another may be asked for, and nothing odd is taken.
+// TestFactsShared checks that a fact that Tell received on one machine comes back from Ask on another,
+// and that a damaged fact does not.
 func TestFactsShared(t *testing.T) {
 	key := "sha256:" + strings.Repeat("ab", 32)
 	told := make(map[string][]byte)
@@ -23,13 +24,13 @@ func TestFactsShared(t *testing.T) {
 	one.Keep("kind", key, []byte("fact"))
 	name := strings.Repeat("ab", 32) + ".kind"
 	if got := slices.Collect(maps.Keys(told)); len(got) != 1 || got[0] != name {
-		t.Fatalf("told of %q; want %q", got, name)
+		t.Fatalf("Tell received %q; want %q", got, name)
 	}
 	shared := told[name]
 
 	clear(told)
 	if got := one.Load("kind", key); string(got) != "fact" || !bytes.Equal(told[name], shared) {
-		t.Errorf("Load = %q, and %d facts are told of; want the fact", got, len(told))
+		t.Errorf("Load = %q, and Tell received %d facts; want the fact", got, len(told))
 	}
 
 	clear(told)
@@ -37,27 +38,27 @@ func TestFactsShared(t *testing.T) {
 	two := &Facts{Dir: filepath.Join(t.TempDir(), "two"), Tell: tell, Ask: func(n string) []byte {
 		asked++
 		if n != name {
-			t.Errorf("asked for %q; want %q", n, name)
+			t.Errorf("Ask(%q); want Ask(%q)", n, name)
 		}
 		return shared
 	}}
 	for range 2 {
 		if got := two.Load("kind", key); string(got) != "fact" {
-			t.Errorf("Load = %q; want the other's fact", got)
+			t.Errorf("Load = %q; want the fact of the other machine", got)
 		}
 	}
 	if b, err := os.ReadFile(filepath.Join(two.Dir, name)); asked != 1 || err != nil || !bytes.Equal(b, shared) {
-		t.Errorf("asked %d times, kept %q, %v; want once, and kept as it was", asked, b, err)
+		t.Errorf("%d calls of Ask, and the file is %q, %v; want one call, and the same bytes", asked, b, err)
 	}
 
-	for odd, b := range map[string][]byte{
+	for name, b := range map[string][]byte{
 		"nothing": nil, "empty": {}, "cut": shared[:len(shared)-1], "longer": append(slices.Clone(shared), 0),
 		"changed": append(slices.Clone(shared[:len(shared)-1]), shared[len(shared)-1]^1),
 		"version": append([]byte("x"), shared[1:]...),
 	} {
 		f := &Facts{Dir: filepath.Join(t.TempDir(), "odd"), Tell: tell, Ask: func(string) []byte { return b }}
 		if got := f.Load("kind", key); got != nil || exists(f.Dir) {
-			t.Errorf("%s: Load = %q, and something is kept: %v; want nothing", odd, got, exists(f.Dir))
+			t.Errorf("%s: Load = %q, and a file was written: %v; want neither", name, got, exists(f.Dir))
 		}
 	}
 }
@@ -67,32 +68,33 @@ func exists(name string) bool {
 	return err == nil
 }
 
-func TestFactsTrim(t *testing.T) {
+// TestRemoveUnused checks that RemoveUnused removes facts that no run used for long, and only those.
+func TestRemoveUnused(t *testing.T) {
 	const unused = 30 * 24 * time.Hour
 	facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
 	if _, err := RemoveUnused(facts.Dir, unused); err != nil {
-		t.Errorf("RemoveUnused of nothing = %v", err)
+		t.Errorf("RemoveUnused of a missing directory = %v", err)
 	}
 	old, used := fmt.Sprintf("sha256:%064x", 1), fmt.Sprintf("sha256:%064x", 2)
 	for _, key := range []string{old, used} {
 		facts.Keep("listing", key, []byte("fact"))
 		long := time.Now().Add(-2 * unused)
-		if err := os.Chtimes(facts.place("listing", key), long, long); err != nil {
+		if err := os.Chtimes(facts.path("listing", key), long, long); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if facts.Load("listing", used) == nil {
-		t.Error("a fact is gone before it was trimmed")
+		t.Error("a fact is gone before RemoveUnused")
 	}
 	if removed, err := RemoveUnused(facts.Dir, unused); err != nil || removed.Files != 1 {
 		t.Fatalf("RemoveUnused = %+v, %v; want one file, <nil>", removed, err)
 	}
 	if facts.Load("listing", old) != nil || facts.Load("listing", used) == nil {
-		t.Error("RemoveUnused kept what nobody used, or removed what somebody did")
+		t.Error("RemoveUnused kept an unused fact, or removed a used one")
 	}
 }
 
-// FuzzDecodeListing: what is accepted follows the rules of trees and is spelled again as it was.
+// FuzzDecodeListing checks that a listing that decodes survives encoding and decoding again.
 func FuzzDecodeListing(f *testing.F) {
 	l := NewEntryMap("r")
 	for _, e := range []Entry{Dir("r", 0o555), Link("r/a", "b"), File("r/b", 0o444, 300, nil)} {

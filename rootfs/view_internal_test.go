@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// deepPart is a part with files in a deep directory.
+// deepPart returns a part with links in a deep directory.
 func deepPart(depth, files int) Part {
 	const object = "nix/store/p"
 	return Part{Name: "p", Root: object, Key: fmt.Sprintf("sha256:%064x", 1), Tree: func(yield func(Entry, error) bool) {
@@ -30,7 +30,7 @@ func deepPart(depth, files int) Part {
 	}}
 }
 
-// allocated is how many bytes f asks for, of which most may be free again.
+// allocated returns the number of bytes that f allocates, whether or not they are free again.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -39,8 +39,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestEncodeDeepListing: the paths of a listing have far more bytes than its names.
-// No more of them is spelled than can be kept.
+// TestEncodeDeepListing checks that encodeListing stops at the longest listing that can be kept.
+// In a deep directory, paths are far longer than names.
 func TestEncodeDeepListing(t *testing.T) {
 	v := NewView([]Part{deepPart(400, 1200)}, nil)
 	l, err := v.list("nix/store/p")
@@ -49,14 +49,14 @@ func TestEncodeDeepListing(t *testing.T) {
 	}
 	var b []byte
 	if n, most := allocated(func() { b = encodeListing(l) }), uint64(4*maxFact); n > most {
-		t.Errorf("a listing of 1200 files asked for %d bytes; want at most %d", n, most)
+		t.Errorf("encodeListing of 1200 files allocated %d bytes; want at most %d", n, most)
 	}
 	if len(b) > 0 {
-		t.Errorf("a listing that is too long to be kept has %d bytes; want none", len(b))
+		t.Errorf("encodeListing of a listing that is too long to keep returned %d bytes; want none", len(b))
 	}
 }
 
-// TestDeepPaths: what a View looks at has paths that are no longer than those of any real profile.
+// TestDeepPaths checks the limit of the bytes of all paths in a View.
 func TestDeepPaths(t *testing.T) {
 	part := deepPart(400, 3000)
 	_, err := NewView([]Part{part}, nil).list("nix/store/p")
@@ -65,9 +65,9 @@ func TestDeepPaths(t *testing.T) {
 	}
 }
 
-// TestListWithoutFacts: nothing is spelled that nobody keeps.
+// TestListWithoutFacts checks that a View without facts encodes no listing.
 func TestListWithoutFacts(t *testing.T) {
-	spelled := func(facts *Facts) uint64 {
+	list := func(facts *Facts) uint64 {
 		v := NewView([]Part{deepPart(10, 10_000)}, facts)
 		return allocated(func() {
 			if _, err := v.list("nix/store/p"); err != nil {
@@ -75,13 +75,12 @@ func TestListWithoutFacts(t *testing.T) {
 			}
 		})
 	}
-	if with, without := spelled(&Facts{Dir: t.TempDir()}), spelled(nil); without+(60<<20) > with {
-		t.Errorf("a listing asked for %d bytes without facts and %d with them; want 60 MiB less", without, with)
+	if with, without := list(&Facts{Dir: t.TempDir()}), list(nil); without+(60<<20) > with {
+		t.Errorf("a listing allocated %d bytes without facts and %d with them; want 60 MiB less", without, with)
 	}
 }
 
-// TestViewLimits: of objects without end, no more is remembered than a large profile needs,
-// whether they are read or were listed before.
+// TestViewLimits checks the limits of a View, for parts that it walks and for listings that are facts.
 func TestViewLimits(t *testing.T) {
 	entries := []Entry{Dir("nix/store/p", 0o555)}
 	for i := range 2000 {
@@ -94,7 +93,7 @@ func TestViewLimits(t *testing.T) {
 	for range 2 {
 		v := NewView(parts, facts)
 		if v.mostListed < 700_000 {
-			t.Errorf("%d files are allowed; want those of a large profile and all it links to, 700,000", v.mostListed)
+			t.Errorf("the limit is %d files; want at least 700,000, as in a large profile and all that it links to", v.mostListed)
 		}
 		if e, err := v.Stat("nix/store/p/1999"); err != nil || !e.IsRegular() {
 			t.Errorf("Stat = %v, %v; want a file", e, err)
@@ -102,12 +101,12 @@ func TestViewLimits(t *testing.T) {
 		v = NewView(parts, facts)
 		v.mostListed = 1000
 		if e, err := v.Stat("nix/store/p/1"); err == nil || !strings.Contains(err.Error(), "more than 1000 files and directories") {
-			t.Errorf("Stat = %v, %v; want an error that says how many", e, err)
+			t.Errorf("Stat = %v, %v; want an error with the limit", e, err)
 		}
 		v = NewView(parts, facts)
 		v.listedBytes = maxListedBytes - 5000
 		if e, err := v.Stat("nix/store/p/1"); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d bytes", maxListedBytes)) {
-			t.Errorf("Stat = %v, %v; want an error that says how many", e, err)
+			t.Errorf("Stat = %v, %v; want an error with the limit", e, err)
 		}
 	}
 }
