@@ -12,11 +12,11 @@ import (
 	"syscall"
 )
 
-// action is something that is measured once a round. It leaves nothing behind.
+// action is measured once per round. measure deletes its results.
 type action func() (sample, error)
 
-// measure does an action when the disk is at rest and memory is at hand: a virtual machine may have given
-// what was free to its host, and then whoever is the first to need it waits three times as long as for writing a file.
+// measure runs an action once the disk is idle and free memory is available. A virtual machine may have returned
+// free memory to its host. The first process to need it then waits three times as long as for writing a file.
 func (l *lab) measure(name string) (sample, error) {
 	act, ok := l.actions[name]
 	if !ok {
@@ -33,12 +33,12 @@ func (l *lab) measure(name string) (sample, error) {
 	return s, errors.Join(err, l.discard("out"), l.discard("cache"))
 }
 
-// path is a place for what is made; out and cache are there for each action alone.
+// path returns a path in the scratch directory. out and cache belong to the current action.
 func (l *lab) path(elem ...string) string {
 	return filepath.Join(append([]string{l.scratch}, elem...)...)
 }
 
-// image is the command that makes an image. Of flags that contradict each other, the last counts.
+// image returns a command that makes an image. If flags contradict each other, the last one wins.
 func (l *lab) image(profile, dir string, flags ...string) []string {
 	args := []string{l.program, "image", "--quiet", "--compression", compression, "--profile", profile}
 	return append(append(args, flags...), "oci:"+dir+":v1")
@@ -81,13 +81,13 @@ func (l *lab) allActions() map[string]action {
 	return actions
 }
 
-// cold is an image made with an empty cache, which it fills, as a person's first run does.
+// cold makes an image with an empty cache and fills the cache, like a user's first run.
 func (l *lab) cold(profile string, flags ...string) (sample, error) {
 	s, err := l.run(l.image(profile, l.path("out"), append(flags, "--cache", l.path("cache"))...)...)
 	return withSize(s, err, l.path("out/blobs"))
 }
 
-// warm makes an image, and with it a cache that knows all of its layers.
+// warm makes an image, and so a cache with all its layers.
 func (l *lab) warm() error {
 	return l.prepared("a warm cache", func() error {
 		_, err := l.run(l.image(l.base.profile, l.path("warm-layout"), "--cache", l.path("warm"))...)
@@ -98,7 +98,7 @@ func (l *lab) warm() error {
 	})
 }
 
-// knowsLayers is nil if a cache has the blobs of a layout: what is measured here would take as long as a first run else.
+// knowsLayers returns nil if a cache contains the blobs of a layout. Otherwise the measured runs would be first runs.
 func knowsLayers(cache, layout string) error {
 	known, err := diskSize(cache)
 	if err != nil {
@@ -125,8 +125,8 @@ func (l *lab) sameLayout() (sample, error) {
 	return l.run(l.image(l.base.profile, l.path("warm-layout"), "--cache", l.path("warm"))...)
 }
 
-// sameOpens counts what is opened below the store, whose directory itself does not count.
-// -y shows where a directory is that a name is relative to, and what a file that was opened is.
+// sameOpens counts the files opened below the store, without the store directory itself.
+// strace -y resolves the directories of relative names and the opened files.
 func (l *lab) sameOpens() (sample, error) {
 	if err := l.warm(); err != nil {
 		return sample{}, err
@@ -168,7 +168,7 @@ func (l *lab) copyBlobs() (sample, error) {
 	return l.run("cp", "-r", filepath.Join(l.mounted, "layout/blobs"), l.path("out"))
 }
 
-// update is an image of another generation, made with a cache that knows the one before.
+// update makes an image of another generation, with a cache that contains the previous one.
 func (l *lab) update(g *generation) (sample, error) {
 	if err := l.warm(); err != nil {
 		return sample{}, err
@@ -179,10 +179,10 @@ func (l *lab) update(g *generation) (sample, error) {
 	return l.run(l.image(g.profile, l.path("out"), "--cache", l.path("cache"))...)
 }
 
-// changedAlone is an image of nothing but what an update changed, made without any cache.
+// changedAlone makes an image of only the paths that an update changed, without a cache.
 func (l *lab) changedAlone(name string, g *generation) (sample, error) {
 	root := l.path(name + "-changed")
-	err := l.prepared("a store of what changed: "+name, func() error {
+	err := l.prepared("a store of the changed paths:  "+name, func() error {
 		list := root + ".list"
 		if err := writeList(list, g.changed(l.base)); err != nil {
 			return err
@@ -200,7 +200,7 @@ func (l *lab) changedAlone(name string, g *generation) (sample, error) {
 	return l.run(l.image(object, l.path("out"), "--no-cache", "--from", root, "--platform", "linux/"+runtime.GOARCH)...)
 }
 
-// newBytes counts what a registry that has the image of the base does not have of another generation's.
+// newBytes counts the bytes of another generation's image that a registry with the base's image lacks.
 func (l *lab) newBytes(g *generation, flags ...string) (sample, error) {
 	var missing *notAvailableError // a cache makes no difference here
 	if err := l.warm(); err != nil && !errors.As(err, &missing) {
@@ -225,7 +225,7 @@ func (l *lab) newBytes(g *generation, flags ...string) (sample, error) {
 	})
 }
 
-// changedTar is one compressed archive of what changed, made by the compressor that the images' layers are.
+// changedTar makes one compressed archive of the changed paths, with the compressor of the images' layers.
 func (l *lab) changedTar(g *generation) (sample, error) {
 	list := l.path("changed.list")
 	if err := writeList(list, g.changed(l.base)); err != nil {
@@ -259,17 +259,17 @@ func (l *lab) nixWhyDepends() (sample, error) {
 	return l.run("nix", "why-depends", l.base.profile, to)
 }
 
-// deepest is the C library, which nearly all other paths need.
+// deepest returns the path of the C library, which nearly all other paths need.
 func (g *generation) deepest() (string, error) {
 	for _, path := range g.closure {
 		if strings.Contains(path, "-libc6-2") {
 			return "/" + strings.TrimPrefix(path, "/"), nil
 		}
 	}
-	return "", errors.New("there is no libc6 in the closure")
+	return "", errors.New("no libc6 in the closure")
 }
 
-// imageMany is an image of ten times as many store objects, which are small.
+// imageMany makes an image of ten times as many store objects, all small.
 func (l *lab) imageMany() (sample, error) {
 	root := l.path("many")
 	count := fmt.Sprint(10 * len(l.base.closure))
@@ -287,7 +287,7 @@ func (l *lab) imageMany() (sample, error) {
 	return l.cold(string(object), "--from", root, "--platform", "linux/"+runtime.GOARCH)
 }
 
-// graph is a store of 10,000 paths with 200,000 references, of which there is only the database, and the path that needs all.
+// graph makes the database of a store with 10,000 paths and 200,000 references, but no files. It also returns the path that needs all others.
 func (l *lab) graph() (root, object string, err error) {
 	root = l.path("graph")
 	err = l.prepared("10000 store paths with 200000 references", func() error {
@@ -318,7 +318,7 @@ func (l *lab) closureMany() (sample, error) {
 	return l.run(l.program, "closure", "--quiet", "--from", root, "--profile", object)
 }
 
-// whyMany asks for the first path that was made: it has no references, and many others lead to it.
+// whyMany asks why the first path is in the closure: it has no references, and many others lead to it.
 func (l *lab) whyMany() (sample, error) {
 	root, object, err := l.graph()
 	if err != nil {
@@ -327,7 +327,7 @@ func (l *lab) whyMany() (sample, error) {
 	return l.run(l.program, "why", "--quiet", "--from", root, "--profile", object, "synthetic-00000")
 }
 
-// withSize adds the size of a result.
+// withSize sets the size of a result.
 func withSize(s sample, err error, path string) (sample, error) {
 	if err != nil {
 		return s, err

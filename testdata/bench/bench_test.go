@@ -14,7 +14,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// newGraph is a store's database with 10,000 paths and 200,000 references, and its last object.
+// newGraph makes a store's database with 10,000 paths and 200,000 references, and returns its last object.
 func newGraph(b *testing.B) (root, object string) {
 	b.Helper()
 	root = b.TempDir()
@@ -72,7 +72,7 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// BenchmarkHash is the bound of everything that is hashed.
+// BenchmarkHash measures SHA-256, the upper bound for everything that is hashed.
 func BenchmarkHash(b *testing.B) {
 	block := make([]byte, 1<<20)
 	b.SetBytes(int64(len(block)))

@@ -21,8 +21,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// runChild does what this program runs itself for: so that it is measured as other commands are,
-// and what it needs in memory does not stay in the parent's.
+// runChild does the work for which this program runs itself. A child is measured like other commands,
+// and its memory does not remain in the parent.
 func runChild(ctx context.Context, name string, args []string) error {
 	switch {
 	case name == "compress" && len(args) == 0:
@@ -47,7 +47,7 @@ func runChild(ctx context.Context, name string, args []string) error {
 	return fmt.Errorf("child %q: unknown", name)
 }
 
-// compression is the default of images, spelled out where compress has to do the same.
+// compression is the default of images, written out because compress must do the same.
 const compression = "gzip:2"
 
 func compress(r io.Reader, w io.Writer) error {
@@ -59,10 +59,10 @@ func compress(r io.Reader, w io.Writer) error {
 	return errors.Join(err, z.Close())
 }
 
-// enoughMemory is for all that one action writes.
+// enoughMemory is enough for all that one action writes.
 const enoughMemory = 3 << 30
 
-// touchMemory makes the kernel have that much free memory at hand when this process has ended, if there is as much.
+// touchMemory allocates memory, so that the kernel has it available once this process has ended.
 func touchMemory() error {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
@@ -73,7 +73,7 @@ func touchMemory() error {
 	return err
 }
 
-// planStore does what an image takes before the first file is read.
+// planStore does all the work for an image that comes before reading the first file.
 func planStore(ctx context.Context, root string) error {
 	object, err := os.ReadFile(root + "/object")
 	if err != nil {
@@ -90,7 +90,7 @@ func planStore(ctx context.Context, root string) error {
 	return errors.Join(err, close())
 }
 
-// findClosure reads the store at a root.
+// findClosure opens the store in a root and finds the closure of a profile. The function that it returns closes the store.
 func findClosure(ctx context.Context, root, name string) (*profile.Closure, func() error, error) {
 	store, err := localstore.Open(ctx, root, localstore.Options{})
 	if err != nil {
@@ -115,8 +115,8 @@ func planClosure(ctx context.Context, c *profile.Closure) ([]ocilayout.Layer, er
 	return ocilayout.Plan(append(c.Parts(ctx), base), plan.Options{})
 }
 
-// subset copies those store objects of a profile that a list names to a root of their own,
-// where they refer to nothing but each other and are all that the profile refers to.
+// subset copies the listed store objects of a profile to a new root.
+// There they only refer to each other, and the profile refers to all of them.
 func subset(ctx context.Context, name, list, root string) error {
 	closure, close, err := findClosure(ctx, "/", name)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// discard deletes what an action made: a few large files right away, which spares the disk most of them,
-// and trees in the end, as ext4 is slow to make files for some minutes after many were deleted.
-// When the disk becomes full there is no other way.
+// discard deletes an action's results. It deletes a few large files at once, before most of them reach the disk.
+// It keeps trees until the end, since ext4 creates files slowly for some minutes after many were deleted.
+// If the disk is nearly full, it deletes them at once too.
 func (l *lab) discard(name string) error {
 	small, err := fewFiles(l.path(name), 1000)
 	if err != nil {
@@ -25,7 +25,7 @@ func (l *lab) discard(name string) error {
 		return removeAll(l.path(name))
 	}
 	if st.Bavail*uint64(st.Bsize) < enoughSpace {
-		l.logf("the disk is nearly full: what comes next may be slower")
+		l.logf("the disk is nearly full: the next actions may be slower")
 		return removeAll(l.path(name), l.path("discarded"))
 	}
 	if err := os.MkdirAll(l.path("discarded"), 0o755); err != nil {
@@ -35,10 +35,10 @@ func (l *lab) discard(name string) error {
 	return os.Rename(l.path(name), l.path("discarded", fmt.Sprint(l.discarded)))
 }
 
-// enoughSpace is for a round of everything.
+// enoughSpace is enough for one round of all actions.
 const enoughSpace = 25 << 30
 
-// fewFiles says whether there are at most that many, or nothing at all.
+// fewFiles reports whether a tree has at most that many files, or does not exist.
 func fewFiles(root string, most int) (bool, error) {
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if most--; most < 0 && err == nil {

@@ -21,30 +21,30 @@ type options struct {
 	patience     time.Duration
 }
 
-// lab is where everything happens.
+// lab holds the environment of a run.
 type lab struct {
 	ctx     context.Context
 	options options
 	start   time.Time
 
 	repo    string
-	kept    string // what takes long to make
-	scratch string // is deleted in the end, and on the same file system
+	kept    string // directory for files that take long to make
+	scratch string // directory on the same file system, deleted in the end
 	program string // export-profile
-	flags   string // what its help says
+	flags   string // output of its help
 	env     []string
 
 	base      *generation
 	leaf, mid *generation // the same after an update of one package
 
 	actions map[string]action
-	ready   map[string]error // what was prepared for actions
+	ready   map[string]error // results of prepared
 	mounted string
 
-	discarded int // how many results of actions are kept until the end
+	discarded int // number of results kept until the end
 }
 
-// generation is a profile as Nix made it.
+// generation is a profile built by Nix.
 type generation struct {
 	profile string   // a link
 	closure []string // sorted
@@ -52,8 +52,8 @@ type generation struct {
 	list    string   // a file that names the closure, relative to /
 }
 
-// closures are the packages of the large and of the small closure, and what is updated in it.
-// The library's update changes all that depend on it, as Nix has it.
+// closures lists the packages of the large and the small closure, and the packages to update.
+// An update of the library changes all its dependents, as always in Nix.
 var closures = map[bool]struct {
 	packages  []string
 	leaf, mid string
@@ -63,14 +63,14 @@ var closures = map[bool]struct {
 	true: {[]string{"curl", "ca-certificates", "dash", "coreutils"}, "curl", "libssl3"},
 }
 
-// tools are the programs that are needed, and Debian's packages that have them.
+// tools maps required programs to their Debian packages.
 var tools = map[string]string{
 	"nix-store": "nix-bin", "patchelf": "patchelf", "umoci": "umoci", "skopeo": "skopeo", "buildah": "buildah",
 	"newuidmap": "uidmap", "strace": "strace", "python3": "python3",
 	"docker-registry": "docker-registry",
 }
 
-// nixConfig makes Nix build without its users, sandbox and network, and import without signatures.
+// nixConfig makes Nix build without build users, sandbox and network, and import without signatures.
 const nixConfig = "substituters =\nsandbox = false\nfilter-syscalls = false\nbuild-users-group =\n" +
 	"require-sigs = false\nexperimental-features = nix-command\n"
 
@@ -90,7 +90,7 @@ func newLab(ctx context.Context, o options) (l *lab, err error) {
 	l.kept = filepath.Join(dir, map[bool]string{false: "store", true: "small"}[o.small])
 	l.scratch = filepath.Join(dir, "scratch")
 	l.mounted = filepath.Join(l.scratch, "other")
-	_ = syscall.Unmount(l.mounted, syscall.MNT_DETACH) // of a run that was killed
+	_ = syscall.Unmount(l.mounted, syscall.MNT_DETACH) // left by a killed run
 	if err := removeAll(l.scratch); err != nil {
 		return nil, err
 	}
@@ -123,12 +123,12 @@ func newLab(ctx context.Context, o options) (l *lab, err error) {
 		return nil, err
 	}
 	l.actions = l.allActions()
-	// Read all files once, so that they are in memory.
+	// Read all files once, so that they are in the page cache.
 	_, err = l.output("bash", "-c", `tar -cf - -C / -T "$1" | wc -c`, "bash", l.base.list)
 	return l, err
 }
 
-// close deletes all that is not kept.
+// close deletes the scratch directory.
 func (l *lab) close() error {
 	err := syscall.Unmount(l.mounted, syscall.MNT_DETACH)
 	if errors.Is(err, syscall.EINVAL) {
@@ -148,7 +148,7 @@ func (l *lab) installTools() error {
 			missing = append(missing, pkg)
 		}
 	}
-	// The packages of the closure are looked for in the same lists, unless it was built before.
+	// Building the closure needs apt's package lists too, unless it was built before.
 	if _, err := os.Lstat(l.baseProfile()); err == nil && len(missing) == 0 {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (l *lab) buildProgram(given string) (err error) {
 	return err
 }
 
-// has says whether this export-profile has a flag for images.
+// has returns an error if this export-profile does not have a flag for images.
 func (l *lab) has(flag string) error {
 	if !strings.Contains(l.flags, flag+" ") {
 		return &notAvailableError{flag}
@@ -185,8 +185,8 @@ func (l *lab) has(flag string) error {
 
 func (l *lab) baseProfile() string { return filepath.Join(l.kept, "profile") }
 
-// buildStore has Nix make the profiles. The builder of the end-to-end tests makes the first, and leaves
-// the expression that it comes from, in which a package gets another name for the others.
+// buildStore makes Nix build the profiles. The builder of the end-to-end tests makes the first one, and leaves
+// its Nix expression. For the others, revise renames a package in that expression.
 func (l *lab) buildStore(small bool) (err error) {
 	c := closures[small]
 	profile := l.baseProfile()
@@ -205,7 +205,7 @@ func (l *lab) buildStore(small bool) (err error) {
 	return err
 }
 
-// revise is the profile after an update of one package.
+// revise builds the profile after an update of one package.
 func (l *lab) revise(pkg string) (*generation, error) {
 	b, err := os.ReadFile(filepath.Join(l.kept, "default.nix"))
 	if err != nil {
@@ -214,7 +214,7 @@ func (l *lab) revise(pkg string) (*generation, error) {
 	ident := "p_" + regexp.MustCompile(`\W`).ReplaceAllString(pkg, "_")
 	line := regexp.MustCompile(`(?m)^(  ` + ident + ` = mk "[^"]+)"`)
 	if !line.Match(b) {
-		return nil, fmt.Errorf("revise %q: it is not in the closure", pkg)
+		return nil, fmt.Errorf("revise %q: not in the closure", pkg)
 	}
 	file := filepath.Join(l.kept, "revised-"+pkg+".nix")
 	if err := os.WriteFile(file, line.ReplaceAll(b, []byte(`$1-r2"`)), 0o644); err != nil {
@@ -256,7 +256,7 @@ func (l *lab) generation(profile string) (*generation, error) {
 	return g, writeList(g.list, g.closure)
 }
 
-// changed are the store paths that are not in another closure.
+// changed lists the store paths that are not in another closure.
 func (g *generation) changed(from *generation) []string {
 	var paths []string
 	for _, p := range g.closure {
@@ -276,7 +276,7 @@ func writeList(file string, paths []string) error {
 	return os.WriteFile(file, []byte(b.String()), 0o644)
 }
 
-// prepared makes something for actions when it is needed first.
+// prepared runs prepare on the first call for what, and returns its error on every call.
 func (l *lab) prepared(what string, prepare func() error) error {
 	err, done := l.ready[what]
 	if !done {

@@ -1,18 +1,18 @@
-// Command bench measures export-profile against the tools that people use instead of it,
+// Command bench compares the speed of export-profile with that of alternative tools,
 // and prints one table. Run it as root on Debian 12 with Go:
 //
 //	go run ./testdata/bench
 //
-// It installs the other tools, builds export-profile, and has real Nix build a closure of some
-// 430 store paths and 2.3 GB out of Debian packages (testdata/e2e/debstore.py), and revisions of it.
-// That takes half an hour the first time; what is built is kept in -dir and in /nix/store, and used again.
+// It installs the other tools, builds export-profile, and makes real Nix build a closure of about
+// 430 store paths and 2.3 GB from Debian packages (testdata/e2e/debstore.py), and revisions of it.
+// That takes half an hour the first time. Later runs reuse the results in -dir and /nix/store.
 //
-// Every action is done once in each of -runs rounds, one after the other, so that what else the machine does
-// hits all of them, and every other round backwards. A row compares two actions of the same round: its ratio is the median of the rounds'
-// ratios. All files that are read are in memory, and what one action leaves to be written to the disk
-// is written before the next one begins.
+// Each of -runs rounds runs every action once, so that other load on the machine affects all of them.
+// Every other round runs them in reverse order. A row compares two actions of the same round;
+// its ratio is the median of the rounds' ratios. All input files are in the page cache.
+// Before each action, the bench waits until the output of the previous one is on disk.
 //
-// There are Go benchmarks, too, of what the product is made of, for benchstat:
+// The parts of the product also have Go benchmarks, for benchstat:
 //
 //	go test -run '^$' -bench . ./ocilayout ./testdata/bench
 package main
@@ -34,16 +34,16 @@ import (
 
 func main() {
 	runs := flag.Int("runs", 5, "measure each action in `N` rounds")
-	slowRuns := flag.Int("slow-runs", 5, "but the slow ones in the first `N` rounds only")
-	only := flag.String("run", "", "only the rows whose name matches `REGEXP`")
-	small := flag.Bool("small", false, "a small closure (curl), to try the benchmark itself")
+	slowRuns := flag.Int("slow-runs", 5, "measure slow actions only in the first `N` rounds")
+	only := flag.String("run", "", "measure only rows whose name matches `REGEXP`")
+	small := flag.Bool("small", false, "use a small closure (curl), to test the benchmark itself")
 	list := flag.Bool("list", false, "print the names of the rows and stop")
-	jsonFile := flag.String("json", "", "write the rows, with all that was measured, to `FILE`, too")
-	dir := flag.String("dir", "/var/tmp/export-profile-bench", "work in `DIR`, and keep there what takes long to make")
+	jsonFile := flag.String("json", "", "also write the rows and all samples to `FILE`")
+	dir := flag.String("dir", "/var/tmp/export-profile-bench", "work in `DIR`, and keep files there that take long to make")
 	program := flag.String("program", "", "measure the export-profile `FILE` instead of building one")
-	patience := flag.Duration("patience", 10*time.Second, "wait so long for other programs to pause before something is measured")
-	timeout := flag.Duration("timeout", 10*time.Minute, "a command that takes longer has failed")
-	child := flag.String("child", "", "(what this program runs itself as)")
+	patience := flag.Duration("patience", 10*time.Second, "wait at most this long for other programs to pause before each action")
+	timeout := flag.Duration("timeout", 10*time.Minute, "fail a command that takes longer")
+	child := flag.String("child", "", "(internal)")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -75,10 +75,10 @@ func fatal(err error) {
 	os.Exit(1)
 }
 
-// rounds says in how many rounds actions are measured.
+// rounds holds the numbers of rounds for all actions and for slow ones.
 type rounds struct{ all, slow int }
 
-// slow are the actions that take as long as all others together.
+// slow lists the actions that take as long as all others together.
 var slow = map[string]bool{"buildah": true, "skopeo": true, "nix-store --import": true}
 
 func bench(ctx context.Context, rows []row, n rounds, o options, jsonFile string) (err error) {
@@ -101,16 +101,16 @@ func bench(ctx context.Context, rows []row, n rounds, o options, jsonFile string
 measuring:
 	for round := range n.all {
 		if round > 0 {
-			slices.Reverse(names) // what came before makes a difference
+			slices.Reverse(names) // the preceding action can affect an action
 		}
 		for _, name := range names {
 			s := measured[name]
 			if s.err != nil || slow[name] && round >= n.slow {
-				continue // it would fail again, or was measured often enough
+				continue // it failed before, or was measured often enough
 			}
 			sample, err := l.measure(name)
 			if ctx.Err() != nil {
-				l.logf("stopped: this is what was measured until now")
+				l.logf("stopped: printing the results so far")
 				break measuring
 			}
 			if err != nil {
@@ -119,7 +119,7 @@ measuring:
 				continue
 			}
 			s.samples = append(s.samples, sample)
-			l.logf("round %d: %s: %.2f s, CPU %.2f s, RSS %d MB, written %d MB, size %d; others had %.1f processors",
+			l.logf("round %d: %s: %.2f s, CPU %.2f s, RSS %d MB, written %d MB, size %d; other programs used %.1f cores",
 				round+1, name, sample.Wall, sample.CPU, sample.RSS>>20, sample.Written/1e6, sample.Size, sample.Others)
 		}
 	}
@@ -131,7 +131,7 @@ measuring:
 	return nil
 }
 
-// about says what was measured on which machine.
+// about describes the measured closure and the machine.
 func (l *lab) about(n int, measured map[string]*series) string {
 	var all []sample
 	for _, s := range measured {
@@ -144,12 +144,12 @@ func (l *lab) about(n int, measured map[string]*series) string {
 		}
 	}
 	return fmt.Sprintf("%d store paths, %.2f GB; %d cores, %s; medians of at most %d interleaved rounds (and the least), warm cache; "+
-		"meanwhile other programs had %.1f of the cores",
+		"other programs used %.1f cores meanwhile",
 		len(l.base.closure), float64(l.base.size)/1e9, cores(), cpu, n,
 		median(all, func(s sample) float64 { return s.Others }))
 }
 
-// self is the path of this program, to run it as a child.
+// self returns the path of this program, to run it as a child.
 func self() string {
 	exe, err := os.Executable()
 	if err != nil {
@@ -158,7 +158,7 @@ func self() string {
 	return exe
 }
 
-// findRepo is the root of the repository that the working directory is in.
+// findRepo finds the root of the repository around the working directory.
 func findRepo() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -18,23 +18,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sample is what one command took, those that it ran itself included.
+// sample holds the resources that one command used, including its children.
 type sample struct {
 	Wall    float64 `json:"wall"`    // seconds
 	CPU     float64 `json:"cpu"`     // seconds
 	RSS     int64   `json:"rss"`     // bytes, of the largest process
 	Written int64   `json:"written"` // bytes, to files on disks
-	Size    int64   `json:"size"`    // what the action counts: bytes of its result, or open()s
-	Others  float64 `json:"others"`  // processors that something else had meanwhile
+	Size    int64   `json:"size"`    // bytes of the result, or the number of open()s
+	Others  float64 `json:"others"`  // cores that other programs used meanwhile
 }
 
-// series are the samples of an action, one a round, or why there are none.
+// series holds the samples of an action, one per round, or the error that prevented them.
 type series struct {
 	samples []sample
 	err     error
 }
 
-// notAvailableError says what this export-profile can't do yet.
+// notAvailableError reports a feature that the measured export-profile lacks.
 type notAvailableError struct{ what string }
 
 func (e *notAvailableError) Error() string { return e.what + ": not available" }
@@ -47,7 +47,7 @@ func (l *lab) run(args ...string) (sample, error) {
 	cmd.Env = l.env
 	var stderr bytes.Buffer
 	cmd.Stderr = &tail{b: &stderr}
-	// A pipeline is stopped as a whole.
+	// A process group, so that Cancel stops a whole pipeline.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
@@ -60,7 +60,7 @@ func (l *lab) run(args ...string) (sample, error) {
 	if err := cmd.Start(); err != nil {
 		return sample{}, err
 	}
-	// What the kernel counted is gone once the process was waited for.
+	// Read the kernel's counters before Wait, which discards them.
 	waitErr := awaitExit(cmd.Process.Pid)
 	s := sample{Wall: time.Since(start).Seconds()}
 	written, ioErr := readWritten(cmd.Process.Pid)
@@ -75,18 +75,18 @@ func (l *lab) run(args ...string) (sample, error) {
 	s.Written = written
 	s.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	s.Others = max(0, busyAfter-busy-s.CPU) / max(s.Wall, 0.01)
-	// Linux counts what this process had in memory when it started the command, too:
-	// the few MB that it has are the least that is ever seen here.
+	// Linux includes the memory of this process at the time of the fork.
+	// So the value is never less than these few MB.
 	s.RSS = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 	return s, nil
 }
 
-// script measures a script of the shell; its arguments are $1, $2 and so on.
+// script measures a shell script with the arguments $1, $2 and so on.
 func (l *lab) script(script string, args ...string) (sample, error) {
 	return l.run(append([]string{"bash", "-euo", "pipefail", "-c", script, "bash"}, args...)...)
 }
 
-// output runs a command that is not measured, and is what it prints.
+// output runs a command without measuring it, and returns its output.
 func (l *lab) output(args ...string) (string, error) {
 	cmd := exec.CommandContext(l.ctx, args[0], args[1:]...)
 	cmd.Env = l.env
@@ -99,7 +99,7 @@ func (l *lab) output(args ...string) (string, error) {
 	return string(out), nil
 }
 
-// awaitExit waits until a process has ended, and leaves it as a zombie.
+// awaitExit waits until a process has ended, but leaves it as a zombie.
 func awaitExit(pid int) error {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -109,7 +109,7 @@ func awaitExit(pid int) error {
 	}
 }
 
-// readWritten is how many bytes a process, and those that it has waited for, wrote to files on disks.
+// readWritten returns how many bytes a process and its finished children wrote to disk.
 func readWritten(pid int) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 	if err != nil {
@@ -120,10 +120,10 @@ func readWritten(pid int) (int64, error) {
 			return strconv.ParseInt(strings.TrimSpace(n), 10, 64)
 		}
 	}
-	return 0, errors.New("the kernel does not say what a process wrote")
+	return 0, errors.New("the kernel does not report written bytes")
 }
 
-// readBusy is for how many seconds all processors together have worked, or the machine below has not let them.
+// readBusy returns the CPU seconds that all cores together spent working, or that the hypervisor took (steal).
 func readBusy() (float64, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -131,10 +131,10 @@ func readBusy() (float64, error) {
 	}
 	var user, nice, system, idle, iowait, irq, softirq, steal float64
 	_, err = fmt.Sscan(strings.TrimPrefix(string(b), "cpu"), &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
-	return (user + nice + system + irq + softirq + steal) / 100, err // always 100 a second, in what programs see
+	return (user + nice + system + irq + softirq + steal) / 100, err // USER_HZ is always 100
 }
 
-// awaitPause waits until other programs leave the processors alone, but not forever.
+// awaitPause waits until other programs use little CPU, up to options.patience.
 func (l *lab) awaitPause() error {
 	const look = 500 * time.Millisecond
 	for end := time.Now().Add(l.options.patience); time.Now().Before(end); {
@@ -155,7 +155,7 @@ func (l *lab) awaitPause() error {
 	return nil
 }
 
-// tail keeps about the last 4 KB.
+// tail keeps about the last 4 KB written to it.
 type tail struct{ b *bytes.Buffer }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -166,7 +166,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// diskSize is how many bytes the regular files below a directory or a file have, each once.
+// diskSize returns the total size of the regular files at or below root. It counts hard-linked files once.
 func diskSize(root string) (size int64, err error) {
 	type inode struct{ dev, ino uint64 }
 	seen := make(map[inode]bool)
@@ -188,7 +188,7 @@ func diskSize(root string) (size int64, err error) {
 	return size, err
 }
 
-// removeAll removes a tree, whose directories may be read-only: it is run by root.
+// removeAll removes trees. Read-only directories are no obstacle, since root runs it.
 func removeAll(paths ...string) error {
 	var errs []error
 	for _, p := range paths {

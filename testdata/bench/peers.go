@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// readyRoot is a root filesystem for tools that need one to begin with.
+// readyRoot prepares a root filesystem for tools that need one as input.
 func (l *lab) readyRoot() (string, error) {
 	root := l.path("ready")
 	return root, l.prepared("a root filesystem", func() error {
@@ -24,7 +24,7 @@ func (l *lab) umoci() (sample, error) {
 	return withSize(s, err, l.path("out/blobs"))
 }
 
-// buildah may use its fastest storage that works everywhere, and writes a layout, as the others do.
+// buildah uses its fastest storage driver that works everywhere, and writes a layout like the other tools.
 func (l *lab) buildah() (sample, error) {
 	root, err := l.readyRoot()
 	if err != nil {
@@ -37,7 +37,7 @@ func (l *lab) buildah() (sample, error) {
 	return withSize(s, err, l.path("out/blobs"))
 }
 
-// skopeo copies what docker save and nixpkgs' dockerTools write: an archive of plain layers.
+// skopeo copies an archive of uncompressed layers, as docker save and nixpkgs' dockerTools write it.
 func (l *lab) skopeo() (sample, error) {
 	archive := l.path("docker.tar")
 	err := l.prepared("a docker-archive", func() error {
@@ -60,7 +60,7 @@ func (l *lab) tar() (sample, error) {
 	return withSize(s, err, l.path("out"))
 }
 
-// rootfs is what the original script makes.
+// rootfs writes the same root filesystem as the original script.
 func (l *lab) rootfs() (sample, error) {
 	s, err := l.run(l.program, "--quiet", "--profile", l.base.profile, "--cache", l.path("cache"), l.path("out"))
 	return withSize(s, err, l.path("out"))
@@ -74,7 +74,7 @@ func (l *lab) copyStore() (sample, error) {
 	return withSize(s, err, l.path("out"))
 }
 
-// nixImport is how the original script fills a root filesystem's store.
+// nixImport fills a root filesystem's store like the original script.
 func (l *lab) nixImport() (sample, error) {
 	s, err := l.script(`sed 's|^|/|' "$1" | xargs nix-store --export | nix-store --store "$2" --import >/dev/null`,
 		l.base.list, l.path("out"))

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// withRegistry runs Debian's docker-registry over a directory while f does something with a repository of it.
+// withRegistry runs Debian's docker-registry on a storage directory, and calls f with a repository in it.
 func (l *lab) withRegistry(storage string, f func(repository string) error) (err error) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,7 +31,7 @@ func (l *lab) withRegistry(storage string, f func(repository string) error) (err
 	}
 	defer func() {
 		err = errors.Join(err, cmd.Process.Kill())
-		_ = cmd.Wait() // it was killed
+		_ = cmd.Wait() // killed above
 	}()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", address)
@@ -45,8 +45,8 @@ func (l *lab) withRegistry(storage string, f func(repository string) error) (err
 	}
 }
 
-// push is an update of an image in a registry, made by who has nothing but that image's name:
-// no cache, no layout. The registry is the same before each.
+// push updates an image in a registry with only that image's name: no cache, no layout.
+// Each call starts with the same registry.
 func (l *lab) push(g *generation) (s sample, err error) {
 	image := func(profile, repository, tag string, flags ...string) []string {
 		args := []string{l.program, "image", "--quiet", "--compression", compression, "--profile", profile,
@@ -63,7 +63,7 @@ func (l *lab) push(g *generation) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	// Blobs are never written to once they are there.
+	// Hard links suffice, since the registry never changes a blob.
 	if _, err := l.output("cp", "-al", pushed, l.path("out")); err != nil {
 		return s, err
 	}

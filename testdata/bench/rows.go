@@ -1,17 +1,17 @@
 package main
 
-// row compares what export-profile does with what another tool does, or with a bound.
+// row compares an action of export-profile with one of another tool, or with a limit.
 type row struct {
 	what       string
-	ours, peer string // actions; no peer: ours is compared with the limit itself
+	ours, peer string // actions; without a peer, ours itself is compared with the limit
 	value      quantity
-	less       float64 // is taken off ours before the ratio is taken: what a run may cost in any case
-	per        bool    // the ratio is of what it took for each byte that was written
-	limit      float64 // the most that the ratio, or ours where there is no peer, may be; 0: anything
-	target     string  // the same for people
+	less       float64 // allowed fixed cost of a run, subtracted from ours before the ratio
+	per        bool    // compare values per byte of the result
+	limit      float64 // maximum of the ratio or, without a peer, of ours
+	target     string  // the limit for people; if empty, "≤ limit", or none if limit is 0
 }
 
-// quantity is what a row is about.
+// quantity is a measured quantity.
 type quantity struct {
 	unit   string
 	digits int
@@ -25,7 +25,7 @@ var (
 	opens   = quantity{"open()", 0, func(s sample) float64 { return float64(s.Size) }}
 )
 
-// rows are the table. Targets are those of the project; a row without one is there to be known.
+// rows returns the rows of the table. A row without a target is only for information.
 func rows() []row {
 	rows := []row{
 		{what: "cold, gzip : umoci insert", ours: "cold gzip", peer: "umoci insert", value: seconds, limit: 0.32},

@@ -18,9 +18,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// synthesize makes a store of count objects at a root, each of which refers to some that were made before it,
-// and the last one, which the file "object" names, to all that nothing else refers to.
-// Without files there is only a database.
+// synthesize makes a store of count objects in a root. Each refers to some earlier ones.
+// The last one refers to all that have no other referrer; the file "object" contains its path.
+// Without files, the store consists only of a database.
 func synthesize(root string, count, references int, files bool) error {
 	db, err := createDB(root)
 	if err != nil {
@@ -64,13 +64,13 @@ func synthesize(root string, count, references int, files bool) error {
 	return errors.Join(db.close(), os.WriteFile(root+"/object", []byte(object), 0o644))
 }
 
-// digest is 32 characters as store paths have them.
+// digest derives 32 characters for a store path from a name.
 func digest(name string) string {
 	s := fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
-	return strings.NewReplacer("e", "z").Replace(s[:32]) // Nix uses no e
+	return strings.NewReplacer("e", "z").Replace(s[:32]) // Nix's base 32 has no e
 }
 
-// writeObject writes some small files.
+// writeObject writes an object of some small files, and returns its NAR hash and size.
 func writeObject(root string, p profile.Path, random *rand.Rand) (profile.Hash, int64, error) {
 	entries := []rootfs.Entry{rootfs.Dir(p.Root(), 0o555)}
 	if err := os.Mkdir(filepath.Join(root, p.Root()), 0o755); err != nil {
@@ -109,11 +109,11 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// database is a new one like Nix's. Everything is one transaction.
+// database writes a new database like Nix's, in one transaction.
 type database struct {
 	conn *sqlite.Conn
 	ids  map[profile.Path]int64
-	refs [][2]profile.Path // are added in the end, when all objects are there
+	refs [][2]profile.Path // added by close, once all objects exist
 }
 
 func createDB(root string) (*database, error) {

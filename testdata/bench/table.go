@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// result is a row when all is measured.
+// result is a row with its measured values.
 type result struct {
 	What   string `json:"what"`
 	Ours   string `json:"ours"`
@@ -19,7 +19,7 @@ type result struct {
 	Ratio  string `json:"ratio"`
 	Target string `json:"target"`
 	Met    string `json:"met"`
-	Least  string `json:"least"` // the ratio of the least of each
+	Least  string `json:"least"` // ratio of the minimum of each
 	Rounds string `json:"rounds"`
 	RSS    string `json:"rss"`
 	CPU    string `json:"cpu"`
@@ -82,7 +82,7 @@ func (r row) result(measured map[string]*series) result {
 	return res
 }
 
-// ratio is the median of the rounds' ratios.
+// ratio returns the median of the rounds' ratios.
 func (r row) ratio(ours, peer []sample) float64 {
 	var ratios []float64
 	for i := range min(len(ours), len(peer)) {
@@ -99,7 +99,7 @@ func (r row) quotient(ours, peer sample) float64 {
 	return q
 }
 
-// rounds is in how many rounds all was measured that a row needs.
+// rounds returns the number of rounds in which all actions of the row were measured.
 func (r row) rounds(ours, peer *series) int {
 	if r.peer == "" {
 		return len(ours.samples)

@@ -15,6 +15,7 @@ func walls(seconds ...float64) *series {
 	return s
 }
 
+// TestResult checks how samples become a row of the table.
 func TestResult(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -22,14 +23,14 @@ func TestResult(t *testing.T) {
 		ours, peer *series
 		want       result
 	}{
-		// The ratio is of each round (0.5, 0.1, 0.4), not of the medians (2 : 5).
+		// The ratio is the median of each round's (0.5, 0.1, 0.4), not that of the medians (2 : 5).
 		{"rounds", row{limit: 0.45}, walls(2, 1, 4), walls(4, 10, 10),
 			result{Ours: "2.00 (1.00) s", Peer: "10.00 (4.00) s", Ratio: "0.40", Least: "0.25", Target: "≤ 0.45", Met: "yes", Rounds: "3"}},
 		{"missed", row{limit: 0.39}, walls(2, 1, 4), walls(4, 10, 10),
 			result{Ours: "2.00 (1.00) s", Peer: "10.00 (4.00) s", Ratio: "0.40", Least: "0.25", Target: "≤ 0.39", Met: "no", Rounds: "3"}},
 		{"even", row{}, walls(1, 3), walls(2, 2),
 			result{Ours: "2.00 (1.00) s", Peer: "2.00 s", Ratio: "1.00", Least: "0.50", Met: "–", Rounds: "2"}},
-		// A slow peer is not measured in all rounds.
+		// A slow peer is measured in fewer rounds.
 		{"slow", row{limit: 0.1}, walls(1, 1, 50), walls(10),
 			result{Ours: "1.00 s", Peer: "10.00 s", Ratio: "0.10", Least: "0.10", Target: "≤ 0.10", Met: "yes", Rounds: "1"}},
 		{"allowance", row{less: 0.5, limit: 1}, walls(2.5), walls(2),
@@ -60,15 +61,16 @@ func TestResult(t *testing.T) {
 	}
 }
 
+// TestPerByte checks a ratio per byte of the result.
 func TestPerByte(t *testing.T) {
 	r := row{value: seconds, per: true}
 	ours, peer := sample{Wall: 1, Size: 50}, sample{Wall: 1, Size: 100}
 	if q := r.quotient(ours, peer); q != 2 {
-		t.Errorf("quotient = %v; want 2: half as much was written in the same time", q)
+		t.Errorf("quotient = %v; want 2, since half as much was written in the same time", q)
 	}
 }
 
-// TestRows: each action that a row names is there, and each row has one name.
+// TestRows checks that each action of a row exists, and that names of rows are unique.
 func TestRows(t *testing.T) {
 	l := &lab{base: &generation{}, leaf: &generation{}, mid: &generation{}}
 	actions := l.allActions()
@@ -80,20 +82,21 @@ func TestRows(t *testing.T) {
 		names[r.what] = true
 		for _, name := range []string{r.ours, r.peer} {
 			if name != "" && actions[name] == nil {
-				t.Errorf("%s: there is no action %q", r.what, name)
+				t.Errorf("%s: no action %q", r.what, name)
 			}
 		}
 		if strings.Contains(r.what, "|") {
-			t.Errorf("%q would be two cells", r.what)
+			t.Errorf("%q contains a cell separator", r.what)
 		}
 	}
 	for name := range slow {
 		if actions[name] == nil {
-			t.Errorf("slow action %q: there is none", name)
+			t.Errorf("slow action %q does not exist", name)
 		}
 	}
 }
 
+// TestChanged checks which paths of a closure are new.
 func TestChanged(t *testing.T) {
 	from := &generation{closure: []string{"a", "b", "d"}}
 	g := &generation{closure: []string{"a", "c", "d", "e"}}
@@ -102,6 +105,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// TestBelowStore checks which lines of a trace count as files opened below the store.
 func TestBelowStore(t *testing.T) {
 	trace := `7 openat(AT_FDCWD</w>, "/nix/store", O_RDONLY|O_CLOEXEC) = 3</nix/store>
 7 openat(AT_FDCWD</w>, "/nix/var/nix/db/db.sqlite", O_RDWR) = 4</nix/var/nix/db/db.sqlite>
@@ -110,6 +114,6 @@ func TestBelowStore(t *testing.T) {
 7 openat(5</nix/store/a-hello>, "bin", O_RDONLY) = 6</nix/store/a-hello/bin>
 `
 	if got := len(belowStore.FindAllString(trace, -1)); got != 3 {
-		t.Errorf("%d files are opened below the store; want 3", got)
+		t.Errorf("found %d files opened below the store; want 3", got)
 	}
 }
