@@ -12,8 +12,7 @@ import (
 )
 
 // Chain joins several stores into one. An object comes from the first store that has it.
-// The chain is a [Linker] if one of the stores is: it then uses the first such store.
-// It is a [Lister] if all of them are.
+// The chain is a [Linker] if one of the stores is, and uses the first such store. It is a [Lister] if all of them are.
 func Chain(stores ...Store) Store {
 	if len(stores) == 1 {
 		return stores[0]

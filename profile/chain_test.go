@@ -12,22 +12,22 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// named is a graph whose files tell its name.
-type named struct {
-	graph
+// namedStore is a fakeStore whose files tell its name.
+type namedStore struct {
+	fakeStore
 	name string
 }
 
-func (n named) Files(_ context.Context, p Path) rootfs.Tree {
+func (n namedStore) Files(_ context.Context, p Path) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Link(p.Root(), n.name), nil) }
 }
 
-// unlisted is a store that cannot list its objects.
-type unlisted struct{ Store }
+// unlistedStore is a store that cannot list its objects.
+type unlistedStore struct{ Store }
 
 func TestChain(t *testing.T) {
 	broken := errors.New("broken")
-	first, second := named{graph{"p": "q both", "both": ""}, "first"}, named{graph{"q": "", "both": ""}, "second"}
+	first, second := namedStore{fakeStore{"p": "q both", "both": ""}, "first"}, namedStore{fakeStore{"q": "", "both": ""}, "second"}
 	c := Chain(first, second)
 	closure, err := FindClosure(t.Context(), c, object("p"))
 	if err != nil {
@@ -59,14 +59,14 @@ func TestChain(t *testing.T) {
 	}
 
 	// A store that trusts the object goes before one that does not. If none trusts it, the error says so.
-	if _, err := Chain(doubting{graph{"p": ""}, "p"}, graph{"p": ""}).Info(t.Context(), object("p")); err != nil {
+	if _, err := Chain(doubtfulStore{fakeStore{"p": ""}, "p"}, fakeStore{"p": ""}).Info(t.Context(), object("p")); err != nil {
 		t.Errorf("Info of an object that the second store trusts = %v", err)
 	}
-	if _, err := Chain(doubting{graph{"p": ""}, "p"}, graph{}).Info(t.Context(), object("p")); !errors.Is(err, ErrUntrusted) {
+	if _, err := Chain(doubtfulStore{fakeStore{"p": ""}, "p"}, fakeStore{}).Info(t.Context(), object("p")); !errors.Is(err, ErrUntrusted) {
 		t.Errorf("Info of an object that no store trusts = %v; want %v", err, ErrUntrusted)
 	}
 	// A broken store ends the search: it may be the one that has the object.
-	if _, err := Chain(failing{graph{}, "p", broken}, graph{"p": ""}).Info(t.Context(), object("p")); !errors.Is(err, broken) {
+	if _, err := Chain(failingStore{fakeStore{}, "p", broken}, fakeStore{"p": ""}).Info(t.Context(), object("p")); !errors.Is(err, broken) {
 		t.Errorf("Info in a broken chain = %v; want %v", err, broken)
 	}
 	if err := c.Close(); err != nil {
@@ -75,7 +75,7 @@ func TestChain(t *testing.T) {
 }
 
 func TestChainAbilities(t *testing.T) {
-	g, r, u := graph{"p": ""}, rooted{graph{"q": ""}, t.TempDir()}, unlisted{graph{}}
+	g, r, u := fakeStore{"p": ""}, rootedStore{fakeStore{"q": ""}, t.TempDir()}, unlistedStore{fakeStore{}}
 	for _, test := range []struct {
 		stores       []Store
 		lists, links bool

@@ -23,8 +23,8 @@ type Closure struct {
 // parallelInfos limits concurrent calls of Store.Info. It hides the latency of a store on a network.
 const parallelInfos = 32
 
-// maxUntrusted limits how many untrusted objects have their references followed.
-// FindClosure follows them only to report everything untrusted at once, and a hostile store may invent objects without end.
+// maxUntrusted limits the untrusted objects whose references FindClosure follows.
+// It follows them only to report everything untrusted at once, and a hostile store may invent objects without end.
 const maxUntrusted = 10_000
 
 // maxSize limits the bytes of a closure to an exbibyte, so that sums of sizes cannot overflow.

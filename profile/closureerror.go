@@ -2,7 +2,6 @@ package profile
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -102,6 +101,3 @@ func (e *ClosureError) Is(target error) bool {
 
 // Unwrap returns the reasons why objects are untrusted.
 func (e *ClosureError) Unwrap() []error { return e.Untrusted }
-
-// ErrUntrusted is wrapped by a store's error if the store has an object but nothing vouches for it.
-var ErrUntrusted = errors.New("not trusted")

@@ -16,7 +16,7 @@ type Difference struct {
 	Before, After  int64    // sum of the NAR sizes of its store objects
 }
 
-// minDelta is the change in bytes from which on a package of unchanged versions counts as different. Nix uses the same.
+// minDelta is the smallest change in bytes that makes a package with the same versions a difference, as in Nix.
 const minDelta = 8 << 10
 
 // Diff returns the packages that differ, sorted by name, as nix store diff-closures lists them.

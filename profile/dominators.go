@@ -1,31 +1,5 @@
 package profile
 
-// Before maps each object that the roots need to the object before it on the shortest chain from a root,
-// and each root to "". With a single root, these are the chains of [Graph.Why].
-// With several, the chain starts at the nearest root, and among equally near ones at the first.
-func (g *Graph) Before(roots ...Path) map[Path]Path {
-	before := make(map[Path]Path, len(g.Infos))
-	var queue []int
-	visit := func(i int, from Path) {
-		p := g.Infos[i].Path
-		if _, ok := before[p]; !ok {
-			before[p] = from
-			queue = append(queue, i)
-		}
-	}
-	for _, r := range roots {
-		if i, ok := g.at[r]; ok {
-			visit(i, "")
-		}
-	}
-	for ; len(queue) > 0; queue = queue[1:] {
-		for _, j := range g.refs[queue[0]] { // sorted, so the first of several shortest chains wins
-			visit(j, g.Infos[queue[0]].Path)
-		}
-	}
-	return before
-}
-
 // Dominators maps each object that the roots need to its immediate dominator, or to "" if it has none.
 // All chains from the roots to an object lead through its dominators, so the object would leave with any of them.
 // An object and everything that it dominates, directly or not, are what [Graph.Without] returns.
@@ -67,7 +41,7 @@ func (g *Graph) Dominators(roots ...Path) map[Path]Path {
 			common := unknown
 			for _, m := range back[n] {
 				switch {
-				case dominator[m] == unknown: // not yet known
+				case dominator[m] == unknown:
 				case common == unknown:
 					common = m
 				default:

@@ -9,8 +9,8 @@ import (
 
 func TestDominators(t *testing.T) {
 	for _, tt := range []struct {
-		name, text, roots string
-		before, want      string // for a, b, c…; "-" stands for none, "." for an object that the roots don't need
+		name, text, roots  string
+		predecessors, want string // for a, b, c…; "-" stands for none, "." for an object that the roots don't need
 	}{
 		{"chain", "a: b\nb: c\nc:", "a", "-ab", "-ab"},
 		{"diamond", "a: b c\nb: d\nc: d\nd: e\ne:", "a", "-aabd", "-aaad"},
@@ -41,8 +41,8 @@ func TestDominators(t *testing.T) {
 			}
 			return s
 		}
-		if got := show(g.Before(roots...)); got != tt.before {
-			t.Errorf("%s: Before(%s) = %s; want %s", tt.name, tt.roots, got, tt.before)
+		if got := show(g.Predecessors(roots...)); got != tt.predecessors {
+			t.Errorf("%s: Predecessors(%s) = %s; want %s", tt.name, tt.roots, got, tt.predecessors)
 		}
 		if got := show(g.Dominators(roots...)); got != tt.want {
 			t.Errorf("%s: Dominators(%s) = %s; want %s", tt.name, tt.roots, got, tt.want)
@@ -50,7 +50,7 @@ func TestDominators(t *testing.T) {
 	}
 }
 
-// TestDominatorsRandom checks that Before agrees with Why, and Dominators with Without, on random graphs.
+// TestDominatorsRandom checks that Predecessors agrees with Why, and Dominators with Without, on random graphs.
 func TestDominatorsRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 2))
@@ -69,20 +69,20 @@ func TestDominatorsRandom(t *testing.T) {
 		for range 1 + r.IntN(2) {
 			roots = append(roots, c.Infos[r.IntN(n)].Path)
 		}
-		before, dominators := g.Before(roots...), g.Dominators(roots...)
+		predecessors, dominators := g.Predecessors(roots...), g.Dominators(roots...)
 		for _, info := range c.Infos {
 			p := info.Path
-			_, needed := before[p]
+			_, needed := predecessors[p]
 			_, also := dominators[p]
 			if needed != also || needed != slices.ContainsFunc(roots, func(r Path) bool { return g.Why(r, p) != nil }) {
-				t.Fatalf("seed %d: %s: before %t, dominators %t", seed, p, needed, also)
+				t.Fatalf("seed %d: %s: predecessors %t, dominators %t", seed, p, needed, also)
 			}
 			if !needed {
 				continue
 			}
 			chain := []Path{p}
-			for before[chain[0]] != "" {
-				chain = slices.Insert(chain, 0, before[chain[0]])
+			for predecessors[chain[0]] != "" {
+				chain = slices.Insert(chain, 0, predecessors[chain[0]])
 			}
 			var want []Path
 			for _, r := range roots {
@@ -91,7 +91,7 @@ func TestDominatorsRandom(t *testing.T) {
 				}
 			}
 			if !slices.Equal(chain, want) {
-				t.Errorf("seed %d: chain to %s by Before = %s; want %s, like Why", seed, p, chain, want)
+				t.Errorf("seed %d: chain to %s by Predecessors = %s; want %s, like Why", seed, p, chain, want)
 			}
 			var gone []Path
 			for _, other := range c.Infos {

@@ -43,7 +43,7 @@ func NewGraph(c *Closure) *Graph {
 }
 
 // Order returns the closure in the order of nix path-info -r:
-// each object follows its references, and otherwise the order is that of paths.
+// each object follows its references, and otherwise objects are in path order.
 func (g *Graph) Order() []*Info {
 	infos := make([]*Info, len(g.order))
 	for i, at := range g.order {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // letter returns the path of the object that tests call by a letter.
@@ -67,38 +65,6 @@ func TestGraph(t *testing.T) {
 		}
 		if got := strings.Join(sizes, " "); letters(order) != tt.order || got != tt.sizes {
 			t.Errorf("%s: order %q, closure sizes %q; want %q, %q", tt.name, letters(order), got, tt.order, tt.sizes)
-		}
-	}
-}
-
-func TestWhy(t *testing.T) {
-	const text = "a: b c d\nb: e\nc: e\nd: f\ne: g\nf: g h\ng:\nh:"
-	for _, tt := range []struct {
-		from, to byte
-		want     string
-		all      string
-	}{
-		{'a', 'g', "abeg", "a=bcd b=e c=e d=f e=g f=g g="},
-		{'a', 'e', "abe", "a=bc b=e c=e e="},
-		{'a', 'h', "adfh", "a=d d=f f=h h="},
-		{'a', 'a', "a", "a="},
-		{'b', 'h', "", ""},
-		{'a', 'z', "", ""},
-		{'z', 'a', "", ""},
-	} {
-		g := graphOf(t, text)
-		if got := letters(g.Why(letter(tt.from), letter(tt.to))); got != tt.want {
-			t.Errorf("Why(%c, %c) = %q; want %q", tt.from, tt.to, got, tt.want)
-		}
-		ways := g.WhyAll(letter(tt.from), letter(tt.to))
-		var all []string
-		for _, info := range g.Infos {
-			if on, ok := ways[info.Path]; ok {
-				all = append(all, info.Path.Name()+"="+letters(on))
-			}
-		}
-		if got := strings.Join(all, " "); got != tt.all {
-			t.Errorf("WhyAll(%c, %c) = %q; want %q", tt.from, tt.to, got, tt.all)
 		}
 	}
 }
@@ -175,49 +141,5 @@ func BenchmarkGraph(b *testing.B) { // 10,000 paths, 200,000 references
 	}
 	for b.Loop() {
 		NewGraph(c).ClosureSize(c.Infos[0].Path)
-	}
-}
-
-func TestSplitName(t *testing.T) {
-	for _, tt := range []struct{ name, pname, version string }{
-		{"curl-8.4.0", "curl", "8.4.0"},
-		{"curl-8.4.0-bin", "curl", "8.4.0-bin"},
-		{"python3-3.11.2", "python3", "3.11.2"},
-		{"user-environment", "user-environment", ""},
-		{"env-manifest.nix", "env-manifest.nix", ""},
-		{"a-b-c", "a-b-c", ""},
-		{"a-1", "a", "1"},
-		{"a--1", "a", "-1"},
-		{"a-", "a-", ""},
-		{"-1", "", "1"},
-		{"", "", ""},
-	} {
-		if pname, version := SplitName(tt.name); pname != tt.pname || version != tt.version {
-			t.Errorf("SplitName(%q) = %q, %q; want %q, %q", tt.name, pname, version, tt.pname, tt.version)
-		}
-	}
-}
-
-func TestFind(t *testing.T) {
-	info := func(base string) *Info { return &Info{Path: Path(StoreDir + "/" + base)} }
-	a := info(strings.Repeat("a", 32) + "-zstd-1.5.5")
-	b := info(strings.Repeat("b", 32) + "-zstd-1.5.5-bin")
-	c := info(strings.Repeat("c", 32) + "-zstd")
-	for _, tt := range []struct {
-		all  []*Info
-		word string
-		want []*Info
-	}{
-		{[]*Info{a, b}, "zstd", []*Info{a, b}},
-		{[]*Info{a, b, c}, "zstd", []*Info{c}},
-		{[]*Info{a, b}, "zstd-1.5.5", []*Info{a}},
-		{[]*Info{a, b}, string(b.Path), []*Info{b}},
-		{[]*Info{a, b}, b.Path.Base(), []*Info{b}},
-		{[]*Info{a, b}, b.Path.Digest(), []*Info{b}},
-		{[]*Info{a, b}, "zst", nil},
-	} {
-		if diff := cmp.Diff(tt.want, Find(tt.all, tt.word)); diff != "" {
-			t.Errorf("Find(%q) (-want +got):\n%s", tt.word, diff)
-		}
 	}
 }

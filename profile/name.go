@@ -13,8 +13,8 @@ func SplitName(name string) (pname, version string) {
 	return name, ""
 }
 
-// Find returns the objects that a word names: by store path, base name, hash or name.
-// If none matches, it returns the objects whose package has that name.
+// Find returns the objects whose store path, base name, hash or name is word,
+// or else the objects whose package has that name.
 func Find(infos []*Info, word string) []*Info {
 	word = strings.TrimSuffix(strings.TrimPrefix(word, StoreDir+"/"), "/")
 	var exact, named []*Info

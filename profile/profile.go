@@ -9,11 +9,12 @@
 // The packages below this one are:
 //
 //   - localstore, exportstore, tarstore and binarycache, the kinds of stores; source recognises them.
-//   - references and scan, which find the references of objects if the store does not record them;
-//     trust, which decides which objects to believe.
-//   - nar, sqlite, decompress, input and spool, which read the formats.
+//   - references and scan, which add the references of objects if a store does not record them.
+//   - trust, which decides which objects are trusted.
+//   - nar, sqlite and nix32, the formats of Nix.
+//   - input and decompress, which read a store in a single file.
 //   - nixdb and sbom, which write a closure as Nix's own database and as a bill of materials.
-//   - storetest, which tests that a store keeps the contract.
+//   - storetest, which tests that a store keeps its contract.
 //
 // Only the store directory /nix/store is supported. It is part of every store path and of the bytes of programs,
 // so a store elsewhere on disk (a relocated store) still names its objects /nix/store/….

@@ -17,9 +17,6 @@ type Profile struct {
 	Path Path   // the store object it leads to
 }
 
-// ErrNoLink is wrapped by the error of [Linker.Readlink] if a path is not a symbolic link.
-var ErrNoLink = errors.New("not a symbolic link")
-
 // maxLinks limits links on the way to a store object, as in Nix.
 const maxLinks = 1024
 

@@ -11,22 +11,25 @@ import (
 // Several goroutines may use a store at once.
 type Store interface {
 	// Info returns what the store knows of an object.
-	// The error wraps fs.ErrNotExist if the store does not have the object,
-	// and ErrNoInfo if it has only the object's files.
+	// The error wraps fs.ErrNotExist if the store does not have the object, and ErrNoInfo if it has only its files.
 	// With an error that wraps ErrUntrusted, Info may still return the untrusted Info, whose references can be followed.
 	Info(ctx context.Context, p Path) (*Info, error)
 
 	// Files returns the files of an object with their paths in a root file system: the first entry's path is p.Root().
 	// Modes are canonical (0555, 0444, links 0777), and the owner is 0:0.
-	// Unless Nix itself would trust the store, a walk that reads all contents
-	// ends with an error if their NAR hash is not that of Info.
+	// Unless Nix itself would trust the store, a walk that reads all contents ends with an error
+	// if their NAR hash differs from that of Info.
 	Files(ctx context.Context, p Path) rootfs.Tree
 
 	Close() error
 }
 
-// ErrNoInfo is wrapped by a store's error if the store has the files of an object and no metadata.
-var ErrNoInfo = errors.New("nothing is known of it")
+// Errors of a store wrap one of these or fs.ErrNotExist if callers can act on them.
+var (
+	ErrNoInfo    = errors.New("no metadata")         // the store has only the files of an object
+	ErrUntrusted = errors.New("not trusted")         // the store has an object, but nothing vouches for it
+	ErrNoLink    = errors.New("not a symbolic link") // Linker.Readlink found something else
+)
 
 // Info is the metadata of a store object.
 type Info struct {
@@ -46,7 +49,7 @@ type Lister interface {
 	Paths(ctx context.Context) ([]Path, error) // sorted
 }
 
-// Prover is a store that can guarantee that the files of an object match its Info before a caller has read them all.
+// Prover is a store that can guarantee that the files of an object match its Info, even before a caller has read them.
 type Prover interface {
 	// Proven returns true if the store is trusted, has hashed the files,
 	// or hashes them even if a walk does not open them.

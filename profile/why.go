@@ -24,8 +24,34 @@ func (g *Graph) Why(from, to Path) []Path {
 	return chain
 }
 
-// WhyAll returns all chains between two objects: it maps each object on a chain to the references that lead on.
-// References nearest to the end come first, otherwise they are in path order.
+// Predecessors maps each object that the roots need to the object before it on the shortest chain from a root,
+// and each root to "". With a single root, these are the chains of [Graph.Why].
+// With several, a chain starts at the nearest root, and among equally near ones at the first.
+func (g *Graph) Predecessors(roots ...Path) map[Path]Path {
+	predecessors := make(map[Path]Path, len(g.Infos))
+	var queue []int
+	visit := func(i int, from Path) {
+		p := g.Infos[i].Path
+		if _, ok := predecessors[p]; !ok {
+			predecessors[p] = from
+			queue = append(queue, i)
+		}
+	}
+	for _, r := range roots {
+		if i, ok := g.at[r]; ok {
+			visit(i, "")
+		}
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
+		for _, j := range g.refs[queue[0]] { // sorted, so the first of several shortest chains wins
+			visit(j, g.Infos[queue[0]].Path)
+		}
+	}
+	return predecessors
+}
+
+// WhyAll returns all chains between two objects: it maps each object on one to those of its references that lead to the end.
+// References nearest to the end come first, and equally near ones are in path order.
 func (g *Graph) WhyAll(from, to Path) map[Path][]Path {
 	start, ok := g.at[from]
 	distance := g.distances(to)
@@ -59,7 +85,7 @@ func (g *Graph) WhyAll(from, to Path) map[Path][]Path {
 	return ways
 }
 
-// distances returns for each object how many references away from to it is, or -1 if it does not need to.
+// distances returns, for each object, the length of the shortest chain from it to the given one, or -1 if there is none.
 func (g *Graph) distances(to Path) []int {
 	end, ok := g.at[to]
 	if !ok {

@@ -33,14 +33,14 @@ func newReport(all *assembled, plan planned) *report.Report {
 		titles = append(titles, root.Name())
 	}
 	r.Title = strings.Join(titles, ", ")
-	before, dominators := graph.Before(all.closure.Roots...), graph.Dominators(all.closure.Roots...)
+	predecessors, dominators := graph.Predecessors(all.closure.Roots...), graph.Dominators(all.closure.Roots...)
 	for _, info := range infos {
 		o := reportObject(info.Path.Base(), info.NarSize)
 		o.Closure = graph.ClosureSize(info.Path)
 		for _, p := range graph.References(info.Path) {
 			o.References = append(o.References, number(p))
 		}
-		o.Before, o.Dominator = number(before[info.Path]), number(dominators[info.Path])
+		o.Before, o.Dominator = number(predecessors[info.Path]), number(dominators[info.Path])
 		r.Objects = append(r.Objects, o)
 	}
 	r.Layers = reportLayers(all, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
