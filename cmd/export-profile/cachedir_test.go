@@ -9,13 +9,13 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestForeignCache: nobody else decides what is in an image. A cache of another user is refused if it is named,
-// also if only a part of it is, and otherwise it is not used.
+// TestForeignCache checks that no other user decides what is in an image. A cache with a part of another user's
+// is refused if --cache names it, and ignored otherwise.
 func TestForeignCache(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can give a directory to somebody else")
+		t.Skip("only root can give a directory to another user")
 	}
-	const somebody = 12345
+	const other = 12345
 	golden := storetest.File(t, "basic.nix-export")
 	dir := t.TempDir()
 	theirs, part := filepath.Join(dir, "theirs"), filepath.Join(dir, "part")
@@ -25,7 +25,7 @@ func TestForeignCache(t *testing.T) {
 		}
 	}
 	for _, d := range []string{theirs, filepath.Join(part, "layers-1")} {
-		if err := os.Chown(d, somebody, somebody); err != nil {
+		if err := os.Chown(d, other, other); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestForeignCache(t *testing.T) {
 			out, said, status := invoke(t, "", args...)
 			if status != 1 || out != "" || !strings.Contains(said, "it belongs to user 12345, and this runs as user 0") ||
 				!strings.Contains(said, "hint: name another directory with --cache") {
-				t.Errorf("%s exits with %d, prints %q and says %q; want 1, nothing and whose it is", args, status, out, said)
+				t.Errorf("%s exits with %d, prints %q and says %q; want 1, nothing and its owner", args, status, out, said)
 			}
 		}
 	}
@@ -53,6 +53,6 @@ func TestForeignCache(t *testing.T) {
 		t.Errorf("image exits with %d and says %q; want 0 and a note", status, said)
 	}
 	if entries, err := os.ReadDir(filepath.Join(dir, "export-profile")); err != nil || len(entries) > 0 {
-		t.Errorf("in the cache of somebody else there is %v, %v; want nothing", entries, err)
+		t.Errorf("the cache of another user has %v, %v; want nothing", entries, err)
 	}
 }

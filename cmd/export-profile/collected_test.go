@@ -13,7 +13,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestAllAtOnce: whoever has to do something about missing paths and bad signatures is told of all of them.
+// TestAllAtOnce checks that an error lists all missing paths and all bad signatures.
 func TestAllAtOnce(t *testing.T) {
 	s := storetest.New("wide")
 	var names []string
@@ -25,7 +25,7 @@ func TestAllAtOnce(t *testing.T) {
 		}
 	}
 	s.Add(t, "top", strings.Join(names, " "), "d .")
-	signed, key := s.Signed("somebody-1")
+	signed, key := s.Signed("signer-1")
 	strange, _ := s.Signed("stranger-1")
 	dir := signed.WriteCache(t, "none")
 	for i, info := range signed.Infos {
@@ -68,9 +68,9 @@ func TestAllAtOnce(t *testing.T) {
 	}
 }
 
-// TestLyingServer: what a server says that is not so ends with an error, and nothing is left.
+// TestLyingServer checks that a wrong answer of a server is an error, and that nothing is left behind.
 func TestLyingServer(t *testing.T) {
-	s, key := storetest.Tiny(t).Signed("somebody-1")
+	s, key := storetest.Tiny(t).Signed("signer-1")
 	dir := s.WriteCache(t, "none")
 	info, err := s.Info(t.Context(), s.Root)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// completionScript is what the command prints, in a file.
+// completionScript writes the script of a shell to a file.
 func completionScript(t *testing.T, shell string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -27,7 +27,7 @@ func completionScript(t *testing.T, shell string) string {
 	return name
 }
 
-// TestCompleteBash sources the script and asks for what completes the last word, as readline splits them.
+// TestCompleteBash sources the script and completes the last word, split as readline does.
 func TestCompleteBash(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
@@ -87,7 +87,7 @@ func TestCompleteBash(t *testing.T) {
 	}
 }
 
-// TestCompleteOthers: the other shells can read their scripts, and fish also says what completes a line.
+// TestCompleteOthers checks that the other shells can read their scripts, and that fish completes a line.
 func TestCompleteOthers(t *testing.T) {
 	for _, shell := range []string{"zsh", "fish"} {
 		script := completionScript(t, shell)
@@ -105,7 +105,7 @@ func TestCompleteOthers(t *testing.T) {
 			out, err := exec.Command(program, "-N", "-c", "source "+strconv.Quote(script)+"; complete -C 'export-profile image --compression '").Output()
 			var got []string
 			for line := range strings.Lines(string(out)) {
-				word, _, _ := strings.Cut(line, "\t") // and what it is for
+				word, _, _ := strings.Cut(line, "\t") // without its description
 				got = append(got, word)
 			}
 			if slices.Sort(got); err != nil || !slices.Equal(got, []string{"gzip", "none", "zstd"}) {

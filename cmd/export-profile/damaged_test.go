@@ -16,11 +16,11 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// damagedForm is a form of a store, one file of which is damaged.
+// damagedForm is a form of a store with one file to damage.
 type damagedForm struct {
 	name  string
 	write func(t *testing.T, s *storetest.Sample) (file string, flags []string)
-	// cut and flipped are what may come of a damage, besides an error.
+	// cut and flipped say what else than an error a damage may cause.
 	cut, flipped outcome
 }
 
@@ -28,8 +28,8 @@ type outcome int
 
 const (
 	never   outcome = iota
-	same            // the same image, since there are bytes that mean nothing
-	another         // another image, since nothing says what it has to be
+	same            // the same image, since some bytes mean nothing
+	another         // another image, since no hash covers the bytes
 )
 
 func damagedForms() []damagedForm {
@@ -45,7 +45,7 @@ func damagedForms() []damagedForm {
 	}
 	inCache := func(compression, name string) func(*testing.T, *sample) (string, []string) {
 		return func(t *testing.T, s *sample) (string, []string) {
-			s, key := s.Signed("somebody-1")
+			s, key := s.Signed("signer-1")
 			dir := s.WriteCache(t, compression)
 			info, err := s.Info(t.Context(), s.Root)
 			if err != nil {
@@ -88,13 +88,13 @@ func damagedForms() []damagedForm {
 		{"database", func(t *testing.T, s *sample) (string, []string) {
 			dir := s.WriteDatabase(t)
 			return storetest.Dense(t, dir), from(dir)
-		}, same, another}, // SQLite has no sums: which references there are, nothing else says
+		}, same, another}, // SQLite has no checksums, so nothing else covers the references
 	}
 }
 
-// TestDamaged: of whatever is cut off or has a bit flipped there is an error and nothing else,
-// and the destination stays as it is, absent or with an image in it.
-// Where a flip is no error, it has another digest, or bytes flipped that mean nothing.
+// TestDamaged checks that every cut file and every flipped bit is an error,
+// and leaves the destination unchanged, absent or with an image in it.
+// In some forms a flipped bit may also give another digest, or mean nothing.
 func TestDamaged(t *testing.T) {
 	old := filepath.Join(t.TempDir(), "old")
 	succeed(t, "", "image", "--quiet", "--no-cache", "--cache="+t.TempDir(), "--from", storetest.File(t, "basic.nix-export"), "oci:"+old+":old")
@@ -112,7 +112,7 @@ func TestDamaged(t *testing.T) {
 			d.digest = succeed(t, "", append([]string{"image", "--platform=linux/amd64", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
 			d.tar = succeed(t, "", append([]string{"rootfs", "tar:-"}, flags...)...)
 
-			// As many bytes and bits as there is time for, or all of them.
+			// A sample of bytes and bits, or all of them.
 			cuts, flips := 60, 100
 			switch {
 			case os.Getenv("HOSTILE_ALL") != "":
@@ -124,7 +124,7 @@ func TestDamaged(t *testing.T) {
 			for size := 0; size < len(whole); size += step {
 				d.run(t, fmt.Sprintf("cut to %d of %d bytes", size, len(whole)), whole[:size], f.cut)
 			}
-			step = max(1, 8*len(whole)/flips) | 1 // odd, so that it meets each of the eight
+			step = max(1, 8*len(whole)/flips) | 1 // odd, to reach each of the eight bits
 			flipped := bytes.Clone(whole)
 			for bit := 0; bit < 8*len(whole); bit += step {
 				flipped[bit/8] ^= 1 << (bit % 8)
@@ -132,14 +132,14 @@ func TestDamaged(t *testing.T) {
 				flipped[bit/8] ^= 1 << (bit % 8)
 			}
 			if d.failures < 20 {
-				t.Errorf("%d damages made a difference; that is too few to prove anything", d.failures)
+				t.Errorf("%d damages made a difference; want at least 20", d.failures)
 			}
 		})
 	}
 }
 
-// TestDamagedStream: of an object that is not what its hash says, and larger than all buffers,
-// nothing comes out at standard output, however it goes there.
+// TestDamagedStream checks that an object with a wrong hash, larger than all buffers,
+// never reaches standard output.
 func TestDamagedStream(t *testing.T) {
 	sample := storetest.New("stream")
 	large := sample.Add(t, "large", "", "f 0444 . "+strings.Repeat("0123456789abcde\n", 8<<16))
@@ -153,7 +153,7 @@ func TestDamagedStream(t *testing.T) {
 	}
 	for _, c := range commands {
 		if out := succeed(t, "", append(c, flags...)...); len(out) < 512 {
-			t.Fatalf("%q: %d bytes of what is not damaged", c, len(out))
+			t.Fatalf("%q: %d bytes of the undamaged object", c, len(out))
 		}
 	}
 	file := filepath.Join(root, large.Root())
@@ -171,7 +171,7 @@ func TestDamagedStream(t *testing.T) {
 	for _, c := range commands {
 		out, said, status := invoke(t, "", append(c, flags...)...)
 		if status != 1 || out != "" || !strings.Contains(said, "hash") {
-			t.Errorf("%q: exit status %d, %d bytes on standard output, and it says %q; want 1, none, and that the hash is another", c, status, len(out), said)
+			t.Errorf("%q: exit status %d, %d bytes on standard output, and it says %q; want 1, none, and a wrong hash", c, status, len(out), said)
 		}
 	}
 }
@@ -181,15 +181,15 @@ var longAgo = time.Unix(1e9, 0)
 type damagedRun struct {
 	file     string
 	flags    []string
-	old, dir string // a layout, and where the destinations are
+	old, dir string // a layout, and the directory of destinations
 	before   map[string]string
-	digest   string // of what is not damaged
-	tar      string // what is not damaged as one
+	digest   string // of the undamaged image
+	tar      string // the undamaged tar
 	runs     int
 	failures int
 }
 
-// run makes an image of a damaged file, now where nothing is, now in a layout, and now a tar on standard output.
+// run makes an image from a damaged file: in turn in a new layout, in an existing one, and as a tar on standard output.
 func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 	t.Helper()
 	if err := os.Chmod(d.file, 0o644); err != nil {
@@ -198,7 +198,7 @@ func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 	if err := os.WriteFile(d.file, b, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(d.file, longAgo, longAgo); err != nil { // a new database would be waited for
+	if err := os.Chtimes(d.file, longAgo, longAgo); err != nil { // the program waits while a database is new
 		t.Fatal(err)
 	}
 	dest := filepath.Join(d.dir, "dest")
@@ -243,11 +243,11 @@ func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 		t.Errorf("%s: the destination has changed (-before +after):\n%s", how, diff)
 	}
 	if entries, err := os.ReadDir(d.dir); err != nil || len(entries) > 1 {
-		t.Errorf("%s: beside the destination there is %v, %v", how, entries, err)
+		t.Errorf("%s: left beside the destination: %v, %v", how, entries, err)
 	}
 }
 
-// snapshot is all that is in a directory, or nothing if there is none.
+// snapshot returns the contents of a directory, or nothing if it does not exist.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)

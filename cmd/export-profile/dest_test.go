@@ -2,7 +2,7 @@ package main
 
 import "testing"
 
-// TestLoadHint: what is printed to load an image is what a shell, podman and skopeo take.
+// TestLoadHint checks that a shell, podman and skopeo accept the command in the hint.
 func TestLoadHint(t *testing.T) {
 	for _, tt := range []struct{ dest, want string }{
 		{"oci:hello:v1", "podman tag $(podman pull -q oci:hello:v1) hello:v1"},
@@ -32,7 +32,7 @@ func TestLoadHint(t *testing.T) {
 	}
 }
 
-// TestStrayDestination: what people mean for a registry or for standard output becomes no directory.
+// TestStrayDestination checks that words meant for a registry or for standard output become no directory.
 func TestStrayDestination(t *testing.T) {
 	for _, tt := range []struct{ dest, hint string }{
 		{"localhost:5000/x:v1", "did you mean docker://localhost:5000/x:v1?"},
@@ -50,7 +50,7 @@ func TestStrayDestination(t *testing.T) {
 		{"oci: :v1", "as in oci:hello:v1"},
 	} {
 		if _, err := parseDestination(tt.dest, nil); err == nil || hint(err) != tt.hint {
-			t.Errorf("parseDestination(%q) = %v, and the hint is %q; want an error, and %q", tt.dest, err, hint(err), tt.hint)
+			t.Errorf("parseDestination(%q) = %v with the hint %q; want an error with the hint %q", tt.dest, err, hint(err), tt.hint)
 		}
 	}
 	for _, dest := range []string{"hello", "hello:v1", "./hello.d/x:v1", "../x", "/srv/hello:v1", "images/hello:5000", "a.b:v1",
@@ -61,7 +61,7 @@ func TestStrayDestination(t *testing.T) {
 	}
 }
 
-// TestRunHint: what was pushed in plain HTTP is run from there in plain HTTP.
+// TestRunHint checks that the hint after a push over plain HTTP pulls over plain HTTP.
 func TestRunHint(t *testing.T) {
 	for plain, want := range map[bool]string{
 		true:  "run it with: podman run --rm --tls-verify=false localhost:5000/x:v1",

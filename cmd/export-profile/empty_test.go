@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestEmptyFlags: no flag of any command is passed over because its value is empty, on a command line or in a document.
+// TestEmptyFlags checks that every flag refuses an empty value, on a command line and in an image file.
 func TestEmptyFlags(t *testing.T) {
 	for _, c := range commands() {
 		fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
@@ -41,7 +41,7 @@ func TestEmptyFlags(t *testing.T) {
 		key, _, _ := strings.Cut(doc, ":")
 		_, said, status := invoke(t, "", "image", "--file", file, "--from", storetest.File(t, "basic.nix-export"), "oci:"+filepath.Join(dir, "x"))
 		if status != 2 || !strings.Contains(said, key+": its value is empty") {
-			t.Errorf("a document with %s: exits with %d and says %q; want 2, and that it is empty", doc, status, said)
+			t.Errorf("an image file with %s: exits with %d and says %q; want 2, and that it is empty", doc, status, said)
 		}
 	}
 }

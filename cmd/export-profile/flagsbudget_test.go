@@ -9,7 +9,7 @@ func TestBudget(t *testing.T) {
 	for _, tt := range []struct {
 		size, growth string
 		before, now  int64
-		want         string // of the reasons, or of the error
+		want         string // the reasons, or the error
 	}{
 		{"", "", 0, 1 << 60, ""},
 		{"1kB", "", 0, 1000, ""},

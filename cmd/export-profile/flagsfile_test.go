@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestSchema: the published schema is that of the flags, and it takes what the program takes.
+// TestSchema checks that the published schema is that of the flags, and accepts what the program accepts.
 func TestSchema(t *testing.T) {
 	fs := pflag.NewFlagSet("image", pflag.ContinueOnError)
 	setupImage(fs)
@@ -75,7 +75,7 @@ func TestSchema(t *testing.T) {
 		setupImage(fs)
 		_, takes := applyImageFile(fs, []byte(tt.doc))
 		if err := s.Validate(instance); (err == nil) != tt.valid {
-			t.Errorf("schema says %v of %q; want valid %v", err, tt.doc, tt.valid)
+			t.Errorf("schema: %v for %q; want valid %v", err, tt.doc, tt.valid)
 		}
 		if tt.valid && takes != nil {
 			t.Errorf("applyImageFile(%q) = %v; want nil", tt.doc, takes)
@@ -83,7 +83,7 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// FuzzDocument: what is taken can be printed, and then says the same.
+// FuzzDocument checks that an accepted image file can be printed and read again.
 func FuzzDocument(f *testing.F) {
 	for _, s := range []string{
 		"profile: ./result\nenv: {A: 1, B: x}\nexpose: [80, 443/tcp]\nbare: true\n",
@@ -106,7 +106,7 @@ func FuzzDocument(f *testing.F) {
 		}
 		var printed, again bytes.Buffer
 		if err := new(imageFileFlags).print(&printed, first, args); err != nil {
-			return // it is empty
+			return // an empty file
 		}
 		second := pflag.NewFlagSet("image", pflag.ContinueOnError)
 		setupImage(second)

@@ -16,13 +16,13 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// form is a way to hand a sample over: it writes the sample, and says with which flags it is read.
+// form is a form of a source: write writes a sample and returns the flags that read it.
 type form struct {
 	name    string
 	write   func(t *testing.T, s *storetest.Sample) []string
-	scanned bool // its references are those that its bytes have
-	small   bool // of thousands of objects only some
-	stdin   bool // the file after the flag is handed over on standard input
+	scanned bool // references come from scanning the files
+	small   bool // gets fewer objects of a large sample
+	stdin   bool // the file goes to standard input
 }
 
 func forms() []form {
@@ -32,12 +32,12 @@ func forms() []form {
 		{name: "export on standard input", stdin: true, write: func(t *testing.T, s *sample) []string { return from(s.WriteExport(t)) }},
 		{name: "nario 2", write: func(t *testing.T, s *sample) []string { return from(s.WriteNario2(t)) }},
 		{name: "nario 2, signed", small: true, write: func(t *testing.T, s *sample) []string {
-			s, key := s.Signed("somebody-1")
+			s, key := s.Signed("signer-1")
 			return from(s.WriteNario2(t), "--require-sigs", "--trusted-public-key", key)
 		}},
 		{name: "database", write: func(t *testing.T, s *sample) []string { return from(s.WriteDatabase(t)) }},
 		{name: "database, signed", small: true, write: func(t *testing.T, s *sample) []string {
-			s, key := s.Signed("somebody-1")
+			s, key := s.Signed("signer-1")
 			return from(s.WriteDatabase(t), "--require-sigs", "--trusted-public-key", key)
 		}},
 		{name: "directory with registration", write: func(t *testing.T, s *sample) []string {
@@ -63,7 +63,7 @@ func forms() []form {
 			return append(chain(t, s, s.WriteDatabase(t)), from(s.WriteNario2(t))...)
 		}},
 		{name: "server", write: func(t *testing.T, s *sample) []string {
-			s, key := s.Signed("somebody-1")
+			s, key := s.Signed("signer-1")
 			return from(serve(t, s.WriteCache(t, "zstd")), "--trusted-public-key", key)
 		}},
 		{name: "server without signatures", small: true, write: func(t *testing.T, s *sample) []string {
@@ -77,7 +77,7 @@ func forms() []form {
 		all = append(all, form{name: "cache, " + compression, small: compression != "none", write: func(t *testing.T, s *sample) []string {
 			return from(s.WriteCache(t, compression))
 		}})
-		if compression == "br" || compression == "none" { // which a file does not say
+		if compression == "br" || compression == "none" { // not recognizable in a file
 			continue
 		}
 		all = append(all,
@@ -103,7 +103,7 @@ func serve(t *testing.T, dir string) string {
 	return s.URL
 }
 
-// chain is a cache that lacks half of the objects, and something that has them.
+// chain returns a cache that lacks half of the objects, and another source that has them.
 func chain(t *testing.T, s *storetest.Sample, other string) []string {
 	t.Helper()
 	cache := s.WriteCache(t, "gzip")
@@ -117,7 +117,7 @@ func chain(t *testing.T, s *storetest.Sample, other string) []string {
 	return from(cache, from(other)...)
 }
 
-// gnuTar is what a person makes of a directory.
+// gnuTar archives a directory with GNU tar, as a person would.
 func gnuTar(t *testing.T, dir string) string {
 	t.Helper()
 	if _, err := exec.LookPath("tar"); err != nil {
@@ -147,7 +147,7 @@ func invoke(t *testing.T, stdin string, args ...string) (out, said string, statu
 	return stdout.String(), stderr.String(), status
 }
 
-// succeed runs a command that must, and returns what it prints on standard output.
+// succeed runs a command that must succeed, and returns its standard output.
 func succeed(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	out, said, status := invoke(t, stdin, args...)
@@ -157,40 +157,39 @@ func succeed(t *testing.T, stdin string, args ...string) string {
 	return out
 }
 
-// cleanUp deletes a root file system, whose directories are read-only, when the test is over.
+// cleanUp deletes a root filesystem with read-only directories at the end of the test.
 func cleanUp(t *testing.T, dir string) string {
 	t.Cleanup(func() { _ = staging.RemoveAll(dir) })
 	return dir
 }
 
-// TestForms: each sample has one digest and one tree, from whatever form it is read,
-// and whether anything is remembered of it or not.
-// Of the 2,000 objects of one sample some forms have only the first; with HOSTILE_ALL in the environment all have all.
+// TestForms checks that each sample has one digest and one tree in every form, with and without a cache.
+// Some forms get only the first of a sample's 2,000 objects; with HOSTILE_ALL in the environment all forms get all.
 func TestForms(t *testing.T) {
 	samples := append(storetest.Samples(t), storetest.Knot(t))
 	for _, sample := range samples {
 		many := len(sample.Infos) > 100
-		fewer := sample // for what is slow
+		fewer := sample // for slow forms
 		switch {
 		case many && (testing.Short() || underRace):
 			sample = storetest.Many(t, 100)
 			fewer = sample
-		case many && os.Getenv("HOSTILE_ALL") != "": // takes long
+		case many && os.Getenv("HOSTILE_ALL") != "": // slow
 		case many:
-			sample, fewer = storetest.Many(t, 500), storetest.Many(t, 100) // each source by itself reads 2,000
+			sample, fewer = storetest.Many(t, 500), storetest.Many(t, 100) // tests of the sources read 2,000
 		}
 		t.Run(sample.Name, func(t *testing.T) {
 			digest, tree := readForm(t, forms()[0], sample, true)
 			if !strings.HasPrefix(digest, "sha256:") || len(tree) < 100*len(sample.Infos) {
-				t.Fatalf("digest %q, a tree of %d bytes: there is nothing to compare", digest, len(tree))
+				t.Fatalf("digest %q and a tree of %d bytes; want some to compare with", digest, len(tree))
 			}
 			fewerDigest := digest
 			if fewer != sample {
 				fewerDigest, _ = readForm(t, forms()[0], fewer, false)
 			}
 			for _, f := range forms()[1:] {
-				// What the bytes of the golden closure say more than Nix registered is no reference to anything new,
-				// but references decide how an image is cut into layers.
+				// Scanning the golden closure finds more references than Nix registered. The closure is the same,
+				// but references decide how an image is divided into layers.
 				if f.scanned && sample.Name != "knot" && !many {
 					continue
 				}
@@ -214,8 +213,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// readForm makes images of a form of a sample, without and with a cache and from that cache again,
-// and a root file system, if it is asked for. It returns the digest of the images and a list of the files.
+// readForm makes images of a sample in a form: without a cache, with one, and again from that cache.
+// With withTree it also makes a root filesystem. It returns the digest of the images and a list of the files.
 func readForm(t *testing.T, f form, sample *storetest.Sample, withTree bool) (digest, tree string) {
 	t.Helper()
 	work := t.TempDir()
@@ -226,7 +225,7 @@ func readForm(t *testing.T, f form, sample *storetest.Sample, withTree bool) (di
 	}
 	modes := []string{"--no-cache", "--no-cache=false", "--no-cache=false"}
 	if !withTree {
-		modes = modes[:2] // what takes long, less often
+		modes = modes[:2] // slow forms less often
 	}
 	for i, mode := range modes {
 		dir := filepath.Join(work, "image", string(rune('0'+i)))

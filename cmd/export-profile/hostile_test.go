@@ -20,22 +20,22 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// measured is what a run of the program came to.
+// measured is the result of a run, with its time and memory.
 type measured struct {
 	Status      int
 	Out, Err    string
-	Peak        int64 // bytes of memory that it had at most
+	Peak        int64 // most bytes of memory at a time
 	Took        time.Duration
 	NotFinished bool
 }
 
-// measure runs the program itself, not the test as the program, which has more memory from the beginning.
+// measure runs the built program: the test binary would start with more memory.
 func measure(t *testing.T, args ...string) (m measured) {
 	t.Helper()
 	return measureFrom(t, nil, args...)
 }
 
-// measureFrom is measure with something on standard input.
+// measureFrom is measure with a file as standard input.
 func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measured) {
 	t.Helper()
 	program, err := built()
@@ -65,10 +65,10 @@ func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measured) {
 	return measured{cmd.ProcessState.ExitCode(), out.String(), said.String(), <-peak, time.Since(begin), ctx.Err() != nil}
 }
 
-// watch looks at a process every other millisecond until it has ended, and returns how much memory it had at most,
-// without what is mapped of its file.
+// watch reads the memory of a process every two milliseconds until it ends, and returns the peak
+// without mapped parts of its file.
 //
-// Not rusage: what that calls the peak of a process begins with the peak of the one that started it, and a test's is high.
+// rusage would not do: its peak starts at the peak of the parent process, and that of a test is high.
 func watch(pid int, ended <-chan struct{}) (peak int64) {
 	for {
 		select {
@@ -85,19 +85,19 @@ func watch(pid int, ended <-chan struct{}) (peak int64) {
 			fmt.Sscanf(line, "VmHWM: %d kB", &most)
 			fmt.Sscanf(line, "RssFile: %d kB", &ofFile)
 		}
-		if most >= 0 && ofFile >= 0 { // else it has ended
+		if most >= 0 && ofFile >= 0 { // negative once the process ended
 			peak = max(peak, (most-ofFile)<<10)
 		}
 	}
 }
 
-// allowed is how much memory more than the idle program's a hostile input may cost, besides its window.
+// allowed is the memory that a hostile input may cost, above the idle program and its window.
 const allowed = 64 << 20
 
-// aWorker is what each of the workers that compress may cost besides, one a processor.
+// aWorker is the memory that each compressing worker may cost in addition; there is one a processor.
 const aWorker = 32 << 20
 
-// processors is how many of them the programs that a test measures use, since all take some memory.
+// processors sets the number of processors of the measured programs, since each takes some memory.
 func processors(t *testing.T, n int) {
 	t.Setenv("GOMAXPROCS", fmt.Sprint(n))
 }
@@ -107,12 +107,12 @@ const window128 = 128 << 20
 type hostile struct {
 	name   string
 	args   func(t *testing.T) []string
-	want   string // a part of the error
+	want   string // part of the error
 	window int64
 	slow   bool // not with -short
 }
 
-// TestHostile: inputs that are made to take much memory end with an error and take little.
+// TestHostile checks that inputs made to use much memory end with an error and use little.
 func TestHostile(t *testing.T) {
 	processors(t, 2)
 	idle := measure(t, "version").Peak
@@ -171,10 +171,10 @@ func hostiles() []hostile {
 	}
 	for _, c := range []struct {
 		name   string
-		pieces int // of 16 MiB, more than what is allowed with the window
+		pieces int // of 16 MiB, more than allowed with the window
 		window int64
 	}{{"gzip", 16, 0}, {"zstd", 16, 8 << 20}, {"lz4", 16, 4 << 20}, {"br", 6, 16 << 20}, {"xz", 6, 8 << 20}, {"bzip2", 6, 4 << 20}} {
-		// The sum of a NAR is never right here, but what is known of it only when all was read.
+		// The NAR hash is always wrong here, but that shows only at the end.
 		all = append(all, hostile{name: "bomb in a cache, " + c.name, window: c.window, slow: true,
 			args: func(t *testing.T) []string { return cached(c.name, packedBomb(t, c.name, c.pieces))(t) }})
 		if c.name != "br" {
@@ -185,7 +185,7 @@ func hostiles() []hostile {
 	return all
 }
 
-// wire is numbers, strings, and what is encoded already.
+// wire encodes numbers and strings, and copies bytes.
 func wire(words ...any) []byte {
 	var b []byte
 	for _, w := range words {
@@ -208,7 +208,7 @@ func wire(words ...any) []byte {
 
 var tinyNAR = wire("nix-archive-1", "(", "type", "regular", "contents", "", ")")
 
-// bomb is how a NAR begins that is to be endless.
+// bomb is the beginning of an endless NAR.
 var bomb = wire("nix-archive-1", "(", "type", "regular", "contents", 1<<61)
 
 func deepNAR(depth int) []byte {
@@ -225,7 +225,7 @@ func deepNAR(depth int) []byte {
 
 const hostilePath profile.Path = "/nix/store/00000000000000000000000000000001-hostile"
 
-// file is a source that is a file.
+// file returns flags for a source in a file.
 func file(content []byte) func(*testing.T) []string {
 	return func(t *testing.T) []string { return from(scratch(t, "file", content)) }
 }
@@ -239,7 +239,7 @@ func scratch(t *testing.T, name string, content []byte) string {
 	return name
 }
 
-// cached is a cache with one object, which claims to be enormous.
+// cached returns flags for a cache with one object that claims to be enormous.
 func cached(compression string, packed []byte) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		dir := filepath.Dir(scratch(t, "nar", packed))
@@ -252,7 +252,7 @@ func cached(compression string, packed []byte) func(*testing.T) []string {
 	}
 }
 
-// narinfo is a cache whose narinfo has other sizes, or is huge.
+// narinfo returns flags for a cache with a narinfo of wrong sizes, or a huge one.
 func narinfo(sizes string) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		text := fmt.Sprintf("StorePath: %s\nURL: nar\nCompression: none\nNarHash: %s\nReferences: \n%s\n", hostilePath, profile.Hash{1}, sizes)
@@ -274,7 +274,7 @@ func registration(rest string) func(*testing.T) []string {
 	}
 }
 
-// packedBomb is a NAR without end, behind what makes it an object of an export stream where there is one.
+// packedBomb compresses an endless NAR. Outside of the tests of caches it is in an export stream.
 func packedBomb(t *testing.T, compression string, pieces int) []byte {
 	t.Helper()
 	head := bomb
@@ -282,14 +282,14 @@ func packedBomb(t *testing.T, compression string, pieces int) []byte {
 		head = wire(1, bomb)
 	}
 	zeros := make([]byte, 16<<20)
-	if compression == "br" { // of which there cannot be two, one behind the other
+	if compression == "br" { // br streams cannot be concatenated
 		return storetest.Compress(t, compression, append(head, bytes.Repeat(zeros, pieces)...))[0]
 	}
 	packed := storetest.Compress(t, compression, head, zeros)
 	return append(packed[0], bytes.Repeat(packed[1], pieces)...)
 }
 
-// zstdFrame is a frame with a window of 1<<log bytes: some bytes, and then zeros.
+// zstdFrame returns a frame with a window of 1<<log bytes: head, and then zeros.
 func zstdFrame(log int, head []byte, zeros int64) []byte {
 	b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, byte(log-10) << 3}
 	block := func(kind, size int) {
@@ -304,7 +304,7 @@ func zstdFrame(log int, head []byte, zeros int64) []byte {
 	return append(b, 1, 0, 0) // the last block
 }
 
-// xzHeader is how a stream of xz begins whose dictionary has a size, as LZMA2 writes it.
+// xzHeader returns the start of an xz stream with a dictionary size as LZMA2 encodes it.
 func xzHeader(dictionary byte) []byte {
 	b := []byte("\xfd7zXZ\x00\x00\x01")
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[6:8]))
@@ -314,7 +314,7 @@ func xzHeader(dictionary byte) []byte {
 	return append(b, make([]byte, 64)...)
 }
 
-// deepRoot is a store with an object of 10,000 directories, one in the other.
+// deepRoot returns flags for a store with an object of 10,000 nested directories.
 func deepRoot(t *testing.T) []string {
 	root := t.TempDir()
 	object := filepath.Join(root, string(hostilePath))
@@ -338,7 +338,7 @@ func deepRoot(t *testing.T) []string {
 	return from(root, "--profile", string(hostilePath))
 }
 
-// farm is a profile of objects in each of which there are two links to the next.
+// farm returns flags for a profile of objects with two links each to the next.
 func farm(objects int, dir string, more ...string) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		s := storetest.New("farm")

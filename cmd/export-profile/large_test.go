@@ -14,7 +14,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestLarge: a file of more than 2 GiB is as any other in every form, and takes no memory: it makes one image.
+// TestLarge checks that a file of more than 2 GiB makes the same image in every form, and uses little memory.
 func TestLarge(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("it takes long")
@@ -30,7 +30,7 @@ func TestLarge(t *testing.T) {
 	for _, form := range []struct {
 		name  string
 		flags []string
-		pipe  func(io.Writer) error // what is on standard input
+		pipe  func(io.Writer) error // writes standard input
 	}{
 		{"directory", from(root, "--references", registration), nil},
 		{"database", from(largeDatabase(t, s, size)), nil},
@@ -61,7 +61,7 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// measurePiped is measure with what a function writes on standard input.
+// measurePiped is measure with standard input from a function.
 func measurePiped(t *testing.T, write func(io.Writer) error, args ...string) measured {
 	t.Helper()
 	if write == nil {
@@ -74,14 +74,14 @@ func measurePiped(t *testing.T, write func(io.Writer) error, args ...string) mea
 	written := make(chan error, 1)
 	go func() { written <- errors.Join(write(w), w.Close()) }()
 	m := measureFrom(t, r, args...)
-	r.Close() // so that the writer ends, too
+	r.Close() // ends the writer, too
 	if err := <-written; err != nil && m.Status == 0 {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// largeRoot is a directory with the one object of a large sample, which takes no space.
+// largeRoot makes a directory with the one object of a large sample, as a sparse file.
 func largeRoot(t *testing.T, s *storetest.Sample, size int64) string {
 	t.Helper()
 	root := t.TempDir()
@@ -100,7 +100,7 @@ func largeDatabase(t *testing.T, s *storetest.Sample, size int64) string {
 	return root
 }
 
-// largeCache is a binary cache of it.
+// largeCache makes a binary cache of the sample.
 func largeCache(t *testing.T, s *storetest.Sample) string {
 	t.Helper()
 	cache := t.TempDir()
@@ -128,7 +128,7 @@ func largeCache(t *testing.T, s *storetest.Sample) string {
 	return cache
 }
 
-// TestLargeFarm: the most links that there may be take no more memory than anything else, besides what the workers have.
+// TestLargeFarm checks that the largest allowed link farm uses little memory, besides that of the workers.
 func TestLargeFarm(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("it takes some seconds")

@@ -2,7 +2,7 @@ package main
 
 import "testing"
 
-// TestDuSize: as du -h prints sizes, which rounds up.
+// TestDuSize checks that sizes are rounded up, as du -h does.
 func TestDuSize(t *testing.T) {
 	for _, tt := range []struct {
 		n    int64

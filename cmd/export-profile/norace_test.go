@@ -2,5 +2,5 @@
 
 package main
 
-// underRace says that time and memory are not the program's own.
+// underRace says that the race detector distorts time and memory.
 const underRace = false

@@ -20,7 +20,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// smallRegistry has what a push and a shared cache need of a registry, and counts what changes it.
+// smallRegistry is a registry with as much as a push and a shared cache need. It counts changes.
 type smallRegistry struct {
 	mu      sync.Mutex
 	blobs   map[string][]byte // by repository and digest, and manifests also by tag
@@ -28,7 +28,7 @@ type smallRegistry struct {
 	changed int
 }
 
-// newSmallRegistry returns its address, too.
+// newSmallRegistry also returns the address.
 func newSmallRegistry(t *testing.T) (*smallRegistry, string) {
 	r := &smallRegistry{blobs: make(map[string][]byte), types: make(map[string]string)}
 	server := httptest.NewServer(r)
@@ -81,8 +81,8 @@ func (s *smallRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestPlanSends: what plan says of bytes to send is what image sends then, as far as it is known,
-// and neither a registry nor a cache in one is changed by it.
+// TestPlanSends checks that image sends the known bytes that plan predicts,
+// and that plan changes neither a registry nor a shared cache.
 func TestPlanSends(t *testing.T) {
 	reg, address := newSmallRegistry(t)
 	t.Setenv("HOME", t.TempDir())
@@ -120,7 +120,7 @@ func TestPlanSends(t *testing.T) {
 		}
 		return p
 	}
-	// about says whether what was sent is what was planned and a config.
+	// about says whether the sent bytes are the planned ones and a config.
 	about := func(sent, planned int64) bool { return sent > planned && sent < planned+8<<10 }
 
 	v1, v2 := "docker://"+address+"/team/hello:v1", "docker://"+address+"/team/hello:v2"

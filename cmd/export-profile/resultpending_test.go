@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// TestPendingTwice: what two runs write at the same time does not mix.
+// TestPendingTwice checks that two runs at the same time do not mix their files.
 func TestPendingTwice(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "sums")
 	content := func() string {
@@ -25,11 +25,11 @@ func TestPendingTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := first.publish(); err != nil || content() != "first" {
-		t.Errorf("publish of the first = %v, and the file has %q; want %q", err, content(), "first")
+		t.Errorf("first publish = %v, and the file has %q; want %q", err, content(), "first")
 	}
 	first.remove()
 	if err := second.publish(); err != nil || content() != "second" {
-		t.Errorf("publish of the second = %v, and the file has %q; want %q", err, content(), "second")
+		t.Errorf("second publish = %v, and the file has %q; want %q", err, content(), "second")
 	}
 	second.remove()
 	third, err := newPending(name, "third")
@@ -45,7 +45,7 @@ func TestPendingTwice(t *testing.T) {
 	}
 }
 
-// TestPendingLink: no link that lies there is followed, whatever its name; what a killed run left is gone.
+// TestPendingLink checks that no link in the directory is followed, and that files of killed runs are removed.
 func TestPendingLink(t *testing.T) {
 	dir := t.TempDir()
 	victim, name := filepath.Join(t.TempDir(), "victim"), filepath.Join(dir, "sums")
@@ -69,9 +69,9 @@ func TestPendingLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(victim); string(b) != "kept" || fi.Mode() != 0o600 {
-		t.Errorf("what the link leads to has %q, %v and mode %v; want it unchanged", b, err, fi.Mode())
+		t.Errorf("the link's target has %q, %v and mode %v; want it unchanged", b, err, fi.Mode())
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 2 {
-		t.Errorf("left behind: %v; want the file and somebody's link", left)
+		t.Errorf("left behind: %v; want the file and the foreign link", left)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal is a terminal so many columns wide, and what is shown on it.
+// openTerminal opens a terminal of a width, and a reader of its contents.
 func openTerminal(t *testing.T, columns int) (shown, screen *os.File) {
 	t.Helper()
 	shown, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -39,7 +39,7 @@ func openTerminal(t *testing.T, columns int) (shown, screen *os.File) {
 	return shown, screen
 }
 
-// TestProgressFits: no line of progress is wider than the terminal, since one that wraps is not taken back.
+// TestProgressFits checks that no line of progress is wider than the terminal, since a wrapped line cannot be cleared.
 func TestProgressFits(t *testing.T) {
 	for _, columns := range []int{40, 59, 80} {
 		for _, total := range []int64{0, 123456789012} {
@@ -54,7 +54,7 @@ func TestProgressFits(t *testing.T) {
 			}
 			p.done()
 			screen.Close()
-			b, _ := io.ReadAll(shown) // it ends with an error when nobody writes any more
+			b, _ := io.ReadAll(shown) // the last read fails after the writer closes
 			widest := ""
 			for _, line := range strings.FieldsFunc(string(b), func(r rune) bool { return r == '\r' || r == '\n' }) {
 				line = strings.TrimPrefix(line, "\x1b[2K")
@@ -69,7 +69,7 @@ func TestProgressFits(t *testing.T) {
 	}
 }
 
-// TestProgressAndNotes: a note that comes while a bar is drawn has a line of its own.
+// TestProgressAndNotes checks that a note gets its own line while a bar is drawn.
 func TestProgressAndNotes(t *testing.T) {
 	shown, screen := openTerminal(t, 80)
 	s := &speaker{w: screen, terminal: true}

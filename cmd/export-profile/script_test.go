@@ -42,10 +42,10 @@ func (m tests) Run() int {
 	return m.M.Run()
 }
 
-// programDir is where the program is, once a test has needed it.
+// programDir is the directory of the built program, once a test needs it.
 var programDir string
 
-// built makes the program as it is shipped: most tests run themselves as the program instead.
+// built builds the program as it is released. Most tests run the test binary as the program instead.
 var built = sync.OnceValues(func() (string, error) {
 	var err error
 	if programDir, err = os.MkdirTemp("", "export-profile-test-"); err != nil {
@@ -58,7 +58,7 @@ var built = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// TestScript runs testdata/script/*.txtar: the program as its users run it, one subject a file.
+// TestScript runs testdata/script/*.txtar: the program as users run it, one subject a file.
 // Besides testscript's own commands there are
 //
 //	exits STATUS COMMAND…      run a command that must exit with a status
@@ -66,12 +66,12 @@ var built = sync.OnceValues(func() (string, error) {
 //	config DIR TAG             print an image's config, after verifying the image
 //	foreign DIR TAG CONFIG LAYER…  make an image of another program; see foreignImage
 //	manifest DIR TAG           print its manifest
-//	history DIR TAG            print what its layers hold, a line each
+//	history DIR TAG            print the contents of its layers, a line each
 //	damage FILE OFFSET         change one byte of a file
-//	cut FILE SIZE              leave its first bytes
-//	litter DIR                 fail if there is anything that a run should have cleaned up
-//	sbom FORMAT FILE…          fail if documents are not what the published schema says
-//	only DIR NAME…             fail if there is anything but these in a directory
+//	cut FILE SIZE              keep only the first bytes of a file
+//	litter DIR                 fail if a run left temporary files
+//	sbom FORMAT FILE…          fail if SBOMs do not follow the published schema
+//	only DIR NAME…             fail if a directory has other files
 //
 // and the variables GOLDEN (the golden closure's export stream), REGISTRATION, PROFILE (its profile) and HELLO (a program in it).
 func TestScript(t *testing.T) {
@@ -144,7 +144,7 @@ func listTree(ts *testscript.TestScript, neg bool, args []string) {
 	_, _ = fmt.Fprintln(ts.Stdout(), strings.Join(lines, "\n"))
 }
 
-// diskTree is what is in a directory, without the directory.
+// diskTree returns the contents of a directory.
 func diskTree(dir string) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		var paths []string

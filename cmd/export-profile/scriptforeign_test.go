@@ -15,13 +15,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// foreignImage is the script's command
+// foreignImage implements the script command
 //
 //	foreign DIR TAG CONFIG LAYER…
 //
-// which makes a layout of one image that another program could have made: CONFIG is its config without the layers,
+// It makes a layout with one image such as other programs make. CONFIG is its config without the layers,
 // and each line of a LAYER is "d DIR", "f FILE CONTENT" (0644), "x FILE CONTENT" (0755), "l LINK -> TARGET",
-// "h HARDLINK -> TARGET", "w HIDDEN" or "o OPAQUE". In a content, | is the end of a line.
+// "h HARDLINK -> TARGET", "w HIDDEN" or "o OPAQUE". In CONTENT, | ends a line.
 func foreignImage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: foreign DIR TAG CONFIG LAYER…")

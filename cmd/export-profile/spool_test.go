@@ -8,9 +8,9 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestNoSpool: where nothing can be spooled, also without a cache, the error says which flag names another place.
+// TestNoSpool checks that the error names --cache if temporary files cannot be made, also with --no-cache.
 func TestNoSpool(t *testing.T) {
-	s, key := storetest.Tiny(t).Signed("somebody-1")
+	s, key := storetest.Tiny(t).Signed("signer-1")
 	server := serve(t, s.WriteCache(t, "zstd"))
 	dest := filepath.Join(t.TempDir(), "x")
 	out, said, status := invoke(t, "", "image", "--no-cache", "--cache=/dev/null/x", "--platform=linux/amd64", "--quiet",

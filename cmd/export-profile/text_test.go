@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// TestConfigText: JSON has no place for other bytes than UTF-8, so that different values would become the same.
+// TestConfigText checks that text must be UTF-8: in JSON, different values would become the same.
 func TestConfigText(t *testing.T) {
 	for flag, c := range map[string]configFlags{
 		"--env":        {env: []string{"A=a", "B=\xff"}},
@@ -31,17 +31,17 @@ func TestConfigText(t *testing.T) {
 		}
 	}
 	if _, err := parsePairs("--annotation", []string{"a=\xff"}); err == nil {
-		t.Error("parsePairs took what is not UTF-8")
+		t.Error("parsePairs accepted text that is not UTF-8")
 	}
 	if n, err := parseImageFile([]byte("{\"a\": \"\xff\"}")); err == nil {
-		t.Errorf("parseImageFile took what is not UTF-8: %q", n.items[0].text)
+		t.Errorf("parseImageFile accepted text that is not UTF-8: %q", n.items[0].text)
 	}
 	if _, err := (&configFlags{env: []string{"A=ü\ufffd"}}).config(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestLsBytes: what --json says of names that are not UTF-8 tells them apart.
+// TestLsBytes checks that --json distinguishes names that are not UTF-8.
 func TestLsBytes(t *testing.T) {
 	dir := t.TempDir()
 	object := "00000000000000000000000000000000-a"
@@ -82,7 +82,7 @@ func TestLsBytes(t *testing.T) {
 		}
 	}
 	if said[place+"/\ufffdq"] {
-		t.Errorf("there are no bytes to a path that is not UTF-8: %s", out)
+		t.Errorf("no bytes for a path that is not UTF-8: %s", out)
 	}
 	if len(got.Dangling) != 3 || len(got.DanglingBytes) != 2 || string(got.DanglingBytes[0]) == string(got.DanglingBytes[1]) {
 		t.Errorf("Dangling = %q, DanglingBytes = %q; want three, two of them in bytes", got.Dangling, got.DanglingBytes)

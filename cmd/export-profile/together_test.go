@@ -13,10 +13,10 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestTogether: NARs of different layers are fetched and decompressed at the same time.
-// The server answers with one only when the other has been asked for.
+// TestTogether checks that NARs of different layers are fetched and decompressed at the same time.
+// The server sends one only after a request for the other.
 func TestTogether(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // as many layers are built at once
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // so that two layers are built at once
 	s := storetest.New("together")
 	held := make(map[string]bool)
 	for _, name := range []string{"a", "b"} {
@@ -45,7 +45,7 @@ func TestTogether(t *testing.T) {
 			select {
 			case <-both:
 			case <-time.After(20 * time.Second):
-				t.Errorf("%s was asked for, and the other NAR was not meanwhile", r.URL.Path)
+				t.Errorf("%s was requested, but the other NAR was not", r.URL.Path)
 			}
 		}
 		files.ServeHTTP(w, r)

@@ -22,7 +22,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// planted is an image in a layout into which a test plants a fault.
+// planted is an image in a layout, for a test to plant a fault in.
 type planted struct {
 	t        *testing.T
 	dir      string
@@ -64,7 +64,7 @@ func (p *planted) put(b []byte) (digest.Digest, int64) {
 	return d, int64(len(b))
 }
 
-// save makes the chain of digests right again, from the config on.
+// save repairs the chain of digests, from the config on.
 func (p *planted) save() {
 	b, err := json.Marshal(p.config)
 	p.must(err)
@@ -102,7 +102,7 @@ type tarFile struct {
 	content []byte
 }
 
-// layer is the number of the layer that holds an object whose name contains a word.
+// layer returns the number of the layer with an object whose name contains a word.
 func (p *planted) layer(word string) int {
 	i := slices.IndexFunc(p.config.History, func(h ispec.History) bool { return strings.Contains(h.Comment, word) })
 	if i < 0 {
@@ -122,7 +122,7 @@ func (p *planted) readLayer(i int) []byte {
 	return b
 }
 
-// setLayer replaces a layer, with right digests.
+// setLayer replaces a layer, with correct digests.
 func (p *planted) setLayer(i int, tarball []byte) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -161,7 +161,7 @@ func (p *planted) edit(i int, change func([]tarFile) []tarFile) {
 	p.setLayer(i, b.Bytes())
 }
 
-// find is the first file whose path ends with a suffix.
+// find returns the first file whose path ends with a suffix.
 func find(t *testing.T, files []tarFile, suffix string) int {
 	i := slices.IndexFunc(files, func(f tarFile) bool { return strings.HasSuffix(f.Name, suffix) })
 	if i < 0 {
@@ -214,7 +214,7 @@ const (
 
 var mtime = rootfs.ModTime
 
-// TestVerifyFaults: each fault is found, and what is said says what is wrong and where.
+// TestVerifyFaults checks that each fault is found, and reported with its place.
 func TestVerifyFaults(t *testing.T) {
 	original := filepath.Join(t.TempDir(), "image")
 	if out, status := verifyRun(t, "image", "--quiet", "--no-cache", "--layers", "per-path",
@@ -245,7 +245,7 @@ func TestVerifyFaults(t *testing.T) {
 	}
 }
 
-// TestVerifyStops: a run that is cancelled has no verdict.
+// TestVerifyStops checks that a cancelled run has no verdict.
 func TestVerifyStops(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "image")
 	if out, status := verifyRun(t, "image", "--quiet", "--no-cache", "--from", storetest.File(t, "basic.nix-export"), "oci:"+dir); status != 0 {
@@ -273,7 +273,7 @@ var verifyFaults = []struct {
 	name  string
 	plant func(*planted)
 	flags []string
-	want  []string // of each problem, a part
+	want  []string // a part of each problem
 }{
 	{name: "none", plant: func(p *planted) {}},
 	{name: "none: all written again", plant: func(p *planted) {
@@ -484,7 +484,7 @@ var verifyFaults = []struct {
 		p.insert("hello", "/bin/hello", regular(helloPath+"/bin/zzz", strings.Repeat("\x00", 8<<20)))
 	}, flags: []string{"--max-layer", "1MiB"}, want: []string{"it has more than 1048576 bytes once decompressed"}},
 	{name: "zstd window", plant: func(p *planted) {
-		// A frame whose window is 1 GiB: magic, descriptor, window, one raw block that is the last, of nothing.
+		// A frame with a window of 1 GiB: magic, descriptor, window, and one empty raw block, the last.
 		p.manifest.Layers[0].MediaType = ispec.MediaTypeImageLayerZstd
 		p.manifest.Layers[0].Digest, p.manifest.Layers[0].Size = p.put([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 20 << 3, 1, 0, 0})
 		p.save()

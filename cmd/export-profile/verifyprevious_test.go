@@ -17,7 +17,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestVerifyPrevious: layers of a previous image that are not what it says are built anew, and the image is right.
+// TestVerifyPrevious checks that --verify-previous builds wrong layers of a previous image again.
 func TestVerifyPrevious(t *testing.T) {
 	golden := storetest.File(t, "basic.nix-export")
 	original := filepath.Join(t.TempDir(), "image")
@@ -36,7 +36,7 @@ func TestVerifyPrevious(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		plant func(p *planted)
-		taken int // the status of verify, if the previous image is without --verify-previous; 1 if there is no image then
+		taken int // exit status of verify without --verify-previous; 1 if no image is made
 	}{
 		{"nothing", func(p *planted) {}, 0},
 		{"a file", func(p *planted) { p.editFile("hello-1.0", "bin/hello", swap) }, 3},
@@ -76,13 +76,13 @@ func TestVerifyPrevious(t *testing.T) {
 				t.Errorf("after --verify-previous, verify says: %s", out)
 			}
 			if said := strings.Contains(stderr, "did not keep"); said == (tt.taken == 0) || tt.taken == 0 && stdout != digested {
-				t.Errorf("%s, and it is said: %s; want %s, and nothing of layers that are not kept: %v", stdout, stderr, digested, tt.taken == 0)
+				t.Errorf("image %s with notes %s; want %s, all layers kept: %v", stdout, stderr, digested, tt.taken == 0)
 			}
 		})
 	}
 }
 
-// TestPreviousWord: of layers in a registry that are kept and not read, it is said that they are.
+// TestPreviousWord checks that a note counts layers kept from a registry unverified.
 func TestPreviousWord(t *testing.T) {
 	golden := storetest.File(t, "basic.nix-export")
 	dir := filepath.Join(t.TempDir(), "image")
@@ -105,7 +105,7 @@ func TestPreviousWord(t *testing.T) {
 	}
 }
 
-// serveLayout is a registry that has a layout's image under all names, and its address.
+// serveLayout serves a registry with a layout's image under all names, and returns its address.
 func serveLayout(t *testing.T, dir string) string {
 	t.Helper()
 	p := &planted{t: t, dir: dir}

@@ -7,7 +7,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestWhySeveral: of a word that means several store paths, all are listed.
+// TestWhySeveral checks that all store paths are listed if a word names several.
 func TestWhySeveral(t *testing.T) {
 	s := storetest.New("several")
 	one := s.Add(t, "glibc-2.40", "", "f 0444 . one")
@@ -24,6 +24,6 @@ func TestWhySeveral(t *testing.T) {
 		t.Errorf("exit status %d, %q on standard output, and it says %q; want 1, nothing, and %q with a hint", status, out, said, list)
 	}
 	if out, said, status := invoke(t, "", "why", "--no-cache", "--from", file, "glibc-2.39"); status != 0 || !strings.Contains(out, string(two)) {
-		t.Errorf("of one with its version: exit status %d, %q, and it says %q", status, out, said)
+		t.Errorf("name with a version: exit status %d, %q, and it says %q", status, out, said)
 	}
 }
