@@ -102,7 +102,7 @@ func (a *ArchiveFile) add(h *tar.Header, at int64) {
 		e.odd = "is not a regular file"
 	}
 	if _, ok := a.files[name]; ok {
-		a.odd(h.Name, "is there twice")
+		a.odd(h.Name, "occurs twice")
 		return
 	}
 	a.files[name] = e

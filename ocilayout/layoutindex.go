@@ -86,7 +86,7 @@ func parseObject(b []byte) ([]field, error) {
 			return nil, err
 		}
 		if slices.ContainsFunc(fields, func(g field) bool { return g.name == f.name }) {
-			return nil, fmt.Errorf("%q is there twice", f.name)
+			return nil, fmt.Errorf("%q occurs twice", f.name)
 		}
 		fields = append(fields, f)
 	}

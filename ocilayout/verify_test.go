@@ -14,9 +14,9 @@ import (
 
 // expected lists problems that some tests cause on purpose.
 var expected = []string{
-	"the base files' hash begins with",            // the key is the hash of something else
-	"layers: has 0 items, want at least 1",        // no profile leads to this
-	"manifest.v2+json\", which is not an image's", // an image of another program, beside ours
+	"the hash of the base files begins with",              // the key is the hash of something else
+	"layers: has 0 items, want at least 1",                // no profile leads to this
+	"manifest.v2+json\": neither a manifest nor an index", // an image of another program, beside ours
 }
 
 // The tests in package ocilayout cannot import package verify, which imports ocilayout.

@@ -292,7 +292,7 @@ var verifyFaults = []struct {
 		want: []string{"read layer: ", "has the digest sha256:"}},
 	{name: "layer cut", plant: func(p *planted) {
 		p.must(os.Truncate(p.blob(p.manifest.Layers[0].Digest), p.manifest.Layers[0].Size-100))
-	}, want: []string{"read layer: unexpected EOF", "has the digest sha256:", "bytes, and its descriptor says"}},
+	}, want: []string{"read layer: unexpected EOF", "has the digest sha256:", "bytes, but its descriptor says"}},
 	{name: "manifest missing", plant: func(p *planted) { p.must(os.Remove(p.blob(p.index.Manifests[0].Digest))) },
 		want: []string{": is missing"}},
 	{name: "config missing", plant: func(p *planted) { p.must(os.Remove(p.blob(p.manifest.Config.Digest))) },
@@ -311,25 +311,25 @@ var verifyFaults = []struct {
 	{name: "layer's size wrong", plant: func(p *planted) { p.manifest.Layers[1].Size++; p.save() },
 		want: []string{"layer 2: sha256:"}},
 	{name: "manifest's size wrong", plant: func(p *planted) { p.index.Manifests[0].Size++; p.saveIndex() },
-		want: []string{"bytes, and its descriptor says"}},
+		want: []string{"bytes, but its descriptor says"}},
 	{name: "diffID wrong", plant: func(p *planted) { p.config.RootFS.DiffIDs[1] = digest.FromString("x"); p.save() },
-		want: []string{"once decompressed, and the config says sha256:2d71"}},
+		want: []string{"once decompressed, but the config says sha256:2d71"}},
 	{name: "media type of a layer wrong", plant: func(p *planted) {
 		p.manifest.Layers[1].MediaType = ispec.MediaTypeImageLayerZstd
 		p.save()
 	}, want: []string{"read layer: "}},
 	{name: "media type of a layer unknown", plant: func(p *planted) { p.manifest.Layers[1].MediaType = "application/x"; p.save() },
-		want: []string{`it is of type "application/x", which is not a layer's`}},
+		want: []string{`has the media type "application/x", which is not that of a layer`}},
 	{name: "media type of the manifest unknown", plant: func(p *planted) {
 		p.index.Manifests[0].MediaType = "application/vnd.docker.distribution.manifest.v2+json"
 		p.saveIndex()
-	}, want: []string{"which is not an image's"}},
+	}, want: []string{"neither a manifest nor an index"}},
 	{name: "media type of the config unknown", plant: func(p *planted) { p.manifest.Config.MediaType = ispec.MediaTypeEmptyJSON; p.save() },
-		want: []string{"config.mediaType: is", "diff_ids: has 0 items, and the manifest 7 layers"}},
+		want: []string{"config.mediaType: is", "diff_ids: has 0 items, but the manifest has 7 layers"}},
 	{name: "platform of the descriptor wrong", plant: func(p *planted) {
 		p.index.Manifests[0].Platform = &ispec.Platform{OS: "linux", Architecture: "riscv64"}
 		p.saveIndex()
-	}, want: []string{"it is for linux/amd64/, and the index says linux/riscv64/"}},
+	}, want: []string{"is for linux/amd64/, but the index says linux/riscv64/"}},
 
 	{name: "config's fields", plant: func(p *planted) {
 		p.config.OS, p.config.Architecture, p.config.RootFS.Type = "", "", "layer"
@@ -340,32 +340,32 @@ var verifyFaults = []struct {
 	}, want: []string{"architecture: is empty", "os: is empty", "config.ExposedPorts.http: want PORT", `config.Env[0]: "PATH": want NAME=VALUE`,
 		`config.Env[2]: "=x": want NAME=VALUE`, `config.Entrypoint[0]: has a NUL`, `config.Cmd[1]: has a NUL`, `rootfs.type: is "layer", want "layers"`}},
 	{name: "config without what it needs", plant: func(p *planted) { p.saveConfig([]byte(`{}`)) },
-		want: []string{"architecture: is missing", "os: is missing", "rootfs: is missing", "diff_ids: has 0 items, and the manifest 7 layers"}},
+		want: []string{"architecture: is missing", "os: is missing", "rootfs: is missing", "diff_ids: has 0 items, but the manifest has 7 layers"}},
 	{name: "config not an object", plant: func(p *planted) { p.saveConfig([]byte(`[]`)) },
 		want: []string{"is an array, want an object"}},
 	{name: "config ambiguous", plant: func(p *planted) {
 		b, err := json.Marshal(p.config)
 		p.must(err)
 		p.saveConfig(append([]byte(`{"os":"windows","Architecture":"arm",`), b[1:]...))
-	}, want: []string{`Architecture: is spelled "architecture"`, "os: is there twice"}},
+	}, want: []string{`Architecture: must be spelled "architecture"`, "os: occurs twice"}},
 	{name: "manifest's fields", plant: func(p *planted) {
 		b, err := json.Marshal(p.manifest)
 		p.must(err)
 		b = bytes.Replace(b, []byte(`"schemaVersion":2`), []byte(`"schemaVersion":1`), 1)
 		p.saveManifest(bytes.Replace(b, []byte(`"size":`), []byte(`"size":-`), 1))
-	}, want: []string{"schemaVersion: is 1, want 2", "config.size: -", "bytes, and its descriptor says -"}},
+	}, want: []string{"schemaVersion: is 1, want 2", "config.size: -", "bytes, but its descriptor says -"}},
 	{name: "diffID missing", plant: func(p *planted) { p.config.RootFS.DiffIDs = p.config.RootFS.DiffIDs[1:]; p.save() },
-		want: []string{"rootfs.diff_ids: has 6 items, and the manifest 7 layers"}},
+		want: []string{"rootfs.diff_ids: has 6 items, but the manifest has 7 layers"}},
 	{name: "history too long", plant: func(p *planted) { p.config.History = append(p.config.History, p.config.History[0]); p.save() },
-		want: []string{"history: has 8 items with a layer, and the manifest 7 layers"}},
+		want: []string{"history: has 8 items with a layer, but the manifest has 7 layers"}},
 	{name: "history not readable", plant: func(p *planted) { p.config.History[0].Comment = "some thing"; p.save() },
 		want: []string{`history of layer 1: history: "some" does not name an object`}},
 	{name: "history without an object", plant: func(p *planted) { p.config.History[p.layer("hello")].Comment = ""; p.save() },
-		want: []string{`is an object that the history does not have`}},
+		want: []string{`is a store object that the history does not list`}},
 	{name: "history with another object", plant: func(p *planted) {
 		p.config.History[p.layer("hello")].Comment += " zzz:12"
 		p.save()
-	}, want: []string{`"nix/store/zzz": is not there, and the history has it`}},
+	}, want: []string{`"nix/store/zzz": is missing, but the history lists it`}},
 	{name: "history of another hash", plant: func(p *planted) {
 		h := &p.config.History[p.layer(helloName)]
 		h.Comment = helloName + "@0123456789ab" + h.Comment[strings.LastIndexByte(h.Comment, ':'):]
@@ -374,11 +374,11 @@ var verifyFaults = []struct {
 	{name: "history of another size", plant: func(p *planted) { p.config.History[p.layer("hello")].Comment += "0"; p.save() },
 		want: []string{helloPath + `": its NAR has `}},
 	{name: "history hides what is not hidden", plant: func(p *planted) { p.config.History[6].Comment += " -" + helloName; p.save() },
-		want: []string{helloPath + `": is not hidden, and the history says so`}},
+		want: []string{helloPath + `": is not hidden, but the history says that it is`}},
 	{name: "history hides what was not there", plant: func(p *planted) {
 		p.config.History[6].Comment += " -zzz"
 		p.insert("base", "nix/store/", regular("nix/store/.wh.zzz", ""))
-	}, want: []string{`"nix/store/zzz": is hidden, and no layer below shows it`}},
+	}, want: []string{`"nix/store/zzz": is hidden, but no lower layer has it`}},
 	{name: "same name twice", plant: func(p *planted) {
 		i := p.layer("hello")
 		p.config.History = append(p.config.History, ispec.History{CreatedBy: "export-profile", Comment: p.config.History[i].Comment})
@@ -386,7 +386,7 @@ var verifyFaults = []struct {
 		p.config.RootFS.DiffIDs = append(p.config.RootFS.DiffIDs, p.config.RootFS.DiffIDs[i])
 		p.config.History[7].Comment = helloName + "@0123456789ab:1"
 		p.save()
-	}, want: []string{helloPath + `": its NAR hash begins with`, "is another one than that of layer "}},
+	}, want: []string{helloPath + `": its NAR hash begins with`, "differs from the object in layer "}},
 
 	{name: "content changed", plant: func(p *planted) {
 		p.editFile("hello", "/bin/hello", func(f *tarFile) { f.content[0] ^= 1 })
@@ -398,9 +398,9 @@ var verifyFaults = []struct {
 		want: []string{helloPath + `": its NAR hash begins with`}},
 	{name: "object missing", plant: func(p *planted) {
 		p.edit(p.layer("hello"), func(f []tarFile) []tarFile { return f[:find(p.t, f, helloName+"/")] })
-	}, want: []string{helloPath + `": is not there, and the history has it`}},
+	}, want: []string{helloPath + `": is missing, but the history lists it`}},
 	{name: "object added", plant: func(p *planted) { p.insert("hello", "nix/store/", regular("nix/store/0", "")) },
-		want: []string{`"nix/store/0": is an object that the history does not have`}},
+		want: []string{`"nix/store/0": is a store object that the history does not list`}},
 	{name: "mode changed", plant: func(p *planted) {
 		p.editFile("hello", "/bin/hello", func(f *tarFile) { f.Mode = 0o4755 })
 	}, want: []string{`bin/hello": has the mode 4755, which no entry may have`}},
@@ -410,7 +410,7 @@ var verifyFaults = []struct {
 	{name: "owner", plant: func(p *planted) { p.editFile("hello", "/bin/hello", func(f *tarFile) { f.Uid = 7 }) },
 		want: []string{`bin/hello": has the owner 7:0, want 0:0`}},
 	{name: "owner's name", plant: func(p *planted) { p.editFile("hello", "/bin/hello", func(f *tarFile) { f.Uname = "root" }) },
-		want: []string{`bin/hello": its owner has a name`}},
+		want: []string{`bin/hello": has an owner name`}},
 	{name: "time", plant: func(p *planted) {
 		p.editFile("hello", "/bin/hello", func(f *tarFile) { f.ModTime = f.ModTime.Add(1e9) })
 	}, want: []string{`bin/hello": has the time 2, want 1`}},
@@ -431,7 +431,7 @@ var verifyFaults = []struct {
 	{name: "out of order", plant: func(p *planted) { p.insert("hello", "/bin/hello", regular(helloPath+"/bin/a", "")) },
 		want: []string{`bin/a": comes after "nix/store/`}},
 	{name: "twice", plant: func(p *planted) { p.insert("hello", "/bin/hello", regular(helloPath+"/bin/hello", "")) },
-		want: []string{`bin/hello": is there twice`}},
+		want: []string{`bin/hello": occurs twice`}},
 	{name: "below a file", plant: func(p *planted) { p.insert("hello", "/bin/hello", regular(helloPath+"/bin/hello/a", "")) },
 		want: []string{`bin/hello/a": its parent is not a directory`}},
 	{name: "name leads out", plant: func(p *planted) {
@@ -448,28 +448,28 @@ var verifyFaults = []struct {
 	},
 		want: []string{`longer than 255 bytes`}},
 	{name: "whiteout in an object", plant: func(p *planted) { p.insert("hello", "/bin/hello", regular(helloPath+"/bin/.wh.x", "")) },
-		want: []string{`is a whiteout of what is not a store object`}},
+		want: []string{`is a whiteout, but not of a store object`}},
 	{name: "whiteout not in the history", plant: func(p *planted) { p.insert("base", "nix/store/", regular("nix/store/.wh."+helloName, "")) },
-		want: []string{`is a whiteout that the history does not have`}},
+		want: []string{`is a whiteout that the history does not list`}},
 	{name: "whiteout with content", plant: func(p *planted) {
 		p.config.History[6].Comment += " -" + helloName
 		p.insert("base", "nix/store/", regular("nix/store/.wh."+helloName, "x"))
-	}, want: []string{`is a whiteout and not an empty file`, "is not hidden"}},
+	}, want: []string{`is a whiteout but not an empty file`, "is not hidden"}},
 	{name: "opaque whiteout", plant: func(p *planted) { p.insert("base", "nix/store/", regular("nix/store/.wh..wh..opq", "")) },
-		want: []string{`is a whiteout of what is not a store object`}},
+		want: []string{`is a whiteout, but not of a store object`}},
 	{name: "base file changed", plant: func(p *planted) {
 		p.editFile("base", "etc/passwd", func(f *tarFile) { f.content = append(f.content, "toor::0:0::/:/bin/sh\n"...) })
-	}, want: []string{"the base files' hash begins with"}},
+	}, want: []string{"the hash of the base files begins with"}},
 	{name: "base file's mode", plant: func(p *planted) { p.editFile("base", "tmp/", func(f *tarFile) { f.Mode = 0o755 }) },
-		want: []string{"the base files' hash begins with"}},
+		want: []string{"the hash of the base files begins with"}},
 	{name: "base file in another layer", plant: func(p *planted) {
 		p.edit(p.layer("hello"), func(f []tarFile) []tarFile { return slices.Insert(f, 0, regular("a", "")) })
-	}, want: []string{`"a": is a base file, which the history does not have`}},
+	}, want: []string{`"a": is a base file, but the history lists none`}},
 	{name: "base files missing", plant: func(p *planted) {
 		p.edit(p.layer("base"), func(f []tarFile) []tarFile {
 			return slices.DeleteFunc(f, func(f tarFile) bool { return !strings.HasPrefix(f.Name, "nix/") })
 		})
-	}, want: []string{"there are no base files, and the history has them"}},
+	}, want: []string{"has no base files, but the history lists them"}},
 	{name: "tar without an end", plant: func(p *planted) { b := p.readLayer(0); p.setLayer(0, b[:len(b)-1024]) },
 		want: []string{"the tar ends without its two zero blocks"}},
 	{name: "tar cut", plant: func(p *planted) { b := p.readLayer(0); p.setLayer(0, b[:len(b)-1024-256]) },
@@ -495,7 +495,7 @@ var verifyFaults = []struct {
 			more = append(more, regular(fmt.Sprintf("nix/store/%d", 1000+i), ""))
 		}
 		p.insert("hello", "nix/store/", more...)
-	}, want: append(slices.Repeat([]string{"is an object that the history does not have"}, 100), "and 400 more")},
+	}, want: append(slices.Repeat([]string{"is a store object that the history does not list"}, 100), "and 400 more")},
 
 	{name: "none: another program's layer", plant: func(p *planted) {
 		p.foreign(regular("./srv/z", "x"), regular("srv/a", "y"), tarFile{Header: tar.Header{Name: "srv/b", Typeflag: tar.TypeLink, Linkname: "srv/a"}})
@@ -516,7 +516,7 @@ var verifyFaults = []struct {
 		p.foreign(regular("../x", ""), regular("/etc/x", ""), regular("a", ""), regular("a", ""), regular("a/b", ""), regular("c/d", ""), regular("c", ""),
 			tarFile{Header: tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "../../etc/passwd"}},
 			tarFile{Header: tar.Header{Name: "e", Typeflag: tar.TypeSymlink, Linkname: "/"}}, regular("e/f", ""), regular(".wh.x", "y"))
-	}, want: []string{`"../x": name "..": not allowed`, `"/etc/x": is an absolute path`, `"a": is there twice`, `"a/b": is below "a", which is not a directory`,
-		`"c": is not a directory, and there are entries below it`, `"l": is a hard link to "../../etc/passwd": name "..": not allowed`,
-		`"e/f": is below "e"`, `".wh.x": is a whiteout and not an empty file`}},
+	}, want: []string{`"../x": name "..": not allowed`, `"/etc/x": is an absolute path`, `"a": occurs twice`, `"a/b": is below "a", which is not a directory`,
+		`"c": is not a directory, but there are entries below it`, `"l": is a hard link to "../../etc/passwd": name "..": not allowed`,
+		`"e/f": is below "e"`, `".wh.x": is a whiteout but not an empty file`}},
 }

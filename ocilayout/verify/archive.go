@@ -19,14 +19,14 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
-// dockerManifestFile is what docker save has at an archive's top.
+// dockerManifestFile is the file at the top of an archive of docker save that lists its images.
 const dockerManifestFile = "manifest.json"
 
-// ReadArchive reads what an archive says of images: of that with a tag or full name, or, without one, of all.
-// If it has an image layout and Docker's manifest.json, both are read, and they must tell of the same images.
-// With docker, manifest.json is what loaders are to find, else the layout.
-// The error is fs.ErrNotExist if that is not there, or no such image;
-// whatever else is wrong is for Check to report.
+// ReadArchive reads the manifests and configs of an archive:
+// of the image with the tag or full name, or of all images if tag is empty.
+// If the archive has a layout and Docker's manifest.json, it reads both, and both must list the same images.
+// If docker is set, the archive must have a manifest.json, else a layout.
+// The error is fs.ErrNotExist if that or the image is missing. Check reports every other problem.
 func ReadArchive(ctx context.Context, a *ocilayout.ArchiveFile, docker bool, tag string) (*Claims, error) {
 	if n, err := ocilayout.ParseReference(tag); err == nil && strings.ContainsAny(tag, ":/") {
 		tag = n.Full
@@ -42,7 +42,7 @@ func ReadArchive(ctx context.Context, a *ocilayout.ArchiveFile, docker bool, tag
 		}
 		return io.NopCloser(f), nil
 	}
-	found, err := c.layout(ctx, tag, open)
+	found, err := c.readLayout(ctx, tag, open)
 	isLayout := !errors.Is(err, fs.ErrNotExist)
 	if isLayout && err != nil || !isLayout && !docker {
 		return nil, fmt.Errorf("read archive: %w", err)
@@ -64,12 +64,12 @@ func ReadArchive(ctx context.Context, a *ocilayout.ArchiveFile, docker bool, tag
 	return c, nil
 }
 
-// dockerReader reads a manifest.json.
+// dockerReader reads the images that manifest.json lists.
 type dockerReader struct {
 	*Claims
 	archive *ocilayout.ArchiveFile
-	layout  bool // there is an index.json, too
-	all     bool // images are wanted
+	layout  bool // the archive also has an index.json
+	all     bool // the check is of all images
 }
 
 func (d *dockerReader) problem(format string, args ...any) {
@@ -82,7 +82,7 @@ type dockerImage struct {
 	Layers   []string
 }
 
-// read says whether a wanted image is there.
+// read reads the images that tag selects, and reports whether there are any.
 func (d *dockerReader) read(manifest []byte, tag string) (found bool) {
 	var images []dockerImage
 	if err := json.Unmarshal(manifest, &images); err != nil {
@@ -102,19 +102,19 @@ func (d *dockerReader) read(manifest []byte, tag string) (found bool) {
 			d.problem("an image has more than %d layers", maxLayers)
 			continue
 		}
-		d.image(i)
+		d.readImage(i)
 	}
 	return found
 }
 
-// isNamed says whether an image's name is a full name, or has a tag.
+// isNamed reports whether the name of an image has the tag, or is the full name given as tag.
 func isNamed(name, tag string) bool {
 	n, err := ocilayout.ParseReference(name)
 	return err == nil && (n.Full == tag || n.Tag == tag)
 }
 
-// image reads one image. If the layout has it, it is that one.
-func (d *dockerReader) image(i dockerImage) {
+// readImage reads one image. If the layout has an image with the same config and layers, it adds only new problems to it.
+func (d *dockerReader) readImage(i dockerImage) {
 	f, err := d.archive.File(i.Config, false)
 	if err != nil {
 		d.problem("config %s: %s", quote(i.Config), unreadable(err))
@@ -122,14 +122,14 @@ func (d *dockerReader) image(i dockerImage) {
 	}
 	b, err := io.ReadAll(io.LimitReader(f, ocilayout.MaxDocument+1))
 	if d.Claims.read += int64(len(b)); err == nil && (len(b) > ocilayout.MaxDocument || d.Claims.read > maxDocuments) {
-		err = fmt.Errorf("has more than %d bytes, or all have too many", ocilayout.MaxDocument)
+		err = fmt.Errorf("has more than %d bytes, or the documents together have too many", ocilayout.MaxDocument)
 	}
 	if err != nil {
 		d.problem("config %s: %v", quote(i.Config), err)
 		return
 	}
 	own := digest.FromBytes(b)
-	img := &image{digest: own, config: own, found: findings{most: documentProblems}}
+	img := &image{digest: own, config: own, found: findings{limit: documentProblems}}
 	if want, ok := namedDigest(strings.TrimSuffix(i.Config, ".json")); ok && want != own {
 		img.found.add(Problem{Blob: i.Config, What: fmt.Sprintf("has the digest %s", own)})
 	}
@@ -139,16 +139,16 @@ func (d *dockerReader) image(i dockerImage) {
 	} else if err := json.Unmarshal(b, &config); err != nil {
 		img.found.add(Problem{Blob: i.Config, What: err.Error()})
 	}
-	diffIDs, claims := d.claims(img, i.Config, config, len(i.Layers))
+	diffIDs, claims := d.layerClaims(img, i.Config, config, len(i.Layers))
 	for n, name := range i.Layers {
 		var diffID digest.Digest
 		if diffIDs != nil {
 			diffID = diffIDs[n]
 		}
-		if l := d.layer(name, diffID, claims[n]); l != nil {
+		if l := d.readLayer(name, diffID, claims[n]); l != nil {
 			d.addLayer(img, l)
 		} else {
-			d.problem("layer %d, %s, is missing, or not a regular file", n+1, quote(name))
+			d.problem("layer %d, %s, is missing or not a regular file", n+1, quote(name))
 		}
 	}
 	at := slices.IndexFunc(d.images, func(had *image) bool { return had.config == own })
@@ -161,7 +161,7 @@ func (d *dockerReader) image(i dockerImage) {
 		}
 		return
 	case at >= 0:
-		d.problem("the image with the config %s has other layers there than in index.json", own)
+		d.problem("the image with the config %s has other layers than in index.json", own)
 	case d.layout && d.all:
 		d.problem("the image with the config %s is not in index.json", own)
 	}
@@ -175,8 +175,8 @@ func unreadable(err error) string {
 	return err.Error()
 }
 
-// layer is a layer in a file, whose form its first bytes say. It is nil if there is none.
-func (d *dockerReader) layer(name string, diffID digest.Digest, claim *history.Claim) *layer {
+// readLayer returns the layer in a file, or nil if there is no such file. It derives the media type from the first bytes.
+func (d *dockerReader) readLayer(name string, diffID digest.Digest, claim *history.Claim) *layer {
 	f, err := d.archive.File(name, true)
 	if err != nil {
 		return nil
@@ -199,12 +199,13 @@ func (d *dockerReader) layer(name string, diffID digest.Digest, claim *history.C
 	return l
 }
 
-// namedDigest is the digest that a file is called after.
+// namedDigest returns the digest that is the name of a file.
 func namedDigest(name string) (digest.Digest, bool) {
 	d := digest.NewDigestFromEncoded(digest.SHA256, path.Base(name))
 	return d, d.Validate() == nil
 }
 
+// sniff returns the media type of a layer that begins with head.
 func sniff(head []byte) string {
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):

@@ -15,7 +15,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// entry is a file of an archive, or a link where there is a target.
+// entry is a file of an archive, or a symbolic link if it has a target.
 type entry struct{ name, content, target string }
 
 func archiveOf(t testing.TB, entries ...entry) *ocilayout.ArchiveFile {
@@ -44,7 +44,7 @@ func archiveOf(t testing.TB, entries ...entry) *ocilayout.ArchiveFile {
 	return a
 }
 
-// TestReadArchiveDocker: archives as docker save has written them over the years, and what can be wrong with them.
+// TestReadArchiveDocker reads archives as docker save has written them over the years, and damaged ones.
 func TestReadArchiveDocker(t *testing.T) {
 	layer := string(tarOf(t, dir("d/", 0o755)))
 	other := string(tarOf(t, dir("e/", 0o755)))
@@ -69,14 +69,14 @@ func TestReadArchiveDocker(t *testing.T) {
 			{"manifest.json", manifest("blobs/sha256/"+id, "blobs/sha256/"+hex, "blobs/sha256/"+hex), ""}}, ""},
 		{"other layer", []entry{{"1/layer.tar", other, ""}, {"2/layer.tar", layer, ""}, conf, {"manifest.json", good, ""}},
 			"layer 1: 1/layer.tar: is " + digest.FromString(other).String() + " once decompressed"},
-		{"no layer", []entry{one, conf, {"manifest.json", good, ""}}, `layer 2, "2/layer.tar", is missing`},
-		{"link out", []entry{one, {"2/layer.tar", "", "../../etc/passwd"}, conf, {"manifest.json", good, ""}}, `layer 2, "2/layer.tar", is missing`},
-		{"no config", []entry{one, two, {"manifest.json", good, ""}}, "is missing"},
+		{"missing layer", []entry{one, conf, {"manifest.json", good, ""}}, `layer 2, "2/layer.tar", is missing`},
+		{"link out of the archive", []entry{one, {"2/layer.tar", "", "../../etc/passwd"}, conf, {"manifest.json", good, ""}}, `layer 2, "2/layer.tar", is missing`},
+		{"missing config", []entry{one, two, {"manifest.json", good, ""}}, "is missing"},
 		{"other config", []entry{one, two, {id + ".json", config + " ", ""}, {"manifest.json", good, ""}}, "has the digest sha256:"},
-		{"twice", []entry{one, two, conf, conf, {"manifest.json", good, ""}}, "is there twice"},
-		{"absolute", []entry{one, two, conf, {"/etc/passwd", "x", ""}, {"manifest.json", good, ""}}, "/etc/passwd: is an absolute path"},
-		{"no JSON", []entry{one, two, conf, {"manifest.json", `{`, ""}}, "manifest.json: unexpected end"},
-		{"one layer", []entry{one, two, conf, {"manifest.json", manifest(id+".json", "1/layer.tar"), ""}}, "has 2 items, and the manifest 1 layers"},
+		{"config twice", []entry{one, two, conf, conf, {"manifest.json", good, ""}}, "occurs twice"},
+		{"absolute path", []entry{one, two, conf, {"/etc/passwd", "x", ""}, {"manifest.json", good, ""}}, "/etc/passwd: is an absolute path"},
+		{"invalid JSON", []entry{one, two, conf, {"manifest.json", `{`, ""}}, "manifest.json: unexpected end"},
+		{"too few layers", []entry{one, two, conf, {"manifest.json", manifest(id+".json", "1/layer.tar"), ""}}, "has 2 items, but the manifest has 1 layers"},
 	} {
 		c, err := ReadArchive(t.Context(), archiveOf(t, tt.entries...), true, "")
 		if err != nil {
@@ -93,7 +93,7 @@ func TestReadArchiveDocker(t *testing.T) {
 			lines = append(lines, p.String())
 		}
 		if tt.want == "" && (len(lines) > 0 || len(r.Images) != 1 || r.Images[0].Layers != 2) {
-			t.Errorf("%s: %+v, %q; want an image of two layers", tt.name, r.Images, lines)
+			t.Errorf("%s: images %+v, problems %q; want one image with two layers and no problem", tt.name, r.Images, lines)
 		}
 		if tt.want != "" {
 			wantOne(t, tt.name, lines, tt.want)
@@ -115,7 +115,7 @@ func TestReadArchiveDocker(t *testing.T) {
 	}
 }
 
-// TestWalkAbsolute: names that are absolute are reported, and count as what whoever unpacks them makes of them.
+// TestWalkAbsolute checks that absolute names are reported, and that they affect other entries as relative names do.
 func TestWalkAbsolute(t *testing.T) {
 	l, got := walkTar(tarOf(t, dir("/", 0o755), dir("/nix/", 0o755), dir("nix/store/", 0o755), reg("//nix/store/o", 1), reg("/nix/store/.wh.o", 0),
 		reg("nix/store/o", 1), tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "/nix/store/o"}), nil)
@@ -123,18 +123,18 @@ func TestWalkAbsolute(t *testing.T) {
 		`"/nix/": is an absolute path`,
 		`"//nix/store/o": is an absolute path`,
 		`"/nix/store/.wh.o": is an absolute path`,
-		`"nix/store/o": is there twice`,
+		`"nix/store/o": occurs twice`,
 		`"h": is a hard link to "/nix/store/o": is an absolute path`,
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("walk finds (-want +got):\n%s", d)
+		t.Errorf("problems (-want +got):\n%s", d)
 	}
-	if !l.store.put["o"] || !l.store.hidden["o"] {
-		t.Errorf("the layer changes %+v; want o put and hidden", l.store)
+	if !l.store.written["o"] || !l.store.hidden["o"] {
+		t.Errorf("store changes = %+v; want o written and hidden", l.store)
 	}
 }
 
-// FuzzReadArchive: whatever manifest.json says, there is a report.
+// FuzzReadArchive checks that any manifest.json is reported on or refused.
 func FuzzReadArchive(f *testing.F) {
 	config := `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}`
 	for _, m := range []string{

@@ -9,36 +9,41 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// foreignRules are those of a layer that another program has made: what the image specification says of all.
-// Entries may come in any order, so that all names are remembered, up to a limit.
+// foreignRules checks the entries of a layer that another program made, or of a layer with changes,
+// by the rules of the image specification.
+// Entries may come in any order, so it remembers all names, up to maxNames.
 type foreignRules struct {
 	layer   *layer
 	claimed map[string]bool
 
-	seen  map[string]byte // its kind
-	bytes int64
-	full  bool
+	seen  map[string]byte // the kind of each name
+	bytes int64           // of the names in seen
+	full  bool            // maxNames is reached; seen is nil
 }
 
-// maxNames is how many bytes of names are remembered, with 64 for each.
+// maxNames limits the bytes of names to remember, plus perName for each.
 const maxNames = 256 << 20
 
-// Kinds of what is seen.
+const perName = 64 // estimate of the bytes that a map entry takes
+
+// Kinds of names.
 const (
-	seenDir     = 'd'
-	seenOther   = 'o'
-	seenParent  = 'p' // of an entry; not itself there yet
-	seenHidden  = 'w'
-	perName     = 64
-	opaqueName  = ".wh..wh..opq"
-	hiddenExtra = ".wh..wh." // other such names are aufs's own
+	seenDir      = 'd'
+	seenOther    = 'o'
+	seenParent   = 'p' // the parent of an entry, without an entry of its own yet
+	seenWhiteout = 'w'
 )
 
-// storeChanges is what a layer of another program does to store objects that are claimed.
+const (
+	opaqueName = ".wh..wh..opq"
+	aufsPrefix = ".wh..wh." // of names that aufs uses for itself, except opaqueName
+)
+
+// storeChanges records how a layer of another program changes claimed store objects.
 type storeChanges struct {
-	wiped  bool            // hides all
-	hidden map[string]bool // by their names
-	put    map[string]bool // has something there
+	wiped   bool            // it hides the whole store
+	hidden  map[string]bool // names of the objects that it hides
+	written map[string]bool // names of the objects that it writes to
 }
 
 func (f *foreignRules) entry(h *tar.Header) item {
@@ -48,9 +53,9 @@ func (f *foreignRules) entry(h *tar.Header) item {
 	}
 	switch strings.TrimSuffix(h.Name, "/") {
 	case "", ".":
-		return item{other: true} // the root's mode and owner
+		return item{other: true} // sets the mode and owner of the root
 	}
-	// Whoever unpacks an absolute path takes the slash away, so that is what the entry does to the others.
+	// Programs that unpack an absolute path remove the slash, so it affects other entries as a relative path does.
 	below := strings.TrimLeft(h.Name, "/")
 	if below != h.Name {
 		f.layer.found.addf(h.Name, "is an absolute path")
@@ -75,18 +80,18 @@ func (f *foreignRules) entry(h *tar.Header) item {
 	case tar.TypeXGlobalHeader:
 		return item{other: true}
 	default:
-		return bad("is of the unknown type %q", h.Typeflag)
+		return bad("has the unknown type %q", h.Typeflag)
 	}
 	if f.layer.claim != nil {
 		if why := wrongHeader(h, 0o7777); why != "" {
 			f.layer.found.addf(name, "%s", why)
 		}
 	}
-	hidden, isWhiteout := whiteout(name)
+	hidden, isWhiteout := whiteoutTarget(name)
 	switch {
 	case isWhiteout && path.Base(name) == opaqueName:
 		f.touch(path.Dir(name), true)
-	case isWhiteout && strings.HasPrefix(path.Base(name), hiddenExtra):
+	case isWhiteout && strings.HasPrefix(path.Base(name), aufsPrefix):
 		return item{other: true}
 	case isWhiteout && strings.HasSuffix(hidden, "/"), hidden == "" && isWhiteout:
 		return bad("is a whiteout of nothing")
@@ -95,15 +100,15 @@ func (f *foreignRules) entry(h *tar.Header) item {
 	default:
 		f.touch(name, false)
 		if h.Typeflag != tar.TypeDir && rootfs.Within(name, rootfs.StoreDir) {
-			f.touch(name, true) // in place of the store
+			f.touch(name, true) // it replaces the store
 		}
 	}
 	if isWhiteout && (h.Typeflag != tar.TypeReg || h.Size != 0) {
-		return bad("is a whiteout and not an empty file")
+		return bad("is a whiteout but not an empty file")
 	}
 	switch {
 	case isWhiteout:
-		f.remember(h.Name, name, seenHidden)
+		f.remember(h.Name, name, seenWhiteout)
 	case h.Typeflag == tar.TypeDir:
 		f.remember(h.Name, name, seenDir)
 	default:
@@ -112,7 +117,7 @@ func (f *foreignRules) entry(h *tar.Header) item {
 	return item{other: true}
 }
 
-// remember notices what is there twice, or below what is not a directory.
+// remember reports a name that occurs twice, and a name below something that is not a directory.
 func (f *foreignRules) remember(shown, name string, kind byte) {
 	if f.full {
 		return
@@ -123,15 +128,15 @@ func (f *foreignRules) remember(shown, name string, kind byte) {
 	switch before := f.seen[name]; {
 	case before == seenParent && kind == seenDir:
 	case before == seenParent:
-		f.layer.found.addf(shown, "is not a directory, and there are entries below it")
+		f.layer.found.addf(shown, "is not a directory, but there are entries below it")
 	case before != 0:
-		f.layer.found.addf(shown, "is there twice")
+		f.layer.found.addf(shown, "occurs twice")
 	}
 	f.put(name, kind)
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		switch f.seen[dir] {
 		case seenDir, seenParent:
-			return // and so are those above
+			return // the parents of dir were seen with it
 		case 0:
 			f.put(dir, seenParent)
 		default:
@@ -147,12 +152,12 @@ func (f *foreignRules) put(name string, kind byte) {
 	}
 	f.seen[name] = kind
 	if f.bytes += int64(len(name)) + perName; f.bytes > maxNames {
-		f.layer.found.addf("", "has too many names to look for those that are there twice")
+		f.layer.found.addf("", "has too many names to find those that occur twice")
 		f.full, f.seen = true, nil
 	}
 }
 
-// touch remembers what is done to claimed objects.
+// touch records a change to a claimed object.
 func (f *foreignRules) touch(name string, hides bool) {
 	s := &f.layer.store
 	if hides && rootfs.Within(name, rootfs.StoreDir) || name == "." {
@@ -171,7 +176,7 @@ func (f *foreignRules) touch(name string, hides bool) {
 	case hides && !below:
 		s.hidden = add(s.hidden, object)
 	default:
-		s.put = add(s.put, object)
+		s.written = add(s.written, object)
 	}
 }
 

@@ -19,20 +19,20 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// layer is one layer of one or more images, and what they say of it.
+// layer is a layer of one or more images, with their claims about it.
 type layer struct {
 	desc   ispec.Descriptor
-	diffID digest.Digest  // empty if nobody says
-	claim  *history.Claim // nil if it is of another program
-	opaque bool           // it is no layer, but some blob
-	file   string         // its name in an archive, if its digest is not known
-	open   opener         // of that file
+	diffID digest.Digest      // empty if it is unknown
+	claim  *history.Claim     // nil if another program made the layer
+	opaque bool               // not a layer, but a blob of an attestation
+	file   string             // its name in an archive, if its digest is unknown
+	open   ocilayout.OpenBlob // opens file
 
 	found findings
-	store storeChanges // of a layer of another program
+	store storeChanges // made by a layer of another program
 }
 
-// layerKey is what makes a layer the same in two images.
+// layerKey identifies a layer. Images that share it share the result of one check.
 type layerKey struct {
 	mediaType      string
 	file           string
@@ -43,7 +43,7 @@ type layerKey struct {
 	history        string
 }
 
-// addLayers adds the layers of an image. DiffIDs and claims are as many, or nil.
+// addLayers adds the layers of an image. DiffIDs and claims have the length of descs, or are nil.
 func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []digest.Digest, claims []*history.Claim) {
 	for i, d := range descs {
 		l := &layer{desc: d}
@@ -57,13 +57,13 @@ func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []diges
 	}
 }
 
-// addLayer adds a layer to an image, or the one that is the same in another image.
+// addLayer adds a layer to an image. If another image has the same layer, both share it.
 func (c *Claims) addLayer(img *image, l *layer) {
 	key := layerKey{mediaType: l.desc.MediaType, file: l.file, opaque: l.opaque, digest: l.desc.Digest, diffID: l.diffID, size: l.desc.Size}
 	if l.claim != nil {
 		key.claimed, key.history = true, l.claim.String()
 		if l.claim.Top {
-			key.history = "top" // what it names is no store object
+			key.history = "top" // Objects of such a layer are not in the store
 		} else {
 			for _, o := range l.claim.Objects {
 				c.objects[o.Name] = true
@@ -79,7 +79,7 @@ func (c *Claims) addLayer(img *image, l *layer) {
 	img.layers = append(img.layers, l)
 }
 
-// blob is what the layer's blob is called.
+// blob returns the name of the layer's blob in messages.
 func (l *layer) blob() string {
 	if l.file != "" {
 		return l.file
@@ -87,16 +87,16 @@ func (l *layer) blob() string {
 	return l.desc.Digest.String()
 }
 
-// blobBuffer is how much is read and hashed at once, and before a cancelled context is noticed.
+// blobBuffer is the size of reads from a blob. The context is checked before each.
 const blobBuffer = 256 << 10
 
-// check reads the layer's blob once.
+// check reads the blob of the layer once and collects its problems.
 func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
-	l.found = findings{most: o.maxProblems}
+	l.found = findings{limit: o.maxProblems}
 	open, algorithm := l.open, digest.Canonical
 	if open == nil {
 		if l.desc.Digest.Validate() != nil {
-			return nil // it is in the manifest's shape
+			return nil // checkShape has reported it for the manifest
 		}
 		open, algorithm = c.open, l.desc.Digest.Algorithm()
 	}
@@ -115,23 +115,23 @@ func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
 
 	blob := &blobReader{ctx: ctx, r: file, hash: algorithm.Hash(), progress: o.Progress}
 	if !l.opaque {
-		l.contents(bufio.NewReaderSize(blob, blobBuffer), c, o)
+		l.checkContents(bufio.NewReaderSize(blob, blobBuffer), c, o)
 	}
-	// Whatever became of that, the rest of the blob counts.
+	// The digest covers the whole blob, even if its contents were not readable to the end.
 	if err := rootfs.Drain(blob); err != nil {
-		return err // also if it came before
+		return err // blobReader repeats an error that came earlier
 	}
 	if got := digest.NewDigest(algorithm, blob.hash); l.open == nil && got != l.desc.Digest {
 		l.found.addf("", "has the digest %s", got)
 	}
 	if blob.n != l.desc.Size {
-		l.found.addf("", "has %d bytes, and its descriptor says %d", blob.n, l.desc.Size)
+		l.found.addf("", "has %d bytes, but its descriptor says %d", blob.n, l.desc.Size)
 	}
 	return nil
 }
 
-// contents checks what is in a blob.
-func (l *layer) contents(blob io.Reader, c *Claims, o Options) {
+// checkContents decompresses a blob, walks its tar and compares the diffID.
+func (l *layer) checkContents(blob io.Reader, c *Claims, o Options) {
 	r, err := decompress(blob, l.desc.MediaType)
 	if err != nil {
 		l.found.addf("", "%v", err)
@@ -142,7 +142,7 @@ func (l *layer) contents(blob io.Reader, c *Claims, o Options) {
 	if l.diffID.Validate() == nil {
 		algorithm = l.diffID.Algorithm()
 	}
-	plain := &plainReader{r: r, hash: algorithm.Hash(), most: o.MaxLayer}
+	plain := &plainReader{r: r, hash: algorithm.Hash(), limit: o.MaxLayer}
 	w := newWalker(l, bufio.NewReaderSize(plain, blobBuffer), c.objects, o.Hash)
 	w.walk()
 	if err := rootfs.Drain(plain); err != nil {
@@ -153,19 +153,19 @@ func (l *layer) contents(blob io.Reader, c *Claims, o Options) {
 	}
 	got := digest.NewDigest(algorithm, plain.hash)
 	if l.diffID.Validate() == nil && got != l.diffID {
-		l.found.addf("", "is %s once decompressed, and the config says %s", got, l.diffID)
+		l.found.addf("", "is %s once decompressed, but the config says %s", got, l.diffID)
 	}
 }
 
 func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
-	// Old images have layers that may not be distributed, which are no others by their form.
+	// Old images mark some layers as not distributable. Their form is the same.
 	form := strings.Replace(mediaType, ".nondistributable.", ".", 1)
 	if t, ok := ocilayout.LayerType(form); ok {
 		form = t
 	}
 	z, err := compress.NewReader(r, form)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, fmt.Errorf("it is of type %s, which is not a layer's", quote(mediaType))
+		return nil, fmt.Errorf("has the media type %s, which is not that of a layer", quote(mediaType))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read layer: %w", err)
@@ -173,13 +173,13 @@ func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
 	return z, nil
 }
 
-// blobReader hashes and counts what is read of a blob.
+// blobReader hashes and counts the bytes that it reads. After an error except io.EOF, every read returns that error.
 type blobReader struct {
 	ctx      context.Context
 	r        io.Reader
 	hash     hash.Hash
 	n        int64
-	err      error // but io.EOF
+	err      error // never io.EOF
 	progress func(int64)
 }
 
@@ -202,13 +202,13 @@ func (b *blobReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// plainReader hashes what a layer is once decompressed, and bounds it. An error stays.
+// plainReader hashes a decompressed layer and limits its size. After an error every read returns that error.
 type plainReader struct {
-	r    io.Reader
-	hash hash.Hash
-	n    int64
-	most int64
-	err  error
+	r     io.Reader
+	hash  hash.Hash
+	n     int64
+	limit int64
+	err   error
 }
 
 func (p *plainReader) Read(b []byte) (int, error) {
@@ -217,8 +217,8 @@ func (p *plainReader) Read(b []byte) (int, error) {
 	}
 	n, err := p.r.Read(b)
 	p.hash.Write(b[:n])
-	if p.n += int64(n); p.n > p.most && err == nil {
-		err = fmt.Errorf("it has more than %d bytes once decompressed", p.most)
+	if p.n += int64(n); p.n > p.limit && err == nil {
+		err = fmt.Errorf("it has more than %d bytes once decompressed", p.limit)
 	}
 	p.err = err
 	return n, err

@@ -12,19 +12,19 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// ownRules are those of a layer that this program has made.
-// They remember only where they are, since entries come in path order.
+// ownRules checks the entries of a layer that this program made.
+// Entries come in path order, so it remembers only the current position.
 type ownRules struct {
 	layer *layer
-	last  string
-	dirs  []string // that contain the last entry, and itself if it is one
+	last  string   // path of the last entry
+	dirs  []string // directories around the last entry, and the last entry itself if it is a directory
 
-	objects map[string]history.Object // claimed, and not found yet
-	hidden  map[string]bool           // the same
-	claimed *history.Object           // the base files
-	base    *rootfs.PartSum           // those that were found
-	any     bool                      // some are not only directories of the store
-	unsure  bool                      // some could not be read, or were reported
+	objects     map[string]history.Object // claimed objects that were not found yet
+	hidden      map[string]bool           // claimed whiteouts that were not found yet
+	claimedBase *history.Object           // the claim about the base files, or nil
+	base        *rootfs.PartSum           // sum of the base files that were found
+	hasBase     bool                      // a base file was found that is not nix or nix/store
+	partialBase bool                      // base lacks files that were reported or could not be read
 }
 
 func newOwnRules(l *layer) *ownRules {
@@ -36,7 +36,7 @@ func newOwnRules(l *layer) *ownRules {
 	}
 	for _, c := range l.claim.Objects {
 		if c.Name == history.BaseName {
-			o.claimed = &c
+			o.claimedBase = &c
 		} else {
 			o.objects[c.Name] = c
 		}
@@ -49,23 +49,23 @@ func newOwnRules(l *layer) *ownRules {
 
 func (o *ownRules) entry(h *tar.Header) item {
 	name, err := checkName(h.Name)
-	i := item{entry: rootfs.Entry{Path: name, Mode: mode(h), UID: h.Uid, GID: h.Gid, Target: h.Linkname}}
+	i := item{entry: rootfs.Entry{Path: name, Mode: modeOf(h), UID: h.Uid, GID: h.Gid, Target: h.Linkname}}
 	i.entry.Size = h.Size
 	bad := func(format string, args ...any) item {
 		o.layer.found.addf(name, format, args...)
 		i.bad = true
 		if !inStore(name) {
-			o.unsure = true
+			o.partialBase = true
 		}
 		return i
 	}
 	if err != nil {
 		name = h.Name
 		i.entry.Path = ""
-		o.unsure = true
+		o.partialBase = true
 		return bad("%v", err)
 	}
-	if hidden, ok := whiteout(name); ok {
+	if hidden, ok := whiteoutTarget(name); ok {
 		i.other = true
 		o.hide(h, name, hidden)
 		return i
@@ -85,9 +85,9 @@ func (o *ownRules) entry(h *tar.Header) item {
 		return bad("is neither a directory, a regular file nor a symbolic link: type %q", h.Typeflag)
 	}
 	if c := rootfs.ComparePaths(o.last, name); o.last != "" && c == 0 {
-		return bad("is there twice")
+		return bad("occurs twice")
 	} else if o.last != "" && c > 0 {
-		return bad("comes after %s, which is out of path order", quote(o.last))
+		return bad("comes after %s, out of path order", quote(o.last))
 	}
 	o.last = name
 	for len(o.dirs) > 0 && !rootfs.Within(o.dirs[len(o.dirs)-1], name) {
@@ -100,28 +100,31 @@ func (o *ownRules) entry(h *tar.Header) item {
 		return bad("its parent is not a directory of the layer")
 	}
 	if why := wrongHeader(h, 0o1777); why != "" {
-		o.layer.found.addf(name, "%s", why) // which the NAR hash does not see
+		o.layer.found.addf(name, "%s", why) // the NAR hash does not cover it
 	} else if why := wrongMode(i.entry); why != "" {
 		o.layer.found.addf(name, "%s", why)
 	}
 	return i
 }
 
-// wrongHeader says what a header has that this program writes into none, but for bits of the mode.
+// wrongHeader returns the first reason why this program did not write a header, or "".
+// The mode may have any of the bits in modes.
 func wrongHeader(h *tar.Header, modes int64) string {
 	switch {
 	case !h.ModTime.Equal(rootfs.ModTime):
 		return fmt.Sprintf("has the time %d, want %d", h.ModTime.Unix(), rootfs.ModTime.Unix())
 	case h.Uname != "" || h.Gname != "":
-		return "its owner has a name"
+		return "has an owner name"
 	case h.Mode&^modes != 0:
 		return fmt.Sprintf("has the mode %04o, which no entry may have", h.Mode)
 	case h.Typeflag != tar.TypeReg && h.Size != 0:
-		return "has a size and is not a regular file"
+		return "has a size but is not a regular file"
 	case h.Format&tar.FormatGNU != 0:
 		return "has a GNU extension"
-	case (h.Typeflag == tar.TypeDir) != strings.HasSuffix(h.Name, "/"):
-		return "is a directory without a slash behind its name, or another with one"
+	case h.Typeflag == tar.TypeDir && !strings.HasSuffix(h.Name, "/"):
+		return "is a directory, but its name has no slash at the end"
+	case h.Typeflag != tar.TypeDir && strings.HasSuffix(h.Name, "/"):
+		return "is not a directory, but its name has a slash at the end"
 	}
 	for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 		switch key {
@@ -133,7 +136,8 @@ func wrongHeader(h *tar.Header, modes int64) string {
 	return ""
 }
 
-// wrongMode says what is wrong with a mode or an owner, in the store, where there are few.
+// wrongMode returns what is wrong with the mode or owner of an entry, or "".
+// Outside of store objects, only nix, nix/store and symbolic links have a fixed mode.
 func wrongMode(e rootfs.Entry) string {
 	want := e.Mode.Type()
 	switch {
@@ -157,23 +161,23 @@ func wrongMode(e rootfs.Entry) string {
 	return ""
 }
 
-// inStore says whether a path is that of a store object or lies below one.
+// inStore reports whether a path is that of a store object or below one.
 func inStore(name string) bool {
 	return rootfs.Within(rootfs.StoreDir, name) && name != rootfs.StoreDir
 }
 
-// hide checks a whiteout.
+// hide checks the whiteout of hidden.
 func (o *ownRules) hide(h *tar.Header, name, hidden string) {
 	object := path.Base(hidden)
 	switch {
 	case !isObject(hidden) || strings.HasPrefix(object, ".wh."):
-		o.layer.found.addf(name, "is a whiteout of what is not a store object")
+		o.layer.found.addf(name, "is a whiteout, but not of a store object")
 	case h.Typeflag != tar.TypeReg || h.Size != 0:
-		o.layer.found.addf(name, "is a whiteout and not an empty file")
+		o.layer.found.addf(name, "is a whiteout but not an empty file")
 	case !slices.Contains(o.layer.claim.Hidden, object):
-		o.layer.found.addf(name, "is a whiteout that the history does not have")
+		o.layer.found.addf(name, "is a whiteout that the history does not list")
 	case !o.hidden[object]:
-		o.layer.found.addf(name, "is there twice")
+		o.layer.found.addf(name, "occurs twice")
 	default:
 		delete(o.hidden, object)
 		if why := wrongHeader(h, 0o1777); why != "" {
@@ -182,55 +186,55 @@ func (o *ownRules) hide(h *tar.Header, name, hidden string) {
 	}
 }
 
-// object is what the history claims of an object that was found; nil, and a problem, if that is nothing.
+// object returns the claim about a found object. If there is none, it reports a problem and returns nil.
 func (o *ownRules) object(root string) *history.Object {
 	c, ok := o.objects[path.Base(root)]
 	if !ok {
-		o.layer.found.addf(root, "is an object that the history does not have")
+		o.layer.found.addf(root, "is a store object that the history does not list")
 		return nil
 	}
 	delete(o.objects, c.Name)
 	return &c
 }
 
-// addBase adds an entry that no store object has.
+// addBase adds an entry that belongs to no store object.
 func (o *ownRules) addBase(e rootfs.Entry) {
 	if e.Path != "nix" && e.Path != rootfs.StoreDir {
-		if o.claimed == nil && !o.any {
-			o.layer.found.addf(e.Path, "is a base file, which the history does not have") // the first will do
+		if o.claimedBase == nil && !o.hasBase { // reports only the first
+			o.layer.found.addf(e.Path, "is a base file, but the history lists none")
 		}
-		o.any = true
+		o.hasBase = true
 	}
-	if o.claimed == nil {
+	if o.claimedBase == nil {
 		return
 	}
 	sum, err := rootfs.SumContent(e)
 	if err != nil {
-		o.unsure = true
+		o.partialBase = true
 		return
 	}
 	o.base.Add(e, sum)
 }
 
-// finish reports what is not there.
+// finish reports what is missing, and compares the base files.
 func (o *ownRules) finish() {
 	for _, name := range slices.Sorted(maps.Keys(o.objects)) {
-		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is not there, and the history has it")
+		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is missing, but the history lists it")
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.hidden)) {
-		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is not hidden, and the history says so")
+		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is not hidden, but the history says that it is")
 	}
-	if o.claimed == nil || o.unsure {
+	if o.claimedBase == nil || o.partialBase {
 		return
 	}
 	digits := strings.TrimPrefix(o.base.Key(), "sha256:")
 	switch {
-	case !o.any:
-		o.layer.found.addf("", "there are no base files, and the history has them")
-	case o.claimed.Hash != "" && !strings.HasPrefix(digits, o.claimed.Hash):
-		o.layer.found.addf("", "the base files' hash begins with %.12s, and the history says %s: they were changed",
-			digits, o.claimed.Hash)
-	case o.claimed.Size != o.base.Size():
-		o.layer.found.addf("", "the base files have %d bytes, and the history says %d", o.base.Size(), o.claimed.Size)
+	case !o.hasBase:
+		o.layer.found.addf("", "has no base files, but the history lists them")
+	case o.claimedBase.Hash != "" && !strings.HasPrefix(digits, o.claimedBase.Hash):
+		o.layer.found.addf("", "the hash of the base files begins with %.12s, but the history says %s: they were changed",
+			digits, o.claimedBase.Hash)
+	case o.claimedBase.Size != o.base.Size():
+		o.layer.found.addf("", "the base files have %d bytes, but the history says %d", o.base.Size(), o.claimedBase.Size)
 	}
 }

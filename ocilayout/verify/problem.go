@@ -7,17 +7,17 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Problem is something that is not as it has to be.
+// Problem is one fault of an image.
 type Problem struct {
-	Image digest.Digest `json:"image,omitempty"` // of the manifest; empty for what is in an index
-	Layer int           `json:"layer,omitempty"` // from 1; 0 for index, manifest and config
-	Blob  string        `json:"blob,omitempty"`  // a digest, or a file's name in a layout
-	Path  string        `json:"path,omitempty"`  // in the layer
+	Image digest.Digest `json:"image,omitempty"` // of the manifest; empty for a problem of an index
+	Layer int           `json:"layer,omitempty"` // counted from 1; 0 for an index, manifest or config
+	Blob  string        `json:"blob,omitempty"`  // a digest, or the name of a file in a layout or archive
+	Path  string        `json:"path,omitempty"`  // of an entry in the layer
 	What  string        `json:"what"`
 }
 
-// String is a line that says what is wrong and where.
-// Whatever a blob says, there are no control characters in it.
+// String returns one line that says what is wrong and where.
+// It has no control characters, whatever the image contains.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.Layer > 0 {
@@ -32,10 +32,10 @@ func (p Problem) String() string {
 	return b.String() + p.What
 }
 
-// maxQuoted is how many bytes of a name are shown.
+// maxQuoted limits the bytes of a name in a message.
 const maxQuoted = 400
 
-// quote is a name of someone else's for people.
+// quote quotes a name that comes from an image, and shortens it.
 func quote(s string) string {
 	if len(s) > maxQuoted {
 		return fmt.Sprintf("%q…", s[:maxQuoted])
@@ -43,7 +43,7 @@ func quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// quoteOdd quotes what is not as plain as a digest.
+// quoteOdd quotes s only if it has characters that need an escape, or if it is too long.
 func quoteOdd(s string) string {
 	if q := quote(s); q != `"`+s+`"` {
 		return q
@@ -51,22 +51,22 @@ func quoteOdd(s string) string {
 	return s
 }
 
-// findings are the problems of one blob. Of many, the first are kept and all are counted.
+// findings collects problems. It keeps the first ones and counts all.
 type findings struct {
-	most  int
+	limit int // problems to keep
 	list  []Problem
 	count int
 }
 
 func (f *findings) add(p Problem) {
-	if f.count++; len(f.list) < f.most {
+	if f.count++; len(f.list) < f.limit {
 		f.list = append(f.list, p)
 	}
 }
 
-// addf adds what is wrong with a path in a layer, or without one, with the blob.
+// addf adds a problem of a path in a layer. An empty path stands for the whole blob.
 func (f *findings) addf(path, format string, args ...any) {
-	if f.count++; len(f.list) < f.most {
+	if f.count++; len(f.list) < f.limit {
 		if len(path) > maxQuoted {
 			path = path[:maxQuoted] + "…"
 		}

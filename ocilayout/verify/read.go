@@ -12,7 +12,7 @@ import (
 	"slices"
 	"syscall"
 
-	_ "crypto/sha512" // of which digests may be
+	_ "crypto/sha512" // for digests that use it
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -21,48 +21,45 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
-// Limits of what is read before a layer is.
+// Limits of the documents: indexes, manifests and configs.
 const (
-	maxDocuments = 256 << 20 // of all, each as often as it is referred to, since what they say is remembered
-	maxImages    = 1 << 10   // in an index, and in all of them
-	maxLayers    = 1 << 10   // of an image
-	maxIndexes   = 8         // one in another
+	maxDocuments = 256 << 20 // bytes of all documents, counted at each reference because each reading is remembered
+	maxImages    = 1 << 10   // in one index, and in all indexes together
+	maxLayers    = 1 << 10   // in an image
+	maxIndexes   = 8         // nested in each other
 )
 
-// opener opens a blob, in a layout, an archive or a registry.
-type opener = ocilayout.OpenBlob
-
-// Claims is what index, manifests and configs say, and what was found wrong with them by themselves.
+// Claims holds the contents of indexes, manifests and configs, and the problems that these have in themselves.
 type Claims struct {
-	open    opener
-	docker  bool // Docker's manifests are images, too
-	images  []*image
-	layers  []*layer        // of all images, each once
-	indexes []digest.Digest // indexes that are an image for several platforms
-	found   findings        // in indexes
+	open         ocilayout.OpenBlob
+	acceptDocker bool // Docker's media types are allowed in manifests
+	images       []*image
+	layers       []*layer        // of all images, each once
+	indexes      []digest.Digest // of multi-platform images
+	found        findings        // problems of indexes
 
 	read    int64                  // bytes of documents
 	seen    map[digest.Digest]bool // manifests and indexes
 	byKey   map[layerKey]*layer
-	objects map[string]bool // names of store objects that some layer claims
+	objects map[string]bool // names of the store objects that any layer claims
 }
 
-// image is what a manifest and its config say.
+// image holds the contents of a manifest and its config.
 type image struct {
-	digest digest.Digest // of the manifest; in an archive that has none, of the config
+	digest digest.Digest // of the manifest, or of the config if an archive has no manifest
 	config digest.Digest
 	layers []*layer
 	found  findings
 
-	attestation bool // it is no image, but says something of one
+	attestation bool // a manifest of BuildKit that describes an image
 }
 
-// documentProblems is how many problems of one document are kept.
+// documentProblems limits the problems that are kept of one document.
 const documentProblems = defaultProblems
 
-// ReadLayout reads index, manifests and configs of images in a layout:
-// of that with a tag or full name, or, without one, of all.
-// The error is fs.ErrNotExist if there is no layout or no such image; whatever else is wrong is for Check to report.
+// ReadLayout reads the index, manifests and configs of a layout:
+// of the image with the tag or full name, or of all images if tag is empty.
+// The error is fs.ErrNotExist if there is no layout or no such image. Check reports every other problem.
 func ReadLayout(ctx context.Context, dir, tag string) (_ *Claims, err error) {
 	defer func() {
 		if err != nil {
@@ -72,7 +69,7 @@ func ReadLayout(ctx context.Context, dir, tag string) (_ *Claims, err error) {
 	c := newClaims(func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
 		return openRegular(filepath.Join(dir, ispec.ImageBlobsDir, d.Digest.Algorithm().String(), d.Digest.Encoded()))
 	})
-	found, err := c.layout(ctx, tag, func(name string) (io.ReadCloser, error) { return openRegular(filepath.Join(dir, name)) })
+	found, err := c.readLayout(ctx, tag, func(name string) (io.ReadCloser, error) { return openRegular(filepath.Join(dir, name)) })
 	if err == nil && !found {
 		err = noImage(tag)
 	}
@@ -82,10 +79,22 @@ func ReadLayout(ctx context.Context, dir, tag string) (_ *Claims, err error) {
 	return c, nil
 }
 
-func noImage(tag string) error { return fmt.Errorf("image %q: there is none: %w", tag, fs.ErrNotExist) }
+// ReadImage reads the manifest and the config of an image, or those of all images of an index, from any source.
+// It accepts Docker's media types. Claims keeps the contents, but not the documents.
+func ReadImage(ctx context.Context, s *ocilayout.ImageSource) (*Claims, error) {
+	c := newClaims(s.Open)
+	c.acceptDocker = true
+	if err := c.follow(ctx, s.Descriptor, "manifest", 0); err != nil {
+		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
+	}
+	return c, nil
+}
 
-// layout reads what the files at a layout's top say of images, and whether one of them is wanted.
-func (c *Claims) layout(ctx context.Context, tag string, open func(name string) (io.ReadCloser, error)) (found bool, err error) {
+func noImage(tag string) error { return fmt.Errorf("find image %q: %w", tag, fs.ErrNotExist) }
+
+// readLayout reads the top-level files of a layout and the images that tag selects.
+// It reports whether there was such an image.
+func (c *Claims) readLayout(ctx context.Context, tag string, open func(name string) (io.ReadCloser, error)) (found bool, err error) {
 	index, err := readFile(open, ispec.ImageIndexFile)
 	if err != nil {
 		return false, err
@@ -118,17 +127,17 @@ func (c *Claims) layout(ctx context.Context, tag string, open func(name string) 
 	return found, nil
 }
 
-func newClaims(open opener) *Claims {
+func newClaims(open ocilayout.OpenBlob) *Claims {
 	return &Claims{
 		open:    open,
-		found:   findings{most: documentProblems},
+		found:   findings{limit: documentProblems},
 		seen:    make(map[digest.Digest]bool),
 		byKey:   make(map[layerKey]*layer),
 		objects: make(map[string]bool),
 	}
 }
 
-// Size is how many bytes of blobs Check will read, if they are as long as they should be.
+// Size returns how many bytes Check will read if every blob has the size of its descriptor.
 func (c *Claims) Size() int64 {
 	var n int64
 	for _, l := range c.layers {
@@ -137,7 +146,7 @@ func (c *Claims) Size() int64 {
 	return n
 }
 
-// follow reads what a descriptor in an index refers to: a manifest, or another index.
+// follow reads the manifest or the index that d refers to. The document called in has the descriptor d.
 func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, depth int) error {
 	if c.seen[d.Digest] {
 		return nil
@@ -149,21 +158,21 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		s, index = indexShape, true
 	case d.MediaType == ispec.MediaTypeImageManifest:
 		s = manifestShape
-	case d.MediaType == ocilayout.DockerListType && c.docker:
-		s, index = withType(indexShape, ocilayout.DockerListType), true
-	case d.MediaType == ocilayout.DockerImageType && c.docker:
-		s = withType(manifestShape, ocilayout.DockerImageType)
+	case d.MediaType == ocilayout.DockerListType && c.acceptDocker:
+		s, index = withMediaType(indexShape, ocilayout.DockerListType), true
+	case d.MediaType == ocilayout.DockerImageType && c.acceptDocker:
+		s = withMediaType(manifestShape, ocilayout.DockerImageType)
 	default:
-		c.found.add(Problem{Blob: in, What: fmt.Sprintf("%s is of type %s, which is not an image's",
+		c.found.add(Problem{Blob: in, What: fmt.Sprintf("%s has the media type %s: neither a manifest nor an index",
 			quoteOdd(d.Digest.String()), quote(d.MediaType))})
 		return nil
 	}
 	if len(c.seen) >= maxImages || depth > maxIndexes {
-		c.found.add(Problem{Blob: in, What: "there are too many images, or indexes in indexes"})
+		c.found.add(Problem{Blob: in, What: "has too many images, or too deeply nested indexes"})
 		return nil
 	}
 	c.seen[d.Digest] = true
-	img := &image{digest: d.Digest, found: findings{most: documentProblems}, attestation: d.Annotations[ocilayout.AnnotationReference] != "" && !index}
+	img := &image{digest: d.Digest, found: findings{limit: documentProblems}, attestation: d.Annotations[ocilayout.AnnotationReference] != "" && !index}
 	found := &img.found
 	if index {
 		found = &c.found
@@ -173,12 +182,12 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 	} else {
 		c.images = append(c.images, img)
 	}
-	b, ok, err := c.document(ctx, found, d, s)
+	b, ok, err := c.readDocument(ctx, found, d, s)
 	if err != nil || !ok {
 		return err
 	}
 	if !index {
-		return c.manifest(ctx, img, d, b)
+		return c.readManifest(ctx, img, d, b)
 	}
 	var parsed ispec.Index
 	if err := json.Unmarshal(b, &parsed); err != nil {
@@ -193,9 +202,9 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 	return nil
 }
 
-// document reads a JSON blob and finds out what is wrong with it.
-// Ok says that it can be decoded; it may still be another than the one that is wanted.
-func (c *Claims) document(ctx context.Context, found *findings, d ispec.Descriptor, s shape) (b []byte, ok bool, err error) {
+// readDocument reads a JSON blob and reports its problems.
+// Ok means that it can be decoded. It may still have another digest than d.
+func (c *Claims) readDocument(ctx context.Context, found *findings, d ispec.Descriptor, s shape) (b []byte, ok bool, err error) {
 	name := d.Digest.String()
 	problem := func(format string, args ...any) {
 		found.add(Problem{Blob: name, What: fmt.Sprintf(format, args...)})
@@ -219,18 +228,18 @@ func (c *Claims) document(ctx context.Context, found *findings, d ispec.Descript
 		return nil, false, err
 	}
 	if len(b) > ocilayout.MaxDocument {
-		problem("has more than %d bytes, too many for its type", ocilayout.MaxDocument)
+		problem("has more than %d bytes, too many for a document", ocilayout.MaxDocument)
 		return nil, false, nil
 	}
 	if c.read += int64(len(b)); c.read > maxDocuments {
-		problem("is not looked at: the documents of all images have more than %d bytes", maxDocuments)
+		problem("is not checked: the documents of all images have more than %d bytes", maxDocuments)
 		return nil, false, nil
 	}
 	if got := d.Digest.Algorithm().FromBytes(b); got != d.Digest {
 		problem("has the digest %s", got)
 	}
 	if int64(len(b)) != d.Size {
-		problem("has %d bytes, and its descriptor says %d", len(b), d.Size)
+		problem("has %d bytes, but its descriptor says %d", len(b), d.Size)
 	}
 	return b, c.checkShape(found, name, b, s), nil
 }
@@ -244,8 +253,8 @@ func (c *Claims) checkShape(found *findings, name string, b []byte, s shape) boo
 	})
 }
 
-// manifest reads an image's manifest and config.
-func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b []byte) error {
+// readManifest decodes the manifest b of an image and reads the config.
+func (c *Claims) readManifest(ctx context.Context, img *image, d ispec.Descriptor, b []byte) error {
 	problem := func(blob digest.Digest, format string, args ...any) {
 		img.found.add(Problem{Blob: blob.String(), What: fmt.Sprintf(format, args...)})
 	}
@@ -255,7 +264,7 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 		return nil
 	}
 	img.config = m.Config.Digest
-	if img.attestation { // what is in its blobs is not for running
+	if img.attestation { // its config and layers are not those of an image
 		for _, d := range append([]ispec.Descriptor{m.Config}, m.Layers...) {
 			c.addLayer(img, &layer{desc: d, opaque: true})
 		}
@@ -265,7 +274,7 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 	if m.Config.MediaType != ispec.MediaTypeImageConfig && (d.MediaType != ocilayout.DockerImageType || m.Config.MediaType != ocilayout.DockerConfigType) {
 		problem(d.Digest, "config.mediaType: is %s, want %q", quote(m.Config.MediaType), ispec.MediaTypeImageConfig)
 	} else {
-		b, ok, err := c.document(ctx, &img.found, m.Config, configShape)
+		b, ok, err := c.readDocument(ctx, &img.found, m.Config, configShape)
 		if err != nil {
 			return err
 		}
@@ -276,33 +285,34 @@ func (c *Claims) manifest(ctx context.Context, img *image, d ispec.Descriptor, b
 			}
 		}
 		if !ok {
-			c.addLayers(img, m.Layers, nil, nil) // by themselves
+			c.addLayers(img, m.Layers, nil, nil) // Check still compares their digests
 			return nil
 		}
 		if p := d.Platform; p != nil && (p.OS != config.OS || p.Architecture != config.Architecture || p.Variant != config.Variant) {
-			problem(m.Config.Digest, "it is for %s/%s/%s, and the index says %s/%s/%s",
+			problem(m.Config.Digest, "is for %s/%s/%s, but the index says %s/%s/%s",
 				quoteOdd(config.OS), quoteOdd(config.Architecture), quoteOdd(config.Variant),
 				quoteOdd(p.OS), quoteOdd(p.Architecture), quoteOdd(p.Variant))
 		}
 	}
-	diffIDs, claims := c.claims(img, m.Config.Digest.String(), config, len(m.Layers))
+	diffIDs, claims := c.layerClaims(img, m.Config.Digest.String(), config, len(m.Layers))
 	c.addLayers(img, m.Layers, diffIDs, claims)
 	return nil
 }
 
-// claims is what a config says of so many layers: diffIDs, or nil, and what they hold.
-func (c *Claims) claims(img *image, name string, config ispec.Image, layers int) (diffIDs []digest.Digest, claims []*history.Claim) {
+// layerClaims returns the diffIDs and the history claims of an image's layers.
+// The diffIDs are nil if config has another number of them. The claims of other programs' layers are nil.
+func (c *Claims) layerClaims(img *image, name string, config ispec.Image, layers int) (diffIDs []digest.Digest, claims []*history.Claim) {
 	problem := func(format string, args ...any) {
 		img.found.add(Problem{Blob: name, What: fmt.Sprintf(format, args...)})
 	}
 	diffIDs = config.RootFS.DiffIDs
 	if len(diffIDs) != layers {
-		problem("rootfs.diff_ids: has %d items, and the manifest %d layers", len(diffIDs), layers)
+		problem("rootfs.diff_ids: has %d items, but the manifest has %d layers", len(diffIDs), layers)
 		diffIDs = nil
 	}
 	entries := slices.DeleteFunc(slices.Clone(config.History), func(h ispec.History) bool { return h.EmptyLayer })
 	if len(config.History) > 0 && len(entries) != layers {
-		problem("history: has %d items with a layer, and the manifest %d layers", len(entries), layers)
+		problem("history: has %d items with a layer, but the manifest has %d layers", len(entries), layers)
 		entries = nil
 	}
 	claims = make([]*history.Claim, layers)
@@ -317,7 +327,7 @@ func (c *Claims) claims(img *image, name string, config ispec.Image, layers int)
 	return diffIDs, claims
 }
 
-// openRegular opens a file, and nothing that one could wait for.
+// openRegular opens a regular file. It does not block on a named pipe.
 func openRegular(name string) (io.ReadCloser, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// memory is blobs in memory.
+// memory holds blobs in memory.
 type memory map[digest.Digest][]byte
 
 func (m memory) open(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
@@ -58,11 +58,11 @@ func checkAll(t *testing.T, m memory, roots ...ispec.Descriptor) (*Claims, []str
 func wantOne(t *testing.T, what string, lines []string, want string) {
 	t.Helper()
 	if len(lines) != 1 || !strings.Contains(lines[0], want) {
-		t.Errorf("%s: %q; want one with %q", what, lines, want)
+		t.Errorf("%s: problems %q; want one with %q", what, lines, want)
 	}
 }
 
-// TestIndexes: an index in an index is followed, and so is no more than a few.
+// TestIndexes checks that nested indexes are followed, up to maxIndexes.
 func TestIndexes(t *testing.T) {
 	m := memory{}
 	d := m.put(ispec.MediaTypeImageManifest, `{}`)
@@ -71,15 +71,15 @@ func TestIndexes(t *testing.T) {
 		_, lines := checkAll(t, m, d)
 		if i < maxIndexes {
 			if len(lines) < 3 || !strings.Contains(lines[0], "schemaVersion: is missing") {
-				t.Errorf("%d indexes: %q; want the manifest's problems", i+1, lines)
+				t.Errorf("%d indexes: problems %q; want those of the manifest", i+1, lines)
 			}
 			continue
 		}
-		wantOne(t, fmt.Sprintf("%d indexes", i+1), lines, "too many images, or indexes in indexes")
+		wantOne(t, fmt.Sprintf("%d indexes", i+1), lines, "too many images, or too deeply nested indexes")
 	}
 }
 
-// TestManyImages: only so many are looked at.
+// TestManyImages checks that only maxImages images are read.
 func TestManyImages(t *testing.T) {
 	m := memory{}
 	var roots []ispec.Descriptor
@@ -90,7 +90,7 @@ func TestManyImages(t *testing.T) {
 	wantOne(t, "many images", lines, "too many images")
 }
 
-// TestSharedLayer: a layer of two images is read once and reported with each.
+// TestSharedLayer checks that a layer of two images is read once, and reported with both.
 func TestSharedLayer(t *testing.T) {
 	m := memory{}
 	config := m.put(ispec.MediaTypeImageConfig, fmt.Sprintf(`{"os":"linux","architecture":"arm","rootfs":{"type":"layers","diff_ids":[%q]}}`, digest.FromString("x")))
@@ -103,27 +103,27 @@ func TestSharedLayer(t *testing.T) {
 	}
 	c, lines := checkAll(t, m, roots...)
 	if len(c.layers) != 1 || len(lines) != 2 || c.Size() != layer.Size {
-		t.Errorf("%d layers of %d bytes with %q; want 1 of %d with two problems", len(c.layers), c.Size(), lines, layer.Size)
+		t.Errorf("%d layers of %d bytes with problems %q; want 1 of %d with two problems", len(c.layers), c.Size(), lines, layer.Size)
 	}
 }
 
-// TestLargeDocument: what is too large for its type is not parsed.
+// TestLargeDocument checks that a document above a limit is not parsed.
 func TestLargeDocument(t *testing.T) {
 	m := memory{}
 	_, lines := checkAll(t, m, m.put(ispec.MediaTypeImageIndex, strings.Repeat(" ", ocilayout.MaxDocument+1)))
-	wantOne(t, "large document", lines, "too many for its type")
+	wantOne(t, "large document", lines, "too many for a document")
 
 	c := newClaims(m.open)
 	c.read = maxDocuments
 	if err := c.follow(t.Context(), m.put(ispec.MediaTypeImageIndex, `{}`), "index.json", 0); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.found.list) != 1 || !strings.Contains(c.found.list[0].What, "is not looked at") {
-		t.Errorf("one document too many: %v", c.found.list)
+	if len(c.found.list) != 1 || !strings.Contains(c.found.list[0].What, "is not checked") {
+		t.Errorf("documents above the limit: problems %v; want one", c.found.list)
 	}
 }
 
-// TestReadAttestation: what BuildKit says of an image is no image, but has its digests.
+// TestReadAttestation checks that an attestation of BuildKit does not count as an image, but its digests are compared.
 func TestReadAttestation(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
 		m := memory{}
@@ -140,7 +140,7 @@ func TestReadAttestation(t *testing.T) {
 		if damaged {
 			wantOne(t, "a damaged attestation", lines, "has the digest")
 		} else if len(lines) > 0 {
-			t.Errorf("an attestation: %q", lines)
+			t.Errorf("an attestation: problems %q; want none", lines)
 		}
 		if r, err := c.Check(t.Context(), Options{}); err != nil || len(r.Images) != 0 {
 			t.Errorf("Check = %+v, %v; want no image", r, err)
@@ -148,13 +148,13 @@ func TestReadAttestation(t *testing.T) {
 	}
 }
 
-// TestDamagedClaims: an entry of this program that says nothing that makes sense is a problem, of layers with changes, too.
+// TestDamagedClaims checks that an invalid history entry of this program is a problem, also for a layer with changes.
 func TestDamagedClaims(t *testing.T) {
 	for by, want := range map[string]int{"export-profile": 1, "export-profile: add /etc/x": 1, "buildkit": 0} {
-		img := &image{found: findings{most: documentProblems}}
+		img := &image{found: findings{limit: documentProblems}}
 		config := ispec.Image{RootFS: ispec.RootFS{DiffIDs: []digest.Digest{digest.FromString("x")}}, History: []ispec.History{{CreatedBy: by, Comment: "no object"}}}
-		if _, claims := newClaims(nil).claims(img, "config", config, 1); claims[0] != nil || len(img.found.list) != want {
-			t.Errorf("a damaged entry of %q: %v, %v; want %d problems and no claim", by, claims[0], img.found.list, want)
+		if _, claims := newClaims(nil).layerClaims(img, "config", config, 1); claims[0] != nil || len(img.found.list) != want {
+			t.Errorf("a damaged entry of %q: claim %v, problems %v; want %d problems and no claim", by, claims[0], img.found.list, want)
 		}
 	}
 }

@@ -16,19 +16,20 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// CheckReuse reads layers of other images that a new one is to have, and says of each why it is not
-// what its image's history says, or nil. Of what is wanted, by the parts' names,
-// the whole keys are compared, of which a history has a few digits.
-// The error is that of the context.
-func CheckReuse(ctx context.Context, kept []*ocilayout.BlobSource, wanted map[string]string, o Options) ([]error, error) {
+// CheckReuse reads layers of other images that a new image is to reuse.
+// For each layer it returns why the layer is not what the history of its image says, or nil.
+// A history has only the first digits of a part's key. Wanted maps the names of parts to their whole keys:
+// CheckReuse compares all digits of these parts.
+// The last result is the error of the context.
+func CheckReuse(ctx context.Context, layers []*ocilayout.BlobSource, wanted map[string]string, o Options) ([]error, error) {
 	if o.maxProblems == 0 {
 		o.maxProblems = 1
 	}
 	o.MaxLayer = cmp.Or(o.MaxLayer, defaultLayer)
-	doubts := make([]error, len(kept))
+	doubts := make([]error, len(layers))
 	var group errgroup.Group
 	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	for i, k := range kept {
+	for i, k := range layers {
 		group.Go(func() error {
 			doubts[i] = checkReuse(ctx, k, wanted, o)
 			return context.Cause(ctx)

@@ -21,29 +21,31 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// hashed is a hash of a listing.
-func hashed(t rootfs.Tree, root string) (string, int64, error) {
+// hashListing hashes the listing of a tree.
+func hashListing(t rootfs.Tree, root string) (string, int64, error) {
 	s, n, err := listing(t, root)
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:]), n, err
 }
 
-func keptPart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
+// storePart returns the part of a store object.
+func storePart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
 	t.Helper()
 	root := rootfs.StoreDir + "/" + name
 	tree := rootfs.TreeOf(append([]rootfs.Entry{rootfs.Dir(root, 0o555)}, entries...))
-	key, size, err := hashed(tree, root)
+	key, size, err := hashListing(tree, root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rootfs.Part{Name: name, Key: "sha256:" + key, Root: root, Size: size, Tree: tree}
 }
 
-// TestCheckKept: a layer of a previous image is what its history says, down to the last digit of what is wanted.
-func TestCheckKept(t *testing.T) {
+// TestCheckReuse checks that CheckReuse finds every difference between a layer and its history,
+// and compares all digits of a wanted key.
+func TestCheckReuse(t *testing.T) {
 	const root = rootfs.StoreDir + "/a-1"
 	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
-	a := keptPart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
+	a := storePart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
 	dir := filepath.Join(t.TempDir(), "layout")
 	l, err := ocilayout.Open(t.Context(), dir, ocilayout.Options{})
 	if err != nil {
@@ -81,23 +83,23 @@ func TestCheckKept(t *testing.T) {
 	other := strings.Replace(a.Key, a.Key[len(a.Key)-4:], "0000", 1)
 	for _, tt := range []struct {
 		name, want string
-		wanted     string // the key
+		wanted     string // the whole key
 		change     func(k *ocilayout.BlobSource)
 	}{
-		{"right", "", a.Key, func(*ocilayout.BlobSource) {}},
-		{"right, elsewhere", "", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil) }},
+		{"valid", "", a.Key, func(*ocilayout.BlobSource) {}},
+		{"valid, not in a layout", "", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil) }},
 		{"not wanted", "", "", func(*ocilayout.BlobSource) {}},
-		{"the same digits", "it was changed", other, func(*ocilayout.BlobSource) {}},
-		{"diffID", "once decompressed", a.Key, func(k *ocilayout.BlobSource) { k.DiffID = digest.FromString("x") }},
-		{"digest", "has the digest", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil); k.Descriptor.Digest = digest.FromString("x") }},
-		{"size", "its descriptor says", a.Key, func(k *ocilayout.BlobSource) { k.Descriptor.Size++ }},
-		{"history", "does not have", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment = "" }},
-		{"more history", "is not there", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment += " b-1@123456789012:7" }},
-		{"no history", "not made by this program", a.Key, func(k *ocilayout.BlobSource) { k.Entry.CreatedBy = "x" }},
-		{"cut", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob[:len(blob)/2], nil) }},
-		{"other bytes", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, changed, nil) }},
-		{"missing", "is missing", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, fs.ErrNotExist) }},
-		{"not to be read", "no way", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, errors.New("no way")) }},
+		{"same first digits", "it was changed", other, func(*ocilayout.BlobSource) {}},
+		{"wrong diffID", "once decompressed", a.Key, func(k *ocilayout.BlobSource) { k.DiffID = digest.FromString("x") }},
+		{"wrong digest", "has the digest", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil); k.Descriptor.Digest = digest.FromString("x") }},
+		{"wrong size", "its descriptor says", a.Key, func(k *ocilayout.BlobSource) { k.Descriptor.Size++ }},
+		{"empty history", "does not list", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment = "" }},
+		{"object missing", "is missing, but the history", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment += " b-1@123456789012:7" }},
+		{"foreign history", "not made by this program", a.Key, func(k *ocilayout.BlobSource) { k.Entry.CreatedBy = "x" }},
+		{"cut blob", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob[:len(blob)/2], nil) }},
+		{"changed blob", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, changed, nil) }},
+		{"missing blob", "is missing", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, fs.ErrNotExist) }},
+		{"unreadable blob", "no way", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, errors.New("no way")) }},
 	} {
 		k := previous.Layers[0].BlobSource
 		tt.change(&k)
@@ -105,17 +107,17 @@ func TestCheckKept(t *testing.T) {
 		if tt.wanted != "" {
 			wanted[a.Name] = tt.wanted
 		}
-		doubts, err := CheckReuse(t.Context(), []*ocilayout.BlobSource{&k}, wanted, Options{Hash: hashed, maxProblems: 100})
+		doubts, err := CheckReuse(t.Context(), []*ocilayout.BlobSource{&k}, wanted, Options{Hash: hashListing, maxProblems: 100})
 		if err != nil || len(doubts) != 1 {
-			t.Fatalf("%s: CheckKept = %v, %v", tt.name, doubts, err)
+			t.Fatalf("%s: CheckReuse = %v, %v; want one result", tt.name, doubts, err)
 		}
 		if doubt := doubts[0]; tt.want == "" && doubt != nil || tt.want != "" && (doubt == nil || !strings.Contains(doubt.Error(), tt.want)) {
-			t.Errorf("%s: %v; want %q", tt.name, doubt, tt.want)
+			t.Errorf("%s: doubt %v; want %q", tt.name, doubt, tt.want)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := CheckReuse(ctx, []*ocilayout.BlobSource{&previous.Layers[0].BlobSource}, nil, Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("CheckKept that was cancelled: %v; want %v", err, context.Canceled)
+		t.Errorf("CheckReuse with a cancelled context = %v; want %v", err, context.Canceled)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// documents have all fields that the specification's schema knows, as it wants them.
+// documents are valid and have all fields of the specification's schema.
 var documents = []struct {
 	schema string
 	shape  shape
@@ -42,34 +42,34 @@ const (
 	fullDescriptor = `{"mediaType":"a/b","size":7,"digest":"` + someDigest + `","urls":["https://example.com/x"],"data":"e30=","artifactType":"c/d","annotations":{"a":"b"}}`
 )
 
-// instead is what values are replaced by; they are also taken away.
-var instead = []string{`null`, `7`, `-7`, `2.0`, `7.5`, `"x"`, `""`, `"\u0000"`, `true`, `[]`, `{}`, `[7]`, `[null]`, `{"x":7}`, `{"x":null}`, `{"7/x":{}}`,
+// replacements are the values that TestSchema puts in place of each value of a document. It also removes each field.
+var replacements = []string{`null`, `7`, `-7`, `2.0`, `7.5`, `"x"`, `""`, `"\u0000"`, `true`, `[]`, `{}`, `[7]`, `[null]`, `{"x":7}`, `{"x":null}`, `{"7/x":{}}`,
 	`"sha256:x"`, `"sha512:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"`, `"sha256+b64:abc"`, `"A/B"`, `"a/b/c"`, `".a/b"`, `"linux"`,
 	`"2015-10-31T22:22:54,5Z"`, `"2015-10-31T2:22:54Z"`, `"2015-10-31t22:22:54z"`, `"2015-10-31T22:22:54+25:00"`, `"2015-10-31"`, `"2016-12-31T23:59:60Z"`}
 
-// stricter is where these shapes refuse what the schema allows, and why.
+// stricter lists the fields and values that the shapes refuse and the schema allows, with the reason.
 var stricter = map[string]string{
-	"mediaType":                        "the specification's text says which one it has to be",
-	"schemaVersion 2.0":                "Go's programs want an integer without a point",
-	"size 2.0":                         "Go's programs want an integer without a point",
-	"size -7":                          "nothing has such a size",
-	"digest \"sha512:":                 "a digest has the length of its algorithm",
-	"digest \"sha256":                  "a digest has the length of its algorithm, which is one that can be checked",
-	"diff_ids \"":                      "they are digests",
-	"architecture \"\"":                "what is required is there",
-	"os \"\"":                          "what is required is there",
-	"Env \"":                           "the specification's text says NAME=VALUE",
-	"ExposedPorts {\"":                 "the specification's text says PORT[/PROTOCOL]",
-	"platform":                         "it is checked wherever it is",
-	"created \"2015-10-31t22:22:54z\"": "Go's programs don't read it",
-	"created \"2016-12-31T23:59:60Z\"": "Go's programs don't read it",
+	"mediaType":                        "the specification's prose fixes its value",
+	"schemaVersion 2.0":                "Go's decoder wants an integer without a point",
+	"size 2.0":                         "Go's decoder wants an integer without a point",
+	"size -7":                          "a size is not negative",
+	"digest \"sha512:":                 "the digest has the wrong length for its algorithm",
+	"digest \"sha256":                  "the digest has the wrong length, or an unsupported algorithm",
+	"diff_ids \"":                      "a diffID is a digest",
+	"architecture \"\"":                "a required string is not empty",
+	"os \"\"":                          "a required string is not empty",
+	"Env \"":                           "the specification's prose says NAME=VALUE",
+	"ExposedPorts {\"":                 "the specification's prose says PORT[/PROTOCOL]",
+	"platform":                         "the shapes check it in every descriptor",
+	"created \"2015-10-31t22:22:54z\"": "Go's time package refuses it",
+	"created \"2016-12-31T23:59:60Z\"": "Go's time package refuses it",
 }
 
-// laxer is where the schema refuses what the specification's text allows:
-// "Any OPTIONAL field MAY also be set to null, which is equivalent to being absent", which docker makes use of.
+// laxer lists the values that the schema refuses and the shapes allow, because the specification's prose does:
+// "Any OPTIONAL field MAY also be set to null, which is equivalent to being absent". Docker writes such nulls.
 var laxer = []string{"config.ExposedPorts null", "config.Env null", "history null"}
 
-// schemas compiles the schema of the image-spec that this program is built with.
+// schemas compiles the schemas of the image-spec module that this program uses, and returns their directory.
 func schemas(t *testing.T) (string, *jsonschema.Compiler) {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/image-spec").Output()
@@ -93,7 +93,7 @@ func schemas(t *testing.T) (string, *jsonschema.Compiler) {
 	return dir, c
 }
 
-// dropIDs takes identifiers away, so that files refer to each other by their names.
+// dropIDs removes the ids, so that the files refer to each other by name.
 func dropIDs(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -128,7 +128,8 @@ func parse(t *testing.T, doc string) any {
 	return v
 }
 
-// TestSchema: shapes and schema agree about documents and all that one change makes of them, but where it is said.
+// TestSchema checks that shapes and schema agree about the documents and about every single change to them,
+// except for the differences that stricter and laxer list.
 func TestSchema(t *testing.T) {
 	_, compiler := schemas(t)
 	usedStricter, usedLaxer := make(map[string]bool), make(map[string]bool)
@@ -151,27 +152,27 @@ func TestSchema(t *testing.T) {
 			case invalid != nil:
 				at := slices.IndexFunc(laxer, func(s string) bool { return s == change })
 				if at < 0 {
-					t.Errorf("%s: %s: nothing is wrong, and the schema says %v", d.schema, change, invalid)
+					t.Errorf("%s: %s: no problems; the schema says %v", d.schema, change, invalid)
 					return
 				}
 				usedLaxer[laxer[at]] = true
 			default:
 				why := reason(change)
 				if why == "" {
-					t.Errorf("%s: %s: %q, and the schema says nothing", d.schema, change, found)
+					t.Errorf("%s: %s: problems %q; the schema says nothing", d.schema, change, found)
 				}
 				usedStricter[why] = true
 			}
 		}
-		compare(parse(t, d.doc), "as it is")
+		compare(parse(t, d.doc), "unchanged")
 		for _, p := range paths(parse(t, d.doc), nil) {
 			if len(p) > 0 {
 				doc := parse(t, d.doc)
 				if remove(doc, p) {
-					compare(doc, where(p)+" away")
+					compare(doc, where(p)+" removed")
 				}
 			}
-			for _, value := range instead {
+			for _, value := range replacements {
 				compare(replace(parse(t, d.doc), p, parse(t, value)), where(p)+" "+value)
 			}
 		}
@@ -188,7 +189,7 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// reason is the name of what explains why a change is refused: the longest that fits.
+// reason returns the longest key of stricter that fits a change.
 func reason(change string) (found string) {
 	if strings.Contains(change, `"\u0000"`) {
 		return "NUL"
@@ -204,7 +205,7 @@ func reason(change string) (found string) {
 	return found
 }
 
-// paths are those of all values in a document.
+// paths returns the paths of all values in a document.
 func paths(v any, at []any) [][]any {
 	all := [][]any{slices.Clone(at)}
 	switch v := v.(type) {
@@ -249,7 +250,7 @@ func replace(doc any, path []any, value any) any {
 	return doc
 }
 
-// remove takes a field of an object away.
+// remove removes a field of an object. It reports false if the path is that of an array's item.
 func remove(doc any, path []any) bool {
 	for _, p := range path[:len(path)-1] {
 		switch p := p.(type) {
@@ -266,7 +267,8 @@ func remove(doc any, path []any) bool {
 	return ok
 }
 
-// TestSchemaFields: documents have all fields of the schema, so that no field that it gets is forgotten.
+// TestSchemaFields checks that documents have all fields of the schema,
+// so that TestSchema covers the fields that a new version of the schema adds.
 func TestSchemaFields(t *testing.T) {
 	dir, _ := schemas(t)
 	for _, d := range documents {
@@ -292,7 +294,7 @@ func last(path []any) any {
 	return path[len(path)-1]
 }
 
-// collect finds the names of all properties.
+// collect adds the names of all properties of a schema to names.
 func collect(schema any, names map[string]bool) {
 	switch v := schema.(type) {
 	case map[string]any:
@@ -311,14 +313,14 @@ func collect(schema any, names map[string]bool) {
 	}
 }
 
-// TestSchemaTables: what other tests hold for right or wrong, the schema does as well, but for what is Go's own.
+// TestSchemaTables checks that the schema agrees with the expectations of TestCheckShape, except where Go's decoder is stricter.
 func TestSchemaTables(t *testing.T) {
 	_, compiler := schemas(t)
 	schema, err := compiler.Compile("schema:///image-manifest-schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := []string{"twice", "same name", "numbers that are none"} // no JSON to others, or not seen by them
+	own := []string{"two documents", "same name", "numbers that are no integers"} // not valid JSON for the schema's decoder, or not noticed by it
 	for _, test := range manifests {
 		v, err := jsonschema.UnmarshalJSON(bytes.NewReader([]byte(test.doc)))
 		if err == nil {

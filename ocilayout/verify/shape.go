@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,20 +11,20 @@ import (
 	"strings"
 )
 
-// shape is what a JSON value has to be. It says what a JSON schema could,
-// and some of what the specification has in prose.
+// shape describes a JSON value. It can express the specification's JSON schema,
+// and some rules that the specification has only in prose.
 type shape struct {
 	kind     kind
-	null     bool                 // or null
-	fields   map[string]shape     // of an object; others are allowed, as the specification says
-	required []string             // of them
-	values   *shape               // of an object whose names are free
-	key      func(string) error   // what its names have to be
+	nullable bool                 // null is allowed, too
+	fields   map[string]shape     // of an object; the specification allows unknown fields
+	required []string             // fields that an object must have
+	values   *shape               // of an object with arbitrary names
+	key      func(string) error   // checks the names of such an object
 	items    *shape               // of an array
-	least    int                  // items
-	most     int                  // items or names; 0 means maxItems
-	check    func(s string) error // of a string
-	integer  func(n int64) error  // of a number, which is an integer
+	minItems int                  // of an array
+	maxItems int                  // of an array or object; 0 means defaultMaxItems
+	check    func(s string) error // checks a string
+	integer  func(n int64) error  // checks a number, which must be an integer
 }
 
 type kind byte
@@ -38,14 +39,14 @@ const (
 
 var kindNames = map[kind]string{object: "an object", array: "an array", text: "a string", number: "an integer", boolean: "true or false"}
 
-// Limits of a document, so that what is made of it is not much larger than itself.
+// Limits of a document. They keep its decoded form from being much larger than the document.
 const (
-	maxItems   = 1 << 16
-	maxNesting = 16
+	defaultMaxItems = 1 << 16
+	maxNesting      = 16
 )
 
-// checkShape finds out what is wrong with a document. It reads it once and remembers little.
-// Decode says whether it makes sense to decode it, whatever else is wrong.
+// checkShape reports the problems of a document. It reads the document once and remembers little.
+// Decode reports whether the document can be decoded in spite of its problems.
 func checkShape(doc []byte, s shape, report func(where, what string)) (decode bool) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber()
@@ -70,7 +71,7 @@ type shapeChecker struct {
 	decode  bool
 }
 
-// wrong reports a value that is of the wrong kind, so that decoding would fail.
+// wrong reports a problem that makes decoding fail.
 func (c *shapeChecker) wrong(where, format string, args ...any) {
 	c.decode = false
 	c.report(where, fmt.Sprintf(format, args...))
@@ -93,7 +94,7 @@ func (c *shapeChecker) value(where string, s shape, depth int) error {
 		}
 		return c.array(where, s, depth)
 	case nil:
-		if s.kind != 0 && !s.null {
+		if s.kind != 0 && !s.nullable {
 			c.report(where, "is null, want "+kindNames[s.kind])
 		}
 		return nil
@@ -122,7 +123,7 @@ func (c *shapeChecker) value(where string, s shape, depth int) error {
 	return nil
 }
 
-// text checks a string. None may have a NUL, which ends it for whoever runs an image.
+// text checks a string. A NUL is always wrong, because it ends the string for programs that run an image.
 func (c *shapeChecker) text(where, s string, check func(string) error) {
 	if strings.IndexByte(s, 0) >= 0 {
 		c.report(where, "has a NUL")
@@ -133,7 +134,7 @@ func (c *shapeChecker) text(where, s string, check func(string) error) {
 	}
 }
 
-// object checks what follows the brace.
+// object checks the rest of an object whose brace was read.
 func (c *shapeChecker) object(where string, s shape, depth int) error {
 	if s.kind != 0 && s.kind != object {
 		c.wrong(where, "is an object, want %s", kindNames[s.kind])
@@ -145,14 +146,14 @@ func (c *shapeChecker) object(where string, s shape, depth int) error {
 		if err != nil {
 			return err
 		}
-		name := t.(string) // the decoder takes nothing else for a name
+		name := t.(string) // the decoder accepts no other token here
 		at := join(where, name)
-		if len(seen) == limit(s.most) {
-			c.wrong(where, "has more than %d names", limit(s.most))
+		if len(seen) == s.limit() {
+			c.wrong(where, "has more than %d names", s.limit())
 			return errors.New("too large")
 		}
 		if seen[name] {
-			c.wrong(at, "is there twice")
+			c.wrong(at, "occurs twice")
 		}
 		seen[name] = true
 		inner, known := s.fields[name]
@@ -160,10 +161,10 @@ func (c *shapeChecker) object(where string, s shape, depth int) error {
 			inner = *s.values
 			c.text(at, name, s.key)
 		} else if !known {
-			// Go's programs take such a field for the known one, and others don't.
+			// Go's decoder ignores case, other decoders do not.
 			for field := range s.fields {
 				if strings.EqualFold(field, name) {
-					c.wrong(at, "is spelled %q", field)
+					c.wrong(at, "must be spelled %q", field)
 				}
 			}
 		}
@@ -180,7 +181,7 @@ func (c *shapeChecker) object(where string, s shape, depth int) error {
 	return err
 }
 
-// array checks what follows the bracket.
+// array checks the rest of an array whose bracket was read.
 func (c *shapeChecker) array(where string, s shape, depth int) error {
 	if s.kind != 0 && s.kind != array {
 		c.wrong(where, "is an array, want %s", kindNames[s.kind])
@@ -192,28 +193,24 @@ func (c *shapeChecker) array(where string, s shape, depth int) error {
 	}
 	n := 0
 	for ; c.decoder.More(); n++ {
-		if n == limit(s.most) {
-			c.wrong(where, "has more than %d items", limit(s.most))
+		if n == s.limit() {
+			c.wrong(where, "has more than %d items", s.limit())
 			return errors.New("too large")
 		}
 		if err := c.value(where+"["+strconv.Itoa(n)+"]", items, depth+1); err != nil {
 			return err
 		}
 	}
-	if n < s.least {
-		c.report(where, fmt.Sprintf("has %d items, want at least %d", n, s.least))
+	if n < s.minItems {
+		c.report(where, fmt.Sprintf("has %d items, want at least %d", n, s.minItems))
 	}
 	_, err := c.decoder.Token()
 	return err
 }
 
-func limit(most int) int {
-	if most == 0 {
-		return maxItems
-	}
-	return most
-}
+func (s shape) limit() int { return cmp.Or(s.maxItems, defaultMaxItems) }
 
+// join appends a field name to a path such as config.Env, and quotes it if it is ambiguous there.
 func join(where, name string) string {
 	if len(name) > maxQuoted {
 		name = name[:maxQuoted] + "…"

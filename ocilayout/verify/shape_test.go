@@ -19,11 +19,11 @@ var manifests = []struct {
 	decode    bool
 	want      []string
 }{
-	{"good", goodManifest, true, nil},
-	{"without anything", `{}`, true, []string{"schemaVersion: is missing", "config: is missing", "layers: is missing"}},
-	{"empty", ``, false, []string{": not JSON: unexpected EOF"}},
+	{"valid", goodManifest, true, nil},
+	{"empty object", `{}`, true, []string{"schemaVersion: is missing", "config: is missing", "layers: is missing"}},
+	{"empty document", ``, false, []string{": not JSON: unexpected EOF"}},
 	{"cut", goodManifest[:200], false, []string{": not JSON: unexpected EOF"}},
-	{"twice", goodManifest + `{}`, false, []string{": not JSON: something follows the document"}},
+	{"two documents", goodManifest + `{}`, false, []string{": not JSON: something follows the document"}},
 	{"a number", `2`, false, []string{": is an integer, want an object"}},
 	{"null", `null`, true, []string{": is null, want an object"}},
 	{"strings for numbers", `{"schemaVersion":"2","config":{},"layers":[]}`, false, []string{
@@ -31,42 +31,43 @@ var manifests = []struct {
 		"config.mediaType: is missing", "config.digest: is missing", "config.size: is missing",
 		"layers: has 0 items, want at least 1",
 	}},
-	{"numbers that are none", `{"schemaVersion":2.0,"config":{"mediaType":"a/b","size":1e3,"digest":"sha256:x"},"layers":[null]}`, false, []string{
+	{"numbers that are no integers", `{"schemaVersion":2.0,"config":{"mediaType":"a/b","size":1e3,"digest":"sha256:x"},"layers":[null]}`, false, []string{
 		`schemaVersion: "2.0" is not an integer of 64 bits`, `config.size: "1e3" is not an integer of 64 bits`,
 		`config.digest: "sha256:x": invalid checksum digest length`, "layers[0]: is null, want an object",
 	}},
-	{"odd names", `{"schemaVersion":2,"config":null,"layers":{},"annotations":{"a.b\u0007":1}}`, false, []string{
+	{"names that need quotes", `{"schemaVersion":2,"config":null,"layers":{},"annotations":{"a.b\u0007":1}}`, false, []string{
 		"config: is null, want an object", "layers: is an object, want an array", `annotations."a.b\a": is an integer, want a string`,
 	}},
 	{"deep", `{"x":` + strings.Repeat("[", 100), false, []string{": not JSON: nested too deeply"}},
-	{"case", strings.Replace(goodManifest, `"layers"`, `"Layers"`, 1), false, []string{`Layers: is spelled "layers"`, "layers: is missing"}},
+	{"case", strings.Replace(goodManifest, `"layers"`, `"Layers"`, 1), false, []string{`Layers: must be spelled "layers"`, "layers: is missing"}},
 	{"same name", strings.Replace(goodManifest, `"unknown"`, `"config"`, 1), false, []string{
-		"config: is there twice", "config.mediaType: is missing", "config.digest: is missing", "config.size: is missing",
+		"config: occurs twice", "config.mediaType: is missing", "config.digest: is missing", "config.size: is missing",
 	}},
 	{"many layers", `{"layers":[` + strings.Repeat("0,", maxLayers) + `0]}`, false, nil},
 }
 
+// TestCheckShape checks the problems and the result for each of manifests.
 func TestCheckShape(t *testing.T) {
 	for _, test := range manifests {
 		var got []string
 		decode := checkShape([]byte(test.doc), manifestShape, func(where, what string) { got = append(got, where+": "+what) })
 		if decode != test.decode {
-			t.Errorf("%s: decode is %v; want %v", test.name, decode, test.decode)
+			t.Errorf("%s: decode = %v; want %v", test.name, decode, test.decode)
 		}
 		switch test.name {
 		case "many layers":
 			if last := got[len(got)-1]; last != ": not JSON: too large" {
-				t.Errorf("%s: ends with %q", test.name, last)
+				t.Errorf("%s: the last problem is %q; want it too large", test.name, last)
 			}
 		default:
 			if d := cmp.Diff(test.want, got); d != "" {
-				t.Errorf("%s: (-want +got):\n%s", test.name, d)
+				t.Errorf("%s: problems (-want +got):\n%s", test.name, d)
 			}
 		}
 	}
 }
 
-// FuzzCheckShape: what is to be decoded can be, and what is right has what it needs.
+// FuzzCheckShape checks that a document without problems can be decoded and has the required fields.
 func FuzzCheckShape(f *testing.F) {
 	for _, test := range manifests {
 		f.Add(test.doc)
@@ -80,10 +81,10 @@ func FuzzCheckShape(f *testing.F) {
 			return
 		}
 		if !decode || err != nil {
-			t.Fatalf("nothing is wrong, decode is %v, and json says %v", decode, err)
+			t.Fatalf("no problems, but decode = %v and Unmarshal = %v", decode, err)
 		}
 		if m.SchemaVersion != 2 || len(m.Layers) == 0 || m.Config.Digest.Validate() != nil || m.Config.Size < 0 {
-			t.Errorf("nothing is wrong with %+v", m)
+			t.Errorf("no problems, but the manifest is %+v", m)
 		}
 	})
 }

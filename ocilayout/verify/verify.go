@@ -1,40 +1,42 @@
-// Package verify finds out whether an image is what it says it is.
-// It trusts nothing but digests, and says all that is wrong and where.
+// Package verify checks that an image is what it claims to be.
+// It trusts only digests. It reports every problem that it finds, and where.
 //
-// [ReadLayout], [ReadArchive] and [ReadImage], which is for registries, read what index, manifests and configs say,
-// and [(*Claims).Check] compares the layers with it, each of which it reads once:
+// [ReadLayout], [ReadArchive] and [ReadImage] read indexes, manifests and configs; ReadImage is for registries.
+// [(*Claims).Check] then reads each layer once and compares it with them:
 //
-//   - Every blob has the digest and the size that its descriptor says.
-//   - Index, manifest and config are as the OCI image specification's schema has them;
-//     media types are known, a config has as many diffIDs and entries of its history as there are layers,
-//     and platforms agree.
-//   - What a layer's blob is once decompressed has the diffID that the config says.
-//   - A layer's tar can be read to its end. Names and hard links stay in the tree, nothing is there twice,
-//     nothing is below what is not a directory, and whiteouts are empty files.
+//   - Every blob has the digest and the size of its descriptor.
+//   - Indexes, manifests and configs are valid by the schema of the OCI image specification.
+//     Their media types are known, and their platforms agree.
+//     A config has one diffID and one history entry with a layer for each layer.
+//   - The decompressed blob of a layer has the layer's diffID.
+//   - The tar of a layer is readable to its end. Names and hard links stay inside the tree, no name occurs twice,
+//     the parent of an entry is a directory, and whiteouts are empty files.
 //
-// Attestations that BuildKit has put beside an image are no images, and only their digests are compared.
+// BuildKit's attestations are not images: of their blobs only digests and sizes are compared.
 //
-// In an archive, nothing may be there twice, or under a name that leads out of it;
-// if it has Docker's manifest.json, too, that must name the same images. Names that are digests must be right.
+// In an archive, no name occurs twice or leads out of the archive, and a file named after a digest has that digest.
+// If the archive has a layout and Docker's manifest.json, both list the same images.
 //
-// Of a layer whose history entry is of this program's making (see [history.Parse]) more is known:
+// A layer whose history entry was written by this program (see [history.Parse]) has to satisfy more:
 //
-//   - Its tar is as package ocilayout writes it: directories, files and links in path order, parents first,
-//     with the time 1, without hard links, attributes or names of owners, and two zero blocks at the end.
-//     Store objects have the modes and the owner that they have in a store.
-//   - It holds the objects that it claims and no others, and hides those that it claims to hide.
-//   - The NAR hash and the size of each object are as claimed, as far as the history has them:
-//     the first 12 digits of the hash. The same holds for the base files.
-//   - With the layers below it, each object is visible as one layer has it: what is hidden was visible before,
-//     no two layers show different objects under one name, and no layer of another program changes one.
+//   - Its tar has the form that package ocilayout writes: directories, files and symbolic links in path order,
+//     parents first, with the modification time 1, and without hard links, attributes and owner names.
+//     Two zero blocks end it. Store objects have the modes and the owner that they have in a store.
+//   - It holds exactly the objects of its history entry, and hides exactly those that the entry hides.
+//   - The NAR of each object has the size of the history entry, and a NAR hash that begins with the 12 digits of
+//     the entry, if the entry has them. The same holds for the hash and size of the base files.
+//   - Together with the lower layers, every object is visible as one layer has it. A layer hides only visible objects,
+//     no two layers show different objects under one name, and no other program's layer changes an object.
 //
-// A layer of this program with changes, whose entry names them ("export-profile: add …"), lies over all of these:
-// its files are checked as another program's are, its contents are compared with nothing, and what it hides is not visible.
+// This program also writes layers with changes, whose history entry names the changes ("export-profile: add …").
+// Such a layer lies on top of the others, and users put anything there. Its files are checked like those of
+// another program, its contents are compared with nothing, and the objects that it hides are not visible.
 //
-// Of other layers, which may come in any order, it is said that their content was compared with nothing.
+// Layers of other programs may have their entries in any order. Their contents are compared with nothing,
+// and [ImageReport] counts these layers.
 //
-// Images are hostile: memory is bounded whatever they declare, and so is what a layer may become
-// (Options.MaxLayer) and how many problems are kept.
+// Images are hostile. Whatever they declare, memory stays bounded, and so do the size of a decompressed layer
+// (Options.MaxLayer) and the number of problems that are kept.
 package verify
 
 import (
@@ -49,17 +51,17 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Options say how layers are checked. The zero value checks all but the contents of store objects.
+// Options control how layers are checked. The zero value checks everything except the contents of store objects.
 type Options struct {
-	// Hash is the NAR hash of a store object, as hexadecimal digits, and the NAR's size.
-	// It walks the tree once. Nil: contents are not compared with the history.
+	// Hash returns the NAR hash of a store object, as hexadecimal digits, and the size of the NAR.
+	// It walks the tree once. If Hash is nil, contents are not compared with the history.
 	Hash func(t rootfs.Tree, root string) (hex string, size int64, err error)
-	// Progress is called with the bytes of blobs read since the last call, from several goroutines.
+	// Progress, if set, receives the number of blob bytes read since its last call, from several goroutines.
 	Progress func(bytes int64)
-	// MaxLayer is how many bytes a layer may have once decompressed; 0 means 64 GiB.
+	// MaxLayer limits the bytes of a decompressed layer; 0 means 64 GiB.
 	MaxLayer int64
 
-	maxProblems int // that are kept; 0 means 100; all are counted
+	maxProblems int // how many problems to keep; 0 means 100
 }
 
 const (
@@ -67,25 +69,25 @@ const (
 	defaultLayer    = 64 << 30
 )
 
-// Report is what was found out.
+// Report is the result of a check.
 type Report struct {
-	Indexes  []digest.Digest // of images for several platforms, of which Images has the parts
+	Indexes  []digest.Digest // of multi-platform images; Images has the image of each platform
 	Images   []ImageReport
-	Problems []Problem // by image, and then by layer
-	Count    int       // of all problems, also those that are not kept
+	Problems []Problem // sorted by image, then by layer
+	Count    int       // of all problems, including those that Problems dropped
 }
 
 // ImageReport is one image of a report.
 type ImageReport struct {
 	Digest  digest.Digest `json:"digest"` // of the manifest
 	Layers  int           `json:"layers"`
-	Foreign int           `json:"foreignLayers"` // of another program, whose contents were compared with nothing
-	Objects int           `json:"objects"`       // store objects that are visible
-	Size    int64         `json:"narSize"`       // of these
+	Foreign int           `json:"foreignLayers"` // layers of other programs; their contents were compared with nothing
+	Objects int           `json:"objects"`       // visible store objects
+	Size    int64         `json:"narSize"`       // of the visible objects
 }
 
-// Check reads the layers, several at the same time, and reports what is wrong with them and with the claims.
-// An error says that something could not be read; what is missing or damaged is a problem.
+// Check reads the layers, several at a time, and reports the problems of the layers and of the claims.
+// A missing or damaged blob is a problem. The error is for blobs that could not be read.
 func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	if o.maxProblems == 0 {
 		o.maxProblems = defaultProblems
@@ -103,7 +105,7 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	all := findings{most: o.maxProblems}
+	all := findings{limit: o.maxProblems}
 	merge(&all, &c.found, Problem{})
 	r := &Report{Indexes: c.indexes}
 	for _, img := range c.images {
@@ -112,14 +114,14 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 			merge(&all, &l.found, Problem{Image: img.digest, Layer: i + 1, Blob: l.blob()})
 		}
 		if !img.attestation {
-			r.Images = append(r.Images, img.apply(&all))
+			r.Images = append(r.Images, img.checkVisible(&all))
 		}
 	}
 	r.Problems, r.Count = all.list, all.count
 	return r, nil
 }
 
-// merge adds what was found in one place to all that was found; at says where.
+// merge adds the findings of one place to all findings. The problem at has that place.
 func merge(all, some *findings, at Problem) {
 	for _, p := range some.list {
 		p.Image, p.Layer = at.Image, at.Layer

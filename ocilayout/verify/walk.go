@@ -12,47 +12,47 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// walker reads a layer's tar once.
+// walker reads the tar of a layer once.
 type walker struct {
 	layer  *layer
 	hash   func(rootfs.Tree, string) (string, int64, error)
 	raw    *bufio.Reader
 	end    endReader
 	tar    *tar.Reader
-	broken error // why the tar cannot be read any further
+	broken error // why the rest of the tar is unreadable
 
-	rules rules // what the next entry must keep
-	own   *ownRules
+	rules rules     // either own or a foreignRules
+	own   *ownRules // nil if the layer is of another program, or has changes
 }
 
-// newWalker makes a walker of a layer whose claim, if it has one, the tar is compared with.
-// Of other layers, what they do to the claimed objects is kept in the layer.
+// newWalker returns a walker that compares the tar with the claim of the layer.
+// Without a claim, or if the claim is of changes, it records in l how the layer changes the claimed objects.
 func newWalker(l *layer, tarball *bufio.Reader, claimed map[string]bool, hash func(rootfs.Tree, string) (string, int64, error)) *walker {
 	w := &walker{layer: l, hash: hash, raw: tarball, end: endReader{r: tarball}}
 	w.tar = tar.NewReader(&w.end)
 	if l.claim != nil && !l.claim.Top {
 		w.own = newOwnRules(l)
 		w.rules = w.own
-	} else { // what users lay on top can be anything
+	} else { // a layer with changes can have any entries
 		w.rules = &foreignRules{layer: l, claimed: claimed}
 	}
 	return w
 }
 
-// item is an entry of the tar, or what is in its place.
+// item is an entry of the tar, or says why there is none to use.
 type item struct {
 	entry rootfs.Entry
-	bad   bool // reported; the path may be empty
-	other bool // a whiteout, or what only other programs' layers may have; reported if it is wrong
+	bad   bool // its problem was reported; the path may be empty
+	other bool // a whiteout, or any entry of a layer with foreignRules
 }
 
-// rules are what a layer's entries must keep.
+// rules checks the entries of a layer.
 type rules interface {
-	// entry makes an item of a header, and reports what is wrong with it.
+	// entry converts a header and reports its problems.
 	entry(h *tar.Header) item
 }
 
-// next is the next item, and false at the end of what can be read.
+// next returns the next item, and false at the end of the readable tar.
 func (w *walker) next() (item, bool) {
 	h, err := w.tar.Next()
 	if err != nil {
@@ -70,7 +70,7 @@ func (w *walker) next() (item, bool) {
 	return i, true
 }
 
-// fail reports, once, that the tar cannot be read any further.
+// fail reports the first error that makes the rest of the tar unreadable.
 func (w *walker) fail(path string, err error) {
 	if w.broken == nil {
 		w.broken = err
@@ -78,7 +78,7 @@ func (w *walker) fail(path string, err error) {
 	}
 }
 
-// contentReader reads the file that the tar is at.
+// contentReader reads the current file of the tar.
 type contentReader struct {
 	w    *walker
 	path string
@@ -92,7 +92,7 @@ func (c *contentReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// walk reads all of the tar.
+// walk reads the whole tar.
 func (w *walker) walk() {
 	i, ok := w.next()
 	for ok {
@@ -109,23 +109,24 @@ func (w *walker) walk() {
 	if w.broken != nil {
 		return
 	}
-	w.tail()
+	w.checkTail()
 	if w.own != nil {
 		w.own.finish()
 	}
 }
 
-// isObject says whether a path is a store object's own.
+// isObject reports whether p is the path of a store object itself, not of a file in it.
 func isObject(p string) bool { return path.Dir(p) == rootfs.StoreDir }
 
-// errReported ends a tree of which something else has been reported.
+// errReported ends a tree whose problem was already reported.
 var errReported = errors.New("reported")
 
-// object hashes a store object, whose first item is there, and returns the item after it.
+// object hashes the store object that begins with first, and returns the item after it.
 func (w *walker) object(first item) (item, bool) {
 	root := first.entry.Path
 	current, more := first, true
-	// The item after those that have been passed on; it is asked for when it is needed.
+	// advance reads the next item and reports whether it belongs to the object.
+	// It runs only when that item is needed, because it ends the reading of the current file.
 	advance := func() bool {
 		current, more = w.next()
 		return more && (current.bad && current.entry.Path == "" || rootfs.Within(root, current.entry.Path))
@@ -155,10 +156,10 @@ func (w *walker) object(first item) (item, bool) {
 		case err != nil:
 			w.layer.found.addf(root, "NAR hash: %v", err)
 		case claim.Hash != "" && !strings.HasPrefix(hex, claim.Hash):
-			w.layer.found.addf(root, "its NAR hash begins with %.*s, and the history says %s: it was changed",
+			w.layer.found.addf(root, "its NAR hash begins with %.*s, but the history says %s: it was changed",
 				len(claim.Hash), hex, claim.Hash)
 		case size != claim.Size:
-			w.layer.found.addf(root, "its NAR has %d bytes, and the history says %d", size, claim.Size)
+			w.layer.found.addf(root, "its NAR has %d bytes, but the history says %d", size, claim.Size)
 		}
 	}
 	for inside {
@@ -167,8 +168,8 @@ func (w *walker) object(first item) (item, bool) {
 	return current, more
 }
 
-// tail checks what is behind the last entry.
-func (w *walker) tail() {
+// checkTail checks what follows the last entry.
+func (w *walker) checkTail() {
 	if w.end.seen {
 		if w.own != nil {
 			w.layer.found.addf("", "the tar ends without its two zero blocks")
@@ -196,8 +197,8 @@ func (w *walker) tail() {
 	}
 }
 
-// endReader notices whether a reader of the tar has come to the end of the file:
-// it does not if the tar has its zero blocks.
+// endReader notes whether the tar reader saw the end of the file.
+// It does not see it if the tar has its two zero blocks.
 type endReader struct {
 	r    io.Reader
 	seen bool
@@ -212,7 +213,7 @@ func (e *endReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// checkName finds out what is wrong with a path and cleans it: the slash behind a directory is not its own.
+// checkName removes the slash at the end of a directory's name and checks the path.
 func checkName(name string) (string, error) {
 	name = strings.TrimSuffix(name, "/")
 	if strings.HasPrefix(name, "/") {
@@ -230,8 +231,8 @@ func checkName(name string) (string, error) {
 	return name, nil
 }
 
-// whiteout is what a name of a tar's entry hides.
-func whiteout(name string) (hidden string, ok bool) {
+// whiteoutTarget returns the path that an entry of this name hides, if it is a whiteout.
+func whiteoutTarget(name string) (hidden string, ok bool) {
 	dir, base := path.Split(name)
 	if base, ok = strings.CutPrefix(base, ".wh."); ok {
 		return dir + base, true
@@ -239,8 +240,8 @@ func whiteout(name string) (hidden string, ok bool) {
 	return "", false
 }
 
-// mode is that of a header, of the types that a tree has.
-func mode(h *tar.Header) fs.FileMode {
+// modeOf returns the mode of a header. It knows only the types that a rootfs.Tree has.
+func modeOf(h *tar.Header) fs.FileMode {
 	m := rootfs.FileMode(uint32(h.Mode)) & (fs.ModePerm | fs.ModeSticky)
 	switch h.Typeflag {
 	case tar.TypeDir:

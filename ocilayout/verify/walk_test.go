@@ -15,7 +15,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// listing is a hash that is the tree itself, so that a test sees what is passed on.
+// listing stands in for a NAR hash. It returns the paths of the tree, so that tests see what the walker passes on.
 func listing(t rootfs.Tree, root string) (string, int64, error) {
 	var b strings.Builder
 	size := int64(0)
@@ -72,9 +72,9 @@ func reg(name string, size int64) tar.Header {
 	return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o444, Size: size}
 }
 
-// walkTar is what is found in a tar.
+// walkTar walks a tar and returns its problems.
 func walkTar(tarball []byte, claim *history.Claim) (*layer, []string) {
-	l := &layer{claim: claim, found: findings{most: 100}}
+	l := &layer{claim: claim, found: findings{limit: 100}}
 	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), map[string]bool{"o": true}, listing).walk()
 	var lines []string
 	for _, p := range l.found.list {
@@ -83,7 +83,7 @@ func walkTar(tarball []byte, claim *history.Claim) (*layer, []string) {
 	return l, lines
 }
 
-// TestWalkNext: a broken object does not hide what comes after it.
+// TestWalkNext checks that a broken object does not hide the problems of later ones.
 func TestWalkNext(t *testing.T) {
 	tarball := tarOf(t, dir("nix/", 0o755), dir("nix/store/", 0o755),
 		reg("nix/store/.wh.gone", 0),
@@ -95,48 +95,48 @@ func TestWalkNext(t *testing.T) {
 	})
 	want := []string{
 		`"nix/store/a/fifo": is neither a directory, a regular file nor a symbolic link: type '6'`,
-		`"nix/store/c": its NAR has 5 bytes, and the history says 6`,
-		`"nix/store/d": its NAR hash begins with n, and the history says x: it was changed`,
+		`"nix/store/c": its NAR has 5 bytes, but the history says 6`,
+		`"nix/store/d": its NAR hash begins with n, but the history says x: it was changed`,
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("walk finds (-want +got):\n%s", d)
+		t.Errorf("problems (-want +got):\n%s", d)
 	}
 }
 
-// TestWalkWithoutHash: nothing is said of contents, and everything of what is there.
+// TestWalkWithoutHash checks that a walker without a hash compares no contents, but still compares names.
 func TestWalkWithoutHash(t *testing.T) {
-	l := &layer{claim: &history.Claim{Objects: []history.Object{{Name: "a", Size: 9}}}, found: findings{most: 100}}
+	l := &layer{claim: &history.Claim{Objects: []history.Object{{Name: "a", Size: 9}}}, found: findings{limit: 100}}
 	tarball := tarOf(t, dir("nix/", 0o755), dir("nix/store/", 0o755), dir("nix/store/a/", 0o555), dir("nix/store/a/d/", 0o555), dir("nix/store/b/", 0o555))
 	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), nil, nil).walk()
 	if len(l.found.list) != 1 || l.found.list[0].Path != "nix/store/b" {
-		t.Errorf("walk finds %v; want nix/store/b", l.found.list)
+		t.Errorf("problems %v; want one of nix/store/b", l.found.list)
 	}
 }
 
-// TestWalkForeign: what another program's layer does to objects is remembered, and only to those that are claimed.
+// TestWalkForeign checks that a walker records how another program's layer changes claimed objects, and only those.
 func TestWalkForeign(t *testing.T) {
 	for _, test := range []struct {
-		name        string
-		headers     []tar.Header
-		wiped       bool
-		hidden, put []string
+		name            string
+		headers         []tar.Header
+		wiped           bool
+		hidden, written []string
 	}{
-		{"elsewhere", []tar.Header{reg("nix/store/p/f", 0), reg("./o", 0), reg("nix/o", 0), reg("nix/.wh.o", 0)}, false, nil, nil},
-		{"in it", []tar.Header{reg("nix/store/o/f", 0)}, false, nil, []string{"o"}},
-		{"in its place", []tar.Header{reg("./nix/store/o", 0)}, false, nil, []string{"o"}},
-		{"hides it", []tar.Header{reg("nix/store/.wh.o", 0)}, false, []string{"o"}, nil},
-		{"hides all that is in it", []tar.Header{reg("nix/store/o/.wh..wh..opq", 0)}, false, []string{"o"}, nil},
-		{"hides all", []tar.Header{reg(".wh.nix", 0)}, true, nil, nil},
-		{"hides everything", []tar.Header{reg(".wh..wh..opq", 0)}, true, nil, nil},
-		{"directories", []tar.Header{dir("./", 0o755), dir("nix/", 0o755), dir("nix/store/", 0o755)}, false, nil, nil},
+		{"outside claimed objects", []tar.Header{reg("nix/store/p/f", 0), reg("./o", 0), reg("nix/o", 0), reg("nix/.wh.o", 0)}, false, nil, nil},
+		{"writes into an object", []tar.Header{reg("nix/store/o/f", 0)}, false, nil, []string{"o"}},
+		{"replaces an object", []tar.Header{reg("./nix/store/o", 0)}, false, nil, []string{"o"}},
+		{"hides an object", []tar.Header{reg("nix/store/.wh.o", 0)}, false, []string{"o"}, nil},
+		{"hides the contents of an object", []tar.Header{reg("nix/store/o/.wh..wh..opq", 0)}, false, []string{"o"}, nil},
+		{"hides the store", []tar.Header{reg(".wh.nix", 0)}, true, nil, nil},
+		{"hides the root", []tar.Header{reg(".wh..wh..opq", 0)}, true, nil, nil},
+		{"only parent directories", []tar.Header{dir("./", 0o755), dir("nix/", 0o755), dir("nix/store/", 0o755)}, false, nil, nil},
 	} {
 		l, lines := walkTar(tarOf(t, test.headers...), nil)
 		if lines != nil {
-			t.Errorf("%s: %q", test.name, lines)
+			t.Errorf("%s: problems %q; want none", test.name, lines)
 		}
 		s := l.store
-		if d := cmp.Diff([]any{test.wiped, test.hidden, test.put}, []any{s.wiped, sortedOrNil(s.hidden), sortedOrNil(s.put)}); d != "" {
-			t.Errorf("%s: (-want +got):\n%s", test.name, d)
+		if d := cmp.Diff([]any{test.wiped, test.hidden, test.written}, []any{s.wiped, sortedOrNil(s.hidden), sortedOrNil(s.written)}); d != "" {
+			t.Errorf("%s: store changes (-want +got):\n%s", test.name, d)
 		}
 	}
 }
@@ -148,18 +148,19 @@ func sortedOrNil(m map[string]bool) []string {
 	return sorted(m)
 }
 
-// TestWalkManyNames: names that do not fit into memory are not remembered.
+// TestWalkManyNames checks that names beyond maxNames are not remembered.
 func TestWalkManyNames(t *testing.T) {
-	f := &foreignRules{layer: &layer{found: findings{most: 100}}, bytes: maxNames - 1}
+	f := &foreignRules{layer: &layer{found: findings{limit: 100}}, bytes: maxNames - 1}
 	for range 3 {
 		f.entry(&tar.Header{Name: "a/b/c", Typeflag: tar.TypeReg})
 	}
 	if !f.full || f.seen != nil || f.layer.found.count != 1 {
-		t.Errorf("full is %v, with %d names and %v; want it full, with one problem", f.full, len(f.seen), f.layer.found.list)
+		t.Errorf("full = %v with %d names and problems %v; want it full, with one problem", f.full, len(f.seen), f.layer.found.list)
 	}
 }
 
-// FuzzWalk: whatever a tar holds, walking ends, reads nothing but the tar, and finds something in what is no tar of ours.
+// FuzzWalk checks that walking any input ends, that problems have no control characters,
+// and that a tar without problems has only the claimed entries.
 func FuzzWalk(f *testing.F) {
 	ours := tarOf(f, dir("nix/", 0o755), dir("nix/store/", 0o755), reg("nix/store/.wh.h", 0), dir("nix/store/o/", 0o555), reg("nix/store/o/f", 3))
 	f.Add(ours)
@@ -176,9 +177,9 @@ func FuzzWalk(f *testing.F) {
 		}
 		_, foreign := walkTar(tarball, nil)
 		if own.found.count == 0 {
-			// What is right by our rules is right by everyone's.
+			// A tar that satisfies our rules satisfies those of other programs.
 			if len(foreign) > 0 {
-				t.Errorf("as ours nothing is wrong, and as another's %q is", foreign)
+				t.Errorf("no problems as a layer of ours, but as another program's: %q", foreign)
 			}
 			r := tar.NewReader(bytes.NewReader(tarball))
 			for {
@@ -187,10 +188,10 @@ func FuzzWalk(f *testing.F) {
 					break
 				}
 				if err != nil {
-					t.Fatalf("nothing is wrong, and archive/tar says: %v", err)
+					t.Fatalf("no problems, but archive/tar says: %v", err)
 				}
 				if name := strings.TrimSuffix(h.Name, "/"); name != "nix" && name != "nix/store" && name != "nix/store/.wh.h" && !rootfs.Within("nix/store/o", name) {
-					t.Errorf("nothing is wrong with %q", h.Name)
+					t.Errorf("no problems, but the tar has %q", h.Name)
 				}
 			}
 		}

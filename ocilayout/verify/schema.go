@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"strings"
@@ -13,58 +14,59 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// The shapes are those of image-spec 1.1's schema, in which a required string may be empty and here may not,
-// and what its text says of strings, versions and types. Null is right where docker writes it, which the text allows.
+// These shapes follow the schema of image-spec 1.1, and its prose about strings, versions and media types.
+// They are stricter about required strings, which must not be empty.
+// They allow null, as the prose does, but only in fields for which docker writes it.
 var (
 	layoutShape = shape{kind: object, required: []string{"imageLayoutVersion"}, fields: map[string]shape{
 		"imageLayoutVersion": exactly(ispec.ImageLayoutVersion),
 	}}
 
 	indexShape = shape{kind: object, required: []string{"schemaVersion", "manifests"}, fields: map[string]shape{
-		"schemaVersion": version2,
+		"schemaVersion": versionTwo,
 		"mediaType":     exactly(ispec.MediaTypeImageIndex),
 		"artifactType":  mediaType,
-		"manifests":     {kind: array, items: &descriptor, most: maxImages},
+		"manifests":     {kind: array, items: &descriptor, maxItems: maxImages},
 		"subject":       descriptor,
-		"annotations":   strs,
+		"annotations":   stringMap,
 	}}
 
 	manifestShape = shape{kind: object, required: []string{"schemaVersion", "config", "layers"}, fields: map[string]shape{
-		"schemaVersion": version2,
+		"schemaVersion": versionTwo,
 		"mediaType":     exactly(ispec.MediaTypeImageManifest),
 		"artifactType":  mediaType,
 		"config":        descriptor,
-		"layers":        {kind: array, items: &descriptor, least: 1, most: maxLayers},
+		"layers":        {kind: array, items: &descriptor, minItems: 1, maxItems: maxLayers},
 		"subject":       descriptor,
-		"annotations":   strs,
+		"annotations":   stringMap,
 	}}
 
 	configShape = shape{kind: object, required: []string{"architecture", "os", "rootfs"}, fields: map[string]shape{
-		"created":      instant,
+		"created":      timestamp,
 		"author":       {kind: text},
-		"architecture": filled,
-		"os":           filled,
+		"architecture": nonEmpty,
+		"os":           nonEmpty,
 		"os.version":   {kind: text},
 		"os.features":  {kind: array, items: &shape{kind: text}},
 		"variant":      {kind: text},
 		"config": {kind: object, fields: map[string]shape{
 			"User":         {kind: text},
-			"ExposedPorts": {kind: object, null: true, values: &shape{kind: object}, key: checkPort},
-			"Env":          {kind: array, null: true, items: &shape{kind: text, check: checkEnv}},
-			"Entrypoint":   {kind: array, null: true, items: &shape{kind: text}},
-			"Cmd":          {kind: array, null: true, items: &shape{kind: text}},
-			"Volumes":      {kind: object, null: true, values: &shape{kind: object}},
+			"ExposedPorts": {kind: object, nullable: true, values: &shape{kind: object}, key: checkPort},
+			"Env":          {kind: array, nullable: true, items: &shape{kind: text, check: checkEnv}},
+			"Entrypoint":   {kind: array, nullable: true, items: &shape{kind: text}},
+			"Cmd":          {kind: array, nullable: true, items: &shape{kind: text}},
+			"Volumes":      {kind: object, nullable: true, values: &shape{kind: object}},
 			"WorkingDir":   {kind: text},
-			"Labels":       {kind: object, null: true, values: &shape{kind: text}},
+			"Labels":       {kind: object, nullable: true, values: &shape{kind: text}},
 			"StopSignal":   {kind: text},
 			"ArgsEscaped":  {kind: boolean},
 		}},
 		"rootfs": {kind: object, required: []string{"type", "diff_ids"}, fields: map[string]shape{
 			"type":     exactly("layers"),
-			"diff_ids": {kind: array, items: &shape{kind: text, check: checkDigest}, most: maxLayers},
+			"diff_ids": {kind: array, items: &shape{kind: text, check: checkDigest}, maxItems: maxLayers},
 		}},
-		"history": {kind: array, null: true, items: &shape{kind: object, fields: map[string]shape{
-			"created":     instant,
+		"history": {kind: array, nullable: true, items: &shape{kind: object, fields: map[string]shape{
+			"created":     timestamp,
 			"author":      {kind: text},
 			"created_by":  {kind: text},
 			"comment":     {kind: text},
@@ -79,23 +81,31 @@ var (
 		"urls":         {kind: array, items: &shape{kind: text, check: checkURL}},
 		"data":         {kind: text},
 		"artifactType": mediaType,
-		"annotations":  strs,
+		"annotations":  stringMap,
 		"platform": {kind: object, required: []string{"architecture", "os"}, fields: map[string]shape{
-			"architecture": filled,
-			"os":           filled,
+			"architecture": nonEmpty,
+			"os":           nonEmpty,
 			"os.version":   {kind: text},
 			"os.features":  {kind: array, items: &shape{kind: text}},
 			"variant":      {kind: text},
 		}},
 	}}
 
-	strs      = shape{kind: object, values: &shape{kind: text}}
-	filled    = shape{kind: text, check: checkFilled}
-	instant   = shape{kind: text, check: checkTime}
-	mediaType = shape{kind: text, check: checkMediaType}
-	version2  = shape{kind: number, integer: checkVersion}
+	stringMap  = shape{kind: object, values: &shape{kind: text}}
+	nonEmpty   = shape{kind: text, check: checkNonEmpty}
+	timestamp  = shape{kind: text, check: checkTime}
+	mediaType  = shape{kind: text, check: checkMediaType}
+	versionTwo = shape{kind: number, integer: checkVersion}
 )
 
+// withMediaType returns a copy of s that wants another media type.
+func withMediaType(s shape, mediaType string) shape {
+	s.fields = maps.Clone(s.fields)
+	s.fields["mediaType"] = exactly(mediaType)
+	return s
+}
+
+// exactly returns the shape of one string.
 func exactly(want string) shape {
 	return shape{kind: text, check: func(s string) error {
 		if s != want {
@@ -105,7 +115,7 @@ func exactly(want string) shape {
 	}}
 }
 
-func checkFilled(s string) error {
+func checkNonEmpty(s string) error {
 	if s == "" {
 		return errors.New("is empty")
 	}
@@ -119,14 +129,14 @@ func checkURL(s string) error {
 	return nil
 }
 
-// timePattern refuses what time.Parse lets pass: an hour of one digit, and a comma.
+// timePattern matches no hour of one digit and no comma. time.Parse accepts both.
 var timePattern = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`)
 })
 
 func checkTime(s string) error {
 	if _, err := time.Parse(time.RFC3339, s); err != nil || !timePattern().MatchString(s) {
-		return fmt.Errorf("%s is not a time as in RFC 3339", quote(s))
+		return fmt.Errorf("%s is not a time in the form of RFC 3339", quote(s))
 	}
 	return nil
 }
