@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nixdb"
 	"github.com/export-profile/export-profile/rootfs"
@@ -24,7 +22,7 @@ func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o base.Optio
 	for _, note := range all.base.Notes {
 		say.notef("%s", note)
 	}
-	arch, err := architecture(all.base, o.Profiles)
+	arch, err := all.base.Architecture()
 	all.arch = all.under.architecture(arch)
 	return err
 }
@@ -36,19 +34,4 @@ func addNixDB(files *base.Files, closure *profile.Closure) error {
 		files.Part, err = base.Extend(files.Part, database)
 	}
 	return err
-}
-
-// architecture returns the one architecture of all profiles' programs.
-func architecture(files *base.Files, profiles []string) (string, error) {
-	arch, of := "", ""
-	for i, p := range profiles {
-		switch a := files.Architectures[i]; {
-		case a == "" || a == arch:
-		case arch == "":
-			arch, of = a, p
-		default:
-			return "", fmt.Errorf("profiles of two architectures: %q is for %s, %q for %s", of, arch, p, a)
-		}
-	}
-	return arch, nil
 }

@@ -83,7 +83,7 @@ func decodeBase(fact []byte, o Options) *Files {
 	}
 	d := codec.NewReader(fact)
 	key := d.String()
-	f := &Files{}
+	f := &Files{profiles: o.Profiles}
 	for _, list := range []*[]string{&f.Env, &f.DefaultEnv, &f.Notes, &f.Architectures} {
 		for range d.Number() {
 			s := d.String()

@@ -47,6 +47,8 @@ type Files struct {
 	Notes      []string // what was left out, overridden or is missing, a line each
 	// Architectures are those of the profiles, in their order; see [View.Architecture].
 	Architectures []string
+
+	profiles []string // Options.Profiles
 }
 
 // Base makes the files of an image besides its store.
@@ -81,7 +83,7 @@ func New(v *rootfs.View, o Options) (*Files, error) {
 	}
 	b := newBuilder(v, mirrors(o)...)
 	b.lower = o.Lower
-	f := &Files{}
+	f := &Files{profiles: o.Profiles}
 	if err := b.base(o, f); err != nil {
 		return nil, fmt.Errorf("base files: %w", err)
 	}
