@@ -12,7 +12,7 @@ import (
 // Account is a user with a line of its own in /etc/passwd.
 type Account struct {
 	User
-	Home  string // absolute; it is made and belongs to the user, unless something is there
+	Home  string // absolute; New makes it if it does not exist, owned by the user
 	Shell string // absolute
 }
 
@@ -20,13 +20,13 @@ type Account struct {
 type Group struct {
 	Name    string
 	GID     int
-	Members []string // names of users who are in it besides those whose own group it is
+	Members []string // names of users besides those whose GID it is
 }
 
 const defaultShell = "/bin/sh"
 
-// ParseAccount parses NAME:UID[:GID][:HOME[:SHELL]]. HOME and SHELL begin with a slash, which tells them from GID.
-// Without GID it is the same number as UID, without HOME it is /home/NAME, without SHELL /bin/sh.
+// ParseAccount parses NAME:UID[:GID][:HOME[:SHELL]]. The slash at the beginning of HOME tells it from GID.
+// By default GID is the same number as UID, HOME is /home/NAME, and SHELL is /bin/sh.
 func ParseAccount(s string) (Account, error) {
 	fail := func(format string, args ...any) (Account, error) {
 		return Account{}, fmt.Errorf("user %q: "+format+"; want NAME:UID[:GID][:HOME[:SHELL]], as in nginx:101:101:/var/lib/nginx",
@@ -112,7 +112,7 @@ func ParseGroup(s string) (Group, error) {
 	return g, nil
 }
 
-// checkHome allows clean absolute paths that fit into a line of /etc/passwd.
+// checkHome accepts clean absolute paths that fit into a line of /etc/passwd.
 func checkHome(path string) error {
 	if path == "/" {
 		return nil

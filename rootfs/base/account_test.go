@@ -74,7 +74,7 @@ func TestParseGroup(t *testing.T) {
 	}
 }
 
-// FuzzParseAccount: what is parsed makes a line of /etc/passwd with seven fields.
+// FuzzParseAccount checks that each account makes a line of /etc/passwd with seven fields.
 func FuzzParseAccount(f *testing.F) {
 	for _, test := range accountTests {
 		f.Add(test.in)
@@ -91,7 +91,7 @@ func FuzzParseAccount(f *testing.F) {
 	})
 }
 
-// FuzzParseGroup: what is parsed makes a line of /etc/group with four fields.
+// FuzzParseGroup checks that each group makes a line of /etc/group with four fields.
 func FuzzParseGroup(f *testing.F) {
 	for _, test := range groupTests {
 		f.Add(test.in)

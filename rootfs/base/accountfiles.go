@@ -10,27 +10,27 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// maxAccounts is how large an account file of a profile may be to be appended to.
-const maxAccounts = 4 << 20
+// maxAccountFile limits the account files that New appends to.
+const maxAccountFile = 4 << 20
 
-// accountFile is /etc/passwd or /etc/group while lines are appended.
+// accountFile is /etc/passwd or /etc/group while New appends lines.
 type accountFile struct {
-	path    string
-	kind    string // "user" or "group"
-	content []byte
-	brought bool              // by a profile
-	below   *rootfs.Entry     // of the image below, to which all is appended
-	broken  error             // why what was brought cannot be appended to
-	ids     map[string]string // by name: uid:gid, or gid
-	added   []string          // names
+	path        string
+	kind        string // "user" or "group"
+	content     []byte
+	fromProfile bool              // a profile has one
+	lower       *rootfs.Entry     // the base image's, to which the others are appended
+	broken      error             // why nothing can be appended
+	ids         map[string]string // "uid:gid" of users or "gid" of groups, by name
+	added       []string          // names of the appended lines
 }
 
-// accounts makes the files that names of users, groups and hosts are looked up in, and the users' homes.
-func (b *builder) accounts(o Options) error {
+// makeAccounts makes /etc/passwd, /etc/group, /etc/nsswitch.conf and the users' homes.
+func (b *builder) makeAccounts(o Options) error {
 	passwd := b.accountFile("etc/passwd", "user", "root:x:0:0:root:/root:/bin/sh\n"+
 		"nobody:x:65534:65534:nobody:/var/empty:/bin/false\n")
 	group := b.accountFile("etc/group", "group", "root:x:0:\nnobody:x:65534:\n")
-	users, err := o.accounts()
+	users, err := o.allUsers()
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (b *builder) accounts(o Options) error {
 	}
 	for _, g := range o.Groups {
 		if had, ok := group.ids[g.Name]; ok && had == fmt.Sprint(g.GID) && len(g.Members) > 0 {
-			errs = append(errs, fmt.Errorf("group %q: %s has it already, and its members stay", g.Name, group.path))
+			errs = append(errs, fmt.Errorf("group %q: %s already has it, and its members cannot change", g.Name, group.path))
 			continue
 		}
 		errs = append(errs, group.append(g.Name, fmt.Sprint(g.GID),
@@ -55,7 +55,7 @@ func (b *builder) accounts(o Options) error {
 	}
 	for _, a := range users {
 		gid := fmt.Sprint(a.GID)
-		if group.names(gid) {
+		if group.hasID(gid) {
 			continue
 		}
 		if had, ok := group.ids[a.Name]; ok {
@@ -68,18 +68,18 @@ func (b *builder) accounts(o Options) error {
 		return err
 	}
 	for _, a := range users {
-		if slices.Contains(passwd.added, a.Name) { // or its home is what its line says
-			b.home(a)
+		if slices.Contains(passwd.added, a.Name) { // an existing line may name another home
+			b.makeHome(a)
 		}
 	}
-	b.accountLines(passwd)
-	b.accountLines(group)
-	b.file("etc/nsswitch.conf", []byte("passwd: files\ngroup: files\nhosts: files dns\n"))
+	b.writeAccounts(passwd)
+	b.writeAccounts(group)
+	b.putFile("etc/nsswitch.conf", []byte("passwd: files\ngroup: files\nhosts: files dns\n"))
 	return nil
 }
 
-// accounts are all users that need one, by name each once.
-func (o Options) accounts() ([]Account, error) {
+// allUsers returns the users that need an account, each name once.
+func (o Options) allUsers() ([]Account, error) {
 	var all []Account
 	switch o.User.Name {
 	case "", root.Name, nobody.Name:
@@ -93,7 +93,7 @@ func (o Options) accounts() ([]Account, error) {
 		case seen[a.Name]:
 			errs = append(errs, fmt.Errorf("user %q is added twice", a.Name))
 		case a.Name == o.User.Name && a.User != o.User:
-			errs = append(errs, fmt.Errorf("user %q is added as %s, and the image's user is %s", a.Name, a.ID(), o.User.ID()))
+			errs = append(errs, fmt.Errorf("user %q is added as %s, but the image's user is %s", a.Name, a.ID(), o.User.ID()))
 		case a.Name == o.User.Name:
 			all[0] = a
 		default:
@@ -111,16 +111,16 @@ func (o Options) accounts() ([]Account, error) {
 	return all, errors.Join(errs...)
 }
 
-// accountFile is what a profile brings, or else the content given.
+// accountFile returns the profile's file, or one with the given content, merged with the base image's.
 func (b *builder) accountFile(path, kind, content string) *accountFile {
 	f := &accountFile{path: path, kind: kind, content: []byte(content), ids: make(map[string]string)}
 	if had, ok := b.get(path); ok {
-		f.brought = true
+		f.fromProfile = true
 		if f.content, f.broken = b.readAccounts(had); f.broken != nil {
 			f.broken = fmt.Errorf("append to the profile's %s: %w", path, f.broken)
 		}
 	}
-	b.accountsBelow(f)
+	b.mergeLower(f)
 	for line := range strings.Lines(string(f.content)) {
 		switch fields := strings.Split(strings.TrimSuffix(line, "\n"), ":"); {
 		case len(fields) < 4:
@@ -133,7 +133,7 @@ func (b *builder) accountFile(path, kind, content string) *accountFile {
 	return f
 }
 
-// readAccounts reads what a profile's entry leads to.
+// readAccounts reads the account file that an entry from a profile links to.
 func (b *builder) readAccounts(had rootfs.Entry) ([]byte, error) {
 	if !had.IsLink() {
 		return nil, errors.New("it is a directory")
@@ -142,29 +142,29 @@ func (b *builder) readAccounts(had rootfs.Entry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Size > maxAccounts {
-		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, maxAccounts)
+	if e.Size > maxAccountFile {
+		return nil, fmt.Errorf("%q has more than %d bytes", "/"+e.Path, maxAccountFile)
 	}
-	read, err := b.view.Read(maxAccounts, e.Path)
+	read, err := b.view.Read(maxAccountFile, e.Path)
 	if err != nil {
 		return nil, err
 	}
 	return bytes.Clone(read[e.Path]), nil
 }
 
-// append appends a line, unless its name is known with the same numbers.
+// append appends a line, unless the file has one with that name and the same numbers.
 func (f *accountFile) append(name, ids, line string) error {
 	if f.broken != nil {
 		return f.broken
 	}
 	if had, ok := f.ids[name]; ok && had != ids {
 		of := "every image has it as"
-		if f.below != nil {
+		if f.lower != nil {
 			of = "the base image's " + f.path + " has it as"
-		} else if f.brought {
+		} else if f.fromProfile {
 			of = "the profile's " + f.path + " has it as"
 		}
-		return fmt.Errorf("%s %q is to be %s: %s %s", f.kind, name, ids, of, had)
+		return fmt.Errorf("%s %q cannot be %s: %s %s", f.kind, name, ids, of, had)
 	} else if ok {
 		return nil
 	}
@@ -174,8 +174,8 @@ func (f *accountFile) append(name, ids, line string) error {
 	return nil
 }
 
-// names says whether some name has that number.
-func (f *accountFile) names(id string) bool {
+// hasID reports whether any name has that number.
+func (f *accountFile) hasID(id string) bool {
 	for _, had := range f.ids {
 		if had == id {
 			return true
@@ -184,31 +184,31 @@ func (f *accountFile) names(id string) bool {
 	return false
 }
 
-// accountLines makes the file, in the place of a profile's only if there is a line more.
-func (b *builder) accountLines(f *accountFile) {
-	if f.below != nil {
-		b.accountLinesOver(f)
+// writeAccounts puts the file. It replaces a profile's file only if lines were added.
+func (b *builder) writeAccounts(f *accountFile) {
+	if f.lower != nil {
+		b.writeAccountsOver(f)
 		return
 	}
-	if f.brought && len(f.added) > 0 {
+	if f.fromProfile && len(f.added) > 0 {
 		b.note("%q is the profile's with %s %q added", "/"+f.path, f.kind, f.added)
 		b.files.Remove(b.place(f.path))
 	}
-	b.file(f.path, f.content)
+	b.putFile(f.path, f.content)
 }
 
-// home makes a user's home, unless something is there.
-func (b *builder) home(a Account) {
+// makeHome makes a user's home, unless the path exists.
+func (b *builder) makeHome(a Account) {
 	path := strings.TrimPrefix(a.Home, "/")
-	if path == "" || b.has(path) || b.below(path) {
+	if path == "" || b.has(path) || b.inLower(path) {
 		return
 	}
 	e := rootfs.Dir(path, 0o755)
 	e.UID, e.GID = a.UID, a.GID
-	b.over(e)
+	b.putOver(e)
 }
 
-// noteIDs notes the numbers that rootless podman cannot map.
+// noteIDs adds a note for each number that rootless podman cannot map.
 func (b *builder) noteIDs(o Options) {
 	note := func(kind, name string, id int) {
 		if id > rootfs.MaxRootlessID {

@@ -11,20 +11,19 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// builder collects the files of a part that are made up, in any order.
-// What is put first stays; see [Base] for what that means.
+// builder collects the base files, in any order. The first entry at a path stays.
 type builder struct {
 	view     *rootfs.View
-	lower    *rootfs.Lower   // the image below, or nil
-	mirrors  []rootfs.Mirror // of files
+	lower    *rootfs.Lower   // the base image, or nil
+	mirrors  []rootfs.Mirror // the mirrors of files
 	files    *rootfs.EntryMap
-	contents map[string][]byte
+	contents map[string][]byte // of regular files, by path
 	notes    []string
 	noted    map[string]bool
-	err      error // the first entry that could not be put
+	err      error // about the first directory that cannot be made
 
-	linked, mostLinked int // what trees of links have visited, and may visit
-	linkedBytes        int64
+	linked, mostLinked int   // files and directories that linkTree has visited, and may visit
+	linkedBytes        int64 // of their paths
 }
 
 func newBuilder(v *rootfs.View, mirrors ...rootfs.Mirror) *builder {
@@ -51,13 +50,13 @@ func (b *builder) has(path string) bool {
 	return ok
 }
 
-// get is what was put at a path.
+// get returns the entry that was put at a path.
 func (b *builder) get(path string) (rootfs.Entry, bool) {
 	return b.files.Get(b.place(path))
 }
 
-// dir makes a directory and those above it, unless they are there.
-func (b *builder) dir(path string, mode fs.FileMode) {
+// makeDir makes a directory and those above it, unless they were put before.
+func (b *builder) makeDir(path string, mode fs.FileMode) {
 	path = b.placeDir(path)
 	if e, ok := b.files.Get(path); ok {
 		if !e.IsDir() && b.err == nil {
@@ -66,48 +65,47 @@ func (b *builder) dir(path string, mode fs.FileMode) {
 		return
 	}
 	if parent := rootfs.Parent(path); parent != "" {
-		b.dir(parent, 0o755)
+		b.makeDir(parent, 0o755)
 	}
-	b.files.Set(b.dirBelow(rootfs.Dir(path, mode)))
+	b.files.Set(b.likeLower(rootfs.Dir(path, mode)))
 }
 
-// put makes a file or link and the directories above it, unless something is there, also in the image below.
+// put puts a file or link and the directories above it, unless the path exists, here or in the base image.
 func (b *builder) put(e rootfs.Entry) bool {
-	return !b.below(e.Path) && b.over(e)
+	return !b.inLower(e.Path) && b.putOver(e)
 }
 
-// over makes a file or link and the directories above it, unless something is there.
-// It takes the place of a file or link of the image below.
-func (b *builder) over(e rootfs.Entry) bool {
+// putOver is like put, but replaces a file or link of the base image.
+func (b *builder) putOver(e rootfs.Entry) bool {
 	if b.has(e.Path) || !b.makeRoom(&e) {
 		return false
 	}
 	if parent := rootfs.Parent(e.Path); parent != "" {
-		b.dir(parent, 0o755)
+		b.makeDir(parent, 0o755)
 	}
 	b.files.Set(e)
 	return true
 }
 
-// file makes a regular file, 0444 as in the store, unless something is there.
-func (b *builder) file(path string, content []byte) bool {
-	return !b.below(path) && b.fileOver(rootfs.File(path, 0o444, 0, nil), content)
+// putFile is put for a regular file, 0444 as in the store.
+func (b *builder) putFile(path string, content []byte) bool {
+	return !b.inLower(path) && b.putFileOver(rootfs.File(path, 0o444, 0, nil), content)
 }
 
-// fileOver makes a regular file of an entry, as over does.
-func (b *builder) fileOver(e rootfs.Entry, content []byte) bool {
+// putFileOver is putOver for a regular file.
+func (b *builder) putFileOver(e rootfs.Entry, content []byte) bool {
 	e.Size = int64(len(content))
 	e.Open = func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content)), nil
 	}
-	ok := b.over(e)
+	ok := b.putOver(e)
 	if ok {
 		b.contents[b.place(e.Path)] = content
 	}
 	return ok
 }
 
-// part is all that was made.
+// part returns all files as a part.
 func (b *builder) part(refs []string) rootfs.Part {
 	p := rootfs.Part{Name: "base", Refs: slices.Clone(refs)}
 	slices.Sort(p.Refs)

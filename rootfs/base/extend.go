@@ -8,9 +8,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Extend is the base part with more entries, and the key and size that it has then.
-// Where both have a directory it must be the same one; nothing else may be in both.
-// All contents are read once, for the key, and again when the part is walked.
+// Extend returns the base part with more entries, and with a new key and size.
+// Both may have the same directory, with the same mode and owner; any other path may be in only one.
+// Extend reads all contents for the key. Each walk of the part reads them again.
 func Extend(base rootfs.Part, more rootfs.Tree) (rootfs.Part, error) {
 	both := merge(rootfs.Check("", base.Tree), rootfs.Check("", more))
 	sum := rootfs.NewPartSum()
@@ -29,7 +29,7 @@ func Extend(base rootfs.Part, more rootfs.Tree) (rootfs.Part, error) {
 	return base, nil
 }
 
-// merge is the entries of two trees, and those once that are the same directory.
+// merge merges two trees. A directory that is in both comes once.
 func merge(a, b rootfs.Tree) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		next, stop := iter.Pull2(b)

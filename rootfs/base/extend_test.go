@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
-// basePart is a base part with the key that it must have.
+// basePart returns a base part with the given entries.
 func basePart(t *testing.T, lines ...string) rootfs.Part {
 	t.Helper()
 	b := newBuilder(nil)
@@ -22,7 +22,7 @@ func basePart(t *testing.T, lines ...string) rootfs.Part {
 			continue
 		}
 		_, content, _ := strings.Cut(lines[b.files.Len()], e.Path+" ")
-		b.file(e.Path, []byte(content))
+		b.putFile(e.Path, []byte(content))
 		b.files.Set(rootfs.Entry{Path: e.Path, Mode: e.Mode, Size: e.Size, Open: e.Open})
 	}
 	return b.part(nil)
@@ -44,7 +44,7 @@ func TestExtend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // it can be walked again
+	for range 2 { // walk it twice
 		lines, err := rootfstest.Lines(got.Tree)
 		if err != nil {
 			t.Fatal(err)
@@ -55,7 +55,7 @@ func TestExtend(t *testing.T) {
 	}
 	same, err := Extend(base, rootfstest.Tree(t))
 	if err != nil || same.Key != base.Key || same.Size != base.Size {
-		t.Errorf("Extend by nothing = %s of %d bytes, %v; want %s of %d bytes, <nil>", same.Key, same.Size, err, base.Key, base.Size)
+		t.Errorf("Extend by no entries = %s of %d bytes, %v; want %s of %d bytes, <nil>", same.Key, same.Size, err, base.Key, base.Size)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestExtendRefuses(t *testing.T) {
 		}
 	}
 	if _, err := Extend(base, rootfstest.Tree(t, "d 0755 z", "d 0755 a")); err == nil || !strings.Contains(err.Error(), "path order") {
-		t.Errorf("Extend by a tree out of path order = %v", err)
+		t.Errorf("Extend by a tree out of path order = %v; want an error that says so", err)
 	}
 	short := func(yield func(rootfs.Entry, error) bool) {
 		for e := range rootfstest.Tree(t, "f 0444 z four") {
@@ -83,6 +83,6 @@ func TestExtendRefuses(t *testing.T) {
 		}
 	}
 	if _, err := Extend(base, short); err == nil || err.Error() != `extend base files: read "z": 4 bytes instead of 5` {
-		t.Errorf("Extend by a file that is too short = %v", err)
+		t.Errorf("Extend by a file that is too short = %v; want an error that says so", err)
 	}
 }

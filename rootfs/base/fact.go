@@ -11,9 +11,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs/internal/codec"
 )
 
-// factKey is the key of the base files of all the parts that v sees:
-// they depend on what is in them, on the options, and on nothing else.
-// It is empty where one of the parts promises nothing.
+// factKey returns the key of the base files. They depend only on the options and on the parts of v.
+// It is empty if one of the parts has no key.
 func factKey(v *rootfs.View, o Options) string {
 	h := sha256.New()
 	if o.Lower != nil {
@@ -47,8 +46,8 @@ func factKey(v *rootfs.View, o Options) string {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
-// encodeBase spells base files, with the contents of all that are made up.
-// Of paths and targets, most of which are alike, it spells the difference.
+// encodeBase encodes base files with their contents.
+// Most paths are like the one before, and most targets follow from a mirror, so it encodes only the differences.
 func encodeBase(b *builder, f *Files) []byte {
 	out := codec.AppendString(nil, f.Key)
 	for _, list := range [][]string{f.Env, f.DefaultEnv, f.Notes, f.Architectures} {
@@ -75,8 +74,8 @@ func encodeBase(b *builder, f *Files) []byte {
 	return out
 }
 
-// decodeBase is the inverse of encodeBase, and nil for an odd fact:
-// the part that it makes must have the key that it was kept with.
+// decodeBase reverses encodeBase. It returns nil for a damaged fact:
+// the decoded part must have the key that the fact says.
 func decodeBase(fact []byte, o Options) *Files {
 	if fact == nil {
 		return nil
@@ -115,7 +114,7 @@ func decodeBase(fact []byte, o Options) *Files {
 			return nil
 		}
 		if e.IsRegular() {
-			b.fileOver(e, []byte(content))
+			b.putFileOver(e, []byte(content))
 			continue
 		}
 		b.files.Set(e)

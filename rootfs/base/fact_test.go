@@ -15,8 +15,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
-// TestBaseKeyAccounts: where one field of an account ends and the next begins makes another key.
-func TestBaseKeyAccounts(t *testing.T) {
+// TestFactKeyAccounts checks that accounts with the same characters in other fields have different keys.
+func TestFactKeyAccounts(t *testing.T) {
 	x := User{Name: "x", UID: 1000, GID: 1000}
 	keys := make(map[string]string)
 	for name, o := range map[string]Options{
@@ -35,7 +35,7 @@ func TestBaseKeyAccounts(t *testing.T) {
 		o.Profiles = []string{"nix/store/p"}
 		key := factKey(rootfs.NewView(nil, nil), o)
 		if other, ok := keys[key]; ok {
-			t.Errorf("%s and %s have one key", name, other)
+			t.Errorf("%s and %s have the same key", name, other)
 		}
 		keys[key] = name
 	}
@@ -112,7 +112,7 @@ func TestFacts(t *testing.T) {
 	}
 	check("from listings and heads", &rootfs.Facts{Dir: dir}, true)
 
-	// Whatever byte of whatever fact is another, the result is not.
+	// No changed byte of any fact changes the result.
 	for _, name := range names {
 		good, err := os.ReadFile(name)
 		if err != nil {
@@ -125,7 +125,7 @@ func TestFacts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if (&rootfs.Facts{Dir: dir}).Load(strings.TrimPrefix(filepath.Ext(name), "."), "sha256:"+strings.Split(filepath.Base(name), ".")[0]) != nil {
-				t.Errorf("%s with byte %d changed is believed", name, i)
+				t.Errorf("Load returned %s with byte %d changed", name, i)
 			}
 		}
 		for _, bad := range [][]byte{nil, good[:len(good)-1], good[:len("export-profile facts 2\n")]} {
@@ -139,7 +139,7 @@ func TestFacts(t *testing.T) {
 	}
 	check("at last", &rootfs.Facts{Dir: dir}, true)
 
-	// A directory that cannot be written to, or is none, makes no difference.
+	// A directory that cannot be made makes no difference.
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestFacts(t *testing.T) {
 	check("in a file", &rootfs.Facts{Dir: file}, false)
 }
 
-// TestFactsOptions: other options or other parts are another fact.
+// TestFactsOptions checks that other options or other parts have another key.
 func TestFactsOptions(t *testing.T) {
 	facts := &rootfs.Facts{Dir: t.TempDir()}
 	var count rootfstest.Counts
@@ -169,24 +169,24 @@ func TestFactsOptions(t *testing.T) {
 		v := rootfs.NewView(rootfstest.CountedParts(t, &count, test.lines...), facts)
 		key := factKey(v, test.o)
 		if other, ok := keys[key]; ok {
-			t.Errorf("%s and %s have one key", name, other)
+			t.Errorf("%s and %s have the same key", name, other)
 		}
 		keys[key] = name
 	}
 	unpromised := rootfstest.Parts(t, factLines...)
 	if key := factKey(rootfs.NewView(unpromised, facts), Options{Profiles: []string{"nix/store/p"}}); key != "" {
-		t.Errorf("parts without keys have the key %q", key)
+		t.Errorf("parts without keys: factKey = %q", key)
 	}
 	if _, err := New(rootfs.NewView(unpromised, facts), Options{Profiles: []string{"nix/store/p"}}); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(facts.Dir); len(left) > 0 {
-		t.Errorf("of parts without keys %v is kept", left)
+		t.Errorf("parts without keys left the facts %v", left)
 	}
 }
 
-// TestFactsUnproven: what only claims its key is read through before it counts,
-// and what is false leaves no fact that a good part of that key would suffer from.
+// TestFactsUnproven checks that an unproven part is read through before it counts,
+// and that a part with a false key leaves no fact.
 func TestFactsUnproven(t *testing.T) {
 	facts := &rootfs.Facts{Dir: filepath.Join(t.TempDir(), "facts")}
 	o := Options{Profiles: []string{"nix/store/p"}}
@@ -211,16 +211,16 @@ func TestFactsUnproven(t *testing.T) {
 					return
 				}
 			}
-			if count.Opens >= files { // as a tree does that hashes what is read
+			if count.Opens >= files { // as a tree that checks hashes does
 				yield(rootfs.Entry{}, fmt.Errorf("not what its hash promises"))
 			}
 		}
 	}
 	if _, err := New(rootfs.NewView(lying, facts), o); err == nil || !strings.Contains(err.Error(), "not what its hash promises") {
-		t.Errorf("Base of a part that lies = %v; want its error", err)
+		t.Errorf("New with a part of a false key = %v; want its error", err)
 	}
 	if left, _ := os.ReadDir(facts.Dir); len(left) > 0 {
-		t.Errorf("of a part that lies %v is kept", left)
+		t.Errorf("a part with a false key left the facts %v", left)
 	}
 
 	for i := range good {
@@ -231,32 +231,32 @@ func TestFactsUnproven(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(describeBase(t, want), describeBase(t, got)); d != "" {
-		t.Errorf("Base of unproven parts (-want +got):\n%s", d)
+		t.Errorf("New of unproven parts (-want +got):\n%s", d)
 	}
 	for _, pattern := range []string{"*.base", "*.head*", "*.listing"} {
 		if left, _ := filepath.Glob(filepath.Join(facts.Dir, pattern)); len(left) == 0 {
-			t.Errorf("no %s is kept of what was proven", pattern)
+			t.Errorf("proven parts left no facts %s", pattern)
 		}
 	}
 }
 
-// TestViewGone: an object that should be there and is not is an error, and not a path that leads nowhere.
-func TestViewGone(t *testing.T) {
+// TestMissingObject checks that a missing object of the closure is an error, and not a path that leads nowhere.
+func TestMissingObject(t *testing.T) {
 	all := rootfstest.Parts(t, "d 0555 nix/store/p", "d 0555 nix/store/p/bin", "l nix/store/p/bin/prog -> /nix/store/q/prog")
 	all = append(all, rootfs.Part{Name: "q", Root: "nix/store/q", Tree: func(yield func(rootfs.Entry, error) bool) {
 		yield(rootfs.Entry{}, fmt.Errorf("object q: %w", os.ErrNotExist))
 	}})
 	v := rootfs.NewView(all, nil)
 	if e, err := v.Stat("nix/store/p/bin/prog"); err == nil || missing(err) {
-		t.Errorf("Stat into an object that is gone = %v, %v; want an error that is not about the path", e, err)
+		t.Errorf("Stat in a missing object = %v, %v; want an error other than fs.ErrNotExist", e, err)
 	}
 	if f, err := New(v, Options{Profiles: []string{"nix/store/p"}}); err == nil || !strings.Contains(err.Error(), "object q") {
-		t.Errorf("Base with an object that is gone = %v, %v; want its error", f, err)
+		t.Errorf("New with a missing object = %v, %v; want its error", f, err)
 	}
 }
 
-// TestBaseOverKept: base files over an image are found again by its key, and not by another's.
-func TestBaseOverKept(t *testing.T) {
+// TestFactsLower checks that base files over an image are remembered by its key.
+func TestFactsLower(t *testing.T) {
 	facts := &rootfs.Facts{Dir: t.TempDir()}
 	store := []string{"d 0555 nix/store/p", "d 0555 nix/store/p/bin", "f 0555 nix/store/p/bin/sh x"}
 	base := func(l *rootfs.Lower) *Files {
@@ -277,7 +277,7 @@ func TestBaseOverKept(t *testing.T) {
 	again.Read = func(rootfs.LowerEntry, int64) ([]byte, error) { return nil, errors.New("read again") }
 	second := base(again)
 	if d := cmp.Diff([]any{first.Key, first.Env, first.DefaultEnv, first.Notes}, []any{second.Key, second.Env, second.DefaultEnv, second.Notes}); d != "" {
-		t.Errorf("the kept base files differ (-first +second):\n%s", d)
+		t.Errorf("the remembered base files differ (-first +second):\n%s", d)
 	}
 	other := rootfstest.Lower(t, lines[:1]...)
 	other.Key = "sha256:other"

@@ -19,63 +19,65 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Options say which files an image has besides its store.
+// Options are the options of [New].
 type Options struct {
 	// Profiles are the roots of the profiles, "nix/store/<hash>-<name>", at least one.
-	// Where two bring the same file, the first wins.
+	// If two have the same file, the first wins.
 	Profiles []string
-	// Bare leaves out everything that the original export-profile script does not make.
+	// Bare makes only the files that the original export-profile script makes.
 	Bare bool
-	// User, if its name is not empty, gets an account and a home.
+	// User is the image's user. If it has a name, it gets an account and a home.
 	User User
-	// Users and Groups get accounts, too, each name once. One of the Users may be User with another home or shell.
-	// Bare leaves none of them out, since it is an error with them.
+	// Users and Groups get accounts as well, each name once. They are an error with Bare.
+	// One of the Users may be User with another home or shell.
 	Users  []Account
 	Groups []Group
-	// CAFiles are PEM files whose certificates are trusted besides those of the profile.
+	// CAFiles are PEM files with certificates to trust besides those of the profile.
 	CAFiles [][]byte
-	// Lower, if not nil, is the image that the files are laid over.
+	// Lower, if not nil, is the base image that the files are laid over.
 	Lower *rootfs.Lower
 }
 
-// Files are the files of an image besides its store, and what a process needs to know to use them.
+// Files is the result of [New]: the base files as a part, and what belongs in the image's config.
 type Files struct {
 	rootfs.Part
-	Env []string // NAME=VALUE: PATH, and where certificates are
-	// DefaultEnv are variables about files of the image below. Whatever that sets itself is better.
+	Env []string // NAME=VALUE: PATH, and the place of the certificates
+	// DefaultEnv are variables about files of the base image, for an image that does not set them itself.
 	DefaultEnv []string
-	Notes      []string // what was left out, overridden or is missing, a line each
-	// Architectures are those of the profiles, in their order; see [View.Architecture].
+	Notes      []string // a line for each file that was left out, overridden or is missing
+	// Architectures are those of the profiles, in their order; see [rootfs.View.Architecture].
 	Architectures []string
 
 	profiles []string // Options.Profiles
 }
 
-// Base makes the files of an image besides its store.
+// New makes the base files of an image.
 //
-// With Options.Bare it makes what the script makes, which is the same as
+// With Options.Bare it makes the files that the original script makes, which is the same as
 //
 //	cp -R -Ls P run/profile; cp -R -Ls P/etc etc
 //
-// and links from bin/sh and usr/bin/env to the profile's, where those are executable.
-// Otherwise run/profile is one link to the profile (of several, a merged tree of links),
-// so that a release does not change thousands of them,
-// and there are the directories, accounts and certificates that programs expect.
-// What a profile brings is never overwritten, except its certificates by Options.CAFiles,
-// and its etc/passwd and etc/group by themselves with the accounts of Options appended.
+// and links bin/sh and usr/bin/env to the profile's programs, if those are executable.
 //
-// With Options.Lower, links to directories that the image below has are followed,
-// and directories that it has keep their owner and mode. A profile's files take the place of the image's,
-// with a note; nothing else does: accounts are appended to the image's own,
-// and what is made up is made only where the image has nothing. No file of the part is in a store object.
+// Otherwise run/profile is one link to the profile, so that a release does not change thousands of links.
+// For several profiles it is a merged tree of links.
+// New adds the directories, accounts and certificates that programs expect.
+// It overwrites no file of a profile, with two exceptions: Options.CAFiles are appended to its certificates,
+// and accounts to its etc/passwd and etc/group.
 //
-// The part's key is a hash of all that is in it.
+// With Options.Lower, New follows the base image's links to directories,
+// and the base image's directories keep their owner and mode.
+// A profile's files replace the base image's, with a note.
+// All other files are made only if the base image lacks them, but accounts are appended to its own.
+// No file lands in a store object.
+//
+// The part's key is a hash of its entries.
 func New(v *rootfs.View, o Options) (*Files, error) {
 	if len(o.Profiles) == 0 {
 		return nil, errors.New("base files: no profile")
 	}
 	if o.Bare && len(o.Users)+len(o.Groups) > 0 {
-		return nil, errors.New("base files: accounts to add, and bare files have none")
+		return nil, errors.New("base files: accounts cannot be added to bare files")
 	}
 	key := factKey(v, o)
 	if f := decodeBase(v.Facts().Load("base", key), o); f != nil {
@@ -84,7 +86,7 @@ func New(v *rootfs.View, o Options) (*Files, error) {
 	b := newBuilder(v, mirrors(o)...)
 	b.lower = o.Lower
 	f := &Files{profiles: o.Profiles}
-	if err := b.base(o, f); err != nil {
+	if err := b.make(o, f); err != nil {
 		return nil, fmt.Errorf("base files: %w", err)
 	}
 	f.Part = b.part(o.Profiles)
@@ -93,7 +95,7 @@ func New(v *rootfs.View, o Options) (*Files, error) {
 	return f, nil
 }
 
-// mirrors are where trees of links are made.
+// mirrors returns the directories into which trees of links go.
 func mirrors(o Options) []rootfs.Mirror {
 	var all []rootfs.Mirror
 	for _, p := range o.Profiles {
@@ -102,12 +104,12 @@ func mirrors(o Options) []rootfs.Mirror {
 	return all
 }
 
-func (b *builder) base(o Options, f *Files) error {
-	// Every layer has these, so that no unpacker makes up a mode for them.
-	if err := b.storeBelow(); err != nil {
+func (b *builder) make(o Options, f *Files) error {
+	// Every layer has these two directories, so that no unpacker chooses their mode.
+	if err := b.checkLowerStore(); err != nil {
 		return err
 	}
-	b.dir(rootfs.StoreDir, 0o755)
+	b.makeDir(rootfs.StoreDir, 0o755)
 
 	if o.Bare || len(o.Profiles) > 1 {
 		for _, p := range o.Profiles {
@@ -116,7 +118,7 @@ func (b *builder) base(o Options, f *Files) error {
 			}
 		}
 	} else {
-		b.over(rootfs.Link(runProfile, "/"+o.Profiles[0]))
+		b.putOver(rootfs.Link(runProfile, "/"+o.Profiles[0]))
 	}
 	for _, p := range o.Profiles {
 		if err := b.linkTree(p+"/etc", "etc"); err != nil {
@@ -128,23 +130,23 @@ func (b *builder) base(o Options, f *Files) error {
 	}
 	b.noteIDs(o)
 	if !o.Bare {
-		b.skeleton()
-		if err := b.accounts(o); err != nil {
+		b.makeSkeleton()
+		if err := b.makeAccounts(o); err != nil {
 			return err
 		}
-		if err := b.certificates(o.CAFiles); err != nil {
+		if err := b.makeCertificates(o.CAFiles); err != nil {
 			return err
 		}
 	}
 
 	path := "PATH=/run/profile/bin"
 	for _, p := range o.Profiles {
-		path += ":/" + p + "/bin" // survives a mount over /run
+		path += ":/" + p + "/bin" // for a container with a mount over /run
 	}
 	f.Env = []string{path}
 	if b.has(caBundle) {
 		f.Env = append(f.Env, "NIX_SSL_CERT_FILE=/"+caBundle, "SSL_CERT_FILE=/"+caBundle)
-	} else if bundle := b.bundleBelow(); bundle != "" {
+	} else if bundle := b.lowerBundle(); bundle != "" {
 		f.DefaultEnv = []string{"NIX_SSL_CERT_FILE=/" + bundle, "SSL_CERT_FILE=/" + bundle}
 	} else {
 		b.note("no CA certificates: the profile has no %s", caBundle)
@@ -159,7 +161,7 @@ func (b *builder) base(o Options, f *Files) error {
 	return b.err
 }
 
-// linkPrograms makes the two programs whose places are known to every script.
+// linkPrograms makes the two programs that scripts name by their paths.
 func (b *builder) linkPrograms(profiles []string) error {
 	for _, l := range []struct{ place, program string }{
 		{"bin/sh", "bin/sh"},
@@ -182,8 +184,8 @@ func (b *builder) linkPrograms(profiles []string) error {
 	return nil
 }
 
-// skeleton makes the directories that programs take for granted.
-func (b *builder) skeleton() {
+// makeSkeleton makes the directories that programs expect.
+func (b *builder) makeSkeleton() {
 	for _, d := range []struct {
 		path string
 		mode fs.FileMode
@@ -193,13 +195,13 @@ func (b *builder) skeleton() {
 		{"var/empty", 0o555},
 		{"root", 0o700},
 	} {
-		if !b.below(d.path) {
-			b.dir(d.path, d.mode)
+		if !b.inLower(d.path) {
+			b.makeDir(d.path, d.mode)
 		}
 	}
 }
 
-// missing reports whether a path leads nowhere in a View, or out of what it shows.
+// missing reports whether a path leads nowhere in a View, or out of what it sees.
 func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, rootfs.ErrOutside)
 }

@@ -17,13 +17,14 @@ import (
 	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
-var update = flag.Bool("update", false, "write what the tests see into their testdata")
+var update = flag.Bool("update", false, "write the results of the tests into testdata")
 
-// TestBase runs testdata/base/*.txtar, one case a file.
-// The comment says what the case is about and, in lines "key: value", with which options:
-// profile (repeatable), bare, user, add-user and add-group (repeatable), ca. The files "store" and,
-// if there is an image below, "lower" are the input; "tree", "env" and "notes", or else "error", are the result.
-func TestBase(t *testing.T) {
+// TestNew runs testdata/base/*.txtar, one case a file.
+// The comment of an archive describes the case, and lines "key: value" in it give the options:
+// profile (repeatable), bare, user, add-user and add-group (repeatable), ca.
+// The input is "store" and, with a base image, "lower".
+// The result is "tree", "env", "default-env" and "notes", or else "error".
+func TestNew(t *testing.T) {
 	files, err := filepath.Glob("testdata/base/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
@@ -100,7 +101,7 @@ func TestBase(t *testing.T) {
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("Base(%+v) (-want +got):\n%s", o, d)
+				t.Errorf("New(%+v) (-want +got):\n%s", o, d)
 			}
 		})
 	}
@@ -113,8 +114,8 @@ func text(lines []string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// TestBaseKey: the key is of the content, so equal content has an equal key and other content another.
-func TestBaseKey(t *testing.T) {
+// TestKey checks that equal base files have equal keys, and different ones different keys.
+func TestKey(t *testing.T) {
 	v := rootfs.NewView(rootfstest.Parts(t, "d 0555 nix/store/p", "d 0555 nix/store/q"), nil)
 	keys := make(map[string]string)
 	for name, o := range map[string]Options{
@@ -135,16 +136,16 @@ func TestBaseKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		if first.Key != again.Key || !strings.HasPrefix(first.Key, "sha256:") {
-			t.Errorf("Base(%s).Key = %q, then %q; want the same", name, first.Key, again.Key)
+			t.Errorf("New(%s).Key = %q, then %q; want the same", name, first.Key, again.Key)
 		}
 		if other, ok := keys[first.Key]; ok {
-			t.Errorf("Base(%s).Key = that of %s", name, other)
+			t.Errorf("New(%s).Key is the one of %s", name, other)
 		}
 		keys[first.Key] = name
 	}
 }
 
-// TestLinkFarm: links that double at each level make 2^40 entries of 80; that is refused, and soon.
+// TestLinkFarm checks that New refuses links that double at each level: 80 links make 2^40 entries.
 func TestLinkFarm(t *testing.T) {
 	lines := []string{"d 0555 nix/store/p", "d 0555 nix/store/p/etc"}
 	for level := range 40 {
@@ -154,12 +155,12 @@ func TestLinkFarm(t *testing.T) {
 	}
 	b := newBuilder(rootfs.NewView(rootfstest.Parts(t, lines...), nil))
 	if b.mostLinked < 300_000 {
-		t.Errorf("%d links are allowed; want those of a large Python environment, 300,000", b.mostLinked)
+		t.Errorf("the limit is %d links; want at least 300,000, as in a large Python environment", b.mostLinked)
 	}
-	b.mostLinked = 1 << 14 // sooner
-	err := b.base(Options{Profiles: []string{"nix/store/p"}}, &Files{})
+	b.mostLinked = 1 << 14 // to fail sooner
+	err := b.make(Options{Profiles: []string{"nix/store/p"}}, &Files{})
 	if err == nil || !strings.Contains(err.Error(), "more than 16384 files") {
-		t.Errorf("Base of a link farm: %v; want it refused", err)
+		t.Errorf("New of a link farm = %v; want an error", err)
 	}
 }
 
@@ -223,8 +224,8 @@ func FuzzParseUser(f *testing.F) {
 	})
 }
 
-// TestViewDeep: what is below a thousand directories is found as fast as anything.
-func TestViewDeep(t *testing.T) {
+// TestDeepLinks checks that New makes links to files below a thousand directories in reasonable time.
+func TestDeepLinks(t *testing.T) {
 	root := "nix/store/p"
 	lines := []string{"d 0555 " + root, "d 0555 " + root + "/etc"}
 	dir := root + "/etc"

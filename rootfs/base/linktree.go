@@ -10,23 +10,25 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Limits of all trees of links together: a few nested links can make billions of files.
-// They are counted before the first is made, so that what is refused takes no memory.
+// Limits of all trees of links together. A few nested links can make billions of files.
+// linkTree counts before it makes the first link, so that a tree beyond the limits takes no memory.
 const (
-	maxLinkTree  = 5 << 16  // links, and directories twice, as they take twice the memory: a large Python environment has 300,000
-	maxLinkBytes = 96 << 20 // of their paths
+	// maxLinkTree limits the links and directories. A directory counts twice, as it takes twice the memory.
+	// A large Python environment has 300,000.
+	maxLinkTree  = 5 << 16
+	maxLinkBytes = 96 << 20 // bytes of their paths
 )
 
 // linkTree makes at dst what `cp -R -Ls /src dst` makes:
-// the directories of src with their modes, and a link /src/<same place> for every file in them.
+// the directories of src with their modes, and for each file a link to its path below /src.
 //
-//   - A link to a directory becomes a directory; a link to a directory above itself is left out.
-//   - A link that leads nowhere is left out, with a note.
-//   - A link that leads out of the store is kept as a link to /src/<same place>:
-//     what is there is for the container to say.
+//   - A link to a directory becomes a directory, but linkTree leaves out a link to a directory above itself.
+//   - It leaves out a link that leads nowhere, with a note.
+//   - It keeps a link that leads out of the store as a link to its path below /src,
+//     since only the container knows what is there.
 //
-// Where dst has something already, from a profile that comes first, directories are merged.
-// A file that is there already is kept, with a note if it is another one.
+// If an earlier profile has put files at dst, directories are merged.
+// A file that is there stays, with a note if it is a different one.
 func (b *builder) linkTree(src, dst string) error {
 	e, err := b.view.Stat(src)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,13 +45,13 @@ func (b *builder) linkTree(src, dst string) error {
 
 type linkWalk struct {
 	*builder
-	root     string // where it begins: what is below can be thousands of bytes long
-	dst      string
-	counting bool     // and nothing else
-	above    []string // the directories that the walk is in, by their real paths
+	root     string   // src at the top of the walk, for errors: deeper paths can have thousands of bytes
+	dst      string   // dst at the top of the walk
+	counting bool     // only count
+	above    []string // the real paths of the directories that the walk is in
 }
 
-// node makes what is at the logical path src, which Stat says is e or err.
+// node makes the file or directory at the path src. Stat of src has returned e and err.
 func (w *linkWalk) node(src, dst string, e rootfs.Entry, err error) error {
 	if w.counting {
 		w.linked++
@@ -57,7 +59,7 @@ func (w *linkWalk) node(src, dst string, e rootfs.Entry, err error) error {
 			w.linked++
 		}
 		if w.linked > w.mostLinked {
-			return fmt.Errorf("links to %q: more than %d files and directories, which count twice", "/"+w.root, w.mostLinked)
+			return fmt.Errorf("links to %q: more than %d files and directories (directories count twice)", "/"+w.root, w.mostLinked)
 		}
 		if w.linkedBytes += int64(len(dst) + len(src)); w.linkedBytes > maxLinkBytes {
 			return fmt.Errorf("links to %q: their paths have more than %d bytes", "/"+w.root, maxLinkBytes)
@@ -83,7 +85,7 @@ func (w *linkWalk) node(src, dst string, e rootfs.Entry, err error) error {
 	return w.children(src, dst, e)
 }
 
-// children makes a directory and what is in it.
+// children makes a directory and its contents.
 func (w *linkWalk) children(src, dst string, e rootfs.Entry) error {
 	switch had, ok := w.get(dst); {
 	case slices.Contains(w.above, e.Path):
@@ -96,14 +98,14 @@ func (w *linkWalk) children(src, dst string, e rootfs.Entry) error {
 		}
 		return nil
 	}
-	if why := w.noDir(dst); why != "" {
+	if why := w.dirConflict(dst); why != "" {
 		if !w.counting {
 			w.note("left out %q: %s", "/"+src, why)
 		}
 		return nil
 	}
 	if !w.counting {
-		w.dir(dst, e.Mode.Perm())
+		w.makeDir(dst, e.Mode.Perm())
 	}
 	names, err := w.view.Names(e.Path)
 	if err != nil {
@@ -120,11 +122,11 @@ func (w *linkWalk) children(src, dst string, e rootfs.Entry) error {
 	return nil
 }
 
-// link makes the link, or says why not. real is where it ends.
+// link makes a link, or notes why it cannot. real is the path to which it leads in the end.
 func (w *linkWalk) link(src, dst, real string) {
 	had, ok := w.get(dst)
 	if !ok {
-		w.over(rootfs.Link(dst, "/"+src))
+		w.putOver(rootfs.Link(dst, "/"+src))
 		return
 	}
 	if had.IsLink() {
@@ -133,7 +135,7 @@ func (w *linkWalk) link(src, dst, real string) {
 			return
 		}
 	}
-	// Each profile has its own manifest; the image has the first one's.
+	// Each profile has its own manifest; the first one's stays, without a note.
 	if dst != w.dst && rootfs.Parent(dst) == w.dst && strings.HasPrefix(dst[len(w.dst)+1:], "manifest.") {
 		return
 	}

@@ -11,11 +11,11 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// runProfile is the one place where an image below is never asked where its links lead:
-// it may have a profile of its own there.
+// runProfile is the one path at which New ignores the base image:
+// that may have a profile of its own there, whose links must not be followed.
 const runProfile = "run/profile"
 
-// place is where something comes to be that is put at a path.
+// place returns the path at which an entry lands that is put at a path.
 func (b *builder) place(path string) string {
 	if b.lower == nil {
 		return path
@@ -26,12 +26,12 @@ func (b *builder) place(path string) string {
 	}
 	placed, err := b.lower.Place(path)
 	if err != nil {
-		placed = path // makeRoom and noDir say why it cannot be there
+		placed = path // makeRoom and dirConflict report why it cannot be there
 	}
 	return placed + rest
 }
 
-// placeDir is place for a directory: a link at the end of its path is followed, too.
+// placeDir is like place, but also follows a link at the end of the path.
 func (b *builder) placeDir(path string) string {
 	path = b.place(path)
 	if b.lower == nil || rootfs.Within(runProfile, path) {
@@ -43,15 +43,15 @@ func (b *builder) placeDir(path string) string {
 	return path
 }
 
-// below says whether the image below has something at a path. A link that leads nowhere is nothing.
-func (b *builder) below(path string) bool {
+// inLower reports whether a path leads to a file in the base image.
+func (b *builder) inLower(path string) bool {
 	_, err := b.lower.Stat(path)
 	return err == nil
 }
 
-// dirBelow gives a directory the owner and mode that it has in the image below.
-// The store has the same ones in every layer.
-func (b *builder) dirBelow(d rootfs.Entry) rootfs.Entry {
+// likeLower gives a directory the owner and mode that it has in the base image.
+// The directories of the store are the same in every layer.
+func (b *builder) likeLower(d rootfs.Entry) rootfs.Entry {
 	if had, ok := b.lower.Lookup(d.Path); ok && had.IsDir() && !had.Other && !rootfs.Within(d.Path, rootfs.StoreDir) {
 		had.Entry.Open = nil
 		return had.Entry
@@ -59,8 +59,8 @@ func (b *builder) dirBelow(d rootfs.Entry) rootfs.Entry {
 	return d
 }
 
-// storeBelow refuses an image whose store is somewhere else.
-func (b *builder) storeBelow() error {
+// checkLowerStore refuses a base image in which nix or nix/store is not a directory.
+func (b *builder) checkLowerStore() error {
 	for _, path := range []string{"nix", rootfs.StoreDir} {
 		if had, ok := b.lower.Lookup(path); ok && (!had.IsDir() || had.Other) {
 			return fmt.Errorf("the base image's %q is not a directory", "/"+path)
@@ -69,11 +69,11 @@ func (b *builder) storeBelow() error {
 	return nil
 }
 
-// inStore says whether a place is one that only store objects have.
+// inStore reports whether only store objects and the directories above them may be at a path.
 func inStore(place string) bool { return place == "nix" || rootfs.Within(rootfs.StoreDir, place) }
 
-// noDir says why there cannot be a directory at a path, or nothing.
-func (b *builder) noDir(path string) string {
+// dirConflict says why there cannot be a directory at a path, or returns "".
+func (b *builder) dirConflict(path string) string {
 	if b.lower == nil {
 		return ""
 	}
@@ -98,15 +98,15 @@ func (b *builder) noDir(path string) string {
 
 const takesPlace = "%q takes the place of the base image's"
 
-// makeRoom gives an entry its place, over what the image below has there.
-// If it cannot be there, it is left out with a note.
+// makeRoom sets the path at which an entry lands, and notes if it replaces a file of the base image.
+// If the entry cannot be there, makeRoom notes why and returns false.
 func (b *builder) makeRoom(e *rootfs.Entry) bool {
 	if b.lower == nil {
 		return true
 	}
 	wanted := e.Path
 	if parent := rootfs.Parent(wanted); parent != "" {
-		if why := b.noDir(parent); why != "" {
+		if why := b.dirConflict(parent); why != "" {
 			b.note("left out %q: %s", "/"+wanted, why)
 			return false
 		}
@@ -126,21 +126,21 @@ func (b *builder) makeRoom(e *rootfs.Entry) bool {
 	return true
 }
 
-// sameEnd says whether two links lead to the same file of the store.
-func (b *builder) sameEnd(below, own rootfs.Entry) bool {
-	if !below.IsLink() || !own.IsLink() || b.view == nil {
+// sameEnd reports whether the base image's link old and the new link e lead to the same file of the store.
+func (b *builder) sameEnd(old, e rootfs.Entry) bool {
+	if !old.IsLink() || !e.IsLink() || b.view == nil {
 		return false
 	}
-	was, err := b.lower.Stat(below.Path)
+	was, err := b.lower.Stat(old.Path)
 	if err != nil {
 		return false
 	}
-	is, err := b.view.Stat(strings.TrimPrefix(own.Target, "/"))
+	is, err := b.view.Stat(strings.TrimPrefix(e.Target, "/"))
 	return err == nil && is.Path == was.Path
 }
 
-// bundleBelow is where the image below has certificates, or "".
-func (b *builder) bundleBelow() string {
+// lowerBundle returns the path of the base image's certificates, or "".
+func (b *builder) lowerBundle() string {
 	for _, path := range rootfs.CertificateBundles {
 		if e, err := b.lower.Stat(path); err == nil && e.IsRegular() && !e.Other {
 			return path
@@ -149,20 +149,20 @@ func (b *builder) bundleBelow() string {
 	return ""
 }
 
-func (b *builder) readBundleBelow() ([]byte, error) {
-	path := b.bundleBelow()
+func (b *builder) readLowerBundle() ([]byte, error) {
+	path := b.lowerBundle()
 	if path == "" {
 		return nil, nil
 	}
-	content, err := b.readBelow(path, maxBundle)
+	content, err := b.readLower(path, maxBundle)
 	if err != nil {
 		return nil, fmt.Errorf("append to the base image's certificates: %w", err)
 	}
 	return content, nil
 }
 
-// readBelow reads a file of the image below.
-func (b *builder) readBelow(path string, limit int64) ([]byte, error) {
+// readLower reads a file of the base image.
+func (b *builder) readLower(path string, limit int64) ([]byte, error) {
 	e, err := b.lower.Stat(path)
 	if err != nil {
 		return nil, err
@@ -174,27 +174,26 @@ func (b *builder) readBelow(path string, limit int64) ([]byte, error) {
 	return bytes.Clone(content), err
 }
 
-// accountsBelow lays an account file over that of the image below: all accounts of that stay,
-// and a profile's are appended.
-func (b *builder) accountsBelow(f *accountFile) {
+// mergeLower appends a profile's accounts to the base image's, all of which stay.
+func (b *builder) mergeLower(f *accountFile) {
 	e, err := b.lower.Stat(f.path)
 	if err != nil {
 		return
 	}
 	e.Entry.Path = f.path
-	f.below = &e.Entry
-	content, err := b.readBelow(f.path, maxAccounts)
+	f.lower = &e.Entry
+	content, err := b.readLower(f.path, maxAccountFile)
 	if err != nil {
 		f.broken = fmt.Errorf("append to the base image's %s: %w", f.path, err)
 		return
 	}
-	brought := f.content
+	profiles := f.content
 	f.content = content
-	if !f.brought || f.broken != nil {
+	if !f.fromProfile || f.broken != nil {
 		return
 	}
 	had := accountNames(f.content)
-	for line := range strings.Lines(string(brought)) {
+	for line := range strings.Lines(string(profiles)) {
 		name, _, ok := strings.Cut(line, ":")
 		if !ok || had[name] {
 			continue
@@ -221,9 +220,9 @@ func (f *accountFile) appendLine(line string) {
 	f.content = append(f.content, line...)
 }
 
-// accountLinesOver makes the file in the place of that of the image below, if there is a line more.
-func (b *builder) accountLinesOver(f *accountFile) {
-	if f.brought {
+// writeAccountsOver replaces the base image's file if lines were added.
+func (b *builder) writeAccountsOver(f *accountFile) {
+	if f.fromProfile {
 		b.files.Remove(b.place(f.path))
 		replaced := fmt.Sprintf(takesPlace, "/"+b.place(f.path))
 		b.notes = slices.DeleteFunc(b.notes, func(n string) bool { return n == replaced })
@@ -231,9 +230,9 @@ func (b *builder) accountLinesOver(f *accountFile) {
 	if len(f.added) == 0 {
 		return
 	}
-	e := rootfs.File(f.path, f.below.Mode&fs.ModePerm, 0, nil)
-	e.UID, e.GID = f.below.UID, f.below.GID
-	b.noted[fmt.Sprintf(takesPlace, "/"+b.place(f.path))] = true // said better
+	e := rootfs.File(f.path, f.lower.Mode&fs.ModePerm, 0, nil)
+	e.UID, e.GID = f.lower.UID, f.lower.GID
+	b.noted[fmt.Sprintf(takesPlace, "/"+b.place(f.path))] = true // the next note says more
 	b.note("%q is the base image's with %s %q added", "/"+f.path, f.kind, f.added)
-	b.fileOver(e, f.content)
+	b.putFileOver(e, f.content)
 }

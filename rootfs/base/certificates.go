@@ -10,19 +10,19 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// caBundle is where Nix's cacert package has the certificates of all authorities.
+// caBundle is the file in which Nix's cacert package has the certificates of all authorities.
 const caBundle = "etc/ssl/certs/ca-bundle.crt"
 
-// maxBundle is how large the bundle of a profile may be to be appended to.
+// maxBundle limits the certificate files that New appends to.
 const maxBundle = 64 << 20
 
-// certificates makes the bundle known at the places where other distributions have it
-// (Debian's and Fedora's), with the given certificates appended.
-func (b *builder) certificates(files [][]byte) error {
+// makeCertificates appends the given certificates to the profile's bundle, or to the base image's,
+// and links to the bundle from its paths in Debian and Fedora.
+func (b *builder) makeCertificates(files [][]byte) error {
 	target := "/" + caBundle
 	had, ok := b.get(caBundle)
 	if len(files) > 0 {
-		bundle, err := b.profileBundle()
+		bundle, err := b.readBundle()
 		if err != nil {
 			return err
 		}
@@ -32,8 +32,8 @@ func (b *builder) certificates(files [][]byte) error {
 			}
 			bundle = append(bundle, f...)
 		}
-		b.files.Remove(b.place(caBundle)) // the only file of a profile that is overridden
-		b.fileOver(rootfs.File(caBundle, 0o444, 0, nil), bundle)
+		b.files.Remove(b.place(caBundle)) // nothing else from a profile is overridden
+		b.putFileOver(rootfs.File(caBundle, 0o444, 0, nil), bundle)
 	} else if !ok {
 		return nil
 	} else if had.IsLink() {
@@ -44,10 +44,11 @@ func (b *builder) certificates(files [][]byte) error {
 	return nil
 }
 
-func (b *builder) profileBundle() ([]byte, error) {
+// readBundle reads the bundle of the profile, or else of the base image.
+func (b *builder) readBundle() ([]byte, error) {
 	had, ok := b.get(caBundle)
 	if !ok {
-		return b.readBundleBelow()
+		return b.readLowerBundle()
 	}
 	e, err := b.view.Stat(strings.TrimPrefix(had.Target, "/"))
 	if err != nil {
@@ -63,7 +64,7 @@ func (b *builder) profileBundle() ([]byte, error) {
 	return bytes.Clone(read[e.Path]), nil
 }
 
-// CheckCertificates reports why a file is not one of PEM certificates.
+// CheckCertificates returns an error unless a file has a PEM certificate.
 func CheckCertificates(pemFile []byte) error {
 	count := 0
 	for rest := pemFile; ; {

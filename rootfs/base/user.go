@@ -8,9 +8,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// User is whom an image runs as. The zero value is root.
+// User is the user that an image runs as. The zero value is root.
 type User struct {
-	Name     string // empty: known by number only
+	Name     string // empty if it has only numbers
 	UID, GID int
 }
 
@@ -21,7 +21,7 @@ var (
 )
 
 // ParseUser parses NAME:UID[:GID], UID[:GID], or one of the names root and nobody,
-// which every image knows. Without GID it is the same number as UID.
+// which every image has. By default GID is the same number as UID.
 func ParseUser(s string) (User, error) {
 	fields := strings.Split(s, ":")
 	var u User
@@ -38,7 +38,7 @@ func ParseUser(s string) (User, error) {
 			case nobody.Name:
 				return nobody, nil
 			}
-			return User{}, fmt.Errorf("user %q: has no number, want NAME:UID[:GID]", s)
+			return User{}, fmt.Errorf("user %q: has no number; want NAME:UID[:GID]", s)
 		}
 	}
 	if len(fields) > 2 {
@@ -62,7 +62,7 @@ func ParseUser(s string) (User, error) {
 	return u, nil
 }
 
-// ID is what goes into an image's config: numbers, which need no /etc/passwd.
+// ID returns the user as an image's config has it: numbers, which need no /etc/passwd.
 func (u User) ID() string { return fmt.Sprintf("%d:%d", u.UID, u.GID) }
 
 func isNumber(s string) bool {
@@ -70,7 +70,7 @@ func isNumber(s string) bool {
 	return err == nil
 }
 
-// checkUserName allows what useradd does by default.
+// checkUserName accepts the names that useradd accepts by default.
 func checkUserName(name string) error {
 	for i, c := range []byte(name) {
 		switch {
