@@ -24,8 +24,8 @@ type ArchiveResult struct {
 // Loaders give the image the given names; see archiveNames.
 // Calling it again writes the same bytes.
 //
-// The small files that list the contents come first, so that a reader of a stream has them at once.
-// So has a reader that searches from the beginning for each file, as those of manifest.json do.
+// The small files that list the contents come first. A reader of a stream has them at once,
+// and so has one that searches from the beginning for each file, as readers of manifest.json do.
 // The manifest and the config follow, and then the layers from the lowest up, so that a reader can unpack each as it arrives.
 // All loaders that we tried accept any order.
 // Blobs keep the paths that they have in a layout: readers of manifest.json use the paths that it names.
@@ -203,8 +203,8 @@ func (a *archiveWriter) header(name string, size int64) error {
 	return a.write(b)
 }
 
-// dir writes a directory. Without it only root can unpack the archive with skopeo:
-// skopeo gives directories that it has to make up to root.
+// dir writes a directory. If directories have no entries, skopeo makes them with root as their owner,
+// so only root can unpack the archive.
 func (a *archiveWriter) dir(name string) error {
 	b, err := (&header{name: name + "/", kind: '5', mode: 0o755}).appendLong(nil)
 	if err != nil {

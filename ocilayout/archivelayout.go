@@ -41,7 +41,7 @@ func temporaryStaging(parent string, c *Cache) (*staging.Dir, error) {
 	case c != nil:
 		return c.newFiles()
 	}
-	return nil, errors.New("neither a directory nor a cache to put it into")
+	return nil, errors.New("want a directory or a cache to put it into")
 }
 
 // OpenArchive prepares to build an image that PublishArchive will write to a file, which may exist.
@@ -90,36 +90,36 @@ type blobFiles struct {
 }
 
 // add takes ownership of f.
-func (h *blobFiles) add(d digest.Digest, f *os.File) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.files == nil {
-		h.files = make(map[digest.Digest]*os.File)
+func (b *blobFiles) add(d digest.Digest, f *os.File) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.files == nil {
+		b.files = make(map[digest.Digest]*os.File)
 	}
-	if old := h.files[d]; old != nil {
+	if old := b.files[d]; old != nil {
 		old.Close()
 	}
-	h.files[d] = f
+	b.files[d] = f
 }
 
 // get returns nil if it does not hold the blob.
-func (h *blobFiles) get(d digest.Digest) *os.File {
-	if h == nil {
+func (b *blobFiles) get(d digest.Digest) *os.File {
+	if b == nil {
 		return nil
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.files[d]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.files[d]
 }
 
-func (h *blobFiles) close() {
-	if h == nil {
+func (b *blobFiles) close() {
+	if b == nil {
 		return
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, f := range h.files {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.files {
 		f.Close()
 	}
-	h.files = nil
+	b.files = nil
 }

@@ -8,8 +8,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// archiveNames returns how an image gets its names in an archive: the descriptors of its index,
-// and the tags in its manifest.json, which are full names. If alone is set, there is no manifest.json beside the index.
+// archiveNames names an image in an archive: it returns the descriptors of the index,
+// and the tags in manifest.json, which are full names. If alone is set, there is no manifest.json beside the index.
 //
 // Loaders make a name of anything they find, even of a tag alone (podman makes localhost/v1:latest of v1).
 // So if the image has a full name, the archive has only full names; and if it has no name, the archive has none.
@@ -26,23 +26,23 @@ func archiveNames(image ispec.Descriptor, names []Name, alone bool) (index []isp
 			tags = append(tags, n.Full)
 		}
 	}
-	left := 0
+	omitted := 0
 	switch {
 	case len(full) == 0 && len(names) == 0:
 		image.Platform, image.Annotations = nil, nil // see describe
 		return []ispec.Descriptor{image}, nil, nil, nil
 	case len(full) == 0:
-		full, left = names[:1], len(names)-1
+		full, omitted = names[:1], len(names)-1
 		note := fmt.Sprintf("the image has the tag %s and no full name: podman loads it as localhost/%[1]s:latest, Docker without a name", names[0].Tag)
 		if strings.ToLower(names[0].Tag) != names[0].Tag { // no name may have capitals
 			note = fmt.Sprintf("the image has the tag %s and no full name: it is loaded without one", names[0].Tag)
 		}
 		notes = append(notes, note)
 	case len(full) > 1 && alone:
-		left = len(full) - 1
+		omitted = len(full) - 1
 		full = full[:1]
 	}
-	if left > 0 {
+	if omitted > 0 {
 		notes = append(notes, fmt.Sprintf("the archive has only the name %s of the image", nameOf(full[0])))
 	}
 	index, err = describe(image, full)

@@ -20,8 +20,8 @@ import (
 // Opening it reads the tar once and remembers only names and offsets. Files are read in place.
 //
 // Names may begin with ./ and directories may have entries, as tar writes them.
-// Odd lists other oddities: names that are absolute or lead out of the archive, and names that occur twice.
-// Odd entries are ignored. Of two files with one name the first one counts.
+// Odd lists anything else: names that are absolute or lead out of the archive, and names that occur twice.
+// Odd entries are ignored, so the first of two files with one name counts.
 type ArchiveFile struct {
 	Odd []OddEntry // the first maxOdd of them
 
@@ -135,10 +135,10 @@ func archiveName(name string) (string, error) {
 	return strings.Join(elements, "/"), nil
 }
 
-// ErrIrregular wraps the error of an archive entry that cannot be read as a file.
+// ErrIrregular means that an archive entry cannot be read as a file.
 var ErrIrregular = errors.New("not a regular file")
 
-// File returns a file of the archive. Several goroutines may read it, and again.
+// File returns a new reader of a file in the archive. Several goroutines may call it.
 // If links is set, it follows a symbolic link to a file. The error is fs.ErrNotExist if there is no such file.
 func (a *ArchiveFile) File(name string, links bool) (*io.SectionReader, error) {
 	clean, err := archiveName(name)
@@ -183,7 +183,7 @@ func (a *ArchiveFile) Find(tag string) (*ImageSource, error) {
 	return s, nil
 }
 
-// ErrNoLayout wraps the error of an archive without an image layout.
+// ErrNoLayout means that an archive has no image layout.
 var ErrNoLayout = errors.New("it has no image layout in it")
 
 func (a *ArchiveFile) find(tag string) (*ImageSource, error) {

@@ -51,11 +51,11 @@ func (b Blob) Open(ctx context.Context) (io.ReadCloser, error) {
 	return os.Open(b.path)
 }
 
-func (l *Layout) deliver(ctx context.Context, d ispec.Descriptor, kept *BlobSource) error {
+func (l *Layout) deliver(ctx context.Context, d ispec.Descriptor, reuse *BlobSource) error {
 	if l.options.Deliver == nil {
 		return nil
 	}
-	return l.options.Deliver(ctx, Blob{Descriptor: d, Reuse: kept, path: l.engine.path(d.Digest)})
+	return l.options.Deliver(ctx, Blob{Descriptor: d, Reuse: reuse, path: l.engine.path(d.Digest)})
 }
 
 // Manifest returns the manifest of an image that AddImage has built.

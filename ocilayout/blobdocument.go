@@ -10,10 +10,10 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// MaxDocument is the largest index, manifest or config that is read. Registries limit a manifest to 4 MiB.
+// MaxDocument limits the bytes of an index, manifest or config. Registries limit a manifest to 4 MiB.
 const MaxDocument = 32 << 20
 
-// ErrDamaged wraps the error of a document that differs from its descriptor, and will differ when it is read again.
+// ErrDamaged means that a document differs from its descriptor, and that reading it again will not help.
 var ErrDamaged = errors.New("not what was described")
 
 // ReadDocument reads an index, manifest or config and checks its digest and size.

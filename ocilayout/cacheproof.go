@@ -2,16 +2,16 @@ package ocilayout
 
 import "fmt"
 
-// maxHashBits bounds the bytes in a record that say which parts were hashed. They fit into maxRecord.
-const maxHashBits = 2 << 10
+// maxHashBytes bounds the bytes in a record that say which parts were hashed. They fit into maxRecord.
+const maxHashBytes = 2 << 10
 
 // unhashedError says that a layer is unusable because this part of it was never hashed.
 func unhashedError(part string) error {
 	return fmt.Errorf("%s was not hashed when the layer was made", part)
 }
 
-// hashedParts returns one bit a part: set if the part proves its key while it is walked.
-// Another part may be trusted, or prove its key in a way that is not visible here.
+// hashedParts returns one bit per part: set if the part proves its key while it is walked.
+// Other parts are trusted, or prove their keys in a way that is not visible here.
 func hashedParts(l Layer) (bits []byte) {
 	for i, p := range l.Parts {
 		bits = setBit(bits, i, p.Unproven)
@@ -31,7 +31,7 @@ func (r tarRecord) proves(l Layer) error {
 }
 
 func setBit(bits []byte, i int, set bool) []byte {
-	if !set || i/8 >= maxHashBits {
+	if !set || i/8 >= maxHashBytes {
 		return bits
 	}
 	for i/8 >= len(bits) {
@@ -45,9 +45,9 @@ func mergeBits(a, b []byte) []byte {
 	if len(a) < len(b) {
 		a, b = b, a
 	}
-	joined := append([]byte(nil), a...)
+	merged := append([]byte(nil), a...)
 	for i := range b {
-		joined[i] |= b[i]
+		merged[i] |= b[i]
 	}
-	return joined
+	return merged
 }

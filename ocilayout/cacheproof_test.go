@@ -79,14 +79,14 @@ func TestCacheUnproven(t *testing.T) {
 
 // TestHashBits checks that a record without room for all parts reports the rest as not hashed.
 func TestHashBits(t *testing.T) {
-	l := Layer{Parts: make([]rootfs.Part, 8*maxHashBits+1)}
+	l := Layer{Parts: make([]rootfs.Part, 8*maxHashBytes+1)}
 	for i := range l.Parts {
 		l.Parts[i] = rootfs.Part{Name: "a part", Unproven: true}
 	}
 	all := l.Parts
 	r := tarRecord{Hashed: hashedParts(l)}
-	if len(r.Hashed) != maxHashBits {
-		t.Errorf("%d bytes of bits; want %d", len(r.Hashed), maxHashBits)
+	if len(r.Hashed) != maxHashBytes {
+		t.Errorf("%d bytes of bits; want %d", len(r.Hashed), maxHashBytes)
 	}
 	if err := r.proves(l); err == nil || !strings.Contains(err.Error(), "was not hashed") {
 		t.Errorf("proves = %v; want an error about the last part", err)

@@ -67,7 +67,7 @@ func (c *Cache) Usage() (Usage, error) {
 	return u, nil
 }
 
-// Prune removes what is not worth keeping, and returns how much that was.
+// Prune removes what the options do not keep, and returns how much that was.
 // Runs that use the cache at the same time may find less than without it.
 func (c *Cache) Prune(ctx context.Context, o PruneOptions) (Usage, error) {
 	removed, err := c.prune(ctx, o)
@@ -165,12 +165,11 @@ func removeFile(path string) error {
 	return err
 }
 
-// cacheFile is a file of the cache.
 type cacheFile struct {
 	path, name    string
 	size          int64
 	links         uint64
-	used, changed time.Time
+	used, changed time.Time // load sets the modification time of a record when it is used
 }
 
 type cacheScan struct{ tars, packed, blobs []cacheFile }

@@ -16,15 +16,11 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
-// tarFormat is the version of how we turn parts into a tar. It is in the keys of the cache:
-// raise it with any change to the bytes of a tar.
-const tarFormat = 1
-
 // tarRecord describes the tar of some parts.
 type tarRecord struct {
 	DiffID digest.Digest `json:"diffID"`
 	Size   int64         `json:"size"`
-	// Hashed has one bit a part: set if the contents were hashed when the tar was made.
+	// Hashed has one bit per part: set if the contents were hashed when the tar was made.
 	// Older records lack it, so their parts count as not hashed.
 	Hashed []byte `json:"checked,omitempty"`
 }

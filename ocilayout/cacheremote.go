@@ -13,7 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// remoteRecordName names the record of a blob that was fetched from elsewhere.
+// remoteRecordName names the record of a blob that the cache fetched from a registry.
 // It counts towards the size and age of the cache like a layer's record.
 func remoteRecordName(d digest.Digest) string {
 	return fmt.Sprintf("%s/%s.fetched", packedName, d.Encoded())
@@ -34,14 +34,14 @@ func (c *Cache) ReadThrough(open OpenBlob) OpenBlob {
 			return f, nil
 		}
 		err := c.fetch(ctx, open, d)
-		var damaged *fetchError
+		var remote *fetchError
 		switch {
 		case err == nil:
 			if f, err := c.openRemote(ctx, d); err == nil {
 				return f, nil
 			}
-		case errors.As(err, &damaged):
-			return nil, damaged.error
+		case errors.As(err, &remote):
+			return nil, remote.error
 		}
 		return open(ctx, d)
 	}
@@ -91,7 +91,7 @@ func (c *Cache) fetch(ctx context.Context, open OpenBlob, d ispec.Descriptor) (e
 	case err != nil:
 		return err
 	case n != d.Size || got != d.Digest:
-		return &fetchError{fmt.Errorf("blob %s is damaged: want %d bytes, got the digest %s", d.Digest, d.Size, got)}
+		return &fetchError{fmt.Errorf("blob %s is damaged: it has %d of %d bytes, and the digest %s", d.Digest, n, d.Size, got)}
 	}
 	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
 		return err

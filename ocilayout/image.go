@@ -29,7 +29,7 @@ type Image struct {
 }
 
 // OpenBlob opens a blob of an image, wherever it is stored. The error is fs.ErrNotExist if there is no such blob.
-// The reader must check digest and size.
+// Callers must check the digest and the size of what they read.
 type OpenBlob func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error)
 
 // Media types of Docker's image manifest, version 2, schema 2.
@@ -110,14 +110,14 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 		if d.Size < 0 {
 			return nil, fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
 		}
-		k := s.blob(ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size}, "the base image")
-		k.DiffID = diffID
+		blob := s.blob(ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size}, "the base image")
+		blob.DiffID = diffID
 		if s.Dir != "" {
-			if err := k.stat(); err != nil {
+			if err := blob.stat(); err != nil {
 				return nil, fmt.Errorf("layer %d: %w", i+1, err)
 			}
 		}
-		img.Layers = append(img.Layers, k)
+		img.Layers = append(img.Layers, blob)
 	}
 	img.Config.History = wholeHistory(img.Config.History, len(img.Layers))
 	return img, nil

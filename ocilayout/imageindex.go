@@ -151,8 +151,8 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 		} else if had.Dir == j.layout.dir {
 			continue
 		}
-		k := s.blob(d, fmt.Sprintf("image %q", s.Name))
-		j.blobs[d.Digest] = &k
+		blob := s.blob(d, fmt.Sprintf("image %q", s.Name))
+		j.blobs[d.Digest] = &blob
 	}
 	return nil
 }
@@ -215,16 +215,16 @@ func (j *indexBuilder) copy(ctx context.Context) error {
 	return nil
 }
 
-func (j *indexBuilder) copyBlob(ctx context.Context, k *BlobSource) error {
+func (j *indexBuilder) copyBlob(ctx context.Context, blob *BlobSource) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	_, err := j.layout.addBlob(ctx, k)
+	_, err := j.layout.addBlob(ctx, blob)
 	if err == nil {
-		err = j.layout.deliver(ctx, k.Descriptor, k)
+		err = j.layout.deliver(ctx, blob.Descriptor, blob)
 	}
 	if err == nil && j.layout.options.Progress != nil {
-		j.layout.options.Progress(k.Descriptor.Size)
+		j.layout.options.Progress(blob.Descriptor.Size)
 	}
 	return err
 }

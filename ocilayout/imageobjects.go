@@ -51,8 +51,8 @@ func (img *Image) VisibleObjects() (objects []VisibleObject, foreign int) {
 
 func sortObjects(visible map[string]VisibleObject) []VisibleObject {
 	objects := make([]VisibleObject, 0, len(visible))
-	for _, h := range visible {
-		objects = append(objects, h)
+	for _, o := range visible {
+		objects = append(objects, o)
 	}
 	slices.SortFunc(objects, func(a, b VisibleObject) int { return cmp.Compare(a.Name, b.Name) })
 	return objects
@@ -64,30 +64,30 @@ func sortObjects(visible map[string]VisibleObject) []VisibleObject {
 func (t *ImageTree) VisibleObjects() []VisibleObject {
 	visible := make(map[string]VisibleObject)
 	for _, name := range t.StoreNames() {
-		if h, ok := t.visibleObject(name); ok {
-			visible[name] = h
+		if o, ok := t.visibleObject(name); ok {
+			visible[name] = o
 		}
 	}
 	return sortObjects(visible)
 }
 
 // visibleObject returns the object of that name. Its hash is empty unless one layer holds and hashed all of it.
-func (t *ImageTree) visibleObject(name string) (h VisibleObject, there bool) {
+func (t *ImageTree) visibleObject(name string) (o VisibleObject, there bool) {
 	root := rootfs.StoreDir + "/" + name
 	first, there := t.Lower.Lookup(root)
 	if !there {
-		return h, false
+		return o, false
 	}
-	h = VisibleObject{Object: history.Object{Name: name}, Layer: first.Layer}
+	o = VisibleObject{Object: history.Object{Name: name}, Layer: first.Layer}
 	n, one := 0, true
 	for e := range t.Lower.Within(root) {
 		n++
 		one = one && e.Layer == first.Layer
 	}
 	if one && n == t.counts[first.Layer][name] {
-		h.Hash = t.listings[first.Layer].Objects[name]
+		o.Hash = t.listings[first.Layer].Objects[name]
 	}
-	return h, true
+	return o, true
 }
 
 // Blobs returns the sizes of the image's blobs: manifest, config and layers.

@@ -47,12 +47,12 @@ func (t *ImageTree) has(p rootfs.Part) (same, there bool, err error) {
 	if p.Root == "" {
 		return false, false, nil
 	}
-	held, there := t.visibleObject(objectOf(p.Root))
+	had, there := t.visibleObject(objectOf(p.Root))
 	if !there {
 		return false, false, nil
 	}
-	if held.Hash != "" && p.Key != "" {
-		return "sha256:"+held.Hash == p.Key, true, nil
+	if had.Hash != "" && p.Key != "" {
+		return "sha256:"+had.Hash == p.Key, true, nil
 	}
 	same, err = t.equal(p)
 	return same, true, err

@@ -13,7 +13,7 @@ import (
 // maxIndexes limits how deep indexes may nest.
 const maxIndexes = 8
 
-// ErrSeveralPlatforms wraps the error of [ImageSource.Read] if an index has several images and no platform was given.
+// ErrSeveralPlatforms means that an index has several images and [ImageSource.Read] was given no platform.
 var ErrSeveralPlatforms = errors.New("it is for several platforms, and none was asked for")
 
 // readPlatform reads the manifest and the config of an image, or of the image in an index that is for the platform.

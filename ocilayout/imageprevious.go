@@ -13,10 +13,10 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
-// PreviousImage is an existing image that a new one can be planned by; see [PlanSticky].
+// PreviousImage is an existing image whose layers a new image can reuse; see [PlanSticky].
 type PreviousImage struct {
 	Digest digest.Digest // of the manifest
-	// Layers are those that a plan made. Layers above them belong to the image alone: a new image puts its own on top.
+	// Layers are those that a plan made. Layers above them are not reused: a new image puts its own on top.
 	// Layers below them belong to a base image: a new image has them if it has that base.
 	Layers []PreviousLayer
 

@@ -72,13 +72,13 @@ func namedIn(place, tag string) string {
 	return place + ":" + tag
 }
 
-// blob returns a blob of the image. Errors name its owner if of is not empty.
-func (s *ImageSource) blob(d ispec.Descriptor, of string) BlobSource {
-	k := BlobSource{Descriptor: d, Dir: s.Dir, Repository: s.Repository, Of: of}
+// blob returns a blob of the image. For the origin, see BlobSource.
+func (s *ImageSource) blob(d ispec.Descriptor, origin string) BlobSource {
+	blob := BlobSource{Descriptor: d, Dir: s.Dir, Repository: s.Repository, Origin: origin}
 	if s.Dir == "" {
-		k.Open = func(ctx context.Context) (io.ReadCloser, error) { return s.Open(ctx, d) }
+		blob.Open = func(ctx context.Context) (io.ReadCloser, error) { return s.Open(ctx, d) }
 	}
-	return k
+	return blob
 }
 
 // findImage finds an image in an index, which may list it under several names.

@@ -44,7 +44,7 @@ const listingFact = "baselayer2"
 
 // Tree reads each layer of the image once and determines the files that result.
 // It checks the digests and diffIDs of all that it reads.
-// Whiteouts affect the layers below, at whatever point of a layer they are.
+// Whiteouts affect the layers below, wherever they are in their own layer.
 func (img *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err error) {
 	defer func() {
 		if err != nil {
@@ -99,22 +99,22 @@ func (img *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err er
 }
 
 // list returns the contents of a layer, from a fact or by reading the layer.
-func (img *Image) list(ctx context.Context, k *BlobSource, o TreeOptions) (*layerListing, error) {
-	if fact := o.Facts.Load(listingFact, k.Key()); fact != nil {
+func (img *Image) list(ctx context.Context, layer *BlobSource, o TreeOptions) (*layerListing, error) {
+	if fact := o.Facts.Load(listingFact, layer.Key()); fact != nil {
 		l := &layerListing{}
 		if gob.NewDecoder(bytes.NewReader(fact)).Decode(l) == nil && l.check() == nil {
-			o.progress(k.Descriptor.Size)
+			o.progress(layer.Descriptor.Size)
 			return l, nil
 		}
 	}
-	l, err := listLayer(ctx, img.open, k, o.Hash)
+	l, err := listLayer(ctx, img.open, layer, o.Hash)
 	if err != nil {
 		return nil, err
 	}
-	o.progress(k.Descriptor.Size)
+	o.progress(layer.Descriptor.Size)
 	var fact bytes.Buffer
 	if o.Hash != nil && gob.NewEncoder(&fact).Encode(l) == nil {
-		o.Facts.Keep(listingFact, k.Key(), fact.Bytes())
+		o.Facts.Keep(listingFact, layer.Key(), fact.Bytes())
 	}
 	return l, nil
 }

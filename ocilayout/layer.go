@@ -18,7 +18,7 @@ type Layer struct {
 	// Hidden are the roots of lower layers' parts that this layer hides by whiteouts, sorted.
 	// In a layer with Changes they may be any paths in directories of Parts.
 	Hidden []string
-	// Changes, if any, say for people what a layer above all store objects does.
+	// Changes, if any, describe for people what a layer above all store objects does.
 	// Its parts belong neither to the store nor to the base files. PlanSticky never reuses such a layer.
 	Changes []string
 	// Reuse, if not nil, is a layer of another image that is used instead of building one.
@@ -50,8 +50,8 @@ func (l Layer) entry(created time.Time) (ispec.History, error) {
 func (l Layer) title() string {
 	switch len(l.Parts) {
 	case 0:
-		if l.Reuse != nil && l.Reuse.Of != "" {
-			return l.Reuse.Of
+		if l.Reuse != nil && l.Reuse.Origin != "" {
+			return l.Reuse.Origin
 		}
 		return "nothing"
 	case 1:

@@ -35,7 +35,7 @@ type listedEntry struct {
 	Source   string // of a regular file: the name in the tar that has its content
 	Linked   string // of a hard link within the layer: the name of its target there
 	Sum      []byte // SHA-256 of a regular file in the store
-	Content  []byte // of a small file that nearly every caller reads
+	Content  []byte // of a small file that nearly every caller reads: passwd and group
 	Sparse   bool   // has no Sum, since holes may be of any size
 }
 
@@ -73,8 +73,8 @@ type listingReader struct {
 }
 
 // listLayer reads a layer once.
-func listLayer(ctx context.Context, open OpenBlob, k *BlobSource, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *layerListing, err error) {
-	l, err := openLayer(ctx, open, k)
+func listLayer(ctx context.Context, open OpenBlob, layer *BlobSource, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *layerListing, err error) {
+	l, err := openLayer(ctx, open, layer)
 	if err != nil {
 		return nil, err
 	}

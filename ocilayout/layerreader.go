@@ -25,19 +25,19 @@ type layerReader struct {
 	tar    *tar.Reader
 }
 
-func openLayer(ctx context.Context, open OpenBlob, k *BlobSource) (_ *layerReader, err error) {
-	r, err := open(ctx, k.Descriptor)
+func openLayer(ctx context.Context, open OpenBlob, layer *BlobSource) (_ *layerReader, err error) {
+	r, err := open(ctx, layer.Descriptor)
 	if err != nil {
 		return nil, err
 	}
-	l := &layerReader{source: k, close: []io.Closer{r}}
+	l := &layerReader{source: layer, close: []io.Closer{r}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: k.Descriptor.Size}
-	z, err := compress.NewReader(bufio.NewReaderSize(l.blob, tarBuffer), k.Descriptor.MediaType)
+	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: layer.Descriptor.Size}
+	z, err := compress.NewReader(bufio.NewReaderSize(l.blob, tarBuffer), layer.Descriptor.MediaType)
 	if err != nil {
 		return nil, err
 	}

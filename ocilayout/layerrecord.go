@@ -36,7 +36,7 @@ type RecordPart struct {
 	Key  string `json:"key"`
 	Size int64  `json:"size"`
 	// Hashed says that the contents were hashed when the layer was made.
-	// In a record that is wanted, it asks for that.
+	// In a wanted record it demands that; see Answers.
 	Hashed bool `json:"checked,omitempty"`
 }
 
@@ -102,14 +102,14 @@ func (r Record) Answers(wanted Record) error {
 	return r.check()
 }
 
-// Vouches returns an error if the record does not prove what the history of an image says about layer k.
+// Vouches returns an error if the record does not prove what the history of an image says about a layer.
 // Wanted maps the names of parts to their keys. For these parts the record must have the whole key; a history has only its first digits.
-func (r Record) Vouches(k *BlobSource, wanted map[string]string) error {
-	if r.Blob != k.Descriptor.Digest || r.Size != k.Descriptor.Size || r.MediaType != k.Descriptor.MediaType {
+func (r Record) Vouches(layer *BlobSource, wanted map[string]string) error {
+	if r.Blob != layer.Descriptor.Digest || r.Size != layer.Descriptor.Size || r.MediaType != layer.Descriptor.MediaType {
 		return errors.New("it is of another blob")
 	}
-	if r.DiffID != k.DiffID {
-		return fmt.Errorf("its diffID is %s, and the image says %s", r.DiffID, k.DiffID)
+	if r.DiffID != layer.DiffID {
+		return fmt.Errorf("its diffID is %s, and the image says %s", r.DiffID, layer.DiffID)
 	}
 	if err := r.check(); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (r Record) Vouches(k *BlobSource, wanted map[string]string) error {
 			return fmt.Errorf("its %s has another hash", p.Name)
 		}
 	}
-	if said := history.ClaimOf(parts, r.Hidden).String(); said != k.Entry.Comment {
+	if said := history.ClaimOf(parts, r.Hidden).String(); said != layer.Entry.Comment {
 		return errors.New("it has other contents than the image's history says")
 	}
 	return nil
@@ -132,19 +132,19 @@ type SharedBlob struct {
 	BlobSource // without a history entry
 	TarSize    int64
 
-	hashed []byte // one bit a part, as in a tarRecord
+	hashed []byte // one bit per part, as in a tarRecord
 }
 
 // NewSharedBlob returns the blob of a trusted record. The caller must set Open and Repository.
 func NewSharedBlob(r Record) *SharedBlob {
-	var checked []byte
+	var hashed []byte
 	for i, p := range r.Parts {
-		checked = setBit(checked, i, p.Hashed)
+		hashed = setBit(hashed, i, p.Hashed)
 	}
-	return &SharedBlob{hashed: checked, TarSize: r.TarSize, BlobSource: BlobSource{
+	return &SharedBlob{hashed: hashed, TarSize: r.TarSize, BlobSource: BlobSource{
 		Descriptor: ispec.Descriptor{MediaType: r.MediaType, Digest: r.Blob, Size: r.Size},
 		DiffID:     r.DiffID,
-		Of:         "the shared cache",
+		Origin:     "the shared cache",
 		Evictable:  true,
 	}}
 }

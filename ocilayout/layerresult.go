@@ -44,19 +44,19 @@ func (h How) String() string {
 
 // LayerForecast says where a layer would come from.
 type LayerForecast struct {
-	How  How              // what would become of it
+	How  How
 	Blob ispec.Descriptor // zero for a layer that would be built or recompressed
 }
 
-// Forecast says where layers would come from if they were added now. It changes nothing, not even the time of last use.
+// Forecast says where layers would come from if they were added now. It changes nothing in the cache, not even times of last use.
 // A nil cache knows only layers with Reuse.
 // A forecast holds unless the blob is damaged or removed in the meantime.
 func (c *Cache) Forecast(layers []Layer, z compress.Method) []LayerForecast {
-	known := make([]LayerForecast, len(layers))
+	forecasts := make([]LayerForecast, len(layers))
 	for i, l := range layers {
-		known[i] = c.forecast(l, z)
+		forecasts[i] = c.forecast(l, z)
 	}
-	return known
+	return forecasts
 }
 
 func (c *Cache) forecast(l Layer, z compress.Method) LayerForecast {

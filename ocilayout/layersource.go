@@ -35,7 +35,7 @@ type layerBlob struct {
 	ispec.Descriptor
 	diffID  digest.Digest // of the tar, regardless of the compressor
 	tarSize int64         // 0 if unknown
-	hashed  []byte        // one bit a part, as in a tarRecord
+	hashed  []byte        // one bit per part, as in a tarRecord
 }
 
 // layerAdder adds the layers of one image to a layout.

@@ -35,7 +35,8 @@ type Options struct {
 	// It is called in a goroutine for each layer. It is not called for reused or fetched layers,
 	// nor for layers that have a part without a key.
 	Record func(context.Context, Record, Blob)
-	// Explain, if not nil, is called from several goroutines and says, for people, why the cache did not help.
+	// Explain, if not nil, receives reasons, for people, why the cache did not help.
+	// It is called from several goroutines.
 	Explain func(format string, args ...any)
 }
 
@@ -125,7 +126,7 @@ func (l *Layout) Close() error {
 	return errors.Join(err, staging.Remove())
 }
 
-// resolve returns the real path of a layout, and whether it exists.
+// resolve returns the real path of a layout or a file, and whether it exists.
 func resolve(name string) (path string, exists bool, err error) {
 	if path, err = filepath.Abs(name); err != nil {
 		return "", false, err

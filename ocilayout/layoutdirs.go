@@ -11,7 +11,7 @@ import (
 )
 
 // layoutDirs are the top directory of a layout and that of its blobs.
-// They stay open, so that another user with write access cannot replace them by links meanwhile.
+// They stay open, so that another user with write access cannot meanwhile replace them by links.
 type layoutDirs struct{ top, blobs *os.File }
 
 // openDirs opens the directories of a layout, and creates those of the blobs if necessary.

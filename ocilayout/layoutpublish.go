@@ -134,7 +134,7 @@ func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, li
 		if err := os.WriteFile(indexPath(l.engine.dir), merged, 0o644); err != nil {
 			return nil, err
 		}
-		j.replaces(ctx, l.dir, replaced)
+		j.addBlobsOf(ctx, l.dir, replaced)
 	}
 	for d := range live {
 		if _, err := os.Lstat(filepath.Join(l.dir, blobs, d.Encoded())); err != nil {
@@ -144,9 +144,9 @@ func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, li
 	return j, j.write(l.staging.Path)
 }
 
-// replaces adds to the journal the blobs of images that will leave the index.
+// addBlobsOf adds to the journal the blobs of images that will leave the index.
 // If an image cannot be followed, its blobs stay.
-func (j *journal) replaces(ctx context.Context, path string, images []ispec.Descriptor) {
+func (j *journal) addBlobsOf(ctx context.Context, path string, images []ispec.Descriptor) {
 	e, err := openEngine(path)
 	if err != nil {
 		return

@@ -13,7 +13,8 @@
 //     (*Layout).Publish makes the image visible there under one or more names ([Name]).
 //   - [OpenArchive] and [OpenTemporary] prepare one tar that podman, Docker and containerd load.
 //     (*Layout).PublishArchive writes it to a file, (*Layout).WriteArchive to a stream.
-//   - [OpenStaged] joins no layout: it hands each [Blob] to Options.Deliver. Package registry pushes images this way.
+//   - [OpenStaged] prepares an image that joins no layout: Options.Deliver receives each [Blob].
+//     Package registry pushes images this way.
 //
 // (*Layout).AddIndex joins images for several platforms into one index.
 // [PublishTar] and [WriteTar] write a tar of the file system itself, without an image.
@@ -47,7 +48,7 @@
 // # No layer is built twice
 //
 // A [Cache] supplies a layer whose parts have the same keys, without looking at the parts.
-// If it has the layer with another compression, only the compression is repeated.
+// If it has the layer with another compression, the layer is only compressed again.
 // Another machine's [Record] of a layer is as good, if its author is trusted; see Layer.Shared.
 //
 // # Nothing is visible until it is complete
@@ -58,7 +59,7 @@
 // A journal in the staging directory lists the blobs that may become garbage,
 // so that the next Open of the same directory can remove what a killed run left.
 //
-// A file is written in a staging directory beside it, and appears by one rename.
+// An archive or a tar is written in a staging directory beside its file, and appears by one rename.
 // If the run is killed, the next run for the same file removes the staging directory.
 //
 // Publish deletes blobs that only a replaced image needed. It deletes nothing if another image in the layout

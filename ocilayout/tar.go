@@ -10,8 +10,15 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Callers cannot choose a version of the tar format.
-// A change of one byte here changes every digest, which the tests pin. See also tarFormat.
+// FormatVersion is the version of the bytes of an image. Programs with the same FormatVersion and the same
+// compressor (see [compress.Version]) make the same layers of the same parts.
+const FormatVersion = tarFormat
+
+// tarFormat is the version of how we turn parts into a tar. It is in every cache key.
+// A change of one byte here changes every digest, which the tests pin: raise tarFormat with it.
+// Callers cannot choose a version.
+const tarFormat = 1
+
 const (
 	blockSize = 512
 

@@ -26,7 +26,7 @@ type TarResult struct {
 }
 
 // WriteTar writes a root filesystem as one tar, for podman import, LXC, systemd-nspawn and WSL.
-// It equals the tar of a layer with all parts. It uses the options' Progress.
+// It equals the tar of a layer with all parts. Of the options it uses Progress alone.
 func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, m compress.Method, o Options) (TarResult, error) {
 	parts, stop := rootfs.Ahead(parts, readAhead(1))
 	defer stop()
@@ -40,7 +40,7 @@ func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, m compress.
 }
 
 // PublishTar is WriteTar to a file. The file appears, or replaces another one, when it is complete.
-// PublishTar removes what killed runs left beside the file. It uses the options' Progress and Sync.
+// PublishTar removes what killed runs left beside the file. Of the options it uses Progress and Sync.
 func PublishTar(ctx context.Context, file string, parts []rootfs.Part, m compress.Method, o Options) (t TarResult, err error) {
 	path, staging, err := stageFile(file)
 	if err != nil {
