@@ -84,12 +84,12 @@ func (o Object) String() string {
 }
 
 // String returns the text form of the claim.
-func (l Claim) String() string {
-	words := make([]string, 0, len(l.Objects)+len(l.Hidden))
-	for _, o := range l.Objects {
+func (c Claim) String() string {
+	words := make([]string, 0, len(c.Objects)+len(c.Hidden))
+	for _, o := range c.Objects {
 		words = append(words, o.String())
 	}
-	for _, name := range l.Hidden {
+	for _, name := range c.Hidden {
 		words = append(words, "-"+name)
 	}
 	return strings.Join(words, " ")
@@ -97,14 +97,14 @@ func (l Claim) String() string {
 
 // ClaimOf returns the claim of a layer that holds parts and hides the parts at the hidden roots.
 func ClaimOf(parts []rootfs.Part, hidden []string) Claim {
-	var l Claim
+	var c Claim
 	for _, p := range parts {
-		l.Objects = append(l.Objects, Object{p.Name, Hash(p.Key), p.Size})
+		c.Objects = append(c.Objects, Object{p.Name, Hash(p.Key), p.Size})
 	}
 	for _, root := range hidden {
-		l.Hidden = append(l.Hidden, path.Base(root))
+		c.Hidden = append(c.Hidden, path.Base(root))
 	}
-	return l
+	return c
 }
 
 // NewEntry makes the entry of a layer that holds parts and hides the parts at the hidden roots.
@@ -113,18 +113,18 @@ func NewEntry(created time.Time, parts []rootfs.Part, hidden, changes []string) 
 	if len(changes) > 0 {
 		hidden = nil
 	}
-	l := ClaimOf(parts, hidden)
-	for _, o := range l.Objects {
+	c := ClaimOf(parts, hidden)
+	for _, o := range c.Objects {
 		if word := o.String(); !objectPattern.MatchString(word) {
 			return ispec.History{}, fmt.Errorf("history of %q: its name, key or size is not representable", word)
 		}
 	}
-	for i, name := range l.Hidden {
+	for i, name := range c.Hidden {
 		if word := "-" + name; !hiddenPattern.MatchString(word) || hidden[i] != rootfs.StoreDir+"/"+name {
 			return ispec.History{}, fmt.Errorf("history of %q: only a store object can be hidden", hidden[i])
 		}
 	}
-	return ispec.History{Created: &created, CreatedBy: createdBy + changesText(changes), Comment: l.String()}, nil
+	return ispec.History{Created: &created, CreatedBy: createdBy + changesText(changes), Comment: c.String()}, nil
 }
 
 // maxChangesText limits the bytes of changes in a created_by.
@@ -154,43 +154,43 @@ func changesText(changes []string) string {
 // Parse reads a layer's entry in an image's history.
 // The error wraps ErrForeign if another program made the entry. A damaged entry gives another error.
 func Parse(entry ispec.History) (Claim, error) {
-	l := Claim{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
+	c := Claim{Top: strings.HasPrefix(entry.CreatedBy, createdBy+topMark)}
 	switch {
-	case entry.CreatedBy != createdBy && !l.Top:
-		return l, fmt.Errorf("history of %q: %w", entry.CreatedBy, ErrForeign)
+	case entry.CreatedBy != createdBy && !c.Top:
+		return c, fmt.Errorf("history of %q: %w", entry.CreatedBy, ErrForeign)
 	case entry.EmptyLayer:
-		return l, errors.New("history: an entry without a layer")
+		return c, errors.New("history: an entry without a layer")
 	case entry.Comment == "":
-		return l, nil
+		return c, nil
 	}
 	for word := range strings.SplitSeq(entry.Comment, " ") {
-		if m := hiddenPattern.FindStringSubmatch(word); m != nil && !l.Top {
-			l.Hidden = append(l.Hidden, m[1])
+		if m := hiddenPattern.FindStringSubmatch(word); m != nil && !c.Top {
+			c.Hidden = append(c.Hidden, m[1])
 			continue
 		}
 		m := objectPattern.FindStringSubmatch(word)
-		if m == nil || len(l.Hidden) > 0 {
+		if m == nil || len(c.Hidden) > 0 {
 			return Claim{}, fmt.Errorf("history: %q does not name an object", word)
 		}
 		size, err := strconv.ParseInt(m[3], 10, 64)
 		if err != nil {
 			return Claim{}, fmt.Errorf("history: size of %q: %w", word, err)
 		}
-		l.Objects = append(l.Objects, Object{m[1], m[2], size})
+		c.Objects = append(c.Objects, Object{m[1], m[2], size})
 	}
-	return l, l.Check()
+	return c, c.Check()
 }
 
 // Check refuses claims that fit no layer of this program: it holds something twice, or hides what it holds.
-func (l Claim) Check() error {
-	seen := make(map[string]bool, len(l.Objects)+len(l.Hidden))
-	for _, o := range l.Objects {
+func (c Claim) Check() error {
+	seen := make(map[string]bool, len(c.Objects)+len(c.Hidden))
+	for _, o := range c.Objects {
 		if seen[o.Name] {
 			return fmt.Errorf("history: the layer holds %q twice", o.Name)
 		}
 		seen[o.Name] = true
 	}
-	for _, name := range l.Hidden {
+	for _, name := range c.Hidden {
 		if seen[name] || name == BaseName {
 			return fmt.Errorf("history: the layer cannot hide %q", name)
 		}
@@ -200,6 +200,6 @@ func (l Claim) Check() error {
 }
 
 // Holds reports whether the layer holds an object of that name.
-func (l Claim) Holds(name string) bool {
-	return slices.ContainsFunc(l.Objects, func(o Object) bool { return o.Name == name })
+func (c Claim) Holds(name string) bool {
+	return slices.ContainsFunc(c.Objects, func(o Object) bool { return o.Name == name })
 }
