@@ -77,11 +77,11 @@ func PlanSticky(parts []rootfs.Part, previous *PreviousImage, o plan.StickyOptio
 			had = append(had, plan.Candidate{Claim: l.History, Size: l.Descriptor.Size})
 		}
 	}
-	planned, report, err := plan.Sticky(parts, had, o)
+	planned, summary, err := plan.Sticky(parts, had, o)
 	if err != nil {
-		return nil, report, err
+		return nil, summary, err
 	}
-	return asLayers(planned, previous), report, nil
+	return asLayers(planned, previous), summary, nil
 }
 
 func asLayers(planned []plan.Group, previous *PreviousImage) []Layer {

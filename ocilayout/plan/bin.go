@@ -13,11 +13,11 @@ type bin struct {
 	needed int // how many packages need its most needed part
 }
 
-func (g *bin) merge(h *bin) *bin {
+func (b *bin) merge(h *bin) *bin {
 	m := &bin{
-		parts:  slices.Concat(g.parts, h.parts),
-		size:   g.size + h.size,
-		needed: max(g.needed, h.needed),
+		parts:  slices.Concat(b.parts, h.parts),
+		size:   b.size + h.size,
+		needed: max(b.needed, h.needed),
 	}
 	slices.Sort(m.parts)
 	return m
@@ -32,8 +32,8 @@ func mergeSmallest(bins []*bin) []*bin {
 }
 
 // compare orders bins by size, and equal ones in path order.
-func (g *bin) compare(h *bin) int {
-	return cmp.Or(cmp.Compare(g.size, h.size), cmp.Compare(g.parts[0], h.parts[0]))
+func (b *bin) compare(h *bin) int {
+	return cmp.Or(cmp.Compare(b.size, h.size), cmp.Compare(b.parts[0], h.parts[0]))
 }
 
 // binHeap has the smallest bin first.
@@ -42,18 +42,18 @@ type binHeap []*bin
 func (h binHeap) Len() int           { return len(h) }
 func (h binHeap) Less(i, j int) bool { return h[i].compare(h[j]) < 0 }
 func (h binHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *binHeap) Push(g any)        { *h = append(*h, g.(*bin)) }
+func (h *binHeap) Push(b any)        { *h = append(*h, b.(*bin)) }
 
 func (h *binHeap) Pop() any {
 	n := len(*h) - 1
-	g := (*h)[n]
+	b := (*h)[n]
 	*h = (*h)[:n]
-	return g
+	return b
 }
 
 // mergeTwo merges the two smallest bins.
 func (h *binHeap) mergeTwo() {
-	g := heap.Pop(h).(*bin)
-	(*h)[0] = (*h)[0].merge(g)
+	b := heap.Pop(h).(*bin)
+	(*h)[0] = (*h)[0].merge(b)
 	heap.Fix(h, 0)
 }

@@ -233,9 +233,9 @@ func (p *planner) divide(included []bool, most int) []*bin {
 
 func (p *planner) groups(bins []*bin) []Group {
 	layers := make([]Group, 0, len(bins))
-	for _, g := range bins {
-		l := Group{Parts: make([]rootfs.Part, len(g.parts))}
-		for i, n := range g.parts {
+	for _, b := range bins {
+		l := Group{Parts: make([]rootfs.Part, len(b.parts))}
+		for i, n := range b.parts {
 			l.Parts[i] = p.parts[n]
 		}
 		layers = append(layers, l)
@@ -243,13 +243,13 @@ func (p *planner) groups(bins []*bin) []Group {
 	return layers
 }
 
-func (p *planner) newBin(n ...int) *bin {
-	g := &bin{parts: n}
-	for _, n := range n {
-		g.size += p.parts[n].Size
-		g.needed = max(g.needed, p.needCount[n])
+func (p *planner) newBin(parts ...int) *bin {
+	b := &bin{parts: parts}
+	for _, n := range parts {
+		b.size += p.parts[n].Size
+		b.needed = max(b.needed, p.needCount[n])
 	}
-	return g
+	return b
 }
 
 // policyBins returns the bins of the policy's layers, in the order of the policy.
@@ -283,15 +283,15 @@ func (p *planner) body(included []bool) []*bin {
 		case part.Size >= minLayerBytes || p.options.Mode == ModePerPath:
 			large = append(large, p.newBin(i))
 		default:
-			g := open[p.needSet[i]]
-			if g == nil || g.size+part.Size > maxLayerBytes {
-				g = p.newBin()
-				open[p.needSet[i]] = g
-				small = append(small, g)
+			b := open[p.needSet[i]]
+			if b == nil || b.size+part.Size > maxLayerBytes {
+				b = p.newBin()
+				open[p.needSet[i]] = b
+				small = append(small, b)
 			}
-			g.parts = append(g.parts, i)
-			g.size += part.Size
-			g.needed = max(g.needed, p.needCount[i])
+			b.parts = append(b.parts, i)
+			b.size += part.Size
+			b.needed = max(b.needed, p.needCount[i])
 		}
 	}
 	h := (*binHeap)(&small)

@@ -29,7 +29,7 @@ type sticky struct {
 	unused      int64    // sum of unusedBytes
 	hidden      []string // roots of objects that a new layer must hide, sorted
 
-	report Summary
+	summary Summary
 }
 
 const nowhere = -1

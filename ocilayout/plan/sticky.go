@@ -61,21 +61,21 @@ type Summary struct {
 // The image shows exactly the parts, whatever the layers of the previous image hold and hide.
 // Without a previous image, Sticky plans like New.
 func Sticky(parts []rootfs.Part, previous []Candidate, o StickyOptions) ([]Group, Summary, error) {
-	layers, report, err := planSticky(parts, previous, o)
+	layers, summary, err := planSticky(parts, previous, o)
 	if err != nil {
 		return nil, Summary{}, fmt.Errorf("plan layers: %w", err)
 	}
 	for _, l := range layers {
 		if l.Reuse > 0 {
-			report.Reused += previous[l.Reuse-1].Size
+			summary.Reused += previous[l.Reuse-1].Size
 			continue
 		}
-		report.Added++
+		summary.Added++
 		for _, p := range l.Parts {
-			report.New += p.Size
+			summary.New += p.Size
 		}
 	}
-	return layers, report, nil
+	return layers, summary, nil
 }
 
 func planSticky(parts []rootfs.Part, previous []Candidate, o StickyOptions) ([]Group, Summary, error) {
@@ -217,7 +217,7 @@ func (s *sticky) repack() ([]Group, Summary, error) {
 	clear(s.keep)
 	s.settle()
 	s.reasonf("all layers are planned anew: otherwise more than half of the reusable bytes would be rebuilt")
-	s.report.Repacked = true
+	s.summary.Repacked = true
 	all := make([]bool, len(s.shownBy))
 	for i := range all {
 		all[i] = true
@@ -230,7 +230,7 @@ func (s *sticky) repack() ([]Group, Summary, error) {
 		}
 	}
 	s.countLayers()
-	return layers, s.report, nil
+	return layers, s.summary, nil
 }
 
 // result returns the kept layers, and above them the bins as new layers.
@@ -253,7 +253,7 @@ func (s *sticky) result(bins []*bin) ([]Group, Summary, error) {
 		layers[len(layers)-1].Hidden = s.hidden
 	}
 	s.countLayers()
-	return layers, s.report, nil
+	return layers, s.summary, nil
 }
 
 // positions returns each kept layer's index in the image.
@@ -271,15 +271,15 @@ func (s *sticky) positions() []int {
 
 // countLayers fills in what became of the previous layers.
 func (s *sticky) countLayers() {
-	s.report.Unused, s.report.Size = s.unused, s.size
+	s.summary.Unused, s.summary.Size = s.unused, s.size
 	for i, l := range s.previous {
 		switch {
 		case s.keep[i]:
-			s.report.Kept++
+			s.summary.Kept++
 		case slices.ContainsFunc(l.Objects, s.isPart):
-			s.report.Rebuilt++
+			s.summary.Rebuilt++
 		default:
-			s.report.Dropped++
+			s.summary.Dropped++
 		}
 	}
 }
@@ -292,5 +292,5 @@ func layersAre(n int) string {
 }
 
 func (s *sticky) reasonf(format string, args ...any) {
-	s.report.Reasons = append(s.report.Reasons, fmt.Sprintf(format, args...))
+	s.summary.Reasons = append(s.summary.Reasons, fmt.Sprintf(format, args...))
 }

@@ -19,7 +19,7 @@ import (
 // A line of the file "previous" is a layer in the form of its history, with sizes in KiB.
 // A line of "graph" is a part, its size in KiB and its references. A part may be NAME@HASH.
 // A missing hash is 1, and a short one is filled up with zeros on the left.
-// The result is "layers" and "report", or "error". A kept layer is "keep N", where N is its number from 1.
+// The result is "layers" and "summary", or "error". A kept layer is "keep N", where N is its number from 1.
 func TestSticky(t *testing.T) {
 	files, err := filepath.Glob("testdata/sticky/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -61,22 +61,22 @@ func TestSticky(t *testing.T) {
 				previous = append(previous, parsePrevious(t, line))
 			}
 			got := map[string]string{"graph": want["graph"], "previous": want["previous"]}
-			layers, report, err := Sticky(parts, previous, o)
+			layers, summary, err := Sticky(parts, previous, o)
 			if err != nil {
 				got["error"] = err.Error() + "\n"
 			} else {
 				got["layers"] = formatGolden(layers)
-				got["report"] = formatReport(report)
+				got["summary"] = formatSummary(summary)
 			}
 			if *update {
-				updateCase(t, name, archive, got, "layers", "report", "error")
+				updateCase(t, name, archive, got, "layers", "summary", "error")
 				return
 			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("Sticky(%+v) (-want +got):\n%s", o, d)
 			}
 			if err == nil {
-				if err := checkSticky(t, parts, previous, layers, report, o); err != nil {
+				if err := checkSticky(t, parts, previous, layers, summary, o); err != nil {
 					t.Error(err)
 				}
 			}
@@ -132,7 +132,7 @@ func formatGolden(layers []Group) string {
 	return b.String()
 }
 
-func formatReport(r Summary) string {
+func formatSummary(r Summary) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "layers: %d kept, %d rebuilt, %d dropped, %d added\n", r.Kept, r.Rebuilt, r.Dropped, r.Added)
 	fmt.Fprintf(&b, "KiB: %d new, %d reused, %d unused, %d visible\n", r.New>>10, r.Reused>>10, r.Unused>>10, r.Size>>10)

@@ -53,37 +53,37 @@ func TestStickyProperties(t *testing.T) {
 			if o.Mode == ModePerPath && len(parts) > MaxLayers {
 				break
 			}
-			layers, report, err := Sticky(parts, previous, o)
+			layers, summary, err := Sticky(parts, previous, o)
 			if err != nil && o.Policy != nil {
 				o.Policy = nil // a pattern matches nothing any more
-				layers, report, err = Sticky(parts, previous, o)
+				layers, summary, err = Sticky(parts, previous, o)
 			}
 			if err != nil {
 				t.Fatalf("run %d, step %d: %v", run, step, err)
 			}
-			if err := checkSticky(t, parts, previous, layers, report, o); err != nil {
-				t.Fatalf("run %d, step %d, %d nodes, %+v: %v\n%+v", run, step, n, o, err, report)
+			if err := checkSticky(t, parts, previous, layers, summary, o); err != nil {
+				t.Fatalf("run %d, step %d, %d nodes, %+v: %v\n%+v", run, step, n, o, err, summary)
 			}
 			for _, l := range layers {
 				if l.Reuse > 0 && len(previous[l.Reuse-1].Hidden) > 0 {
 					seen["a kept layer that hides"]++
 				}
 			}
-			seen["kept"] += report.Kept
-			seen["rebuilt"] += report.Rebuilt
-			seen["dropped"] += report.Dropped
-			seen["unused"] += min(1, int(report.Unused))
-			for _, reason := range report.Reasons {
+			seen["kept"] += summary.Kept
+			seen["rebuilt"] += summary.Rebuilt
+			seen["dropped"] += summary.Dropped
+			seen["unused"] += min(1, int(summary.Unused))
+			for _, reason := range summary.Reasons {
 				reason = strings.Replace(reason, "layer is", "layers are", 1)
 				seen[strings.Trim(number.ReplaceAllString(reason, "N"), "N ")]++
 			}
 
 			r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
-			again, sameReport, err := Sticky(parts, previous, o)
+			again, sameSummary, err := Sticky(parts, previous, o)
 			if d := cmp.Diff(formatSticky(layers), formatSticky(again)); d != "" || err != nil {
 				t.Fatalf("run %d, step %d: the order of the input changes the layers: %v, %s", run, step, err, d)
 			}
-			if d := cmp.Diff(report, sameReport); d != "" {
+			if d := cmp.Diff(summary, sameSummary); d != "" {
 				t.Fatalf("run %d, step %d: the order of the input changes the summary: %s", run, step, d)
 			}
 			previous = claimsOf(t, previous, layers)
@@ -109,7 +109,7 @@ func TestStickyProperties(t *testing.T) {
 	}
 }
 
-func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers []Group, report Summary, o StickyOptions) error {
+func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers []Group, summary Summary, o StickyOptions) error {
 	next := claimsOf(t, previous, layers)
 	got, err := unpackModel(next, layers)
 	if err != nil {
@@ -159,14 +159,14 @@ func checkSticky(t *testing.T, parts []rootfs.Part, previous []Candidate, layers
 	if len(seen) != len(parts) {
 		return fmt.Errorf("the layers show %d parts; want %d", len(seen), len(parts))
 	}
-	if unused := held - live; unused != report.Unused || unused*100 > held*int64(o.MaxWaste) {
-		return fmt.Errorf("%d of %d bytes are unused, and the summary says %d; want at most %d %%", unused, held, report.Unused, o.MaxWaste)
+	if unused := held - live; unused != summary.Unused || unused*100 > held*int64(o.MaxWaste) {
+		return fmt.Errorf("%d of %d bytes are unused, and the summary says %d; want at most %d %%", unused, held, summary.Unused, o.MaxWaste)
 	}
 	want := Summary{Kept: len(layers) - added, Added: added, New: fresh, Reused: reused, Unused: held - live, Size: live}
-	if d := cmp.Diff(want, report, cmpopts.IgnoreFields(Summary{}, "Rebuilt", "Dropped", "Repacked", "Reasons")); d != "" {
+	if d := cmp.Diff(want, summary, cmpopts.IgnoreFields(Summary{}, "Rebuilt", "Dropped", "Repacked", "Reasons")); d != "" {
 		return fmt.Errorf("summary (-want +got):\n%s", d)
 	}
-	if n := report.Kept + report.Rebuilt + report.Dropped; n != len(previous) {
+	if n := summary.Kept + summary.Rebuilt + summary.Dropped; n != len(previous) {
 		return fmt.Errorf("the summary counts %d previous layers; want %d", n, len(previous))
 	}
 	return nil
@@ -195,12 +195,12 @@ func TestStickyUnchanged(t *testing.T) {
 			t.Fatal(err)
 		}
 		previous := claimsOf(t, nil, layers)
-		again, report, err := Sticky(m.Parts(), previous, StickyOptions{})
+		again, summary, err := Sticky(m.Parts(), previous, StickyOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Summary{Kept: len(layers), Size: report.Size, Reused: report.Reused}
-		if d := cmp.Diff(want, report); d != "" {
+		want := Summary{Kept: len(layers), Size: summary.Size, Reused: summary.Reused}
+		if d := cmp.Diff(want, summary); d != "" {
 			t.Errorf("summary (-want +got):\n%s", d)
 		}
 		if d := cmp.Diff(previous, claimsOf(t, previous, again)); d != "" {
@@ -221,19 +221,19 @@ func TestStickyRollback(t *testing.T) {
 		m.Nodes[i].Rev++
 	}
 	image := claimsOf(t, nil, first)
-	second, report, err := Sticky(m.Parts(), image, StickyOptions{MaxWaste: 10})
-	if err != nil || report.Unused == 0 {
-		t.Fatalf("Sticky after an update = %+v, %v; want unused bytes", report, err)
+	second, summary, err := Sticky(m.Parts(), image, StickyOptions{MaxWaste: 10})
+	if err != nil || summary.Unused == 0 {
+		t.Fatalf("Sticky after an update = %+v, %v; want unused bytes", summary, err)
 	}
 	image = claimsOf(t, image, second)
-	third, report, err := Sticky(old.Parts(), image, StickyOptions{MaxWaste: 10})
+	third, summary, err := Sticky(old.Parts(), image, StickyOptions{MaxWaste: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.New*20 > report.Size {
-		t.Errorf("Sticky after a rollback = %+v; want few new bytes", report)
+	if summary.New*20 > summary.Size {
+		t.Errorf("Sticky after a rollback = %+v; want few new bytes", summary)
 	}
-	if err := checkSticky(t, old.Parts(), image, third, report, StickyOptions{MaxWaste: 10}); err != nil {
+	if err := checkSticky(t, old.Parts(), image, third, summary, StickyOptions{MaxWaste: 10}); err != nil {
 		t.Error(err)
 	}
 }
@@ -251,15 +251,15 @@ func TestStickyNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	previous := claimsOf(t, nil, layers)
-	again, report, err := Sticky(parts, previous, StickyOptions{})
-	if err != nil || report.Kept != 3 || report.Added != 1 {
-		t.Errorf("Sticky: %+v, %v; want one layer added\n%s", report, err, formatSticky(again))
+	again, summary, err := Sticky(parts, previous, StickyOptions{})
+	if err != nil || summary.Kept != 3 || summary.Added != 1 {
+		t.Errorf("Sticky: %+v, %v; want one layer added\n%s", summary, err, formatSticky(again))
 	}
 	// Now the largest layer has a removed object. Without allowed waste, rebuilding it rebuilds most bytes.
 	previous[slices.IndexFunc(previous, func(l Candidate) bool { return l.Holds("b") })].Objects = []history.Object{{Name: "b", Hash: history.Hash(parts[1].Key), Size: 3 << 20}, {Name: "gone", Size: 1}}
-	again, report, err = Sticky(parts, previous, StickyOptions{})
-	if err != nil || !report.Repacked || report.Kept != 2 || report.Added != 2 {
-		t.Errorf("Sticky: %+v, %v; want two layers added\n%s", report, err, formatSticky(again))
+	again, summary, err = Sticky(parts, previous, StickyOptions{})
+	if err != nil || !summary.Repacked || summary.Kept != 2 || summary.Added != 2 {
+		t.Errorf("Sticky: %+v, %v; want two layers added\n%s", summary, err, formatSticky(again))
 	}
 }
 
