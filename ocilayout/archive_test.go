@@ -49,7 +49,7 @@ func stream(t *testing.T, image ImageSpec, names []Name, o Options) ([]byte, Arc
 	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := verifyMade(file, true); err != nil {
+	if err := runVerify(file, true); err != nil {
 		t.Error(err)
 	}
 	if a.Size != int64(b.Len()) {

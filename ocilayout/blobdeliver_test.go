@@ -16,14 +16,14 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// delivered records what a layout delivers.
-type delivered struct {
+// delivery records the blobs that a layout delivers.
+type delivery struct {
 	mu    sync.Mutex
 	blobs map[digest.Digest][]byte
 	order []digest.Digest
 }
 
-func (d *delivered) deliver(ctx context.Context, b Blob) error {
+func (d *delivery) deliver(ctx context.Context, b Blob) error {
 	r, err := b.Open(ctx)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func TestDeliver(t *testing.T) {
 	}{{"built", image, nil}, {"kept in the cache", image, cache}, {"cached", unwalked(t, image), cache}, {"kept", unwalked(t, kept), nil}} {
 		t.Run(tt.name, func(t *testing.T) {
 			parent := t.TempDir()
-			var got delivered
+			var got delivery
 			l, err := OpenStaged(parent, Options{Cache: tt.cache, Deliver: got.deliver})
 			if err != nil {
 				t.Fatal(err)

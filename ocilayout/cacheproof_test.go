@@ -10,7 +10,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestCacheUnproven checks that a layer that was made without checking its contents is not used for parts that must be checked.
+// TestCacheUnproven checks that a layer is not used for parts that must be hashed if it was made without hashing them.
 func TestCacheUnproven(t *testing.T) {
 	var errWrong = errors.New("has another NAR hash")
 	object := func(content string, unproven bool) rootfs.Part {
@@ -34,10 +34,10 @@ func TestCacheUnproven(t *testing.T) {
 	o := Options{Cache: testCache(t, t.TempDir())}
 	run := func(compression string, p rootfs.Part) (string, error) {
 		image := with(ImageSpec{Platform: linux, Layers: []Layer{layerOf(p, trusted)}}, compression)
-		known := o.Cache.Forecast(image.Layers, image.Compression)[0].How.String()
+		forecast := o.Cache.Forecast(image.Layers, image.Compression)[0].How.String()
 		_, how, reasons, err := writeCachedErr(t.Context(), filepath.Join(t.TempDir(), "layout"), image, o)
-		if err == nil && known != how && !o.VerifyCache {
-			t.Errorf("the layer was %s, and Forecast said %s; %s", how, known, reasons)
+		if err == nil && forecast != how && !o.VerifyCache {
+			t.Errorf("the layer was %s, and Forecast said %s; %s", how, forecast, reasons)
 		}
 		return how, err
 	}
@@ -66,7 +66,7 @@ func TestCacheUnproven(t *testing.T) {
 			t.Errorf("step %d: %s, %v; want %s, %v", i, how, err, step.how, step.err)
 		}
 	}
-	// A layer rebuilt from a trusted store still counts as checked.
+	// A layer rebuilt from a trusted store still counts as hashed.
 	o.VerifyCache = true
 	if how, err := run("none", object("GOOD", false)); err != nil {
 		t.Errorf("with VerifyCache: %s, %v", how, err)

@@ -177,7 +177,7 @@ func partHash(t rootfs.Tree, root string) (string, int64, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), n, nil
 }
 
-func TestBaseTree(t *testing.T) {
+func TestTree(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		layers [][]string
@@ -225,8 +225,8 @@ func TestBaseTree(t *testing.T) {
 	}
 }
 
-// TestBaseRead checks that a file of the image can be read, also under another of its names.
-func TestBaseRead(t *testing.T) {
+// TestTreeRead checks that a file of the image can be read, also under another of its names.
+func TestTreeRead(t *testing.T) {
 	_, tree, err := readTree(t, TreeOptions{}, []string{"f a one", "f b two"}, []string{"f b three", "h c -> b"}, []string{"f x x"})
 	if err != nil {
 		t.Fatal(err)
@@ -294,8 +294,8 @@ func TestTreeFacts(t *testing.T) {
 	}
 }
 
-// TestBaseWithout checks that an object counts as present if its files are, in any order; its name alone proves nothing.
-func TestBaseWithout(t *testing.T) {
+// TestTreeWithout checks that an object counts as present if its files are, in any order; its name alone proves nothing.
+func TestTreeWithout(t *testing.T) {
 	dir := func(p string) rootfs.Entry { return rootfs.Dir(p, 0o555) }
 	o := part("nix/store/o", dir("nix/store/o"), dir("nix/store/o/a"), file("nix/store/o/a/f", "one"), file("nix/store/o/a-b", "two"),
 		rootfs.Link("nix/store/o/l", "a"))
@@ -571,8 +571,8 @@ func TestPreviousWithout(t *testing.T) {
 	}
 }
 
-// FuzzBaseLayer checks that for any tar the paths stay within the image, and that no object is mistaken for another one.
-func FuzzBaseLayer(f *testing.F) {
+// FuzzTree checks that for any tar the paths stay within the image, and that no object is mistaken for another one.
+func FuzzTree(f *testing.F) {
 	f.Add(foreignTar(f, "d usr", "l bin -> usr", "f bin/x y", "h z -> bin/x", "w a", "o usr", "c dev"))
 	f.Add(foreignTar(f, "d nix/store/o", "f nix/store/o/f x", "f nix/store/p y", "d nix/store/o/d"))
 	f.Add(foreignTar(f, "f ../x y"))

@@ -14,8 +14,8 @@ import (
 // namedSource is an image in a layout.
 type namedSource struct{ Dir, Tag string }
 
-// join publishes an index of images.
-func join(t *testing.T, dir, tag string, sources ...namedSource) (IndexResult, error) {
+// publishIndex publishes an index of images.
+func publishIndex(t *testing.T, dir, tag string, sources ...namedSource) (IndexResult, error) {
 	t.Helper()
 	var found []*ImageSource
 	for _, s := range sources {
@@ -60,7 +60,7 @@ func TestAddIndex(t *testing.T) {
 	}
 	amd64, arm64, armv7 := source("amd64", ""), source("arm64", ""), source("arm", "v7")
 	dir := filepath.Join(root, "joined")
-	first, err := join(t, dir, "all", arm64, amd64, armv7)
+	first, err := publishIndex(t, dir, "all", arm64, amd64, armv7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestAddIndex(t *testing.T) {
 		"place":  {{amd64.Dir, ""}, armv7, arm64},
 	} {
 		for _, to := range []string{dir, filepath.Join(root, "to-"+name)} {
-			if j, err := join(t, to, name, sources...); err != nil || j.Descriptor.Digest != first.Descriptor.Digest {
+			if j, err := publishIndex(t, to, name, sources...); err != nil || j.Descriptor.Digest != first.Descriptor.Digest {
 				t.Errorf("%s: AddIndex = %s, %v; want %s", name, j.Descriptor.Digest, err, first.Descriptor.Digest)
 			}
 		}
@@ -105,7 +105,7 @@ func TestAddIndex(t *testing.T) {
 		"no such image": {[]namedSource{{amd64.Dir, "v2"}}, []string{`find image "v2" in layout`, "there is no such image"}},
 		"no layout":     {[]namedSource{{filepath.Join(root, "none"), "v2"}}, []string{"no such file"}},
 	} {
-		_, err := join(t, dir, "bad", test.sources...)
+		_, err := publishIndex(t, dir, "bad", test.sources...)
 		for _, want := range test.want {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v; want %s", name, err, want)
@@ -116,11 +116,11 @@ func TestAddIndex(t *testing.T) {
 	// Replacing the index must remove the blobs that only it needed.
 	before := len(names(t, filepath.Join(dir, blobs)))
 	for _, tag := range []string{"order", "nested", "again", "place"} {
-		if _, err := join(t, dir, tag, arm64); err != nil {
+		if _, err := publishIndex(t, dir, tag, arm64); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := join(t, dir, "all", arm64); err != nil {
+	if _, err := publishIndex(t, dir, "all", arm64); err != nil {
 		t.Fatal(err)
 	}
 	after := names(t, filepath.Join(dir, blobs))
@@ -164,7 +164,7 @@ func TestAddIndexForeign(t *testing.T) {
 	}
 	f.index(all...)
 	dir := filepath.Join(t.TempDir(), "joined")
-	j, err := join(t, dir, "all", namedSource{f.dir, "built"})
+	j, err := publishIndex(t, dir, "all", namedSource{f.dir, "built"})
 	if err != nil || len(j.Platforms) != 1 {
 		t.Fatalf("AddIndex = %+v, %v; want one platform", j, err)
 	}
@@ -176,7 +176,7 @@ func TestAddIndexForeign(t *testing.T) {
 		"nothing": "does not say which platform",
 		"subject": "is not an image by itself",
 	} {
-		if _, err := join(t, dir, "bad", namedSource{f.dir, tag}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := publishIndex(t, dir, "bad", namedSource{f.dir, tag}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %s", tag, err, want)
 		}
 	}
@@ -197,7 +197,7 @@ func TestAddIndexForeign(t *testing.T) {
 	if err := os.WriteFile(name, layer, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := join(t, dir, "bad", namedSource{f.dir, "image"}); err == nil || !strings.Contains(err.Error(), "its digest is") {
+	if _, err := publishIndex(t, dir, "bad", namedSource{f.dir, "image"}); err == nil || !strings.Contains(err.Error(), "its digest is") {
 		t.Errorf("with a damaged layer: %v", err)
 	}
 }

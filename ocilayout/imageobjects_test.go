@@ -20,8 +20,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// wanted returns the visible objects of the sample, with all digits of their hashes or the first ones.
-func wanted(image ImageSpec, digits int) []VisibleObject {
+// sampleObjects returns the visible objects of the sample, with all digits of their hashes or the first ones.
+func sampleObjects(image ImageSpec, digits int) []VisibleObject {
 	visible := make(map[string]VisibleObject)
 	for i, l := range image.Layers {
 		for _, p := range l.Parts {
@@ -65,14 +65,14 @@ func TestVisibleObjects(t *testing.T) {
 			t.Errorf("%s has the image %s; want %s", at, b.Digest, d.Digest)
 		}
 		objects, foreign := b.VisibleObjects()
-		if diff := cmp.Diff(wanted(image, 12), objects); diff != "" || foreign != 0 {
+		if diff := cmp.Diff(sampleObjects(image, 12), objects); diff != "" || foreign != 0 {
 			t.Errorf("%s by its history, %d foreign layers (-want +got):\n%s", at, foreign, diff)
 		}
 		tree, err := b.Tree(t.Context(), TreeOptions{Hash: partHash})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(wanted(image, 64), tree.VisibleObjects()); diff != "" {
+		if diff := cmp.Diff(sampleObjects(image, 64), tree.VisibleObjects()); diff != "" {
 			t.Errorf("%s by its layers (-want +got):\n%s", at, diff)
 		}
 		for _, h := range objects {
@@ -126,7 +126,7 @@ func TestReadArchiveDamaged(t *testing.T) {
 			continue
 		}
 		if tree, err := i.Tree(t.Context(), TreeOptions{Hash: partHash}); err == nil {
-			if diff := cmp.Diff(wanted(image, 64), tree.VisibleObjects()); diff != "" {
+			if diff := cmp.Diff(sampleObjects(image, 64), tree.VisibleObjects()); diff != "" {
 				t.Errorf("with byte %d changed (-want +got):\n%s", at, diff)
 			}
 		}

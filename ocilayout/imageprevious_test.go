@@ -15,8 +15,8 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
-// TestPrevious checks how an image is found by name, and which images cannot be planned by.
-func TestPrevious(t *testing.T) {
+// TestReadPrevious checks how an image is found by name, and from which images nothing can be planned.
+func TestReadPrevious(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	one := write(t, dir, sampleImage(t, 1), Name{Tag: "v1", Full: "docker.io/library/hello:v1"})
 	read := func(tag string) (*PreviousImage, error) { return previousIn(t.Context(), dir, tag) }

@@ -58,7 +58,7 @@ func TestAddIndexMany(t *testing.T) {
 		all = append(all, d)
 	}
 	f.index(f.blob(ispec.MediaTypeImageIndex, mustJSON(t, ispec.Index{Manifests: all})))
-	_, err := join(t, t.TempDir(), "all", namedSource{f.dir, ""})
+	_, err := publishIndex(t, t.TempDir(), "all", namedSource{f.dir, ""})
 	if err == nil || !strings.Contains(err.Error(), "more than 1000 images") {
 		t.Errorf("AddIndex: %v; want an error", err)
 	}

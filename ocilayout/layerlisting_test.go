@@ -11,8 +11,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestBaseLayersAgain checks that a layer that occurs several times is read once and applied each time.
-func TestBaseLayersAgain(t *testing.T) {
+// TestTreeEqualLayers checks that a layer that occurs several times is read once and applied each time.
+func TestTreeEqualLayers(t *testing.T) {
 	again, over := []string{"d nix/store/o", "f nix/store/o/a one", "f etc/passwd x"}, []string{"d etc", "f etc/passwd y"}
 	f := newForeign(t)
 	f.index(f.image(false, ispec.Image{}, again, over, again, again))
@@ -42,8 +42,8 @@ func TestBaseLayersAgain(t *testing.T) {
 	}
 }
 
-// TestBaseLayersMany checks that an image with more layers than any runtime mounts is refused before they are read.
-func TestBaseLayersMany(t *testing.T) {
+// TestReadManyLayers checks that an image with more layers than any runtime mounts is refused before they are read.
+func TestReadManyLayers(t *testing.T) {
 	for n, want := range map[int]string{mostImageLayers: "", mostImageLayers + 1: "129 layers, want at most 128"} {
 		f := newForeign(t)
 		f.index(f.image(false, ispec.Image{}, slices.Repeat([][]string{{"d etc"}}, n)...))
@@ -54,8 +54,8 @@ func TestBaseLayersMany(t *testing.T) {
 	}
 }
 
-// TestBaseReadAgain checks that the last entry of a path counts.
-func TestBaseReadAgain(t *testing.T) {
+// TestTreeReadLast checks that the last entry of a path counts.
+func TestTreeReadLast(t *testing.T) {
 	for _, path := range []string{"etc/passwd", "etc/other"} { // the listing keeps the content of the first one
 		_, tree, err := readTree(t, TreeOptions{}, []string{"f " + path + " aaa", "f " + path + " bbb"})
 		if err != nil {

@@ -86,7 +86,7 @@ func TestRecordAnswers(t *testing.T) {
 // and the keys of wanted parts match in full.
 func TestRecordVouches(t *testing.T) {
 	good, built := sampleRecord(t)
-	kept := func() *BlobSource {
+	source := func() *BlobSource {
 		return &BlobSource{
 			Descriptor: ispec.Descriptor{MediaType: good.MediaType, Digest: good.Blob, Size: good.Size},
 			DiffID:     good.DiffID,
@@ -94,7 +94,7 @@ func TestRecordVouches(t *testing.T) {
 		}
 	}
 	wanted := map[string]string{"base": recordKey("0"), "a-1": recordKey("a"), "b-2": recordKey("c")} // b has another key by now
-	if err := good.Vouches(kept(), wanted); err != nil {
+	if err := good.Vouches(source(), wanted); err != nil {
 		t.Errorf("Vouches = %v; want <nil>", err)
 	}
 	for name, change := range recordChanges {
@@ -103,25 +103,25 @@ func TestRecordVouches(t *testing.T) {
 		}
 		r, _ := sampleRecord(t)
 		change(&r)
-		if r.Vouches(kept(), wanted) == nil {
+		if r.Vouches(source(), wanted) == nil {
 			t.Errorf("record with another %s: Vouches = <nil>; want an error", name)
 		}
 	}
 	for name, change := range map[string]func(*BlobSource){
-		"blob":    func(k *BlobSource) { k.Descriptor.Digest = digest.FromString("x") },
-		"size":    func(k *BlobSource) { k.Descriptor.Size++ },
-		"diffID":  func(k *BlobSource) { k.DiffID = digest.FromString("x") },
-		"type":    func(k *BlobSource) { k.Descriptor.MediaType = ispec.MediaTypeImageLayer },
-		"history": func(k *BlobSource) { k.Entry.Comment += " -x" },
+		"blob":    func(s *BlobSource) { s.Descriptor.Digest = digest.FromString("x") },
+		"size":    func(s *BlobSource) { s.Descriptor.Size++ },
+		"diffID":  func(s *BlobSource) { s.DiffID = digest.FromString("x") },
+		"type":    func(s *BlobSource) { s.Descriptor.MediaType = ispec.MediaTypeImageLayer },
+		"history": func(s *BlobSource) { s.Entry.Comment += " -x" },
 	} {
-		k := kept()
-		change(k)
-		if good.Vouches(k, wanted) == nil {
+		s := source()
+		change(s)
+		if good.Vouches(s, wanted) == nil {
 			t.Errorf("layer with another %s: Vouches = <nil>; want an error", name)
 		}
 	}
 	wanted["a-1"] = recordKey("a")[:70] + "b" // the first digits are the same
-	if good.Vouches(kept(), wanted) == nil {
+	if good.Vouches(source(), wanted) == nil {
 		t.Error("Vouches for a key with the same first digits = <nil>; want an error")
 	}
 }
@@ -145,13 +145,13 @@ func FuzzRecord(f *testing.F) {
 		change(&r)
 		seed(r)
 	}
-	kept := &BlobSource{Entry: ispec.History{CreatedBy: "export-profile"}}
+	source := &BlobSource{Entry: ispec.History{CreatedBy: "export-profile"}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r Record
 		if json.Unmarshal(b, &r) != nil {
 			return
 		}
-		_ = r.Vouches(kept, nil)
+		_ = r.Vouches(source, nil)
 		if r.Answers(wanted) == nil && (r.Key() != wanted.Key() || checkDigest(r.Blob) != nil || checkDigest(r.DiffID) != nil) {
 			t.Errorf("%s answers another layer", b)
 		}

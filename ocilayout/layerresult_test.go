@@ -15,8 +15,8 @@ func TestForecast(t *testing.T) {
 	check := func(what string, image ImageSpec) {
 		t.Helper()
 		var before []string
-		for _, k := range cache.Forecast(image.Layers, image.Compression) {
-			before = append(before, k.How.String())
+		for _, f := range cache.Forecast(image.Layers, image.Compression) {
+			before = append(before, f.How.String())
 		}
 		want := strings.Join(slices.Compact(before), " ")
 		if _, hows, _ := writeCached(t, filepath.Join(t.TempDir(), "layout"), image, Options{Cache: cache}); hows != want {
@@ -30,9 +30,9 @@ func TestForecast(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("blobs are gone", image)
-	for _, k := range (*Cache)(nil).Forecast(image.Layers, image.Compression) {
-		if k.How != Built {
-			t.Errorf("without a cache: %v; want built", k.How)
+	for _, f := range (*Cache)(nil).Forecast(image.Layers, image.Compression) {
+		if f.How != Built {
+			t.Errorf("without a cache: %v; want built", f.How)
 		}
 	}
 }

@@ -21,10 +21,10 @@ func TestPublishOthersLinks(t *testing.T) {
 			layout, link int // owners
 			ok           bool
 		}{
-			{"all one's own", 0, 0, true},
-			{"another's layout", nobody, nobody, false},
-			{"another's link", 0, nobody, false},
-			{"one's own link in another's layout", nobody, 0, false},
+			{"own layout and link", 0, 0, true},
+			{"layout and link of another user", nobody, nobody, false},
+			{"link of another user", 0, nobody, false},
+			{"own link in the layout of another user", nobody, 0, false},
 		} {
 			dir, other := filepath.Join(t.TempDir(), "layout"), t.TempDir()
 			write(t, dir, sampleImage(t, 1), Name{Tag: "v1"})

@@ -6,8 +6,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestBaseThroughLinks checks that an object that its layer changes through a link has no hash.
-func TestBaseThroughLinks(t *testing.T) {
+// TestTreeThroughLinks checks that an object that its layer changes through a link has no hash.
+func TestTreeThroughLinks(t *testing.T) {
 	o := part("nix/store/o", rootfs.Dir("nix/store/o", 0o555), rootfs.Dir("nix/store/o/a", 0o555), file("nix/store/o/a/f", "GOOD"))
 	whole := []string{"d nix/store/o", "d nix/store/o/a", "f nix/store/o/a/f GOOD"}
 	for _, tt := range []struct {

@@ -135,7 +135,7 @@ func write(t *testing.T, dir string, image ImageSpec, names ...Name) ispec.Descr
 	t.Helper()
 	d, err := writeErr(t.Context(), dir, image, Options{}, names...)
 	if err == nil {
-		err = verifyMade(dir, false)
+		err = runVerify(dir, false)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -171,17 +171,17 @@ func verify(t *testing.T, dir string) map[string]digest.Digest {
 	return found
 }
 
-// verifyMade checks a layout, or an archive with or without a manifest.json, with package verify.
-var verifyMade func(name string, docker bool) error
+// runVerify checks a layout, or an archive with or without a manifest.json, with package verify.
+var runVerify func(name string, docker bool) error
 
-// VerifyWith sets verifyMade. It is called by a test that may import package verify.
+// VerifyWith sets runVerify. It is called by a test that may import package verify.
 func VerifyWith(f func(name string, docker bool) error) bool {
-	verifyMade = f
+	runVerify = f
 	return true
 }
 
 func verifyErr(dir string, litter bool) (map[string]digest.Digest, error) {
-	if err := verifyMade(dir, false); err != nil {
+	if err := runVerify(dir, false); err != nil {
 		return nil, err
 	}
 	needed := map[string]bool{

@@ -105,9 +105,9 @@ func wantTree(t *testing.T, parts []rootfs.Part) map[string]tarEntry {
 	return all
 }
 
-// filled gives the parts of a model a tree: a file of their size divided by divisor, with much content of its own,
+// withContent gives the parts of a model trees: a file of the part's size divided by divisor, with content of its own,
 // and a file whose name depends on the content.
-func filled(parts []rootfs.Part, library string, divisor int64) []rootfs.Part {
+func withContent(parts []rootfs.Part, library string, divisor int64) []rootfs.Part {
 	for i, p := range parts {
 		sum := sha256.Sum256([]byte(p.Key))
 		n := int(p.Size / divisor)
@@ -124,7 +124,7 @@ func filled(parts []rootfs.Part, library string, divisor int64) []rootfs.Part {
 	return parts
 }
 
-// TestStickyImage builds a sequence of images, each by the one before: in one layout under one tag,
+// TestStickyImage builds a sequence of images, each from the one before: in one layout under one tag,
 // in one layout under different tags, or from one layout to another. It unpacks each.
 func TestStickyImage(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
@@ -141,8 +141,8 @@ func TestStickyImage(t *testing.T) {
 		if step == 4 {
 			m = old
 		}
-		parts := filled(m.Parts(), library, 1)
-		layers, report, err := PlanSticky(parts, previous, plan.StickyOptions{MaxWaste: 50, Options: plan.Options{MaxLayers: 12}})
+		parts := withContent(m.Parts(), library, 1)
+		layers, summary, err := PlanSticky(parts, previous, plan.StickyOptions{MaxWaste: 50, Options: plan.Options{MaxLayers: 12}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,11 +169,11 @@ func TestStickyImage(t *testing.T) {
 			t.Errorf("ReadPrevious = %s with %d layers, want %s with %d", next.Digest, len(next.Layers), desc.Digest, len(layers))
 		}
 		if previous != nil {
-			if report.Kept == 0 || report.Added == 0 {
-				t.Errorf("step %d: %+v; want layers kept and added", step, report)
+			if summary.Kept == 0 || summary.Added == 0 {
+				t.Errorf("step %d: %+v; want layers kept and added", step, summary)
 			}
-			if _, had := previous.Fetch(next); had != report.Reused {
-				t.Errorf("step %d: %d bytes are reused, the report says %d", step, had, report.Reused)
+			if _, had := previous.Fetch(next); had != summary.Reused {
+				t.Errorf("step %d: %d bytes are reused, the summary says %d", step, had, summary.Reused)
 			}
 		}
 		previous = next

@@ -39,7 +39,7 @@ func TestWriteTar(t *testing.T) {
 		}
 		if plain == nil {
 			plain = unpacked
-			if want := checkFlat(t, plain, parts); progress != want {
+			if want := checkTar(t, plain, parts); progress != want {
 				t.Errorf("progress is %d, want %d", progress, want)
 			}
 		}
@@ -55,8 +55,8 @@ func TestWriteTar(t *testing.T) {
 	}
 }
 
-// checkFlat checks the entries of a tar and returns the total size of their contents.
-func checkFlat(t *testing.T, b []byte, parts []rootfs.Part) (size int64) {
+// checkTar checks the entries of a tar and returns the total size of their contents.
+func checkTar(t *testing.T, b []byte, parts []rootfs.Part) (size int64) {
 	t.Helper()
 	r := tar.NewReader(bytes.NewReader(b))
 	for e, err := range rootfs.Join(parts) {

@@ -23,7 +23,7 @@ func TestStickyTransfer(t *testing.T) {
 	library := text(9, 2<<20)
 	dir := filepath.Join(t.TempDir(), "layout")
 	build := func(m *plantest.Model, previous *PreviousImage) (*PreviousImage, plan.Summary) {
-		layers, report, err := PlanSticky(filled(m.Parts(), library, 4), previous, plan.StickyOptions{MaxWaste: plan.DefaultMaxWaste})
+		layers, summary, err := PlanSticky(withContent(m.Parts(), library, 4), previous, plan.StickyOptions{MaxWaste: plan.DefaultMaxWaste})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestStickyTransfer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p, report
+		return p, summary
 	}
 	previous, _ := build(m, nil)
 	for _, change := range []struct {
@@ -45,7 +45,7 @@ func TestStickyTransfer(t *testing.T) {
 		}
 		m.Nodes[change.node].Rev++
 		var changed []rootfs.Part
-		for _, p := range filled(m.Parts(), library, 4) {
+		for _, p := range withContent(m.Parts(), library, 4) {
 			if !before[p.Root] && p.Root != "" {
 				changed = append(changed, p)
 			}
@@ -61,15 +61,15 @@ func TestStickyTransfer(t *testing.T) {
 		if err := z.Close(); err != nil {
 			t.Fatal(err)
 		}
-		next, report := build(m, previous)
+		next, summary := build(m, previous)
 		fetched, had := previous.Fetch(next)
 		previous = next
 		limit := int64(one.Len())*110/100 + 64<<10
-		if len(report.Reasons) > 0 {
-			t.Errorf("%s: %q; want no layer rebuilt that could be kept", change.name, report.Reasons)
+		if len(summary.Reasons) > 0 {
+			t.Errorf("%s: %q; want no layer rebuilt that could be kept", change.name, summary.Reasons)
 		}
 		t.Logf("%s: %d changed paths, one tar %d bytes; fetched %d (limit %d), had %d; %+v",
-			change.name, len(changed), one.Len(), fetched, limit, had, report)
+			change.name, len(changed), one.Len(), fetched, limit, had, summary)
 		if fetched > limit {
 			t.Errorf("%s: a registry takes %d bytes, want at most %d", change.name, fetched, limit)
 		}
