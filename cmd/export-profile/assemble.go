@@ -41,7 +41,7 @@ func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *prof
 	return closure, store, nil
 }
 
-// assemble finds the closure and makes of it all parts of a root filesystem.
+// assemble finds the closure and turns it into the parts of a root filesystem.
 // From a base image for several platforms it takes the one in asked, or else the platform of the profiles.
 func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker, asked ispec.Platform) (_ *assembled, err error) {
 	want, err := a.parse()

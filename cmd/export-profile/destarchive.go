@@ -38,11 +38,10 @@ func parseArchive(prefix, word, rest string, tags []string) (destination, error)
 	if file, _, _ := strings.Cut(rest, ":"); file == "/dev/stdout" {
 		return nil, usagef("did you mean "+prefix+"-?", "destination %q: the file is renamed into place, which is impossible there", word)
 	}
-	d, err := parseLayout(word, rest, tags)
+	layout, err := newLayout(word, rest, tags)
 	if err != nil {
 		return nil, err
 	}
-	layout := d.(*layoutDestination)
 	a := &archiveDestination{prefix: prefix, file: layout.dir, names: layout.names}
 	if !layout.named && len(tags) == 0 {
 		a.names = nil
@@ -90,14 +89,13 @@ func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l
 }
 
 func (d *archiveDestination) place() place {
-	named := layoutDestination{names: d.names}
-	return place{Archive: d.file, Tags: named.tags(), Names: named.fullNames()}
+	return place{Archive: d.file, Tags: tagsOf(d.names), Names: fullNamesOf(d.names)}
 }
 
 func (d *archiveDestination) repository() *registry.Reference { return nil }
 
 func (d *archiveDestination) next() string {
-	if full := (&layoutDestination{names: d.names}).fullNames(); len(full) == 0 && len(d.names) > 0 && d.prefix == ociArchivePrefix {
+	if full := fullNamesOf(d.names); len(full) == 0 && len(d.names) > 0 && d.prefix == ociArchivePrefix {
 		if tag := d.names[0].Tag; strings.ToLower(tag) == tag {
 			return fmt.Sprintf("load it with: podman load -i %s, as localhost/%s:latest; --tag NAME:TAG gives it another name", shellWord(d.file), tag)
 		}

@@ -30,7 +30,7 @@ func (d *layoutDestination) open(ctx context.Context, _ outlet, _ *speaker, l oc
 }
 
 func (d *layoutDestination) place() place {
-	return place{Layout: d.dir, Tags: d.tags(), Names: d.fullNames()}
+	return place{Layout: d.dir, Tags: tagsOf(d.names), Names: fullNamesOf(d.names)}
 }
 
 func (d *layoutDestination) repository() *registry.Reference { return nil }
@@ -56,8 +56,16 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// parseLayout parses DIR[:TAG|:NAME:TAG].
 func parseLayout(word, rest string, tags []string) (destination, error) {
+	d, err := newLayout(word, rest, tags)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// newLayout parses DIR[:TAG|:NAME:TAG].
+func newLayout(word, rest string, tags []string) (*layoutDestination, error) {
 	const example = "as in oci:hello:v1"
 	dir, name, named := strings.Cut(rest, ":")
 	if dir == "" {
@@ -97,17 +105,15 @@ func parseLayout(word, rest string, tags []string) (destination, error) {
 	return d, nil
 }
 
-func (d *layoutDestination) tags() []string {
-	var tags []string
-	for _, n := range d.names {
+func tagsOf(names []ocilayout.Name) (tags []string) {
+	for _, n := range names {
 		tags = append(tags, n.Tag)
 	}
 	return tags
 }
 
-func (d *layoutDestination) fullNames() []string {
-	var full []string
-	for _, n := range d.names {
+func fullNamesOf(names []ocilayout.Name) (full []string) {
+	for _, n := range names {
 		if n.Full != "" {
 			full = append(full, n.Full)
 		}
@@ -117,7 +123,7 @@ func (d *layoutDestination) fullNames() []string {
 
 // suggestedName returns a name to load the image under.
 func (d *layoutDestination) suggestedName() string {
-	if full := d.fullNames(); len(full) > 0 {
+	if full := fullNamesOf(d.names); len(full) > 0 {
 		return full[0]
 	}
 	dir := d.dir

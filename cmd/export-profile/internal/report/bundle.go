@@ -15,12 +15,12 @@ var (
 	licences string
 )
 
-// policy is what the page may do: run its own script and style, and nothing else. There is no network for it.
+// policy allows the page only its own script and style, and no network.
 func policy() string {
 	return "default-src 'none'; script-src " + source(script) + "; style-src " + source(style) + "; base-uri 'none'; form-action 'none'"
 }
 
-// source is how a policy names a script or style that is in the page itself.
+// source names an inline script or style in a policy.
 func source(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// TestBundle: the bundle is what web/build.mjs makes of its sources. It says so by their hash.
+// TestBundle checks that the bundle was built from the sources in web: it begins with their hash.
 func TestBundle(t *testing.T) {
 	names, err := filepath.Glob("web/src/*")
 	if err != nil {
@@ -27,7 +27,7 @@ func TestBundle(t *testing.T) {
 			t.Fatal(err)
 		}
 		if regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|\.html\(|document\.write`).Match(b) {
-			t.Errorf("%s takes text for markup", name)
+			t.Errorf("%s interprets text as markup", name)
 		}
 		fmt.Fprintf(hash, "%s %d\n%s", strings.TrimPrefix(name, "web/"), len(b), b)
 	}
@@ -43,7 +43,7 @@ func TestBundle(t *testing.T) {
 	}
 }
 
-// TestLicences: every package that is bundled has its licence in every page.
+// TestLicences checks that every page has the licence of every bundled package.
 func TestLicences(t *testing.T) {
 	page := write(t, sample())
 	for _, name := range []string{"d3-hierarchy", "d3-selection", "d3-shape", "d3-transition", "d3-zoom"} {
@@ -56,7 +56,7 @@ func TestLicences(t *testing.T) {
 	}
 }
 
-// TestPolicy: what the policy allows is the script and the style that are there, as a browser takes them.
+// TestPolicy checks that the policy allows exactly the page's script and style, as a browser hashes them.
 func TestPolicy(t *testing.T) {
 	page := write(t, sample())
 	hashOf := func(pattern string) string {

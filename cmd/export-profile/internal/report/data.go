@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// data is what the script reads; web/src/model.js says what it makes of it.
+// data is the JSON for the script; web/src/model.js reads it.
 type data struct {
 	Roots   []int        `json:"roots"`
 	Objects []dataObject `json:"objects"`
@@ -60,7 +60,7 @@ func (r *Report) data() data {
 	return d
 }
 
-// writeData writes JSON that is as good inside of a script element: encoding/json writes <, >, &, U+2028 and U+2029 as \u….
+// writeData writes JSON that is safe inside a script element: encoding/json escapes <, >, &, U+2028 and U+2029.
 func (r *Report) writeData(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(true)

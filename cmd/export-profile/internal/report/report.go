@@ -1,11 +1,11 @@
-// Package report writes what is known of an image as one HTML file, for people.
+// Package report writes the facts about an image as one HTML file for people.
 //
-// The page needs no network and says so itself, in a Content-Security-Policy that forbids everything but its own
-// script and style, by their hashes. It has the facts twice: in tables, which are complete without a script
-// and are what is printed and read aloud, and as JSON, of which the script draws a treemap and the graph of references.
-// The script is made of web, with d3, by web/build.mjs; bundle.js is what comes out, and no build of the Go program needs npm.
+// The page needs no network: its Content-Security-Policy forbids everything but its own script and style,
+// by their hashes. The page has the facts twice. Tables are complete without a script, for printers and screen readers.
+// From JSON the script draws a treemap and the graph of references.
+// web/build.mjs builds bundle.js from web and d3, so that building the Go program needs no npm.
 //
-// Names are hostile. They are only ever text, in HTML and in the JSON, and what is not printable in them is quoted.
+// Names are hostile. They are always text, in HTML and in JSON, with unprintable characters quoted.
 // The same report gives the same bytes.
 package report
 
@@ -14,73 +14,73 @@ import (
 	"slices"
 )
 
-// Report is all that is known of an image. Objects, layers and what was before are in the order in which they are shown.
+// Report has all facts about an image, in the order of the page.
 type Report struct {
-	Title    string // what the image is of
-	Roots    []int  // the objects that the image is of
+	Title    string // names of the profiles
+	Roots    []int  // the profiles, by their number in Objects
 	Objects  []Object
 	Layers   []Layer
-	Checked  bool // whether there was a check, and Findings is what it found
+	Checked  bool // whether Findings are those of a check
 	Findings []Finding
-	Previous *Previous // what is compared with; nil if nothing is
+	Previous *Previous // the image to compare with, or nil
 }
 
-// None is the number of no object or layer.
+// None is the number for no object or layer.
 const None = -1
 
 // Object is a store object.
 type Object struct {
 	Path       string // the base name
-	Name       string // that without its hash
-	Package    string // its name without the version
+	Name       string // Path without its hash
+	Package    string // Name without the version
 	Version    string // or empty
 	Size       int64
-	Closure    int64 // bytes of it and all that it needs
+	Closure    int64 // bytes of its closure
 	References []int // other objects
-	Before     int   // the one before it on the shortest chain from a root, or None
-	Dominator  int   // the nearest other one without which it would leave, or None
+	Before     int   // its predecessor on the shortest chain from a root, or None
+	Dominator  int   // the nearest object that every chain from a root passes, or None
 }
 
 // Layer is a layer of the image, the lowest first.
 type Layer struct {
 	Title string // as in "layer 1"
 	State State
-	Blob  int64 // bytes of what is transferred, where that is known, or 0
+	Blob  int64 // bytes to transfer, or 0 if unknown
 	Parts []Part
-	Gone  []string // base names of what it holds and the image does not show
-	Hides []string // what it makes invisible in the layers below
+	Gone  []string // base names of objects in it that the image does not show
+	Hides []string // paths in the layers below that it hides
 }
 
-// State is what a layer is to those who have the previous image.
+// State compares a layer with the previous image.
 type State string
 
-// A layer is Foreign if it is a base image's. Without a previous image, no other state is known.
+// A layer of a base image is Foreign. Other layers have a state only with a previous image.
 const (
 	New     State = "new"
 	Kept    State = "kept"
 	Foreign State = "of the base image"
 )
 
-// Part is what a layer shows: an object, or other files.
+// Part is one thing that a layer shows: an object, or other files.
 type Part struct {
 	Object int    // or None
 	Title  string // of other files
 	Size   int64  // of other files
 }
 
-// Finding is something that a check has found. Errors have the severity "error".
+// Finding is a problem that check found. Errors have the severity "error".
 type Finding struct {
 	Severity string
 	Path     string
 	Reason   string
 }
 
-// Previous is the image that this one is to take the place of.
+// Previous is the image that this one will replace.
 type Previous struct {
 	Digest  string
-	Objects []Object // what it shows: Path, Name, Package, Version and Size
-	Changes []Change // of packages since then
-	// Layers are those of it that are not kept.
+	Objects []Object // with Path, Name, Package, Version and Size
+	Changes []Change // of packages
+	// Layers lists its layers that are not kept.
 	Layers []Lost
 }
 
@@ -88,11 +88,11 @@ type Previous struct {
 type Lost struct {
 	Title string
 	Blob  int64
-	Parts []string // base names of what it holds, and titles of other files
-	Again []string // base names of those of them that the image has in other layers
+	Parts []string // base names of objects, and titles of other files
+	Again []string // those Parts that the image has in other layers
 }
 
-// check refuses numbers of nothing, and chains without an end.
+// check refuses numbers out of range and endless chains.
 func (r *Report) check() error {
 	n := len(r.Objects)
 	object := func(i int) bool { return i >= 0 && i < n }
@@ -141,7 +141,7 @@ func (r *Report) check() error {
 	return nil
 }
 
-// exclusive are the bytes that would leave with each object: its own and those of all that it dominates.
+// exclusive returns the bytes that would leave with each object: its own and those of all objects that it dominates.
 func (r *Report) exclusive() []int64 {
 	sum := make([]int64, len(r.Objects))
 	for i, o := range r.Objects {
@@ -152,7 +152,7 @@ func (r *Report) exclusive() []int64 {
 	return sum
 }
 
-// layerOf is the layer that shows each object, or None.
+// layerOf returns the layer that shows each object, or None.
 func (r *Report) layerOf() []int {
 	layers := make([]int, len(r.Objects))
 	for i := range layers {
@@ -168,7 +168,7 @@ func (r *Report) layerOf() []int {
 	return layers
 }
 
-// isNew says of each object whether the previous image does not have it.
+// isNew says for each object whether the previous image lacks it.
 func (r *Report) isNew() []bool {
 	is := make([]bool, len(r.Objects))
 	if r.Previous == nil {
@@ -184,7 +184,7 @@ func (r *Report) isNew() []bool {
 	return is
 }
 
-// size is how many bytes, as Nix says it: at least in KiB.
+// size formats a number of bytes as Nix does: KiB is the smallest unit.
 func size(n int64) string {
 	sign := ""
 	if n < 0 {

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/sample.json")
 
-// sample is a small image of everything that the page shows:
+// sample returns a small image with everything that the page can show:
 //
 //	env -> git -> openssl -> libc
 //	env -> curl -> openssl, libc
@@ -76,7 +76,7 @@ func write(t *testing.T, r *Report) string {
 	return b.String()
 }
 
-// dataOf is the JSON in a page.
+// dataOf returns the JSON in a page.
 func dataOf(t *testing.T, page string) string {
 	t.Helper()
 	_, rest, _ := strings.Cut(page, `<script type="application/json" id="data">`)
@@ -117,7 +117,7 @@ func TestWrite(t *testing.T) {
 		t.Errorf("data (-%s +got):\n%s", golden, diff)
 	}
 
-	// What the tables say, which are complete without the script.
+	// The tables are complete without the script.
 	text := strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, " ")), " ")
 	for _, want := range []string{
 		"76.0 MiB in the store 5 store paths 3 layers 1 error 1 warning 5 packages changed",
@@ -154,7 +154,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// Names are text, whatever they are: no markup of theirs gets into the page, and nothing unseen.
+// TestHostile checks that names stay text: none of their markup gets into the page, and nothing invisible.
 func TestHostile(t *testing.T) {
 	for _, name := range []string{
 		"</script><script>alert(1)</script>", "<!--", "-->", `" onclick="alert(1)`, "' onclick='alert(1)", "&lt;", "]]>",
@@ -245,7 +245,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// full is a disk that has room for so many bytes.
+// full is a disk with room for a number of bytes.
 type full int
 
 var errFull = errors.New("full")

@@ -2,15 +2,15 @@ package report
 
 import "strings"
 
-// Change is how a package differs from what the previous image has of it.
-// Which packages differ, and by what, is for those to say who compare images everywhere else, too.
+// Change is the difference of a package between the previous image and this one.
+// The caller computes it, with the code that compares images everywhere else.
 type Change struct {
 	Package        string
-	Removed, Added []string // versions that only one of both has; an empty one is a package without a version
+	Removed, Added []string // versions that only one of the images has; "" is a package without a version
 	Before, After  int64    // bytes of all its objects
 }
 
-// what happened to the package. No object is empty, so that none are left if there are no bytes.
+// what names what happened to the package. No object is empty, so 0 bytes mean that there is none.
 func (c Change) what() string {
 	switch {
 	case c.Before == 0 && len(c.Removed) == 0:
@@ -23,7 +23,7 @@ func (c Change) what() string {
 	return "changed"
 }
 
-// versions are as a table shows them. Of a package that comes or goes without a version there is nothing to show.
+// versions formats versions for a table. A package without a version has nothing to show when it comes or goes.
 func (c Change) versions() (before, after string) {
 	show := func(versions []string) string {
 		words := make([]string, len(versions))
@@ -38,7 +38,7 @@ func (c Change) versions() (before, after string) {
 	return show(c.Removed), show(c.Added)
 }
 
-// since are how many objects the previous image has not, and how many only it has.
+// since counts the objects that the previous image lacks, and those that only it has.
 func (r *Report) since() (added, removed int) {
 	is := make(map[string]bool)
 	for i, n := range r.isNew() {

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// printable is a text, quoted if something in it cannot be seen or is no text at all:
-// control characters, those that change the direction of writing, bytes that are not UTF-8.
+// printable quotes a text that has invisible characters or bytes that are no text:
+// control characters, changes of the writing direction, bytes that are not UTF-8.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
@@ -19,10 +19,10 @@ func printable(s string) string {
 	return strconv.Quote(s)
 }
 
-// page writes HTML. Its first error is that of the writer, which keeps it.
+// page writes HTML. Its writer keeps the first error.
 type page struct{ *bufio.Writer }
 
-// put writes markup, in which every %s is a text: it is never markup itself, between tags and in quoted attributes.
+// put writes markup. It escapes the text for every %s, between tags and in quoted attributes.
 func (p page) put(markup string, texts ...any) {
 	for i, t := range texts {
 		if s, ok := t.(string); ok {

@@ -40,7 +40,7 @@ func Write(w io.Writer, r *Report) error {
 	return nil
 }
 
-// WriteJSON writes the facts of the charts alone.
+// WriteJSON writes only the data of the charts.
 func WriteJSON(w io.Writer, r *Report) error {
 	err := r.check()
 	if err == nil {
@@ -105,7 +105,7 @@ func (p page) head(r *Report) {
 `)
 }
 
-// aside is the search and what is said of the chosen object. The script fills it.
+// aside writes the search and the panel of the chosen object. The script fills them.
 func (p page) aside() {
 	p.WriteString(`<aside class="script" aria-label="Search and details">
 <form role="search" class="search">
@@ -238,7 +238,7 @@ func isAre(n int) string {
 	return fmt.Sprintf("%d are", n)
 }
 
-// objects is the table of closure, the largest first.
+// objects writes the table of the closure, the largest objects first.
 func (p page) objects(r *Report) {
 	p.WriteString("<section id=\"closure\">\n<h2>Store paths</h2>\n" +
 		"<div class=\"scroll\"><table id=\"paths\"><caption>All store paths, with their own sizes, those with all that they need, " +
@@ -339,7 +339,7 @@ func (p page) layers(r *Report) {
 	p.WriteString("</tbody>\n</table></div>\n</section>\n")
 }
 
-// table begins a table; the titles of columns of numbers have a # before them.
+// table begins a table. A # before a title marks a column of numbers.
 func (p page) table(caption string, columns ...string) {
 	p.put("<div class=\"scroll\"><table><caption>%s</caption>\n<thead><tr>", caption)
 	for _, c := range columns {
@@ -352,7 +352,7 @@ func (p page) table(caption string, columns ...string) {
 	p.WriteString("</tr></thead>\n<tbody>\n")
 }
 
-// object is a button that chooses an object, or the text alone if there is none.
+// object writes a button that chooses an object, or only the text without an object.
 func (p page) object(r *Report, i int, text string) {
 	if i == None {
 		p.put("%s", text)
@@ -361,7 +361,7 @@ func (p page) object(r *Report, i int, text string) {
 	p.put("<button type=\"button\" class=\"pick\" data-object=\"%d\">%s</button>", i, text)
 }
 
-// names are those of store paths, without their hashes.
+// names returns the names of store paths, without their hashes.
 func (p page) names(all []string) {
 	for i, name := range all {
 		if i > 0 {
