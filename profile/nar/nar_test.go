@@ -245,7 +245,7 @@ func TestReadLarge(t *testing.T) {
 				if last = e.Path; last == "o/b" {
 					r, _ := e.Open()
 					if b, err := io.ReadAll(r); err != nil || string(b) != "x" {
-						t.Errorf("%s: content after a skipped one = %q, %v; want %q", kind, b, err, "x")
+						t.Errorf("%s: content after a skipped file = %q, %v; want %q", kind, b, err, "x")
 					}
 				}
 			}
@@ -264,7 +264,7 @@ func TestReadLarge(t *testing.T) {
 	}
 }
 
-// TestContentOnce checks that a content can be opened only once, and read only until the next entry.
+// TestContentOnce checks that a file can be opened only once, and read only until the next entry.
 func TestContentOnce(t *testing.T) {
 	data := encode(dir(join(entry("a", file("abc")...), entry("b", file("")...))...)...)
 	var late io.ReadCloser
@@ -335,7 +335,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("Verify(%s) without reading contents: %v; want a verdict: %v", test.name, err, !unread)
 		}
 	}
-	// A content read in part is not checked either.
+	// A file that is read in part is not checked either.
 	data := encode(join([]any{magic}, file("hello"))...)
 	for e, err := range Verify(Read(NewWire(bytes.NewReader(data)), "o"), "o", profile.Hash{1}, 5) {
 		if err != nil {

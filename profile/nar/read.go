@@ -10,8 +10,7 @@ import (
 )
 
 // Read returns the tree of the next NAR on w. Its first entry has the path root.
-// The tree can be walked only once. The walk skips contents that the caller does not read.
-// A complete walk consumes exactly the NAR.
+// The tree can be walked only once. A walk skips what the caller does not read, and a complete walk consumes exactly the NAR.
 func Read(w *Wire, root string) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		r := reader{w: w, yield: yield}

@@ -52,9 +52,8 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // Verify returns a tree that hashes the NAR of a store object while the caller reads its contents.
-// A walk that reads all contents to their ends
-// ends with a [HashError] if the hash is not want, or a [SizeError] if the NAR has not size bytes.
-// A walk that leaves out a content checks nothing.
+// A walk that reads all files in full ends with a [HashError] if the hash is not want,
+// or a [SizeError] if the NAR does not have size bytes. A walk that reads less checks nothing.
 func Verify(t rootfs.Tree, root string, want profile.Hash, size int64) rootfs.Tree {
 	return Watch(t, root, func() Sink {
 		v := &verifier{want: want, size: size, sum: sha256.New()}

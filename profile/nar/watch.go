@@ -10,16 +10,16 @@ import (
 type Sink interface {
 	Entry(rootfs.Entry) error // an error ends the walk
 
-	// Content gets the content of a regular file piece by piece, after its Entry. EndContent follows.
+	// Content gets the content of a regular file piece by piece, after its Entry. EndContent follows the last piece.
 	Content([]byte)
 	EndContent(rootfs.Entry)
 
-	// End follows the last entry if the caller has read all contents. Its error ends the walk.
+	// End follows the last entry if the caller has read every file to its end. Its error ends the walk.
 	End() error
 }
 
-// Watch returns a tree that shows the walks of a store object's tree to a sink. Each walk begins a new sink.
-// If the caller does not read a content to its end, the sink sees nothing after it.
+// Watch returns a tree that shows each walk of a store object's tree to a new sink, made by begin.
+// If the caller does not read a file to its end, the sink sees nothing after it.
 func Watch(t rootfs.Tree, root string, begin func() Sink) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		s := begin()
@@ -38,7 +38,7 @@ func Watch(t rootfs.Tree, root string, begin func() Sink) rootfs.Tree {
 				}
 				continue
 			}
-			seen := watched{s: s, left: e.Size}
+			seen := sinkReader{s: s, left: e.Size}
 			shown := e
 			shown.Open = func() (io.ReadCloser, error) {
 				r, err := e.Open()
@@ -46,7 +46,7 @@ func Watch(t rootfs.Tree, root string, begin func() Sink) rootfs.Tree {
 					return nil, err
 				}
 				if seen.ReadCloser != nil || seen.left == 0 {
-					return r, nil // the sink has seen it
+					return r, nil // the sink sees only the first reading
 				}
 				seen.ReadCloser = r
 				return &seen, nil
@@ -67,18 +67,18 @@ func Watch(t rootfs.Tree, root string, begin func() Sink) rootfs.Tree {
 	}
 }
 
-// watched shows a content to a sink while it is read.
-type watched struct {
+// sinkReader shows the content of a file to a sink while the caller reads it.
+type sinkReader struct {
 	io.ReadCloser
 	s    Sink
 	left int64
 }
 
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.ReadCloser.Read(p)
-	if seen := min(int64(n), w.left); seen > 0 {
-		w.s.Content(p[:seen])
-		w.left -= seen
+func (r *sinkReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if seen := min(int64(n), r.left); seen > 0 {
+		r.s.Content(p[:seen])
+		r.left -= seen
 	}
 	return n, err
 }
