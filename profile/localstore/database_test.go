@@ -287,7 +287,7 @@ func TestBadDatabase(t *testing.T) {
 		{name: "short text", make: patch(func([]byte) []byte { return []byte("text\n") }),
 			err: `read database "ROOT/nix/var/nix/db/db.sqlite": not an SQLite database`},
 		{name: "cut", make: patch(func(b []byte) []byte { return b[:5000] }),
-			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: 1 of 8 pages are there`},
+			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: the file has 1 of 8 pages`},
 		{name: "garbage in a page", make: patch(func(b []byte) []byte { copy(b[4096:], bytes.Repeat([]byte{0xee}, 4096)); return b }),
 			err: `read database "ROOT/nix/var/nix/db/db.sqlite": damaged: page 2 has kind 0xee, which no table has`},
 		{name: "no tables", make: script(`create table x (y)`),

@@ -8,7 +8,7 @@
 //	nix/var/nix/temproots           empty
 //
 // Directories are 0755, files 0644, and root owns them, like the store: they serve a Nix that runs as root, or a daemon.
-// Nix makes its locks and other working files when it starts.
+// Nix makes its lock files and its reserved space when it starts.
 //
 // The database holds exactly the objects of the closure, with their hashes, sizes and references.
 // Its bytes depend on nothing else that a source knows:
@@ -42,7 +42,7 @@ const stateDir = "nix/var/nix"
 const schemaVersion = "10"
 
 // Files returns the state for a closure, as a tree that begins at the directory nix.
-// It fails if the hash of an object is unknown.
+// It fails if the NAR hash of an object is unknown, or if a reference leads out of the closure.
 func Files(c *profile.Closure) (rootfs.Tree, error) {
 	db, err := database(c.Infos)
 	if err != nil {

@@ -62,7 +62,7 @@ func contents(t testing.TB, tree rootfs.Tree) map[string]string {
 const databasePath = stateDir + "/db/db.sqlite"
 
 // goldenDatabase is the SHA-256 of the golden closure's database.
-// A change of it changes every image with a database.
+// If it changes, so does every image with a database.
 const goldenDatabase = "9f691a1caea61c7db79ce49325b41f18d2d8caf99fbac5c509403b407dd3e53b"
 
 const goldenList = `d 0755 nix
@@ -165,7 +165,7 @@ func TestOptionalMetadata(t *testing.T) {
 	want, _ := storetest.List(plain)
 	got, _ := storetest.List(other)
 	if d := cmp.Diff(want, got); d != "" || !cmp.Equal(contents(t, plain), contents(t, other)) {
-		t.Errorf("the state differs if more is known of the objects (-want +got):\n%s", d)
+		t.Errorf("the state depends on optional metadata (-want +got):\n%s", d)
 	}
 }
 

@@ -56,6 +56,7 @@ const (
 const registrationTime = 1
 
 // encode makes a database of these rows. refs must be sorted. The id of an object is its index plus one.
+// Package sqlite writes no row that needs several pages, but no store path makes a row that long.
 func encode(infos []*profile.Info, refs []reference) ([]byte, error) {
 	w := sqlite.NewWriter()
 

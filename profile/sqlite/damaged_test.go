@@ -63,7 +63,7 @@ func TestDamaged(t *testing.T) {
 		{"empty", func(b []byte) []byte { return nil }, "not an SQLite database"},
 		{"short", func(b []byte) []byte { return b[:99] }, "not an SQLite database"},
 		{"text", func(b []byte) []byte { return []byte(strings.Repeat("text\n", 100)) }, "not an SQLite database"},
-		{"cut", func(b []byte) []byte { return b[:len(b)-1] }, "damaged: 92 of 93 pages are there"},
+		{"cut", func(b []byte) []byte { return b[:len(b)-1] }, "damaged: the file has 92 of 93 pages"},
 		{"pages of 513 bytes", put16(16, 513), "damaged: pages of 513 bytes"},
 		{"pages of 256 bytes", put16(16, 256), "damaged: pages of 256 bytes"},
 		{"no pages", put16(16, 0), "damaged: pages of 0 bytes"},
@@ -82,7 +82,7 @@ func TestDamaged(t *testing.T) {
 			return b
 		}, " has 0 cells"},
 		{"chain of pages", func(b []byte) []byte {
-			// All children of each page are the next page, so rows would repeat without end. Their ids give it away.
+			// All children of each page are the next page, so rows would repeat without end. Scan notices that their ids do not ascend.
 			first := children(page(b, 2))[0]
 			kids := children(page(b, first))
 			for i := range 8 {

@@ -22,7 +22,7 @@ import (
 //	16  two salts
 //	24  checksum of the first 24 bytes
 //
-// SQLite restarts a log at its beginning with new salts. Frames with other salts are left over from before.
+// SQLite restarts a log at its beginning with new salts. Frames with other salts are left over from before the restart.
 type log struct {
 	r        io.ReaderAt
 	pageSize int
@@ -68,7 +68,7 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 		return fmt.Errorf("version %d of its log is not supported, only %d is", field(4), logVersion)
 	}
 	if field(8) != uint32(f.pageSize) {
-		return damaged("pages of %d bytes, and in its log of %d", f.pageSize, field(8))
+		return damaged("pages of %d bytes, but of %d in its log", f.pageSize, field(8))
 	}
 	l := &log{r: r, pageSize: f.pageSize, frames: make(map[uint32]uint32)}
 	var open []uint32 // pages of the unfinished transaction
@@ -103,7 +103,7 @@ func (f *File) openLog(ctx context.Context, r io.ReaderAt) error {
 	}
 }
 
-// checksum computes the checksums of a log. They run on from frame to frame.
+// checksum computes the checksums of a log. Each continues that of the frame before.
 type checksum struct {
 	order binary.ByteOrder
 	s     [2]uint32

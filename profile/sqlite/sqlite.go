@@ -7,7 +7,7 @@
 //   - A table is a tree of pages. Its leaves hold the rows in ascending order of row id.
 //     A row that does not fit into a page continues in a chain of overflow pages.
 //   - A log (WAL) holds pages newer than those of the file, grouped in transactions.
-//     Checksums that run on from page to page show where the last complete transaction ends. The rest is ignored.
+//     Each checksum covers all pages before it, so they show where the last complete transaction ends. The rest is ignored.
 //
 // [Open] and [Table.Scan] read whole tables and ignore indices. They write, lock and create nothing:
 // the caller must make sure that nothing writes the files meanwhile, or discard what it read. Text must be UTF-8.
@@ -34,7 +34,7 @@ const MaxRow = 1 << 20
 
 const maxPages = 1<<32 - 2
 
-// File is a database open for reading. Only one goroutine at a time may use it.
+// File is a database that is open for reading. Only one goroutine at a time may use it.
 type File struct {
 	db       io.ReaderAt
 	log      *log // nil if it holds no transaction
@@ -66,17 +66,17 @@ func Open(ctx context.Context, db io.ReaderAt, size int64, log io.ReaderAt) (*Fi
 	if err := f.openLog(ctx, log); err != nil {
 		return nil, err
 	}
-	there := min(size/int64(f.pageSize), maxPages)
+	present := min(size/int64(f.pageSize), maxPages)
 	if f.log != nil {
-		there += int64(len(f.log.frames))
+		present += int64(len(f.log.frames))
 	} else {
 		f.pages = getUint32(h, atPages)
 		if f.pages == 0 || getUint32(h, atChanges) != getUint32(h, atValidFor) {
-			f.pages = uint32(there) // SQLite before 3.7 does not maintain the count
+			f.pages = uint32(present) // SQLite before 3.7 does not maintain the count
 		}
 	}
-	if int64(f.pages) > there {
-		return nil, damaged("%d of %d pages are there", there, f.pages)
+	if int64(f.pages) > present {
+		return nil, damaged("the file has %d of %d pages", present, f.pages)
 	}
 	f.usable = f.pageSize // until the header is read
 	first, err := f.page(1, nil)

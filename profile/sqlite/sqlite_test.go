@@ -254,12 +254,12 @@ func TestLogCut(t *testing.T) {
 	}
 	for cut := ends[0]; cut <= len(log); cut += 97 {
 		if got, want := count(log[:cut]), whole(cut); got != want {
-			t.Errorf("log cut at %d of %d has %d transactions; want %d", cut, len(log), got, want)
+			t.Errorf("a log cut at %d of %d has %d transactions; want %d", cut, len(log), got, want)
 		}
 		changed := bytes.Clone(log)
 		changed[cut-1] ^= 0x10
 		if got, want := count(changed), whole(cut-1); got != want && (cut-1-logHeader)%(frameHeader+512) >= 16 {
-			t.Errorf("log changed at %d of %d has %d transactions; want %d", cut-1, len(log), got, want)
+			t.Errorf("a log changed at %d of %d has %d transactions; want %d", cut-1, len(log), got, want)
 		}
 	}
 }

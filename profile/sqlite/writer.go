@@ -10,11 +10,11 @@ const (
 	// writtenPageSize is the page size of written files.
 	writtenPageSize = 4096
 
-	// maxWrittenRow is how much of an index key fits in a page. A table's row may be larger,
-	// but one limit for both is enough.
+	// maxWrittenRow is the size of the largest index key that fits in a page.
+	// A row of a table may be larger, but one limit for both is enough.
 	maxWrittenRow = (writtenPageSize-12)*64/255 - 23
 
-	// maxWrittenPages ends before the byte that SQLite locks, at 1 GiB. The page around it must stay unused.
+	// maxWrittenPages keeps the file below 1 GiB: SQLite locks the byte there, and the page around it must stay unused.
 	maxWrittenPages = 1 << 30 / writtenPageSize
 )
 
