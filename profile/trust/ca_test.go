@@ -68,7 +68,7 @@ func FuzzParseCA(f *testing.F) {
 	})
 }
 
-// TestAddressedChanged changes everything from which a path is made, bit by bit.
+// TestAddressedChanged checks that an object is untrusted if a bit changes in anything from which its path is made.
 func TestAddressedChanged(t *testing.T) {
 	for _, info := range infos(t, addressed(t)) {
 		if strings.Contains(info.CA, "md5") {
@@ -133,14 +133,14 @@ func (o *one) Info(context.Context, profile.Path) (*profile.Info, error) { retur
 func (o *one) Files(context.Context, profile.Path) rootfs.Tree           { return o.tree }
 func (o *one) Close() error                                              { return nil }
 
-// believed returns the tree of an object if only its path vouches for it.
-func believed(t *testing.T, tree rootfs.Tree, info *profile.Info) rootfs.Tree {
+// trustedByPath returns the tree of an object if only its path vouches for it.
+func trustedByPath(t *testing.T, tree rootfs.Tree, info *profile.Info) rootfs.Tree {
 	unsigned := *info
 	unsigned.Signatures = nil
 	return Require(&one{&unsigned, tree}, nil).Files(t.Context(), info.Path)
 }
 
-// TestContent changes each byte of each file of each object.
+// TestContent checks that a changed byte or mode of any file is a ContentError.
 func TestContent(t *testing.T) {
 	s := addressed(t)
 	for _, info := range infos(t, s) {
@@ -148,7 +148,7 @@ func TestContent(t *testing.T) {
 			continue
 		}
 		tree := s.Files(t.Context(), info.Path)
-		if _, err := storetest.List(believed(t, tree, info)); err != nil {
+		if _, err := storetest.List(trustedByPath(t, tree, info)); err != nil {
 			t.Errorf("content of %q with %s = %v", info.Path, info.CA, err)
 		}
 		var wrong *ContentError
@@ -164,17 +164,17 @@ func TestContent(t *testing.T) {
 				case name == "a byte changed" && e.Size == 0, name == "a mode changed" && !e.IsRegular():
 					continue
 				}
-				if _, err := storetest.List(believed(t, changed, info)); !errors.As(err, &wrong) {
+				if _, err := storetest.List(trustedByPath(t, changed, info)); !errors.As(err, &wrong) {
 					t.Errorf("content of %q with %s, %q with %s = %v; want a ContentError", info.Path, info.CA, e.Path, name, err)
 				}
 			}
 		}
 		link := single(rootfs.Link(info.Path.Root(), "x"), "")
-		if _, err := storetest.List(believed(t, link, info)); !errors.As(err, &wrong) {
+		if _, err := storetest.List(trustedByPath(t, link, info)); !errors.As(err, &wrong) {
 			t.Errorf("content of a link = %v; want a ContentError", err)
 		}
 	}
-	if _, err := storetest.List(believed(t, nil, &profile.Info{Path: storetest.GoldenProfile})); !errors.Is(err, profile.ErrUntrusted) {
+	if _, err := storetest.List(trustedByPath(t, nil, &profile.Info{Path: storetest.GoldenProfile})); !errors.Is(err, profile.ErrUntrusted) {
 		t.Errorf("content without an address = %v; want %v", err, profile.ErrUntrusted)
 	}
 }
@@ -209,7 +209,7 @@ func change(t rootfs.Tree, path string, fromEnd int64) rootfs.Tree {
 	}
 }
 
-// TestModuloHash writes a text in pieces of every size.
+// TestModuloHash checks that the hash is the same for writes of every size.
 func TestModuloHash(t *testing.T) {
 	const digest = "00000000000000000000000000000abc"
 	text := digest[:31] + digest + digest + "x" + digest[5:] + digest + digest[:31]

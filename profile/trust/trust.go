@@ -1,7 +1,7 @@
-// Package trust decides which store objects to believe.
+// Package trust decides which store objects are trusted.
 //
 // A store's [profile.Info] is true only if something vouches for it:
-// the store itself if it is this machine's own, or else one of
+// the store itself if it is this machine's own, or else one of these:
 //
 //   - a signature by a trusted key over the path, the NAR hash, the NAR size and the references
 //     (Nix, libstore/path-info.cc), see [Fingerprint];
@@ -60,32 +60,31 @@ func voucher(info *profile.Info, keys Keys) (*CA, error) {
 // For other objects, Info returns a [SignatureError] together with the untrusted Info.
 //
 // If the path vouches for an object, the store checks its files:
-// a walk that reads all contents to their ends ends with a [ContentError] if they do not match.
-// A walk that leaves out a content checks nothing.
+// a walk that reads all files in full ends with a [ContentError] if they do not match. A walk that reads less checks nothing.
 // If a key vouches for an object, the files are checked only as far as s checks NAR hashes.
 //
-// If s has a method Refresh, it is asked again before an object is refused: it may remember an Info without new signatures.
+// If s has a method Refresh, Require's store calls it before it refuses an object: s may remember an Info without new signatures.
 //
-// The store is a [profile.Lister] and a [profile.Linker] if s is.
+// The returned store is a [profile.Lister] and a [profile.Linker] if s is.
 func Require(s profile.Store, keys Keys) profile.Store {
-	r := &required{s, keys}
+	r := &trustedStore{s, keys}
 	lister, lists := s.(profile.Lister)
 	linker, links := s.(profile.Linker)
 	switch {
 	case lists && links:
 		return struct {
-			*required
+			*trustedStore
 			profile.Lister
 			profile.Linker
 		}{r, lister, linker}
 	case lists:
 		return struct {
-			*required
+			*trustedStore
 			profile.Lister
 		}{r, lister}
 	case links:
 		return struct {
-			*required
+			*trustedStore
 			profile.Linker
 		}{r, linker}
 	}
@@ -98,19 +97,20 @@ type refresher interface {
 	Refresh(ctx context.Context, p profile.Path) (*profile.Info, error)
 }
 
-type required struct {
+// trustedStore is the store that Require returns.
+type trustedStore struct {
 	profile.Store
 	keys Keys
 }
 
 // Info implements [profile.Store].
-func (r *required) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
+func (r *trustedStore) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	info, _, err := r.check(ctx, p)
 	return info, err
 }
 
 // check returns the store's Info and what voucher says of it.
-func (r *required) check(ctx context.Context, p profile.Path) (*profile.Info, *CA, error) {
+func (r *trustedStore) check(ctx context.Context, p profile.Path) (*profile.Info, *CA, error) {
 	info, err := r.Store.Info(ctx, p)
 	if err != nil {
 		return nil, nil, err
@@ -129,7 +129,7 @@ func (r *required) check(ctx context.Context, p profile.Path) (*profile.Info, *C
 }
 
 // Files implements [profile.Store].
-func (r *required) Files(ctx context.Context, p profile.Path) rootfs.Tree {
+func (r *trustedStore) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
 		info, ca, err := r.check(ctx, p)
 		if err != nil {
@@ -145,8 +145,8 @@ func (r *required) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 }
 
 // Proven implements [profile.Prover]. It needs the guarantee of the underlying store.
-// If a content address vouches for the object, it must be the NAR hash: others are checked only while all contents are read.
-func (r *required) Proven(p profile.Path) bool {
+// If a content address vouches for the object, it must be the NAR hash: others are checked only by a walk that reads all files.
+func (r *trustedStore) Proven(p profile.Path) bool {
 	prover, ok := r.Store.(profile.Prover)
 	if !ok || !prover.Proven(p) {
 		return false

@@ -132,7 +132,7 @@ func FuzzParseKeys(f *testing.F) {
 	})
 }
 
-// TestSigned checks the signatures of Nix.
+// TestSigned checks that signatures of Nix vouch for objects, with the right key only.
 func TestSigned(t *testing.T) {
 	s, key := signed(t)
 	other := Key{key.Name, slices.Clone(key.Public)}
@@ -179,7 +179,7 @@ func refused(err error, p profile.Path, reason string) bool {
 	return errors.As(err, &s) && errors.Is(err, profile.ErrUntrusted) && s.Path == p && s.Reason == reason
 }
 
-// TestSignedChanged changes every signed field, bit by bit.
+// TestSignedChanged checks that an object is untrusted if a bit of any signed field changes.
 func TestSignedChanged(t *testing.T) {
 	s, key := signed(t)
 	for _, info := range infos(t, s) {
@@ -252,7 +252,7 @@ func TestRequire(t *testing.T) {
 func TestRequireAddressed(t *testing.T) {
 	s := addressed(t)
 	r := Require(s, nil)
-	believed, proven := 0, 0
+	trusted, proven := 0, 0
 	for _, info := range infos(t, s) {
 		if strings.Contains(info.CA, "md5") {
 			if _, err := r.Info(t.Context(), info.Path); !refused(err, info.Path, fmt.Sprintf("it has no signature, and content address %q: MD5 proves nothing", info.CA)) {
@@ -274,7 +274,7 @@ func TestRequireAddressed(t *testing.T) {
 		}
 		for range r.Files(t.Context(), info.Path) { // a walk without contents checks nothing
 		}
-		believed++
+		trusted++
 		if r.(profile.Prover).Proven(info.Path) {
 			proven++
 			if !strings.HasPrefix(info.CA, "fixed:r:sha256:") || slices.Contains(info.References, info.Path) {
@@ -282,8 +282,8 @@ func TestRequireAddressed(t *testing.T) {
 			}
 		}
 	}
-	if believed != 16 {
-		t.Errorf("%d objects were trusted; want 16", believed)
+	if trusted != 16 {
+		t.Errorf("%d objects were trusted; want 16", trusted)
 	}
 	if proven != 6 {
 		t.Errorf("%d objects are proven by their NAR hashes; want 6", proven)
@@ -323,7 +323,7 @@ func TestRequireAbilities(t *testing.T) {
 	}
 }
 
-// TestRequireRefresh checks that an Info from an earlier run, without a signature, is requested again before it is refused.
+// TestRequireRefresh checks that the store asks again for an unsigned Info from an earlier run before it refuses the object.
 func TestRequireRefresh(t *testing.T) {
 	_, key := signed(t)
 	name := storetest.GoldenProfile.Digest() + ".narinfo"
