@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// record is an object in the JSON of any version.
+// record is a store object in the JSON of any version of Nix.
 type record struct {
 	Path    string `json:"path"`
 	Valid   *bool  `json:"valid"`

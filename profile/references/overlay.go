@@ -46,7 +46,7 @@ type object struct {
 	err   error
 }
 
-// Paths implements [profile.Lister]. If the store is a Lister, Paths returns only the objects that it has:
+// Paths implements [profile.Lister]. If the underlying store is a Lister, Paths returns only objects that it has:
 // the references may describe a whole machine.
 func (o *overlay) Paths(ctx context.Context) ([]profile.Path, error) {
 	l, ok := o.Store.(profile.Lister)
@@ -66,7 +66,7 @@ func (o *overlay) Paths(ctx context.Context) ([]profile.Path, error) {
 	return both, nil
 }
 
-// Proven implements [profile.Prover]. The store must guarantee the same hash.
+// Proven implements [profile.Prover]. The underlying store must guarantee the same hash.
 func (o *overlay) Proven(p profile.Path) bool {
 	prover, ok := o.Store.(profile.Prover)
 	if !ok || !prover.Proven(p) {
@@ -80,7 +80,7 @@ func (o *overlay) Proven(p profile.Path) bool {
 	return err == nil && have.NarHash == info.NarHash
 }
 
-// Info implements [profile.Store]. It fails if the store knows another hash.
+// Info implements [profile.Store]. It fails if the underlying store knows another hash.
 func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	obj, ok := o.infos[p]
 	if !ok {

@@ -5,12 +5,12 @@
 //   - Text, one record after the other: path, hash, NAR size, deriver or an empty line,
 //     number of references, references, each on its own line.
 //     `nix-store --dump-db` and nixpkgs' closureInfo (registration) write it.
-//   - The same without hash and size, as exportReferencesGraph writes it.
+//   - The same without hash and size, as Nix writes it for exportReferencesGraph.
 //   - JSON: `nix path-info --json` of every version (an array of objects with "path";
 //     an object keyed by path; the same in "info", with "version" and "storeDir"),
 //     and the .attrs.json of exportReferencesGraph (an array below any key).
 //
-// [Overlay] adds the metadata to a store that lacks it or is not trusted for it.
+// [Overlay] adds this metadata to a store that has none, or replaces what an untrusted store says.
 package references
 
 import (

@@ -149,7 +149,7 @@ func TestParseGolden(t *testing.T) {
 	}
 }
 
-// TestParseVouchers parses signatures and content addresses of every format.
+// TestParseVouchers checks that Parse reads the signatures and content addresses of every format.
 func TestParseVouchers(t *testing.T) {
 	for _, in := range []string{
 		`[{"path":"` + pathA + `","narHash":"` + hexA + `","references":[],"signatures":["k:s"],"ca":"fixed:r:sha256:x"}]`,
@@ -226,10 +226,10 @@ func golden(t *testing.T) profile.Store {
 	return s
 }
 
-// unknowing is a store without metadata.
-type unknowing struct{ profile.Store }
+// bareStore is a store without metadata.
+type bareStore struct{ profile.Store }
 
-func (u unknowing) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
+func (bareStore) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
 	return nil, fmt.Errorf("no database: %w", errors.ErrUnsupported)
 }
 
@@ -244,10 +244,10 @@ func TestOverlay(t *testing.T) {
 	}
 	for name, s := range map[string]profile.Store{
 		"store with metadata":               references.Overlay(golden(t), storetest.GoldenInfos(t)),
-		"store without metadata":            references.Overlay(unknowing{golden(t)}, storetest.GoldenInfos(t)),
+		"store without metadata":            references.Overlay(bareStore{golden(t)}, storetest.GoldenInfos(t)),
 		"no hashes, store with metadata":    references.Overlay(golden(t), bare),
-		"no hashes, store without metadata": references.Overlay(unknowing{golden(t)}, bare),
-		"no sizes, store without metadata":  references.Overlay(unknowing{golden(t)}, hashOnly),
+		"no hashes, store without metadata": references.Overlay(bareStore{golden(t)}, bare),
+		"no sizes, store without metadata":  references.Overlay(bareStore{golden(t)}, hashOnly),
 	} {
 		t.Run(name, func(t *testing.T) { storetest.Golden(t, s) })
 	}
@@ -269,11 +269,11 @@ func TestOverlayWrong(t *testing.T) {
 	if _, err := references.Overlay(golden(t), otherHash).Info(t.Context(), p); !errors.As(err, &hash) {
 		t.Errorf("Info with another hash than the store's: %v; want a HashError", err)
 	}
-	if _, err := storetest.List(references.Overlay(unknowing{golden(t)}, otherHash).Files(t.Context(), p)); !errors.As(err, &hash) {
+	if _, err := storetest.List(references.Overlay(bareStore{golden(t)}, otherHash).Files(t.Context(), p)); !errors.As(err, &hash) {
 		t.Errorf("Files with another hash: %v; want a HashError", err)
 	}
 	unsized := wrong(func(i *profile.Info) { i.NarHash, i.NarSize = profile.Hash{1}, 0 })
-	if _, err := references.Overlay(unknowing{golden(t)}, unsized).Info(t.Context(), p); !errors.As(err, &hash) {
+	if _, err := references.Overlay(bareStore{golden(t)}, unsized).Info(t.Context(), p); !errors.As(err, &hash) {
 		t.Errorf("Info with another hash and no size: %v; want a HashError", err)
 	}
 	var size *nar.SizeError

@@ -12,8 +12,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestChangedSinceScanned checks that a change after the scan is noticed while files are listed,
-// and that nothing is remembered under the old hash.
+// TestChangedSinceScanned checks that listing files notices a change since the scan,
+// and that rootfs.Facts then remembers nothing under the old hash.
 func TestChangedSinceScanned(t *testing.T) {
 	dir := t.TempDir()
 	p := profile.Path(profile.StoreDir + "/00000000000000000000000000000000-a")
@@ -67,13 +67,13 @@ func TestChangedSinceScanned(t *testing.T) {
 	}
 }
 
-// private is a store that knows whether it is private.
-type private struct {
-	*bare
+// maybePrivate is a store with a method Private.
+type maybePrivate struct {
+	*bareStore
 	is bool
 }
 
-func (p private) Private() bool { return p.is }
+func (p maybePrivate) Private() bool { return p.is }
 
 func TestProven(t *testing.T) {
 	b, paths := golden(t)
@@ -82,8 +82,8 @@ func TestProven(t *testing.T) {
 		want  bool
 	}{
 		{b, false},
-		{private{b, false}, false},
-		{private{b, true}, true},
+		{maybePrivate{b, false}, false},
+		{maybePrivate{b, true}, true},
 	} {
 		s, err := Overlay(test.store, paths)
 		if err != nil {

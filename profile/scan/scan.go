@@ -1,5 +1,5 @@
 // Package scan finds the references of store objects like Nix does after a build:
-// it looks for the digests of other objects in their bytes. It serves stores that consist only of files.
+// it looks for the digests of other objects in their bytes. It is for stores that consist only of files.
 //
 // The rule (Nix, libstore/references.cc):
 // an object refers to each candidate whose [profile.Path.Digest] occurs in its NAR,
@@ -30,8 +30,8 @@ import (
 )
 
 // Overlay returns a store whose objects are exactly the candidates, with the files of s.
-// The first request for an object's metadata reads its files once.
-// Since s may change, the overlay checks files against that metadata whenever the caller reads them.
+// It reads an object's files once to find its metadata, when that is first needed.
+// Since s may change, it checks the files against that metadata whenever the caller reads them.
 //
 // The overlay is a [profile.Lister], and a [profile.Linker] if s is one.
 // Overlay fails if two candidates have the same digest.
@@ -64,7 +64,7 @@ type overlay struct {
 	paths   []profile.Path
 }
 
-// privateStore is a store that may know that no other process can change its files.
+// privateStore is a store that tells whether it alone can change its files.
 type privateStore interface{ Private() bool }
 
 // Proven implements [profile.Prover]. The overlay has hashed the files itself,

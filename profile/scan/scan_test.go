@@ -21,18 +21,18 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// bare is a store without metadata that counts reads.
-type bare struct {
+// bareStore is a store without metadata. It counts how often files are read.
+type bareStore struct {
 	profile.Store
 	reads atomic.Int32
 	fail  func() error
 }
 
-func (b *bare) Info(context.Context, profile.Path) (*profile.Info, error) {
+func (b *bareStore) Info(context.Context, profile.Path) (*profile.Info, error) {
 	return nil, errors.New("no database")
 }
 
-func (b *bare) Files(ctx context.Context, p profile.Path) rootfs.Tree {
+func (b *bareStore) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	b.reads.Add(1)
 	if b.fail != nil {
 		if err := b.fail(); err != nil {
@@ -42,7 +42,7 @@ func (b *bare) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	return b.Store.Files(ctx, p)
 }
 
-func golden(t testing.TB) (*bare, []profile.Path) {
+func golden(t testing.TB) (*bareStore, []profile.Path) {
 	t.Helper()
 	f, err := os.Open(storetest.File(t, "basic.nix-export"))
 	if err != nil {
@@ -61,7 +61,7 @@ func golden(t testing.TB) (*bare, []profile.Path) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bare{Store: s}, paths
+	return &bareStore{Store: s}, paths
 }
 
 func TestGolden(t *testing.T) {
@@ -163,13 +163,13 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// changing is a store whose objects change with each read.
-type changing struct {
-	*bare
+// changingStore is a store whose objects change with each read.
+type changingStore struct {
+	*bareStore
 	times int
 }
 
-func (c *changing) Files(ctx context.Context, p profile.Path) rootfs.Tree {
+func (c *changingStore) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	c.times++
 	return func(yield func(rootfs.Entry, error) bool) {
 		yield(rootfs.Link(p.Root(), strings.Repeat("x", c.times)), nil)
@@ -178,7 +178,7 @@ func (c *changing) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 
 func TestChanged(t *testing.T) {
 	b, paths := golden(t)
-	s, err := Overlay(&changing{bare: b}, paths)
+	s, err := Overlay(&changingStore{bareStore: b}, paths)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,15 +189,15 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// links is a store with a file system around it.
-type links struct{ *bare }
+// linkStore is a store with a file system around it.
+type linkStore struct{ *bareStore }
 
-func (links) Readlink(string) (string, error)   { return "target", nil }
-func (links) Inside(name string) (string, bool) { return name, true }
+func (linkStore) Readlink(string) (string, error)   { return "target", nil }
+func (linkStore) Inside(name string) (string, bool) { return name, true }
 
 func TestLinker(t *testing.T) {
 	b, paths := golden(t)
-	s, err := Overlay(links{b}, paths)
+	s, err := Overlay(linkStore{b}, paths)
 	if err != nil {
 		t.Fatal(err)
 	}
