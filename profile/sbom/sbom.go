@@ -1,7 +1,8 @@
 // Package sbom writes a closure as an SPDX 2.3 or CycloneDX 1.6 document in JSON.
 //
-// It guesses nothing from files or their names. Each store path is a package with the name and version into which Nix
-// splits its name, its NAR hash, the other store paths that it refers to, and the digest of its layer in an image.
+// It guesses nothing from files or their names. Each store path is a package. The document says of it
+// the name and version into which Nix splits its name, its NAR hash, its references to other store paths,
+// and in an image, the digest of its layer.
 // Fields that Nix does not know, such as licences and suppliers, are marked as unknown.
 //
 // The same closure in the same image gives the same bytes: identifiers derive from the image's digest,
@@ -106,7 +107,7 @@ func split(p profile.Path) (name, version string) {
 	return name, version
 }
 
-// packageURL returns the purl of a package. Other programs use the type nix, too.
+// packageURL returns the purl of a package. Its type, nix, is the one that other programs use.
 func packageURL(p profile.Path) string {
 	name, version := split(p)
 	url := "pkg:nix/" + escape(name)
