@@ -81,7 +81,7 @@ func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return reader(name, z, nil), nil
 	case "xz":
-		h := &headed{r: r}
+		h := &headReader{r: r}
 		z, err := xz.NewReader(&lateEnd{r: h}, MaxWindow)
 		d := reader(name, z, nil)
 		d.window = func() uint64 { return xzWindow(h.head) }
@@ -90,7 +90,7 @@ func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return d, nil
 	case "zstd":
-		h := &headed{r: r}
+		h := &headReader{r: r}
 		z, free, err := newZstd(h)
 		if err != nil {
 			return nil, wrap(name, err)
@@ -155,7 +155,7 @@ func (d *decompressor) wrap(err error) error {
 }
 
 func (d *decompressor) Close() error {
-	d.Reader = closed{} // another stream may use the decoder now
+	d.Reader = closedReader{} // another stream may use the decoder now
 	if d.free != nil {
 		d.free()
 		d.free = nil
@@ -163,9 +163,9 @@ func (d *decompressor) Close() error {
 	return nil
 }
 
-type closed struct{}
+type closedReader struct{}
 
-func (closed) Read([]byte) (int, error) { return 0, fs.ErrClosed }
+func (closedReader) Read([]byte) (int, error) { return 0, fs.ErrClosed }
 
 func wrap(name string, err error) error {
 	switch {

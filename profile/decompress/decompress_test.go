@@ -112,7 +112,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestSeveral reads files of several streams, members, frames or blocks.
+// TestSeveral checks that files of several streams, members, frames or blocks are read in full.
 func TestSeveral(t *testing.T) {
 	two := func(name string) []byte {
 		return append(compress(t, name, plain()[:700]), compress(t, name, plain()[700:])...)
@@ -143,15 +143,15 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// cleanly returns whether a file cut after n bytes is still valid: in zstd, no bytes are no frames.
-// The reader of the NAR, stream or tar notices that.
-func cleanly(name string, n int) bool { return name == "zstd" && n == 0 }
+// validCut returns whether a file cut after n bytes is still valid. In zstd, an empty file is one without frames:
+// the reader of the NAR, stream or tar notices the early end.
+func validCut(name string, n int) bool { return name == "zstd" && n == 0 }
 
 // TestCut checks that a file cut at any byte leads to io.ErrUnexpectedEOF, after the right content.
 func TestCut(t *testing.T) {
 	for name, b := range whole(t) {
 		for n := range b {
-			if cleanly(name, n) {
+			if validCut(name, n) {
 				continue
 			}
 			got, err := decompress(name, bytes.NewReader(b[:n]))

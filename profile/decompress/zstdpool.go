@@ -8,13 +8,14 @@ import (
 )
 
 // zstdDecoders holds decoders for reuse. Making one takes longer than decoding a small NAR, and a cache has thousands of those.
+// The output does not depend on what a decoder has decoded before.
 var zstdDecoders sync.Pool
 
-// maxPooledWindow is the largest window of a decoder that is reused. It is what zstd uses up to level 19.
+// maxPooledWindow is the largest window of a decoder that is reused. zstd needs no larger one up to level 19.
 const maxPooledWindow = 8 << 20
 
 // newZstd returns a decoder and a function that frees it.
-func newZstd(h *headed) (io.Reader, func(), error) {
+func newZstd(h *headReader) (io.Reader, func(), error) {
 	z, ok := zstdDecoders.Get().(*zstd.Decoder)
 	if ok {
 		if err := z.Reset(h); err != nil {
@@ -36,17 +37,17 @@ func newZstd(h *headed) (io.Reader, func(), error) {
 	}, nil
 }
 
-// maxHead is how many bytes tell the window: the header of a zstd frame, or of the first block in xz.
+// maxHead is enough to find the size of the window: in the header of a zstd frame, or of the first block in xz.
 const maxHead = 64
 
-// headed remembers the beginning of a stream.
+// headReader remembers the beginning of a stream.
 // It also hides a buffer in memory from package zstd, which would decode the whole buffer at once.
-type headed struct {
+type headReader struct {
 	r    io.Reader
 	head []byte
 }
 
-func (h *headed) Read(p []byte) (int, error) {
+func (h *headReader) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
 	if room := maxHead - len(h.head); room > 0 {
 		h.head = append(h.head, p[:min(n, room)]...)
@@ -56,7 +57,7 @@ func (h *headed) Read(p []byte) (int, error) {
 
 // window returns the window of the first zstd frame.
 // If a later frame has a larger one, the decoder keeps its memory until the garbage collector empties the pool.
-func (h *headed) window() uint64 {
+func (h *headReader) window() uint64 {
 	var header zstd.Header
 	if header.Decode(h.head) != nil {
 		return 0

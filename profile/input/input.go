@@ -4,7 +4,7 @@
 // A regular file is read in place.
 // A file that cannot be read twice (a pipe, a socket, a terminal, or anything compressed) is copied to a nameless file,
 // which disappears however the run ends. The first bytes tell whether a file is compressed.
-// If it is, all offsets count uncompressed bytes.
+// Offsets count uncompressed bytes.
 //
 // The decompressor bounds the memory; see package decompress.
 package input
@@ -19,7 +19,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// Options configure an input. The zero value is useful.
+// Options configure an input. The zero value is ready to use.
 type Options struct {
 	// SpoolDir holds the copy of a file that cannot be read twice. The default is os.TempDir.
 	// Open makes the directory if it needs it.
@@ -100,7 +100,7 @@ func (in *Input) Name() string { return in.f.Name() }
 // Compression returns the compression of the file, as [decompress.Sniff] names it, or "".
 func (in *Input) Compression() string { return in.compression }
 
-// Private returns whether no other process can change what ReadAt reads.
+// Private returns true if no other process can change what ReadAt reads.
 func (in *Input) Private() bool { return in.private }
 
 // Peek returns the next n bytes, at most 32 KiB, or fewer at the end, without consuming them.

@@ -24,32 +24,32 @@ func (m *monitor) report(n int64) {
 	}
 }
 
-// fileReader reads a regular file from some offset on. It does not depend on the file's own offset, which others may change.
+// fileReader reads a regular file from an offset on. It leaves the file's own offset alone, which another process may share.
 type fileReader struct {
 	monitor
 	f         *os.File
 	off, size int64
 }
 
-func (p *fileReader) Read(b []byte) (int, error) {
-	if err := p.check(); err != nil {
+func (r *fileReader) Read(b []byte) (int, error) {
+	if err := r.check(); err != nil {
 		return 0, err
 	}
-	n, err := p.f.ReadAt(b, p.off)
-	p.off += int64(n)
-	p.report(int64(n))
+	n, err := r.f.ReadAt(b, r.off)
+	r.off += int64(n)
+	r.report(int64(n))
 	return n, err
 }
 
-func (p *fileReader) skip(n int64) error {
-	if err := p.check(); err != nil {
+func (r *fileReader) skip(n int64) error {
+	if err := r.check(); err != nil {
 		return err
 	}
-	if n > math.MaxInt64-p.off {
+	if n > math.MaxInt64-r.off {
 		return fmt.Errorf("skip %d bytes: no file is that large", n)
 	}
-	p.report(min(n, p.size-p.off))
-	p.off += n
+	r.report(min(n, r.size-r.off))
+	r.off += n
 	return nil
 }
 
