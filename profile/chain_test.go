@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// namedStore is a fakeStore whose files tell its name.
+// namedStore is a fakeStore whose files contain its name.
 type namedStore struct {
 	fakeStore
 	name string

@@ -2,7 +2,7 @@ package profile
 
 // Dominators maps each object that the roots need to its immediate dominator, or to "" if it has none.
 // All chains from the roots to an object lead through its dominators, so the object would leave with any of them.
-// An object and everything that it dominates, directly or not, are what [Graph.Without] returns.
+// [Graph.Without] returns an object and everything that it dominates, directly or not.
 //
 // It uses the algorithm of Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm".
 func (g *Graph) Dominators(roots ...Path) map[Path]Path {

@@ -29,7 +29,7 @@ const MaxWindow = 128 << 20
 // WindowError reports that a stream needs too much memory.
 type WindowError struct {
 	Compression string
-	Size        uint64 // of the window, or 0 if the beginning of the stream does not tell it
+	Size        uint64 // of the window, or 0 if the beginning of the stream does not contain it
 }
 
 func (e *WindowError) Error() string {
@@ -129,7 +129,7 @@ type decompressor struct {
 	io.Reader
 	name   string
 	free   func()
-	window func() uint64 // the window that the beginning of the stream tells; may be nil
+	window func() uint64 // returns the window that the stream declares at its beginning; may be nil
 }
 
 func reader(name string, r io.Reader, free func()) *decompressor {

@@ -40,7 +40,7 @@ type Input struct {
 	data    *os.File // for ReadAt: f, or a copy of its content
 	base    int64    // offset of the first byte in data
 	private bool     // no other process can change data
-	keep    bool     // copy what is read to data
+	keep    bool     // copy the bytes read to data
 
 	inPlace *fileReader // reads f if it is a regular file and not compressed
 	next    *bufio.Reader
@@ -173,7 +173,7 @@ func (in *Input) closeDecompressor() {
 	}
 }
 
-// copier copies what is read for ReadAt.
+// copier copies the bytes read to Input.data, for ReadAt.
 type copier struct {
 	in  *Input
 	src io.Reader

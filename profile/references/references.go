@@ -10,7 +10,7 @@
 //     an object keyed by path; the same in "info", with "version" and "storeDir"),
 //     and the .attrs.json of exportReferencesGraph (an array below any key).
 //
-// [Overlay] adds this metadata to a store that has none, or replaces what an untrusted store says.
+// [Overlay] adds this metadata to a store that has none, or replaces that of a store that is not trusted.
 package references
 
 import (

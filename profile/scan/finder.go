@@ -96,7 +96,7 @@ func (f *Finder) Write(p []byte) (int, error) {
 // scan finds the complete digests in b.
 //
 // It checks a window of their length from its end. If it meets a byte that is no digit,
-// it moves the window behind that byte. So it never looks at most bytes of a program.
+// it moves the window past that byte. So it skips most bytes of a program.
 func (f *Finder) scan(b []byte) {
 	digits := 0 // at the start of the window, known from the previous one
 	for i := 0; i+digestLen <= len(b); {

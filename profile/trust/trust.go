@@ -11,7 +11,7 @@
 // Either is enough. Signatures do not cover the deriver, the content address and the location of the NAR,
 // so nothing relies on them: a content address counts only because the path follows from it.
 //
-// A signature says nothing about the objects that are referred to. Each object is checked by itself.
+// A signature does not cover the objects that an object refers to. Each object is checked by itself.
 package trust
 
 import (
@@ -109,7 +109,7 @@ func (r *trustedStore) Info(ctx context.Context, p profile.Path) (*profile.Info,
 	return info, err
 }
 
-// check returns the store's Info and what voucher says of it.
+// check returns the store's Info and the result of voucher.
 func (r *trustedStore) check(ctx context.Context, p profile.Path) (*profile.Info, *CA, error) {
 	info, err := r.Store.Info(ctx, p)
 	if err != nil {
