@@ -154,7 +154,7 @@ func (a *archive) insert(path string, i *item) error {
 		return nil
 	}
 	if had := a.items[path]; had != nil && !(had.IsDir() && i.IsDir()) {
-		return errors.New("appears twice")
+		return errors.New("occurs twice")
 	}
 	a.items[path] = i
 	for {

@@ -25,7 +25,7 @@
 //     Missing directories above DST are made with mode 0755 and owner root.
 //   - Sources that contain devices, sockets or named pipes are refused. So are names that begin with ".wh."
 //     (they would be whiteouts), and sparse or multi-volume tars.
-//     Names in a tar lose a leading slash. A tar is refused if a name has "..", if a file appears twice,
+//     Names in a tar lose a leading slash. A tar is refused if a name has "..", if a file occurs twice,
 //     or if its end is missing. A hard link in a tar becomes a whole file.
 //     Extended attributes are dropped with a note.
 //
