@@ -40,7 +40,7 @@ func newReport(all *assembled, plan planned) *report.Report {
 		for _, p := range graph.References(info.Path) {
 			o.References = append(o.References, number(p))
 		}
-		o.Before, o.Dominator = number(predecessors[info.Path]), number(dominators[info.Path])
+		o.Predecessor, o.Dominator = number(predecessors[info.Path]), number(dominators[info.Path])
 		r.Objects = append(r.Objects, o)
 	}
 	r.Layers = reportLayers(all, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
@@ -55,7 +55,7 @@ const besideStore = "files beside the store"
 func reportObject(base string, size int64) report.Object {
 	name := profile.Path(profile.StoreDir + "/" + base).Name() // base was checked before
 	pname, version := profile.SplitName(name)
-	return report.Object{Path: base, Name: name, Package: pname, Version: version, Size: size, Before: report.None, Dominator: report.None}
+	return report.Object{Path: base, Name: name, Package: pname, Version: version, Size: size, Predecessor: report.None, Dominator: report.None}
 }
 
 // reportLayers returns the base image's layers, and above them the planned ones.
@@ -67,7 +67,7 @@ func reportLayers(all *assembled, plan planned, number func(name string) int) []
 	}
 	if all.under != nil {
 		for _, l := range all.under.image.Layers {
-			add(report.Layer{State: report.Foreign, Blob: l.Descriptor.Size})
+			add(report.Layer{State: report.StateBase, Blob: l.Descriptor.Size})
 		}
 	}
 	for _, l := range layersOn(plan.layers, all.top.Layers) {
@@ -86,14 +86,14 @@ func reportLayers(all *assembled, plan planned, number func(name string) int) []
 		}
 		switch {
 		case l.Reuse != nil:
-			row.State, row.Blob = report.Kept, l.Reuse.Descriptor.Size
+			row.State, row.Blob = report.StateKept, l.Reuse.Descriptor.Size
 			for _, was := range plan.previous.Layers {
 				if was.DiffID == l.Reuse.DiffID {
 					row.Gone = goneOf(was.History, shown)
 				}
 			}
 		case plan.previous != nil:
-			row.State = report.New
+			row.State = report.StateNew
 		}
 		add(row)
 	}
@@ -150,7 +150,7 @@ func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
 		if slices.ContainsFunc(plan.layers, func(next ocilayout.Layer) bool { return next.Reuse != nil && next.Reuse.DiffID == l.DiffID }) {
 			continue
 		}
-		lost := report.Lost{Title: fmt.Sprintf("layer %d", i+1), Blob: l.Descriptor.Size}
+		lost := report.LostLayer{Title: fmt.Sprintf("layer %d", i+1), Blob: l.Descriptor.Size}
 		for _, o := range l.History.Objects {
 			if _, err := profile.ParseBase(o.Name); err != nil {
 				lost.Parts = append(lost.Parts, besideStore)
@@ -158,11 +158,11 @@ func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
 			}
 			lost.Parts = append(lost.Parts, o.Name)
 			if is[o.Name] {
-				lost.Again = append(lost.Again, o.Name)
+				lost.Moved = append(lost.Moved, o.Name)
 			}
 		}
-		p.Layers = append(p.Layers, lost)
+		p.Lost = append(p.Lost, lost)
 	}
-	slices.Reverse(p.Layers)
+	slices.Reverse(p.Lost)
 	return p
 }

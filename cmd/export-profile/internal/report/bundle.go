@@ -15,12 +15,12 @@ var (
 	licences string
 )
 
-// policy allows the page only its own script and style, and no network.
+// policy returns the Content-Security-Policy of the page. It allows only the page's own script and style, and no network.
 func policy() string {
 	return "default-src 'none'; script-src " + source(script) + "; style-src " + source(style) + "; base-uri 'none'; form-action 'none'"
 }
 
-// source names an inline script or style in a policy.
+// source returns the policy's name for an inline script or style: its hash.
 func source(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

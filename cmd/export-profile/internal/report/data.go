@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// data is the JSON for the script; web/src/model.js reads it.
+// data is the input of the script. web/src/model.js documents how the script extends it.
 type data struct {
 	Roots   []int        `json:"roots"`
 	Objects []dataObject `json:"objects"`
@@ -43,7 +43,7 @@ func (r *Report) data() data {
 	for i, o := range r.Objects {
 		d.Objects = append(d.Objects, dataObject{
 			printable(o.Path), printable(o.Name), o.Size, o.Closure, exclusive[i],
-			append([]int{}, o.References...), o.Before, o.Dominator, layers[i], isNew[i],
+			append([]int{}, o.References...), o.Predecessor, o.Dominator, layers[i], isNew[i],
 		})
 	}
 	for _, l := range r.Layers {

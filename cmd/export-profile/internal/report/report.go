@@ -1,12 +1,12 @@
-// Package report writes the facts about an image as one HTML file for people.
+// Package report writes one HTML file that shows people what an image contains, and why.
 //
-// The page needs no network: its Content-Security-Policy forbids everything but its own script and style,
-// by their hashes. The page has the facts twice. Tables are complete without a script, for printers and screen readers.
-// From JSON the script draws a treemap and the graph of references.
-// web/build.mjs builds bundle.js from web and d3, so that building the Go program needs no npm.
+// The page needs no network. Its Content-Security-Policy allows only its own script and style, by their hashes.
+// The page has the facts twice. The tables are complete without the script; they are for printing and for screen readers.
+// From JSON, the script draws a treemap and the graph of references.
+// web/build.mjs builds bundle.js from web/src and d3. The Go program embeds bundle.js, so building it needs no npm.
 //
-// Names are hostile. They are always text, in HTML and in JSON, with unprintable characters quoted.
-// The same report gives the same bytes.
+// Names are hostile. In HTML and in JSON they are only text, and names that are not printable are quoted.
+// The same report always gives the same bytes.
 package report
 
 import (
@@ -14,85 +14,84 @@ import (
 	"slices"
 )
 
-// Report has all facts about an image, in the order of the page.
+// Report holds the facts about an image. The page shows layers, findings and changes in the order of their slices.
 type Report struct {
-	Title    string // names of the profiles
-	Roots    []int  // the profiles, by their number in Objects
+	Title    string // the names of the profiles
+	Roots    []int  // indexes of the profiles in Objects
 	Objects  []Object
 	Layers   []Layer
-	Checked  bool // whether Findings are those of a check
+	Checked  bool // Findings are the results of a check; false if there was no check
 	Findings []Finding
-	Previous *Previous // the image to compare with, or nil
+	Previous *Previous // nil without a previous image
 }
 
-// None is the number for no object or layer.
+// None is an index that stands for no object or no layer.
 const None = -1
 
 // Object is a store object.
 type Object struct {
-	Path       string // the base name
-	Name       string // Path without its hash
-	Package    string // Name without the version
-	Version    string // or empty
-	Size       int64
-	Closure    int64 // bytes of its closure
-	References []int // other objects
-	Before     int   // its predecessor on the shortest chain from a root, or None
-	Dominator  int   // the nearest object that every chain from a root passes, or None
+	Path        string // the base name
+	Name        string // the base name without its hash
+	Package     string // the name without its version
+	Version     string // may be empty
+	Size        int64
+	Closure     int64 // bytes of the object and of everything that it needs
+	References  []int // indexes of other objects
+	Predecessor int   // the previous object on the shortest chain from a root, or None
+	Dominator   int   // the nearest other object that is on all chains from a root, or None
 }
 
-// Layer is a layer of the image, the lowest first.
+// Layer is a layer of the image.
 type Layer struct {
-	Title string // as in "layer 1"
+	Title string // such as "layer 1"
 	State State
-	Blob  int64 // bytes to transfer, or 0 if unknown
+	Blob  int64 // bytes of the blob, or 0 if they are unknown
 	Parts []Part
-	Gone  []string // base names of objects in it that the image does not show
-	Hides []string // paths in the layers below that it hides
+	Gone  []string // base names of objects that the layer holds but the image no longer shows
+	Hides []string // paths that the layer hides in lower layers
 }
 
-// State compares a layer with the previous image.
+// State says where a layer comes from. It tells a holder of the previous image which layers to fetch.
 type State string
 
-// A layer of a base image is Foreign. Other layers have a state only with a previous image.
+// Without a previous image, layers that are not of the base image have no state.
 const (
-	New     State = "new"
-	Kept    State = "kept"
-	Foreign State = "of the base image"
+	StateNew  State = "new"
+	StateKept State = "kept" // from the previous image
+	StateBase State = "of the base image"
 )
 
-// Part is one thing that a layer shows: an object, or other files.
+// Part is a visible part of a layer: a store object, or other files.
 type Part struct {
-	Object int    // or None
+	Object int    // index of the object, or None for other files
 	Title  string // of other files
 	Size   int64  // of other files
 }
 
-// Finding is a problem that check found. Errors have the severity "error".
+// Finding is a problem that a check found.
 type Finding struct {
-	Severity string
+	Severity string // "error" or "warning"
 	Path     string
 	Reason   string
 }
 
-// Previous is the image that this one will replace.
+// Previous is the image that the new image replaces.
 type Previous struct {
 	Digest  string
-	Objects []Object // with Path, Name, Package, Version and Size
-	Changes []Change // of packages
-	// Layers lists its layers that are not kept.
-	Layers []Lost
+	Objects []Object    // its visible objects, with Path, Name, Package, Version and Size only
+	Changes []Change    // of packages, from this image to the new one
+	Lost    []LostLayer // its layers that the new image does not keep
 }
 
-// Lost is a layer of the previous image that is not kept.
-type Lost struct {
+// LostLayer is a layer of the previous image that the new image does not keep.
+type LostLayer struct {
 	Title string
 	Blob  int64
-	Parts []string // base names of objects, and titles of other files
-	Again []string // those Parts that the image has in other layers
+	Parts []string // base names of its objects, and titles of other files
+	Moved []string // base names of its objects that are in other layers of the new image
 }
 
-// check refuses numbers out of range and endless chains.
+// check refuses duplicate objects, invalid indexes, and chains that run in circles.
 func (r *Report) check() error {
 	n := len(r.Objects)
 	object := func(i int) bool { return i >= 0 && i < n }
@@ -102,12 +101,12 @@ func (r *Report) check() error {
 	seen := make(map[string]bool, n)
 	for i, o := range r.Objects {
 		if seen[o.Path] {
-			return fmt.Errorf("object %q is there twice", o.Path)
+			return fmt.Errorf("object %q occurs twice", o.Path)
 		}
 		seen[o.Path] = true
-		for _, j := range append(slices.Clone(o.References), o.Before, o.Dominator) {
+		for _, j := range append(slices.Clone(o.References), o.Predecessor, o.Dominator) {
 			if j != None && !object(j) || j == i {
-				return fmt.Errorf("object %q: %d is no other object", o.Path, j)
+				return fmt.Errorf("object %q: %d is not another object", o.Path, j)
 			}
 		}
 		if slices.Contains(o.References, None) {
@@ -115,7 +114,7 @@ func (r *Report) check() error {
 		}
 	}
 	for _, next := range []func(Object) int{
-		func(o Object) int { return o.Before },
+		func(o Object) int { return o.Predecessor },
 		func(o Object) int { return o.Dominator },
 	} {
 		ends := make([]bool, n)
@@ -123,7 +122,7 @@ func (r *Report) check() error {
 			steps := 0
 			for j := i; j != None && !ends[j]; j = next(r.Objects[j]) {
 				if steps++; steps > n {
-					return fmt.Errorf("object %q: what is before it has no end", r.Objects[i].Path)
+					return fmt.Errorf("object %q: its chain runs in a circle", r.Objects[i].Path)
 				}
 			}
 			for j := i; j != None && !ends[j]; j = next(r.Objects[j]) {
@@ -141,7 +140,7 @@ func (r *Report) check() error {
 	return nil
 }
 
-// exclusive returns the bytes that would leave with each object: its own and those of all objects that it dominates.
+// exclusive returns for each object the bytes that would leave with it: its own, and those of all objects that it dominates.
 func (r *Report) exclusive() []int64 {
 	sum := make([]int64, len(r.Objects))
 	for i, o := range r.Objects {
@@ -152,7 +151,7 @@ func (r *Report) exclusive() []int64 {
 	return sum
 }
 
-// layerOf returns the layer that shows each object, or None.
+// layerOf returns for each object the layer that shows it, or None.
 func (r *Report) layerOf() []int {
 	layers := make([]int, len(r.Objects))
 	for i := range layers {
@@ -168,7 +167,7 @@ func (r *Report) layerOf() []int {
 	return layers
 }
 
-// isNew says for each object whether the previous image lacks it.
+// isNew reports for each object whether the previous image lacks it. Without a previous image, no object is new.
 func (r *Report) isNew() []bool {
 	is := make([]bool, len(r.Objects))
 	if r.Previous == nil {
@@ -184,7 +183,7 @@ func (r *Report) isNew() []bool {
 	return is
 }
 
-// size formats a number of bytes as Nix does: KiB is the smallest unit.
+// size formats a number of bytes as Nix does: in KiB or a larger unit.
 func size(n int64) string {
 	sign := ""
 	if n < 0 {

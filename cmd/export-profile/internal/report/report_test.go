@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/sample.json")
 
-// sample returns a small image with everything that the page can show:
+// sample returns the report of a small image that has everything that the page can show:
 //
 //	env -> git -> openssl -> libc
 //	env -> curl -> openssl, libc
@@ -38,9 +38,9 @@ func sample() *Report {
 			object("f", "env", "", 3<<10, 76<<20+3<<10, None, None, 2, 3),
 		},
 		Layers: []Layer{
-			{Title: "layer 1", State: Kept, Blob: 12 << 20, Parts: []Part{{Object: 0}, {Object: 2}}, Gone: []string{strings.Repeat("9", 32) + "-zlib-1.2"}},
-			{Title: "layer 2", State: New, Parts: []Part{{Object: 3}, {Object: 1}, {Object: 4}}},
-			{Title: "layer 3", State: New, Parts: []Part{{None, "files beside the store", 900}}, Hides: []string{"nix/store/" + strings.Repeat("9", 32) + "-zlib-1.2"}},
+			{Title: "layer 1", State: StateKept, Blob: 12 << 20, Parts: []Part{{Object: 0}, {Object: 2}}, Gone: []string{strings.Repeat("9", 32) + "-zlib-1.2"}},
+			{Title: "layer 2", State: StateNew, Parts: []Part{{Object: 3}, {Object: 1}, {Object: 4}}},
+			{Title: "layer 3", State: StateNew, Parts: []Part{{None, "files beside the store", 900}}, Hides: []string{"nix/store/" + strings.Repeat("9", 32) + "-zlib-1.2"}},
 		},
 		Checked: true,
 		Findings: []Finding{
@@ -62,7 +62,7 @@ func sample() *Report {
 				{"openssl", []string{"3.0"}, []string{"3.1"}, 4 << 20, 5 << 20},
 				{"zlib", []string{"1.2"}, nil, 1 << 20, 0},
 			},
-			Layers: []Lost{{"layer 2", 3 << 20, []string{"files beside the store", strings.Repeat("8", 32) + "-openssl-3.0"}, nil}},
+			Lost: []LostLayer{{"layer 2", 3 << 20, []string{"files beside the store", strings.Repeat("8", 32) + "-openssl-3.0"}, nil}},
 		},
 	}
 }
@@ -87,17 +87,18 @@ func dataOf(t *testing.T, page string) string {
 	return data
 }
 
+// TestWrite checks the data of the page against testdata/sample.json, and the text of the tables.
 func TestWrite(t *testing.T) {
 	page := write(t, sample())
 	if again := write(t, sample()); again != page {
-		t.Error("the same report gives other bytes")
+		t.Error("writing the same report twice gives different pages")
 	}
 	var data bytes.Buffer
 	if err := WriteJSON(&data, sample()); err != nil {
 		t.Fatal(err)
 	}
 	if got := dataOf(t, page); got != data.String() {
-		t.Errorf("the data in the page are %s; want those of WriteJSON", got)
+		t.Errorf("the data in the page is %s; want that of WriteJSON", got)
 	}
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, data.Bytes(), "", "  "); err != nil {
@@ -122,19 +123,20 @@ func TestWrite(t *testing.T) {
 	for _, want := range []string{
 		"76.0 MiB in the store 5 store paths 3 layers 1 error 1 warning 5 packages changed",
 		"error /nix/store/dddddddddddddddddddddddddddddddd-git-2.45/bin/git needs libz.so.1, which is nowhere warning /etc/mtab leads nowhere",
-		"of its layers 1 is kept and 1 is not, and 2 are new. Of its store paths 3 are gone, and 4 are new.",
+		": 1 layer kept, 1 not kept, 2 new; 3 store paths gone, 4 new.",
 		"curl rebuilt +9.0 KiB env added +3.0 KiB git added 2.45 +40.0 MiB openssl changed 3.0 3.1 +1.0 MiB zlib removed 1.2 −1.0 MiB",
 		"layer 2 3.0 MiB files beside the store, openssl-3.0 –",
 		"git-2.45 new dddddddddddddddddddddddddddddddd-git-2.45 40.0 MiB 75.0 MiB 40.0 MiB 1 2 libc-2.39 aaaa",
-		"layer 1 kept 31.0 MiB 12.0 MiB libc-2.39 , curl-8.1 and, no longer seen: zlib-1.2",
+		"layer 1 kept 31.0 MiB 12.0 MiB libc-2.39 , curl-8.1 also holds, but no longer shows: zlib-1.2",
 		"layer 3 new 0.9 KiB – files beside the store hides nix/store/",
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the page does not say %q", want)
+			t.Errorf("the page lacks %q", want)
 		}
 	}
 }
 
+// TestWithout checks what the page says if a part of the report is missing.
 func TestWithout(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -144,17 +146,17 @@ func TestWithout(t *testing.T) {
 		{"check", func(r *Report) { r.Checked, r.Findings = false, nil }, "The image was not checked."},
 		{"findings", func(r *Report) { r.Findings = nil }, "The check found nothing."},
 		{"previous", func(r *Report) { r.Previous = nil }, "There is no previous image"},
-		{"changes", func(r *Report) { r.Previous.Changes = nil }, "It has the same packages."},
+		{"changes", func(r *Report) { r.Previous.Changes = nil }, "The packages are the same."},
 	} {
 		r := sample()
 		tt.change(r)
 		if page := write(t, r); !strings.Contains(page, tt.want) {
-			t.Errorf("without %s: the page does not say %q", tt.name, tt.want)
+			t.Errorf("without %s: the page lacks %q", tt.name, tt.want)
 		}
 	}
 }
 
-// TestHostile checks that names stay text: none of their markup gets into the page, and nothing invisible.
+// TestHostile checks that no name adds markup or an invisible character to the page.
 func TestHostile(t *testing.T) {
 	for _, name := range []string{
 		"</script><script>alert(1)</script>", "<!--", "-->", `" onclick="alert(1)`, "' onclick='alert(1)", "&lt;", "]]>",
@@ -172,7 +174,7 @@ func TestHostile(t *testing.T) {
 			l.Parts = append(l.Parts, Part{None, name, 1})
 		}
 		r.Findings = append(r.Findings, Finding{name, name, name})
-		r.Previous.Layers[0].Title, r.Previous.Layers[0].Parts, r.Previous.Layers[0].Again = name, []string{name}, []string{name}
+		r.Previous.Lost[0].Title, r.Previous.Lost[0].Parts, r.Previous.Lost[0].Moved = name, []string{name}, []string{name}
 		page := write(t, r)
 
 		body := strings.Replace(page, script, "", 1)
@@ -197,10 +199,10 @@ func TestHostile(t *testing.T) {
 			t.Fatalf("name %q: %v", name, err)
 		}
 		if got := data.Objects[0].Name; got != printable(name) {
-			t.Errorf("name %q: in the data it is %q; want %q", name, got, printable(name))
+			t.Errorf("name %q: the data has %q; want %q", name, got, printable(name))
 		}
 		if got := data.Layers[2].Parts[1].Title; got != printable(name) {
-			t.Errorf("part %q: in the data it is %q; want %q", name, got, printable(name))
+			t.Errorf("part %q: the data has %q; want %q", name, got, printable(name))
 		}
 	}
 }
@@ -215,6 +217,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
+// TestRefused checks that inconsistent reports are refused.
 func TestRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -223,13 +226,13 @@ func TestRefused(t *testing.T) {
 	}{
 		{"root", func(r *Report) { r.Roots[0] = 5 }, "there are 5 objects"},
 		{"no root", func(r *Report) { r.Roots[0] = None }, "there are 5 objects"},
-		{"reference", func(r *Report) { r.Objects[1].References[0] = 7 }, "7 is no other object"},
+		{"reference", func(r *Report) { r.Objects[1].References[0] = 7 }, "7 is not another object"},
 		{"no reference", func(r *Report) { r.Objects[1].References[0] = None }, "refers to nothing"},
-		{"before", func(r *Report) { r.Objects[1].Before = -2 }, "-2 is no other object"},
-		{"itself", func(r *Report) { r.Objects[1].Dominator = 1 }, "1 is no other object"},
-		{"circle", func(r *Report) { r.Objects[2].Before, r.Objects[1].Before = 1, 2 }, "has no end"},
-		{"circle of dominators", func(r *Report) { r.Objects[2].Dominator, r.Objects[1].Dominator = 1, 2 }, "has no end"},
-		{"twice", func(r *Report) { r.Objects[1].Path = r.Objects[0].Path }, "is there twice"},
+		{"predecessor", func(r *Report) { r.Objects[1].Predecessor = -2 }, "-2 is not another object"},
+		{"itself", func(r *Report) { r.Objects[1].Dominator = 1 }, "1 is not another object"},
+		{"circle", func(r *Report) { r.Objects[2].Predecessor, r.Objects[1].Predecessor = 1, 2 }, "runs in a circle"},
+		{"circle of dominators", func(r *Report) { r.Objects[2].Dominator, r.Objects[1].Dominator = 1, 2 }, "runs in a circle"},
+		{"twice", func(r *Report) { r.Objects[1].Path = r.Objects[0].Path }, "occurs twice"},
 		{"part", func(r *Report) { r.Layers[0].Parts[0].Object = 9 }, "there is no object 9"},
 	} {
 		r := sample()
@@ -239,13 +242,13 @@ func TestRefused(t *testing.T) {
 			func(r *Report) error { return WriteJSON(&bytes.Buffer{}, r) },
 		} {
 			if err := write(r); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%s: error %v; want one that says %q", tt.name, err, tt.want)
+				t.Errorf("%s: error %v; want one with %q", tt.name, err, tt.want)
 			}
 		}
 	}
 }
 
-// full is a disk with room for a number of bytes.
+// full is a writer with room for this many bytes.
 type full int
 
 var errFull = errors.New("full")
@@ -257,6 +260,7 @@ func (f *full) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// TestWriteFails checks that Write returns the error of its writer, wherever it occurs.
 func TestWriteFails(t *testing.T) {
 	for _, room := range []full{0, 9000, 100_000} {
 		if err := Write(&room, sample()); !errors.Is(err, errFull) {
@@ -265,6 +269,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
+// TestChange checks the word and the versions for each kind of change.
 func TestChange(t *testing.T) {
 	for _, tt := range []struct {
 		change              Change
@@ -281,7 +286,7 @@ func TestChange(t *testing.T) {
 	} {
 		before, after := tt.change.versions()
 		if what := tt.change.what(); what != tt.what || before != tt.before || after != tt.after {
-			t.Errorf("%+v is %q from %q to %q; want %q from %q to %q", tt.change, what, before, after, tt.what, tt.before, tt.after)
+			t.Errorf("%+v: %q from %q to %q; want %q from %q to %q", tt.change, what, before, after, tt.what, tt.before, tt.after)
 		}
 	}
 }

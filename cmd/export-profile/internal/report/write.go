@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Write writes the page.
+// Write writes the HTML page.
 func Write(w io.Writer, r *Report) error {
 	if err := r.check(); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -40,7 +40,7 @@ func Write(w io.Writer, r *Report) error {
 	return nil
 }
 
-// WriteJSON writes only the data of the charts.
+// WriteJSON writes only the data that the charts are drawn from.
 func WriteJSON(w io.Writer, r *Report) error {
 	err := r.check()
 	if err == nil {
@@ -100,12 +100,12 @@ func (p page) head(r *Report) {
 <nav aria-label="Sections"><a href="#large">What is large</a> <a href="#why">Why it is here</a> <a href="#check">Findings</a> ` +
 		`<a href="#since">Changes</a> <a href="#closure">Store paths</a> <a href="#image">Layers</a></nav>
 </header>
-<noscript><p class="note">Without JavaScript there are no charts and there is no search; the tables have everything.</p></noscript>
+<noscript><p class="note">Without JavaScript, the page has no charts and no search. The tables have everything.</p></noscript>
 <div class="columns">
 `)
 }
 
-// aside writes the search and the panel of the chosen object. The script fills them.
+// aside writes the places for the search and for the details of the chosen object. The script fills them.
 func (p page) aside() {
 	p.WriteString(`<aside class="script" aria-label="Search and details">
 <form role="search" class="search">
@@ -143,12 +143,12 @@ func (p page) charts(r *Report) {
 </section>
 <section id="why" class="script">
 <h2>Why it is here</h2>
-<p class="note">The middle is the profile. Each package hangs on the one that brings it in by the shortest chain; choose one to see it,
-with all that it needs (dashed) and all that needs it (dotted). Drag to move; the wheel with Ctrl enlarges.</p>
+<p class="note">The profile is in the middle. Each package hangs from the package that brings it in by the shortest chain.
+Choose a package to see its chain, what it needs (dashed) and what needs it (dotted). Drag to move; use Ctrl and the wheel to zoom.</p>
 <div class="tools">
 <button type="button" id="larger">Larger</button>
 <button type="button" id="smaller">Smaller</button>
-<button type="button" id="whole">All of it</button>
+<button type="button" id="whole">Show all</button>
 <label><input type="checkbox" id="all" autocomplete="off"> draw all references</label>
 </div>
 <div id="graph" class="chart"></div>
@@ -167,7 +167,7 @@ func (p page) findings(r *Report) {
 		p.WriteString("<p class=\"note\">The check found nothing.</p>\n")
 		return
 	}
-	p.table("What the check found", "Severity", "Path", "Reason")
+	p.table("Problems that the check found", "Severity", "Path", "Reason")
 	for _, f := range r.Findings {
 		class := "warning"
 		if f.Severity == "error" {
@@ -193,18 +193,17 @@ func (p page) since(r *Report) {
 	kept, added := 0, 0
 	for _, l := range r.Layers {
 		switch l.State {
-		case Kept:
+		case StateKept:
 			kept++
-		case New:
+		case StateNew:
 			added++
 		}
 	}
-	p.put("<p>Compared with <code>%s</code>: of its layers %s kept and %s not, and %s new.", r.Previous.Digest,
-		isAre(kept), isAre(len(r.Previous.Layers)), isAre(added))
-	more, fewer := r.since()
-	p.put(" Of its store paths %s gone, and %s new.</p>\n", isAre(fewer), isAre(more))
+	newObjects, goneObjects := r.objectChanges()
+	p.put("<p>Compared with <code>%s</code>: %s kept, %s not kept, %s new; %s gone, %s new.</p>\n", r.Previous.Digest,
+		count(kept, "layer"), fmt.Sprint(len(r.Previous.Lost)), fmt.Sprint(added), count(goneObjects, "store path"), fmt.Sprint(newObjects))
 	if changes := r.Previous.Changes; len(changes) == 0 {
-		p.WriteString("<p>It has the same packages.</p>\n")
+		p.WriteString("<p>The packages are the same.</p>\n")
 	} else {
 		p.table("Packages that changed", "Package", "Change", "Before", "Now", "#Size")
 		for _, c := range changes {
@@ -218,31 +217,24 @@ func (p page) since(r *Report) {
 		}
 		p.WriteString("</tbody>\n</table></div>\n")
 	}
-	if len(r.Previous.Layers) > 0 {
-		p.table("Layers of the previous image that are not kept", "Layer", "#Blob", "It held", "Of that in other layers now")
-		for _, l := range r.Previous.Layers {
+	if len(r.Previous.Lost) > 0 {
+		p.table("Layers of the previous image that are not kept", "Layer", "#Blob", "Contents", "Now in other layers")
+		for _, l := range r.Previous.Lost {
 			p.put("<tr><th scope=\"row\" class=\"short\">%s</th><td class=\"number\">%s</td><td>", l.Title, size(l.Blob))
 			p.names(l.Parts)
 			p.WriteString("</td><td>")
-			p.names(l.Again)
+			p.names(l.Moved)
 			p.WriteString("</td></tr>\n")
 		}
 		p.WriteString("</tbody>\n</table></div>\n")
 	}
 }
 
-func isAre(n int) string {
-	if n == 1 {
-		return "1 is"
-	}
-	return fmt.Sprintf("%d are", n)
-}
-
-// objects writes the table of the closure, the largest objects first.
+// objects writes the table of all store objects, the largest first.
 func (p page) objects(r *Report) {
 	p.WriteString("<section id=\"closure\">\n<h2>Store paths</h2>\n" +
-		"<div class=\"scroll\"><table id=\"paths\"><caption>All store paths, with their own sizes, those with all that they need, " +
-		"and what would leave without them</caption>\n<thead><tr>")
+		"<div class=\"scroll\"><table id=\"paths\"><caption>All store paths, with their own size, their size with all they need, " +
+		"and how much would leave the image without them</caption>\n<thead><tr>")
 	for _, column := range [][2]string{
 		{"name", "Package"}, {"size", "#Own size"}, {"closure", "#With all it needs"},
 		{"exclusive", "#Would leave"}, {"users", "#Needed by"}, {"layer", "#Layer"},
@@ -287,7 +279,7 @@ func (p page) objects(r *Report) {
 
 func (p page) layers(r *Report) {
 	p.WriteString("<section id=\"image\">\n<h2>Layers</h2>\n")
-	p.table("Layers of the image, the lowest first", "Layer", "State", "#Shows", "#Blob", "Contents")
+	p.table("Layers of the image, the lowest first", "Layer", "State", "#Visible", "#Blob", "Contents")
 	for _, l := range r.Layers {
 		var bytes int64
 		for _, part := range l.Parts {
@@ -325,7 +317,7 @@ func (p page) layers(r *Report) {
 			p.WriteString("</details>")
 		}
 		if len(l.Gone) > 0 {
-			p.WriteString("<p class=\"note\">and, no longer seen: ")
+			p.WriteString("<p class=\"note\">also holds, but no longer shows: ")
 			p.names(l.Gone)
 			p.WriteString("</p>")
 		}
@@ -339,7 +331,7 @@ func (p page) layers(r *Report) {
 	p.WriteString("</tbody>\n</table></div>\n</section>\n")
 }
 
-// table begins a table. A # before a title marks a column of numbers.
+// table begins a table. The title of a column of numbers has the prefix #, which is not shown.
 func (p page) table(caption string, columns ...string) {
 	p.put("<div class=\"scroll\"><table><caption>%s</caption>\n<thead><tr>", caption)
 	for _, c := range columns {
@@ -352,7 +344,7 @@ func (p page) table(caption string, columns ...string) {
 	p.WriteString("</tr></thead>\n<tbody>\n")
 }
 
-// object writes a button that chooses an object, or only the text without an object.
+// object writes a button that chooses object i, or only the text if i is None.
 func (p page) object(r *Report, i int, text string) {
 	if i == None {
 		p.put("%s", text)
@@ -361,7 +353,7 @@ func (p page) object(r *Report, i int, text string) {
 	p.put("<button type=\"button\" class=\"pick\" data-object=\"%d\">%s</button>", i, text)
 }
 
-// names returns the names of store paths, without their hashes.
+// names writes the names of store paths without their hashes.
 func (p page) names(all []string) {
 	for i, name := range all {
 		if i > 0 {
@@ -379,9 +371,9 @@ func (p page) names(all []string) {
 
 func (p page) foot() {
 	p.WriteString(`<footer>
-<p>Made by export-profile, which also says these things in a terminal: <code>closure</code>, <code>why</code>, <code>plan</code>.
+<p>Made by export-profile. Its commands <code>closure</code>, <code>why</code> and <code>plan</code> show the same in a terminal.
 This page loads nothing and sends nothing.</p>
-<details><summary>Licences of the program in this page</summary><pre>` + html.EscapeString(licences) + `</pre></details>
+<details><summary>Licences of the script in this page</summary><pre>` + html.EscapeString(licences) + `</pre></details>
 </footer>
 `)
 }

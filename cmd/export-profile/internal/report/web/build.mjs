@@ -1,8 +1,8 @@
-// Makes ../bundle.js and ../licences.txt, which the Go program embeds, of src and the packages that package-lock.json pins:
+// Builds ../bundle.js and ../licences.txt from src and the packages that package-lock.json pins:
 //
 //	npm ci && npm run build
 //
-// The same sources give the same bytes. A Go test compares the hash in the first line with that of the sources.
+// The Go program embeds both. The same sources give the same bytes: a Go test compares the hash in the first line with the sources.
 import { createHash } from 'node:crypto'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
@@ -19,10 +19,10 @@ const { outputFiles, metafile } = await build({
   entryPoints: ['src/main.js'],
   bundle: true,
   minify: true,
-  charset: 'ascii', // whatever the page's encoding is thought to be
+  charset: 'ascii', // safe in any encoding that a browser assumes
   format: 'iife',
   target: 'es2020',
-  legalComments: 'none', // they are in licences.txt, and so in every page
+  legalComments: 'none', // every page has licences.txt instead
   metafile: true,
   write: false,
 })

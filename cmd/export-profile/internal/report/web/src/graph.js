@@ -1,20 +1,20 @@
-// The graph of references: each object hangs below the one that is before it on the shortest chain from the profile,
-// so that the way to the middle says why it is here. Of the chosen object, all references are drawn.
+// The graph of references. Each object hangs from its predecessor on the shortest chain from the profile,
+// so the line to the middle shows why the object is in the image. For the chosen object, all references are drawn.
 import { hierarchy, tree } from 'd3-hierarchy'
 import { select } from 'd3-selection'
 import 'd3-transition'
 import { linkRadial, pointRadial } from 'd3-shape'
 import { zoom, zoomIdentity } from 'd3-zoom'
-import { fitted } from './dom.js'
+import { truncate } from './dom.js'
 import { chain, count, kinds, size } from './model.js'
 
-const spacing = 13 // of dots on a ring, and
-const ring = 96 // of rings, at least
+const spacing = 13 // distance of dots on a ring
+const ring = 96 // smallest distance of rings
 const fontSize = 10
-const labelled = 10 // dots that are named as long as nothing is chosen,
-const largest = 1.1 // scale, and
-const margin = 130 // pixels around a chain
-const brief = 22 // letters of these names
+const maxLandmarks = 10 // dots with names while no object is chosen
+const landmarkLetters = 22 // longest name of these
+const chainScale = 1.1 // largest scale to show a chain
+const chainMargin = 130 // pixels around a chain
 
 export function drawGraph(place, model, pick) {
   const top = model.roots.length === 1 ? model.roots[0] : { next: model.roots, size: 0 }
@@ -31,14 +31,14 @@ export function drawGraph(place, model, pick) {
     [d.px, d.py] = pointRadial(d.x, d.y)
     at[d.data.i] = d
   }
-  const most = Math.max(...model.objects.map(o => o.size), 1)
-  const dot = o => 3 + 13 * Math.sqrt(o.size / most)
+  const largest = Math.max(...model.objects.map(o => o.size), 1)
+  const dot = o => 3 + 13 * Math.sqrt(o.size / largest)
 
   const svg = select(place).append('svg').attr('role', 'tree')
     .attr('aria-label', 'Graph of references. Left and right arrow keys follow the shortest chains, up and down move between neighbours, Enter chooses.')
   const field = svg.append('g').attr('role', 'none')
   const radial = linkRadial().angle(d => d.x).radius(d => d.y)
-  // The middle has no angle of its own: lines leave it straight.
+  // The middle has no angle, so lines that start there are straight.
   const link = ({ source, target }) => radial({ source: source.y === 0 ? { x: target.x, y: 0 } : source, target })
   field.append('path').attr('class', 'links').attr('d', root.links().map(link).join(''))
   const every = field.append('path').attr('class', 'every')
@@ -53,22 +53,22 @@ export function drawGraph(place, model, pick) {
     .attr('transform', d => `translate(${d.px},${d.py})`)
   node.append('circle').attr('r', d => dot(d.data))
   node.append('title').text(d => `${d.data.name}: ${size(d.data.size)}; ${kinds[d.data.kind]}`)
-  // Names are written outwards from their dots, upright, and never upside down.
+  // Names run outwards from their dots and are never upside down.
   const outwards = d => d.depth === 0 ? 0 : d.x * 180 / Math.PI - 90
   const turned = d => d.x >= Math.PI
   node.append('text').attr('dy', '.32em')
     .attr('transform', d => `rotate(${outwards(d)}) translate(${(dot(d.data) + 4)},0)${turned(d) ? ' rotate(180)' : ''}`)
     .attr('text-anchor', d => turned(d) ? 'end' : 'start')
-    .text(d => d.depth === radii.length - 1 ? d.data.name : fitted(d.data.name, radii[d.depth + 1] - d.y - dot(d.data) - 6, fontSize))
+    .text(d => d.depth === radii.length - 1 ? d.data.name : truncate(d.data.name, radii[d.depth + 1] - d.y - dot(d.data) - 6, fontSize))
   const names = field.append('g').attr('class', 'names')
   node.on('click', (_, d) => pick(d.data)).on('keydown', onKey)
   let last = nodes[0]
   node.filter(d => d === last).attr('tabindex', 0)
 
   let width = 0, height = 0, chosen = null
-  const still = matchMedia('(prefers-reduced-motion: reduce)')
+  const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)')
   const zooming = zoom().scaleExtent([0.01, 8])
-    // The wheel alone scrolls the page.
+    // Without Ctrl or Meta, the wheel scrolls the page.
     .filter(event => event.type === 'wheel' ? event.ctrlKey || event.metaKey : !event.button)
     .on('zoom', ({ transform }) => {
       field.attr('transform', transform)
@@ -80,24 +80,24 @@ export function drawGraph(place, model, pick) {
     })
   svg.call(zooming)
 
-  const go = transform => (still.matches ? svg : svg.transition().duration(250)).call(zooming.transform, transform)
+  const moveTo = transform => (reducedMotion.matches ? svg : svg.transition().duration(250)).call(zooming.transform, transform)
 
-  // showing is the transform that shows these nodes, but not larger than life.
-  function showing(some, most, margin) {
+  // fitTo returns the transform that shows these nodes, at a scale of at most maxScale.
+  function fitTo(some, maxScale, margin) {
     const xs = some.map(d => d.px), ys = some.map(d => d.py)
     const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)]
-    const k = Math.min(most, (width - 2 * margin) / Math.max(x1 - x0, 1), (height - 2 * margin) / Math.max(y1 - y0, 1))
+    const k = Math.min(maxScale, (width - 2 * margin) / Math.max(x1 - x0, 1), (height - 2 * margin) / Math.max(y1 - y0, 1))
     return zoomIdentity.translate(width / 2, height / 2).scale(k).translate(-(x0 + x1) / 2, -(y0 + y1) / 2)
   }
-  const whole = () => showing(nodes, 2, nodes.length < 60 ? 120 : 40)
+  const whole = () => fitTo(nodes, 2, nodes.length < 60 ? 120 : 40)
 
-  // landmarks are the largest objects, as far as their names are not in each other's way when all of the graph is seen.
+  // landmarks returns the largest objects whose names do not overlap while the whole graph is shown.
   function landmarks() {
     const { k } = whole()
     const some = []
     for (const d of [...nodes].sort((a, b) => b.data.size - a.data.size || a.data.i - b.data.i)) {
-      if (some.every(e => Math.abs(d.py - e.py) * k > 18 || Math.abs(d.px - e.px) * k > 3.6 * (Math.min(d.data.name.length, brief) + Math.min(e.data.name.length, brief)) + 10)) some.push(d)
-      if (some.length === labelled) break
+      if (some.every(e => Math.abs(d.py - e.py) * k > 18 || Math.abs(d.px - e.px) * k > 3.6 * (Math.min(d.data.name.length, landmarkLetters) + Math.min(e.data.name.length, landmarkLetters)) + 10)) some.push(d)
+      if (some.length === maxLandmarks) break
     }
     return some
   }
@@ -109,7 +109,7 @@ export function drawGraph(place, model, pick) {
     height = Math.round(Math.min(680, Math.max(380, width * 0.68)))
     svg.attr('viewBox', `0 0 ${width} ${height}`)
     zooming.extent([[0, 0], [width, height]])
-    svg.call(zooming.transform, chosen ? showing(chain(chosen).map(o => at[o.i]), largest, margin) : whole())
+    svg.call(zooming.transform, chosen ? fitTo(chain(chosen).map(o => at[o.i]), chainScale, chainMargin) : whole())
     choose(chosen)
   }
 
@@ -136,7 +136,7 @@ export function drawGraph(place, model, pick) {
     node.attr('tabindex', n => n === d ? 0 : -1)
   }
 
-  // straight are lines between objects.
+  // straight returns the path of a straight line.
   const straight = (a, b) => `M${a.px},${a.py}L${b.px},${b.py}`
 
   function choose(o) {
@@ -152,10 +152,10 @@ export function drawGraph(place, model, pick) {
     if (width === 0) return
     const named = o ? steps : landmarks()
     names.selectAll('text').data(named).join('text').attr('x', d => d.px).attr('y', d => d.py).attr('dy', '-.7em')
-      .text(d => o ? d.data.name : fitted(d.data.name, brief, 1 / 0.62))
-    if (!o) return go(whole())
+      .text(d => o ? d.data.name : truncate(d.data.name, landmarkLetters, 1 / 0.62))
+    if (!o) return moveTo(whole())
     focusable(at[o.i])
-    go(showing(steps, largest, margin))
+    moveTo(fitTo(steps, chainScale, chainMargin))
   }
 
   new ResizeObserver(fit).observe(place)
@@ -165,8 +165,8 @@ export function drawGraph(place, model, pick) {
     all(on) {
       every.attr('d', on ? nodes.flatMap(d => d.data.references.map(r => straight(d, at[r.i]))).join('') : null)
     },
-    larger: () => (still.matches ? svg : svg.transition()).call(zooming.scaleBy, 1.6),
-    smaller: () => (still.matches ? svg : svg.transition()).call(zooming.scaleBy, 1 / 1.6),
-    whole: () => go(whole()),
+    larger: () => (reducedMotion.matches ? svg : svg.transition()).call(zooming.scaleBy, 1.6),
+    smaller: () => (reducedMotion.matches ? svg : svg.transition()).call(zooming.scaleBy, 1 / 1.6),
+    whole: () => moveTo(whole()),
   }
 }

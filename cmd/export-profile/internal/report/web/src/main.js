@@ -1,4 +1,4 @@
-// The page: what is chosen or searched is shown by all its parts. The address says what is chosen, so that it can be passed on.
+// The page. All its parts show the chosen object and the results of a search. The address has the chosen object, so that a link can be shared.
 import { drawGraph } from './graph.js'
 import { read } from './model.js'
 import { drawPanel, spoken } from './panel.js'
@@ -28,10 +28,10 @@ function choose(o, say) {
   chosen = o
   panel(o)
   parts.forEach(p => p.choose(o))
-  if (say) $('said').textContent = o ? spoken(o) : 'nothing is chosen'
+  if (say) $('said').textContent = o ? spoken(o) : 'no object is chosen'
 }
 
-// pick goes through the address, so that the browser's back button goes back.
+// pick also changes the address, so that the browser's back button returns to the previous object.
 function pick(o) {
   location.hash = o ? '#' + o.path : '#nothing'
   choose(o, true)
@@ -41,7 +41,7 @@ function pick(o) {
 
 function follow() {
   let path = location.hash.slice(1)
-  try { path = decodeURIComponent(path) } catch { /* it is none of ours */ }
+  try { path = decodeURIComponent(path) } catch { /* not an address of this page */ }
   const o = byPath.get(path)
   if (o || path === '' || path === 'nothing') choose(o ?? null, false)
 }
@@ -53,7 +53,7 @@ document.addEventListener('click', event => {
 })
 for (const radio of document.querySelectorAll('input[name=by]')) {
   radio.addEventListener('change', () => treemap.show(radio.value))
-  if (radio.checked) treemap.show(radio.value) // as a browser remembers it
+  if (radio.checked) treemap.show(radio.value) // a browser may restore the choice
 }
 $('all').addEventListener('change', event => graph.all(event.target.checked))
 graph.all($('all').checked)

@@ -1,8 +1,8 @@
-// What the page is about: the data that export-profile has put into it, and what follows from them.
+// The data that export-profile writes into the page, and facts that follow from it.
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB']
 
-// size is as export-profile prints it: at least in KiB.
+// size formats a number of bytes as export-profile does: in KiB or a larger unit.
 export function size(bytes) {
   let x = bytes / 1024, unit = 0
   while (x >= 1024 && unit < units.length - 1) {
@@ -16,7 +16,7 @@ export function count(n, noun) {
   return `${n} ${noun}${n === 1 ? '' : 's'}`
 }
 
-// kinds are how objects come in. They have colours, and their names in words wherever these are.
+// kinds says in words how an object comes into the image. The charts show each kind in a colour.
 export const kinds = {
   root: 'the profile itself',
   direct: 'the profile names it',
@@ -25,9 +25,10 @@ export const kinds = {
   other: 'not from the store',
 }
 
-// read gives each object its number and the objects around it instead of their numbers:
-// references, users (whose references it is), before and next (on the shortest chains from the profile),
-// dominator and dominates (which leave with it).
+// read adds its index i and its kind to each object, and replaces indexes by objects. Objects get these fields:
+// references, and users, which refer to the object;
+// before and next, its neighbours on the shortest chains from the profile;
+// dominator, and dominates, the objects that would leave with it.
 export function read(data) {
   const { objects } = data
   objects.forEach((o, i) => Object.assign(o, { i, users: [], next: [], dominates: [] }))
@@ -49,20 +50,21 @@ export function read(data) {
   return { ...data, roots, total: objects.reduce((sum, o) => sum + o.size, 0) }
 }
 
-// chain is the shortest one from the profile to an object, both included.
+// chain returns the shortest chain from the profile to an object, both included.
 export function chain(o) {
   const all = [o]
   while (all[0].before) all.unshift(all[0].before)
   return all
 }
 
-// leaving is what would leave with an object, itself included, the largest first.
+// leaving returns the objects that would leave with an object, itself included, the largest first.
 export function leaving(o) {
   const all = [o]
   for (let i = 0; i < all.length; i++) all.push(...all[i].dominates)
   return all.sort((a, b) => b.size - a.size || a.i - b.i)
 }
 
+// share formats bytes as a percentage of the whole image.
 export function share(model, bytes) {
   return model.total ? `${(100 * bytes / model.total).toFixed(1)} %` : ''
 }

@@ -1,8 +1,8 @@
-// The search: by any part of a store path, or several words of which it has all.
+// The search for store paths. A path matches if it contains all words.
 import { button, element } from './dom.js'
 import { count, size } from './model.js'
 
-const most = 12
+const maxResults = 12
 
 export function drawSearch(input, results, status, model, pick, match) {
   let found = []
@@ -11,9 +11,9 @@ export function drawSearch(input, results, status, model, pick, match) {
     found = words.length === 0 ? []
       : model.objects.filter(o => words.every(w => o.path.toLowerCase().includes(w)))
         .sort((a, b) => b.size - a.size || a.i - b.i)
-    results.replaceChildren(...found.slice(0, most).map(o =>
+    results.replaceChildren(...found.slice(0, maxResults).map(o =>
       element('li', {}, button(o), ' ', element('span', { class: 'figure' }, size(o.size)))))
-    const more = found.length > most ? `, the ${most} largest are below` : ''
+    const more = found.length > maxResults ? `; the ${maxResults} largest are shown` : ''
     status.textContent = words.length === 0 ? '' : `${found.length} of ${count(model.objects.length, 'path')} found${more}`
     match(words.length === 0 ? null : new Set(found))
   }

@@ -1,4 +1,4 @@
-// The table of store paths is in the page without this program, which only sorts and filters it.
+// The table of store paths. The page already has it; this code only sorts and filters it.
 
 export function drawTable(table, model, status) {
   const body = table.tBodies[0]

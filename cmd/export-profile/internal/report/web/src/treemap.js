@@ -1,13 +1,13 @@
-// The treemap: what is large, by package, by layer, or by what brings it in.
+// The treemap of sizes: by package, by layer, or by what brings an object in.
 import { hierarchy, treemap, treemapSquarify } from 'd3-hierarchy'
 import { select } from 'd3-selection'
-import { fitted } from './dom.js'
+import { truncate } from './dom.js'
 import { count, kinds, leaving, share, size } from './model.js'
 
-const header = 18 // pixels of a group's title
-const least = 2 // pixels: what is smaller is not drawn
+const header = 18 // height of a group's title, in pixels
+const minSide = 2 // pixels; smaller cells are not drawn
 
-// groups are what is drawn: objects and parts that are none, or groups of these.
+// groups has a function for each mode. It returns the cells to draw, or groups of cells.
 const groups = {
   package: ({ objects, layers }) => [
     ...objects.map(leaf),
@@ -27,7 +27,7 @@ const groups = {
   },
 }
 
-// below is what is between a root and what it alone leads to.
+// below returns the objects from top up to root along their dominators, without root.
 function below(root, top) {
   const all = []
   for (let o = top; o !== root; o = o.dominator) all.push(o)
@@ -55,7 +55,7 @@ export function drawTreemap(place, model, pick) {
     const titled = d => d.depth > 0 && d.children && d.x1 - d.x0 > 56 && d.y1 - d.y0 > 44
     treemap().tile(treemapSquarify).size([width, height]).round(true).paddingInner(1)
       .paddingOuter(d => d.depth > 0 ? 1 : 0).paddingTop(d => titled(d) ? header : d.depth > 0 ? 1 : 0)(root)
-    const big = d => d.x1 - d.x0 >= least && d.y1 - d.y0 >= least
+    const big = d => d.x1 - d.x0 >= minSide && d.y1 - d.y0 >= minSide
     const leaves = root.leaves()
     cells = leaves.filter(d => d.data.size > 0 && big(d))
 
@@ -64,7 +64,7 @@ export function drawTreemap(place, model, pick) {
     group.append('rect').attr('x', d => d.x0).attr('y', d => d.y0)
       .attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
     group.filter(titled).append('text').attr('x', d => d.x0 + 4).attr('y', d => d.y0 + 13)
-      .text(d => fitted(`${d.data.name} · ${size(d.value)}`, d.x1 - d.x0 - 8, 12.5))
+      .text(d => truncate(`${d.data.name} · ${size(d.value)}`, d.x1 - d.x0 - 8, 12.5))
     group.append('title').text(d => `${d.data.name}: ${size(d.value)}, ${share(model, d.value)}`)
 
     const cell = field.selectAll('g.cell').data(cells).join('g')
@@ -72,26 +72,26 @@ export function drawTreemap(place, model, pick) {
       .attr('role', 'option').attr('tabindex', -1)
       .attr('data-object', d => d.data.object?.i)
       .attr('transform', d => `translate(${d.x0},${d.y0})`)
-    cell.append('title').text(describe) // which is its name for those who do not see it, too
+    cell.append('title').text(describe) // screen readers read it, too
     cell.append('rect').attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
     cell.filter(d => d.data.object?.new).append('rect').attr('class', 'new')
       .attr('width', d => d.x1 - d.x0).attr('height', d => d.y1 - d.y0)
     cell.filter(d => d.y1 - d.y0 > 16 && d.x1 - d.x0 > 30).append('text').attr('x', 4).attr('y', 13)
-      .text(d => fitted(d.data.name, d.x1 - d.x0 - 8, 12))
+      .text(d => truncate(d.data.name, d.x1 - d.x0 - 8, 12))
     cell.filter(d => d.y1 - d.y0 > 34 && d.x1 - d.x0 > 60).append('text').attr('class', 'small').attr('x', 4).attr('y', 28)
-      .text(d => fitted(`${size(d.data.size)} · ${share(model, d.data.size)}`, d.x1 - d.x0 - 8, 11))
+      .text(d => truncate(`${size(d.data.size)} · ${share(model, d.data.size)}`, d.x1 - d.x0 - 8, 11))
     cell.on('click', (_, d) => d.data.object && pick(d.data.object)).on('keydown', onKey)
     field.select('g.cell').attr('tabindex', 0)
 
     const small = leaves.length - cells.length
-    place.nextElementSibling.textContent = small ? `${count(small, 'path')} too small to be drawn; the table has all.` : ''
+    place.nextElementSibling.textContent = small ? `${count(small, 'path')} too small to draw; the table has them all.` : ''
     mark()
   }
 
   const describe = ({ data: { name, size: bytes, kind, object } }) =>
     `${name}: ${size(bytes)}, ${share(model, bytes)}; ${kinds[kind]}${object?.new ? '; new since the previous image' : ''}`
 
-  // onKey moves to the nearest cell in a direction.
+  // onKey moves the focus to the nearest cell in a direction, or chooses a cell.
   function onKey(event, d) {
     const centre = c => [(c.x0 + c.x1) / 2, (c.y0 + c.y1) / 2]
     const [x, y] = centre(d)
@@ -125,7 +125,7 @@ export function drawTreemap(place, model, pick) {
     if (cell) border.attr('x', cell.x0).attr('y', cell.y0).attr('width', cell.x1 - cell.x0).attr('height', cell.y1 - cell.y0)
   }
 
-  // The size is not asked for, which would lay out the whole page: it comes.
+  // Asking for the size would lay out the whole page. The observer gets it for free.
   new ResizeObserver(([{ contentRect }]) => {
     const next = Math.max(Math.floor(contentRect.width), 280)
     if (next === width) return

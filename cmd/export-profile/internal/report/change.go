@@ -2,15 +2,15 @@ package report
 
 import "strings"
 
-// Change is the difference of a package between the previous image and this one.
-// The caller computes it, with the code that compares images everywhere else.
+// Change is the difference between a package in the previous image and in the new image.
+// The caller computes it, with the code that also compares images elsewhere.
 type Change struct {
 	Package        string
-	Removed, Added []string // versions that only one of the images has; "" is a package without a version
-	Before, After  int64    // bytes of all its objects
+	Removed, Added []string // versions that only one of the images has; "" stands for no version
+	Before, After  int64    // bytes of all objects of the package
 }
 
-// what names what happened to the package. No object is empty, so 0 bytes mean that there is none.
+// what returns a word for the change. No object is empty, so zero bytes mean that the image lacks the package.
 func (c Change) what() string {
 	switch {
 	case c.Before == 0 && len(c.Removed) == 0:
@@ -23,7 +23,7 @@ func (c Change) what() string {
 	return "changed"
 }
 
-// versions formats versions for a table. A package without a version has nothing to show when it comes or goes.
+// versions returns the versions as a table shows them. An added or removed package without a version shows none.
 func (c Change) versions() (before, after string) {
 	show := func(versions []string) string {
 		words := make([]string, len(versions))
@@ -38,8 +38,8 @@ func (c Change) versions() (before, after string) {
 	return show(c.Removed), show(c.Added)
 }
 
-// since counts the objects that the previous image lacks, and those that only it has.
-func (r *Report) since() (added, removed int) {
+// objectChanges returns how many objects the previous image lacks, and how many only it has.
+func (r *Report) objectChanges() (added, removed int) {
 	is := make(map[string]bool)
 	for i, n := range r.isNew() {
 		is[r.Objects[i].Path] = true
