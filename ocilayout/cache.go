@@ -58,7 +58,7 @@ const CacheName = "layers-1"
 const CacheTag = "CACHEDIR.TAG"
 
 const cacheTag = `Signature: 8a477f597d28d172789f06886806bc55
-# This directory has what export-profile need not do again. It can be deleted at any time.
+# This directory is the cache of export-profile. It can be deleted at any time.
 `
 
 // OpenCache opens the cache in a directory, and creates the directory if necessary.

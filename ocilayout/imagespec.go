@@ -25,7 +25,7 @@ type ImageSpec struct {
 	Platform    ispec.Platform
 	Layers      []Layer // see Plan
 	// Base, if not nil, is the image whose layers and history come first.
-	// AddImage takes nothing else from it; see (*Image).Inherit.
+	// AddImage takes nothing else from it; see [Image.Inherit].
 	Base *Image
 }
 
@@ -93,7 +93,7 @@ func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (ispec.Descripto
 	return desc, nil
 }
 
-// LastImage returns the last image added, for (*PreviousImage).Fetch.
+// LastImage returns the last image added, for [PreviousImage.Fetch].
 func (l *Layout) LastImage() *PreviousImage { return l.lastImage }
 
 // Results says where each layer of the last image added came from.

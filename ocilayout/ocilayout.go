@@ -7,25 +7,25 @@
 // # Building an image
 //
 // [Plan] divides parts into [Layer] values. [PlanSticky] does so, too, but reuses most layers of a [PreviousImage].
-// An [ImageSpec] is the complete description of an image; (*Layout).AddImage builds it. The [Layout] decides where it goes:
+// An [ImageSpec] is the complete description of an image; [Layout.AddImage] builds it. The [Layout] decides where it goes:
 //
 //   - [Open] opens an image layout, a directory of the OCI image specification.
-//     (*Layout).Publish makes the image visible there under one or more names ([Name]).
+//     [Layout.Publish] makes the image visible there under one or more names ([Name]).
 //   - [OpenArchive] and [OpenTemporary] prepare one tar that podman, Docker and containerd load.
-//     (*Layout).PublishArchive writes it to a file, (*Layout).WriteArchive to a stream.
+//     [Layout.PublishArchive] writes it to a file, [Layout.WriteArchive] to a stream.
 //   - [OpenStaged] prepares an image that joins no layout: Options.Deliver receives each [Blob].
 //     Package registry pushes images this way.
 //
-// (*Layout).AddIndex joins images for several platforms into one index.
+// [Layout.AddIndex] joins images for several platforms into one index.
 // [PublishTar] and [WriteTar] write a tar of the file system itself, without an image.
 //
 // # Reading an image
 //
 // [FindImage] finds an image of any program in a layout, and [OpenArchiveFile] one in an archive.
-// Both return an [ImageSource], and so does package registry. [(*ImageSource).Read] reads the [Image]:
-// (*Image).VisibleObjects lists its store objects according to its history, and (*Image).Tree reads its layers
+// Both return an [ImageSource], and so does package registry. [ImageSource.Read] reads the [Image]:
+// [Image.VisibleObjects] lists its store objects according to its history, and [Image.Tree] reads its layers
 // to an [ImageTree]. An Image can be the base of another one, whose layers come above.
-// [(*ImageSource).ReadPrevious] reads a [PreviousImage].
+// [ImageSource.ReadPrevious] reads a [PreviousImage].
 //
 // # Same input, same bytes
 //

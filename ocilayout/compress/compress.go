@@ -6,7 +6,7 @@
 // nor do the sizes of writes or what was compressed before.
 // A tar is cut into blocks of a fixed size. Each is compressed independently, several at a time.
 // The bytes come from a pinned version of github.com/klauspost/compress, and tests pin them.
-// (Method).Identity names everything that they depend on, for caches that outlive a version of this program.
+// [Method.Identity] names everything that they depend on, for caches that outlive a version of this program.
 //
 // A gzip blob is one member without a name or a time. A zstd blob has a frame for each block.
 // Without compression the blob is the tar.
