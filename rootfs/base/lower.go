@@ -174,7 +174,7 @@ func (b *builder) readLower(path string, limit int64) ([]byte, error) {
 	return bytes.Clone(content), err
 }
 
-// mergeLower appends a profile's accounts to the base image's, all of which stay.
+// mergeLower appends a profile's accounts to the base image's, which all stay.
 func (b *builder) mergeLower(f *accountFile) {
 	e, err := b.lower.Stat(f.path)
 	if err != nil {
