@@ -23,7 +23,7 @@ import (
 // text is the content of the object smallPath.
 var text = []byte(strings.Repeat("content ", 100))
 
-// TestHostileCache checks that false statements of a cache are found, in a directory and from a server.
+// TestHostileCache checks that a cache that lies or is damaged gives an error, in a directory and from a server.
 func TestHostileCache(t *testing.T) {
 	narinfo := smallPath.Digest() + ".narinfo"
 	for _, test := range []struct {

@@ -153,6 +153,7 @@ func TestInfoCacheMiss(t *testing.T) {
 	}
 }
 
+// TestRefresh checks that Refresh replaces a narinfo from an earlier run, and fetches it only once.
 func TestRefresh(t *testing.T) {
 	f := make(files)
 	n := f.object(t, smallPath, "gzip", text)

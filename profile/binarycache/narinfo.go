@@ -54,7 +54,7 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 		}
 	}
 	if n.Compression == "" {
-		n.Compression = "bzip2" // Nix's first and, then, only compression
+		n.Compression = "bzip2" // as in Nix, which once knew no other
 	}
 	return n, nil
 }

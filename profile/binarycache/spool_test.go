@@ -23,7 +23,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// tally counts the requests for NARs.
+// narCounter counts the requests for NARs.
 type narCounter struct {
 	http.Handler
 	n atomic.Int64
