@@ -259,7 +259,7 @@ func streams() []streamCase {
 // TestOpen checks good and bad streams, in a file and from a pipe.
 func TestOpen(t *testing.T) {
 	for _, test := range streams() {
-		for kind, open := range map[string]func(testing.TB, []byte, Options) (*Store, error){"file": openBytes, "pipe": openPipe} {
+		for kind, open := range openers {
 			t.Run(test.name+"/"+kind, func(t *testing.T) {
 				spools := t.TempDir()
 				s, err := open(t, test.stream, Options{SpoolDir: spools})

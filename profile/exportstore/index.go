@@ -82,8 +82,8 @@ func (r *indexer) add(o object) error {
 	return nil
 }
 
-// paths reads the references of an object.
-func (r *indexer) paths(of profile.Path, read func(*nar.Wire) (profile.Path, error)) ([]profile.Path, error) {
+// readReferences reads the references of an object, and sorts them. read reads one of them.
+func (r *indexer) readReferences(of profile.Path, read func(*nar.Wire) (profile.Path, error)) ([]profile.Path, error) {
 	n, err := r.w.Uint64()
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func checkEnd(w *nar.Wire) error {
 	case len(rest) == 0:
 		return nil
 	case isStream(rest):
-		return errors.New("another export stream begins here: export all paths into one, or read them one by one")
+		return errors.New("another export stream begins here: export all paths into one stream, or read the streams one by one")
 	}
 	return errors.New("data after the end of the stream")
 }

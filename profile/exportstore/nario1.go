@@ -32,7 +32,7 @@ func (r *indexer) nario1() (o object, err error) {
 	if t.Path, err = readPath(r.w); err != nil {
 		return o, err
 	}
-	if t.References, err = r.paths(t.Path, readPath); err != nil {
+	if t.References, err = r.readReferences(t.Path, readPath); err != nil {
 		return o, err
 	}
 	deriver, err := r.w.String(maxPath)

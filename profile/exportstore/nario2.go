@@ -67,7 +67,7 @@ func (r *indexer) readRest(t *profile.Info) error {
 	if t.NarHash, err = profile.ParseHash(hash); err != nil {
 		return err
 	}
-	if t.References, err = r.paths(t.Path, readBase); err != nil {
+	if t.References, err = r.readReferences(t.Path, readBase); err != nil {
 		return err
 	}
 	if _, err := r.w.Uint64(); err != nil { // registration time

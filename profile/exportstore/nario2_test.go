@@ -51,7 +51,7 @@ const (
 	baseB = "11111111111111111111111111111111-b"
 )
 
-// TestNario2 checks format 2 as read from Nix's source: no real stream was available.
+// TestNario2 checks format 2, which was taken from Determinate Nix's source: no real stream was available.
 func TestNario2(t *testing.T) {
 	a, b := fileNAR("a"), fileNAR("b")
 	full := describe(baseB, b, baseA, baseB)
@@ -125,7 +125,7 @@ func TestNario2Refuses(t *testing.T) {
 		{"no size", entry(func(s *description) { s.size = 0 }), "NAR of 0 bytes"},
 		{"size of 2^63", entry(func(s *description) { s.size = 1 << 63 }), "NAR of 9223372036854775808 bytes"},
 		{"hash with its name", entry(func(s *description) { s.hash = "sha256:" + s.hash }), "not a SHA-256 in hexadecimal"},
-		{"hash in other letters", entry(func(s *description) { s.hash = strings.Repeat("z", 64) }), "hash"},
+		{"hash not in hexadecimal", entry(func(s *description) { s.hash = strings.Repeat("z", 64) }), "hash"},
 		{"full path", entry(func(s *description) { s.path = pathA }), "store path"},
 		{"no path", entry(func(s *description) { s.path = "" }), "store path"},
 		{"bad reference", entry(func(s *description) { s.refs = []string{"x"} }), "references of"},
@@ -140,8 +140,8 @@ func TestNario2Refuses(t *testing.T) {
 		{"first format inside", nario2(number(1), a, trailer(pathA)), "store path"},
 		{"one path, two contents", nario2(number(1), ok.bytes(), a, number(1), describe(baseA, fileNAR("b")).bytes(), fileNAR("b")), "occurs twice"},
 		{"two streams", cat(nario2(), nario2()), "another export stream"},
-		{"the first format after it", cat(nario2(), number(1), a), "another export stream"},
-		{"it after the first format", cat(number(1), a, trailer(pathA), number(0), nario2()), "another export stream"},
+		{"followed by the first format", cat(nario2(), number(1), a), "another export stream"},
+		{"after the first format", cat(number(1), a, trailer(pathA), number(0), nario2()), "another export stream"},
 		{"trailing byte", cat(nario2(), []byte("x")), "data after the end"},
 	} {
 		if s, err := openBytes(t, test.stream, Options{}); err == nil || !strings.Contains(err.Error(), test.err) {
