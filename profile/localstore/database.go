@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/profile"
 )
 
 // database is Nix's db.sqlite with the files that SQLite puts beside it:
@@ -137,7 +139,7 @@ func (d *database) inspect() (st state, err error) {
 	if err != nil {
 		return st, err
 	}
-	// A finished journal begins with a zero byte, as in SQLite.
+	// SQLite too recognises a finished journal by a zero in its first byte.
 	if len(journal) > 0 && journal[0] != 0 {
 		return st, &busyError{fmt.Sprintf("unfinished transaction in %q: Nix is writing it, or was killed while writing",
 			filepath.Base(d.path)+"-journal")}
@@ -233,6 +235,32 @@ func (d *database) checkSchema() error {
 		return fmt.Errorf("its version %d is not supported, only %d to %d are", version, minSchema, maxSchema)
 	}
 	return nil
+}
+
+// ReadDatabase reads the metadata of all objects from a database file, for objects that come from elsewhere.
+// It omits invalid rows.
+func ReadDatabase(ctx context.Context, file string) ([]*profile.Info, error) {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w at %q: %w", ErrNoDatabase, file, fs.ErrNotExist)
+	}
+	d := database{path: file, signatures: true, maxWait: maxWait}
+	db, err := d.read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read database %q: %w", file, err)
+	}
+	var infos []*profile.Info
+	for i := range db.objects {
+		if o := &db.objects[i]; o.invalid == nil {
+			if info, err := db.info(o); err == nil {
+				infos = append(infos, info)
+			}
+		}
+	}
+	return infos, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

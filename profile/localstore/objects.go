@@ -1,12 +1,9 @@
 package localstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -65,30 +62,4 @@ func (s *Store) IsLock(name string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(int(s.storeDir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil &&
 		st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= 1
-}
-
-// ReadDatabase reads the metadata of all objects from a database file, for objects that come from elsewhere.
-// It omits invalid rows.
-func ReadDatabase(ctx context.Context, file string) ([]*profile.Info, error) {
-	file, err := filepath.Abs(file)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w at %q: %w", ErrNoDatabase, file, fs.ErrNotExist)
-	}
-	d := database{path: file, signatures: true, maxWait: maxWait}
-	db, err := d.read(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read database %q: %w", file, err)
-	}
-	var infos []*profile.Info
-	for i := range db.objects {
-		if o := &db.objects[i]; o.invalid == nil {
-			if info, err := db.info(o); err == nil {
-				infos = append(infos, info)
-			}
-		}
-	}
-	return infos, nil
 }
