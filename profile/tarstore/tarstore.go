@@ -1,4 +1,4 @@
-// Package tarstore reads a store from a tar archive, which people carry to a machine without Nix.
+// Package tarstore reads a store from a tar archive, such as people carry to a machine without Nix.
 //
 // It recognises by content whether the archive holds
 //
@@ -18,10 +18,10 @@
 //     and two different entries at one path are errors.
 //     Directories may be repeated, and files too if their content is the same, as in real archives.
 //     A leading "/" is dropped, and missing parent directories are added.
-//   - A hard link stands for its target, before or after it and anywhere in the archive:
+//   - A hard link stands for its target, which may be anywhere in the archive, before or after the link:
 //     a file or symbolic link in any object, or in the .links of an optimised store.
 //     A link to a missing file, to a directory or in a cycle makes its object unreadable.
-//     So does any file other than a directory, regular file or symbolic link. Outside of objects it is ignored.
+//     So does any file other than a directory, regular file or symbolic link. Outside of objects, such files are ignored.
 //   - A sparse file is an error: its declared size does not limit how much the archive must contain.
 //   - An archive ends with a block of zeros; an earlier end is io.ErrUnexpectedEOF.
 //     Only zeros may follow. Other programs ignore what follows,
