@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -25,89 +24,23 @@ type Sample struct {
 	trees map[profile.Path]rootfs.Tree
 }
 
-// Samples returns the golden closure, a closure of odd objects, and one of many objects.
-// Callers must not change them.
-func Samples(t testing.TB) []*Sample {
+// New returns a sample without objects, for tests that build their own closure.
+func New(name string) *Sample {
+	return &Sample{Name: name, trees: make(map[profile.Path]rootfs.Tree)}
+}
+
+// Add adds an object and makes it the root. It refers to the objects named in refs.
+// The lines describe its entries: "d PATH", "l PATH TARGET" or "f MODE PATH CONTENT". The path "." is the object itself.
+func (s *Sample) Add(t testing.TB, name, refs string, lines ...string) profile.Path {
 	t.Helper()
-	return []*Sample{GoldenSample(t), Odd(t), Many(t, 2000)}
-}
-
-// The files of the samples below contain their references, so a scan for references finds them.
-
-// Odd returns objects that Nix allows but few programs expect: single files and links,
-// reference cycles, names that are not UTF-8, empty objects, and links out of the store.
-func Odd(t testing.TB) *Sample {
-	s := &Sample{Name: "odd", trees: make(map[profile.Path]rootfs.Tree)}
-	long := strings.Repeat("n", rootfs.MaxName)
-	s.add(t, "file", "", "f 0444 . alone")
-	s.add(t, "program", "", "f 0555 . #!/bin/sh")
-	s.add(t, "link", "file", "l . "+string(pathOf("file")))
-	s.add(t, "empty", "", "d .")
-	s.add(t, "nothing", "", "f 0444 .")
-	s.add(t, "itself", "itself", "d .", "l self "+string(pathOf("itself"))+"/self")
-	s.add(t, "circle-a", "circle-b", "d .", "f 0444 to "+string(pathOf("circle-b")))
-	s.add(t, "circle-b", "circle-a", "d .", "f 0444 to "+string(pathOf("circle-a")))
-	s.add(t, "names_+-.?=", "", "d .", "f 0444 \x01\xff\xfe odd", "f 0444 a\nb newline", "d b", "f 0444 b/c x", "f 0444 b-c x",
-		"f 0444 "+long+" long", "l ünïcode ../../..", "f 0555 ~nix~case~hack~1 x")
-	deep := []string{"d ."}
-	for i := range 70 {
-		deep = append(deep, "d "+strings.TrimPrefix(strings.Repeat("/d", i+1), "/"))
-	}
-	s.add(t, "deep", "", deep...)
-	s.add(t, "large", "", "f 0444 . "+strings.Repeat("0123456789abcdef", 1<<16))
-	refs := []string{"circle-a", "deep", "empty", "file", "itself", "large", "link", "names_+-.?=", "nothing", "program"}
-	s.Root = s.add(t, "top", strings.Join(refs, " "),
-		"d .", "f 0444 refs "+pathsOf(refs), "d bin", "l bin/program "+string(pathOf("program")), "l bin/lost /nowhere", "d etc", "l etc/file "+string(pathOf("link")))
-	return s
-}
-
-// Many returns n objects that each refer to a few others.
-func Many(t testing.TB, n int) *Sample {
-	s := &Sample{Name: "many", trees: make(map[profile.Path]rootfs.Tree)}
-	name := func(i int) string { return fmt.Sprintf("m%d", i) }
-	for i := range n {
-		refs := []string{}
-		for _, j := range []int{i - 1, i / 2, i / 3} {
-			if j >= 0 && j < i && !slices.Contains(refs, name(j)) {
-				refs = append(refs, name(j))
-			}
-		}
-		s.Root = s.add(t, name(i), strings.Join(refs, " "), "d .", fmt.Sprintf("f 0444 data content of %d: ", i)+pathsOf(refs))
-	}
-	return s
-}
-
-func pathsOf(names []string) string {
-	var b strings.Builder
-	for _, name := range names {
-		b.WriteString(string(pathOf(name)) + "\n")
-	}
-	return b.String()
-}
-
-// pathOf derives a store path from a name.
-func pathOf(name string) profile.Path {
-	sum := uint64(14695981039346656037)
-	for _, c := range []byte(name) {
-		sum = (sum ^ uint64(c)) * 1099511628211
-	}
-	digest := make([]byte, 32)
-	for i := range digest {
-		digest[i] = nix32.Alphabet[sum%32]
-		sum = sum*6364136223846793005 + 1442695040888963407
-		sum ^= sum >> 29
-	}
-	p, err := profile.ParseBase(string(digest) + "-" + name)
-	if err != nil {
-		panic(err)
-	}
-	return p
+	s.Root = s.add(t, name, refs, lines...)
+	return s.Root
 }
 
 // add adds an object; see Add for the lines.
 func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.Path {
 	t.Helper()
-	p := pathOf(name)
+	p := PathOf(name)
 	var entries []rootfs.Entry
 	for _, line := range lines {
 		kind, rest, _ := strings.Cut(line, " ")
@@ -145,7 +78,7 @@ func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.P
 	}
 	info := &profile.Info{Path: p}
 	for _, r := range strings.Fields(refs) {
-		info.References = append(info.References, pathOf(r))
+		info.References = append(info.References, PathOf(r))
 	}
 	slices.Sort(info.References)
 	var err error
@@ -157,43 +90,24 @@ func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.P
 	return p
 }
 
-// GoldenSample returns the golden closure.
-func GoldenSample(t testing.TB) *Sample {
-	t.Helper()
-	s := &Sample{Name: "golden", Root: GoldenProfile, Infos: GoldenInfos(t), trees: make(map[profile.Path]rootfs.Tree)}
-	f, err := os.Open(File(t, "basic.nix-export"))
+// PathOf returns the store path of the object called name in any sample.
+func PathOf(name string) profile.Path {
+	sum := uint64(14695981039346656037)
+	for _, c := range []byte(name) {
+		sum = (sum ^ uint64(c)) * 1099511628211
+	}
+	digest := make([]byte, 32)
+	for i := range digest {
+		digest[i] = nix32.Alphabet[sum%32]
+		sum = sum*6364136223846793005 + 1442695040888963407
+		sum ^= sum >> 29
+	}
+	p, err := profile.ParseBase(string(digest) + "-" + name)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	defer f.Close()
-	// Find the NARs by their magic number and hash, independently of package exportstore.
-	data, err := io.ReadAll(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, info := range s.Infos {
-		found := false
-		for at := range data {
-			if at+int(info.NarSize) > len(data) || !strings.HasPrefix(string(data[at:min(at+32, len(data))]), narMagic) {
-				continue
-			}
-			object := data[at : at+int(info.NarSize)]
-			tree := func(yield func(rootfs.Entry, error) bool) {
-				nar.Read(nar.NewWire(strings.NewReader(string(object))), info.Path.Root())(yield)
-			}
-			if hash, _, err := nar.Sum(tree, info.Path.Root()); err == nil && hash == info.NarHash {
-				s.trees[info.Path], found = tree, true
-				break
-			}
-		}
-		if !found {
-			t.Fatalf("the golden stream has no NAR of %s", info.Path)
-		}
-	}
-	return s
+	return p
 }
-
-const narMagic = "\r\x00\x00\x00\x00\x00\x00\x00nix-archive-1"
 
 // Info implements [profile.Store].
 func (s *Sample) Info(_ context.Context, p profile.Path) (*profile.Info, error) {

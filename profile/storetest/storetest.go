@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -19,85 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/input"
 	"github.com/export-profile/export-profile/profile/nar"
-	"github.com/export-profile/export-profile/profile/references"
 )
-
-// GoldenProfile is the object of the golden closure that refers to all others.
-const GoldenProfile profile.Path = "/nix/store/81bxdbdx9ndqilgq6wn7y9y0zdfaxli1-user-environment"
-
-// File returns the name of a file in the repository's testdata.
-func File(t testing.TB, name string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	for err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return filepath.Join(dir, "testdata", name)
-		}
-		if dir == filepath.Dir(dir) {
-			err = fs.ErrNotExist
-		}
-		dir = filepath.Dir(dir)
-	}
-	t.Fatalf("find testdata: %v", err)
-	return ""
-}
-
-// GoldenInfos returns the output of nix path-info for the golden closure, sorted by path.
-func GoldenInfos(t testing.TB) []*profile.Info {
-	t.Helper()
-	f, err := os.Open(File(t, "basic.path-info.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	infos, err := references.Parse(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return infos
-}
-
-// goldenFiles returns the lines of basic.tree about store objects.
-func goldenFiles(t testing.TB) []string {
-	t.Helper()
-	b, err := os.ReadFile(File(t, "basic.tree"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lines []string
-	for line := range strings.Lines(string(b)) {
-		if strings.Contains(line, " nix/store/") && !strings.Contains(strings.SplitN(line, " -> ", 2)[0], "run/profile") {
-			lines = append(lines, strings.TrimSuffix(line, "\n"))
-		}
-	}
-	return lines
-}
-
-// Golden tests a store that contains at least the golden closure,
-// entry by entry against the output of the original script.
-func Golden(t *testing.T, s profile.Store) {
-	sample := GoldenSample(t)
-	want := goldenFiles(t)
-	if d := cmp.Diff(want, sample.list(t, sample)); d != "" {
-		t.Fatalf("the sample differs from the script's output (-want +got):\n%s", d)
-	}
-	Test(t, s, sample)
-}
-
-// list lists the files that a store has for all objects of the sample.
-func (s *Sample) list(t *testing.T, in profile.Store) []string {
-	t.Helper()
-	var all []string
-	for _, info := range s.Infos {
-		lines, err := List(in.Files(t.Context(), info.Path))
-		if err != nil {
-			t.Errorf("Files(%q): %v", info.Path, err)
-		}
-		all = append(all, lines...)
-	}
-	return all
-}
 
 // Test tests a store that contains at least the sample.
 func Test(t *testing.T, s profile.Store, sample *Sample) {
@@ -234,4 +157,47 @@ func Test(t *testing.T, s profile.Store, sample *Sample) {
 			t.Errorf("Files, cancelled: %d entries, %v; want %v or all", len(lines), err, context.Canceled)
 		}
 	})
+}
+
+// list lists the files that a store has for all objects of the sample.
+func (s *Sample) list(t *testing.T, in profile.Store) []string {
+	t.Helper()
+	var all []string
+	for _, info := range s.Infos {
+		lines, err := List(in.Files(t.Context(), info.Path))
+		if err != nil {
+			t.Errorf("Files(%q): %v", info.Path, err)
+		}
+		all = append(all, lines...)
+	}
+	return all
+}
+
+// Open reads a store from a file as package source does. After an error the caller still owns f.
+func Open[S any](ctx context.Context, f *os.File, o input.Options, read func(*input.Input) (S, error)) (s S, err error) {
+	in, err := input.Open(ctx, f, o)
+	if err != nil {
+		return s, err
+	}
+	if s, err = read(in); err != nil {
+		in.Abandon()
+	}
+	return s, err
+}
+
+// File returns the name of a file in the repository's testdata.
+func File(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(dir, "testdata", name)
+		}
+		if dir == filepath.Dir(dir) {
+			err = fs.ErrNotExist
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatalf("find testdata: %v", err)
+	return ""
 }
