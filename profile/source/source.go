@@ -55,12 +55,16 @@ type Options struct {
 	// Vouched selects the sources whose objects must be vouched for.
 	Vouched Vouched
 
-	// The following options concern servers only.
+	// The following options concern servers only; see binarycache.Options.
+
 	// NarInfoDir keeps narinfos from run to run, unless it is empty.
 	NarInfoDir string
-	Netrc      string
-	Proxy      func(*http.Request) (*url.URL, error)
-	Retrying   func(err error, wait time.Duration) // called before each retry, by several goroutines at once
+	// Netrc names a file with logins.
+	Netrc string
+	// Proxy selects the proxy of a request. Default: none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Retrying is called before each retry, by several goroutines at once.
+	Retrying func(err error, wait time.Duration)
 }
 
 // Vouched selects the sources whose objects a key or their content address must vouch for.

@@ -262,7 +262,7 @@ func TestContentAgainstReferences(t *testing.T) {
 	}
 }
 
-// TestMissing checks that all objects are reported which references name but no source has.
+// TestMissing checks that FindClosure reports every object that the references name and no source has.
 func TestMissing(t *testing.T) {
 	sample := storetest.GoldenSample(t)
 	root := sample.WriteRoot(t)
@@ -339,8 +339,8 @@ func TestVouched(t *testing.T) {
 	}
 }
 
-// TestVouchedLive checks that this machine's store is hashed if keys must vouch for its objects.
-func TestVouchedLive(t *testing.T) {
+// TestVouchedMachine checks that this machine's store is hashed if keys must vouch for its objects.
+func TestVouchedMachine(t *testing.T) {
 	for _, test := range []struct {
 		o    Options
 		want bool
