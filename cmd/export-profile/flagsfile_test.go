@@ -83,8 +83,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// FuzzDocument checks that an accepted image file can be printed and read again.
-func FuzzDocument(f *testing.F) {
+// FuzzImageFile checks that an accepted image file can be printed and read again.
+func FuzzImageFile(f *testing.F) {
 	for _, s := range []string{
 		"profile: ./result\nenv: {A: 1, B: x}\nexpose: [80, 443/tcp]\nbare: true\n",
 		`{"entrypoint": ["a", "b"], "cmd": "c", "max-layers": 3, "destination": "oci:x"}`,

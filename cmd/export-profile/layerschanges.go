@@ -17,7 +17,7 @@ type changes struct {
 	Added   int    `json:"newLayers"`
 	Fetch   int64  `json:"fetchBytes"`
 	Had     int64  `json:"hadBytes"`
-	Dead    int64  `json:"deadBytes"`
+	Unused  int64  `json:"deadBytes"`
 	Size    int64  `json:"visibleBytes"`
 }
 
@@ -36,14 +36,14 @@ func (p planned) changes(fetch, had int64) *changes {
 	return &changes{
 		Digest: p.previous.Digest.String(),
 		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
-		Fetch: fetch, Had: had, Dead: p.report.Unused, Size: p.report.Size,
+		Fetch: fetch, Had: had, Unused: p.report.Unused, Size: p.report.Size,
 	}
 }
 
 // words returns the changes in one line, with an estimate in fetched before the layers are built.
 func (c *changes) words(fetched string) string {
 	return fmt.Sprintf("layers: %d kept, %d rebuilt, %d dropped, %d new; a holder of the previous image fetches %s and has %s; %s of %s are no longer used",
-		c.Kept, c.Rebuilt, c.Dropped, c.Added, fetched, humanBytes(c.Had), humanBytes(c.Dead), humanBytes(c.Size+c.Dead))
+		c.Kept, c.Rebuilt, c.Dropped, c.Added, fetched, humanBytes(c.Had), humanBytes(c.Unused), humanBytes(c.Size+c.Unused))
 }
 
 // has says whether there is a previous image with this blob.
