@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/export-profile/export-profile/internal/testrun"
 )
 
 // TestCacheDamage checks that a run with a damaged cache makes the right image, silently.
@@ -235,10 +237,7 @@ func TestCacheKill(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	whole := time.Since(begin)
-	kills := 12
-	if testing.Short() {
-		kills = 4
-	}
+	kills := testrun.Of(4, 40)
 	for i := range kills {
 		if i%2 == 0 {
 			removeAll(t, filepath.Join(cache, CacheName, []string{partsName, packedName, blobsName}[i/2%3]))

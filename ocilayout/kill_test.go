@@ -13,16 +13,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/export-profile/export-profile/internal/testrun"
 )
 
 // TestKill kills runs at random instants, half of them while they publish.
 // The layout must then have its old images, with or without the new one;
 // and the next run must work, and leave nothing of the killed ones.
 func TestKill(t *testing.T) {
-	kills := 5
-	if testing.Short() {
-		kills = 3
-	}
+	kills := testrun.Of(3, 20)
 	for _, start := range []string{"new", "empty", "layout"} {
 		t.Run(start, func(t *testing.T) {
 			t.Parallel()

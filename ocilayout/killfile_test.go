@@ -9,15 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/export-profile/export-profile/internal/testrun"
 )
 
 // TestKillFile kills runs that write a file at random instants.
 // The file must be the old one or the new one, and the next run must leave nothing of the killed ones.
 func TestKillFile(t *testing.T) {
-	kills := 12
-	if testing.Short() {
-		kills = 4
-	}
+	kills := testrun.Of(4, 40)
 	for _, as := range []string{"archive", "tar"} {
 		t.Run(as, func(t *testing.T) {
 			t.Parallel()

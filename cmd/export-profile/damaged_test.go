@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
@@ -112,14 +113,7 @@ func TestDamaged(t *testing.T) {
 			d.digest = succeed(t, "", append([]string{"image", "--platform=linux/amd64", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
 			d.tar = succeed(t, "", append([]string{"rootfs", "tar:-"}, flags...)...)
 
-			// A sample of bytes and bits, or all of them.
-			cuts, flips := 60, 100
-			switch {
-			case os.Getenv("HOSTILE_ALL") != "":
-				cuts, flips = len(whole), 8*len(whole)
-			case testing.Short() || underRace:
-				cuts, flips = 30, 50
-			}
+			cuts, flips := testrun.Of(30, len(whole)), testrun.Of(50, 8*len(whole))
 			step := max(1, len(whole)/cuts)
 			for size := 0; size < len(whole); size += step {
 				d.run(t, fmt.Sprintf("cut to %d of %d bytes", size, len(whole)), whole[:size], f.cut)

@@ -16,8 +16,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/storetest"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // measured is the result of a run, with its time and memory.
@@ -109,7 +111,6 @@ type hostile struct {
 	args   func(t *testing.T) []string
 	want   string // part of the error
 	window int64
-	slow   bool // not with -short
 }
 
 // TestHostile checks that inputs made to use much memory end with an error and use little.
@@ -118,9 +119,6 @@ func TestHostile(t *testing.T) {
 	idle := measure(t, "version").Peak
 	for _, h := range hostiles() {
 		t.Run(h.name, func(t *testing.T) {
-			if h.slow && testing.Short() {
-				t.Skip("it takes long")
-			}
 			dest := filepath.Join(t.TempDir(), "dest")
 			args := append([]string{"image", "oci:" + dest, "--platform=linux/amd64", "--quiet", "--cache=" + t.TempDir()}, h.args(t)...)
 			m := measure(t, args...)
@@ -134,7 +132,7 @@ func TestHostile(t *testing.T) {
 				t.Errorf("%d files or directories are left at the destination", len(left))
 			}
 			t.Logf("%d MiB more than idle in %v: %.300s", (m.Peak-idle)>>20, m.Took.Round(time.Millisecond), m.Err)
-			if got := m.Peak - idle; got > allowed+h.window && !underRace {
+			if got := m.Peak - idle; got > allowed+h.window && !testrun.Race {
 				t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, (allowed+h.window)>>20)
 			}
 		})
@@ -175,10 +173,10 @@ func hostiles() []hostile {
 		window int64
 	}{{"gzip", 16, 0}, {"zstd", 16, 8 << 20}, {"lz4", 16, 4 << 20}, {"br", 6, 16 << 20}, {"xz", 6, 8 << 20}, {"bzip2", 6, 4 << 20}} {
 		// The NAR hash is always wrong here, but that shows only at the end.
-		all = append(all, hostile{name: "bomb in a cache, " + c.name, window: c.window, slow: true,
+		all = append(all, hostile{name: "bomb in a cache, " + c.name, window: c.window,
 			args: func(t *testing.T) []string { return cached(c.name, packedBomb(t, c.name, c.pieces))(t) }})
 		if c.name != "br" {
-			all = append(all, hostile{name: "bomb in an export, " + c.name, window: c.window, slow: true, want: "EOF",
+			all = append(all, hostile{name: "bomb in an export, " + c.name, window: c.window, want: "EOF",
 				args: func(t *testing.T) []string { return file(packedBomb(t, c.name, c.pieces))(t) }})
 		}
 	}
@@ -314,7 +312,7 @@ func xzHeader(dictionary byte) []byte {
 	return append(b, make([]byte, 64)...)
 }
 
-// deepRoot returns flags for a store with an object of 10,000 nested directories.
+// deepRoot makes a store with an object of too many nested directories.
 func deepRoot(t *testing.T) []string {
 	root := t.TempDir()
 	object := filepath.Join(root, string(hostilePath))
@@ -323,7 +321,7 @@ func deepRoot(t *testing.T) []string {
 	}
 	t.Cleanup(func() { _ = exec.Command("rm", "-rf", object).Run() })
 	fd, err := unix.Open(object, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	for i := 0; i < 10_000 && err == nil; i++ {
+	for i := 0; i < testrun.Of(rootfs.MaxDepth+100, 10_000) && err == nil; i++ {
 		next := -1
 		if err = unix.Mkdirat(fd, "d", 0o755); err == nil {
 			next, err = unix.Openat(fd, "d", unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

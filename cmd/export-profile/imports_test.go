@@ -15,6 +15,7 @@ const module = "github.com/export-profile/export-profile"
 // ownImports lists, for each package of this module, the other packages of it that it may import.
 // A package comes after those that it imports. The picture is in the README.
 var ownImports = map[string][]string{
+	"internal/testrun":      {},
 	"rootfs/staging":        {},
 	"rootfs/internal/codec": {},
 	"rootfs":                {"rootfs/internal/codec", "rootfs/staging"},
@@ -38,7 +39,7 @@ var ownImports = map[string][]string{
 	"profile/sbom/sbomtest": {},
 	"profile/scan":          {"profile", "profile/nar", "profile/nix32", "rootfs"},
 	"profile/tarstore":      {"profile", "profile/input", "profile/scan", "rootfs"},
-	"profile/storetest":     {"profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging"},
+	"profile/storetest":     {"internal/testrun", "profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging"},
 	"profile/source": {
 		"profile", "profile/binarycache", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs", "rootfs/staging",

@@ -10,16 +10,17 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestLarge checks that a file of more than 2 GiB makes the same image in every form, and uses little memory.
+// TestLarge checks that a large file makes the same image in every form, and uses little memory.
 func TestLarge(t *testing.T) {
-	if testing.Short() || underRace {
-		t.Skip("it takes long")
+	if testrun.Race {
+		t.Skip("measures memory")
 	}
-	const size = 2<<30 + 12345
+	size := int64(testrun.Of(256<<20, 2<<30)) + 12345 // exceeds the allowed memory
 	s := storetest.Large(t, size)
 	root := largeRoot(t, s, size)
 	cache := largeCache(t, s)
@@ -130,8 +131,8 @@ func largeCache(t *testing.T, s *storetest.Sample) string {
 
 // TestLargeFarm checks that the largest allowed link farm uses little memory, besides that of the workers.
 func TestLargeFarm(t *testing.T) {
-	if testing.Short() || underRace {
-		t.Skip("it takes some seconds")
+	if testrun.Race {
+		t.Skip("measures memory")
 	}
 	for _, of := range []struct {
 		compression string

@@ -232,10 +232,7 @@ func TestClosed(t *testing.T) {
 
 // TestMemory checks that a large NAR is not held in memory.
 func TestMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("reads 200 MB")
-	}
-	const size = 200 << 20
+	const size = 128 << 20
 	content := func(yield func(rootfs.Entry, error) bool) {
 		yield(rootfs.File(smallPath.Root(), 0o444, size, func() (io.ReadCloser, error) {
 			return io.NopCloser(io.LimitReader(zeros{}, size)), nil

@@ -292,9 +292,6 @@ func TestLateOpen(t *testing.T) {
 
 // TestDeep checks that a deep object needs few file descriptors, and that depth is limited.
 func TestDeep(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes a thousand directories")
-	}
 	root := newRoot(t)
 	o := pathOf("p")
 	// The whole path is too long for one system call.

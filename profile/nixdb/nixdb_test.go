@@ -17,6 +17,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/source"
@@ -259,12 +260,9 @@ func wide(n int) []*profile.Info {
 // TestSQLite checks that SQLite accepts databases of many sizes, finds the rows in them,
 // and can go on to use them: turn the log on, like Nix, and change rows.
 func TestSQLite(t *testing.T) {
-	sizes := []int{5_000}
-	for n := range 200 {
+	sizes := []int{199, testrun.Of(1000, 5000)}
+	for n := range testrun.Of(40, 199) {
 		sizes = append(sizes, n)
-	}
-	if testing.Short() {
-		sizes = sizes[:40]
 	}
 	for _, n := range sizes {
 		infos := wide(n)
@@ -357,10 +355,7 @@ func TestErrors(t *testing.T) {
 
 // TestLarge makes the database of a store as large as they get.
 func TestLarge(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
-	infos := wide(30_000)
+	infos := wide(testrun.Of(3_000, 30_000))
 	start := time.Now()
 	db, err := database(infos)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
@@ -170,19 +171,7 @@ func readAll(t testing.TB, from string, o Options, root profile.Path) (s observe
 var errHangs = errors.New("the run hangs")
 
 // step returns the distance between the damages to try, of n in total. It is odd, so that all bits of a byte get a turn.
-// Up to a thousand damages are all tried. With HOSTILE_ALL in the environment, every one is tried, which takes minutes.
-func step(n int) int {
-	const few = 1000
-	switch {
-	case os.Getenv("HOSTILE_ALL") != "":
-		return 1
-	case testing.Short() || raceEnabled:
-		return n/40 | 1
-	case n <= few:
-		return 1
-	}
-	return n/200 | 1
-}
+func step(n int) int { return n/testrun.Of(100, n) | 1 }
 
 // damage changes the file, calls readAll, and restores the file.
 func damage(t *testing.T, h hostile, root profile.Path, change func(b []byte) []byte) (observed, error) {
@@ -417,7 +406,7 @@ func TestHostileBombs(t *testing.T) {
 	zeros := make([]byte, 32<<20)
 	bombs := map[string][]byte{
 		"xz": readFile(t, "../decompress/testdata/zeros.xz"), "bzip2": readFile(t, "../decompress/testdata/zeros.bz2"),
-		"zstd": bomb(100_000), // 12 GiB
+		"zstd": bomb(testrun.Of(8_000, 100_000)), // 1 or 12 GiB
 	}
 	for _, how := range []string{"gzip", "br", "lz4"} {
 		bombs[how] = pack(t, how, zeros)
@@ -447,8 +436,8 @@ func TestHostileBombs(t *testing.T) {
 
 // TestHostileMemory checks that reading a large object takes little memory in each form.
 func TestHostileMemory(t *testing.T) {
-	if testing.Short() || raceEnabled {
-		t.Skip("reads a gigabyte")
+	if testrun.Race {
+		t.Skip("measures memory")
 	}
 	sample := storetest.Large(t, 100<<20)
 	narinfo := sample.WriteCache(t, "zstd")

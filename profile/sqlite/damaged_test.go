@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/export-profile/export-profile/internal/testrun"
 )
 
 const testPage = 512
@@ -150,7 +152,7 @@ func TestOverlapping(t *testing.T) {
 	}
 }
 
-// TestEveryByte checks that a change of any byte leads to an error or to a sane number of rows.
+// TestEveryByte checks that a change of any byte, or of some in a short run, leads to an error or to a sane number of rows.
 func TestEveryByte(t *testing.T) {
 	db := create(t, "page_size = 512", "journal_mode = wal", "wal_autocheckpoint = 0")
 	db.exec(t, `create table t (n, text); insert into t values (1, 'one'), (2, printf('%.*c', 900, 'z'))`)
@@ -158,7 +160,7 @@ func TestEveryByte(t *testing.T) {
 	db.exec(t, `insert into t values (3, printf('%.*c', 600, 'y'))`)
 	file, log := db.files(t)
 	for _, b := range [][]byte{file, log} {
-		for i := range b {
+		for i := 0; i < len(b); i += testrun.Of(13, 1) {
 			for _, x := range []byte{0x01, 0x80, 0xff} {
 				b[i] ^= x
 				got, err := rows(t.Context(), file, log, "t", "")

@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/export-profile/export-profile/internal/testrun"
 )
 
 // theirs is a database opened by SQLite.
@@ -32,6 +34,7 @@ func create(t testing.TB, pragmas ...string) theirs {
 	}
 	t.Cleanup(func() { conn.Close() })
 	db := theirs{conn, name}
+	db.exec(t, "pragma synchronous = off")
 	for _, p := range pragmas {
 		db.exec(t, "pragma "+p)
 	}
@@ -252,7 +255,7 @@ func TestLogCut(t *testing.T) {
 		}
 		return len(got) / 100
 	}
-	for cut := ends[0]; cut <= len(log); cut += 97 {
+	for cut := ends[0]; cut <= len(log); cut += testrun.Of(7*97, 97) {
 		if got, want := count(log[:cut]), whole(cut); got != want {
 			t.Errorf("a log cut at %d of %d has %d transactions; want %d", cut, len(log), got, want)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
@@ -16,7 +17,7 @@ import (
 // Callers must not change them.
 func Samples(t testing.TB) []*Sample {
 	t.Helper()
-	return []*Sample{GoldenSample(t), Odd(t), Many(t, 2000)}
+	return []*Sample{GoldenSample(t), Odd(t), Many(t, testrun.Of(200, 2000))}
 }
 
 // The files of the samples below contain their references, so a scan for references finds them.

@@ -29,7 +29,7 @@ func Recognise(head []byte) bool {
 	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+func isZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) } // fast
 
 // readAll adds all entries of the archive, and checks its end.
 //

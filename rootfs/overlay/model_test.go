@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -188,10 +189,7 @@ l 0777 0:0 p nix/store/p
 // TestModel makes random changes in several layers. It compares the image, unpacked layer by layer and flattened,
 // with a model. Apply must refuse the changes that the model refuses.
 func TestModel(t *testing.T) {
-	seeds := 800
-	if testing.Short() {
-		seeds = 200
-	}
+	seeds := testrun.Of(200, 20_000)
 	dir, content := t.TempDir(), "new content"
 	writeFile(t, dir+"/f", content)
 	refused, hidden, linked, linksOverDirs := 0, 0, 0, 0
