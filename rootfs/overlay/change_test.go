@@ -85,6 +85,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestTitle checks that a title does not contain the source.
 func TestTitle(t *testing.T) {
 	c, err := ParseAdd("/home/someone/secret:/etc/:0600:1")
 	if err != nil {

@@ -37,7 +37,7 @@ func parseGlob(s string) (glob, error) {
 }
 
 // match reports whether the pattern matches a relative path, given as its elements.
-// Backtracking to the most recent ** is enough: what an earlier one matched need not grow.
+// Backtracking to the most recent ** is enough: an earlier one never has to match more elements.
 func (g glob) match(elems []string) bool {
 	i, back, backAt := 0, -1, 0
 	for at := 0; at < len(elems); {

@@ -1,6 +1,6 @@
 // Package overlay lays a user's files, directories, links, owners and modes over an image.
-// Everything stays virtual: Apply writes no file and sets no owner or mode on this machine, so it needs no privilege.
-// See [Apply] for the result.
+// Everything stays virtual: Apply sets no owner or mode on this machine, so it needs no privilege.
+// It writes only nameless copies of streams. See [Apply] for the result.
 //
 // # Changes
 //
@@ -12,13 +12,13 @@
 //     The first header identifies a tar, compressed or not; its name does not matter.
 //     To add a tar as a file, add a directory that holds only this tar: files in directories are never unpacked.
 //     If SRC is a link, it is followed. Links below SRC are kept verbatim.
-//     Standard input ("-") and named pipes are copied to a nameless file while the image is built.
+//     Standard input ("-") and named pipes are copied to a nameless file, which exists until the overlay is closed.
 //   - A source contributes names, contents, link targets and the owner's executable bit.
 //     Files become 0644 or 0755 and directories 0755. Everything belongs to root and has rootfs.ModTime.
 //     The same holds for tars, since their owners are those of the machine that made them.
 //   - MODE applies to files. Directories of the source get it with x wherever it has r:
 //     0640 makes them 0750. UID and GID apply to everything from the source, including links.
-//     Only MODE for a single file can set setuid, setgid or sticky. The bits of a tar entry or a host's file never do.
+//     A MODE with setuid, setgid or sticky is only for a single file. These bits of a tar entry or a host's file are dropped.
 //   - MODE, UID and GID also apply to the directory DST itself, with a note if it already exists.
 //     If DST ends with a slash, an existing directory keeps its own mode and owner.
 //   - All other existing directories keep their owner and mode.
@@ -79,9 +79,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-const (
-	whiteoutPrefix = ".wh."
-)
+const whiteoutPrefix = ".wh."
 
 // ErrStoreObject is wrapped by errors about changes that Options.AllowStoreChanges would allow.
 var ErrStoreObject = errors.New("store objects are not changed")
@@ -115,7 +113,7 @@ type Overlay struct {
 
 	tree    *tree            // nil without changes
 	objects map[string]*node // store objects by root, before any change
-	base    rootfs.Tree
+	base    rootfs.Tree      // of the base part, changed by rules
 	closers []io.Closer
 	noted   map[string]bool
 }
@@ -227,7 +225,7 @@ func (o *Overlay) addParts(parts []rootfs.Part) (roots []string, err error) {
 	for _, p := range parts {
 		if p.Root != "" {
 			roots = append(roots, p.Root)
-			if p, err = o.applyToObject(p); err != nil {
+			if p, err = o.applyRules(p); err != nil {
 				return nil, err
 			}
 			o.Parts = append(o.Parts, p)

@@ -124,7 +124,7 @@ func (r *rules) apply(e *rootfs.Entry) (changed bool) {
 	return e.Mode != was.Mode || e.UID != was.UID || e.GID != was.GID
 }
 
-// searchable adds x wherever mode has r: who may read a directory may enter it.
+// searchable adds x wherever mode has r, so that every user who may read a directory may enter it.
 func searchable(mode fs.FileMode) fs.FileMode { return mode | (mode&0o444)>>2 }
 
 // mayMatch reports whether any rule can match root or a path below it.

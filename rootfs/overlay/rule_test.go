@@ -132,6 +132,7 @@ func matchByTrying(g glob, elems []string) bool {
 	return len(elems) > 0 && matchElement(g[0], elems[0]) && matchByTrying(g[1:], elems[1:])
 }
 
+// FuzzGlob compares match with matchByTrying, and checks that mayMatch is true above every match.
 func FuzzGlob(f *testing.F) {
 	for _, test := range globTests {
 		f.Add(test.glob, test.path)

@@ -10,9 +10,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// applyToObject applies the rules to a store object.
+// applyRules applies the rules to a store object.
 // It does not read objects in which no rule can match.
-func (o *Overlay) applyToObject(p rootfs.Part) (rootfs.Part, error) {
+func (o *Overlay) applyRules(p rootfs.Part) (rootfs.Part, error) {
 	r := o.tree.rules
 	if !o.tree.allow || !r.mayMatch(p.Root) {
 		return p, nil
