@@ -211,8 +211,8 @@ func (f *elfReader) fileOffset(address uint64) (uint64, bool) {
 	return 0, false
 }
 
-// string reads a string of the string table.
-func (f *elfReader) string(at uint64) (string, error) {
+// readString reads a string of the string table.
+func (f *elfReader) readString(at uint64) (string, error) {
 	if at >= f.nStrings {
 		return "", damagef("a name is beyond its string table")
 	}
@@ -287,7 +287,7 @@ func (f *elfReader) readDynamic(b *binaryFile, section []byte) error {
 	}
 	f.strings, f.nStrings = int64(place), last[tagStrsz]
 	for _, at := range needed {
-		s, err := f.string(at)
+		s, err := f.readString(at)
 		if err != nil {
 			return err
 		}
@@ -302,7 +302,7 @@ func (f *elfReader) readDynamic(b *binaryFile, section []byte) error {
 			continue
 		}
 		var err error
-		if *s.to, err = f.string(at); err != nil {
+		if *s.to, err = f.readString(at); err != nil {
 			return err
 		}
 	}
@@ -327,7 +327,7 @@ func (f *elfReader) readWanted(b *binaryFile, address, count uint64) error {
 		if err != nil {
 			return err
 		}
-		library, err := f.string(uint64(f.order.Uint32(need[4:])))
+		library, err := f.readString(uint64(f.order.Uint32(need[4:])))
 		if err != nil {
 			return err
 		}
@@ -337,7 +337,7 @@ func (f *elfReader) readWanted(b *binaryFile, address, count uint64) error {
 			if err != nil {
 				return err
 			}
-			name, err := f.string(uint64(f.order.Uint32(v[8:])))
+			name, err := f.readString(uint64(f.order.Uint32(v[8:])))
 			if err != nil {
 				return err
 			}
@@ -366,7 +366,7 @@ func (f *elfReader) readDefined(b *binaryFile, address, count uint64) error {
 		if err != nil {
 			return err
 		}
-		name, err := f.string(uint64(f.order.Uint32(aux)))
+		name, err := f.readString(uint64(f.order.Uint32(aux)))
 		if err != nil {
 			return err
 		}

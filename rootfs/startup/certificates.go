@@ -76,7 +76,7 @@ func examineBundle(b []byte, now time.Time) (errs, warnings []string) {
 		var raw asn1.RawValue
 		behind, err := asn1.Unmarshal(block.Bytes, &raw)
 		if err != nil || raw.Tag != asn1.TagSequence {
-			errs = append(errs, fmt.Sprintf("certificate %d is no certificate", total))
+			errs = append(errs, fmt.Sprintf("certificate %d is not a certificate", total))
 			continue
 		}
 		cert, err := x509.ParseCertificate(block.Bytes[:len(block.Bytes)-len(behind)])

@@ -31,6 +31,7 @@ func authority(t *testing.T, from time.Time) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
+// TestExamineBundle has a row for each fault of a bundle.
 func TestExamineBundle(t *testing.T) {
 	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	good, old, coming := authority(t, now.AddDate(0, 0, -1)), authority(t, now.AddDate(0, 0, -9)), authority(t, now.AddDate(0, 0, 9))
@@ -51,7 +52,7 @@ func TestExamineBundle(t *testing.T) {
 		"a key":                {"-----BEGIN X-----\nAAAA\n-----END X-----\n", "contains no PEM certificate", "", now},
 		"cut":                  {good + good[:len(good)-40], "1 of 2 certificates cannot be decoded", "", now},
 		"not base 64":          {good + strings.Replace(good, "MII", "M!I", 1), "1 of 2 certificates cannot be decoded", "", now},
-		"no certificate":       {good + none, "certificate 2 is no certificate", "", now},
+		"no certificate":       {good + none, "certificate 2 is not a certificate", "", now},
 		"odd":                  {good + odd, "", "1 of 2 certificates cannot be read by all programs", now},
 		"odd alone":            {odd, "contains no readable certificate", "", now},
 	} {

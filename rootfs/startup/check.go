@@ -62,7 +62,7 @@ func (c *checker) checkPrograms() error {
 			}
 			seen[name], c.reached[e.Path] = true, true
 			c.report.Programs++
-			v, err := c.execute(dir+"/"+name, 0)
+			v, err := c.judge(dir+"/"+name, 0)
 			if err != nil {
 				return err
 			}
@@ -116,11 +116,11 @@ func (c *checker) checkCommand() error {
 		c.errorf(Entrypoint, word, what+" is not in PATH"+strings.TrimSuffix(": "+why, ": "))
 		return nil
 	}
-	v, err := c.execute(found, 0)
+	v, err := c.judge(found, 0)
 	if err != nil {
 		return err
 	}
-	c.addVerdict(&verdict{reasons: prefix(what+" ", v.reasons), uses: v.uses}, c.errorf, Entrypoint, "/"+found)
+	c.addVerdict(&verdict{reasons: prefix(what, " ", v.reasons), uses: v.uses}, c.errorf, Entrypoint, "/"+found)
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (c *checker) checkOthers() error {
 		if s.Binary != nil && !runs(c.config.Architecture, s.Binary.Machine) {
 			return nil // just data in this image
 		}
-		v, err := c.execute(e.Path, 0)
+		v, err := c.judge(e.Path, 0)
 		if err == nil {
 			c.addVerdict(v, c.warn, Other, "/"+e.Path)
 		}

@@ -35,8 +35,8 @@ func (c *checker) whyMissing(name string, err error) string {
 	return "does not exist"
 }
 
-// execute judges the program at a path as the kernel does. depth counts the interpreters that led to it.
-func (c *checker) execute(name string, depth int) (*verdict, error) {
+// judge returns the verdict of the kernel and the loader on the program at a path. depth counts the interpreters that led to it.
+func (c *checker) judge(name string, depth int) (*verdict, error) {
 	e, err := c.stat(name)
 	if err != nil {
 		return refusef("%s", c.whyMissing(name, err)), nil
@@ -56,11 +56,11 @@ func (c *checker) execute(name string, depth int) (*verdict, error) {
 		if v := c.programs[e.Path]; v != nil {
 			return v, nil
 		}
-		v, err := c.program(e, s.Binary)
+		v, err := c.judgeBinary(e, s.Binary)
 		c.programs[e.Path] = v
 		return v, err
 	case s.Script != nil:
-		return c.script(e, s.Script, depth)
+		return c.judgeScript(e, s.Script, depth)
 	case e.Size == 0:
 		return refusef("is empty"), nil
 	}
@@ -99,19 +99,19 @@ func (c *checker) closedDir(name string) string {
 	return ""
 }
 
-// script judges a script.
-func (c *checker) script(e rootfs.LowerEntry, head []byte, depth int) (*verdict, error) {
+// judgeScript returns the verdict on a script, on its interpreter, and on the program that env starts.
+func (c *checker) judgeScript(e rootfs.LowerEntry, head []byte, depth int) (*verdict, error) {
 	interpreter, arg, why := parseScript(head)
 	if why != "" {
 		return refusef("%s", why), nil
 	}
-	v, err := c.execute(c.absolute(interpreter), depth+1)
+	v, err := c.judge(c.absolute(interpreter), depth+1)
 	if err != nil {
 		return nil, err
 	}
 	uses := append([]string{e.Path}, v.uses...)
 	if !v.ok() {
-		return &verdict{v.refused, prefix(fmt.Sprintf("its interpreter %q ", interpreter), v.reasons), uses}, nil
+		return &verdict{v.refused, prefix(fmt.Sprintf("its interpreter %q", interpreter), " ", v.reasons), uses}, nil
 	}
 	if path.Base(interpreter) != "env" || arg == "" {
 		return &verdict{uses: uses}, nil
@@ -120,19 +120,19 @@ func (c *checker) script(e rootfs.LowerEntry, head []byte, depth int) (*verdict,
 	if !known {
 		return &verdict{uses: uses}, nil
 	}
-	v, err = c.executeEnv(program, searched)
+	v, err = c.judgeEnv(program, searched)
 	if err != nil {
 		return nil, err
 	}
 	return &verdict{reasons: v.reasons, uses: append(uses, v.uses...)}, nil
 }
 
-// executeEnv judges the program that env starts. If the kernel refuses one, env tries the next in PATH.
-func (c *checker) executeEnv(program, searched string) (*verdict, error) {
+// judgeEnv returns the verdict on the program that env starts. If the kernel refuses one, env tries the next in PATH.
+func (c *checker) judgeEnv(program, searched string) (*verdict, error) {
 	if strings.Contains(program, "/") {
-		v, err := c.execute(c.absolute(program), 0)
+		v, err := c.judge(c.absolute(program), 0)
 		if v != nil && !v.ok() {
-			v = &verdict{reasons: prefix(fmt.Sprintf("env starts %q, which ", program), v.reasons), uses: v.uses}
+			v = &verdict{reasons: prefix(fmt.Sprintf("env starts %q", program), ", which ", v.reasons), uses: v.uses}
 		}
 		return v, err
 	}
@@ -143,15 +143,15 @@ func (c *checker) executeEnv(program, searched string) (*verdict, error) {
 		if err != nil || c.whyNotExecutable(e) != "" {
 			continue
 		}
-		v, err := c.execute(name, 0)
+		v, err := c.judge(name, 0)
 		if err != nil {
 			return nil, err
 		}
 		if v.ok() || !v.refused {
-			return &verdict{reasons: prefix(fmt.Sprintf("env starts %q, which ", "/"+name), v.reasons), uses: v.uses}, nil
+			return &verdict{reasons: prefix(fmt.Sprintf("env starts %q", "/"+name), ", which ", v.reasons), uses: v.uses}, nil
 		}
 		if first == nil {
-			first = &verdict{reasons: prefix(fmt.Sprintf("env tries to start %q, which ", "/"+name), v.reasons), uses: v.uses}
+			first = &verdict{reasons: prefix(fmt.Sprintf("env tries to start %q", "/"+name), ", which ", v.reasons), uses: v.uses}
 		}
 	}
 	if first != nil {
@@ -176,16 +176,22 @@ func (c *checker) searchPath(empty string) string {
 	return cmp.Or(p, empty)
 }
 
-func prefix(with string, reasons []string) []string {
+// prefix puts a subject before each reason, and link between them.
+// A reason that already has a subject follows a colon.
+func prefix(subject, link string, reasons []string) []string {
 	var prefixed []string
 	for _, r := range reasons {
-		prefixed = append(prefixed, with+r)
+		between := link
+		if strings.HasPrefix(r, "its ") || strings.HasPrefix(r, "env ") || strings.HasPrefix(r, `"`) {
+			between = ": "
+		}
+		prefixed = append(prefixed, subject+between+r)
 	}
 	return prefixed
 }
 
-// program judges an ELF program, first as the kernel does (fs/binfmt_elf.c), then as its loader does.
-func (c *checker) program(e rootfs.LowerEntry, b *binaryFile) (*verdict, error) {
+// judgeBinary returns the verdict on an ELF program: the kernel's (fs/binfmt_elf.c), and then its loader's.
+func (c *checker) judgeBinary(e rootfs.LowerEntry, b *binaryFile) (*verdict, error) {
 	if why := c.whyRefused(b); why != "" {
 		return refusef("%s", why), nil
 	}
@@ -215,7 +221,7 @@ func (c *checker) program(e rootfs.LowerEntry, b *binaryFile) (*verdict, error) 
 	case s.Binary.Machine != b.Machine:
 		return refusef("its ELF interpreter %q is for %v, but the program for %v", b.Interp, s.Binary.Machine, b.Machine), nil
 	}
-	l, err := c.loader(interp, s.Binary)
+	l, err := c.findLoader(interp, s.Binary)
 	if err != nil {
 		return nil, err
 	}

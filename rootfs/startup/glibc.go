@@ -30,7 +30,7 @@ func (p *process) loadGlibc() (*verdict, error) {
 		return nil, err
 	}
 	for _, o := range append(p.loaded, p.self) {
-		p.versions(o)
+		p.checkVersions(o)
 	}
 	return p.finish(), nil
 }
@@ -284,8 +284,8 @@ func (c *checker) searchCapabilities(list *dirList, m machine, name string) (*li
 	return nil, nil
 }
 
-// versions checks that libraries define the versions that an object needs from them.
-func (p *process) versions(o *object) {
+// checkVersions checks that libraries define the versions that an object needs from them.
+func (p *process) checkVersions(o *object) {
 	for _, w := range o.binary.Wanted {
 		if w.Weak {
 			continue

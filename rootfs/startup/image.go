@@ -67,7 +67,7 @@ func Check(ctx context.Context, image *Image, o Options) (*Report, error) {
 	return &c.report, nil
 }
 
-// checker is one check.
+// checker holds the state of one check.
 type checker struct {
 	ctx      context.Context
 	options  Options
@@ -149,7 +149,7 @@ func partSource(p rootfs.Part) Source {
 	return Source{Name: p.Name, Key: p.Key, Unproven: p.Unproven, Root: p.Root, Tree: rootfs.Check(p.Root, p.Tree)}
 }
 
-// put lays the entries of a source over the files.
+// put lays the entries of a source over c.files.
 func (c *checker) put(source int) error {
 	for _, e := range c.contents[source].Entries {
 		put := rootfs.LowerEntry{Entry: e, Layer: source}
@@ -203,8 +203,8 @@ func (c *checker) scanSources(image *Image) error {
 	return errors.Join(errs...)
 }
 
-// startable returns the findings about a regular file. If its name in the source did not look startable,
-// the source is walked again.
+// startable returns the findings about a regular file. If the first walk did not look into the file,
+// it walks the source again.
 func (c *checker) startable(e rootfs.LowerEntry) (*startable, error) {
 	source := &c.sources[e.Layer]
 	contents := c.contents[e.Layer]

@@ -25,8 +25,8 @@ type loader struct {
 	users int // number of programs that use it
 }
 
-// loader identifies the loader that an ELF interpreter is, and finds its built-in settings in its bytes.
-func (c *checker) loader(e rootfs.LowerEntry, b *binaryFile) (*loader, error) {
+// findLoader identifies the loader that an ELF interpreter is, and finds its built-in settings in its bytes.
+func (c *checker) findLoader(e rootfs.LowerEntry, b *binaryFile) (*loader, error) {
 	l := c.loaders[e.Path]
 	if l != nil {
 		l.users++
@@ -159,7 +159,7 @@ type process struct {
 	library bool
 }
 
-// load judges a program as the loader at the path interp does.
+// load returns the verdict of the loader at the path interp on a program.
 func (c *checker) load(l *loader, interp string, e rootfs.LowerEntry, b *binaryFile) (*verdict, error) {
 	main := &object{libFile: libFile{at: e.Path, path: e.Path, binary: b}, origin: "/" + parentOf(e.Path)}
 	self := &object{libFile: libFile{at: interp, path: l.at, binary: l.binary}, names: []string{"/" + interp}}

@@ -16,12 +16,12 @@ const (
 
 // findNames collects the names of store objects in r.
 func (c *contents) findNames(e rootfs.Entry, r *strings.Reader) {
-	f := nameFinder{found: func(base string) { c.name(base, e.Path) }}
+	f := nameFinder{found: func(base string) { c.addName(base, e.Path) }}
 	_, _ = r.WriteTo(&f)
 	f.end()
 }
 
-func (c *contents) name(base, path string) {
+func (c *contents) addName(base, path string) {
 	if _, ok := c.Names[base]; !ok && len(c.Names) < maxNamesPerSource {
 		c.Names[base] = storeNaming{path}
 	}

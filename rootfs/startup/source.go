@@ -35,7 +35,7 @@ type contents struct {
 	Names   map[string]storeNaming // store objects that the files name, by base name; nil if not searched
 }
 
-// startable holds the findings about a file that may be started or loaded.
+// startable holds the findings about a file that may be started or loaded. Both are nil if the file is of no known kind.
 type startable struct {
 	Binary *binaryFile // an ELF file
 	Script []byte      // the first bytes of a file that begins with #!
@@ -170,7 +170,7 @@ func (s *Source) scanFile(c *contents, e rootfs.Entry, name string, wanted, firs
 	var names *nameFinder
 	var in io.Reader = r
 	if first && c.Names != nil {
-		names = &nameFinder{found: func(base string) { c.name(base, e.Path) }}
+		names = &nameFinder{found: func(base string) { c.addName(base, e.Path) }}
 		in = io.TeeReader(r, names)
 	}
 	if wanted && (f == nil || s.Unproven) {

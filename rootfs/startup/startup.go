@@ -7,10 +7,10 @@
 //
 //   - A program is the first executable file of a name in PATH, as for runc and a shell. Links are followed.
 //   - The kernel runs ELF files for the image's architecture, and scripts that begin with #!.
-//     The first line of a script counts as for Linux 5.1 and later: at most 255 bytes, one argument,
-//     at most 5 interpreters of interpreters. A program that env starts is searched along PATH, with env -S, too.
+//     Check reads the first line of a script as Linux 5.1 and later do: at most 255 bytes, one argument,
+//     at most 5 interpreters of interpreters. It searches PATH for a program that env starts, also with env -S.
 //   - A program's ELF interpreter must exist, be executable, and be for the same machine.
-//   - All libraries of a program are searched as its loader does. The loader's bytes tell which loader it is
+//   - Check searches for all libraries of a program as its loader does. The loader's bytes tell which loader it is
 //     and which directories are built into it. See loadGlibc and loadMusl.
 //   - A library must define the symbol versions that others need from it. The symbols themselves are not checked.
 //
@@ -31,6 +31,6 @@
 //
 // # Hostile files
 //
-// Files may contain anything. Check reads a bounded part of each.
+// Files may contain anything. Check keeps only a bounded part of each in memory.
 // A malformed file is a problem of that file, not an error of Check.
 package startup

@@ -390,7 +390,7 @@ func TestCheckCertificates(t *testing.T) {
 	}{
 		"good":    {ca, ""},
 		"expired": {expired, "expired"},
-		"broken":  {bytes.Replace(ca, []byte("MII"), []byte("AAA"), 1), "certificate 1 is no certificate"},
+		"broken":  {bytes.Replace(ca, []byte("MII"), []byte("AAA"), 1), "certificate 1 is not a certificate"},
 	} {
 		writeFile(t, filepath.Join(dir, name+".pem"), string(test.bundle))
 		args := []string{"--profile", lab.profile, "--add", name + ".pem:/etc/ssl/certs/ca-bundle.crt",
