@@ -12,11 +12,11 @@ import (
 	"syscall"
 )
 
-// action is measured once per round. measure deletes its results.
+// action is the work for one cell of the table. lab.measure runs it once per round, and deletes its results.
 type action func() (sample, error)
 
 // measure runs an action once the disk is idle and free memory is available. A virtual machine may have returned
-// free memory to its host. The first process to need it then waits three times as long as for writing a file.
+// its free memory to the host. The first process to need it then waits for it three times as long as for writing a file.
 func (l *lab) measure(name string) (sample, error) {
 	act, ok := l.actions[name]
 	if !ok {
@@ -94,12 +94,12 @@ func (l *lab) warm() error {
 		if err != nil {
 			return err
 		}
-		return knowsLayers(l.path("warm"), l.path("warm-layout"))
+		return checkLayers(l.path("warm"), l.path("warm-layout"))
 	})
 }
 
-// knowsLayers returns nil if a cache contains the blobs of a layout. Otherwise the measured runs would be first runs.
-func knowsLayers(cache, layout string) error {
+// checkLayers checks that a cache contains the blobs of a layout. Otherwise the measured runs would be first runs.
+func checkLayers(cache, layout string) error {
 	known, err := diskSize(cache)
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (l *lab) warmElsewhere() error {
 		if _, err := l.run(l.image(l.base.profile, layout, "--cache", cache)...); err != nil {
 			return err
 		}
-		return knowsLayers(cache, layout)
+		return checkLayers(cache, layout)
 	})
 }
 
@@ -182,7 +182,7 @@ func (l *lab) update(g *generation) (sample, error) {
 // changedAlone makes an image of only the paths that an update changed, without a cache.
 func (l *lab) changedAlone(name string, g *generation) (sample, error) {
 	root := l.path(name + "-changed")
-	err := l.prepared("a store of the changed paths:  "+name, func() error {
+	err := l.prepared("a store of the changed paths: "+name, func() error {
 		list := root + ".list"
 		if err := writeList(list, g.changed(l.base)); err != nil {
 			return err
@@ -287,7 +287,8 @@ func (l *lab) imageMany() (sample, error) {
 	return l.cold(string(object), "--from", root, "--platform", "linux/"+runtime.GOARCH)
 }
 
-// graph makes the database of a store with 10,000 paths and 200,000 references, but no files. It also returns the path that needs all others.
+// graph makes the database of a store with 10,000 paths and 200,000 references, but no files.
+// object is the path that needs all others.
 func (l *lab) graph() (root, object string, err error) {
 	root = l.path("graph")
 	err = l.prepared("10000 store paths with 200000 references", func() error {

@@ -28,7 +28,7 @@ type lab struct {
 	start   time.Time
 
 	repo    string
-	kept    string // directory for files that take long to make
+	keep    string // directory for files that take long to make, kept for later runs
 	scratch string // directory on the same file system, deleted in the end
 	program string // export-profile
 	flags   string // output of its help
@@ -87,14 +87,14 @@ func newLab(ctx context.Context, o options) (l *lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.kept = filepath.Join(dir, map[bool]string{false: "store", true: "small"}[o.small])
+	l.keep = filepath.Join(dir, map[bool]string{false: "store", true: "small"}[o.small])
 	l.scratch = filepath.Join(dir, "scratch")
 	l.mounted = filepath.Join(l.scratch, "other")
 	_ = syscall.Unmount(l.mounted, syscall.MNT_DETACH) // left by a killed run
 	if err := removeAll(l.scratch); err != nil {
 		return nil, err
 	}
-	for _, d := range []string{l.kept, l.mounted, l.scratch + "/home", l.scratch + "/tmp"} {
+	for _, d := range []string{l.keep, l.mounted, l.scratch + "/home", l.scratch + "/tmp"} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
 		}
@@ -183,7 +183,7 @@ func (l *lab) has(flag string) error {
 	return nil
 }
 
-func (l *lab) baseProfile() string { return filepath.Join(l.kept, "profile") }
+func (l *lab) baseProfile() string { return filepath.Join(l.keep, "profile") }
 
 // buildStore makes Nix build the profiles. The builder of the end-to-end tests makes the first one, and leaves
 // its Nix expression. For the others, revise renames a package in that expression.
@@ -191,7 +191,7 @@ func (l *lab) buildStore(small bool) (err error) {
 	c := closures[small]
 	profile := l.baseProfile()
 	builder := filepath.Join(l.repo, "testdata/e2e/debstore.py")
-	if _, err := l.output(append([]string{"python3", builder, profile, l.kept}, c.packages...)...); err != nil {
+	if _, err := l.output(append([]string{"python3", builder, profile, l.keep}, c.packages...)...); err != nil {
 		return err
 	}
 	if l.base, err = l.generation(profile); err != nil {
@@ -207,7 +207,7 @@ func (l *lab) buildStore(small bool) (err error) {
 
 // revise builds the profile after an update of one package.
 func (l *lab) revise(pkg string) (*generation, error) {
-	b, err := os.ReadFile(filepath.Join(l.kept, "default.nix"))
+	b, err := os.ReadFile(filepath.Join(l.keep, "default.nix"))
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (l *lab) revise(pkg string) (*generation, error) {
 	if !line.Match(b) {
 		return nil, fmt.Errorf("revise %q: not in the closure", pkg)
 	}
-	file := filepath.Join(l.kept, "revised-"+pkg+".nix")
+	file := filepath.Join(l.keep, "revised-"+pkg+".nix")
 	if err := os.WriteFile(file, line.ReplaceAll(b, []byte(`$1-r2"`)), 0o644); err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func (l *lab) revise(pkg string) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	profile := filepath.Join(l.kept, "profile-"+pkg)
+	profile := filepath.Join(l.keep, "profile-"+pkg)
 	if _, err := l.output(append([]string{"nix-env", "-p", profile, "-i"}, strings.Fields(out)...)...); err != nil {
 		return nil, err
 	}

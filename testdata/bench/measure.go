@@ -75,8 +75,7 @@ func (l *lab) run(args ...string) (sample, error) {
 	s.Written = written
 	s.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	s.Others = max(0, busyAfter-busy-s.CPU) / max(s.Wall, 0.01)
-	// Linux includes the memory of this process at the time of the fork.
-	// So the value is never less than these few MB.
+	// Linux includes the memory that this process had at the fork, so the value is at least those few MB.
 	s.RSS = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 	return s, nil
 }

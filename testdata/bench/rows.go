@@ -41,16 +41,16 @@ func rows() []row {
 		{what: "nothing changed, files of the store opened", ours: "same, opens", value: opens, limit: 0, target: "0"},
 		{what: "nothing changed, blobs copied : cp -r", ours: "same, copied", peer: "cp blobs", value: seconds, limit: 1.2},
 
-		{what: "a leaf changed : what changed alone", ours: "leaf", peer: "leaf alone", value: seconds,
+		{what: "a leaf changed : the changed paths alone", ours: "leaf", peer: "leaf alone", value: seconds,
 			less: 0.05, limit: 1.3, target: "≤ 0.05 s + 1.3 ×"},
-		{what: "a leaf changed, pushed over the one in a registry, no cache", ours: "leaf pushed", value: seconds, limit: 2, target: "≤ 2 s"},
-		{what: "a library changed : what changed alone", ours: "library", peer: "library alone", value: seconds},
+		{what: "a leaf changed, pushed over the previous image, no cache", ours: "leaf pushed", value: seconds, limit: 2, target: "≤ 2 s"},
+		{what: "a library changed : the changed paths alone", ours: "library", peer: "library alone", value: seconds},
 	}
 	for _, of := range []string{"leaf", "library"} {
 		rows = append(rows,
-			row{what: "a " + of + " changed, bytes to push, --previous : tar.gz of it", ours: of + " new bytes, previous",
+			row{what: "a " + of + " changed, bytes to push, --previous : tar.gz of the changed paths", ours: of + " new bytes, previous",
 				peer: of + " tar.gz", value: content, less: 0.064, limit: 1.1, target: "≤ 64 KB + 1.10 ×"},
-			row{what: "a " + of + " changed, bytes to push : tar.gz of it", ours: of + " new bytes", peer: of + " tar.gz", value: content})
+			row{what: "a " + of + " changed, bytes to push : tar.gz of the changed paths", ours: of + " new bytes", peer: of + " tar.gz", value: content})
 	}
 	return append(rows,
 		row{what: "export-profile DIR : nix-store --export, --import", ours: "rootfs", peer: "nix-store --import", value: seconds, limit: 0.4},

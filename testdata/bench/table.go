@@ -140,7 +140,7 @@ func results(rows []row, measured map[string]*series) []result {
 
 func printTable(w io.Writer, about string, rows []row, measured map[string]*series) {
 	fmt.Fprintf(w, "%s\n\n", about)
-	fmt.Fprintln(w, "| ours : the other's | ours | other | ratio | of the least | target | met | rounds | peak RSS, MiB | CPU, s | written, MB |")
+	fmt.Fprintln(w, "| ours : other | ours | other | ratio | ratio of least | target | met | rounds | peak RSS, MiB | CPU, s | written, MB |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range results(rows, measured) {
 		cells := []string{r.What, r.Ours, r.Peer, r.Ratio, r.Least, r.Target, r.Met, r.Rounds, r.RSS, r.CPU, r.Bytes}
