@@ -27,7 +27,7 @@ func runsAs(t *testing.T, p person, dir, name string) {
 	do(t, p.podman(dir, "rmi", name))
 }
 
-// loaders are the ways to load an archive ("oci-archive:" or "docker-archive:" and a file) into podman's storage.
+// loaders returns commands that load an archive into podman's storage. transport is "oci-archive:" or "docker-archive:".
 func loaders(p person, dir, transport, file, name string) map[string]*exec.Cmd {
 	stdin := p.podman(dir, "load")
 	if f, err := os.Open(filepath.Join(dir, file)); err == nil {

@@ -47,7 +47,7 @@ func (m mistake) check(t *testing.T) {
 		after := list(t, dir)
 		maps.DeleteFunc(after, func(path, _ string) bool {
 			rest, ok := strings.CutPrefix(path, ".cache")
-			return ok && (rest == "" || rest == "/export-profile" || isKept(strings.TrimPrefix(rest, "/export-profile/")))
+			return ok && (rest == "" || rest == "/export-profile" || isCacheFile(strings.TrimPrefix(rest, "/export-profile/")))
 		})
 		if diff := cmp.Diff(before, after); diff != "" {
 			t.Errorf("%v\nleft (-before +after):\n%s", r, diff)
@@ -212,7 +212,7 @@ func TestBadDestination(t *testing.T) {
 		{name: "image/no parent", args: []string{"image", "oci:x/y:v1"}, err: `x/y.*no such file or directory`},
 		{name: "image/not writable", prepare: rootOwned, args: []string{"image", "oci:theirs/x:v1"}, err: `theirs/x.*permission denied`, hint: `may write`},
 		{
-			name: "image/another's layout",
+			name: "image/another user's layout",
 			prepare: func(t *testing.T, dir string) {
 				rootOwned(t, dir)
 				lab.root.export(t, dir, "image", "--profile", dash(t), "oci:theirs/x:old")

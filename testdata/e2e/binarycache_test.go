@@ -82,8 +82,8 @@ func narInfo(cache, path string) string {
 	return filepath.Join(cache, digest+".narinfo")
 }
 
-// written maps the compressions that Nix may support to whether export-profile reads them.
-var written = map[string]bool{
+// nixCompressions maps the compressions that Nix may support to whether export-profile reads them.
+var nixCompressions = map[string]bool{
 	"none": true, "xz": true, "bzip2": true, "gzip": true, "zstd": true, "br": true, "lz4": true,
 	"lzma": false, "lzip": false, "lzop": false, "compress": false, "grzip": false, "lrzip": false,
 }
@@ -92,7 +92,7 @@ var written = map[string]bool{
 func TestCacheCompressions(t *testing.T) {
 	object := lab.objects["odd"]
 	var forms []form
-	for how, read := range written {
+	for how, read := range nixCompressions {
 		dir := lab.root.scratch(t)
 		r := try(t, nix("nix", "copy", "--to", "file://"+dir+"?write-nar-listing=true&compression="+how, object))
 		infos, err := filepath.Glob(dir + "/*.narinfo")
@@ -144,7 +144,7 @@ func TestCaches(t *testing.T) {
 
 	checkForms(t, lab.object, []form{
 		{name: "signed, with listings", flags: []string{"--from", signed}},
-		{name: "signed, as that is asked for", flags: []string{"--from", signed, "--require-sigs", "--trusted-public-key", public}},
+		{name: "signed, with --require-sigs", flags: []string{"--from", signed, "--require-sigs", "--trusted-public-key", public}},
 		{name: "by base name, no Nix", flags: []string{"--from", signed, "--profile", filepath.Base(lab.object)}, noNix: true},
 		{name: "half, and a stream", flags: []string{"--from", half, "--from", export}},
 		{name: "a pipe, and half, no Nix", flags: []string{"--from", "-", "--from", half}, noNix: true,
@@ -264,7 +264,7 @@ func TestServerRequests(t *testing.T) {
 		work := p.scratch(t)
 		args = append([]string{"image", "--no-check-sigs", "--platform", "linux/amd64", "--from", server.url, "--profile", lab.object}, args...)
 		if got := p.export(t, work, append(args, "oci:x")...); got != live(t, lab.object) {
-			t.Errorf("%q prints %s; want that of the live store, %s", args, got, live(t, lab.object))
+			t.Errorf("%q prints %s; want the live store's digest, %s", args, got, live(t, lab.object))
 		}
 		return server.requests(t)
 	}

@@ -287,7 +287,7 @@ printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
 		"a library is gone":      {[]string{"--allow-store-changes", "--whiteout", library, "--cmd", "curl"}, "libnghttp2.so.14", true},
 		"another interpreter":    {[]string{"--add", "interpreter:/run/curl", "--cmd", "/run/curl"}, "/none/ld.so", true},
 		"one more library":       {[]string{"--add", "library:/run/curl", "--cmd", "/run/curl"}, "libnone.so.1", false},
-		"a script without":       {[]string{"--add", "script:/run/curl", "--cmd", "/run/curl"}, "/usr/bin/python3", true},
+		"no such interpreter":    {[]string{"--add", "script:/run/curl", "--cmd", "/run/curl"}, "/usr/bin/python3", true},
 		"another architecture":   {[]string{"--platform", "linux/arm64", "--cmd", "curl"}, "for amd64, but the image for arm64", false},
 		"no such program":        {[]string{"--cmd", "curly"}, "not in PATH", false},
 		"a user without account": {[]string{"--base", "oci:base:1", "--cmd", "curl"}, `no user "web"`, true},
@@ -318,8 +318,8 @@ printf '#!/usr/bin/python3\n' >script; chmod 755 script`, curl)))
 			continue
 		}
 		do(t, p.command(dir, lab.program, append(append([]string{"image", "-q"}, args...), "oci:image:v1")...))
-		if finished := try(t, p.command(dir, lab.program, "check", "-q", "oci:image:v1")); finished.status() != r.status() || finished.stdout != r.stdout {
-			t.Errorf("%s: finished, %.1000v\nwant %.1000v", name, finished, r)
+		if built := try(t, p.command(dir, lab.program, "check", "-q", "oci:image:v1")); built.status() != r.status() || built.stdout != r.stdout {
+			t.Errorf("%s: check of the built image: %.1000v\nwant %.1000v", name, built, r)
 		}
 		id := strings.TrimSpace(do(t, p.podman(dir, "pull", "-q", "oci:image:v1")).stdout)
 		ran := try(t, p.podman(dir, "run", "--rm", "--network=none", id))

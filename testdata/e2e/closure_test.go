@@ -48,8 +48,8 @@ func TestClosure(t *testing.T) {
 
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// nixWhy runs nix why-depends. It replaces the grey colour with a mark: grey means that a path other than the target,
-// which therefore has children, was drawn before.
+// nixWhy runs nix why-depends. Nix draws a path in grey if it drew the path and its children before;
+// nixWhy replaces the colour with the mark [...]. The target has no children, and so no mark.
 func nixWhy(t *testing.T, args ...string) string {
 	t.Helper()
 	to := args[len(args)-1]

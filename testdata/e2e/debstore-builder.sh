@@ -1,10 +1,10 @@
-# The builder of debstore.py's derivations: makes a store object of one Debian package.
-# Nix gives it $deb, the package, $deps, the store objects of those that it needs, and $out.
+# This script builds the derivations of debstore.py: it makes a store object from one Debian package.
+# Nix sets $deb (the package), $deps (the store objects of its dependencies) and $out.
 set -euo pipefail
 export PATH=/usr/bin:/bin:/usr/sbin:/sbin
 arch=$(uname -m)-linux-gnu
 
-# Its files, flattened as Nix packages have them.
+# Unpack the files into flat directories, as in packages of Nix.
 unpacked=$(mktemp -d)
 dpkg-deb -x "$deb" "$unpacked"
 mkdir "$out"
@@ -29,13 +29,13 @@ if [ -d "$out/sbin" ]; then
 	ln -s bin "$out/sbin"
 fi
 
-# The certificates that Debian bundles when the package is installed.
+# Bundle the certificates, which Debian does when it configures the package.
 if [ -d "$out/share/ca-certificates" ]; then
 	mkdir -p "$out/etc/ssl/certs"
 	find "$out/share/ca-certificates" -name '*.crt' | LC_ALL=C sort | xargs cat >"$out/etc/ssl/certs/ca-bundle.crt"
 fi
 
-# Links into other packages lead to their store objects.
+# Make links into other packages lead to their store objects.
 find "$out" -xtype l | while read -r link; do
 	to=$(readlink "$link")
 	case $to in
@@ -52,8 +52,8 @@ find "$out" -xtype l | while read -r link; do
 	done
 done
 
-# Programs and libraries find the dynamic linker and libraries of their dependencies.
-# libc6 itself is left as it is.
+# Make programs and libraries find the dynamic linker and the libraries of their dependencies.
+# Leave libc6 itself unchanged.
 if [ -z "$(find "$out/lib" -maxdepth 1 -name 'ld-linux-*' 2>/dev/null)" ]; then
 	rpath=$out/lib
 	linker=
@@ -70,7 +70,7 @@ if [ -z "$(find "$out/lib" -maxdepth 1 -name 'ld-linux-*' 2>/dev/null)" ]; then
 	done
 fi
 
-# Scripts are run by the interpreters of their dependencies.
+# Make scripts use the interpreters of their dependencies.
 find "$out" -type f -perm /111 | while read -r file; do
 	if [ "$(head -c2 "$file" | tr -d '\0')" != '#!' ]; then continue; fi
 	interpreter=$(head -n1 "$file" | sed 's/^#! *//; s/ .*//')
@@ -82,6 +82,6 @@ find "$out" -type f -perm /111 | while read -r file; do
 	done
 done
 
-# Nix 2.8 kills a builder as soon as nobody has its output open any more, which on a busy machine
-# is before it has exited, and then the build has failed. So somebody has it open a little longer.
+# Nix 2.8 kills a builder as soon as all its processes have closed their output. On a busy machine
+# that happens before the builder exits, and the build fails. So a child keeps the output open a little longer.
 sleep 0.3 &

@@ -68,8 +68,8 @@ func checkForms(t *testing.T, object string, forms []form) {
 	wantEmptySpool(t, lab.root)
 }
 
-// tool returns a Debian program that the tests need, in a package that Nix builds.
-// So nothing is installed on this machine, and no service is started.
+// tool returns the path of a program that the tests need. Nix builds it from its Debian package,
+// so nothing is installed on this machine, and no service is started.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	if lab.tools == "" {

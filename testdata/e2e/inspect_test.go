@@ -20,17 +20,17 @@ import (
 func TestClosureOfImage(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
-	p.export(t, dir, "image", "--profile", lab.profile, "oci:look:v1")
+	p.export(t, dir, "image", "--profile", lab.profile, "oci:image:v1")
 	want := fields(do(t, nix("nix", "path-info", "-rsS", lab.object)).stdout)
 	for range 2 { // the second run uses the cache
-		got := fields(p.export(t, dir, "closure", "--bytes", "--from", "oci:look:v1") + "\n")
+		got := fields(p.export(t, dir, "closure", "--bytes", "--from", "oci:image:v1") + "\n")
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("closure of the image (-nix +export-profile):\n%s", diff)
 		}
 	}
 	to := lab.closure[0]
 	fromStore := p.export(t, dir, "why", "--all", "--profile", lab.profile, to)
-	if diff := cmp.Diff(fromStore, p.export(t, dir, "why", "--all", "--from", "oci:look:v1", to)); diff != "" {
+	if diff := cmp.Diff(fromStore, p.export(t, dir, "why", "--all", "--from", "oci:image:v1", to)); diff != "" {
 		t.Errorf("why (-store +image):\n%s", diff)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// bookworm names this machine's Debian.
+// bookworm returns the root of this machine's Debian.
 func bookworm() (root string, err error) { return "/", nil }
 
 // trixiePackages are the tested packages of the newer Debian, and their undeclared dependencies.

@@ -163,14 +163,14 @@ func (p person) scratch(t *testing.T) string {
 	return dir
 }
 
-// in runs a command in a shell, after a line of shell code.
+// in returns a command that runs cmd in a shell, after a line of shell code.
 func in(line string, cmd *exec.Cmd) *exec.Cmd {
 	shell := exec.Command("sh", append([]string{"-c", line + ` && exec "$@"`, "sh"}, cmd.Args...)...)
 	shell.Dir, shell.Env, shell.Stdin, shell.SysProcAttr = cmd.Dir, cmd.Env, cmd.Stdin, cmd.SysProcAttr
 	return shell
 }
 
-// without runs a command for which a directory of this machine looks empty.
+// without returns a command for which a directory of this machine looks empty.
 // The rest of the machine is not affected: the command has its own mount namespace.
 func (p person) without(hidden, dir, name string, args ...string) *exec.Cmd {
 	line := fmt.Sprintf(`mount -t tmpfs none %s && exec setpriv --reuid %d --regid %d --clear-groups "$@"`, hidden, p.uid, p.gid)

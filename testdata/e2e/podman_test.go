@@ -96,8 +96,8 @@ func TestPodmanHint(t *testing.T) {
 	}
 }
 
-// TestPodmanNewer checks that a newer podman, run by an ordinary user, names images of archives as in --tag,
-// and those of layouts as it is told.
+// TestPodmanNewer checks that a newer podman, run by an ordinary user, loads archives under the name from --tag,
+// and pulls layouts.
 func TestPodmanNewer(t *testing.T) {
 	p := lab.user
 	m := startMachine(t, trixie, "sleep", "infinity")

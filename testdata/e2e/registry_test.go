@@ -108,8 +108,8 @@ func checkPushed(t *testing.T, address, repository, tag string) string {
 	return d
 }
 
-// wire is a proxy in front of a registry. It counts all bytes on its connections.
-type wire struct {
+// registryProxy is a proxy in front of a registry. It counts all bytes on its connections.
+type registryProxy struct {
 	address string
 	bytes   atomic.Int64
 	mu      sync.Mutex
@@ -117,24 +117,24 @@ type wire struct {
 	fault   func(w http.ResponseWriter, r *http.Request) bool
 }
 
-func startWire(t *testing.T, registry string) *wire {
+func startProxy(t *testing.T, registry string) *registryProxy {
 	t.Helper()
-	return startWireOf(t, &url.URL{Scheme: "http", Host: registry}, nil)
+	return startProxyTo(t, &url.URL{Scheme: "http", Host: registry}, nil)
 }
 
-// startSecureWire starts a proxy in front of a registry from startSecureRegistry, with the same certificate.
-func startSecureWire(t *testing.T, registry, dir string) *wire {
+// startSecureProxy starts a proxy in front of a registry from startSecureRegistry, with the same certificate.
+func startSecureProxy(t *testing.T, registry, dir string) *registryProxy {
 	t.Helper()
 	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startWireOf(t, &url.URL{Scheme: "https", Host: registry}, &tls.Config{Certificates: []tls.Certificate{cert}})
+	return startProxyTo(t, &url.URL{Scheme: "https", Host: registry}, &tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
-func startWireOf(t *testing.T, registry *url.URL, secure *tls.Config) *wire {
+func startProxyTo(t *testing.T, registry *url.URL, secure *tls.Config) *registryProxy {
 	t.Helper()
-	v := &wire{}
+	v := &registryProxy{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(registry)
@@ -207,7 +207,7 @@ func forgetCache(t *testing.T, p person) {
 // that podman runs it, and that a second push sends nothing.
 func TestPushCompressions(t *testing.T) {
 	p := lab.user
-	v := startWire(t, startRegistry(t, ""))
+	v := startProxy(t, startRegistry(t, ""))
 	for _, c := range compressions {
 		t.Run(c, func(t *testing.T) {
 			dir := p.scratch(t)
@@ -267,8 +267,8 @@ func loginFile(address, login string) string {
 	return fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, address, base64.StdEncoding.EncodeToString([]byte(login)))
 }
 
-// openDoor starts a proxy that allows reading from a secure registry without a login, for checkPushed.
-func openDoor(t *testing.T, registry string) (address string) {
+// startOpenProxy starts a proxy that allows reading from a secure registry without a login, for checkPushed.
+func startOpenProxy(t *testing.T, registry string) (address string) {
 	t.Helper()
 	name, password, _ := strings.Cut(registryLogin, ":")
 	s := httptest.NewServer(&httputil.ReverseProxy{
@@ -336,24 +336,24 @@ func TestPushSecure(t *testing.T) {
 	}
 }
 
-// wired is a registry behind a wire, and the person who pushes to it.
-type wired struct {
-	*wire
+// pushTarget is a registry behind a proxy, and the person who pushes to it.
+type pushTarget struct {
+	*registryProxy
 	person
 	inspected string   // another address, which needs no login to read
 	flags     []string // to push and to read
 }
 
 // eachRegistry runs a test with an open registry, and with one that has TLS and a login.
-func eachRegistry(t *testing.T, test func(t *testing.T, w wired)) {
+func eachRegistry(t *testing.T, test func(t *testing.T, w pushTarget)) {
 	t.Run("open", func(t *testing.T) {
 		registry := startRegistry(t, "")
-		test(t, wired{wire: startWire(t, registry), person: lab.user, inspected: registry})
+		test(t, pushTarget{registryProxy: startProxy(t, registry), person: lab.user, inspected: registry})
 	})
 	t.Run("secure", func(t *testing.T) {
 		keys := lab.user.scratch(t)
 		registry := startSecureRegistry(t, keys)
-		w := wired{wire: startSecureWire(t, registry, keys), inspected: openDoor(t, registry), flags: []string{"--registry-ca", keys + "/ca.pem"}}
+		w := pushTarget{registryProxy: startSecureProxy(t, registry, keys), inspected: startOpenProxy(t, registry), flags: []string{"--registry-ca", keys + "/ca.pem"}}
 		writeFile(t, filepath.Join(keys, "login.json"), loginFile(w.address, registryLogin))
 		w.person = lab.user.with("REGISTRY_AUTH_FILE=" + keys + "/login.json")
 		if answer, err := http.Get("http://" + w.address + "/v2/"); err == nil && answer.StatusCode < 400 {
@@ -366,7 +366,7 @@ func eachRegistry(t *testing.T, test func(t *testing.T, w wired)) {
 // TestPushUpdate checks that with the previous image in a registry and an empty cache, only changes go over the wire.
 func TestPushUpdate(t *testing.T) { eachRegistry(t, pushUpdate) }
 
-func pushUpdate(t *testing.T, v wired) {
+func pushUpdate(t *testing.T, v pushTarget) {
 	p := v.person
 	dir := p.scratch(t)
 	random := rand.NewChaCha8([32]byte{1})
@@ -400,11 +400,11 @@ func pushUpdate(t *testing.T, v wired) {
 	before := v.bytes.Load()
 	start := time.Now()
 	pushed := image(two, "--previous", name+":v1", name+":v2")
-	took, wired := time.Since(start), v.bytes.Load()-before
+	took, traffic := time.Since(start), v.bytes.Load()-before
 	limit := size*110/100 + 128<<10
-	t.Logf("%d bytes changed; %d on the wire (limit %d) in %v", size, wired, limit, took)
-	if wired > limit {
-		t.Errorf("%d bytes on the wire for %d changed bytes; want at most %d", wired, size, limit)
+	t.Logf("%d bytes changed; %d on the wire (limit %d) in %v", size, traffic, limit, took)
+	if traffic > limit {
+		t.Errorf("%d bytes on the wire for %d changed bytes; want at most %d", traffic, size, limit)
 	}
 	if got := checkPushed(t, v.inspected, "team/app", "v2"); got != pushed {
 		t.Errorf("printed %s; the registry has %s", pushed, got)
@@ -416,16 +416,16 @@ func pushUpdate(t *testing.T, v wired) {
 	if got := image(two, "--previous", name+":v1", "docker://"+v.address+"/other/app:v2"); got != pushed {
 		t.Errorf("into another repository: %s; want %s", got, pushed)
 	}
-	if wired := v.bytes.Load() - before; wired > limit {
-		t.Errorf("into another repository: %d bytes on the wire; want at most %d", wired, limit)
+	if traffic := v.bytes.Load() - before; traffic > limit {
+		t.Errorf("into another repository: %d bytes on the wire; want at most %d", traffic, limit)
 	}
 	checkPushed(t, v.inspected, "other/app", "v2")
 
 	// With --mount-from, only the manifest is sent.
 	before = v.bytes.Load()
 	image(two, "--cache", "cache", "--mount-from", v.address+"/team/app", "--previous", name+":v2", "docker://"+v.address+"/third/app:v2")
-	if wired := v.bytes.Load() - before; wired > 256<<10 {
-		t.Errorf("with all layers in the registry: %d bytes on the wire", wired)
+	if traffic := v.bytes.Load() - before; traffic > 256<<10 {
+		t.Errorf("with all layers in the registry: %d bytes on the wire", traffic)
 	}
 	checkPushed(t, v.inspected, "third/app", "v2")
 
@@ -445,7 +445,7 @@ func pushUpdate(t *testing.T, v wired) {
 // TestPushFlaky checks that pushes succeed to a registry that sometimes drops connections, is slow or refuses requests.
 func TestPushFlaky(t *testing.T) { eachRegistry(t, pushFlaky) }
 
-func pushFlaky(t *testing.T, v wired) {
+func pushFlaky(t *testing.T, v pushTarget) {
 	p := v.person
 	dir := p.scratch(t)
 	want := p.export(t, dir, "image", "--profile", lab.profile, "oci:layout:v1")
@@ -512,7 +512,7 @@ func TestKillPush(t *testing.T) {
 	writeFile(t, filepath.Join(keys, "login.json"), loginFile(secure, registryLogin))
 	t.Run("open", func(t *testing.T) { killPushes(t, lab.user, open, open) })
 	t.Run("secure", func(t *testing.T) {
-		killPushes(t, lab.user.with("REGISTRY_AUTH_FILE="+keys+"/login.json"), secure, openDoor(t, secure), "--registry-ca", keys+"/ca.pem")
+		killPushes(t, lab.user.with("REGISTRY_AUTH_FILE="+keys+"/login.json"), secure, startOpenProxy(t, secure), "--registry-ca", keys+"/ca.pem")
 	})
 }
 

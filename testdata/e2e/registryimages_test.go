@@ -55,7 +55,7 @@ func TestRegistryBase(t *testing.T) {
 		t.Errorf("pushed to the base image's registry: %s; want %s", got, want)
 	}
 	verifies(t, q, dir, want, "docker://"+address+"/team/over:v1", trust...)
-	v := startWire(t, startRegistry(t, ""))
+	v := startProxy(t, startRegistry(t, ""))
 	if got := image("docker://"+v.address+"/team/over:v1", "--tls-verify=false"); got != want {
 		t.Errorf("pushed to another registry: %s; want %s", got, want)
 	}
@@ -102,7 +102,7 @@ func TestRegistryBase(t *testing.T) {
 func TestRegistryIndex(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
-	v := startWire(t, startRegistry(t, ""))
+	v := startProxy(t, startRegistry(t, ""))
 	repository := "docker://" + v.address + "/team/multi"
 	amd64 := p.export(t, dir, "image", "--profile", lab.profile, repository+":amd64")
 	p.export(t, dir, "image", "--profile", lab.profile, "oci:amd64:v1")

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// settled is an expression that waits until the page is drawn.
-const settled = "new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done, 0)), 350))"
+// untilDrawn is an expression that waits until the page is drawn.
+const untilDrawn = "new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done, 0)), 350))"
 
 // cleanPage fails the test if the page has complained.
 func cleanPage(t *testing.T, p *page) {
@@ -41,7 +41,7 @@ func TestReport(t *testing.T) {
 	p := browse(t)
 	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1400, "height": 1000, "deviceScaleFactor": 1, "mobile": false}, nil)
 	p.open("file://" + dir + "/page.html")
-	p.eval(nil, "%s.then(() => 1)", settled)
+	p.eval(nil, "%s.then(() => 1)", untilDrawn)
 	cleanPage(t, p)
 	var images int
 	if p.eval(&images, "document.images.length"); images != 0 {
@@ -67,14 +67,14 @@ func TestReport(t *testing.T) {
 		var path string
 		p.eval(&path, "document.querySelector('tr[data-object=\"%d\"] small').textContent", object)
 		p.click("#whole")
-		p.eval(nil, "%s.then(() => 1)", settled)
+		p.eval(nil, "%s.then(() => 1)", untilDrawn)
 		chart := []string{"#map .cell", "#graph .node", "#paths .pick"}[i%3]
 		on := fmt.Sprintf("%s[data-object=\"%d\"]", chart, object)
 		if strings.HasPrefix(chart, "#graph") {
 			on += " circle"
 		}
 		p.click(on)
-		p.eval(nil, "%s.then(() => 1)", settled)
+		p.eval(nil, "%s.then(() => 1)", untilDrawn)
 
 		var want []struct {
 			Chain     []string
@@ -111,7 +111,7 @@ func TestReport(t *testing.T) {
 	// Back returns to the object chosen before.
 	was := p.text("#panel h2")
 	p.eval(nil, "history.back()")
-	p.eval(nil, "%s.then(() => 1)", settled)
+	p.eval(nil, "%s.then(() => 1)", untilDrawn)
 	if is := p.text("#panel h2"); is == was {
 		t.Errorf("after going back, %q is chosen", is)
 	}
@@ -126,7 +126,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("search finds %d, shows %d, and reports %q", found, shown, status)
 	}
 	p.press("Enter")
-	p.eval(nil, "%s.then(() => 1)", settled)
+	p.eval(nil, "%s.then(() => 1)", untilDrawn)
 	if text := p.text("#panel h2"); !strings.HasPrefix(text, "libc6") {
 		t.Errorf("Enter after a search for libc6 chooses %q", text)
 	}
@@ -137,7 +137,7 @@ func TestReport(t *testing.T) {
 		for _, key := range []string{"Home", "ArrowLeft", "ArrowRight", "Enter"} {
 			p.press(key)
 		}
-		p.eval(nil, "%s.then(() => 1)", settled)
+		p.eval(nil, "%s.then(() => 1)", untilDrawn)
 		var focused, chosen string
 		p.eval(&focused, "document.activeElement.dataset.object ?? ''")
 		p.eval(&chosen, "document.querySelector('#paths tr.chosen')?.dataset.object ?? ''")
@@ -262,7 +262,7 @@ func TestReportFindings(t *testing.T) {
 	p := browse(t)
 	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1400, "height": 1000, "deviceScaleFactor": 1, "mobile": false}, nil)
 	p.open("file://" + dir + "/page.html")
-	p.eval(nil, "%s.then(() => 1)", settled)
+	p.eval(nil, "%s.then(() => 1)", untilDrawn)
 	var rows [][]string
 	p.eval(&rows, "[...document.querySelectorAll('#check tbody tr')].map(tr => [...tr.cells].map(td => td.innerText.trim()))")
 	var want [][]string
@@ -333,7 +333,7 @@ func TestReportFindings(t *testing.T) {
 	bright := make(map[string]float64)
 	for _, scheme := range []string{"light", "dark"} {
 		p.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-		p.eval(nil, "%s.then(() => 1)", settled)
+		p.eval(nil, "%s.then(() => 1)", untilDrawn)
 		p.screenshot("report-"+scheme+"-whole", true)
 		m := p.screenshot("report-"+scheme, false)
 		b, colours, most := shades(m)
@@ -400,7 +400,7 @@ func TestReportLarge(t *testing.T) {
 	last := 0.0
 	busy := func(what string, most float64) {
 		t.Helper()
-		p.eval(nil, "%s.then(() => 1)", settled)
+		p.eval(nil, "%s.then(() => 1)", untilDrawn)
 		var result struct {
 			Metrics []struct {
 				Name  string

@@ -54,7 +54,7 @@ http {
 }
 `
 
-// nginxFlags make an image of nginx that serves a page as an ordinary user. The document below says the same.
+// nginxFlags returns the flags for an image of nginx that serves a page as an ordinary user.
 func nginxFlags(profile string) []string {
 	return []string{
 		"--profile", profile, "--user", "101:101",
@@ -67,7 +67,8 @@ func nginxFlags(profile string) []string {
 	}
 }
 
-const nginxDocument = `# What one keeps in git.
+// nginxDocument describes the same image as nginxFlags.
+const nginxDocument = `# This file is kept in git.
 profile: %s
 user: 101:101
 changes:

@@ -13,7 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// cacheKeys returns the names of files with a secret key and its public key, both written by Nix.
+// cacheKeys writes a secret key and its public key, both made by Nix, to the files "secret" and "public" in dir.
 func cacheKeys(t *testing.T, p person, dir string) {
 	t.Helper()
 	secret, public := signingKey(t, "cache.example.com-1")
@@ -29,7 +29,7 @@ func cacheKeys(t *testing.T, p person, dir string) {
 func TestSharedRunners(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
-	v := startWire(t, startRegistry(t, ""))
+	v := startProxy(t, startRegistry(t, ""))
 	cacheKeys(t, p, dir)
 	cache := []string{"--cache", "docker://" + v.address + "/shared/cache"}
 	signing := append(cache[:2:2], "--cache-key-file", "secret")
@@ -51,9 +51,9 @@ func TestSharedRunners(t *testing.T) {
 	t.Logf("the first runner took %v", time.Since(start))
 
 	for _, tt := range []struct {
-		name  string
-		wired int64 // maximum bytes on the wire
-		dest  string
+		name    string
+		traffic int64 // maximum bytes on the wire
+		dest    string
 	}{
 		{"into the same repository", 256 << 10, "docker://" + v.address + "/team/curl:v2"},
 		{"into another repository", 256 << 10, "docker://" + v.address + "/other/curl:v1"},
@@ -68,10 +68,10 @@ func TestSharedRunners(t *testing.T) {
 			if got != want {
 				t.Errorf("the second runner makes %s; want %s", got, want)
 			}
-			wired := v.bytes.Load() - before
-			t.Logf("%d bytes on the wire in %v", wired, time.Since(start))
-			if wired > tt.wired {
-				t.Errorf("%d bytes on the wire; want at most %d", wired, tt.wired)
+			traffic := v.bytes.Load() - before
+			t.Logf("%d bytes on the wire in %v", traffic, time.Since(start))
+			if traffic > tt.traffic {
+				t.Errorf("%d bytes on the wire; want at most %d", traffic, tt.traffic)
 			}
 			if len(opened) > 0 {
 				t.Errorf("the runner opened %d files of the store:\n%s", len(opened), strings.Join(opened[:min(len(opened), 10)], "\n"))
@@ -127,7 +127,7 @@ func TestPoisonedSharedCache(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	registry := startRegistry(t, "")
-	v := startWire(t, registry)
+	v := startProxy(t, registry)
 	cacheKeys(t, p, dir)
 	run := func(args ...string) result {
 		t.Helper()

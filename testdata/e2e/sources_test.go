@@ -28,10 +28,10 @@ func TestSources(t *testing.T) {
 	})
 }
 
-// isKept reports whether a path in the cache is kept for the next run.
-func isKept(path string) bool { return kept.MatchString(path) }
+// isCacheFile reports whether a path in the cache belongs there, and is not a temporary file.
+func isCacheFile(path string) bool { return cacheFile.MatchString(path) }
 
-var kept = regexp.MustCompile(`^(CACHEDIR\.TAG|trimmed` +
+var cacheFile = regexp.MustCompile(`^(CACHEDIR\.TAG|trimmed` +
 	`|facts(/[0-9a-f]{64}\.[a-z0-9-]+)?` +
 	`|narinfo(/[0-9a-f]{32}(/[0-9a-z]{32}\.narinfo)?)?` +
 	`|layers-1(/trimmed|/(parts|blobs)(/[0-9a-f]{64})?|/packed(/[0-9a-f]{64}\.[a-z0-9:]+)?)?)$`)
@@ -43,7 +43,7 @@ func wantEmptySpool(t *testing.T, p person) {
 	if _, err := os.Stat(spool); err != nil {
 		return
 	}
-	if left := slices.DeleteFunc(names(t, spool), isKept); len(left) > 0 {
+	if left := slices.DeleteFunc(names(t, spool), isCacheFile); len(left) > 0 {
 		t.Errorf("%q contains %q; want nothing", spool, left)
 	}
 }
