@@ -92,7 +92,7 @@ func (r Record) check() error {
 func (r Record) Answers(wanted Record) error {
 	if r.Format != wanted.Format || r.Compressor != wanted.Compressor || r.MediaType != wanted.MediaType ||
 		!slices.Equal(r.content(), wanted.content()) || !slices.Equal(r.Hidden, wanted.Hidden) {
-		return errors.New("it is of another layer")
+		return errors.New("it is about another layer")
 	}
 	for i, p := range wanted.Parts {
 		if p.Hashed && !r.Parts[i].Hashed {
@@ -106,7 +106,7 @@ func (r Record) Answers(wanted Record) error {
 // Wanted maps the names of parts to their keys. For these parts the record must have the whole key; a history has only its first digits.
 func (r Record) Vouches(layer *BlobSource, wanted map[string]string) error {
 	if r.Blob != layer.Descriptor.Digest || r.Size != layer.Descriptor.Size || r.MediaType != layer.Descriptor.MediaType {
-		return errors.New("it is of another blob")
+		return errors.New("it is about another blob")
 	}
 	if r.DiffID != layer.DiffID {
 		return fmt.Errorf("its diffID is %s, and the image says %s", r.DiffID, layer.DiffID)

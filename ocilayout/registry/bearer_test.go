@@ -26,7 +26,7 @@ type bearer struct {
 	mu     sync.Mutex
 	tokens map[string][]string // valid tokens, with their "REPOSITORY:ACTION"
 	given  []string            // "WHO SCOPES" of each token that was given
-	expire int                 // number of the request at which all tokens expire once, unless it is the first with its token
+	expire int                 // number of the request at which all tokens expire once, later if that request is the first with its token
 	served int                 // number of requests
 	used   string              // token of the last request
 }
@@ -272,13 +272,13 @@ func TestBearerExpiry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, k := range previous.Layers {
-			r, err := k.Open(t.Context())
+		for _, l := range previous.Layers {
+			r, err := l.Open(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, err := io.Copy(io.Discard, r); err != nil || n != k.Descriptor.Size || r.Close() != nil {
-				t.Errorf("tokens expire at request %d: a layer has %d bytes, %v; want %d", at, n, err, k.Descriptor.Size)
+			if n, err := io.Copy(io.Discard, r); err != nil || n != l.Descriptor.Size || r.Close() != nil {
+				t.Errorf("tokens expire at request %d: a layer has %d bytes, %v; want %d", at, n, err, l.Descriptor.Size)
 			}
 		}
 		if b.pending() {

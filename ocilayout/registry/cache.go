@@ -20,7 +20,7 @@ import (
 )
 
 // SharedCache is a repository through which machines share layers, and facts about store objects.
-// Each is an artifact with a tag that follows from its subject:
+// Each is an artifact whose manifest has a signed claim about its subject. The subject also determines the tag:
 //
 //	layer-KEY    the parts and the method of a layer, and its blob; see ocilayout.Record.Key
 //	blob-DIGEST  the same claim, found by the blob, to prove what a layer of an image holds
@@ -72,8 +72,9 @@ func (c *Client) SharedCache(ctx context.Context, at Reference, from *Reference,
 		reads: make(chan struct{}, parallel), facts: make(map[string][]byte)}, nil
 }
 
-// Find looks up each layer that would be built, since it is neither kept nor in this machine's own cache,
-// which may be nil. It sets Layer.Shared of the layers that the shared cache has, and returns the others unchanged.
+// Find looks up the layers that would be built otherwise: they are neither kept from another image nor in local,
+// this machine's own cache, which may be nil. Find sets Layer.Shared of those that the shared cache has,
+// and returns the other layers unchanged.
 func (c *SharedCache) Find(ctx context.Context, layers []ocilayout.Layer, z compress.Method, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
 	layers = slices.Clone(layers)
 	known := local.Forecast(layers, z)
@@ -114,30 +115,30 @@ func (c *SharedCache) find(ctx context.Context, l ocilayout.Layer, z compress.Me
 }
 
 // record reads the trusted claim about a layer.
-func (c *SharedCache) record(ctx context.Context, wanted ocilayout.Record) (r ocilayout.Record, err error) {
-	if err := c.readClaim(ctx, layerClaim, layerTag(wanted), &r); err != nil {
+func (c *SharedCache) record(ctx context.Context, want ocilayout.Record) (r ocilayout.Record, err error) {
+	if err := c.readClaim(ctx, layerClaim, layerTag(want), &r); err != nil {
 		return r, err
 	}
-	if err := r.Answers(wanted); err != nil {
-		return r, fmt.Errorf("%s:%s is not trusted: %w", c.at.Name(), layerTag(wanted), err)
+	if err := r.Answers(want); err != nil {
+		return r, fmt.Errorf("%s:%s is not trusted: %w", c.at.Name(), layerTag(want), err)
 	}
 	return r, nil
 }
 
 // Vouch checks for each layer of other images whether a trusted claim proves that it holds the wanted parts.
-// wanted has the keys of parts by name. An error of the result is nil if there is such a claim, and otherwise says why not.
-func (c *SharedCache) Vouch(ctx context.Context, kept []*ocilayout.BlobSource, wanted map[string]string) ([]error, error) {
-	doubts := make([]error, len(kept))
+// wanted has the keys of parts by name. Each error of the result says why there is no such claim about the layer, or is nil.
+func (c *SharedCache) Vouch(ctx context.Context, layers []*ocilayout.BlobSource, wanted map[string]string) ([]error, error) {
+	doubts := make([]error, len(layers))
 	var group errgroup.Group
 	group.SetLimit(parallelClaims)
-	for i, k := range kept {
+	for i, l := range layers {
 		group.Go(func() error {
 			var r ocilayout.Record
-			tag := blobTag(k.Descriptor.Digest)
+			tag := blobTag(l.Descriptor.Digest)
 			if doubts[i] = c.readClaim(ctx, layerClaim, tag, &r); doubts[i] != nil {
 				return context.Cause(ctx)
 			}
-			if err := r.Vouches(k, wanted); err != nil {
+			if err := r.Vouches(l, wanted); err != nil {
 				doubts[i] = fmt.Errorf("%s:%s is not trusted: %w", c.at.Name(), tag, err)
 			}
 			return nil
@@ -177,7 +178,7 @@ func (s *sharedBlob) Close() error {
 	return s.ReadCloser.Close()
 }
 
-// fail gives up the cache: after several failed tries, more of them would only take time.
+// fail gives up the cache, since further requests would fail, too, and each failure takes time.
 func (c *SharedCache) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,10 +225,10 @@ func (c *SharedCache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayo
 	if c.keys.Sign == nil {
 		return
 	}
-	there, err := c.record(ctx, r)
+	existing, err := c.record(ctx, r)
 	switch {
-	case err == nil && there.Blob != r.Blob:
-		c.client.explain("blob %s: %s already has blob %s for the same parts, which stays", r.Blob, c.at.Name(), there.Blob)
+	case err == nil && existing.Blob != r.Blob:
+		c.client.explain("blob %s: %s already has blob %s for the same parts, which stays", r.Blob, c.at.Name(), existing.Blob)
 		return
 	case err == nil: // put the blob again, in case it was deleted
 		if err := c.push.putBlob(ctx, blob); err != nil && context.Cause(ctx) == nil {
@@ -250,10 +251,11 @@ func (c *SharedCache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayo
 	c.finishWrite(ctx, "blob "+r.Blob.String(), err, func(s *SharedCacheStats) { s.Written++ })
 }
 
-func (c *SharedCache) finishWrite(ctx context.Context, what string, err error, counted func(*SharedCacheStats)) {
+// finishWrite counts what was written. After an error it gives up the cache, unless ctx is cancelled.
+func (c *SharedCache) finishWrite(ctx context.Context, what string, err error, count func(*SharedCacheStats)) {
 	switch {
 	case err == nil:
-		c.count(counted)
+		c.count(count)
 	case context.Cause(ctx) == nil:
 		c.client.explain("%s: not shared: %v", what, err)
 		c.fail(err)
@@ -316,13 +318,13 @@ func (c *SharedCache) WriteFacts(ctx context.Context) {
 	for name, fact := range facts {
 		group.Go(func() error {
 			r := factRecord{name, digest.FromBytes(fact), int64(len(fact))}
-			var there factRecord
-			if err := c.readClaim(ctx, factClaim, factTag(name), &there); err == nil && there == r || c.Err() != nil {
+			var existing factRecord
+			if err := c.readClaim(ctx, factClaim, factTag(name), &existing); err == nil && existing == r || c.Err() != nil {
 				return nil
 			}
 			image, manifest, err := c.keys.newClaim(factClaim, r, r.descriptor())
 			if err == nil {
-				err = c.putBytes(ctx, r.descriptor(), fact)
+				err = c.push.putBytes(ctx, r.descriptor(), fact)
 			}
 			if err == nil {
 				err = c.writeClaim(ctx, image, manifest, factTag(name))

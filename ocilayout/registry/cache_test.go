@@ -42,7 +42,7 @@ func signer(seed byte) Keys {
 	}
 }
 
-// reader returns the same keys without the secret one.
+// reader returns keys that only verify.
 func reader(k Keys) Keys { k.Sign = nil; return k }
 
 // runner is a machine that builds an image and starts with empty directories.
@@ -267,26 +267,26 @@ func TestPoisonedCache(t *testing.T) {
 		{"unsigned", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			delete(m.Annotations, annotationSignature)
 		}},
-		{"nonsense as signature", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"signature that is nonsense", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			m.Annotations[annotationSignature] = "test:AAAA x :"
 		}},
-		{"signed by another", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"signed by another key", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, other, func(*ocilayout.Record) {})
 		}},
-		{"other diffID", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"another diffID", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, Keys{}, func(r *ocilayout.Record) { r.DiffID = digest.FromString("x") })
 		}},
-		{"other blob", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"another blob", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			f.put("cache/layers", digest.FromString(evil), []byte(evil))
 			resign(m, Keys{}, func(r *ocilayout.Record) { r.Blob, r.Size = digest.FromString(evil), int64(len(evil)) })
 		}},
-		{"a space more", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"one more space", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			m.Annotations[annotationClaim] += " "
 		}},
-		{"of another layer", "it is of another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"about another layer", "it is about another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			*m = claimOf(t, f, tagB)
 		}},
-		{"of another compressor", "it is of another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"about another compressor", "it is about another layer", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, keys, func(r *ocilayout.Record) { r.Compressor = "gzip:9" })
 		}},
 		{"signed as a fact", "not trusted", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
@@ -303,7 +303,7 @@ func TestPoisonedCache(t *testing.T) {
 		{"signed with a negative size", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, keys, func(r *ocilayout.Record) { r.Size = -1 })
 		}},
-		{"blob is gone", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+		{"blob is missing", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			f.put("cache/layers", m.Layers[0].Digest, nil)
 		}},
 		{"blob is cut", "not fetched", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
@@ -334,8 +334,8 @@ func TestPoisonedCache(t *testing.T) {
 				r.Helper()
 				got, err := r.run(t.Context())
 				if tt.explain == "not fetched" && to != "" {
-					// The content that a registry has under a digest is its own business: the blob is mounted or already present.
-					// Otherwise it is sent.
+					// The registry answers for the content under its digests: a blob that it says it has is mounted or left alone.
+					// A missing one is sent.
 					if err != nil || got != want {
 						t.Fatalf("the image is %s, %v; want %s; explained: %q", got, err, want, r.explained)
 					}
@@ -387,11 +387,11 @@ func TestCacheKilled(t *testing.T) {
 		f := newFake(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		var mu sync.Mutex
-		asked := 0
+		requests := 0
 		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
 			mu.Lock()
-			asked++
-			last := asked >= n
+			requests++
+			last := requests >= n
 			mu.Unlock()
 			if last {
 				cancel()
@@ -405,7 +405,7 @@ func TestCacheKilled(t *testing.T) {
 			stopped++
 		}
 		mu.Lock()
-		over := asked < n
+		over := requests < n
 		mu.Unlock()
 		f.mu.Lock()
 		f.fault = nil
@@ -524,9 +524,9 @@ func TestVouch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := []*ocilayout.BlobSource{&previous.Layers[0].BlobSource, &previous.Layers[1].BlobSource}
+	layers := []*ocilayout.BlobSource{&previous.Layers[0].BlobSource, &previous.Layers[1].BlobSource}
 	if previous.Layers[0].History.Objects[0].Name != a.Name {
-		slices.Reverse(kept)
+		slices.Reverse(layers)
 	}
 	wanted := map[string]string{a.Name: a.Key, b.Name: b.Key}
 	check := func(k Keys, wanted map[string]string, wantA bool) {
@@ -535,7 +535,7 @@ func TestVouch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doubts, err := cache.Vouch(t.Context(), kept, wanted)
+		doubts, err := cache.Vouch(t.Context(), layers, wanted)
 		if err != nil || (doubts[0] == nil) != wantA || doubts[1] == nil {
 			t.Errorf("Vouch = %v, %v; want the first layer proven: %v, and the second not", doubts, err, wantA)
 		}
@@ -544,12 +544,28 @@ func TestVouch(t *testing.T) {
 	check(reader(signer(2)), wanted, false)
 	check(reader(keys), map[string]string{a.Name: a.Key[:40] + b.Key[40:]}, false) // the same first digits
 
-	tag := blobTag(kept[0].Descriptor.Digest)
+	tag := blobTag(layers[0].Descriptor.Digest)
 	m := claimOf(t, f, tag)
-	setClaim(t, f, blobTag(kept[1].Descriptor.Digest), m) // a claim about another blob
+	setClaim(t, f, blobTag(layers[1].Descriptor.Digest), m) // a claim about another blob
 	check(reader(keys), wanted, true)
-	kept[0].DiffID = digest.FromString("x")
+	layers[0].DiffID = digest.FromString("x")
 	check(reader(keys), wanted, false)
+}
+
+// TestSharedUnproven checks that an unproven part takes only layers whose builders have checked the contents.
+func TestSharedUnproven(t *testing.T) {
+	unproven, trusted := part("a", 1, 1<<10), part("a", 1, 1<<10)
+	unproven.Unproven = true
+	f := newFake(t)
+	r := &runner{T: t, fake: f, keys: signer(1), parts: []rootfs.Part{trusted}}
+	want := layoutDigest(t, image(t, nil, "gzip", r.parts...))
+	r.want(want, built)
+	r.want(want, fetched)
+	r.parts = []rootfs.Part{unproven}
+	r.want(want, built)
+	r.want(want, fetched)
+	r.parts = []rootfs.Part{trusted}
+	r.want(want, fetched)
 }
 
 // FuzzClaim checks that parseClaim returns only the signed claim, and only as its own kind.

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,7 +82,7 @@ func emptyDescriptor() ispec.Descriptor {
 	return ispec.Descriptor{MediaType: ispec.MediaTypeEmptyJSON, Digest: digest.FromString(emptyConfig), Size: int64(len(emptyConfig))}
 }
 
-// errNoClaim means that the cache does not have something, which is not worth an explanation.
+// errNoClaim means that the cache has no claim about a subject.
 var errNoClaim = errors.New("not in the shared cache")
 
 // readClaim reads a claim and verifies its signature. The error says why there is none, or why it is not trusted.
@@ -152,19 +151,7 @@ func (c *SharedCache) putEmptyConfig(ctx context.Context) error {
 	if c.hasEmpty {
 		return nil
 	}
-	err := c.putBytes(ctx, emptyDescriptor(), []byte(emptyConfig))
+	err := c.push.putBytes(ctx, emptyDescriptor(), []byte(emptyConfig))
 	c.hasEmpty = err == nil
 	return err
-}
-
-// putBytes pushes a small blob unless the repository has it.
-func (c *SharedCache) putBytes(ctx context.Context, d ispec.Descriptor, b []byte) error {
-	what := fmt.Sprintf("push blob %s to %s", d.Digest, c.at.Name())
-	return c.client.try(c.push.scoped(ctx, ""), what, func(ctx context.Context) error {
-		there, err := c.repo.Blobs().Exists(ctx, d)
-		if err != nil || there {
-			return err
-		}
-		return c.repo.Blobs().Push(ctx, d, bytes.NewReader(b))
-	})
 }

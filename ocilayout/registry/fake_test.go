@@ -17,13 +17,13 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// fakeRegistry implements as much of a registry as the tests need. Like a real one, it refuses blobs with a wrong digest
-// and manifests that name missing blobs.
+// fakeRegistry implements as much of a registry as the tests need. Like a real one, it refuses blobs with a wrong digest,
+// and manifests that refer to missing blobs.
 type fakeRegistry struct {
 	*httptest.Server
 	login  string  // required NAME:PASSWORD, or "" for none
 	bearer *bearer // requires tokens, if not nil
-	lists  bool    // lists referrers
+	lists  bool    // implements the referrers API
 	ranges bool    // supports range requests
 
 	mu sync.Mutex
@@ -32,7 +32,7 @@ type fakeRegistry struct {
 	fault     func(w http.ResponseWriter, r *http.Request) bool
 	blobs     map[string]map[digest.Digest][]byte // by repository
 	manifests map[string]map[string][]byte        // by repository, and tag or digest
-	asked     []string                            // requests as METHOD path?query
+	requests  []string                            // each as METHOD path?query
 	received  int64                               // bytes of uploaded blobs
 }
 
@@ -75,7 +75,7 @@ func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = append(f.asked, r.Method+" "+r.URL.String())
+	f.requests = append(f.requests, r.Method+" "+r.URL.String())
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
 	if repository, rest, ok := strings.Cut(path, "/blobs/"); ok {
 		f.serveBlob(w, r, repository, rest)
@@ -213,7 +213,7 @@ func (f *fakeRegistry) count(prefix string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 0
-	for _, a := range f.asked {
+	for _, a := range f.requests {
 		if strings.HasPrefix(a, prefix) {
 			n++
 		}
@@ -224,7 +224,7 @@ func (f *fakeRegistry) count(prefix string) int {
 func (f *fakeRegistry) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked, f.received = nil, 0
+	f.requests, f.received = nil, 0
 }
 
 // breakOff promises b and sends only n bytes of it.

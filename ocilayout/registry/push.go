@@ -42,7 +42,7 @@ type Stats struct {
 }
 
 // Push prepares to push an image to a repository.
-// If from is not nil, blobs are mounted from that repository of the same registry.
+// If from is not nil, the registry is asked to mount blobs from this repository, which must be in the same registry.
 func (c *Client) Push(ctx context.Context, to Reference, from *Reference) (*Push, error) {
 	if to.Digest != "" {
 		return nil, fmt.Errorf("push to %s: want a tag, not a digest", to)
@@ -102,6 +102,13 @@ func (p *Push) complete(ctx context.Context, put func() error) error {
 	return put()
 }
 
+// hasTrusted reports whether Blob has skipped blobs without asking the repository.
+func (p *Push) hasTrusted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trusted
+}
+
 func (p *Push) tag(ctx context.Context, image ispec.Descriptor, manifest []byte, tag string) error {
 	what := fmt.Sprintf("push manifest %s to %s:%s", image.Digest, p.to.Name(), tag)
 	return p.client.try(ctx, what, func(ctx context.Context) error {
@@ -135,7 +142,8 @@ func (p *Push) Stats() Stats {
 	return p.stats
 }
 
-// scoped requests one token for everything that a push does, including reads in the repository from, if it is not "".
+// scoped makes requests with the returned context share one token for everything that a push does.
+// If from is not "", the token also allows reads in that repository.
 func (p *Push) scoped(ctx context.Context, from string) context.Context {
 	ctx = auth.AppendRepositoryScope(ctx, p.repo.Reference, auth.ActionPull, auth.ActionPush)
 	if from != "" {

@@ -39,24 +39,14 @@ func (p *Push) Attach(ctx context.Context, image ispec.Descriptor, a Attachment)
 	}
 	artifact := descriptorOf(ispec.MediaTypeImageManifest, manifest)
 	artifact.ArtifactType = a.MediaType
-	ctx = p.scoped(ctx, "")
-	for _, b := range []struct {
-		ispec.Descriptor
-		content []byte
-	}{{ispec.DescriptorEmptyJSON, ispec.DescriptorEmptyJSON.Data}, {content, a.Content}} {
-		b.Data = nil
-		err := p.client.try(ctx, fmt.Sprintf("push blob %s to %s", b.Digest, p.to.Name()), func(ctx context.Context) error {
-			if there, err := p.repo.Blobs().Exists(ctx, b.Descriptor); err != nil || there {
-				return err
-			}
-			return p.repo.Blobs().Push(ctx, b.Descriptor, bytes.NewReader(b.content))
-		})
-		if err != nil {
-			return ispec.Descriptor{}, err
-		}
+	if err := p.putBytes(ctx, emptyDescriptor(), []byte(emptyConfig)); err != nil {
+		return ispec.Descriptor{}, err
+	}
+	if err := p.putBytes(ctx, content, a.Content); err != nil {
+		return ispec.Descriptor{}, err
 	}
 	what := fmt.Sprintf("attach %s to %s@%s", a.MediaType, p.to.Name(), image.Digest)
-	return artifact, p.client.try(ctx, what, func(ctx context.Context) error {
+	return artifact, p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
 		return p.repo.Manifests().Push(ctx, artifact, bytes.NewReader(manifest))
 	})
 }

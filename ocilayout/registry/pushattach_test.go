@@ -2,13 +2,10 @@ package registry
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -75,52 +72,4 @@ func TestAttach(t *testing.T) {
 			t.Errorf("the tag %s has %+v; want both artifacts", tag, index.Manifests)
 		}
 	}
-}
-
-// TestFindImage finds an image by tag, by digest and through an index, and checks the error for a missing one.
-func TestFindImage(t *testing.T) {
-	f := newFake(t)
-	c := client(t, Options{})
-	d, _ := mustPush(t, c, f.at("team/hello:v1"), nil, image(t, nil, "gzip", part("a", 1, 1<<10)))
-	manifest := f.manifests["team/hello"]["v1"]
-	index, err := json.Marshal(ispec.Index{MediaType: ispec.MediaTypeImageIndex, Manifests: []ispec.Descriptor{
-		{MediaType: ispec.MediaTypeImageManifest, Digest: d, Size: int64(len(manifest)), Platform: &ispec.Platform{OS: "linux", Architecture: "amd64"}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.manifests["team/hello"]["index"] = index
-	digested := f.at("team/hello")
-	digested.Digest, digested.Tag = d, ""
-	for _, r := range []Reference{f.at("team/hello:v1"), digested, f.at("team/hello:index")} {
-		b, err := readImage(t, c, r)
-		if err != nil {
-			t.Fatalf("Find(%v): %v", r, err)
-		}
-		objects, foreign := b.VisibleObjects()
-		if b.Digest != d || len(objects) != 1 || foreign != 0 {
-			t.Errorf("Find(%v) = %s with %v and %d other layers; want %s", r, b.Digest, objects, foreign, d)
-		}
-		n := 0
-		for _, err := range b.Object(t.Context(), objects[0].Layer, objects[0].Name) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			n++
-		}
-		if n != 2 {
-			t.Errorf("Find(%v): the object has %d entries; want 2", r, n)
-		}
-	}
-	if b, err := readImage(t, c, f.at("team/hello:v2")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Find of a missing image = %v, %v; want %v", b, err, fs.ErrNotExist)
-	}
-}
-
-func readImage(t *testing.T, c *Client, r Reference) (*ocilayout.Image, error) {
-	found, err := c.Find(t.Context(), r)
-	if err != nil {
-		return nil, err
-	}
-	return found.Read(t.Context(), ispec.Platform{})
 }

@@ -34,10 +34,3 @@ func (p *Push) putChild(ctx context.Context, b ocilayout.Blob) error {
 		})
 	})
 }
-
-// hasTrusted reports whether Blob has skipped blobs without asking the repository.
-func (p *Push) hasTrusted() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.trusted
-}

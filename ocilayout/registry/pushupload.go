@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
 )
@@ -47,6 +50,18 @@ func (p *Push) putBlob(ctx context.Context, b ocilayout.Blob) error {
 			}
 		}
 		return p.send(ctx, b)
+	})
+}
+
+// putBytes pushes a small blob unless the repository has it.
+func (p *Push) putBytes(ctx context.Context, d ispec.Descriptor, b []byte) error {
+	what := fmt.Sprintf("push blob %s to %s", d.Digest, p.to.Name())
+	return p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
+		there, err := p.repo.Blobs().Exists(ctx, d)
+		if err != nil || there {
+			return err
+		}
+		return p.repo.Blobs().Push(ctx, d, bytes.NewReader(b))
 	})
 }
 
@@ -130,8 +145,8 @@ type uploadBody struct {
 	stall    *time.Timer
 
 	mu   sync.Mutex
-	n    int64
-	over bool
+	n    int64 // bytes read
+	over bool  // end was called
 }
 
 func (s *uploadBody) Read(p []byte) (int, error) {
@@ -156,7 +171,7 @@ func (s *uploadBody) Close() error {
 	return s.close()
 }
 
-// end ends the upload and returns the bytes that were read. Later reads fail and do not count.
+// end ends the upload and returns how many bytes were read. Later reads fail and do not count.
 func (s *uploadBody) end() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

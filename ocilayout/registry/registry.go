@@ -1,4 +1,5 @@
-// Package registry pushes images to registries and reads images from them, by the OCI distribution specification.
+// Package registry pushes images to registries and reads images from them.
+// It follows the OCI distribution specification.
 //
 // # Pushing
 //
@@ -15,19 +16,21 @@
 //
 // # Sharing layers
 //
-// A [SharedCache] is a repository in which machines find layers that others have built and signed.
-// Package ocilayout takes layers from it and builds the rest.
+// A [SharedCache] is a repository in which machines find layers that others have built and signed,
+// and facts about store objects. Package ocilayout takes layers from it and builds the rest.
 //
 // # Failures
 //
-// Temporary failures are retried, with a longer wait each time: statuses 408, 429 and 5xx, and connections
-// that break or stall. A refused connection to this machine is retried less often. A blob is sent from its beginning again.
+// Temporary failures are retried, with a longer wait each time: statuses 408, 429 and 5xx except 501 and 505,
+// expired tokens and forgotten uploads, and connections that break or stall.
+// A refused connection to this machine is retried less often. A blob is sent again from its beginning.
 // If a registry asks for a wait (Retry-After), all requests to it wait.
 // Errors name the registry, repository and blob, and the status of the answer; see [Error].
 //
 // # Safety
 //
 // Plain HTTP is used only if TLS need not be verified or the registry is on this machine, and only after HTTPS has failed.
+// Unless TLS need not be verified, redirects from HTTPS to plain HTTP are refused.
 // Logins are read when a registry asks for one, from the files in [Options].AuthFiles.
 // Manifests, configs and facts are checked against their digests and sizes, and the size of what is read is limited.
 package registry
@@ -64,7 +67,8 @@ type Options struct {
 	Sent func(bytes int64)
 	// Retrying, if not nil, is called before each retry with the error and the wait, from several goroutines.
 	Retrying func(err error, wait time.Duration)
-	// Explain, if not nil, receives messages for people about other detours, from several goroutines.
+	// Explain, if not nil, receives messages for people about everything else that did not go as planned,
+	// for example a refused mount, from several goroutines.
 	Explain func(format string, args ...any)
 }
 

@@ -110,7 +110,8 @@ func isTemporary(err error) bool {
 	return true
 }
 
-// patience is a transport that waits as long as registries ask in any answer, before it sends further requests to them.
+// patience is a transport that obeys Retry-After in answers with status 429 and 503:
+// no request goes to the registry until the requested time.
 type patience struct {
 	next http.RoundTripper
 
@@ -151,6 +152,7 @@ func (p *patience) heed(host, after string) {
 	}
 }
 
+// left returns how long requests to a host still have to wait.
 func (p *patience) left(host string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
