@@ -63,7 +63,7 @@ func (c *Claims) addLayer(img *image, l *layer) {
 	if l.claim != nil {
 		key.claimed, key.history = true, l.claim.String()
 		if l.claim.Top {
-			key.history = "top" // Objects of such a layer are not in the store
+			key.history = "top" // objects of such a layer are not in the store
 		} else {
 			for _, o := range l.claim.Objects {
 				c.objects[o.Name] = true

@@ -23,13 +23,14 @@ import (
 
 // Limits of the documents: indexes, manifests and configs.
 const (
-	maxDocuments = 256 << 20 // bytes of all documents, counted at each reference because each reading is remembered
+	maxDocuments = 256 << 20 // bytes of all documents; one counts as often as it is read, since Claims keeps its contents each time
 	maxImages    = 1 << 10   // in one index, and in all indexes together
 	maxLayers    = 1 << 10   // in an image
 	maxIndexes   = 8         // nested in each other
 )
 
-// Claims holds the contents of indexes, manifests and configs, and the problems that these have in themselves.
+// Claims holds everything that indexes, manifests and configs claim about images and their layers,
+// and the problems of these documents themselves.
 type Claims struct {
 	open         ocilayout.OpenBlob
 	acceptDocker bool // Docker's media types are allowed in manifests
@@ -146,7 +147,7 @@ func (c *Claims) Size() int64 {
 	return n
 }
 
-// follow reads the manifest or the index that d refers to. The document called in has the descriptor d.
+// follow reads the manifest or the index that d refers to. Problems of d itself are reported for the document in.
 func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, depth int) error {
 	if c.seen[d.Digest] {
 		return nil
@@ -210,7 +211,7 @@ func (c *Claims) readDocument(ctx context.Context, found *findings, d ispec.Desc
 		found.add(Problem{Blob: name, What: fmt.Sprintf(format, args...)})
 	}
 	if d.Digest.Validate() != nil {
-		return nil, false, nil // it is in the descriptor's shape
+		return nil, false, nil // checkShape has reported it for the document with d
 	}
 	r, err := c.open(ctx, d)
 	switch {

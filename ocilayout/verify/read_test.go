@@ -62,7 +62,7 @@ func wantOne(t *testing.T, what string, lines []string, want string) {
 	}
 }
 
-// TestIndexes checks that nested indexes are followed, up to maxIndexes.
+// TestIndexes checks that indexes in indexes are read, up to maxIndexes.
 func TestIndexes(t *testing.T) {
 	m := memory{}
 	d := m.put(ispec.MediaTypeImageManifest, `{}`)

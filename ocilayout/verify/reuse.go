@@ -11,9 +11,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/history"
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // CheckReuse reads layers of other images that a new image is to reuse.
@@ -29,17 +30,17 @@ func CheckReuse(ctx context.Context, layers []*ocilayout.BlobSource, wanted map[
 	doubts := make([]error, len(layers))
 	var group errgroup.Group
 	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	for i, k := range layers {
+	for i, s := range layers {
 		group.Go(func() error {
-			doubts[i] = checkReuse(ctx, k, wanted, o)
+			doubts[i] = checkReuse(ctx, s, wanted, o)
 			return context.Cause(ctx)
 		})
 	}
 	return doubts, group.Wait()
 }
 
-func checkReuse(ctx context.Context, k *ocilayout.BlobSource, wanted map[string]string, o Options) error {
-	claim, err := history.Parse(k.Entry)
+func checkReuse(ctx context.Context, s *ocilayout.BlobSource, wanted map[string]string, o Options) error {
+	claim, err := history.Parse(s.Entry)
 	if err != nil {
 		return err
 	}
@@ -51,9 +52,9 @@ func checkReuse(ctx context.Context, k *ocilayout.BlobSource, wanted map[string]
 		}
 	}
 	c := newClaims(func(ctx context.Context, _ ispec.Descriptor) (io.ReadCloser, error) {
-		return ocilayout.Blob{Descriptor: k.Descriptor, Reuse: k}.Open(ctx)
+		return ocilayout.Blob{Descriptor: s.Descriptor, Reuse: s}.Open(ctx)
 	})
-	l := &layer{desc: k.Descriptor, diffID: k.DiffID, claim: &claim}
+	l := &layer{desc: s.Descriptor, diffID: s.DiffID, claim: &claim}
 	if err := l.check(ctx, c, o); err != nil {
 		return err
 	}

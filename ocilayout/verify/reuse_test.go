@@ -63,11 +63,11 @@ func TestCheckReuse(t *testing.T) {
 	if err := l.Publish(t.Context(), d, ocilayout.Name{Tag: "v1"}); err != nil {
 		t.Fatal(err)
 	}
-	stored, err := ocilayout.FindImage(t.Context(), dir, "v1")
+	source, err := ocilayout.FindImage(t.Context(), dir, "v1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	previous, err := stored.ReadPrevious(t.Context())
+	previous, err := source.ReadPrevious(t.Context())
 	if err != nil || len(previous.Layers) != 1 {
 		t.Fatalf("%v, %v; want one layer", previous, err)
 	}
@@ -75,8 +75,8 @@ func TestCheckReuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reading := func(k *ocilayout.BlobSource, b []byte, err error) {
-		k.Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), err }
+	serve := func(s *ocilayout.BlobSource, b []byte, err error) {
+		s.Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), err }
 	}
 	changed := bytes.Clone(blob)
 	changed[len(changed)/2] ^= 1
@@ -84,30 +84,30 @@ func TestCheckReuse(t *testing.T) {
 	for _, tt := range []struct {
 		name, want string
 		wanted     string // the whole key
-		change     func(k *ocilayout.BlobSource)
+		change     func(s *ocilayout.BlobSource)
 	}{
 		{"valid", "", a.Key, func(*ocilayout.BlobSource) {}},
-		{"valid, not in a layout", "", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil) }},
+		{"valid, not in a layout", "", a.Key, func(s *ocilayout.BlobSource) { serve(s, blob, nil) }},
 		{"not wanted", "", "", func(*ocilayout.BlobSource) {}},
 		{"same first digits", "it was changed", other, func(*ocilayout.BlobSource) {}},
-		{"wrong diffID", "once decompressed", a.Key, func(k *ocilayout.BlobSource) { k.DiffID = digest.FromString("x") }},
-		{"wrong digest", "has the digest", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob, nil); k.Descriptor.Digest = digest.FromString("x") }},
-		{"wrong size", "its descriptor says", a.Key, func(k *ocilayout.BlobSource) { k.Descriptor.Size++ }},
-		{"empty history", "does not list", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment = "" }},
-		{"object missing", "is missing, but the history", a.Key, func(k *ocilayout.BlobSource) { k.Entry.Comment += " b-1@123456789012:7" }},
-		{"foreign history", "not made by this program", a.Key, func(k *ocilayout.BlobSource) { k.Entry.CreatedBy = "x" }},
-		{"cut blob", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, blob[:len(blob)/2], nil) }},
-		{"changed blob", "read layer", a.Key, func(k *ocilayout.BlobSource) { reading(k, changed, nil) }},
-		{"missing blob", "is missing", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, fs.ErrNotExist) }},
-		{"unreadable blob", "no way", a.Key, func(k *ocilayout.BlobSource) { reading(k, nil, errors.New("no way")) }},
+		{"wrong diffID", "once decompressed", a.Key, func(s *ocilayout.BlobSource) { s.DiffID = digest.FromString("x") }},
+		{"wrong digest", "has the digest", a.Key, func(s *ocilayout.BlobSource) { serve(s, blob, nil); s.Descriptor.Digest = digest.FromString("x") }},
+		{"wrong size", "its descriptor says", a.Key, func(s *ocilayout.BlobSource) { s.Descriptor.Size++ }},
+		{"empty history", "does not list", a.Key, func(s *ocilayout.BlobSource) { s.Entry.Comment = "" }},
+		{"object missing", "is missing, but the history", a.Key, func(s *ocilayout.BlobSource) { s.Entry.Comment += " b-1@123456789012:7" }},
+		{"foreign history", "not made by this program", a.Key, func(s *ocilayout.BlobSource) { s.Entry.CreatedBy = "x" }},
+		{"cut blob", "read layer", a.Key, func(s *ocilayout.BlobSource) { serve(s, blob[:len(blob)/2], nil) }},
+		{"changed blob", "read layer", a.Key, func(s *ocilayout.BlobSource) { serve(s, changed, nil) }},
+		{"missing blob", "is missing", a.Key, func(s *ocilayout.BlobSource) { serve(s, nil, fs.ErrNotExist) }},
+		{"unreadable blob", "no way", a.Key, func(s *ocilayout.BlobSource) { serve(s, nil, errors.New("no way")) }},
 	} {
-		k := previous.Layers[0].BlobSource
-		tt.change(&k)
+		s := previous.Layers[0].BlobSource
+		tt.change(&s)
 		wanted := make(map[string]string)
 		if tt.wanted != "" {
 			wanted[a.Name] = tt.wanted
 		}
-		doubts, err := CheckReuse(t.Context(), []*ocilayout.BlobSource{&k}, wanted, Options{Hash: hashListing, maxProblems: 100})
+		doubts, err := CheckReuse(t.Context(), []*ocilayout.BlobSource{&s}, wanted, Options{Hash: hashListing, maxProblems: 100})
 		if err != nil || len(doubts) != 1 {
 			t.Fatalf("%s: CheckReuse = %v, %v; want one result", tt.name, doubts, err)
 		}

@@ -2,15 +2,15 @@
 // It trusts only digests. It reports every problem that it finds, and where.
 //
 // [ReadLayout], [ReadArchive] and [ReadImage] read indexes, manifests and configs; ReadImage is for registries.
-// [(*Claims).Check] then reads each layer once and compares it with them:
+// [Claims.Check] then reads each layer once and compares it with them:
 //
 //   - Every blob has the digest and the size of its descriptor.
 //   - Indexes, manifests and configs are valid by the schema of the OCI image specification.
 //     Their media types are known, and their platforms agree.
-//     A config has one diffID and one history entry with a layer for each layer.
+//     A config has one diffID for each layer, and if it has a history, one entry for each layer.
 //   - The decompressed blob of a layer has the layer's diffID.
 //   - The tar of a layer is readable to its end. Names and hard links stay inside the tree, no name occurs twice,
-//     the parent of an entry is a directory, and whiteouts are empty files.
+//     no entry is below one that is not a directory, and whiteouts are empty files.
 //
 // BuildKit's attestations are not images: of their blobs only digests and sizes are compared.
 //
@@ -73,8 +73,8 @@ const (
 type Report struct {
 	Indexes  []digest.Digest // of multi-platform images; Images has the image of each platform
 	Images   []ImageReport
-	Problems []Problem // sorted by image, then by layer
-	Count    int       // of all problems, including those that Problems dropped
+	Problems []Problem // those of indexes first, then by image
+	Count    int       // of all problems; Problems has only the first ones
 }
 
 // ImageReport is one image of a report.
@@ -121,7 +121,7 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-// merge adds the findings of one place to all findings. The problem at has that place.
+// merge adds findings to all. Their image, layer and blob come from at.
 func merge(all, some *findings, at Problem) {
 	for _, p := range some.list {
 		p.Image, p.Layer = at.Image, at.Layer

@@ -15,12 +15,12 @@ type visibleObject struct {
 	layer int
 }
 
-// checkVisible applies the layers in order and reports objects that a layer hides, changes or shows wrongly.
-// It goes by the history alone: whether a layer matches its history is a matter of layer.check.
+// checkVisible applies the layers in order, counts the objects that are visible in the end, and reports layers
+// that contradict lower ones. It goes by the history alone: layer.check compares a layer with its history.
 func (img *image) checkVisible(found *findings) ImageReport {
 	result := ImageReport{Digest: img.digest, Layers: len(img.layers)}
 	visible := make(map[string]visibleObject)
-	foreign := make(map[string]int) // objects that another program's layer wrote to, and the layer
+	foreign := make(map[string]int) // by object, the layer of another program that wrote to it
 	problem := func(layer int, name, format string, args ...any) {
 		p := Problem{Image: img.digest, Layer: layer + 1, Blob: img.layers[layer].blob(), What: fmt.Sprintf(format, args...)}
 		if p.Path = rootfs.StoreDir + "/" + name; name == history.BaseName {

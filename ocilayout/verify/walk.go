@@ -21,8 +21,8 @@ type walker struct {
 	tar    *tar.Reader
 	broken error // why the rest of the tar is unreadable
 
-	rules rules     // either own or a foreignRules
-	own   *ownRules // nil if the layer is of another program, or has changes
+	rules rules     // own, or a *foreignRules
+	own   *ownRules // nil for a layer of another program or with changes
 }
 
 // newWalker returns a walker that compares the tar with the claim of the layer.
@@ -39,7 +39,7 @@ func newWalker(l *layer, tarball *bufio.Reader, claimed map[string]bool, hash fu
 	return w
 }
 
-// item is an entry of the tar, or says why there is none to use.
+// item is an entry of the tar. If bad or other is set, the entry is not part of a tree.
 type item struct {
 	entry rootfs.Entry
 	bad   bool // its problem was reported; the path may be empty

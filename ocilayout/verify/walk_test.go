@@ -15,7 +15,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// listing stands in for a NAR hash. It returns the paths of the tree, so that tests see what the walker passes on.
+// listing stands in for a NAR hash: it returns the paths of a tree, so that tests see which entries the walker yields.
 func listing(t rootfs.Tree, root string) (string, int64, error) {
 	var b strings.Builder
 	size := int64(0)
@@ -138,6 +138,25 @@ func TestWalkForeign(t *testing.T) {
 		if d := cmp.Diff([]any{test.wiped, test.hidden, test.written}, []any{s.wiped, sortedOrNil(s.hidden), sortedOrNil(s.written)}); d != "" {
 			t.Errorf("%s: store changes (-want +got):\n%s", test.name, d)
 		}
+	}
+}
+
+// TestWalkAbsolute checks that absolute names are reported, and that they affect other entries as relative names do.
+func TestWalkAbsolute(t *testing.T) {
+	l, got := walkTar(tarOf(t, dir("/", 0o755), dir("/nix/", 0o755), dir("nix/store/", 0o755), reg("//nix/store/o", 1), reg("/nix/store/.wh.o", 0),
+		reg("nix/store/o", 1), tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "/nix/store/o"}), nil)
+	want := []string{
+		`"/nix/": is an absolute path`,
+		`"//nix/store/o": is an absolute path`,
+		`"/nix/store/.wh.o": is an absolute path`,
+		`"nix/store/o": occurs twice`,
+		`"h": is a hard link to "/nix/store/o": is an absolute path`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("problems (-want +got):\n%s", d)
+	}
+	if !l.store.written["o"] || !l.store.hidden["o"] {
+		t.Errorf("store changes = %+v; want o written and hidden", l.store)
 	}
 }
 
