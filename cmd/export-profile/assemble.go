@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/decompress"
+	"github.com/export-profile/export-profile/profile/nixdb"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/base"
 	"github.com/export-profile/export-profile/rootfs/overlay"
@@ -94,4 +97,62 @@ func (a *assembled) Close() error {
 		top = a.top.Close()
 	}
 	return errors.Join(top, a.under.Close(), a.store.Close())
+}
+
+// makeBaseFiles makes the files beside the store, and finds the architecture of the profiles' programs.
+func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o base.Options, say *speaker) (err error) {
+	o.Profiles = all.closure.Profiles()
+	o.Lower = all.under.lower()
+	if all.base, err = base.New(view, o); err != nil {
+		return err
+	}
+	if a.nixDB {
+		if err := addNixDB(all.base, all.closure); err != nil {
+			return err
+		}
+	}
+	for _, note := range all.base.Notes {
+		say.notef("%s", note)
+	}
+	arch, err := all.base.Architecture()
+	all.arch = all.under.architecture(arch)
+	return err
+}
+
+// addNixDB adds the database that Nix keeps beside its store.
+func addNixDB(files *base.Files, closure *profile.Closure) error {
+	database, err := nixdb.Files(closure)
+	if err == nil {
+		files.Part, err = base.Extend(files.Part, database)
+	}
+	return err
+}
+
+// apply lays the changes of the flags on top of the parts. The caller closes the result after writing it.
+func (a *assembly) apply(ctx context.Context, t terminal, say *speaker, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
+	if t.in != nil {
+		o.Stdin = t.in
+	}
+	o.SpoolDir = a.spoolDir()
+	o.Decompress = decompressBy
+	top, err := overlay.Apply(ctx, parts, view, o)
+	if errors.Is(err, overlay.ErrStoreObject) {
+		return nil, withHint(err, "use another place, or --allow-store-changes if it has to be there")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range top.Notes {
+		say.notef("%s", note)
+	}
+	return top, nil
+}
+
+// decompressBy returns a reader that decompresses r, or nil if head, which r starts with, is not compressed.
+func decompressBy(head []byte, r io.Reader) (io.ReadCloser, error) {
+	name := decompress.Sniff(head)
+	if name == "" {
+		return nil, nil
+	}
+	return decompress.NewReader(name, r)
 }

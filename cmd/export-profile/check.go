@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -225,4 +226,27 @@ func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayo
 		say.notef("check: %s; for details, run export-profile check with the same flags", count(n, "warning"))
 	}
 	return nil
+}
+
+// checkFlags say when the certificates of an image have to be valid.
+type checkFlags struct{ time string }
+
+func (c *checkFlags) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.time, "check-time", "", "require certificates to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
+}
+
+// unused refuses the flags without --check.
+func (c *checkFlags) unused(check bool) error {
+	if c.time != "" && !check {
+		return usagef("add --check", "--check-time needs --check")
+	}
+	return nil
+}
+
+// at returns the time at which certificates have to be valid.
+func (c *checkFlags) at() (time.Time, error) {
+	if c.time == "" {
+		return time.Now(), nil
+	}
+	return parseTime("--check-time", c.time)
 }

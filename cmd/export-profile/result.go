@@ -1,10 +1,17 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
 )
 
 // result is standard output. It keeps the first error, since commands print line by line without checking:
@@ -41,4 +48,65 @@ func destinationOf(w io.Writer) io.Writer {
 		return r.to
 	}
 	return w
+}
+
+// standardName is the file name that means standard input or output.
+const standardName = "-"
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// resultFile is a file that a command will write, and the word on the command line that names it.
+type resultFile struct{ word, file string }
+
+// distinct refuses two results in one file, however its name is spelt: the last would replace the others.
+// It ignores results without a file.
+func distinct(files ...resultFile) error {
+	words := make(map[string]string)
+	for _, w := range files {
+		if w.file == "" {
+			continue
+		}
+		name := realName(w.file)
+		if other, ok := words[name]; ok {
+			return usagef("give each a name of its own", "%s and %s: both would be the file %q", other, w.word, w.file)
+		}
+		words[name] = w.word
+	}
+	return nil
+}
+
+// realName returns the real path of a file that will be written. It does not follow a link in place of the file,
+// which the file replaces.
+func realName(name string) string {
+	name = strings.TrimRight(name, "/")
+	dir, base := filepath.Split(name)
+	if real, err := filepath.EvalSymlinks(cmp.Or(dir, ".")); err == nil {
+		name = filepath.Join(real, base)
+	}
+	if abs, err := filepath.Abs(name); err == nil {
+		name = abs
+	}
+	return name
+}
+
+// contents is the part of a --json result about the closure that was written.
+type contents struct {
+	Profiles []profile.Path `json:"profiles"`
+	Paths    int            `json:"paths"`   // store paths of the closure
+	NarSize  int64          `json:"narSize"` // bytes of the closure
+	Env      []string       `json:"env"`
+}
+
+func (a *assembled) contents() contents {
+	return contents{Profiles: a.closure.Roots, Paths: len(a.closure.Infos), NarSize: a.closure.Size(), Env: a.base.Env}
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }

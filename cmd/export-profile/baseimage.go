@@ -6,11 +6,25 @@ import (
 	"io/fs"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/base"
 )
+
+// baseFlags name the base image.
+type baseFlags struct {
+	name     string
+	registry *registryFlags
+}
+
+func (b *baseFlags) flags(fs *pflag.FlagSet, r *registryFlags) {
+	fs.StringVar(&b.name, "base", "", "put everything on top of `IMAGE` (oci:DIR[:TAG], docker://NAME[:TAG|@DIGEST] or oci-archive:FILE), and keep its layers and config")
+	b.registry = r
+}
+
+const baseExample = "as in --base docker://debian:12"
 
 // baseImage is the image of --base and its files. Methods of a nil one say that there is none.
 type baseImage struct {
