@@ -21,7 +21,7 @@
 //   - A login goes only to the cache's own origin (scheme, host and port).
 //     Errors never contain it.
 //
-// Requests are retried after network errors and the statuses 408, 429 and 5xx.
+// Requests are retried after network errors and the statuses 408, 429 and 5xx (but 501, 505 and 511).
 // An interrupted download resumes where it broke off.
 // An attempt fails if the server sends nothing for a while; a slow server is no failure.
 // 403, 404 and 410 mean that the object does not exist (S3 answers 403).
