@@ -42,7 +42,7 @@ func Example() {
 	check(err)
 
 	// The layers, the image, and its name in the layout.
-	layers, err := ocilayout.Plan(files.Over(objects), plan.Options{})
+	layers, err := ocilayout.Plan(files.WithObjects(objects), plan.Options{})
 	check(err)
 	layout, err := ocilayout.Open(ctx, filepath.Join(dir, "hello"), ocilayout.Options{})
 	check(err)

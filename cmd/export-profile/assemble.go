@@ -72,7 +72,7 @@ func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker, asked
 		return nil, err
 	}
 	want.changes.Lower = all.under.lower()
-	if all.top, err = a.apply(ctx, t, say, all.base.Over(parts), view, want.changes); err != nil {
+	if all.top, err = a.apply(ctx, t, say, all.base.WithObjects(parts), view, want.changes); err != nil {
 		return nil, err
 	}
 	return all, nil

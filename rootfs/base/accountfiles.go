@@ -27,9 +27,9 @@ type accountFile struct {
 
 // makeAccounts makes /etc/passwd, /etc/group, /etc/nsswitch.conf and the users' homes.
 func (b *builder) makeAccounts(o Options) error {
-	passwd := b.accountFile("etc/passwd", "user", "root:x:0:0:root:/root:/bin/sh\n"+
+	passwd := b.newAccountFile("etc/passwd", "user", "root:x:0:0:root:/root:/bin/sh\n"+
 		"nobody:x:65534:65534:nobody:/var/empty:/bin/false\n")
-	group := b.accountFile("etc/group", "group", "root:x:0:\nnobody:x:65534:\n")
+	group := b.newAccountFile("etc/group", "group", "root:x:0:\nnobody:x:65534:\n")
 	users, err := o.allUsers()
 	if err != nil {
 		return err
@@ -111,12 +111,12 @@ func (o Options) allUsers() ([]Account, error) {
 	return all, errors.Join(errs...)
 }
 
-// accountFile returns the profile's file, or one with the given content, merged with the base image's.
-func (b *builder) accountFile(path, kind, content string) *accountFile {
+// newAccountFile returns the profile's file, or one with the given content, merged with the base image's.
+func (b *builder) newAccountFile(path, kind, content string) *accountFile {
 	f := &accountFile{path: path, kind: kind, content: []byte(content), ids: make(map[string]string)}
 	if had, ok := b.get(path); ok {
 		f.fromProfile = true
-		if f.content, f.broken = b.readAccounts(had); f.broken != nil {
+		if f.content, f.broken = b.readProfileAccounts(had); f.broken != nil {
 			f.broken = fmt.Errorf("append to the profile's %s: %w", path, f.broken)
 		}
 	}
@@ -133,8 +133,8 @@ func (b *builder) accountFile(path, kind, content string) *accountFile {
 	return f
 }
 
-// readAccounts reads the account file that an entry from a profile links to.
-func (b *builder) readAccounts(had rootfs.Entry) ([]byte, error) {
+// readProfileAccounts reads the account file that an entry from a profile links to.
+func (b *builder) readProfileAccounts(had rootfs.Entry) ([]byte, error) {
 	if !had.IsLink() {
 		return nil, errors.New("it is a directory")
 	}

@@ -19,8 +19,8 @@ type builder struct {
 	files    *rootfs.EntryMap
 	contents map[string][]byte // of regular files, by path
 	notes    []string
-	noted    map[string]bool
-	err      error // about the first directory that cannot be made
+	noted    map[string]bool // notes that were added, or shall not be
+	err      error           // about the first directory that cannot be made
 
 	linked, mostLinked int   // files and directories that linkTree has visited, and may visit
 	linkedBytes        int64 // of their paths
@@ -87,12 +87,12 @@ func (b *builder) putOver(e rootfs.Entry) bool {
 	return true
 }
 
-// putFile is put for a regular file, 0444 as in the store.
+// putFile puts a regular file, 0444 as in the store, in the way of put.
 func (b *builder) putFile(path string, content []byte) bool {
 	return !b.inLower(path) && b.putFileOver(rootfs.File(path, 0o444, 0, nil), content)
 }
 
-// putFileOver is putOver for a regular file.
+// putFileOver puts a regular file in the way of putOver.
 func (b *builder) putFileOver(e rootfs.Entry, content []byte) bool {
 	e.Size = int64(len(content))
 	e.Open = func() (io.ReadCloser, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Extend returns the base part with more entries, and with a new key and size.
-// Both may have the same directory, with the same mode and owner; any other path may be in only one.
+// A directory may be in both, with the same mode and owner. Any other path may be in only one.
 // Extend reads all contents for the key. Each walk of the part reads them again.
 func Extend(base rootfs.Part, more rootfs.Tree) (rootfs.Part, error) {
 	both := merge(rootfs.Check("", base.Tree), rootfs.Check("", more))

@@ -11,8 +11,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs/internal/codec"
 )
 
-// factKey returns the key of the base files. They depend only on the options and on the parts of v.
-// It is empty if one of the parts has no key.
+// factKey returns the key of the fact about base files. It covers everything on which they depend: the options and the parts of v.
+// It is empty if a part or the base image has no key.
 func factKey(v *rootfs.View, o Options) string {
 	h := sha256.New()
 	if o.Lower != nil {

@@ -2,14 +2,16 @@ package base
 
 import (
 	"fmt"
+	"os"
 	"reflect"
 	"testing"
 
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
-// TestFactKeyFields checks that each field of Options changes the key of what is remembered about base files.
-// Otherwise a new option would have no effect on a profile that is remembered.
+// TestFactKeyFields checks that each field of Options changes the key of the fact about base files.
+// Otherwise a new option would have no effect if there is already a fact about the profile.
 func TestFactKeyFields(t *testing.T) {
 	v := rootfs.NewView(nil, nil)
 	first, others := variants(t, "Options", reflect.TypeFor[Options]())
@@ -104,5 +106,69 @@ func TestFactKeyPinned(t *testing.T) {
 	const want = "sha256:f7d598c6fe0b01d0be779434b615926f0ea9370a59fadd158d86f1f66f397c68"
 	if got := factKey(rootfs.NewView(parts, nil), o); got != want {
 		t.Errorf("factKey = %s; want %s", got, want)
+	}
+}
+
+// TestFactKeyAccounts checks that accounts with the same characters in other fields have different keys.
+func TestFactKeyAccounts(t *testing.T) {
+	x := User{Name: "x", UID: 1000, GID: 1000}
+	keys := make(map[string]string)
+	for name, o := range map[string]Options{
+		"none":                  {},
+		"a user":                {Users: []Account{{x, "/a", "/b /c"}}},
+		"a longer home":         {Users: []Account{{x, "/a /b", "/c"}}},
+		"two users":             {Users: []Account{{x, "/a", "/b"}, {x, "/c", "/d"}}},
+		"a user like two":       {Users: []Account{{x, "/a", "/b} {{x 1000 1000} /c /d"}}},
+		"a large number":        {Users: []Account{{User{"x", 0x110000, 1}, "/a", "/b"}}},
+		"another large number":  {Users: []Account{{User{"x", 0x110001, 1}, "/a", "/b"}}},
+		"a group":               {Groups: []Group{{"g", 1, []string{"a", "b"}}}},
+		"a group with a member": {Groups: []Group{{"g", 1, []string{"a b"}}}},
+		"a group and an empty":  {Groups: []Group{{"g", 1, nil}, {"h", 2, nil}}},
+		"a group like two":      {Groups: []Group{{"g", 1, []string{"]} {h 2 ["}}}},
+	} {
+		o.Profiles = []string{"nix/store/p"}
+		key := factKey(rootfs.NewView(nil, nil), o)
+		if other, ok := keys[key]; ok {
+			t.Errorf("%s and %s have the same key", name, other)
+		}
+		keys[key] = name
+	}
+}
+
+// TestFactKeyOptions checks that other options or other parts have another key.
+func TestFactKeyOptions(t *testing.T) {
+	facts := &rootfs.Facts{Dir: t.TempDir()}
+	var count rootfstest.Counts
+	keys := make(map[string]string)
+	for name, test := range map[string]struct {
+		o     Options
+		lines []string
+	}{
+		"plain":      {Options{Profiles: []string{"nix/store/p"}}, factLines},
+		"bare":       {Options{Profiles: []string{"nix/store/p"}, Bare: true}, factLines},
+		"other":      {Options{Profiles: []string{"nix/store/q"}}, factLines},
+		"both":       {Options{Profiles: []string{"nix/store/p", "nix/store/q"}}, factLines},
+		"user":       {Options{Profiles: []string{"nix/store/p"}, User: User{"a", 1, 1}}, factLines},
+		"group":      {Options{Profiles: []string{"nix/store/p"}, User: User{"a", 1, 2}}, factLines},
+		"ca":         {Options{Profiles: []string{"nix/store/p"}, CAFiles: [][]byte{[]byte("x")}}, factLines},
+		"fewer":      {Options{Profiles: []string{"nix/store/p"}}, factLines[:len(factLines)-1]},
+		"no profile": {Options{Profiles: []string{"nix/store/r"}}, factLines},
+	} {
+		v := rootfs.NewView(rootfstest.CountedParts(t, &count, test.lines...), facts)
+		key := factKey(v, test.o)
+		if other, ok := keys[key]; ok {
+			t.Errorf("%s and %s have the same key", name, other)
+		}
+		keys[key] = name
+	}
+	keyless := rootfstest.Parts(t, factLines...)
+	if key := factKey(rootfs.NewView(keyless, facts), Options{Profiles: []string{"nix/store/p"}}); key != "" {
+		t.Errorf("parts without keys: factKey = %q", key)
+	}
+	if _, err := New(rootfs.NewView(keyless, facts), Options{Profiles: []string{"nix/store/p"}}); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(facts.Dir); len(left) > 0 {
+		t.Errorf("parts without keys left the facts %v", left)
 	}
 }

@@ -42,7 +42,7 @@ type Options struct {
 type Files struct {
 	rootfs.Part
 	Env []string // NAME=VALUE: PATH, and the place of the certificates
-	// DefaultEnv are variables about files of the base image, for an image that does not set them itself.
+	// DefaultEnv are variables about files of the base image. Variables that the base image sets itself take precedence.
 	DefaultEnv []string
 	Notes      []string // a line for each file that was left out, overridden or is missing
 	// Architectures are those of the profiles, in their order; see [rootfs.View.Architecture].
@@ -161,7 +161,7 @@ func (b *builder) make(o Options, f *Files) error {
 	return b.err
 }
 
-// linkPrograms makes the two programs that scripts name by their paths.
+// linkPrograms links to the two programs that scripts name by their paths.
 func (b *builder) linkPrograms(profiles []string) error {
 	for _, l := range []struct{ place, program string }{
 		{"bin/sh", "bin/sh"},
@@ -169,7 +169,7 @@ func (b *builder) linkPrograms(profiles []string) error {
 	} {
 		for _, p := range profiles {
 			e, err := b.view.Stat(p + "/" + l.program)
-			if missing(err) {
+			if leadsNowhere(err) {
 				continue
 			}
 			if err != nil {
@@ -201,7 +201,7 @@ func (b *builder) makeSkeleton() {
 	}
 }
 
-// missing reports whether a path leads nowhere in a View, or out of what it sees.
-func missing(err error) bool {
+// leadsNowhere reports whether err says that a path leads nowhere, or out of the View.
+func leadsNowhere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, rootfs.ErrOutside)
 }

@@ -19,8 +19,8 @@ const (
 	maxLinkBytes = 96 << 20 // bytes of their paths
 )
 
-// linkTree makes at dst what `cp -R -Ls /src dst` makes:
-// the directories of src with their modes, and for each file a link to its path below /src.
+// linkTree does what `cp -R -Ls /src dst` does: it makes at dst the directories of src with their modes,
+// and for each file a link to its path below /src.
 //
 //   - A link to a directory becomes a directory, but linkTree leaves out a link to a directory above itself.
 //   - It leaves out a link that leads nowhere, with a note.

@@ -6,8 +6,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Over returns all parts of an image: the store objects, and the base files after them.
-func (f *Files) Over(objects []rootfs.Part) []rootfs.Part {
+// WithObjects returns all parts of an image: the store objects, and the base files after them.
+func (f *Files) WithObjects(objects []rootfs.Part) []rootfs.Part {
 	parts := make([]rootfs.Part, 0, len(objects)+1)
 	return append(append(parts, objects...), f.Part)
 }
