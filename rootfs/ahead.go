@@ -9,31 +9,31 @@ import (
 	"sync/atomic"
 )
 
-// Ahead reads parts before their turn, at most so many at a time, including the one being walked.
+// Ahead reads parts before their turn, at most limit at a time, including the one being walked.
 // That helps with parts that are slow to unpack or far away.
-// The returned parts have the same trees. A walk gains from it in the order of [Join];
+// The returned parts have the same trees. To gain from Ahead, walk each once, in the order of [Join]:
 // a walk in another order, or a second walk, reads the original tree.
 //
-// Each part holds at most 2 MiB of unwalked data in memory, whatever its size.
+// At most 2 MiB of each part are in memory, read but not walked yet, whatever its size.
 // The part whose root is empty is not read ahead.
 //
 // The caller must call stop after its last walk; it ends all reading.
-func Ahead(parts []Part, most int) (ahead []Part, stop func()) {
-	r := &reader{
-		slots: make(chan struct{}, most),
+func Ahead(parts []Part, limit int) (ahead []Part, stop func()) {
+	r := &aheadReader{
+		slots: make(chan struct{}, limit),
 		quit:  make(chan struct{}),
-		free:  make(chan []byte, most*aheadPieces),
+		free:  make(chan []byte, limit*aheadPieces),
 	}
 	ahead = slices.Clone(parts)
-	var queue []*reading
+	var queue []*aheadPart
 	for i := range ahead {
 		if p := &ahead[i]; p.Root != "" {
-			one := &reading{reader: r, root: p.Root, tree: p.Tree, pieces: make(chan piece, aheadPieces), done: make(chan struct{})}
-			p.Tree = one.walk
-			queue = append(queue, one)
+			part := &aheadPart{aheadReader: r, root: p.Root, tree: p.Tree, pieces: make(chan piece, aheadPieces), done: make(chan struct{})}
+			p.Tree = part.walk
+			queue = append(queue, part)
 		}
 	}
-	slices.SortStableFunc(queue, func(a, b *reading) int { return ComparePaths(a.root, b.root) })
+	slices.SortStableFunc(queue, func(a, b *aheadPart) int { return ComparePaths(a.root, b.root) })
 	r.group.Go(func() { r.start(queue) })
 	return ahead, sync.OnceFunc(func() {
 		close(r.quit)
@@ -42,37 +42,37 @@ func Ahead(parts []Part, most int) (ahead []Part, stop func()) {
 }
 
 const (
-	aheadPieces = 32 // held for each part
+	aheadPieces = 32 // pieces of each part that are in memory
 	pieceBytes  = 64 << 10
 	maxIdle     = 100 // consecutive reads that return no bytes
 )
 
-// reader reads several parts ahead.
-type reader struct {
+// aheadReader reads several parts ahead.
+type aheadReader struct {
 	slots chan struct{} // one for each part that is being read or not yet walked
 	quit  chan struct{}
 	free  chan []byte // buffers to reuse
 	group sync.WaitGroup
 }
 
-func (r *reader) start(queue []*reading) {
-	for _, one := range queue {
+func (r *aheadReader) start(queue []*aheadPart) {
+	for _, part := range queue {
 		select {
 		case r.slots <- struct{}{}:
 		case <-r.quit:
 			return
 		}
-		if one.state.CompareAndSwap(unread, begun) {
-			r.group.Go(one.read)
+		if part.state.CompareAndSwap(unread, begun) {
+			r.group.Go(part.read)
 		} else {
 			<-r.slots
 		}
 	}
 }
 
-// reading is one part that is read ahead.
-type reading struct {
-	*reader
+// aheadPart is one part that is read ahead.
+type aheadPart struct {
+	*aheadReader
 	root   string
 	tree   Tree
 	pieces chan piece
@@ -96,7 +96,7 @@ type piece struct {
 	err   error // from the content if last is set, otherwise from the tree
 }
 
-func (r *reading) send(p piece) bool {
+func (r *aheadPart) send(p piece) bool {
 	select {
 	case r.pieces <- p:
 		return true
@@ -106,7 +106,7 @@ func (r *reading) send(p piece) bool {
 	return false
 }
 
-func (r *reading) read() {
+func (r *aheadPart) read() {
 	defer close(r.pieces)
 	for e, err := range r.tree {
 		if err != nil {
@@ -125,7 +125,7 @@ func (r *reading) read() {
 }
 
 // content sends a file, and reports whether the walk goes on.
-func (r *reading) content(e Entry) bool {
+func (r *aheadPart) content(e Entry) bool {
 	from, err := e.Open()
 	if err != nil {
 		return r.send(piece{entry: e, last: true, err: err})
@@ -152,13 +152,13 @@ func (r *reading) content(e Entry) bool {
 			return r.send(p)
 		}
 		if !r.send(p) {
-			_ = from.Close() // the walk has ended, so no one reads the error
+			_ = from.Close() // the walk has ended and cannot report the error
 			return false
 		}
 	}
 }
 
-func (r *reader) buffer() []byte {
+func (r *aheadReader) buffer() []byte {
 	select {
 	case b := <-r.free:
 		return b[:pieceBytes]
@@ -167,7 +167,7 @@ func (r *reader) buffer() []byte {
 	}
 }
 
-func (r *reader) recycle(p *piece) {
+func (r *aheadReader) recycle(p *piece) {
 	if p.data != nil {
 		select {
 		case r.free <- p.data:
@@ -178,7 +178,7 @@ func (r *reader) recycle(p *piece) {
 }
 
 // walk is the Tree of a part that is read ahead.
-func (r *reading) walk(yield func(Entry, error) bool) {
+func (r *aheadPart) walk(yield func(Entry, error) bool) {
 	if r.state.Swap(walked) != begun {
 		r.tree(yield)
 		return
@@ -213,9 +213,9 @@ func (r *reading) walk(yield func(Entry, error) bool) {
 
 var errStopped = errors.New("read ahead: stopped")
 
-// aheadContent reads the file at which a walk stands, from the pieces.
+// aheadContent reads the current file of a walk from the pieces.
 type aheadContent struct {
-	r     *reading
+	r     *aheadPart
 	piece piece
 	taken int // bytes of piece.data that were read
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// aheadPart returns a part with a directory, a link, and files of the given sizes.
+// samplePart returns a part with a directory, a link, and files of the given sizes.
 // Their bytes differ by part and by file. Each walk adds to walks.
-func aheadPart(n int, walks *atomic.Int32, sizes ...int) Part {
+func samplePart(n int, walks *atomic.Int32, sizes ...int) Part {
 	root := fmt.Sprintf("nix/store/%03d", n)
 	return Part{Name: root, Root: root, Tree: func(yield func(Entry, error) bool) {
 		if walks != nil {
@@ -38,8 +38,8 @@ func aheadPart(n int, walks *atomic.Int32, sizes ...int) Part {
 	}}
 }
 
-// listed lists the entries of parts, each with a hash of its content.
-func listed(t *testing.T, parts []Part) (lines []string) {
+// listParts lists the entries of parts, each with a hash of its content.
+func listParts(t *testing.T, parts []Part) (lines []string) {
 	t.Helper()
 	for e, err := range Join(parts) {
 		if err != nil {
@@ -61,27 +61,27 @@ func listed(t *testing.T, parts []Part) (lines []string) {
 	return lines
 }
 
-// TestAhead checks that parts read ahead are the same, whatever their size, and are read once.
+// TestAhead checks that parts that are read ahead have the same trees, whatever their sizes, and are read once.
 func TestAhead(t *testing.T) {
 	var walks atomic.Int32
 	var parts []Part
 	for n := range 40 {
-		parts = append(parts, aheadPart(n, &walks, 0, 1, n, pieceBytes-1, pieceBytes, pieceBytes+1, n%3*aheadPieces*pieceBytes))
+		parts = append(parts, samplePart(n, &walks, 0, 1, n, pieceBytes-1, pieceBytes, pieceBytes+1, n%3*aheadPieces*pieceBytes))
 	}
 	parts = append(parts, Part{Name: "base", Tree: TreeOf([]Entry{Dir("etc", 0o755), Dir("nix", 0o755), Dir("nix/store", 0o755)})})
-	want := listed(t, parts)
-	for _, most := range []int{1, 2, 3, 100} {
+	want := listParts(t, parts)
+	for _, limit := range []int{1, 2, 3, 100} {
 		walks.Store(0)
-		ahead, stop := Ahead(parts, most)
-		got := listed(t, ahead)
+		ahead, stop := Ahead(parts, limit)
+		got := listParts(t, ahead)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("at most %d (-want +got):\n%.1000s", most, diff)
+			t.Errorf("at most %d (-want +got):\n%.1000s", limit, diff)
 		}
 		if n := walks.Load(); n != 40 {
-			t.Errorf("at most %d: %d walks; want 40", most, n)
+			t.Errorf("at most %d: %d walks; want 40", limit, n)
 		}
-		if diff := cmp.Diff(want, listed(t, ahead)); diff != "" {
-			t.Errorf("at most %d, again (-want +got):\n%.1000s", most, diff)
+		if diff := cmp.Diff(want, listParts(t, ahead)); diff != "" {
+			t.Errorf("at most %d, again (-want +got):\n%.1000s", limit, diff)
 		}
 		stop()
 		stop()
@@ -95,17 +95,17 @@ func TestAheadBounds(t *testing.T) {
 		var read atomic.Int64
 		var parts []Part
 		for n := range 10 {
-			p := aheadPart(n, &walks, 100, 10*aheadPieces*pieceBytes)
-			was := p.Tree
+			p := samplePart(n, &walks, 100, 10*aheadPieces*pieceBytes)
+			tree := p.Tree
 			p.Tree = func(yield func(Entry, error) bool) {
-				for e, err := range was {
+				for e, err := range tree {
 					if open := e.Open; open != nil {
 						e.Open = func() (io.ReadCloser, error) {
 							r, err := open()
 							return struct {
 								io.Reader
 								io.Closer
-							}{io.TeeReader(r, count{&read}), r}, err
+							}{io.TeeReader(r, byteCounter{&read}), r}, err
 						}
 					}
 					if !yield(e, err) {
@@ -133,22 +133,22 @@ func TestAheadBounds(t *testing.T) {
 	})
 }
 
-type count struct{ n *atomic.Int64 }
+type byteCounter struct{ n *atomic.Int64 }
 
-func (c count) Write(p []byte) (int, error) {
+func (c byteCounter) Write(p []byte) (int, error) {
 	c.n.Add(int64(len(p)))
 	return len(p), nil
 }
 
-// TestAheadErrors checks that an error comes at its place, after all that precedes it.
+// TestAheadErrors checks that a walk yields the same entries and the same error as without Ahead.
 func TestAheadErrors(t *testing.T) {
 	wrong := errors.New("it is broken")
 	failing := func(at string) Part {
-		p := aheadPart(1, nil, 10, 3*pieceBytes, 10)
-		was := p.Tree
+		p := samplePart(1, nil, 10, 3*pieceBytes, 10)
+		tree := p.Tree
 		p.Tree = func(yield func(Entry, error) bool) {
 			files := 0
-			for e, err := range was {
+			for e, err := range tree {
 				if e.IsRegular() {
 					files++
 				}
@@ -163,22 +163,22 @@ func TestAheadErrors(t *testing.T) {
 					case "read":
 						e.Open = func() (io.ReadCloser, error) {
 							r, err := open()
-							return io.NopCloser(io.MultiReader(io.LimitReader(r, 2*pieceBytes+5), failed{wrong})), err
+							return io.NopCloser(io.MultiReader(io.LimitReader(r, 2*pieceBytes+5), failingFile{wrong})), err
 						}
 					case "cut":
 						e.Open = func() (io.ReadCloser, error) {
 							r, err := open()
-							return io.NopCloser(io.MultiReader(io.LimitReader(r, 5), failed{io.ErrUnexpectedEOF})), err
+							return io.NopCloser(io.MultiReader(io.LimitReader(r, 5), failingFile{io.ErrUnexpectedEOF})), err
 						}
 					case "idle":
-						e.Open = func() (io.ReadCloser, error) { return io.NopCloser(failed{}), nil }
+						e.Open = func() (io.ReadCloser, error) { return io.NopCloser(failingFile{}), nil }
 					case "close":
 						e.Open = func() (io.ReadCloser, error) {
 							r, err := open()
 							return struct {
 								io.Reader
 								io.Closer
-							}{r, failed{wrong}}, err
+							}{r, failingFile{wrong}}, err
 						}
 					}
 				}
@@ -232,17 +232,17 @@ func TestAheadErrors(t *testing.T) {
 	}
 }
 
-type failed struct{ err error }
+type failingFile struct{ err error }
 
-func (f failed) Read([]byte) (int, error) { return 0, f.err }
-func (f failed) Close() error             { return f.err }
+func (f failingFile) Read([]byte) (int, error) { return 0, f.err }
+func (f failingFile) Close() error             { return f.err }
 
-// TestAheadStop checks that a walk may stop anywhere, take another order, and read any amount.
+// TestAheadStop checks that walks may stop at any entry, come in any order, and read any part of a file.
 func TestAheadStop(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var parts []Part
 	for n := range 10 {
-		parts = append(parts, aheadPart(n, nil, 1, 4*aheadPieces*pieceBytes, 1))
+		parts = append(parts, samplePart(n, nil, 1, 4*aheadPieces*pieceBytes, 1))
 	}
 	for stopAt := range 6 {
 		for _, order := range [][]int{nil, {0}, {0, 1, 2}, {9, 0, 5}, {3, 2, 1, 0}} {
@@ -281,7 +281,7 @@ func TestAheadStop(t *testing.T) {
 // TestAheadStopped checks that a stop during a walk is an error, and not a shorter tree.
 func TestAheadStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ahead, stop := Ahead([]Part{aheadPart(0, nil, 8*aheadPieces*pieceBytes, 1)}, 1)
+		ahead, stop := Ahead([]Part{samplePart(0, nil, 8*aheadPieces*pieceBytes, 1)}, 1)
 		synctest.Wait() // until it is read
 		var last error
 		for _, err := range ahead[0].Tree {

@@ -14,7 +14,7 @@ import (
 // Without an ELF file it is empty.
 func (v *View) Architecture(profile string) (string, error) {
 	bin, err := v.Stat(profile + "/bin")
-	if nothingThere(err) || err == nil && !bin.IsDir() {
+	if leadsNowhere(err) || err == nil && !bin.IsDir() {
 		return "", nil
 	}
 	if err != nil {
@@ -25,12 +25,12 @@ func (v *View) Architecture(profile string) (string, error) {
 		return "", err
 	}
 	// One walk of a part reads all its files, so group them by part.
-	// Later parts are read only if the files before theirs are no ELF files.
+	// A part is read only if no file before its first one is an ELF file.
 	byRoot := make(map[string][]string)
 	var order []string
 	for name := range names {
 		e, err := v.Stat(bin.Path + "/" + name)
-		if nothingThere(err) || err == nil && !e.IsRegular() {
+		if leadsNowhere(err) || err == nil && !e.IsRegular() {
 			continue
 		}
 		if err != nil {
@@ -65,8 +65,8 @@ func (v *View) Architecture(profile string) (string, error) {
 	return "", nil
 }
 
-// nothingThere reports whether a path leads nowhere, or out of what a View sees.
-func nothingThere(err error) bool {
+// leadsNowhere reports whether err says that a path leads nowhere, or out of the View.
+func leadsNowhere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrOutside)
 }
 

@@ -118,7 +118,7 @@ func (o *orderChecker) next(root string, e Entry) error {
 		case c == 0:
 			return fmt.Errorf("entry %q: %w", e.Path, fs.ErrExist)
 		case c > 0:
-			return fmt.Errorf("entry %q: after %q, which is out of path order", e.Path, o.last)
+			return fmt.Errorf("entry %q: comes after %q, out of path order", e.Path, o.last)
 		}
 	}
 	for len(o.dirs) > 0 && !Within(o.dirs[len(o.dirs)-1], e.Path) {

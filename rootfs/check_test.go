@@ -53,7 +53,7 @@ func TestCheck(t *testing.T) {
 		{"longest name", "a", []string{"d 0555 a", "f 0444 a/" + long + " x"}, ""},
 		{"sticky", "", []string{"d 1777 tmp"}, ""},
 		{"empty", "a", nil, `"a": file does not exist`},
-		{"twice", "a", []string{"d 0555 a", "f 0444 a/b x", "f 0444 a/b x"}, `"a/b": file already exists`},
+		{"same path twice", "a", []string{"d 0555 a", "f 0444 a/b x", "f 0444 a/b x"}, `"a/b": file already exists`},
 		{"order", "a", []string{"d 0555 a", "f 0444 a/c x", "f 0444 a/b x"}, "out of path order"},
 		{"string order", "a", []string{"d 0555 a", "d 0555 a/b", "f 0444 a/b-c x", "f 0444 a/b/d x"}, "out of path order"},
 		{"no parent", "a", []string{"d 0555 a", "f 0444 a/b/c x"}, "parent is not a directory"},
@@ -70,7 +70,7 @@ func TestCheck(t *testing.T) {
 		{"empty target", "a", []string{`l a -> ""`}, "empty link target"},
 		{"NUL target", "a", []string{`l a -> "b\x00"`}, "contains NUL"},
 		{"long target", "a", []string{"l a -> " + strings.Repeat("t", rootfs.MaxTarget+1)}, "longer than 4095"},
-		{"source fails", "a", []string{"d 0555 a", "! out of luck"}, "out of luck"},
+		{"error of the source", "a", []string{"d 0555 a", "! out of luck"}, "out of luck"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := rootfstest.Lines(rootfs.Check(test.root, rootfstest.Tree(t, test.lines...)))

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyStep is the number of bytes that are copied between two looks at the context.
+// copyStep is the number of bytes that are copied between two checks of the context.
 const copyStep = 8 << 20
 
 // Copy copies the rest of a reader until the context is cancelled.

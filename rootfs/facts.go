@@ -17,8 +17,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// Facts remembers from run to run what is known about parts, by their keys:
-// the listings and first bytes that a [View] has looked at, and the base files of a whole closure.
+// Facts remembers from run to run what is known about parts, by their keys: for example the listings and first bytes
+// that a [View] has read, and the base files of a whole closure.
 // With them, a run makes the base files of a known closure without reading any of it.
 // Each fact comes from a complete walk. If the part was unproven, that walk read all contents.
 //
@@ -27,7 +27,7 @@ import (
 // They may be deleted at any time.
 // The zero value, and a nil pointer, remember nothing.
 type Facts struct {
-	Dir string // made when the first fact is kept
+	Dir string // the directory of the files; the first fact makes it
 
 	// Ask, if not nil, returns a fact that Dir lacks, such as one that another machine shares, or nil.
 	// The fact is the content of its file. Facts checks its hash, but trusts what it says.

@@ -2,14 +2,12 @@ package rootfs
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,25 +16,25 @@ import (
 // and that a damaged fact does not.
 func TestFactsShared(t *testing.T) {
 	key := "sha256:" + strings.Repeat("ab", 32)
-	told := make(map[string][]byte)
-	tell := func(name string, b []byte) { told[name] = b }
+	received := make(map[string][]byte)
+	tell := func(name string, b []byte) { received[name] = b }
 	one := &Facts{Dir: filepath.Join(t.TempDir(), "one"), Tell: tell}
 	one.Keep("kind", key, []byte("fact"))
 	name := strings.Repeat("ab", 32) + ".kind"
-	if got := slices.Collect(maps.Keys(told)); len(got) != 1 || got[0] != name {
+	if got := slices.Collect(maps.Keys(received)); len(got) != 1 || got[0] != name {
 		t.Fatalf("Tell received %q; want %q", got, name)
 	}
-	shared := told[name]
+	shared := received[name]
 
-	clear(told)
-	if got := one.Load("kind", key); string(got) != "fact" || !bytes.Equal(told[name], shared) {
-		t.Errorf("Load = %q, and Tell received %d facts; want the fact", got, len(told))
+	clear(received)
+	if got := one.Load("kind", key); string(got) != "fact" || !bytes.Equal(received[name], shared) {
+		t.Errorf("Load = %q, and Tell received %d facts; want the fact", got, len(received))
 	}
 
-	clear(told)
-	asked := 0
+	clear(received)
+	calls := 0
 	two := &Facts{Dir: filepath.Join(t.TempDir(), "two"), Tell: tell, Ask: func(n string) []byte {
-		asked++
+		calls++
 		if n != name {
 			t.Errorf("Ask(%q); want Ask(%q)", n, name)
 		}
@@ -47,8 +45,8 @@ func TestFactsShared(t *testing.T) {
 			t.Errorf("Load = %q; want the fact of the other machine", got)
 		}
 	}
-	if b, err := os.ReadFile(filepath.Join(two.Dir, name)); asked != 1 || err != nil || !bytes.Equal(b, shared) {
-		t.Errorf("%d calls of Ask, and the file is %q, %v; want one call, and the same bytes", asked, b, err)
+	if b, err := os.ReadFile(filepath.Join(two.Dir, name)); calls != 1 || err != nil || !bytes.Equal(b, shared) {
+		t.Errorf("%d calls of Ask, and the file is %q, %v; want one call, and the same bytes", calls, b, err)
 	}
 
 	for name, b := range map[string][]byte{
@@ -56,7 +54,7 @@ func TestFactsShared(t *testing.T) {
 		"changed": append(slices.Clone(shared[:len(shared)-1]), shared[len(shared)-1]^1),
 		"version": append([]byte("x"), shared[1:]...),
 	} {
-		f := &Facts{Dir: filepath.Join(t.TempDir(), "odd"), Tell: tell, Ask: func(string) []byte { return b }}
+		f := &Facts{Dir: filepath.Join(t.TempDir(), "facts"), Tell: tell, Ask: func(string) []byte { return b }}
 		if got := f.Load("kind", key); got != nil || exists(f.Dir) {
 			t.Errorf("%s: Load = %q, and a file was written: %v; want neither", name, got, exists(f.Dir))
 		}
@@ -66,32 +64,6 @@ func TestFactsShared(t *testing.T) {
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil
-}
-
-// TestRemoveUnused checks that RemoveUnused removes facts that no run used for long, and only those.
-func TestRemoveUnused(t *testing.T) {
-	const unused = 30 * 24 * time.Hour
-	facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
-	if _, err := RemoveUnused(facts.Dir, unused); err != nil {
-		t.Errorf("RemoveUnused of a missing directory = %v", err)
-	}
-	old, used := fmt.Sprintf("sha256:%064x", 1), fmt.Sprintf("sha256:%064x", 2)
-	for _, key := range []string{old, used} {
-		facts.Keep("listing", key, []byte("fact"))
-		long := time.Now().Add(-2 * unused)
-		if err := os.Chtimes(facts.path("listing", key), long, long); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if facts.Load("listing", used) == nil {
-		t.Error("a fact is gone before RemoveUnused")
-	}
-	if removed, err := RemoveUnused(facts.Dir, unused); err != nil || removed.Files != 1 {
-		t.Fatalf("RemoveUnused = %+v, %v; want one file, <nil>", removed, err)
-	}
-	if facts.Load("listing", old) != nil || facts.Load("listing", used) == nil {
-		t.Error("RemoveUnused kept an unused fact, or removed a used one")
-	}
 }
 
 // FuzzDecodeListing checks that a listing that decodes survives encoding and decoding again.

@@ -37,8 +37,8 @@ func TestFactsRoot(t *testing.T) {
 	}
 }
 
-// TestFactsHeads checks that the first bytes of a file do not count, and are not kept,
-// before the walk that read them has ended without an error. Of an unproven part, that walk reads all contents.
+// TestFactsHeads checks that the first bytes of a file are neither returned nor kept
+// if the walk that read them ends with an error. Of an unproven part, that walk reads all contents.
 // The listing is already a fact here.
 func TestFactsHeads(t *testing.T) {
 	for _, unproven := range []bool{false, true} {

@@ -11,7 +11,7 @@ var (
 	ErrDeep  = fmt.Errorf("deeper than %d directories", MaxDepth)
 )
 
-// Follow resolves the links in a path as a process in the image would; one at its end only if last is set.
+// Follow resolves the links in a path as a process in the image would. It follows a link at the end only if last is set.
 // The result never leaves the root. Names below a path that does not exist are kept as they are.
 //
 // Step returns the node with a name in another node, or nil if there is none, and the target if it is a link.

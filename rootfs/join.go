@@ -18,7 +18,7 @@ func Join(parts []Part) Tree {
 		slices.SortStableFunc(sorted, func(a, b Part) int { return ComparePaths(a.Root, b.Root) })
 		for i, p := range sorted[min(1, len(sorted)):] {
 			if p.Root == sorted[i].Root {
-				yield(Entry{}, fmt.Errorf("%s: %q: %w: %s is there", p.Name, p.Root, fs.ErrExist, sorted[i].Name))
+				yield(Entry{}, fmt.Errorf("%s: %q: %w: %s has the same root", p.Name, p.Root, fs.ErrExist, sorted[i].Name))
 				return
 			}
 		}

@@ -91,7 +91,7 @@ func TestLowerStat(t *testing.T) {
 	}
 	var none *rootfs.Lower
 	if place, err := none.Place("a/b"); place != "a/b" || err != nil {
-		t.Errorf("Place in no image = %q, %v", place, err)
+		t.Errorf("Place in no image = %q, %v; want a/b, <nil>", place, err)
 	}
 }
 

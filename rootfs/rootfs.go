@@ -8,7 +8,7 @@
 // or the files that an image has besides its store (package base makes them).
 //
 //   - [Join] merges parts into one tree, and [Ahead] reads parts before their turn.
-//   - [View] looks up and reads files across parts. [Facts] remembers its findings for the next run.
+//   - [View] looks up and reads files across parts. [Facts] remembers what it finds for the next run.
 //   - [Lower] holds the files of an image over which parts are laid.
 //   - [WriteDir] writes parts into a directory.
 //   - [EntryMap] holds many entries in little memory.

@@ -23,7 +23,7 @@ func UsageOf(dir string) (u Usage, err error) {
 	return u, err
 }
 
-// RemoveUnused removes the files below a directory that were not used for that long.
+// RemoveUnused removes the files below a directory that were last used longer than olderThan ago.
 // The modification time of a file tells when it was last used.
 func RemoveUnused(dir string, olderThan time.Duration) (removed Usage, err error) {
 	err = walkFiles(dir, func(name string, fi fs.FileInfo) error {

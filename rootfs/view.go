@@ -16,7 +16,7 @@ import (
 //
 // A View walks a part's tree when it is first asked for something in it,
 // and opens only the files that it is asked to read. Of an unproven part it reads all files,
-// and believes nothing until that walk has ended without an error.
+// and trusts nothing until that walk has ended without an error.
 // It is not safe for concurrent use.
 type View struct {
 	parts    map[string]Part      // by root
@@ -48,11 +48,11 @@ func (v *View) add(l *EntryMap, e Entry) error {
 	v.pathBytes += int64(len(e.Path))
 	switch {
 	case v.pathBytes > maxPathBytes:
-		return fmt.Errorf("with the others that are looked at, paths of more than %d bytes", maxPathBytes)
+		return fmt.Errorf("all parts in view together have paths of more than %d bytes", maxPathBytes)
 	case v.listed > v.mostListed:
-		return fmt.Errorf("with the others that are looked at, more than %d files and directories", v.mostListed)
+		return fmt.Errorf("all parts in view together have more than %d files and directories", v.mostListed)
 	case v.listedBytes > maxListedBytes:
-		return fmt.Errorf("with the others that are looked at, names and links of more than %d bytes", maxListedBytes)
+		return fmt.Errorf("all parts in view together have names and links of more than %d bytes", maxListedBytes)
 	}
 	l.Set(e)
 	return nil
@@ -115,7 +115,7 @@ func (v *View) StatAt(at Entry, path string) (Entry, error) {
 			continue
 		}
 		if at.Path != "" && !at.IsDir() {
-			return Entry{}, fmt.Errorf("%q: %q is no directory: %w", path, at.Path, fs.ErrNotExist)
+			return Entry{}, fmt.Errorf("%q: %q is not a directory: %w", path, at.Path, fs.ErrNotExist)
 		}
 		next, err := v.lookup(strings.TrimPrefix(at.Path+"/"+name, "/"))
 		if err != nil {
@@ -220,7 +220,7 @@ func (v *View) list(root string) (*EntryMap, error) {
 	l := NewEntryMap(root)
 	for e, err := range Check(root, part.Tree) {
 		if err == nil && part.Unproven && e.IsRegular() {
-			err = readThrough(e) // the listing counts, so the key must be proven
+			err = readThrough(e) // callers trust the listing, so the key must be proven
 		}
 		if err == nil {
 			err = v.add(l, e)
@@ -319,7 +319,7 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 			}
 		}
 	}
-	// Only now, after the whole walk, is the key proven.
+	// The key is proven only now, after the whole walk.
 	for path := range files {
 		b, ok := read[path]
 		if !ok {
@@ -333,7 +333,7 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 	return nil
 }
 
-// readHead reads the first limit bytes of a file. With through, it also reads the rest, which the tree hashes.
+// readHead reads the first limit bytes of a file. With through, it also reads the rest, so that the tree can check its hash.
 func readHead(e Entry, limit int64, through bool) (_ []byte, err error) {
 	if !e.IsRegular() {
 		return nil, errors.New("not a regular file")

@@ -80,10 +80,8 @@ type dirWriter struct {
 }
 
 func (w *dirWriter) write(ctx context.Context, parts []Part) error {
-	// Start with the largest, so that no worker finishes long after the others.
 	byRoot := make(map[string]bool)
-	var base []Part
-	var stored []Part
+	var base, objects []Part
 	for _, p := range parts {
 		switch {
 		case byRoot[p.Root]:
@@ -91,13 +89,14 @@ func (w *dirWriter) write(ctx context.Context, parts []Part) error {
 		case p.Root == "":
 			base = append(base, p)
 		default:
-			stored = append(stored, p)
+			objects = append(objects, p)
 		}
 		byRoot[p.Root] = true
 	}
-	slices.SortStableFunc(stored, func(a, b Part) int { return cmp.Compare(b.Size, a.Size) })
+	// Start with the largest, so that no worker finishes long after the others.
+	slices.SortStableFunc(objects, func(a, b Part) int { return cmp.Compare(b.Size, a.Size) })
 
-	above, err := w.makeAbove(stored)
+	above, err := w.makeAbove(objects)
 	if err != nil {
 		return err
 	}
@@ -114,7 +113,7 @@ func (w *dirWriter) write(ctx context.Context, parts []Part) error {
 			}
 		})
 	}
-	for _, p := range stored {
+	for _, p := range objects {
 		select {
 		case queue <- p:
 		case <-ctx.Done():
@@ -157,9 +156,9 @@ func (w *dirWriter) makeAbove(parts []Part) ([]string, error) {
 	return above, nil
 }
 
-// part writes one part. Directories that are in exist are already made.
+// part writes one part. The directories in existing need not be made.
 // A directory gets its mode when it is complete, as only root could fill one of mode 0555.
-func (w *dirWriter) part(ctx context.Context, p Part, exist []string) error {
+func (w *dirWriter) part(ctx context.Context, p Part, existing []string) error {
 	var open []Entry // directories that are not complete
 	leave := func(path string) error {
 		for len(open) > 0 && !Within(open[len(open)-1].Path, path) {
@@ -181,7 +180,7 @@ func (w *dirWriter) part(ctx context.Context, p Part, exist []string) error {
 		if err == nil {
 			switch {
 			case e.IsDir():
-				if !slices.Contains(exist, e.Path) {
+				if !slices.Contains(existing, e.Path) {
 					err = os.Mkdir(w.place(e.Path), 0o700)
 				}
 				open = append(open, e)

@@ -155,7 +155,7 @@ func lockDir(dir string, how int) (*os.File, error) {
 }
 
 // RemoveAll removes a tree like os.RemoveAll.
-// It also removes directories that their owner may not write to, as those of store objects.
+// It also removes directories that their owner may not write to, such as those of store objects.
 func RemoveAll(dir string) error {
 	if err := os.RemoveAll(dir); err == nil || !errors.Is(err, fs.ErrPermission) {
 		return err

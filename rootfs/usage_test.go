@@ -1,0 +1,35 @@
+package rootfs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestRemoveUnused checks that RemoveUnused removes the facts that no run has used for long, and only those.
+func TestRemoveUnused(t *testing.T) {
+	const unused = 30 * 24 * time.Hour
+	facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
+	if _, err := RemoveUnused(facts.Dir, unused); err != nil {
+		t.Errorf("RemoveUnused of a missing directory = %v", err)
+	}
+	old, used := fmt.Sprintf("sha256:%064x", 1), fmt.Sprintf("sha256:%064x", 2)
+	for _, key := range []string{old, used} {
+		facts.Keep("listing", key, []byte("fact"))
+		long := time.Now().Add(-2 * unused)
+		if err := os.Chtimes(facts.path("listing", key), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if facts.Load("listing", used) == nil {
+		t.Error("a fact is gone before RemoveUnused")
+	}
+	if removed, err := RemoveUnused(facts.Dir, unused); err != nil || removed.Files != 1 {
+		t.Fatalf("RemoveUnused = %+v, %v; want one file, <nil>", removed, err)
+	}
+	if facts.Load("listing", old) != nil || facts.Load("listing", used) == nil {
+		t.Error("RemoveUnused kept an unused fact, or removed a used one")
+	}
+}
