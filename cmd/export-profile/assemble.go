@@ -18,12 +18,12 @@ import (
 // The program in one line: source → profile → closure → parts → layers → destination.
 //
 // find goes from the source to the closure, and assemble on to the parts of a root filesystem.
-// The image command divides the parts into layers and writes them to a destination; rootfs writes the parts.
+// image (image.go) divides the parts into layers and writes them to a destination; rootfs (rootfs.go) writes the parts.
 
 // find opens the source, resolves the profiles and finds their closure.
 // It reads no files, except those of an image that --from names. The caller closes the store.
-func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *profile.Closure, _ profile.Store, err error) {
-	store, err := s.openStore(ctx, t, say)
+func (f *closureFlags) find(ctx context.Context, t terminal, say *speaker) (_ *profile.Closure, _ profile.Store, err error) {
+	store, err := f.openStore(ctx, t, say)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -32,90 +32,90 @@ func (s *selection) find(ctx context.Context, t terminal, say *speaker) (_ *prof
 			err = errors.Join(err, store.Close())
 		}
 	}()
-	roots, err := s.roots(ctx, store, say)
+	roots, err := f.roots(ctx, store, say)
 	if err != nil {
 		return nil, nil, err
 	}
 	closure, err := profile.FindClosure(ctx, store, roots...)
 	if err != nil {
-		return nil, nil, s.hintUntrusted(err)
+		return nil, nil, f.hintUntrusted(err)
 	}
 	say.debugf("closure: %d store paths, %d bytes", len(closure.Infos), closure.Size())
 	return closure, store, nil
 }
 
 // assemble finds the closure and turns it into the parts of a root filesystem.
-// From a base image for several platforms it takes the one in asked, or else the platform of the profiles.
-func (a *assembly) assemble(ctx context.Context, t terminal, say *speaker, asked ispec.Platform) (_ *assembled, err error) {
-	want, err := a.parse()
+// From a base image for several platforms it takes the platform asked for, or else that of the profiles' programs.
+func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, asked ispec.Platform) (_ *assembly, err error) {
+	want, err := f.parse()
 	if err != nil {
 		return nil, err
 	}
-	all := &assembled{user: want.user}
-	if all.closure, all.store, err = a.find(ctx, t, say); err != nil {
+	a := &assembly{user: want.user}
+	if a.closure, a.store, err = f.find(ctx, t, say); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, all.Close())
+			err = errors.Join(err, a.Close())
 		}
 	}()
-	parts := all.closure.Parts(ctx)
-	view := rootfs.NewView(parts, a.facts())
-	if all.under, err = a.under.read(ctx, say, view, all.closure.Profiles(), asked, &a.cacheFlags); err != nil {
+	parts := a.closure.Parts(ctx)
+	view := rootfs.NewView(parts, f.facts())
+	if a.baseImage, err = f.base.read(ctx, say, view, a.closure.Profiles(), asked, &f.cacheFlags); err != nil {
 		return nil, err
 	}
-	if err := a.makeBaseFiles(all, view, want.base, say); err != nil {
+	if err := f.makeBaseFiles(a, view, want.baseFiles, say); err != nil {
 		return nil, err
 	}
-	if parts, err = all.under.without(parts, say); err != nil {
+	if parts, err = a.baseImage.without(parts, say); err != nil {
 		return nil, err
 	}
-	want.changes.Lower = all.under.lower()
-	if all.top, err = a.apply(ctx, t, say, all.base.WithObjects(parts), view, want.changes); err != nil {
+	want.changes.Lower = a.baseImage.lower()
+	if a.overlay, err = f.apply(ctx, t, say, a.baseFiles.WithObjects(parts), view, want.changes); err != nil {
 		return nil, err
 	}
-	return all, nil
+	return a, nil
 }
 
-// assembled holds all that will be written, before a byte is. The parts in top are those of the closure
-// that the base image lacks, and the base files. They are read while they are written,
+// assembly is a root filesystem before any of it is written. The parts in overlay are those of the closure
+// that the base image lacks, the base files, and the changes on top. They are read while they are written,
 // so their store stays open until Close.
-type assembled struct {
-	store   profile.Store
-	closure *profile.Closure
-	base    *base.Files
-	top     *overlay.Overlay
-	under   *baseImage // nil without --base
-	user    base.User
-	arch    string // of the profiles' programs, or ""
+type assembly struct {
+	store     profile.Store
+	closure   *profile.Closure
+	baseFiles *base.Files
+	overlay   *overlay.Overlay
+	baseImage *baseImage // nil without --base
+	user      base.User
+	arch      string // of the profiles' programs, or ""
 }
 
-func (a *assembled) Close() error {
+func (a *assembly) Close() error {
 	var top error
-	if a.top != nil {
-		top = a.top.Close()
+	if a.overlay != nil {
+		top = a.overlay.Close()
 	}
-	return errors.Join(top, a.under.Close(), a.store.Close())
+	return errors.Join(top, a.baseImage.Close(), a.store.Close())
 }
 
 // makeBaseFiles makes the files beside the store, and finds the architecture of the profiles' programs.
-func (a *assembly) makeBaseFiles(all *assembled, view *rootfs.View, o base.Options, say *speaker) (err error) {
-	o.Profiles = all.closure.Profiles()
-	o.Lower = all.under.lower()
-	if all.base, err = base.New(view, o); err != nil {
+func (f *assemblyFlags) makeBaseFiles(a *assembly, view *rootfs.View, o base.Options, say *speaker) (err error) {
+	o.Profiles = a.closure.Profiles()
+	o.Lower = a.baseImage.lower()
+	if a.baseFiles, err = base.New(view, o); err != nil {
 		return err
 	}
-	if a.nixDB {
-		if err := addNixDB(all.base, all.closure); err != nil {
+	if f.nixDB {
+		if err := addNixDB(a.baseFiles, a.closure); err != nil {
 			return err
 		}
 	}
-	for _, note := range all.base.Notes {
+	for _, note := range a.baseFiles.Notes {
 		say.notef("%s", note)
 	}
-	arch, err := all.base.Architecture()
-	all.arch = all.under.architecture(arch)
+	arch, err := a.baseFiles.Architecture()
+	a.arch = a.baseImage.architecture(arch)
 	return err
 }
 
@@ -129,11 +129,11 @@ func addNixDB(files *base.Files, closure *profile.Closure) error {
 }
 
 // apply lays the changes of the flags on top of the parts. The caller closes the result after writing it.
-func (a *assembly) apply(ctx context.Context, t terminal, say *speaker, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
+func (f *assemblyFlags) apply(ctx context.Context, t terminal, say *speaker, parts []rootfs.Part, view *rootfs.View, o overlay.Options) (*overlay.Overlay, error) {
 	if t.in != nil {
 		o.Stdin = t.in
 	}
-	o.SpoolDir = a.spoolDir()
+	o.SpoolDir = f.spoolDir()
 	o.Decompress = decompressBy
 	top, err := overlay.Apply(ctx, parts, view, o)
 	if errors.Is(err, overlay.ErrStoreObject) {

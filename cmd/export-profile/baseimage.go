@@ -30,16 +30,16 @@ const baseExample = "as in --base docker://debian:12"
 type baseImage struct {
 	image  *ocilayout.Image
 	tree   *ocilayout.ImageTree
-	opened *sourceOpener
+	opener *imageOpener
 }
 
-// read reads the base image and lists its files, for the platform in asked or else that of the profiles.
+// read reads the base image and lists its files, for the platform asked for or else that of the profiles' programs.
 // It returns nil without --base.
 func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, profiles []string, asked ispec.Platform, c *cacheFlags) (_ *baseImage, err error) {
 	if b.name == "" {
 		return nil, nil
 	}
-	at, err := parseSource("--base", baseExample, b.name)
+	n, err := parseImageName("--base", baseExample, b.name)
 	if err != nil {
 		return nil, err
 	}
@@ -55,15 +55,15 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 			err = errors.Join(err, o.Close())
 		}
 	}()
-	stored, err := o.open(ctx, at)
+	source, err := o.open(ctx, n)
 	var image *ocilayout.Image
 	if err == nil {
-		if at.kind.remote { // layouts and archives are as near as the cache
-			stored.Open = c.layers(say).ReadThrough(stored.Open)
+		if n.transport.remote { // layouts and archives are as near as the cache
+			source.Open = c.layers(say).ReadThrough(source.Open)
 		}
-		image, err = stored.Read(ctx, platform)
+		image, err = source.Read(ctx, platform)
 	}
-	if errors.Is(err, fs.ErrNotExist) && !at.kind.remote && !at.kind.archive {
+	if errors.Is(err, fs.ErrNotExist) && !n.transport.remote && !n.transport.archive {
 		return nil, withHint(err, "name a base image in a registry, as in --base docker://debian:12, or copy it into a layout: skopeo copy docker://debian:12 oci:debian:12")
 	}
 	if err != nil {
@@ -128,8 +128,8 @@ func (b *baseImage) objects() []ocilayout.VisibleObject {
 	return b.tree.VisibleObjects()
 }
 
-// extendBy puts image on top of the base image: it inherits config and platform.
-func (b *baseImage) extendBy(image *ocilayout.ImageSpec, base *base.Files) {
+// putUnder puts the base image under image, which inherits config and platform.
+func (b *baseImage) putUnder(image *ocilayout.ImageSpec, base *base.Files) {
 	if b == nil {
 		image.Config.Env = mergeEnv(base.Env, image.Config.Env)
 		return
@@ -180,7 +180,7 @@ func (b *baseImage) Close() error {
 	if b == nil {
 		return nil
 	}
-	return b.opened.Close()
+	return b.opener.Close()
 }
 
 func (b *baseImage) digest() string {

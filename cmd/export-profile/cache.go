@@ -24,7 +24,7 @@ only makes the next run slower.
 `
 
 type cacheOptions struct {
-	saying
+	outputFlags
 	cacheFlags
 	olderThan, maxSize string
 	all                bool
@@ -36,7 +36,7 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, such as 12h, 7d or 2w (default 30d)")
 	fs.StringVar(&o.maxSize, "max-size", "", "prune the layers unused for longest until at most `SIZE` remains, such as 5GB or 500MiB")
 	fs.BoolVar(&o.all, "all", false, "prune everything")
-	o.saying.jsonFlag(fs)
+	o.outputFlags.jsonFlag(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := o.checkWords(); err != nil {
 			return err
@@ -67,12 +67,12 @@ type cacheUsage struct {
 		Shared int64  `json:"sharedBytes"`
 		Oldest string `json:"oldest,omitempty"`
 	} `json:"layers"`
-	Facts   kept `json:"facts"`
-	NarInfo kept `json:"narinfo"`
+	Facts   fileUsage `json:"facts"`
+	NarInfo fileUsage `json:"narinfo"`
 }
 
-// kept is the JSON form of rootfs.Usage.
-type kept struct {
+// fileUsage is the JSON form of rootfs.Usage.
+type fileUsage struct {
 	Files int   `json:"files"`
 	Bytes int64 `json:"bytes"`
 }
@@ -146,12 +146,12 @@ func (o *cacheOptions) report(t terminal, heading string,
 		}
 		u.setLayers(l)
 	}
-	for name, into := range map[string]*kept{factsName: &u.Facts, narInfoName: &u.NarInfo} {
+	for name, into := range map[string]*fileUsage{factsName: &u.Facts, narInfoName: &u.NarInfo} {
 		k, err := files(filepath.Join(u.Directory, name))
 		if err != nil {
 			return err
 		}
-		*into = kept(k)
+		*into = fileUsage(k)
 	}
 	if !o.json {
 		fmt.Fprintf(t.out, heading+"\n", u.Directory)

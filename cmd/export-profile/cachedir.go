@@ -22,7 +22,7 @@ import (
 type cachePlace struct {
 	cache string // "" without a cache
 	spool string
-	lacks error // why there is no cache, unless --no-cache was given
+	err   error // why there is no cache, unless --no-cache was given
 }
 
 // errNoCacheDir says why a run has no cache.
@@ -61,7 +61,7 @@ func (c *cacheFlags) place() *cachePlace {
 	case c.noCache && !named:
 		return p
 	case dir == "":
-		p.lacks = errNoCacheDir
+		p.err = errNoCacheDir
 		return p
 	}
 	err := os.MkdirAll(dir, 0o755)
@@ -75,7 +75,7 @@ func (c *cacheFlags) place() *cachePlace {
 	case named && (c.noCache || c.onlySpools):
 		p.spool = dir // even if it is unusable; the first temporary file reports the error
 	case err != nil:
-		p.lacks = fmt.Errorf("open cache %w", quoted(dir, err))
+		p.err = fmt.Errorf("open cache %w", quoted(dir, err))
 	default:
 		p.cache = dir
 		if unix.Access(dir, unix.W_OK) == nil {

@@ -23,7 +23,7 @@ type sharedCacheFlags struct {
 }
 
 func (f *sharedCacheFlags) flags(fs *pflag.FlagSet, c *cacheFlags) {
-	c.shares = true
+	c.allowShared = true
 	fs.Lookup("cache").Usage = "keep the cache in `DIR` (default $XDG_CACHE_HOME/export-profile), " +
 		"or share one with other machines in docker://REGISTRY/NAME; repeatable: one of each"
 	fs.StringVar(&f.keyFile, "cache-key-file", "", "sign what this machine adds to a shared cache with the secret key in `FILE`, in Nix's format; without a key, nothing is added")
@@ -31,13 +31,13 @@ func (f *sharedCacheFlags) flags(fs *pflag.FlagSet, c *cacheFlags) {
 }
 
 // shareSettings holds the parsed flags of a shared cache.
-type shareSettings struct {
+type sharedCacheOptions struct {
 	at   registry.Reference
 	keys registry.Keys
 }
 
 // settings parses the flags and reads the keys in them. It returns nil if no cache is shared.
-func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
+func (f *sharedCacheFlags) settings(c *cacheFlags) (*sharedCacheOptions, error) {
 	const example = "as in --cache docker://registry.example.com/team/cache"
 	if err := c.check(); err != nil {
 		return nil, err
@@ -49,12 +49,12 @@ func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 		}
 		return nil, nil
 	}
-	s := &shareSettings{}
+	o := &sharedCacheOptions{}
 	var err error
-	if s.at, err = registry.ParseReference(name); err != nil {
+	if o.at, err = registry.ParseReference(name); err != nil {
 		return nil, usagef(example, "--cache: %v", err)
 	}
-	if s.at.Digest != "" || s.at.Tag != "latest" || strings.HasSuffix(name, ":latest") {
+	if o.at.Digest != "" || o.at.Tag != "latest" || strings.HasSuffix(name, ":latest") {
 		return nil, usagef(example, "--cache %q: want a repository without a tag", registryPrefix+name)
 	}
 	keys, err := parseTrusted("--trusted-cache-key", f.trusted)
@@ -72,14 +72,14 @@ func (f *sharedCacheFlags) settings(c *cacheFlags) (*shareSettings, error) {
 				"nix-store --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE makes one")
 		}
 		keys = append(keys, secret.Public()) // so that this machine trusts its own records
-		s.keys.Sign = secret.Sign
+		o.keys.Sign = secret.Sign
 	}
 	if len(keys) == 0 {
 		return nil, usagef("name a trusted key with --trusted-cache-key NAME:BASE64, or sign with --cache-key-file FILE",
 			"--cache %s%s: without a key, nothing in it is trusted", registryPrefix, name)
 	}
-	s.keys.Verify = keys.Verify
-	return s, nil
+	o.keys.Verify = keys.Verify
+	return o, nil
 }
 
 // sharedCache is a cache in a registry that several machines share. Methods of a nil one do nothing.
@@ -90,23 +90,23 @@ type sharedCache struct {
 
 // open begins to use the shared cache. An unusable one only makes the run slower.
 // The cache can take layers from the repository to, if it is not nil, without another upload.
-func (s *shareSettings) open(ctx context.Context, r *registryFlags, to *registry.Reference, say *speaker) (*sharedCache, error) {
-	if s == nil {
+func (o *sharedCacheOptions) open(ctx context.Context, r *registryFlags, to *registry.Reference, say *speaker) (*sharedCache, error) {
+	if o == nil {
 		return nil, nil
 	}
 	client, err := r.client(say)
 	if err != nil {
 		return nil, err
 	}
-	cache, err := client.SharedCache(ctx, s.at, to, s.keys)
+	cache, err := client.SharedCache(ctx, o.at, to, o.keys)
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
 	}
 	if err != nil {
 		say.notef("without the shared cache, this takes longer: %v", err)
-		return &sharedCache{at: s.at}, nil
+		return &sharedCache{at: o.at}, nil
 	}
-	return &sharedCache{cache, s.at}, nil
+	return &sharedCache{cache, o.at}, nil
 }
 
 // serve connects the machine's own cache to the shared one.

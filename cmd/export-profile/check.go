@@ -38,22 +38,22 @@ check does not know what a program opens, loads or starts once it runs.
 `
 
 type checkOptions struct {
-	imageConfig
+	imageFlags
 	registryFlags
 	checkFlags
 	imageFile
-	saying
+	outputFlags
 }
 
 func setupCheck(fs *pflag.FlagSet) runFunc {
 	o := &checkOptions{}
-	o.assembly.flags(fs)
+	o.assemblyFlags.flags(fs)
 	o.config.flags(fs)
 	o.platformFlags(fs, &o.registryFlags)
 	o.registryFlags.flags(fs)
 	o.checkFlags.flags(fs)
 	o.imageFile.flags(fs)
-	o.saying.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		switch len(args) {
 		case 0:
@@ -67,7 +67,7 @@ func setupCheck(fs *pflag.FlagSet) runFunc {
 			}
 			return o.runImage(ctx, t, args[0])
 		}
-		return usagef(insteadOf("check", args, "oci:hello:v1"), "check: want one image at most, not %d", len(args))
+		return usagef(wordsHint("check", args, "oci:hello:v1"), "check: want one image at most, not %d", len(args))
 	}
 }
 
@@ -93,15 +93,15 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	all, err := o.assemble(ctx, t, say, image.Platform)
+	a, err := o.assemble(ctx, t, say, image.Platform)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.Close()) }()
-	if err := o.complete(&image, all, say); err != nil {
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if err := o.complete(&image, a, say); err != nil {
 		return err
 	}
-	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, true)
+	report, err := o.checkImage(ctx, a.toCheck(ctx, image), a.closure.Size(), o.facts(), say, true)
 	if err != nil {
 		return err
 	}
@@ -148,13 +148,13 @@ func startConfig(c ispec.ImageConfig, arch string) startup.Config {
 	}
 }
 
-// toCheck returns the assembled image in the form that startup checks.
-func (a *assembled) toCheck(ctx context.Context, image ocilayout.ImageSpec) *startup.Image {
-	all := &startup.Image{Lower: a.under.lower(), Parts: a.top.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
-	if a.under != nil {
-		all.LowerSources = layerSources(ctx, a.under.image)
+// toCheck returns an image of the assembly in the form that startup checks.
+func (a *assembly) toCheck(ctx context.Context, image ocilayout.ImageSpec) *startup.Image {
+	all := &startup.Image{Lower: a.baseImage.lower(), Parts: a.overlay.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
+	if a.baseImage != nil {
+		all.LowerSources = layerSources(ctx, a.baseImage.image)
 	}
-	for _, l := range a.top.Layers {
+	for _, l := range a.overlay.Layers {
 		all.Layers = append(all.Layers, startup.Layer{Part: l.Part, Hidden: l.Hidden})
 	}
 	return all
@@ -207,12 +207,12 @@ func newCheckResult(r *startup.Report) checkResult {
 	return checkResult{r.Programs, append([]startup.Problem{}, r.Errors...), append([]startup.Problem{}, r.Warnings...)}
 }
 
-// refuse checks an image before it is made, if --check asks for it. It fails if the check finds errors.
-func (o *imageOptions) refuse(ctx context.Context, all *assembled, image ocilayout.ImageSpec, say *speaker) error {
+// checkFirst checks an image before it is made, if --check asks for it. It fails if the check finds errors.
+func (o *imageOptions) checkFirst(ctx context.Context, a *assembly, image ocilayout.ImageSpec, say *speaker) error {
 	if !o.check {
 		return nil
 	}
-	report, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, false)
+	report, err := o.checkImage(ctx, a.toCheck(ctx, image), a.closure.Size(), o.facts(), say, false)
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,9 @@ An image does not record references, so the first run finds them in the files of
 `
 
 type closureOptions struct {
-	selection
-	imageFlags
-	saying
+	closureFlags
+	inspectFlags
+	outputFlags
 	sort       string
 	top        int
 	bytes      bool
@@ -42,16 +42,16 @@ type closureOptions struct {
 
 func setupClosure(fs *pflag.FlagSet) runFunc {
 	o := &closureOptions{}
-	o.selection.flags(fs)
-	o.selection.cacheFlags.flags(fs)
-	o.selection.images = &o.imageFlags
+	o.closureFlags.flags(fs)
+	o.closureFlags.cacheFlags.flags(fs)
+	o.closureFlags.images = &o.inspectFlags
 	fs.StringVar(&o.sort, "sort", "needs", "sort by `needs|path|size|closure`: dependencies first, by path, or largest first")
 	fs.IntVar(&o.top, "top", 0, "list only the first `N` store paths")
 	fs.BoolVar(&o.bytes, "bytes", false, "print sizes in bytes")
 	fs.BoolVar(&o.tree, "tree", false, "draw the references as a tree; [...] marks what was drawn before")
 	fs.IntVar(&o.jsonFormat, "json-format", 2, "with --json, print version `1|2` of Nix's format")
-	o.imageFlags.flags(fs)
-	o.saying.flags(fs)
+	o.inspectFlags.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := noOperands("closure", args); err != nil {
 			return err

@@ -93,14 +93,14 @@ func unknownCommand(word string) error {
 		names = append(names, c.name)
 	}
 	hint := fmt.Sprintf("for a root filesystem in a directory of that name, write ./%s", word)
-	if near := cmp.Or(elsewhere()[word], nearest(word, names)); near != "" {
+	if near := cmp.Or(otherCommands()[word], nearest(word, names)); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
 	}
 	return usagef(hint, "unknown command %q", word)
 }
 
-// elsewhere maps the commands of other programs to ours.
-func elsewhere() map[string]string {
+// otherCommands maps the commands of other programs to ours.
+func otherCommands() map[string]string {
 	return map[string]string{
 		"build": "image", "push": "image … docker://REGISTRY/NAME", "save": "image … docker-archive:FILE",
 		"du": "ls", "list": "ls", "tree": "closure --tree", "requisites": "closure", "path-info": "closure",

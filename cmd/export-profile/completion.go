@@ -42,7 +42,7 @@ type completedCommand struct {
 
 type completedFlag struct {
 	name, short, summary string
-	takes                bool     // a value
+	takesValue           bool
 	values               []string // all possible values, or nil
 }
 
@@ -58,8 +58,8 @@ func completedCommands() (all []completedCommand) {
 				return
 			}
 			name, usage := pflag.UnquoteUsage(f)
-			flag := completedFlag{name: f.Name, short: f.Shorthand, summary: firstClause(usage), takes: f.NoOptDefVal == ""}
-			if strings.Contains(name, "|") && flag.takes {
+			flag := completedFlag{name: f.Name, short: f.Shorthand, summary: firstClause(usage), takesValue: f.NoOptDefVal == ""}
+			if strings.Contains(name, "|") && flag.takesValue {
 				flag.values = alternatives(name)
 			}
 			done.flags = append(done.flags, flag)
@@ -105,11 +105,11 @@ func firstClause(usage string) string {
 	return strings.TrimSpace(usage)
 }
 
-// taking returns each flag that takes a value once: a flag means the same in every command.
-func taking(all []completedCommand) (flags []completedFlag) {
+// valueFlags returns the flags that take a value. Each occurs once, since a flag means the same in every command.
+func valueFlags(all []completedCommand) (flags []completedFlag) {
 	for _, c := range all {
 		for _, f := range c.flags {
-			if f.takes && !slices.ContainsFunc(flags, func(other completedFlag) bool { return other.name == f.name }) {
+			if f.takesValue && !slices.ContainsFunc(flags, func(other completedFlag) bool { return other.name == f.name }) {
 				flags = append(flags, f)
 			}
 		}

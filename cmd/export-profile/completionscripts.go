@@ -25,7 +25,7 @@ _export_profile() {
 	fi
 	case $before in
 `)
-	for _, f := range taking(all) {
+	for _, f := range valueFlags(all) {
 		fmt.Fprintf(&b, "\t--%s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n", f.name, strings.Join(f.values, " "))
 	}
 	b.WriteString("\tesac\n\tcase ${COMP_WORDS[1]},$word in\n")
@@ -68,7 +68,7 @@ func completeZsh(w io.Writer, all []completedCommand) error {
 	fi
 	case $before in
 `)
-	for _, f := range taking(all) {
+	for _, f := range valueFlags(all) {
 		action := "_files"
 		if f.values != nil {
 			action = "compadd -- " + strings.Join(f.values, " ")
@@ -119,7 +119,7 @@ func completeFish(w io.Writer, all []completedCommand) error {
 			switch {
 			case f.values != nil:
 				fmt.Fprintf(&b, " -x -a %s", quote(strings.Join(f.values, " ")))
-			case f.takes:
+			case f.takesValue:
 				b.WriteString(" -r -F")
 			}
 			fmt.Fprintf(&b, " -d %s\n", quote(f.summary))

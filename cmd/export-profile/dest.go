@@ -18,10 +18,10 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/verify"
 )
 
-// destination is where an image goes and what it is called there. Each kind has a type in its own file.
+// destination is where an image goes and what it is called there. Each transport has a type in its own file.
 type destination interface {
 	// open prepares to write an image. The image is invisible until it is published.
-	open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error)
+	open(ctx context.Context, o destinationOptions, say *speaker, l ocilayout.Options) (*imageWriter, error)
 	// place tells readers of JSON where the image is.
 	place() place
 	// repository returns the repository that the image is pushed to, or nil if it goes into a file.
@@ -30,8 +30,8 @@ type destination interface {
 	next() string
 }
 
-// kind is one kind of place for images.
-type kind struct {
+// transport is a kind of place for images, as in skopeo and podman.
+type transport struct {
 	prefix  string
 	archive bool // one file, or a stream
 	remote  bool // a registry, where layers cost a download
@@ -40,9 +40,9 @@ type kind struct {
 	// parse parses the words after the prefix and the values of --tag. Its errors are usage errors that quote word.
 	parse func(word, rest string, tags []string) (destination, error)
 	// find finds an image, which stays readable until the opener is closed.
-	find func(context.Context, *sourceOpener, imageSource) (*ocilayout.ImageSource, error)
+	find func(context.Context, *imageOpener, imageName) (*ocilayout.ImageSource, error)
 	// claims reads all that verify compares with an image's bytes.
-	claims func(context.Context, *sourceOpener, imageSource) (*verify.Claims, error)
+	claims func(context.Context, *imageOpener, imageName) (*verify.Claims, error)
 }
 
 const (
@@ -53,9 +53,9 @@ const (
 	tarPrefix           = "tar:" // a root filesystem, which only rootfs writes
 )
 
-// kinds lists all kinds. This is the only such list: what a command can do with an image depends on its row here.
-func kinds() []kind {
-	return []kind{
+// transports lists all transports. This is the only such list: what a command can do with an image depends on its row here.
+func transports() []transport {
+	return []transport{
 		{prefix: layoutPrefix, indexes: true, parse: parseLayout, find: findInLayout, claims: layoutClaims},
 		{prefix: registryPrefix, remote: true, indexes: true, parse: parseRegistry, find: findInRegistry, claims: registryClaims},
 		{prefix: ociArchivePrefix, archive: true, indexes: true, parse: parseOCIArchive, find: findInArchive, claims: ociArchiveClaims},
@@ -63,25 +63,25 @@ func kinds() []kind {
 	}
 }
 
-// kindOf returns the kind of an image's name and what follows the prefix. A name without a prefix is a layout's directory.
-func kindOf(word string) (k kind, rest string, prefixed bool) {
-	for _, k := range kinds() {
+// transportOf returns the transport of an image's name and what follows the prefix. A name without a prefix is a layout's directory.
+func transportOf(word string) (k transport, rest string, prefixed bool) {
+	for _, k := range transports() {
 		if rest, ok := strings.CutPrefix(word, k.prefix); ok {
 			return k, rest, true
 		}
 	}
-	return kinds()[0], word, false
+	return transports()[0], word, false
 }
 
 func prefixes() (all []string) {
-	for _, k := range kinds() {
+	for _, k := range transports() {
 		all = append(all, k.prefix)
 	}
 	return all
 }
 
-// outlet holds what commands give to destinations; each kind uses some of it.
-type outlet struct {
+// destinationOptions holds what commands give to destinations. Each transport uses some of it.
+type destinationOptions struct {
 	stdout   io.Writer // for an image written to standard output
 	json     bool      // the result is JSON on standard output
 	temp     string    // a directory for large temporary files
@@ -89,22 +89,22 @@ type outlet struct {
 	mount    *registry.Reference // a repository of the same registry that may have blobs, or nil
 }
 
-// output is an image while it is written.
-type output struct {
+// imageWriter writes an image to its destination. Nothing sees the image before publish.
+type imageWriter struct {
 	*ocilayout.Layout
 	publish func(context.Context, ispec.Descriptor) error
-	attach  func(context.Context, ispec.Descriptor, time.Time, []*bom) error // before publish; nil if the destination takes no attachments
-	stdout  bool                                                             // the image itself goes to standard output
+	attach  func(context.Context, ispec.Descriptor, time.Time, []*sbomFile) error // before publish; nil if the destination takes no attachments
+	stdout  bool                                                                  // the image itself goes to standard output
 }
 
 // place tells readers of JSON where the image is.
 type place struct {
-	Layout     string   `json:"layout,omitempty"`
-	Archive    string   `json:"archive,omitempty"`
-	Repository string   `json:"repository,omitempty"`
-	Tags       []string `json:"tags"`
-	Names      []string `json:"names,omitempty"`
-	Pushed     *pushed  `json:"pushed,omitempty"`
+	Layout     string      `json:"layout,omitempty"`
+	Archive    string      `json:"archive,omitempty"`
+	Repository string      `json:"repository,omitempty"`
+	Tags       []string    `json:"tags"`
+	Names      []string    `json:"names,omitempty"`
+	Pushed     *pushResult `json:"pushed,omitempty"`
 }
 
 // file returns the file or the directory that the image becomes, or "".
@@ -115,15 +115,15 @@ func (p place) file() string {
 	return cmp.Or(p.Layout, p.Archive)
 }
 
-// otherTransports lists transports of skopeo and podman that users may try but that are no kind here.
+// otherTransports lists transports of skopeo and podman that users may try here.
 var otherTransports = []string{"docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "tarball"}
 
-// parseDestination parses a destination of any kind and the values of --tag.
+// parseDestination parses a destination of any transport, and the values of --tag.
 func parseDestination(word string, tags []string) (destination, error) {
 	if err := strayDestination(word); err != nil {
 		return nil, err
 	}
-	k, rest, prefixed := kindOf(word)
+	k, rest, prefixed := transportOf(word)
 	if !prefixed {
 		if strings.HasPrefix(word, tarPrefix) {
 			return nil, tarIsNoImage(word, nil)
@@ -152,7 +152,7 @@ func strayDestination(word string) error {
 	meant := func(dest string) error {
 		return usagef("did you mean "+dest+"?", "destination %q: it would be a directory", word)
 	}
-	for _, k := range kinds() {
+	for _, k := range transports() {
 		if n := len(k.prefix); len(word) >= n && strings.EqualFold(word[:n], k.prefix) && word[:n] != k.prefix {
 			return meant(k.prefix + word[n:])
 		}
@@ -197,6 +197,6 @@ func makeFirst(err error, name string) error {
 }
 
 func isImage(word string) bool {
-	_, _, prefixed := kindOf(word)
+	_, _, prefixed := transportOf(word)
 	return prefixed
 }

@@ -49,7 +49,7 @@ func parseArchive(prefix, word, rest string, tags []string) (destination, error)
 	return a, nil
 }
 
-func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
+func (d *archiveDestination) open(ctx context.Context, o destinationOptions, say *speaker, l ocilayout.Options) (*imageWriter, error) {
 	notes := func(a ocilayout.ArchiveResult, err error) error {
 		for _, note := range a.Notes {
 			if d.prefix == dockerArchivePrefix {
@@ -75,15 +75,15 @@ func (d *archiveDestination) open(ctx context.Context, o outlet, say *speaker, l
 		if err != nil {
 			return nil, err
 		}
-		return &output{Layout: layout, stdout: true, publish: func(ctx context.Context, image ispec.Descriptor) error {
-			return notes(layout.WriteArchive(ctx, destinationOf(o.stdout), image, d.names))
+		return &imageWriter{Layout: layout, stdout: true, publish: func(ctx context.Context, image ispec.Descriptor) error {
+			return notes(layout.WriteArchive(ctx, unwrapStdout(o.stdout), image, d.names))
 		}}, nil
 	}
 	layout, err := ocilayout.OpenArchive(ctx, d.file, l)
 	if err != nil {
 		return nil, makeFirst(err, d.file)
 	}
-	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
+	return &imageWriter{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		return notes(layout.PublishArchive(ctx, image, d.names))
 	}}, nil
 }
@@ -107,7 +107,7 @@ func (d *archiveDestination) next() string {
 
 // checkStdout refuses to write binary data to a terminal.
 func checkStdout(w io.Writer, what string) error {
-	if f, ok := destinationOf(w).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := unwrapStdout(w).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return usagef("export-profile image … "+what+" | podman load", "%s: standard output is a terminal", what)
 	}
 	return nil

@@ -19,12 +19,12 @@ type layoutDestination struct {
 	named bool             // by a tag or a name after the directory
 }
 
-func (d *layoutDestination) open(ctx context.Context, _ outlet, _ *speaker, l ocilayout.Options) (*output, error) {
+func (d *layoutDestination) open(ctx context.Context, _ destinationOptions, _ *speaker, l ocilayout.Options) (*imageWriter, error) {
 	layout, err := ocilayout.Open(ctx, d.dir, l)
 	if err != nil {
 		return nil, makeFirst(err, d.dir)
 	}
-	return &output{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
+	return &imageWriter{Layout: layout, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		return layout.Publish(ctx, image, d.names...)
 	}}, nil
 }

@@ -20,8 +20,8 @@ type registryDestination struct {
 	plain bool // pushed over plain HTTP
 }
 
-// pushed tells readers of JSON how the image's blobs reached the registry.
-type pushed struct {
+// pushResult tells readers of JSON how the image's blobs reached the registry.
+type pushResult struct {
 	Sent    int   `json:"sentBlobs"`
 	Mounted int   `json:"mountedBlobs"`
 	Present int   `json:"presentBlobs"`
@@ -56,7 +56,7 @@ func parseRegistry(word, rest string, tags []string) (destination, error) {
 	return d, nil
 }
 
-func (d *registryDestination) open(ctx context.Context, o outlet, say *speaker, l ocilayout.Options) (*output, error) {
+func (d *registryDestination) open(ctx context.Context, o destinationOptions, say *speaker, l ocilayout.Options) (*imageWriter, error) {
 	client, err := o.registry.client(say)
 	if err != nil {
 		return nil, err
@@ -71,10 +71,10 @@ func (d *registryDestination) open(ctx context.Context, o outlet, say *speaker, 
 	if err != nil {
 		return nil, err
 	}
-	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, boms []*bom) error {
-		return attachBOMs(ctx, push, image, created, boms)
+	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, sboms []*sbomFile) error {
+		return attachSBOMs(ctx, push, image, created, sboms)
 	}
-	return &output{Layout: layout, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
+	return &imageWriter{Layout: layout, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		manifest, err := layout.Manifest(image)
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (d *registryDestination) open(ctx context.Context, o outlet, say *speaker, 
 func (d *registryDestination) place() place {
 	return place{
 		Repository: d.image.Name(), Tags: d.tags,
-		Pushed: &pushed{d.stats.Sent, d.stats.Mounted, d.stats.Present, d.stats.SentBytes},
+		Pushed: &pushResult{d.stats.Sent, d.stats.Mounted, d.stats.Present, d.stats.SentBytes},
 	}
 }
 

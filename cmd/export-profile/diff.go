@@ -32,20 +32,20 @@ They count the bytes of blobs if A and B are both images, and otherwise those of
 `
 
 type diffOptions struct {
-	selection
-	imageFlags
-	saying
+	closureFlags
+	inspectFlags
+	outputFlags
 	maxSize, maxGrowth string
 }
 
 func setupDiff(fs *pflag.FlagSet) runFunc {
 	o := &diffOptions{}
-	o.sources.flags(fs)
-	o.selection.cacheFlags.flags(fs)
+	o.sourceFlags.flags(fs)
+	o.closureFlags.cacheFlags.flags(fs)
 	fs.StringVar(&o.maxSize, "max-size", "", "exit with status 3 if B is larger than `SIZE`, such as 500MB")
 	fs.StringVar(&o.maxGrowth, "max-growth", "", "exit with status 3 if B is larger than A by more than `SIZE`, such as 20MB or 5%")
-	o.imageFlags.flags(fs)
-	o.saying.flags(fs)
+	o.inspectFlags.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		switch {
 		case len(args) == 1:
@@ -66,15 +66,15 @@ type side struct {
 	close func() error
 }
 
-// digits is the number of digits of a NAR hash that an image's history has.
-const digits = 12
+// historyDigits is the number of digits of a NAR hash in an image's history.
+const historyDigits = 12
 
 // identities returns the first digits of the NAR hash of each object, or "" if it is unknown.
 func (s *side) identities() map[profile.Path]string {
 	all := make(map[profile.Path]string, len(s.infos))
 	for _, info := range s.infos {
 		if all[info.Path] = ""; info.NarHash.Known() {
-			all[info.Path] = info.NarHash.Hex()[:digits]
+			all[info.Path] = info.NarHash.Hex()[:historyDigits]
 		}
 	}
 	return all
@@ -94,7 +94,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	if err != nil {
 		return err
 	}
-	if len(o.sources.from) > 0 && isImage(a) && isImage(b) {
+	if len(o.sourceFlags.from) > 0 && isImage(a) && isImage(b) {
 		return usagef("leave out --from", "--from locates profiles, but both are images")
 	}
 	var sides []*side
@@ -113,7 +113,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 			s, err = o.imageSide(ctx, t.in, say, word)
 		} else {
 			if store == nil {
-				if store, err = o.sources.open(ctx, t, say, &o.cacheFlags); err != nil {
+				if store, err = o.sourceFlags.open(ctx, t, say, &o.cacheFlags); err != nil {
 					return err
 				}
 			}
@@ -143,14 +143,14 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 
 // imageSide reads an image. If this program made all of its layers, the history is enough.
 func (o *diffOptions) imageSide(ctx context.Context, stdin io.Reader, say *speaker, word string) (*side, error) {
-	image, in, err := o.imageFlags.open(ctx, stdin, say, &o.cacheFlags, word)
+	image, in, err := o.inspectFlags.open(ctx, stdin, say, &o.cacheFlags, word)
 	if err != nil {
 		return nil, err
 	}
 	s := &side{word: word, image: image, close: in.Close}
-	held, foreign := image.VisibleObjects()
+	visible, foreign := image.VisibleObjects()
 	if foreign == 0 {
-		for _, h := range held {
+		for _, h := range visible {
 			info, err := historyInfo(h)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("image %q: %w", word, err), in.Close())

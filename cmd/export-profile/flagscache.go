@@ -27,7 +27,7 @@ type cacheFlags struct {
 	onlySpools bool // the command only puts large temporary files there
 	placed     *cachePlace
 
-	shares bool // --cache can name a shared cache
+	allowShared bool // --cache can name a shared cache
 	// ask and tell exchange facts with a shared cache; see rootfs.Facts.
 	ask  func(name string) []byte
 	tell func(name string, fact []byte)
@@ -56,7 +56,7 @@ func (c *cacheFlags) checkWords() error {
 		}
 	}
 	switch {
-	case shared > 0 && !c.shares:
+	case shared > 0 && !c.allowShared:
 		return usagef("", "--cache docker://…: only image and plan use a shared cache")
 	case shared > 0 && c.noCache:
 		return usagef("", "--cache docker://… and --no-cache exclude each other")
@@ -110,7 +110,7 @@ func (c *cacheFlags) layers(say *speaker) *ocilayout.Cache {
 	if c.noCache {
 		return nil
 	}
-	err := c.place().lacks
+	err := c.place().err
 	if errors.Is(err, errNoCacheDir) {
 		say.debugf("there is no cache: %v", err)
 		return nil

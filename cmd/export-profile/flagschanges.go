@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -54,7 +53,7 @@ func (v *changeValue) Type() string {
 func (v *changeValue) Set(word string) error {
 	if v.kind == "layer" {
 		if word != "true" {
-			return fmt.Errorf("--layer takes no value")
+			return errors.New("--layer takes no value")
 		}
 		word = ""
 	}
@@ -161,7 +160,7 @@ func (f *overlayFlags) flags(fs *pflag.FlagSet) {
 func (f *overlayFlags) options() (o overlay.Options, err error) {
 	o.AllowStoreChanges = f.allowStoreChanges
 	var wrong []error
-	say := func(flag string, err error) {
+	check := func(flag string, err error) {
 		if err != nil {
 			wrong = append(wrong, usagef("", "--%s: %v", flag, err))
 		}
@@ -179,7 +178,7 @@ func (f *overlayFlags) options() (o overlay.Options, err error) {
 			continue
 		}
 		change, err := parse[c.kind](c.word)
-		say(c.kind, err)
+		check(c.kind, err)
 		layer = append(layer, change)
 	}
 	if len(layer) > 0 {
@@ -187,12 +186,12 @@ func (f *overlayFlags) options() (o overlay.Options, err error) {
 	}
 	for _, word := range f.owners {
 		rule, err := overlay.ParseOwner(word)
-		say("owner", err)
+		check("owner", err)
 		o.Rules = append(o.Rules, rule)
 	}
 	for _, word := range f.modes {
 		rule, err := overlay.ParseMode(word)
-		say("mode", err)
+		check("mode", err)
 		o.Rules = append(o.Rules, rule)
 	}
 	return o, errors.Join(wrong...)

@@ -21,8 +21,8 @@ import (
 //	destination: oci:app:v1
 //
 // Its keys are the names of flags. A key takes the value of its flag; a repeatable flag also takes a list,
-// a flag of NAME=VALUE a map, and a command a list of words. The key changes lists in order what --add, --mkdir,
-// --symlink, --whiteout and --layer say, and destination is the argument.
+// a flag of NAME=VALUE a map, and a command a list of words. The key changes lists the values of --add, --mkdir,
+// --symlink, --whiteout and --layer in order, and destination is the argument.
 // Relative paths are relative to the working directory, as on a command line.
 //
 // A flag on the command line replaces the key. In a map it overrides only the names that it sets.
@@ -87,7 +87,7 @@ func (f *imageFile) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (destin
 		return "", &usageError{msg: fmt.Sprintf("image file %q: %v", f.file, err),
 			hint: "`export-profile image --print-schema` prints what can be in it"}
 	}
-	if !given && !c.shares {
+	if !given && !c.allowShared {
 		c.cache = slices.DeleteFunc(c.cache, func(word string) bool { return strings.HasPrefix(word, registryPrefix) })
 	}
 	return destination, nil

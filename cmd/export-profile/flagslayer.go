@@ -35,17 +35,17 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers that --previous keeps, and rebuild those that do not hold what the image says")
 }
 
-// layering holds the parsed layerFlags.
-type layering struct {
+// layerOptions holds the parsed layerFlags.
+type layerOptions struct {
 	plan.StickyOptions
-	from           *imageSource // what --previous names
+	previous       *imageName // nil without --previous
 	verifyPrevious bool
 	// vouch, if not nil, returns why a layer of a registry has no trusted signature, or nil for each that has one.
 	vouch func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error)
 }
 
 // options parses the flags, and reads the file and the name in them.
-func (f *layerFlags) options() (o layering, err error) {
+func (f *layerFlags) options() (o layerOptions, err error) {
 	o.verifyPrevious = f.verifyPrevious
 	o.MaxLayers, o.MaxWaste = f.maxLayers, int(f.maxWaste)
 	switch {
@@ -58,14 +58,14 @@ func (f *layerFlags) options() (o layering, err error) {
 	}
 	if f.previous != "" {
 		const example = "as in --previous docker://registry.example.com/team/hello:v1"
-		from, err := parseSource("--previous", example, f.previous)
+		from, err := parseImageName("--previous", example, f.previous)
 		if err != nil {
 			return o, err
 		}
-		if from.kind.archive {
+		if from.transport.archive {
 			return o, usagef(example, "--previous %q: want an image in a layout or a registry", f.previous)
 		}
-		o.from = &from
+		o.previous = &from
 	}
 	if o.Mode, err = plan.ParseMode(f.layers); err != nil {
 		return o, usagef("as in --layers single", "--layers: %v", err)

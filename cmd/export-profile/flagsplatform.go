@@ -31,8 +31,8 @@ var architectures = map[string][]string{
 	"windows": {"386", "amd64", "arm", "arm64"},
 }
 
-// calledElsewhere maps the names of uname, Nix and others for an architecture to Go's.
-var calledElsewhere = map[string]string{
+// otherArchNames maps the names that uname, Nix and others give to architectures to Go's names.
+var otherArchNames = map[string]string{
 	"x86_64": "amd64", "x86-64": "amd64", "x64": "amd64",
 	"aarch64": "arm64", "armv8": "arm64",
 	"i386": "386", "i486": "386", "i586": "386", "i686": "386", "x86": "386",
@@ -72,7 +72,7 @@ func nearPlatform(s string) string {
 	if a, o, ok := strings.Cut(s, "-"); ok && arch == "" && architectures[o] != nil {
 		os, arch = o, a
 	}
-	if own, ok := calledElsewhere[arch]; ok {
+	if own, ok := otherArchNames[arch]; ok {
 		arch = own
 	}
 	arch, own, ok := strings.Cut(arch, "/")

@@ -20,13 +20,13 @@ type registryFlags struct {
 	registryCA string
 	mountFrom  string
 
-	ca     []byte       // contents of --registry-ca
-	sent   atomic.Int64 // bytes, for progress
-	shared *registry.Client
+	ca     []byte           // contents of --registry-ca
+	sent   atomic.Int64     // bytes, for progress
+	shared *registry.Client // made by the first call of client
 }
 
-// pushing adds the flags of commands that push.
-func (f *registryFlags) pushing(fs *pflag.FlagSet) {
+// pushFlags adds the flags of commands that push.
+func (f *registryFlags) pushFlags(fs *pflag.FlagSet) {
 	f.flags(fs)
 	fs.StringVar(&f.mountFrom, "mount-from", "", "mount blobs from `NAME`, another repository of the destination's registry, if it has them")
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/export-profile/export-profile/profile/trust"
 )
 
-// sources are the flags that locate stores and say which ones to trust.
-type sources struct {
+// sourceFlags locate stores and say which ones to trust.
+type sourceFlags struct {
 	from        []string
 	references  string
 	verify      bool
@@ -22,23 +22,23 @@ type sources struct {
 	netrc       string
 }
 
-func (o *sources) flags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&o.from, "from", nil, "read the store from `SOURCE`: a binary cache (a directory, or http(s)://…), "+
+func (f *sourceFlags) flags(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&f.from, "from", nil, "read the store from `SOURCE`: a binary cache (a directory, or http(s)://…), "+
 		"an export stream or a tar of a store (a file, or - for standard input; also compressed), "+
 		"or a directory with nix/store in it; repeatable: the first that has a store path provides it (default: this machine's store)")
-	fs.StringVar(&o.references, "references", "", "take hashes and references from `FILE` "+
+	fs.StringVar(&f.references, "references", "", "take hashes and references from `FILE` "+
 		"(closureInfo's registration, nix-store --dump-db, nix path-info --json or .attrs.json), and check contents against them")
-	fs.BoolVar(&o.verify, "verify-store", false, "also check the NAR hashes of this machine's store")
-	fs.StringArrayVar(&o.trusted, "trusted-public-key", nil, "trust what `KEY` has signed: name:base64, or a file of such keys; "+
+	fs.BoolVar(&f.verify, "verify-store", false, "also check the NAR hashes of this machine's store")
+	fs.StringArrayVar(&f.trusted, "trusted-public-key", nil, "trust what `KEY` has signed: name:base64, or a file of such keys; "+
 		"repeatable; the key of cache.nixos.org is built in")
-	fs.BoolVar(&o.noCheckSigs, "no-check-sigs", false, "trust servers without signatures")
-	fs.BoolVar(&o.requireSigs, "require-sigs", false, "require signatures from files and from this machine's store, too")
-	fs.StringVar(&o.netrc, "netrc", "", "read logins for servers from `FILE` (default ~/.netrc, if it exists)")
+	fs.BoolVar(&f.noCheckSigs, "no-check-sigs", false, "trust servers without signatures")
+	fs.BoolVar(&f.requireSigs, "require-sigs", false, "require signatures from files and from this machine's store, too")
+	fs.StringVar(&f.netrc, "netrc", "", "read logins for servers from `FILE` (default ~/.netrc, if it exists)")
 }
 
 // keys returns the trusted keys: the default one, and those of the flags.
-func (o *sources) keys() (trust.Keys, error) {
-	keys, err := parseTrusted("--trusted-public-key", o.trusted)
+func (f *sourceFlags) keys() (trust.Keys, error) {
+	keys, err := parseTrusted("--trusted-public-key", f.trusted)
 	return append(trust.Default(), keys...), err
 }
 

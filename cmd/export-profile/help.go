@@ -53,8 +53,8 @@ var exitStatuses = []struct{ status, meaning string }{
 		"or a size above a limit (diff --max-size, diff --max-growth, image --max-size)."},
 }
 
-// environment lists the variables that the program reads.
-var environment = []struct{ names, meaning string }{
+// helpEnvironment lists the variables that the program reads.
+var helpEnvironment = []struct{ names, meaning string }{
 	{"NIX_PROFILE, NIX_STATE_HOME, XDG_STATE_HOME, HOME, USER", "Where this user's profile is looked for, as Nix does, when neither --profile nor --from is given."},
 	{"XDG_CACHE_HOME, HOME", "Where the cache is. Without both, and without --cache, there is no cache."},
 	{"TMPDIR", "Where large temporary files go when there is no cache. The default is /var/tmp."},
@@ -64,8 +64,8 @@ var environment = []struct{ names, meaning string }{
 	{"GOGC, GOMEMLIMIT, GOMAXPROCS", "Limits of the Go runtime. The program sets GOGC to 50 unless you set it."},
 }
 
-// files lists the files and directories that the program reads without being told to.
-var files = []struct{ names, meaning string }{
+// helpFiles lists the files and directories that the program reads without being told to.
+var helpFiles = []struct{ names, meaning string }{
 	{"/nix/store, /nix/var/nix/db/db.sqlite", "This machine's store, read when --from is not given."},
 	{"~/.nix-profile", "This user's profile. Nix's newer places for it are tried next."},
 	{"$XDG_CACHE_HOME/export-profile", "The cache. The default of $XDG_CACHE_HOME is ~/.cache. It can be deleted at any time."},

@@ -89,14 +89,14 @@ func manPage(date string) string {
 	p.line(".El")
 	p.section("ENVIRONMENT")
 	p.line(".Bl -tag -width 8n")
-	for _, e := range environment {
+	for _, e := range helpEnvironment {
 		p.line(".It Ev %s", manEscape(strings.ReplaceAll(e.names, ",", " ,")))
 		p.text(e.meaning)
 	}
 	p.line(".El")
 	p.section("FILES")
 	p.line(".Bl -tag -width 8n")
-	for _, f := range files {
+	for _, f := range helpFiles {
 		p.line(".It Pa %s", manEscape(strings.ReplaceAll(f.names, ",", " ,")))
 		p.text(f.meaning)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// The form of a word shows what a user wanted who gave it in the wrong place.
+// If a word is in the wrong place, its form shows what the user meant.
 
 // noOperands refuses words after a command that takes none.
 func noOperands(command string, words []string) error {
@@ -30,8 +30,8 @@ func noOperands(command string, words []string) error {
 	return usagef(hint, "%s: want no arguments, not %q", command, words)
 }
 
-// insteadOf returns a hint for too many or too few words: the example, unless the words show what was meant.
-func insteadOf(command string, words []string, example string) string {
+// wordsHint returns a hint for too many or too few words: the example, unless the words show what was meant.
+func wordsHint(command string, words []string, example string) string {
 	program := strings.TrimSpace("export-profile " + command)
 	if len(words) == 2 && isProfile(words[0]) {
 		return fmt.Sprintf("name a profile with --profile: %s --profile %s %s", program, words[0], words[1])

@@ -41,14 +41,14 @@ if such a key has signed it, or if --verify-previous finds the layer right.
 `
 
 type imageOptions struct {
-	imageConfig
+	imageFlags
 	layerFlags
 	registryFlags
 	sharedCacheFlags
 	checkFlags
 	sbomFlags
 	imageFileFlags
-	saying
+	outputFlags
 	tags        []string
 	annotations []string
 	created     string
@@ -62,7 +62,7 @@ type imageOptions struct {
 
 func setupImage(fs *pflag.FlagSet) runFunc {
 	o := &imageOptions{}
-	o.assembly.flags(fs)
+	o.assemblyFlags.flags(fs)
 	fs.StringArrayVar(&o.tags, "tag", nil, "name the image `NAME[:TAG]`, as loaders show it; in a registry, add a tag; repeatable")
 	o.config.flags(fs)
 	o.platformFlags(fs, &o.registryFlags)
@@ -70,7 +70,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.created, "created", "", "record that the image was made at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
 	fs.StringVar(&o.compression, "compression", "", "compress layers with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
 	o.layerFlags.flags(fs)
-	o.registryFlags.pushing(fs)
+	o.registryFlags.pushFlags(fs)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if the result differs")
 	fs.StringVar(&o.digestFile, "digest-file", "", "also write the image's digest to `FILE`")
@@ -80,7 +80,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.check, "check", false, "look for programs that would not start, as export-profile check does; on errors, make no image and exit with status 3")
 	o.checkFlags.flags(fs)
 	o.imageFileFlags.flags(fs)
-	o.saying.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		destination, err := o.imageFileFlags.read(fs, t.in, &o.cacheFlags)
 		if err != nil {
@@ -102,7 +102,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 		case o.printFile && len(args) <= 1:
 			return o.imageFileFlags.print(t.out, fs, args)
 		case len(args) != 1:
-			return usagef(insteadOf("image", args, "oci:hello:v1"), "image: want one destination, not %d", len(args))
+			return usagef(wordsHint("image", args, "oci:hello:v1"), "image: want one destination, not %d", len(args))
 		}
 		if err := o.checkFlags.unused(o.check); err != nil {
 			return err
@@ -119,54 +119,54 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	shared, err := r.sharing.open(ctx, &o.registryFlags, r.dest.repository(), say)
+	shared, err := r.sharedCache.open(ctx, &o.registryFlags, r.dest.repository(), say)
 	if err != nil {
 		return err
 	}
 	shared.serve(ctx, &o.cacheFlags)
-	all, err := o.assemble(ctx, t, say, r.image.Platform)
+	a, err := o.assemble(ctx, t, say, r.image.Platform)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.Close()) }()
-	if err := o.complete(&r.image, all, say); err != nil {
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if err := o.complete(&r.image, a, say); err != nil {
 		return err
 	}
-	if err := o.refuse(ctx, all, r.image, say); err != nil {
+	if err := o.checkFirst(ctx, a, r.image, say); err != nil {
 		return err
 	}
-	r.layering.vouch = shared.voucher()
-	plan, err := r.layering.plan(ctx, say, all, &o.registryFlags)
+	r.layers.vouch = shared.voucher()
+	plan, err := r.layers.plan(ctx, say, a, &o.registryFlags)
 	if err != nil {
 		return err
 	}
 	cache := o.cacheFlags.layers(say)
-	if r.image.Layers, err = shared.find(ctx, layersOn(plan.layers, all.top.Layers), r.image.Compression, cache); err != nil {
+	if r.image.Layers, err = shared.find(ctx, layersOn(plan.layers, a.overlay.Layers), r.image.Compression, cache); err != nil {
 		return err
 	}
-	out, image, err := o.write(ctx, t, say, r, all, cache, shared)
+	out, image, err := o.write(ctx, t, say, r, a, cache, shared)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	if err := o.publish(ctx, out, r, all, image); err != nil {
+	if err := o.publish(ctx, out, r, a, image); err != nil {
 		return err
 	}
 	shared.finish(ctx, say)
 	changed := plan.compare(say, out.LastImage())
 	o.trim(say)
-	return o.print(t, say, out, r, all, image, changed)
+	return o.print(t, say, out, r, a, image, changed)
 }
 
 // request holds the parsed flags of image.
 type request struct {
-	dest     destination
-	mount    *registry.Reference // a repository that may have blobs, or nil
-	image    ocilayout.ImageSpec
-	layering layering
-	boms     []*bom
-	budget   budget
-	sharing  *shareSettings
+	dest        destination
+	mount       *registry.Reference // a repository that may have blobs, or nil
+	image       ocilayout.ImageSpec
+	layers      layerOptions
+	sboms       []*sbomFile
+	budget      budget
+	sharedCache *sharedCacheOptions
 }
 
 // request checks the flags and the destination, so that a wrong word fails before anything that takes long.
@@ -189,14 +189,14 @@ func (o *imageOptions) request(word string) (r request, err error) {
 	if r.image.Compression, err = parseCompression(o.compression); err != nil {
 		return r, err
 	}
-	if r.layering, err = o.layerFlags.options(); err != nil {
+	if r.layers, err = o.layerFlags.options(); err != nil {
 		return r, err
 	}
-	if r.boms, err = o.sbomFlags.boms(r.dest); err != nil {
+	if r.sboms, err = o.sbomFlags.files(r.dest); err != nil {
 		return r, err
 	}
 	files := []resultFile{{word, r.dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}}
-	for _, b := range r.boms {
+	for _, b := range r.sboms {
 		files = append(files, resultFile{"--sbom " + b.word, b.file})
 	}
 	if err := distinct(files...); err != nil {
@@ -208,6 +208,6 @@ func (o *imageOptions) request(word string) (r request, err error) {
 	if o.noCache && o.verifyCache {
 		return r, usagef("", "--verify-cache compares with the cache, and --no-cache uses none")
 	}
-	r.sharing, err = o.settings(&o.cacheFlags)
+	r.sharedCache, err = o.settings(&o.cacheFlags)
 	return r, err
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-// write writes the image's blobs to its destination, where nothing sees them yet. The caller closes the output.
-func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r request, all *assembled, cache *ocilayout.Cache, shared *sharedCache) (
-	_ *output, _ ispec.Descriptor, err error) {
+// write writes the image's blobs to its destination, where nothing sees them yet. The caller closes the writer.
+func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r request, a *assembly, cache *ocilayout.Cache, shared *sharedCache) (
+	_ *imageWriter, _ ispec.Descriptor, err error) {
 	var image ispec.Descriptor
-	writing := say.progressSending("writing", all.closure.Size(), &o.sent)
-	out, err := r.dest.open(ctx, outlet{t.out, o.json, o.spoolDir(), &o.registryFlags, r.mount}, say, ocilayout.Options{
+	writing := say.progressSending("writing", a.closure.Size(), &o.sent)
+	out, err := r.dest.open(ctx, destinationOptions{t.out, o.json, o.spoolDir(), &o.registryFlags, r.mount}, say, ocilayout.Options{
 		Progress:    writing.add,
 		Sync:        o.sync,
 		Cache:       cache,
@@ -45,34 +45,34 @@ func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r re
 	return out, image, nil
 }
 
-// publish makes the image visible, and then the files beside it. It does last what cannot fail.
-func (o *imageOptions) publish(ctx context.Context, out *output, r request, all *assembled, image ispec.Descriptor) error {
-	digest, err := newPending(o.digestFile, image.Digest.String()+"\n")
+// publish writes the files beside the image, makes the image visible, and then renames the files, which hardly ever fails.
+func (o *imageOptions) publish(ctx context.Context, out *imageWriter, r request, a *assembly, image ispec.Descriptor) error {
+	digest, err := newPendingFile(o.digestFile, image.Digest.String()+"\n")
 	if err != nil {
 		return err
 	}
 	defer digest.remove()
-	defer removeBOMs(r.boms)
+	defer removeSBOMs(r.sboms)
 	manifest, err := out.Manifest(image)
 	if err != nil {
 		return err
 	}
-	if err := writeBOMs(r.boms, all.closure, all.under, r.image, image, manifest); err != nil {
+	if err := writeSBOMs(r.sboms, a.closure, a.baseImage, r.image, image, manifest); err != nil {
 		return err
 	}
 	if out.attach != nil {
-		if err := out.attach(ctx, image, r.image.Created, r.boms); err != nil {
+		if err := out.attach(ctx, image, r.image.Created, r.sboms); err != nil {
 			return err
 		}
 	}
 	if err := out.publish(ctx, image); err != nil {
 		return err
 	}
-	return errors.Join(digest.publish(), publishBOMs(r.boms))
+	return errors.Join(digest.publish(), publishSBOMs(r.sboms))
 }
 
 // print prints the image's digest, or all about it as JSON.
-func (o *imageOptions) print(t terminal, say *speaker, out *output, r request, all *assembled, image ispec.Descriptor, changed *changes) error {
+func (o *imageOptions) print(t terminal, say *speaker, out *imageWriter, r request, a *assembly, image ispec.Descriptor, changed *imageUpdate) error {
 	switch {
 	case o.json:
 		return printJSON(t.out, struct {
@@ -81,11 +81,11 @@ func (o *imageOptions) print(t terminal, say *speaker, out *output, r request, a
 			Platform ispec.Platform `json:"platform"`
 			Layers   int            `json:"layers"`
 			Base     string         `json:"base,omitempty"`
-			Previous *changes       `json:"previous,omitempty"`
+			Previous *imageUpdate   `json:"previous,omitempty"`
 			SBOMs    []string       `json:"sboms,omitempty"` // files
 			contents
-		}{image.Digest.String(), r.dest.place(), r.image.Platform, len(r.image.Layers) + all.under.layers(), all.under.digest(),
-			changed, bomFiles(r.boms), all.contents()})
+		}{image.Digest.String(), r.dest.place(), r.image.Platform, len(r.image.Layers) + a.baseImage.layers(), a.baseImage.digest(),
+			changed, sbomFileNames(r.sboms), a.contents()})
 	case out.stdout:
 		say.debugf("digest: %s", image.Digest)
 		return nil

@@ -30,7 +30,7 @@ Two images for the same platform are an error. The order of images does not matt
 `
 
 type indexOptions struct {
-	saying
+	outputFlags
 	registryFlags
 	cacheFlags
 	tags        []string
@@ -47,8 +47,8 @@ func setupIndex(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.digestFile, "digest-file", "", "also write the index's digest to `FILE`")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
-	o.registryFlags.pushing(fs)
-	o.saying.flags(fs)
+	o.registryFlags.pushFlags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) < 2 {
 			return usagef(indexExample, "index: want a destination and at least one image")
@@ -69,7 +69,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err != nil {
 		return err
 	}
-	if k, _, _ := kindOf(word); !k.indexes {
+	if k, _, _ := transportOf(word); !k.indexes {
 		return usagef("as in export-profile index oci-archive:hello.tar oci:amd64 oci:arm64",
 			"index %q: docker-archive: has no form for an image of several platforms", word)
 	}
@@ -84,39 +84,39 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err != nil {
 		return err
 	}
-	var sources []imageSource
+	var names []imageName
 	for _, image := range images {
-		s, err := parseSource("image", indexExample, image)
+		n, err := parseImageName("image", indexExample, image)
 		if err != nil {
 			return err
 		}
-		sources = append(sources, s)
+		names = append(names, n)
 	}
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
-	var stored []*ocilayout.ImageSource
-	for _, s := range sources {
-		found, err := opener.open(ctx, s)
+	var sources []*ocilayout.ImageSource
+	for _, n := range names {
+		found, err := opener.open(ctx, n)
 		if err != nil {
 			return err
 		}
-		stored = append(stored, found)
+		sources = append(sources, found)
 	}
-	out, err := dest.open(ctx, outlet{t.out, o.json, o.spoolDir(), &o.registryFlags, mount}, say, ocilayout.Options{Sync: o.sync})
+	out, err := dest.open(ctx, destinationOptions{t.out, o.json, o.spoolDir(), &o.registryFlags, mount}, say, ocilayout.Options{Sync: o.sync})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	joined, err := out.AddIndex(ctx, stored, annotations)
+	index, err := out.AddIndex(ctx, sources, annotations)
 	if err != nil {
 		return err
 	}
-	digest, err := newPending(o.digestFile, joined.Descriptor.Digest.String()+"\n")
+	digest, err := newPendingFile(o.digestFile, index.Descriptor.Digest.String()+"\n")
 	if err != nil {
 		return err
 	}
 	defer digest.remove()
-	if err := out.publish(ctx, joined.Descriptor); err != nil {
+	if err := out.publish(ctx, index.Descriptor); err != nil {
 		return err
 	}
 	if err := digest.publish(); err != nil {
@@ -127,13 +127,13 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 			Digest string `json:"digest"`
 			place
 			Platforms []ispec.Platform `json:"platforms"`
-		}{joined.Descriptor.Digest.String(), dest.place(), joined.Platforms})
+		}{index.Descriptor.Digest.String(), dest.place(), index.Platforms})
 	}
 	if out.stdout {
-		say.debugf("digest: %s", joined.Descriptor.Digest)
+		say.debugf("digest: %s", index.Descriptor.Digest)
 		return nil
 	}
-	fmt.Fprintln(t.out, joined.Descriptor.Digest)
+	fmt.Fprintln(t.out, index.Descriptor.Digest)
 	say.hintf("%s", dest.next())
 	return nil
 }

@@ -16,18 +16,18 @@ import (
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
-// planned is an image divided into layers, some of them kept from a previous image.
-type planned struct {
+// layerPlan is an image divided into layers, some of them kept from a previous image.
+type layerPlan struct {
 	layers   []ocilayout.Layer
 	report   plan.Summary
 	previous *ocilayout.PreviousImage // or nil
 }
 
-// plan divides the assembled parts into layers. It reads no files of them.
-func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *registryFlags) (p planned, err error) {
-	o.BaseLayers = all.under.layers()
-	if o.from == nil {
-		p.layers, err = ocilayout.Plan(all.top.Parts, o.Options)
+// plan divides the parts of an assembly into layers. It reads none of their files.
+func (o layerOptions) plan(ctx context.Context, say *speaker, a *assembly, r *registryFlags) (p layerPlan, err error) {
+	o.BaseLayers = a.baseImage.layers()
+	if o.previous == nil {
+		p.layers, err = ocilayout.Plan(a.overlay.Parts, o.Options)
 		return p, hintMoreLayers(err, o.Options)
 	}
 	p.previous, err = o.readPrevious(ctx, say, r)
@@ -40,7 +40,7 @@ func (o layering) plan(ctx context.Context, say *speaker, all *assembled, r *reg
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = o.planTrusted(ctx, say, all.top.Parts, all.under.trimPrevious(p.previous))
+	p.layers, p.report, err = o.planTrusted(ctx, say, a.overlay.Parts, a.baseImage.trimPrevious(p.previous))
 	if cause := context.Cause(ctx); cause != nil {
 		return p, cause
 	}
@@ -75,15 +75,15 @@ func hintMoreLayers(err error, o plan.Options) error {
 	return withHint(err, "%s", strings.Join(ways, ", or "))
 }
 
-func (o layering) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.PreviousImage, error) {
-	stored, err := (&sourceOpener{say: say, registry: r}).open(ctx, *o.from) // no archive, so there is nothing to close
+func (o layerOptions) readPrevious(ctx context.Context, say *speaker, r *registryFlags) (*ocilayout.PreviousImage, error) {
+	source, err := (&imageOpener{say: say, registry: r}).open(ctx, *o.previous) // no archive, so there is nothing to close
 	if err != nil {
 		return nil, err
 	}
-	return stored.ReadPrevious(ctx)
+	return source.ReadPrevious(ctx)
 }
 
-// layersOn appends the layers of an overlay to the planned ones.
+// layersOn appends the layers of an overlay to those of a plan.
 func layersOn(planned []ocilayout.Layer, top []overlay.Layer) []ocilayout.Layer {
 	for _, l := range top {
 		planned = append(planned, ocilayout.Layer{Parts: []rootfs.Part{l.Part}, Hidden: l.Hidden, Changes: l.Changes})
@@ -91,8 +91,8 @@ func layersOn(planned []ocilayout.Layer, top []overlay.Layer) []ocilayout.Layer 
 	return planned
 }
 
-// changes compares an image with the previous one, from the view of a machine that has the previous one.
-type changes struct {
+// imageUpdate is the step from the previous image to the new one, for a machine that has the previous one.
+type imageUpdate struct {
 	Digest  string `json:"digest"`
 	Kept    int    `json:"keptLayers"`
 	Rebuilt int    `json:"rebuiltLayers"`
@@ -105,29 +105,29 @@ type changes struct {
 }
 
 // compare compares the written image with the previous one.
-func (p planned) compare(say *speaker, next *ocilayout.PreviousImage) *changes {
+func (p layerPlan) compare(say *speaker, next *ocilayout.PreviousImage) *imageUpdate {
 	if p.previous == nil {
 		return nil
 	}
-	c := p.changes(p.previous.Fetch(next))
+	c := p.update(p.previous.Fetch(next))
 	say.notef("%s", c.words(humanBytes(c.Fetch)))
 	return c
 }
 
-// changes returns the changes from the previous image, which must not be nil.
-func (p planned) changes(fetch, had int64) *changes {
-	return &changes{
+// update returns the step from the previous image, which must not be nil.
+func (p layerPlan) update(fetch, had int64) *imageUpdate {
+	return &imageUpdate{
 		Digest: p.previous.Digest.String(),
 		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
 		Fetch: fetch, Had: had, Unused: p.report.Unused, Size: p.report.Size,
 	}
 }
 
-// words returns the changes in one line, with an estimate in fetched before the layers are built.
-func (c *changes) words(fetched string) string {
+// words describes the update in one line. Before the layers are built, fetched is an estimate.
+func (c *imageUpdate) words(fetched string) string {
 	return fmt.Sprintf("layers: %d kept, %d rebuilt, %d dropped, %d new; a holder of the previous image fetches %s and has %s; %s of %s are no longer used",
 		c.Kept, c.Rebuilt, c.Dropped, c.Added, fetched, humanBytes(c.Had), humanBytes(c.Unused), humanBytes(c.Size+c.Unused))
 }
 
 // has says whether there is a previous image with this blob.
-func (p planned) has(d ispec.Descriptor) bool { return p.previous != nil && p.previous.Has(d.Digest) }
+func (p layerPlan) has(d ispec.Descriptor) bool { return p.previous != nil && p.previous.Has(d.Digest) }

@@ -14,20 +14,20 @@ import (
 // every layer is trusted, and a note says so: only then does an update cost no more than the changes
 // on a machine without a cache. A plan without an untrusted layer can keep other layers,
 // so planTrusted plans again until all are trusted.
-func (o layering) planTrusted(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.PreviousImage) (
+func (o layerOptions) planTrusted(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.PreviousImage) (
 	layers []ocilayout.Layer, report plan.Summary, err error) {
 	wanted := make(map[string]string, len(parts))
 	for _, p := range parts {
 		wanted[p.Name] = p.Key
 	}
-	trusted, doubted := make(map[claimed]bool), 0
+	trusted, doubted := make(map[layerClaim]bool), 0
 	for {
 		if layers, report, err = ocilayout.PlanSticky(parts, previous, o.StickyOptions); err != nil {
 			return nil, report, err
 		}
 		var kept []*ocilayout.BlobSource
 		for _, l := range layers {
-			if l.Reuse != nil && !trusted[claimedBy(l.Reuse)] {
+			if l.Reuse != nil && !trusted[claimOf(l.Reuse)] {
 				kept = append(kept, l.Reuse)
 			}
 		}
@@ -38,7 +38,7 @@ func (o layering) planTrusted(ctx context.Context, say *speaker, parts []rootfs.
 		bad := make(map[*ocilayout.BlobSource]bool)
 		for i, k := range kept {
 			if doubts == nil || doubts[i] == nil {
-				trusted[claimedBy(k)] = true
+				trusted[claimOf(k)] = true
 				continue
 			}
 			say.debugf("layer %s of the previous image: %v", k.Descriptor.Digest, doubts[i])
@@ -53,7 +53,7 @@ func (o layering) planTrusted(ctx context.Context, say *speaker, parts []rootfs.
 	switch {
 	case doubted > 0 && o.verifyPrevious:
 		say.notef("did not keep %s of the previous image: the contents are not those in its history (--debug has details)", count(doubted, "layer"))
-	case o.from.kind.remote && o.vouch == nil && !o.verifyPrevious && len(trusted) > 0:
+	case o.previous.transport.remote && o.vouch == nil && !o.verifyPrevious && len(trusted) > 0:
 		say.notef("kept %s of the previous image unverified; --verify-previous checks them", count(len(trusted), "layer"))
 	case doubted > 0:
 		say.notef("did not keep %s of the previous image: no trusted key signed the contents; --verify-previous checks them instead", count(doubted, "layer"))
@@ -61,20 +61,20 @@ func (o layering) planTrusted(ctx context.Context, say *speaker, parts []rootfs.
 	return layers, report, nil
 }
 
-// claimed identifies a layer and its claimed contents.
-type claimed struct{ blob, diffID, history string }
+// layerClaim identifies a layer and the contents that it claims to have.
+type layerClaim struct{ blob, diffID, history string }
 
-func claimedBy(k *ocilayout.BlobSource) claimed {
-	return claimed{k.Descriptor.Digest.String(), k.DiffID.String(), k.Entry.Comment}
+func claimOf(k *ocilayout.BlobSource) layerClaim {
+	return layerClaim{k.Descriptor.Digest.String(), k.DiffID.String(), k.Entry.Comment}
 }
 
 // doubts returns for each layer why not to keep it, or nil if it is trusted. It returns nil if all are trusted unseen.
-func (o layering) doubts(ctx context.Context, say *speaker, kept []*ocilayout.BlobSource, wanted map[string]string) ([]error, error) {
+func (o layerOptions) doubts(ctx context.Context, say *speaker, kept []*ocilayout.BlobSource, wanted map[string]string) ([]error, error) {
 	if len(kept) == 0 {
 		return nil, nil
 	}
 	var doubts []error
-	if o.vouch != nil && o.from.kind.remote {
+	if o.vouch != nil && o.previous.transport.remote {
 		var err error
 		if doubts, err = o.vouch(ctx, kept, wanted); err != nil {
 			return nil, err

@@ -31,22 +31,22 @@ With --json, a path that is not UTF-8 also has its bytes, in base 64 (pathBytes)
 `
 
 type lsOptions struct {
-	assembly
-	imageFlags
-	saying
+	assemblyFlags
+	inspectFlags
+	outputFlags
 	bytes bool
 	depth int
 }
 
 func setupLs(fs *pflag.FlagSet) runFunc {
 	o := &lsOptions{}
-	o.assembly.flags(fs)
-	o.selection.images = &o.imageFlags
-	o.under.flags(fs, &o.registryFlags)
+	o.assemblyFlags.flags(fs)
+	o.closureFlags.images = &o.inspectFlags
+	o.base.flags(fs, &o.registryFlags)
 	fs.BoolVar(&o.bytes, "bytes", false, "print sizes in bytes")
 	fs.IntVar(&o.depth, "depth", -1, "list at most `N` levels of directories below each PATH; sizes still count everything")
-	o.imageFlags.flags(fs)
-	o.saying.flags(fs)
+	o.inspectFlags.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := strayImage("ls", args); err != nil {
 			return err
@@ -122,12 +122,12 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 		return err
 	}
 	if len(lost) > 0 {
-		say.notef("%s to nothing in the image, such as %q; --json lists all", leads(len(lost)), lost[0])
+		say.notef("%s to nothing in the image, such as %q; --json lists all", linksLead(len(lost)), lost[0])
 	}
 	return nil
 }
 
-func leads(n int) string {
+func linksLead(n int) string {
 	if n == 1 {
 		return "1 link leads"
 	}
@@ -178,7 +178,7 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 		return nil, nil, err
 	}
 	if ok {
-		image, in, err := o.imageFlags.open(ctx, t.in, say, &o.cacheFlags, word)
+		image, in, err := o.inspectFlags.open(ctx, t.in, say, &o.cacheFlags, word)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -194,28 +194,28 @@ func (o *lsOptions) files(ctx context.Context, t terminal, say *speaker) (_ *roo
 			return nil, nil, err
 		}
 	}
-	all, err := o.assemble(ctx, t, say, platform)
+	a, err := o.assemble(ctx, t, say, platform)
 	if err != nil {
 		return nil, nil, err
 	}
-	files := all.under.lower()
+	files := a.baseImage.lower()
 	if files == nil {
 		files = rootfs.NewLower("")
 	}
-	for _, l := range all.top.Layers {
+	for _, l := range a.overlay.Layers {
 		for _, path := range l.Hidden { // in the base image; the overlay already removed others
 			files.Remove(path)
 		}
 	}
-	for e, err := range rootfs.Join(all.top.Flatten()) {
+	for e, err := range rootfs.Join(a.overlay.Flatten()) {
 		if err == nil {
 			err = files.Put(rootfs.LowerEntry{Entry: e})
 		}
 		if err != nil {
-			return nil, nil, errors.Join(err, all.Close())
+			return nil, nil, errors.Join(err, a.Close())
 		}
 	}
-	return files, all.Close, nil
+	return files, a.Close, nil
 }
 
 // bytesOf returns the bytes of a name that is not UTF-8, or nil. JSON has them in base 64.

@@ -73,7 +73,7 @@ func onSignal(parent context.Context) (context.Context, func()) {
 
 // run runs the program and returns its exit status. Tests call it.
 func run(ctx context.Context, args []string, t terminal) (status int) {
-	out := &result{to: t.out}
+	out := &resultWriter{to: t.out}
 	t.out = out
 	err := dispatch(ctx, args, t)
 	if err == nil {

@@ -29,22 +29,22 @@ plan reads a shared cache (--cache docker://…) and adds nothing to it.
 `
 
 type planOptions struct {
-	planning
+	planFlags
 	sharedCacheFlags
-	saying
+	outputFlags
 	compression string
 }
 
 func setupPlan(fs *pflag.FlagSet) runFunc {
 	o := &planOptions{}
-	o.assembly.flags(fs)
+	o.assemblyFlags.flags(fs)
 	fs.StringVar(&o.compression, "compression", "", "plan for layers compressed with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
-	o.planning.flags(fs)
+	o.planFlags.flags(fs)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
-	o.saying.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) > 1 {
-			return usagef(insteadOf("plan", args, "docker://registry.example.com/team/hello:v1"), "plan: want one destination at most, not %d", len(args))
+			return usagef(wordsHint("plan", args, "docker://registry.example.com/team/hello:v1"), "plan: want one destination at most, not %d", len(args))
 		}
 		destination, err := o.imageFile.read(fs, t.in, &o.cacheFlags)
 		if err != nil {
@@ -68,26 +68,26 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if err != nil {
 		return err
 	}
-	sharing, err := o.settings(&o.cacheFlags)
+	options, err := o.settings(&o.cacheFlags)
 	if err != nil {
 		return err
 	}
 	known := exists(o.wantedDir()) // before assembling creates it
-	shared, err := sharing.open(ctx, &o.registryFlags, nil, say)
+	shared, err := options.open(ctx, &o.registryFlags, nil, say)
 	if err != nil {
 		return err
 	}
 	shared.serve(ctx, &o.cacheFlags)
-	all, plan, err := o.assemblePlanned(ctx, t, say, shared)
+	a, plan, err := o.assemblePlanned(ctx, t, say, shared)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.Close()) }()
+	defer func() { err = errors.Join(err, a.Close()) }()
 	var cache *ocilayout.Cache
 	if known { // plan must not make a cache
 		cache = o.cacheFlags.layers(say)
 	}
-	layers, err := shared.find(ctx, layersOn(plan.layers, all.top.Layers), z, cache)
+	layers, err := shared.find(ctx, layersOn(plan.layers, a.overlay.Layers), z, cache)
 	if err != nil {
 		return err
 	}
@@ -95,13 +95,13 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	had := plan.has
 	if to != nil {
 		p.Repository = to.Name()
-		if had, err = o.present(ctx, say, to, append(p.blobs(), all.under.blobs()...)); err != nil {
+		if had, err = o.present(ctx, say, to, append(p.blobs(), a.baseImage.blobs()...)); err != nil {
 			return err
 		}
 	}
-	p.Send, p.Had = p.transfer(all.under.blobs(), had)
+	p.Send, p.Had = p.transfer(a.baseImage.blobs(), had)
 	if plan.previous != nil {
-		p.Previous = plan.changes(p.transfer(all.under.blobs(), plan.has))
+		p.Previous = plan.update(p.transfer(a.baseImage.blobs(), plan.has))
 	}
 	if o.json {
 		return printJSON(t.out, p)
@@ -137,41 +137,41 @@ func (o *planOptions) present(ctx context.Context, say *speaker, to *registry.Re
 	return func(d ispec.Descriptor) bool { return present[d.Digest] }, nil
 }
 
-// planning holds the flags that plan and report share: both assemble an image and divide it into layers, but make none.
-type planning struct {
-	imageConfig
+// planFlags are the flags that plan and report share: both assemble an image and divide it into layers, but make none.
+type planFlags struct {
+	imageFlags
 	layerFlags
 	registryFlags
 	imageFile
 }
 
-// flags adds all flags but those of the assembly.
-func (p *planning) flags(fs *pflag.FlagSet) {
-	p.platformFlags(fs, &p.registryFlags)
-	p.layerFlags.flags(fs)
-	p.registryFlags.flags(fs)
-	p.imageFile.flags(fs)
+// flags adds all flags but those of assemblyFlags.
+func (f *planFlags) flags(fs *pflag.FlagSet) {
+	f.platformFlags(fs, &f.registryFlags)
+	f.layerFlags.flags(fs)
+	f.registryFlags.flags(fs)
+	f.imageFile.flags(fs)
 }
 
 // assemblePlanned assembles an image and divides it into layers.
 // A shared cache, if not nil, vouches for the layers kept from a previous image.
-func (p *planning) assemblePlanned(ctx context.Context, t terminal, say *speaker, shared *sharedCache) (_ *assembled, _ planned, err error) {
-	image, err := p.newImage()
+func (f *planFlags) assemblePlanned(ctx context.Context, t terminal, say *speaker, shared *sharedCache) (_ *assembly, _ layerPlan, err error) {
+	image, err := f.newImage()
 	if err != nil {
-		return nil, planned{}, err
+		return nil, layerPlan{}, err
 	}
-	layering, err := p.layerFlags.options()
+	layers, err := f.layerFlags.options()
 	if err != nil {
-		return nil, planned{}, err
+		return nil, layerPlan{}, err
 	}
-	layering.vouch = shared.voucher()
-	all, err := p.assemble(ctx, t, say, image.Platform)
+	layers.vouch = shared.voucher()
+	a, err := f.assemble(ctx, t, say, image.Platform)
 	if err != nil {
-		return nil, planned{}, err
+		return nil, layerPlan{}, err
 	}
-	plan, err := layering.plan(ctx, say, all, &p.registryFlags)
+	plan, err := layers.plan(ctx, say, a, &f.registryFlags)
 	if err != nil {
-		return nil, planned{}, errors.Join(err, all.Close())
+		return nil, layerPlan{}, errors.Join(err, a.Close())
 	}
-	return all, plan, nil
+	return a, plan, nil
 }

@@ -98,8 +98,8 @@ func TestPlanSends(t *testing.T) {
 		return out.String()
 	}
 	type made struct {
-		Pushed   pushed  `json:"pushed"`
-		Previous changes `json:"previous"`
+		Pushed   pushResult  `json:"pushed"`
+		Previous imageUpdate `json:"previous"`
 	}
 	image := func(args ...string) (m made) {
 		t.Helper()

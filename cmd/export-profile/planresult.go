@@ -25,7 +25,7 @@ type planResult struct {
 	Send       int64          `json:"sendBytes"`            // known blobs that the destination, or a holder of the previous image, lacks
 	Had        int64          `json:"hadBytes"`             // known blobs that it has
 	Unknown    int            `json:"unknownLayers"`        // layers to send whose size is unknown before they are built
-	Previous   *changes       `json:"previous,omitempty"`   // as in the result of image; fetchBytes counts known blobs
+	Previous   *imageUpdate   `json:"previous,omitempty"`   // as in the result of image; fetchBytes counts known blobs
 }
 
 type plannedLayer struct {
@@ -46,7 +46,7 @@ func newPlanResult(layers []ocilayout.Layer, known []ocilayout.LayerForecast) pl
 		if k.How == ocilayout.Built && l.Shared != nil {
 			k.How, k.Blob = ocilayout.Fetched, l.Shared.Descriptor
 		}
-		row := plannedLayer{How: k.How.String(), Size: l.Size(), Bytes: k.Blob.Size, Blob: k.Blob.Digest.String(), Hidden: l.Hidden, Parts: names(l.Parts), known: k.Blob}
+		row := plannedLayer{How: k.How.String(), Size: l.Size(), Bytes: k.Blob.Size, Blob: k.Blob.Digest.String(), Hidden: l.Hidden, Parts: partNames(l.Parts), known: k.Blob}
 		switch p.Size += row.Size; k.How {
 		case ocilayout.Built:
 			p.Build += row.Size
@@ -96,7 +96,7 @@ func (p planResult) transfer(base []ispec.Descriptor, there func(ispec.Descripto
 	return send, had
 }
 
-func names(parts []rootfs.Part) []string {
+func partNames(parts []rootfs.Part) []string {
 	names := make([]string, len(parts))
 	for i, p := range parts {
 		names[i] = p.Name
@@ -107,7 +107,7 @@ func names(parts []rootfs.Part) []string {
 func (p planResult) print(w io.Writer) error {
 	var b strings.Builder
 	for i, l := range p.Layers {
-		fmt.Fprintf(&b, "%3d  %-12s %10s  %s\n", i+1, l.How, nixSize(l.Size), few(l.Parts))
+		fmt.Fprintf(&b, "%3d  %-12s %10s  %s\n", i+1, l.How, nixSize(l.Size), firstNames(l.Parts))
 	}
 	fmt.Fprintf(&b, "%s, %s: %s to build, %s to compress again\n", count(len(p.Layers), "layer"), nixSize(p.Size),
 		nixSize(p.Build), nixSize(p.Repack))
@@ -136,8 +136,8 @@ func (p planResult) withUnknown(n int64) string {
 	return humanBytes(n) + " and " + what
 }
 
-// few returns the first names without their hashes, and the number of the others.
-func few(parts []string) string {
+// firstNames returns the first names without their hashes, and the number of the others.
+func firstNames(parts []string) string {
 	const most = 4
 	var words []string
 	for i, p := range parts {

@@ -182,7 +182,7 @@ func exitTable() string {
 func environmentTable() string {
 	var b strings.Builder
 	b.WriteString("| variables | |\n|---|---|\n")
-	for _, e := range environment {
+	for _, e := range helpEnvironment {
 		fmt.Fprintf(&b, "| %s | %s |\n", code(e.names), cell(e.meaning))
 	}
 	return b.String()
@@ -191,7 +191,7 @@ func environmentTable() string {
 func filesTable() string {
 	var b strings.Builder
 	b.WriteString("| files | |\n|---|---|\n")
-	for _, f := range files {
+	for _, f := range helpFiles {
 		fmt.Fprintf(&b, "| %s | %s |\n", code(f.names), cell(f.meaning))
 	}
 	return b.String()

@@ -23,24 +23,24 @@ The page is about the image that image would make with the same flags. report bu
 `
 
 type reportOptions struct {
-	planning
+	planFlags
 	checkFlags
-	saying
+	outputFlags
 	check bool
 }
 
 func setupReport(fs *pflag.FlagSet) runFunc {
 	o := &reportOptions{}
-	o.assembly.flags(fs)
+	o.assemblyFlags.flags(fs)
 	o.config.flags(fs)
-	o.planning.flags(fs)
+	o.planFlags.flags(fs)
 	fs.BoolVar(&o.check, "check", false, "show what check finds; this reads all files")
 	o.checkFlags.flags(fs)
-	o.saying.flags(fs)
+	o.outputFlags.flags(fs)
 	fs.Lookup("json").Usage = "write what the page is made of as JSON instead"
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
-			return usagef(insteadOf("report", args, "hello.html"), "report: want one file, not %d", len(args))
+			return usagef(wordsHint("report", args, "hello.html"), "report: want one file, not %d", len(args))
 		}
 		if _, err := o.imageFile.read(fs, t.in, &o.cacheFlags); err != nil {
 			return err
@@ -58,14 +58,14 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	}
 	say := o.speaker(t)
 	defer say.close()
-	all, plan, err := o.assemblePlanned(ctx, t, say, nil)
+	a, plan, err := o.assemblePlanned(ctx, t, say, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.Close()) }()
-	r := newReport(all, plan)
+	defer func() { err = errors.Join(err, a.Close()) }()
+	r := newReport(a, plan)
 	if o.check {
-		if r.Findings, err = o.findings(ctx, all, say); err != nil {
+		if r.Findings, err = o.findings(ctx, a, say); err != nil {
 			return err
 		}
 		r.Checked = true
@@ -82,7 +82,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	if err := write(&page, r); err != nil {
 		return err
 	}
-	result, err := newPending(file, page.String())
+	result, err := newPendingFile(file, page.String())
 	if err != nil {
 		return makeFirst(err, file)
 	}
@@ -91,15 +91,15 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 }
 
 // findings returns the problems that check finds, errors first.
-func (o *reportOptions) findings(ctx context.Context, all *assembled, say *speaker) ([]report.Finding, error) {
+func (o *reportOptions) findings(ctx context.Context, a *assembly, say *speaker) ([]report.Finding, error) {
 	image, err := o.newImage()
 	if err == nil {
-		err = o.complete(&image, all, say)
+		err = o.complete(&image, a, say)
 	}
 	if err != nil {
 		return nil, err
 	}
-	found, err := o.checkImage(ctx, all.toCheck(ctx, image), all.closure.Size(), o.facts(), say, true)
+	found, err := o.checkImage(ctx, a.toCheck(ctx, image), a.closure.Size(), o.facts(), say, true)
 	if err != nil {
 		return nil, err
 	}

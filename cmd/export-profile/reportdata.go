@@ -13,8 +13,8 @@ import (
 
 // newReport returns the contents of the page, in the order of closure and plan.
 // They don't depend on this machine, or on the source of the store paths.
-func newReport(all *assembled, plan planned) *report.Report {
-	graph := profile.NewGraph(all.closure)
+func newReport(a *assembly, plan layerPlan) *report.Report {
+	graph := profile.NewGraph(a.closure)
 	infos := graph.Order()
 	at := make(map[profile.Path]int, len(infos))
 	for i, info := range infos {
@@ -28,12 +28,12 @@ func newReport(all *assembled, plan planned) *report.Report {
 	}
 	r := &report.Report{}
 	var titles []string
-	for _, root := range all.closure.Roots {
+	for _, root := range a.closure.Roots {
 		r.Roots = append(r.Roots, number(root))
 		titles = append(titles, root.Name())
 	}
 	r.Title = strings.Join(titles, ", ")
-	predecessors, dominators := graph.Predecessors(all.closure.Roots...), graph.Dominators(all.closure.Roots...)
+	predecessors, dominators := graph.Predecessors(a.closure.Roots...), graph.Dominators(a.closure.Roots...)
 	for _, info := range infos {
 		o := reportObject(info.Path.Base(), info.NarSize)
 		o.Closure = graph.ClosureSize(info.Path)
@@ -43,8 +43,8 @@ func newReport(all *assembled, plan planned) *report.Report {
 		o.Predecessor, o.Dominator = number(predecessors[info.Path]), number(dominators[info.Path])
 		r.Objects = append(r.Objects, o)
 	}
-	r.Layers = reportLayers(all, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
-	r.Previous = reportPrevious(plan, all.closure)
+	r.Layers = reportLayers(a, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
+	r.Previous = reportPrevious(plan, a.closure)
 	return r
 }
 
@@ -58,19 +58,19 @@ func reportObject(base string, size int64) report.Object {
 	return report.Object{Path: base, Name: name, Package: pname, Version: version, Size: size, Predecessor: report.None, Dominator: report.None}
 }
 
-// reportLayers returns the base image's layers, and above them the planned ones.
-func reportLayers(all *assembled, plan planned, number func(name string) int) []report.Layer {
+// reportLayers returns the base image's layers, and above them those of the plan.
+func reportLayers(a *assembly, plan layerPlan, number func(name string) int) []report.Layer {
 	var layers []report.Layer
 	add := func(l report.Layer) {
 		l.Title = fmt.Sprintf("layer %d", len(layers)+1)
 		layers = append(layers, l)
 	}
-	if all.under != nil {
-		for _, l := range all.under.image.Layers {
+	if a.baseImage != nil {
+		for _, l := range a.baseImage.image.Layers {
 			add(report.Layer{State: report.StateBase, Blob: l.Descriptor.Size})
 		}
 	}
-	for _, l := range layersOn(plan.layers, all.top.Layers) {
+	for _, l := range layersOn(plan.layers, a.overlay.Layers) {
 		row := report.Layer{Hides: l.Hidden}
 		shown := make(map[string]bool)
 		for _, p := range l.Parts {
@@ -128,7 +128,7 @@ func visibleBefore(previous *ocilayout.PreviousImage) (infos []*profile.Info) {
 
 // reportPrevious returns the objects of the previous image, the changes of its packages as diff has them,
 // and the layers that are not kept.
-func reportPrevious(plan planned, closure *profile.Closure) *report.Previous {
+func reportPrevious(plan layerPlan, closure *profile.Closure) *report.Previous {
 	if plan.previous == nil {
 		return nil
 	}

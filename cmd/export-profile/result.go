@@ -14,14 +14,14 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// result is standard output. It keeps the first error, since commands print line by line without checking:
+// resultWriter is standard output. It keeps the first error, since commands print line by line without checking:
 // if a result is lost, as on a full disk, the run must fail.
-type result struct {
+type resultWriter struct {
 	to  io.Writer
 	err error
 }
 
-func (r *result) Write(b []byte) (int, error) {
+func (r *resultWriter) Write(b []byte) (int, error) {
 	n, err := r.to.Write(b)
 	if r.err == nil {
 		r.err = err
@@ -30,7 +30,7 @@ func (r *result) Write(b []byte) (int, error) {
 }
 
 // lost returns an error if some of the result could not be written.
-func (r *result) lost() error {
+func (r *resultWriter) lost() error {
 	if r.err == nil {
 		return nil
 	}
@@ -42,9 +42,9 @@ func (r *result) lost() error {
 	return withHint(fmt.Errorf("write standard output: %w", err), "")
 }
 
-// destinationOf unwraps w so that io.Copy can use copy_file_range.
-func destinationOf(w io.Writer) io.Writer {
-	if r, ok := w.(*result); ok {
+// unwrapStdout unwraps w so that io.Copy can use copy_file_range.
+func unwrapStdout(w io.Writer) io.Writer {
+	if r, ok := w.(*resultWriter); ok {
 		return r.to
 	}
 	return w
@@ -100,8 +100,8 @@ type contents struct {
 	Env      []string       `json:"env"`
 }
 
-func (a *assembled) contents() contents {
-	return contents{Profiles: a.closure.Roots, Paths: len(a.closure.Infos), NarSize: a.closure.Size(), Env: a.base.Env}
+func (a *assembly) contents() contents {
+	return contents{Profiles: a.closure.Roots, Paths: len(a.closure.Infos), NarSize: a.closure.Size(), Env: a.baseFiles.Env}
 }
 
 func printJSON(w io.Writer, v any) error {

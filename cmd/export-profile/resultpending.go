@@ -10,16 +10,16 @@ import (
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
-// pending is a small file beside a larger result. It is written before the result becomes visible,
+// pendingFile is a small file beside a larger result. It is written before the result becomes visible,
 // so that only the rename can fail afterwards. Until then it lies in its own directory,
 // where no other run and no other user writes. Methods of a nil one do nothing.
-type pending struct {
+type pendingFile struct {
 	name, temp string
 	staging    *staging.Dir
 }
 
-// newPending writes the file. It returns nil if name is empty.
-func newPending(name, content string) (_ *pending, err error) {
+// newPendingFile writes the file. It returns nil if name is empty.
+func newPendingFile(name, content string) (_ *pendingFile, err error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -39,7 +39,7 @@ func newPending(name, content string) (_ *pending, err error) {
 		}
 		return nil, makeFirst(fmt.Errorf("write %q: %w", name, err), name)
 	}
-	p := &pending{name, filepath.Join(staging.Path, base), staging}
+	p := &pendingFile{name, filepath.Join(staging.Path, base), staging}
 	if err := p.write(content); err != nil {
 		p.remove()
 		return nil, fmt.Errorf("write %q: %w", name, err)
@@ -47,7 +47,7 @@ func newPending(name, content string) (_ *pending, err error) {
 	return p, nil
 }
 
-func (p *pending) write(content string) error {
+func (p *pendingFile) write(content string) error {
 	f, err := os.OpenFile(p.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (p *pending) write(content string) error {
 	return errors.Join(err, f.Chmod(0o644), f.Close())
 }
 
-func (p *pending) publish() error {
+func (p *pendingFile) publish() error {
 	if p == nil {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (p *pending) publish() error {
 }
 
 // remove removes the file if it was not published. Callers always defer it.
-func (p *pending) remove() {
+func (p *pendingFile) remove() {
 	if p != nil {
 		_ = p.staging.Remove()
 	}

@@ -16,11 +16,11 @@ func TestPendingTwice(t *testing.T) {
 		b, _ := os.ReadFile(name)
 		return string(b)
 	}
-	first, err := newPending(name, "first")
+	first, err := newPendingFile(name, "first")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := newPending(name, "second")
+	second, err := newPendingFile(name, "second")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestPendingTwice(t *testing.T) {
 		t.Errorf("second publish = %v, and the file has %q; want %q", err, content(), "second")
 	}
 	second.remove()
-	third, err := newPending(name, "third")
+	third, err := newPendingFile(name, "third")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestPendingLink(t *testing.T) {
 	if err := errors.Join(err, killed.Unlock()); err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPending(name, "new")
+	p, err := newPendingFile(name, "new")
 	if err := errors.Join(err, p.publish()); err != nil {
 		t.Fatal(err)
 	}

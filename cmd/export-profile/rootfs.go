@@ -35,19 +35,19 @@ chmod -R u+w DIR && rm -rf DIR; rm -rf DIR is enough after --writable.
 `
 
 type rootfsOptions struct {
-	assembly
-	saying
+	assemblyFlags
+	outputFlags
 	envFile     string
 	writable    bool
 	compression string // of tar:
 }
 
 func (o *rootfsOptions) flags(fs *pflag.FlagSet) {
-	o.assembly.flags(fs)
+	o.assemblyFlags.flags(fs)
 	fs.BoolVar(&o.writable, "writable", false, "make directories writable for their owner, so that rm -rf can delete them")
 	fs.StringVar(&o.compression, "compression", "", "compress tar:FILE with `none|gzip|zstd[:LEVEL]` (default none)")
 	fs.StringVar(&o.envFile, "env-file", "", "write PATH and the variables for certificates to `FILE`, for podman run --env-file")
-	o.saying.flags(fs)
+	o.outputFlags.flags(fs)
 }
 
 func setupRootfs(fs *pflag.FlagSet) runFunc {
@@ -55,7 +55,7 @@ func setupRootfs(fs *pflag.FlagSet) runFunc {
 	o.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
-			return usagef(insteadOf("rootfs", args, "./root"), "rootfs: want one directory, not %d", len(args))
+			return usagef(wordsHint("rootfs", args, "./root"), "rootfs: want one directory, not %d", len(args))
 		}
 		return o.run(ctx, t, args[0])
 	}
@@ -70,7 +70,7 @@ func setupScript(fs *pflag.FlagSet) runFunc {
 		case len(args) == 0:
 			return usagef("as in export-profile ./root", "no command and no directory")
 		case len(args) > 1 && strings.Contains(args[0], "/"):
-			return usagef(insteadOf("", args, "./root"), "want one directory, not %d", len(args))
+			return usagef(wordsHint("", args, "./root"), "want one directory, not %d", len(args))
 		case !strings.Contains(args[0], "/"):
 			return unknownCommand(args[0])
 		}
@@ -111,21 +111,21 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if _, err := os.Stat(filepath.Dir(filepath.Clean(dir))); errors.Is(err, fs.ErrNotExist) && !isTar {
 		return makeFirst(fmt.Errorf("write root filesystem %q: %w", dir, err), filepath.Clean(dir))
 	}
-	all, err := o.assemble(ctx, t, say, ispec.Platform{})
+	a, err := o.assemble(ctx, t, say, ispec.Platform{})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.Close()) }()
+	defer func() { err = errors.Join(err, a.Close()) }()
 
-	env, err := newPending(o.envFile, strings.Join(all.base.Env, "\n")+"\n")
+	env, err := newPendingFile(o.envFile, strings.Join(a.baseFiles.Env, "\n")+"\n")
 	if err != nil {
 		return err
 	}
 	defer env.remove()
 	if isTar {
-		err = o.writeTar(ctx, t, say, all, file, compression)
+		err = o.writeTar(ctx, t, say, a, file, compression)
 	} else {
-		err = o.writeDir(ctx, say, all, dir)
+		err = o.writeDir(ctx, say, a, dir)
 	}
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 		return printJSON(t.out, struct {
 			Directory string `json:"directory"`
 			contents
-		}{dir, all.contents()})
+		}{dir, a.contents()})
 	}
 	return nil
 }
@@ -158,14 +158,14 @@ func strayDirectory(word string) error {
 	return nil
 }
 
-func (o *rootfsOptions) writeDir(ctx context.Context, say *speaker, all *assembled, dir string) error {
-	parts := all.top.Flatten()
+func (o *rootfsOptions) writeDir(ctx context.Context, say *speaker, a *assembly, dir string) error {
+	parts := a.overlay.Flatten()
 	if os.Geteuid() != 0 {
 		if err := o.noteOwners(parts, say); err != nil {
 			return err
 		}
 	}
-	writing := say.progress("writing", all.closure.Size())
+	writing := say.progress("writing", a.closure.Size())
 	defer writing.done()
 	return rootfs.WriteDir(ctx, dir, parts, rootfs.DirOptions{Writable: o.writable, Progress: writing.add})
 }

@@ -25,9 +25,9 @@ func tarDestination(word string) (file string, ok bool) {
 // writeTar writes a root filesystem as one tar, to a file or to standard output.
 // Standard output gets a copy of a temporary file: a reader unpacks while it reads,
 // and a NAR hash is checked only at the end of the NAR.
-func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, all *assembled, file string, c compress.Method) (err error) {
-	parts := all.top.Flatten()
-	writing := say.progress("writing", all.closure.Size())
+func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, a *assembly, file string, c compress.Method) (err error) {
+	parts := a.overlay.Flatten()
+	writing := say.progress("writing", a.closure.Size())
 	defer writing.done()
 	options := ocilayout.Options{Progress: writing.add}
 	if file == standardName {
@@ -43,7 +43,7 @@ func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, 
 			return err
 		}
 		writing.done()
-		return copyOut(ctx, destinationOf(t.out), whole)
+		return copyOut(ctx, unwrapStdout(t.out), whole)
 	}
 	made, err := ocilayout.PublishTar(ctx, file, parts, c, options)
 	writing.done()

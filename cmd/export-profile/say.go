@@ -11,28 +11,28 @@ import (
 	"golang.org/x/term"
 )
 
-// saying holds the flags for messages and JSON.
-type saying struct {
+// outputFlags choose between text and JSON, and how many messages to print.
+type outputFlags struct {
 	quiet, debug, json bool
 }
 
-func (s *saying) flags(fs *pflag.FlagSet) {
-	s.jsonFlag(fs)
-	s.noiseFlags(fs)
+func (f *outputFlags) flags(fs *pflag.FlagSet) {
+	f.jsonFlag(fs)
+	f.messageFlags(fs)
 }
 
-func (s *saying) jsonFlag(fs *pflag.FlagSet) {
-	fs.BoolVar(&s.json, "json", false, "print the result as JSON")
+func (f *outputFlags) jsonFlag(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
 
-// noiseFlags adds --quiet and --debug, for commands without --json.
-func (s *saying) noiseFlags(fs *pflag.FlagSet) {
-	fs.BoolVarP(&s.quiet, "quiet", "q", false, "print only errors")
-	fs.BoolVar(&s.debug, "debug", false, "explain each step")
+// messageFlags adds --quiet and --debug, for commands without --json.
+func (f *outputFlags) messageFlags(fs *pflag.FlagSet) {
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print only errors")
+	fs.BoolVar(&f.debug, "debug", false, "explain each step")
 }
 
-func (s *saying) speaker(t terminal) *speaker {
-	sp := &speaker{saying: *s, w: t.err}
+func (f *outputFlags) speaker(t terminal) *speaker {
+	sp := &speaker{outputFlags: *f, w: t.err}
 	if f, ok := t.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		sp.terminal = true
 	}
@@ -41,7 +41,7 @@ func (s *saying) speaker(t terminal) *speaker {
 
 // speaker writes messages to standard error, each line with the program's name in front.
 type speaker struct {
-	saying
+	outputFlags
 	mu       sync.Mutex // guards lines and the bar
 	w        io.Writer
 	terminal bool
@@ -81,7 +81,7 @@ func (s *speaker) retrying(err error, wait time.Duration) {
 	s.mu.Lock()
 	first := now.After(s.silence)
 	if first {
-		s.silence = now.Add(min(wait, every)) // a long wait must not silence other failures
+		s.silence = now.Add(min(wait, progressInterval)) // a long wait must not silence other failures
 	}
 	s.mu.Unlock()
 	say := s.debugf

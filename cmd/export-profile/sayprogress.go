@@ -20,8 +20,8 @@ type progress struct {
 	stopped chan struct{}
 }
 
-// every is the time between lines of progress without a terminal.
-const every = 10 * time.Second
+// progressInterval is the time between lines of progress without a terminal.
+const progressInterval = 10 * time.Second
 
 // progress starts to show progress. A total of 0 bytes means that it is unknown.
 func (s *speaker) progress(what string, total int64) *progress {
@@ -33,7 +33,7 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 	s.close()
 	p := &progress{speaker: s, stop: make(chan struct{}), stopped: make(chan struct{})}
 	s.current = p
-	tick := every
+	tick := progressInterval
 	if s.terminal && !s.quiet {
 		bound := total
 		if bound == 0 {
@@ -75,15 +75,15 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 					n = min(n, total) // bytes count contents only, but the total also links and headers
 				}
 				s.mu.Lock()
-				p.bar.Describe(what + sending(sent))
+				p.bar.Describe(what + sentText(sent))
 				_ = p.bar.Set64(n)
 				s.drawn = true
 				s.mu.Unlock()
 			case s.quiet:
 			case total > 0:
-				s.line("%s: %d of %d MB%s", []any{what, n / 1e6, total / 1e6, sending(sent)})
+				s.line("%s: %d of %d MB%s", []any{what, n / 1e6, total / 1e6, sentText(sent)})
 			default:
-				s.line("%s: %d MB%s", []any{what, n / 1e6, sending(sent)})
+				s.line("%s: %d MB%s", []any{what, n / 1e6, sentText(sent)})
 			}
 		}
 	}()
@@ -100,7 +100,7 @@ func (s *speaker) roomy() bool {
 	return err != nil || width <= 0 || width >= 80
 }
 
-func sending(sent *atomic.Int64) string {
+func sentText(sent *atomic.Int64) string {
 	if n := sent.Load(); n > 0 {
 		return fmt.Sprintf(", %d MB sent", n/1e6)
 	}

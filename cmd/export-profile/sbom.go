@@ -23,21 +23,21 @@ image --sbom writes the same document when it makes the image, and attaches it i
 `
 
 type sbomOptions struct {
-	selection
-	imageFlags
-	saying
+	closureFlags
+	inspectFlags
+	outputFlags
 	format, output string
 }
 
 func setupSBOM(fs *pflag.FlagSet) runFunc {
 	o := &sbomOptions{}
-	o.selection.flags(fs)
-	o.selection.cacheFlags.flags(fs)
-	o.selection.images = &o.imageFlags
+	o.closureFlags.flags(fs)
+	o.closureFlags.cacheFlags.flags(fs)
+	o.closureFlags.images = &o.inspectFlags
 	fs.StringVar(&o.format, "format", "spdx", "write the SBOM as `spdx|cyclonedx`")
 	fs.StringVar(&o.output, "output", "", "write the SBOM to `FILE` (- is standard output, the default)")
-	o.imageFlags.flags(fs)
-	o.saying.noiseFlags(fs)
+	o.inspectFlags.flags(fs)
+	o.outputFlags.messageFlags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := noOperands("sbom", args); err != nil {
 			return err
@@ -73,7 +73,7 @@ func (o *sbomOptions) run(ctx context.Context, t terminal) (err error) {
 		_, err := t.out.Write(b.Bytes())
 		return err
 	}
-	out, err := newPending(o.output, b.String())
+	out, err := newPendingFile(o.output, b.String())
 	if err != nil {
 		return err
 	}

@@ -27,9 +27,9 @@ func (f *sbomFlags) flags(fs *pflag.FlagSet) {
 
 const sbomExample = "as in --sbom spdx or --sbom cyclonedx:hello.cdx.json"
 
-// boms returns the SBOMs that the flags ask for, with files named after the destination.
-func (f *sbomFlags) boms(d destination) ([]*bom, error) {
-	var all []*bom
+// files returns the SBOMs that the flags ask for. Those without a name of their own are named after the destination.
+func (f *sbomFlags) files(d destination) ([]*sbomFile, error) {
+	var all []*sbomFile
 	for _, word := range f.words {
 		name, file, named := strings.Cut(word, ":")
 		format, err := sbom.ParseFormat(name)
@@ -49,7 +49,7 @@ func (f *sbomFlags) boms(d destination) ([]*bom, error) {
 				file = at.Archive + format.Extension()
 			}
 		}
-		all = append(all, &bom{word: word, format: format, file: file})
+		all = append(all, &sbomFile{word: word, format: format, file: file})
 	}
 	return all, nil
 }
@@ -62,18 +62,18 @@ func ofTag(tag string) string {
 	return "-" + tag
 }
 
-// bom is one SBOM that image makes.
-type bom struct {
+// sbomFile is an SBOM that image makes.
+type sbomFile struct {
 	word    string
 	format  sbom.Format
 	file    string // "" if it is only attached in a registry
 	content []byte
-	pending *pending
+	pending *pendingFile
 }
 
-// writeBOMs makes the SBOMs of an image whose blobs are written, as pending files.
-func writeBOMs(boms []*bom, closure *profile.Closure, under *baseImage, image ocilayout.ImageSpec, desc ispec.Descriptor, manifest []byte) error {
-	if len(boms) == 0 {
+// writeSBOMs makes the SBOMs of an image whose blobs are written, as pending files.
+func writeSBOMs(sboms []*sbomFile, closure *profile.Closure, under *baseImage, image ocilayout.ImageSpec, desc ispec.Descriptor, manifest []byte) error {
+	if len(sboms) == 0 {
 		return nil
 	}
 	var m ispec.Manifest
@@ -92,22 +92,22 @@ func writeBOMs(boms []*bom, closure *profile.Closure, under *baseImage, image oc
 			}
 		}
 	}
-	for _, b := range boms {
+	for _, b := range sboms {
 		var text bytes.Buffer
 		if err := b.format.Write(&text, closure, of); err != nil {
 			return err
 		}
 		b.content = text.Bytes()
 		var err error
-		if b.pending, err = newPending(b.file, text.String()); err != nil {
+		if b.pending, err = newPendingFile(b.file, text.String()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func bomFiles(boms []*bom) (files []string) {
-	for _, b := range boms {
+func sbomFileNames(sboms []*sbomFile) (files []string) {
+	for _, b := range sboms {
 		if b.file != "" {
 			files = append(files, b.file)
 		}
@@ -115,14 +115,14 @@ func bomFiles(boms []*bom) (files []string) {
 	return files
 }
 
-func removeBOMs(boms []*bom) {
-	for _, b := range boms {
+func removeSBOMs(sboms []*sbomFile) {
+	for _, b := range sboms {
 		b.pending.remove()
 	}
 }
 
-func publishBOMs(boms []*bom) error {
-	for _, b := range boms {
+func publishSBOMs(sboms []*sbomFile) error {
+	for _, b := range sboms {
 		if err := b.pending.publish(); err != nil {
 			return err
 		}
@@ -130,12 +130,12 @@ func publishBOMs(boms []*bom) error {
 	return nil
 }
 
-// attachBOMs attaches the SBOMs to an image in a registry, before the image becomes visible there.
-func attachBOMs(ctx context.Context, push *registry.Push, image ispec.Descriptor, created time.Time, boms []*bom) error {
+// attachSBOMs attaches the SBOMs to an image in a registry, before the image becomes visible there.
+func attachSBOMs(ctx context.Context, push *registry.Push, image ispec.Descriptor, created time.Time, sboms []*sbomFile) error {
 	if created.IsZero() {
 		created = time.Unix(1, 0)
 	}
-	for _, b := range boms {
+	for _, b := range sboms {
 		_, err := push.Attach(ctx, image, registry.Attachment{
 			MediaType: b.format.MediaType(), Content: b.content,
 			Annotations: map[string]string{ispec.AnnotationCreated: created.UTC().Format(time.RFC3339)},

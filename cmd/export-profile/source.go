@@ -19,16 +19,16 @@ import (
 )
 
 // open opens all sources as one store.
-func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cacheFlags) (profile.Store, error) {
+func (f *sourceFlags) open(ctx context.Context, t terminal, say *speaker, cache *cacheFlags) (profile.Store, error) {
 	options := source.Options{
 		Stdin:      t.in,
-		References: o.references,
-		Verify:     o.verify,
+		References: f.references,
+		Verify:     f.verify,
 		Proxy:      http.ProxyFromEnvironment,
 		Note:       func(text string) { say.notef("%s", text) },
 		Retrying:   say.retrying,
 	}
-	for _, from := range o.from {
+	for _, from := range f.from {
 		if from == "-" && t.in != nil {
 			if term.IsTerminal(int(t.in.Fd())) { // /dev/null is no terminal
 				return nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
@@ -37,19 +37,19 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 		}
 	}
 	var err error
-	if options.Keys, err = o.keys(); err != nil {
+	if options.Keys, err = f.keys(); err != nil {
 		return nil, err
 	}
 	switch {
-	case o.noCheckSigs && o.requireSigs:
+	case f.noCheckSigs && f.requireSigs:
 		return nil, usagef("", "--no-check-sigs and --require-sigs say the opposite")
-	case o.noCheckSigs:
+	case f.noCheckSigs:
 		options.Vouched = source.Nothing
-	case o.requireSigs:
+	case f.requireSigs:
 		options.Vouched = source.All
 	}
-	if options.Netrc = o.netrc; options.Netrc != "" {
-		if _, err := os.Stat(o.netrc); err != nil {
+	if options.Netrc = f.netrc; options.Netrc != "" {
+		if _, err := os.Stat(f.netrc); err != nil {
 			return nil, fmt.Errorf("read logins: %w", err)
 		}
 	} else {
@@ -62,17 +62,17 @@ func (o *sources) open(ctx context.Context, t terminal, say *speaker, cache *cac
 	options.SpoolDir, options.NarInfoDir = cache.spoolDir(), cache.narInfoDir()
 	reading := say.progress("reading", 0)
 	options.Progress = reading.add
-	store, err := source.Open(ctx, o.from, options)
+	store, err := source.Open(ctx, f.from, options)
 	reading.done()
-	return store, o.hint(ctx, err)
+	return store, f.hint(ctx, err)
 }
 
 // hint adds what to do about a source that cannot be opened, if its name shows what it is.
-func (o *sources) hint(ctx context.Context, err error) error {
+func (f *sourceFlags) hint(ctx context.Context, err error) error {
 	if err == nil || hint(err) != "" {
 		return err
 	}
-	for _, from := range o.from {
+	for _, from := range f.from {
 		switch {
 		case source.OnlyNix(from):
 			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")

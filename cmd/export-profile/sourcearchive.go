@@ -17,30 +17,30 @@ import (
 const maxArchive = 64 << 30
 
 // archive opens an archive. It first copies streams and compressed archives into a temporary file, to seek in it.
-func (o *sourceOpener) archive(ctx context.Context, s imageSource) (*ocilayout.ArchiveFile, error) {
+func (o *imageOpener) archive(ctx context.Context, n imageName) (*ocilayout.ArchiveFile, error) {
 	var r io.Reader = o.stdin
-	if s.place != standardName {
-		f, err := os.Open(s.place)
+	if n.path != standardName {
+		f, err := os.Open(n.path)
 		if err != nil {
 			return nil, err
 		}
 		o.close = append(o.close, f)
 		r = f
 	} else if o.stdin == nil {
-		return nil, usagef("", "%s: this command cannot read an image from standard input", s.word)
+		return nil, usagef("", "%s: this command cannot read an image from standard input", n.word)
 	}
 	f, err := o.seekable(ctx, r)
 	if err != nil {
-		return nil, fmt.Errorf("read archive %q: %w", s.place, err)
+		return nil, fmt.Errorf("read archive %q: %w", n.path, err)
 	}
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	return ocilayout.OpenArchiveFile(ctx, s.place, f, fi.Size())
+	return ocilayout.OpenArchiveFile(ctx, n.path, f, fi.Size())
 }
 
-func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, error) {
+func (o *imageOpener) seekable(ctx context.Context, r io.Reader) (*os.File, error) {
 	head := make([]byte, decompress.SniffLen)
 	if f, ok := r.(*os.File); ok {
 		if fi, err := f.Stat(); err != nil {
@@ -78,20 +78,20 @@ func (o *sourceOpener) seekable(ctx context.Context, r io.Reader) (*os.File, err
 		return nil, err
 	}
 	o.close = append(o.close, spool)
-	n, err := io.Copy(spool, &cancelled{ctx, io.LimitReader(from, o.most+1)})
+	n, err := io.Copy(spool, &contextReader{ctx, io.LimitReader(from, o.most+1)})
 	if err == nil && n > o.most {
 		err = fmt.Errorf("it has more than %s when decompressed", humanBytes(o.most))
 	}
 	return spool, err
 }
 
-// cancelled is a reader that fails once its context is cancelled.
-type cancelled struct {
+// contextReader fails once its context is cancelled.
+type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (c *cancelled) Read(p []byte) (int, error) {
+func (c *contextReader) Read(p []byte) (int, error) {
 	if err := context.Cause(c.ctx); err != nil {
 		return 0, err
 	}

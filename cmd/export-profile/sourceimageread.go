@@ -17,24 +17,24 @@ import (
 
 const imageExample = "as in oci:hello:v1, oci-archive:hello.tar or docker://registry.example.com/team/hello:v1"
 
-// fromImage returns the image that --from names. It is false if --from names no image.
-func (s *selection) fromImage() (word string, ok bool, err error) {
-	i := slices.IndexFunc(s.from, isImage)
+// fromImage returns the image that --from names. ok is false if --from names no image.
+func (f *closureFlags) fromImage() (word string, ok bool, err error) {
+	i := slices.IndexFunc(f.from, isImage)
 	switch {
 	case i < 0:
 		return "", false, nil
-	case s.images == nil:
-		return "", false, usagef("closure, why, ls, diff, sbom and check IMAGE look into one", "--from %q: this command takes a store, not an image", s.from[i])
-	case len(s.from) > 1:
-		return "", false, usagef("", "--from %q: an image cannot be in a chain", s.from[i])
-	case s.references != "" || s.requireSigs || s.noCheckSigs || len(s.trusted) > 0:
-		return "", false, usagef("", "--from %q: an image has no signatures, and the references of its store paths come from its files", s.from[i])
+	case f.images == nil:
+		return "", false, usagef("closure, why, ls, diff, sbom and check IMAGE look into one", "--from %q: this command takes a store, not an image", f.from[i])
+	case len(f.from) > 1:
+		return "", false, usagef("", "--from %q: an image cannot be in a chain", f.from[i])
+	case f.references != "" || f.requireSigs || f.noCheckSigs || len(f.trusted) > 0:
+		return "", false, usagef("", "--from %q: an image has no signatures, and the references of its store paths come from its files", f.from[i])
 	}
-	return s.from[i], true, nil
+	return f.from[i], true, nil
 }
 
-// open reads the manifest and config of an image. The caller closes the opener of the image.
-func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Image, io.Closer, error) {
+// open reads the manifest and config of an image. The caller closes its opener.
+func (f *inspectFlags) open(ctx context.Context, stdin io.Reader, say *speaker, cache *cacheFlags, word string) (*ocilayout.Image, io.Closer, error) {
 	if err := cache.refusal(); err != nil {
 		return nil, nil, err
 	}
@@ -47,23 +47,23 @@ func (f *imageFlags) open(ctx context.Context, stdin io.Reader, say *speaker, ca
 }
 
 // readImage reads the manifest and config of an image, whose layers stay readable until the opener is closed.
-func (o *sourceOpener) readImage(ctx context.Context, asked, word string) (*ocilayout.Image, error) {
+func (o *imageOpener) readImage(ctx context.Context, asked, word string) (*ocilayout.Image, error) {
 	var platform ispec.Platform
-	at, err := parseSource("image", imageExample, word)
+	n, err := parseImageName("image", imageExample, word)
 	if err == nil && asked != "" {
 		platform, err = parsePlatform(asked)
 	}
-	if err == nil && strings.ContainsAny(at.tag, ":/") {
+	if err == nil && strings.ContainsAny(n.tag, ":/") {
 		var name ocilayout.Name
-		if name, err = ocilayout.ParseReference(at.tag); err != nil {
+		if name, err = ocilayout.ParseReference(n.tag); err != nil {
 			err = usagef(imageExample, "image %q: %v", word, err)
 		}
-		at.tag = name.Full
+		n.tag = name.Full
 	}
 	if err != nil {
 		return nil, err
 	}
-	found, err := o.open(ctx, at)
+	found, err := o.open(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +75,12 @@ func (o *sourceOpener) readImage(ctx context.Context, asked, word string) (*ocil
 }
 
 // openImage opens the store inside an image.
-func (s *selection) openImage(ctx context.Context, stdin io.Reader, say *speaker, word string) (*imageStore, error) {
-	image, in, err := s.images.open(ctx, stdin, say, &s.cacheFlags, word)
+func (f *closureFlags) openImage(ctx context.Context, stdin io.Reader, say *speaker, word string) (*imageStore, error) {
+	image, in, err := f.images.open(ctx, stdin, say, &f.cacheFlags, word)
 	if err != nil {
 		return nil, err
 	}
-	store, err := readImageStore(ctx, say, image, in, s.facts())
+	store, err := readImageStore(ctx, say, image, in, f.facts())
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
 	}

@@ -81,8 +81,8 @@ func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, i
 
 // compare checks the objects against the image's history.
 func (s *imageStore) compare() error {
-	held, _ := s.image.VisibleObjects()
-	for _, h := range held {
+	visible, _ := s.image.VisibleObjects()
+	for _, h := range visible {
 		o, ok := s.objects[profile.Path(profile.StoreDir+"/"+h.Name)]
 		if !ok || !strings.HasPrefix(o.Hash, h.Hash) {
 			return withHint(fmt.Errorf("image %s: %q is not what its history says", s.image.Digest, h.Name), "export-profile verify lists everything wrong with an image")
@@ -94,11 +94,11 @@ func (s *imageStore) compare() error {
 // scanImage reads all layers once to find NAR hashes and references.
 func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts *rootfs.Facts) ([]imageObject, error) {
 	var names []string
-	held, foreign := image.VisibleObjects()
-	for _, h := range held {
+	visible, foreign := image.VisibleObjects()
+	for _, h := range visible {
 		names = append(names, h.Name)
 	}
-	if foreign > 0 { // whose objects are not in the history
+	if foreign > 0 { // the history lacks the objects of those layers
 		tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Facts: facts, Hash: narHash})
 		if err != nil {
 			return nil, err

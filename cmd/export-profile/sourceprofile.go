@@ -12,33 +12,33 @@ import (
 )
 
 // openStore opens what --from names.
-func (s *selection) openStore(ctx context.Context, t terminal, say *speaker) (profile.Store, error) {
-	if err := s.cacheFlags.check(); err != nil {
+func (f *closureFlags) openStore(ctx context.Context, t terminal, say *speaker) (profile.Store, error) {
+	if err := f.cacheFlags.check(); err != nil {
 		return nil, err
 	}
-	image, ok, err := s.fromImage()
+	image, ok, err := f.fromImage()
 	if err != nil {
 		return nil, err
 	}
 	if ok {
-		return s.openImage(ctx, t.in, say, image)
+		return f.openImage(ctx, t.in, say, image)
 	}
-	return s.open(ctx, t, say, &s.cacheFlags)
+	return f.open(ctx, t, say, &f.cacheFlags)
 }
 
-func (s *selection) hintUntrusted(err error) error {
-	if s.requireSigs && errors.Is(err, profile.ErrUntrusted) {
+func (f *closureFlags) hintUntrusted(err error) error {
+	if f.requireSigs && errors.Is(err, profile.ErrUntrusted) {
 		return withHint(err, "trust the signer's key with --trusted-public-key, or leave out --require-sigs")
 	}
 	return err
 }
 
 // roots returns the named profiles or the default one. For an image, the default is every path that no other one refers to.
-func (s *selection) roots(ctx context.Context, store profile.Store, say *speaker) ([]profile.Path, error) {
-	if image, ok := store.(*imageStore); ok && len(s.profiles) == 0 {
+func (f *closureFlags) roots(ctx context.Context, store profile.Store, say *speaker) ([]profile.Path, error) {
+	if image, ok := store.(*imageStore); ok && len(f.profiles) == 0 {
 		return image.roots(ctx)
 	}
-	profiles, err := s.resolve(ctx, store)
+	profiles, err := f.resolve(ctx, store)
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +51,9 @@ func (s *selection) roots(ctx context.Context, store profile.Store, say *speaker
 }
 
 // resolve resolves the named profiles, or the default one.
-func (s *selection) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
-	names := s.profiles
-	if len(names) == 0 && len(s.from) == 0 {
+func (f *closureFlags) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
+	names := f.profiles
+	if len(names) == 0 && len(f.from) == 0 {
 		name, err := defaultProfile()
 		if err != nil {
 			return nil, err

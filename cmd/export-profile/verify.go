@@ -32,7 +32,7 @@ It prints one line for each problem, and then exits with status 3.
 `
 
 type verifyOptions struct {
-	saying
+	outputFlags
 	registryFlags
 	cacheFlags
 	maxLayer string
@@ -44,7 +44,7 @@ func setupVerify(flags *pflag.FlagSet) runFunc {
 	flags.StringVar(&o.maxLayer, "max-layer", "", "allow a layer at most `SIZE` bytes once decompressed, such as 500MB or 2GiB (default 64GiB)")
 	flags.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	o.registryFlags.flags(flags)
-	o.saying.flags(flags)
+	o.outputFlags.flags(flags)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
 			return usagef("as in export-profile verify oci:hello:v1", "verify: want one image, not %d", len(args))
@@ -53,32 +53,32 @@ func setupVerify(flags *pflag.FlagSet) runFunc {
 	}
 }
 
-func layoutClaims(ctx context.Context, _ *sourceOpener, at imageSource) (*verify.Claims, error) {
-	return verify.ReadLayout(ctx, at.place, at.tag)
+func layoutClaims(ctx context.Context, _ *imageOpener, n imageName) (*verify.Claims, error) {
+	return verify.ReadLayout(ctx, n.path, n.tag)
 }
 
-func ociArchiveClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
-	return archiveClaims(ctx, o, at, false)
+func ociArchiveClaims(ctx context.Context, o *imageOpener, n imageName) (*verify.Claims, error) {
+	return archiveClaims(ctx, o, n, false)
 }
 
-func dockerArchiveClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
-	return archiveClaims(ctx, o, at, true)
+func dockerArchiveClaims(ctx context.Context, o *imageOpener, n imageName) (*verify.Claims, error) {
+	return archiveClaims(ctx, o, n, true)
 }
 
-func archiveClaims(ctx context.Context, o *sourceOpener, at imageSource, docker bool) (*verify.Claims, error) {
-	a, err := o.archive(ctx, at)
+func archiveClaims(ctx context.Context, o *imageOpener, n imageName, docker bool) (*verify.Claims, error) {
+	a, err := o.archive(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	return verify.ReadArchive(ctx, a, docker, at.tag)
+	return verify.ReadArchive(ctx, a, docker, n.tag)
 }
 
-func registryClaims(ctx context.Context, o *sourceOpener, at imageSource) (*verify.Claims, error) {
-	stored, err := o.open(ctx, at)
+func registryClaims(ctx context.Context, o *imageOpener, n imageName) (*verify.Claims, error) {
+	source, err := o.open(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	return verify.ReadImage(ctx, stored)
+	return verify.ReadImage(ctx, source)
 }
 
 func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err error) {
@@ -87,7 +87,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	}
 	say := o.speaker(t)
 	defer say.close()
-	at, err := parseSource("image", "as in export-profile verify oci:hello:v1", word)
+	n, err := parseImageName("image", "as in export-profile verify oci:hello:v1", word)
 	if err != nil {
 		return err
 	}
@@ -104,9 +104,9 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	}
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer func() { err = errors.Join(err, opener.Close()) }()
-	claims, err := at.kind.claims(ctx, opener, at)
+	claims, err := n.transport.claims(ctx, opener, n)
 	if err != nil {
-		return at.hint(err)
+		return n.hint(err)
 	}
 	reading := say.progress("verifying", claims.Size())
 	options.Progress = reading.add

@@ -27,21 +27,21 @@ FROM and TO are store paths, their base names, or names with or without a versio
 `
 
 type whyOptions struct {
-	selection
-	imageFlags
-	saying
+	closureFlags
+	inspectFlags
+	outputFlags
 	all, precise bool
 }
 
 func setupWhy(fs *pflag.FlagSet) runFunc {
 	o := &whyOptions{}
-	o.selection.flags(fs)
-	o.selection.cacheFlags.flags(fs)
-	o.selection.images = &o.imageFlags
+	o.closureFlags.flags(fs)
+	o.closureFlags.cacheFlags.flags(fs)
+	o.closureFlags.images = &o.inspectFlags
 	fs.BoolVar(&o.all, "all", false, "draw all chains; [...] marks what was drawn before")
 	fs.BoolVar(&o.precise, "precise", false, "show the files that contain the references, and the bytes around them")
-	o.imageFlags.flags(fs)
-	o.saying.flags(fs)
+	o.inspectFlags.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 && len(args) != 2 {
 			return usagef("as in export-profile why zstd", "why: want [FROM] TO, not %d words", len(args))
@@ -53,8 +53,8 @@ func setupWhy(fs *pflag.FlagSet) runFunc {
 	}
 }
 
-// why is an element of the JSON result.
-type why struct {
+// whyResult is an element of the JSON result.
+type whyResult struct {
 	From         profile.Path   `json:"from"`
 	To           profile.Path   `json:"to"`
 	Chain        []profile.Path `json:"chain"` // null if there is none
@@ -93,9 +93,9 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 		gone = append(gone, info.Path)
 		bytes += info.NarSize
 	}
-	var result []why
+	var result []whyResult
 	for _, f := range from {
-		result = append(result, why{f, to, graph.Why(f, to), gone, bytes})
+		result = append(result, whyResult{f, to, graph.Why(f, to), gone, bytes})
 	}
 	if o.json {
 		return printJSON(t.out, result)
@@ -111,7 +111,7 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 }
 
 // draw draws why y.From needs y.To.
-func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store, graph *profile.Graph, roots []profile.Path, y why) error {
+func (o *whyOptions) draw(ctx context.Context, w io.Writer, store profile.Store, graph *profile.Graph, roots []profile.Path, y whyResult) error {
 	switch {
 	case y.Chain == nil:
 		_, err := fmt.Fprintf(w, "%s does not need %s\n", y.From, y.To)
