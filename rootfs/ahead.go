@@ -177,7 +177,7 @@ func (r *aheadReader) recycle(p *piece) {
 	}
 }
 
-// walk is the Tree of a part that is read ahead.
+// walk yields the tree of the part, from its pieces if it is read ahead.
 func (r *aheadPart) walk(yield func(Entry, error) bool) {
 	if r.state.Swap(walked) != begun {
 		r.tree(yield)

@@ -161,7 +161,7 @@ type Counts struct {
 	Opens int // of files
 }
 
-// CountedParts is Parts with keys, "sha256:" and the number of the part; each walk and each open adds to n.
+// CountedParts is like Parts, but each part has a key, and each walk and each open adds to n.
 func CountedParts(t testing.TB, n *Counts, lines ...string) []rootfs.Part {
 	t.Helper()
 	all := Parts(t, lines...)

@@ -1,5 +1,5 @@
-// Package codec encodes what the facts of package rootfs say:
-// a number is a uvarint, a string is its length and its bytes.
+// Package codec encodes the facts of package rootfs:
+// a number as a uvarint, a string as its length and its bytes.
 package codec
 
 import (
@@ -29,7 +29,7 @@ func (r *Reader) More() bool { return len(r.rest) > 0 }
 
 var errMalformed = errors.New("malformed fact")
 
-// Err returns an error once anything that was read is malformed.
+// Err returns an error if anything that was read is malformed.
 func (r *Reader) Err() error {
 	if r.broken {
 		return errMalformed
