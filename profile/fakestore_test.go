@@ -36,8 +36,18 @@ func (s fakeStore) Info(_ context.Context, p Path) (*Info, error) {
 	return info, nil
 }
 
-func (s fakeStore) Files(context.Context, Path) rootfs.Tree {
-	return func(func(rootfs.Entry, error) bool) {}
+// Files returns the same tree for each object, with a link to the object q in it.
+func (s fakeStore) Files(ctx context.Context, p Path) rootfs.Tree {
+	return func(yield func(rootfs.Entry, error) bool) {
+		if _, err := s.Info(ctx, p); err != nil {
+			yield(rootfs.Entry{}, err)
+			return
+		}
+		rootfs.TreeOf([]rootfs.Entry{
+			rootfs.Dir(p.Root(), 0o555), rootfs.Dir(p.Root()+"/bin", 0o555), rootfs.Dir(p.Root()+"/bin/sh", 0o555),
+			rootfs.Link(p.Root()+"/self", "bin"), rootfs.Link(p.Root()+"/sw", string(object("q"))),
+		})(yield)
+	}
 }
 
 func (s fakeStore) Close() error { return nil }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path"
 	"path/filepath"
 	"strings"
 )
@@ -17,21 +15,21 @@ type Profile struct {
 	Path Path   // the store object it leads to
 }
 
-// maxLinks limits links on the way to a store object, as in Nix.
-const maxLinks = 1024
-
 // Resolve finds the store object that a name leads to. The name may be a store path, the path of a file inside one,
 // the base name of a store path, or a link such as ~/.nix-profile or the result link of a build.
 //
-// Resolve follows links one by one and stops at the first store object, even if that is itself a link.
-// It drops the part of a path below the object. Nix does the same (Store::followLinksToStore).
+// Resolve follows links as the kernel does, until the name or a link is written as a path in the store.
+// The rest of that path does not count, even if the object is itself a link. Nix does the same (Store::followLinksToStore):
+// /nix/store/X/sw is X, but /run/current-system/sw, which lies in X too, is the object that the link sw names.
+// Nix refuses a file below a link that is no link itself; Resolve returns the object that it lies in.
+//
 // If the store is a [Linker], names below /nix and below the store's root belong to its file system,
-// and all others to this machine's.
+// and all others to this machine's. An object that is not there has its links in the store.
 //
 // The error wraps fs.ErrNotExist if the name does not exist or leads to nothing in the store.
 // An untrusted object is no error: [FindClosure] reports it, together with all others.
 func Resolve(ctx context.Context, s Store, name string) (*Profile, error) {
-	p, err := findObject(s, name)
+	p, err := findObject(ctx, s, name)
 	if err != nil {
 		return nil, fmt.Errorf("profile %q: %w", name, err)
 	}
@@ -41,7 +39,7 @@ func Resolve(ctx context.Context, s Store, name string) (*Profile, error) {
 	return &Profile{Name: name, Path: p}, nil
 }
 
-func findObject(s Store, name string) (Path, error) {
+func findObject(ctx context.Context, s Store, name string) (Path, error) {
 	if !strings.Contains(name, "/") {
 		if p, err := ParseBase(name); err == nil {
 			return p, nil
@@ -51,96 +49,11 @@ func findObject(s Store, name string) (Path, error) {
 	if err != nil {
 		return "", err
 	}
-	w := walker{inner: hostLinks{}}
-	if l, ok := s.(Linker); ok {
-		w.inner = l
+	l := lookup{ctx: ctx, store: s, inner: hostLinks{}}
+	if inner, ok := s.(Linker); ok {
+		l.inner = inner
 	}
-	return w.follow(at)
-}
-
-// walker follows links from this machine's file system into the store's.
-type walker struct {
-	inner  Linker
-	inside bool // the current path belongs to inner
-}
-
-func (w *walker) follow(at string) (Path, error) {
-	for links := range maxLinks {
-		at = w.enter(path.Clean(at))
-		if strings.HasPrefix(at, StoreDir+"/") {
-			p, _, err := ObjectOf(at)
-			return p, err
-		}
-		next, err := w.hop(at)
-		if errors.Is(err, fs.ErrNotExist) && links > 0 {
-			return "", fmt.Errorf("dangling link: it leads to %q: %w", at, fs.ErrNotExist)
-		}
-		if err != nil {
-			return "", err
-		}
-		if next == "" {
-			return "", fmt.Errorf("leads out of the store: it ends at %q", at)
-		}
-		at = next
-	}
-	return "", fmt.Errorf("more than %d links", maxLinks)
-}
-
-// enter switches to the store's file system if the path belongs to it, and returns the path there.
-func (w *walker) enter(at string) string {
-	if rest, ok := w.inner.Inside(at); ok {
-		w.inside = true
-		return rest
-	}
-	if !w.inside && strings.HasPrefix(at, "/nix/") {
-		if _, err := w.inner.Readlink(at); err == nil || errors.Is(err, ErrNoLink) {
-			w.inside = true
-		}
-	}
-	return at
-}
-
-// hop follows the first link on the way down to at. It returns "" if there is no link.
-func (w *walker) hop(at string) (string, error) {
-	var links Linker = hostLinks{}
-	if w.inside {
-		links = w.inner
-	}
-	for i := 1; i <= len(at); i++ {
-		if i < len(at) && at[i] != '/' {
-			continue
-		}
-		target, err := links.Readlink(at[:i])
-		if errors.Is(err, ErrNoLink) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		if !path.IsAbs(target) {
-			target = path.Join(path.Dir(at[:i]), target)
-		}
-		return target + at[i:], nil
-	}
-	return "", nil
-}
-
-// hostLinks reads links in this machine's file system.
-type hostLinks struct{}
-
-func (hostLinks) Inside(name string) (string, bool) { return name, true }
-
-func (hostLinks) Readlink(name string) (string, error) {
-	target, err := os.Readlink(name)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return target, err
-	}
-	if fi, statErr := os.Lstat(name); statErr != nil {
-		return "", statErr
-	} else if fi.Mode().Type() != fs.ModeSymlink {
-		return "", fmt.Errorf("%q: %w", name, ErrNoLink)
-	}
-	return "", err
+	return l.follow(at)
 }
 
 // defaultLink is the link to the profile of all users.
