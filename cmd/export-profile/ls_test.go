@@ -1,6 +1,13 @@
 package main
 
-import "testing"
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/export-profile/export-profile/profile"
+)
 
 // TestDuSize checks that sizes are rounded up, as du -h does.
 func TestDuSize(t *testing.T) {
@@ -14,5 +21,53 @@ func TestDuSize(t *testing.T) {
 		if got := duSize(tt.n); got != tt.want {
 			t.Errorf("duSize(%d) = %q; want %q", tt.n, got, tt.want)
 		}
+	}
+}
+
+// TestLsBytes checks that --json distinguishes names that are not UTF-8.
+func TestLsBytes(t *testing.T) {
+	dir := t.TempDir()
+	object := "00000000000000000000000000000000-a"
+	for _, name := range []string{"\xffq", "\xfeq", "q"} {
+		if err := os.MkdirAll(filepath.Join(dir, object), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, object, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("nowhere", filepath.Join(dir, object, "lost"+name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := profile.StoreDir + "/" + object
+	out := succeed(t, "", "ls", "--no-cache", "--quiet", "--json", "--from", dir, "--profile", place, place)
+	var got struct {
+		Files []struct {
+			Path      string
+			PathBytes []byte
+		}
+		Dangling      []string
+		DanglingBytes [][]byte
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	said := make(map[string]bool)
+	for _, f := range got.Files {
+		said[f.Path] = f.PathBytes == nil
+		if f.PathBytes != nil {
+			said[string(f.PathBytes)] = true
+		}
+	}
+	for _, name := range []string{"\xffq", "\xfeq", "q"} {
+		if !said[place+"/"+name] {
+			t.Errorf("%q is not in %s", name, out)
+		}
+	}
+	if said[place+"/\ufffdq"] {
+		t.Errorf("no bytes for a path that is not UTF-8: %s", out)
+	}
+	if len(got.Dangling) != 3 || len(got.DanglingBytes) != 2 || string(got.DanglingBytes[0]) == string(got.DanglingBytes[1]) {
+		t.Errorf("Dangling = %q, DanglingBytes = %q; want three, two of them in bytes", got.Dangling, got.DanglingBytes)
 	}
 }

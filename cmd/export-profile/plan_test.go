@@ -20,23 +20,23 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// smallRegistry is a registry with as much as a push and a shared cache need. It counts changes.
-type smallRegistry struct {
+// fakeRegistry is a registry with as much as a push and a shared cache need. It counts changes.
+type fakeRegistry struct {
 	mu      sync.Mutex
 	blobs   map[string][]byte // by repository and digest, and manifests also by tag
 	types   map[string]string
 	changed int
 }
 
-// newSmallRegistry also returns the address.
-func newSmallRegistry(t *testing.T) (*smallRegistry, string) {
-	r := &smallRegistry{blobs: make(map[string][]byte), types: make(map[string]string)}
+// newFakeRegistry starts a registry and returns it with its address.
+func newFakeRegistry(t *testing.T) (*fakeRegistry, string) {
+	r := &fakeRegistry{blobs: make(map[string][]byte), types: make(map[string]string)}
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	return r, strings.TrimPrefix(server.URL, "http://")
 }
 
-func (s *smallRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := strings.TrimPrefix(r.URL.Path, "/v2/")
@@ -84,7 +84,7 @@ func (s *smallRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // TestPlanSends checks that image sends the known bytes that plan predicts,
 // and that plan changes neither a registry nor a shared cache.
 func TestPlanSends(t *testing.T) {
-	reg, address := newSmallRegistry(t)
+	reg, address := newFakeRegistry(t)
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_CACHE_HOME", "")
 	golden := storetest.File(t, "basic.nix-export")

@@ -17,7 +17,7 @@ import (
 // manualName is the README with the tables that are made from the flag sets.
 const manualName = "cmd/export-profile/README.md"
 
-// readmes are the README files whose shown output is tested. The first is the project's own.
+// readmes lists the README files whose shown output is tested. The first is the project's own.
 var readmes = []string{"README.md", manualName, "profile/README.md", "ocilayout/README.md", "testdata/bench/README.md"}
 
 func repository(t *testing.T) string {
@@ -113,7 +113,7 @@ func hasAnchor(text, anchor string) bool {
 	return false
 }
 
-// TestManualTables checks that the manual's tables are those that the program's own texts make; -update writes them.
+// TestManualTables checks the manual's tables against the program's own texts. -update writes them.
 func TestManualTables(t *testing.T) {
 	name := filepath.Join(repository(t), manualName)
 	text := readFile(t, name)

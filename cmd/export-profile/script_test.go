@@ -32,12 +32,12 @@ import (
 var update = flag.Bool("update", false, "write what commands print into the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(tests{m}, map[string]func(){"export-profile": main})
+	testscript.Main(testMain{m}, map[string]func(){"export-profile": main})
 }
 
-type tests struct{ *testing.M }
+type testMain struct{ *testing.M }
 
-func (m tests) Run() int {
+func (m testMain) Run() int {
 	defer func() { os.RemoveAll(programDir) }()
 	return m.M.Run()
 }
@@ -45,8 +45,8 @@ func (m tests) Run() int {
 // programDir is the directory of the built program, once a test needs it.
 var programDir string
 
-// built builds the program as it is released. Most tests run the test binary as the program instead.
-var built = sync.OnceValues(func() (string, error) {
+// buildProgram builds the program as it is released, once. Most tests run the test binary as the program instead.
+var buildProgram = sync.OnceValues(func() (string, error) {
 	var err error
 	if programDir, err = os.MkdirTemp("", "export-profile-test-"); err != nil {
 		return "", err
@@ -66,7 +66,7 @@ var built = sync.OnceValues(func() (string, error) {
 //	config DIR TAG             print an image's config, after verifying the image
 //	foreign DIR TAG CONFIG LAYER…  make an image of another program; see foreignImage
 //	manifest DIR TAG           print its manifest
-//	history DIR TAG            print the contents of its layers, a line each
+//	history DIR TAG            print the contents of its layers, a line for each
 //	damage FILE OFFSET         change one byte of a file
 //	cut FILE SIZE              keep only the first bytes of a file
 //	litter DIR                 fail if a run left temporary files

@@ -35,19 +35,19 @@ func TestVerifyPrevious(t *testing.T) {
 	swap := func(f *tarFile) { f.content = bytes.ToUpper(f.content) }
 	for _, tt := range []struct {
 		name  string
-		plant func(p *planted)
-		taken int // exit status of verify without --verify-previous; 1 if no image is made
+		plant func(p *testImage)
+		taken int // exit status of verify for the image made without --verify-previous; 1 if none is made
 	}{
-		{"nothing", func(p *planted) {}, 0},
-		{"a file", func(p *planted) { p.editFile("hello-1.0", "bin/hello", swap) }, 3},
-		{"a mode", func(p *planted) { p.editFile("hello-1.0", "bin/hello", func(f *tarFile) { f.Mode = 0o4555 }) }, 3},
-		{"a file more", func(p *planted) { p.insert("hello-1.0", "bin/hello", regular(helloPath+"/bin/hello2", "x")) }, 3},
-		{"a base file", func(p *planted) {
+		{"nothing", func(p *testImage) {}, 0},
+		{"a file", func(p *testImage) { p.editFile("hello-1.0", "bin/hello", swap) }, 3},
+		{"a mode", func(p *testImage) { p.editFile("hello-1.0", "bin/hello", func(f *tarFile) { f.Mode = 0o4555 }) }, 3},
+		{"an added file", func(p *testImage) { p.insert("hello-1.0", "bin/hello", regular(helloPath+"/bin/hello2", "x")) }, 3},
+		{"a base file", func(p *testImage) {
 			p.editFile("base", "etc/passwd", func(f *tarFile) { f.content = append(f.content, "evil::0:0::/:\n"...) })
 		}, 3},
-		{"a diffID", func(p *planted) { p.config.RootFS.DiffIDs[p.layer("hello-1.0")] = digest.FromString("x"); p.save() }, 3},
-		{"a blob", func(p *planted) { p.damage(p.blob(p.manifest.Layers[p.layer("hello-1.0")].Digest)) }, 1},
-		{"all layers", func(p *planted) {
+		{"a diffID", func(p *testImage) { p.config.RootFS.DiffIDs[p.layer("hello-1.0")] = digest.FromString("x"); p.save() }, 3},
+		{"a blob", func(p *testImage) { p.damage(p.blob(p.manifest.Layers[p.layer("hello-1.0")].Digest)) }, 1},
+		{"all layers", func(p *testImage) {
 			for i := range p.manifest.Layers {
 				p.edit(i, func(files []tarFile) []tarFile { return append(files, regular("zzz", "x")) })
 			}
@@ -55,14 +55,14 @@ func TestVerifyPrevious(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			p := &planted{t: t, dir: filepath.Join(dir, "image")}
+			p := &testImage{t: t, dir: filepath.Join(dir, "image")}
 			p.must(os.CopyFS(p.dir, os.DirFS(original)))
 			p.load()
 			tt.plant(p)
 
-			_, stderr, status := image(p.dir, filepath.Join(dir, "believed"))
+			_, stderr, status := image(p.dir, filepath.Join(dir, "unverified"))
 			if status == 0 {
-				_, status = verifyRun(t, "verify", "oci:"+filepath.Join(dir, "believed"))
+				_, status = verifyRun(t, "verify", "oci:"+filepath.Join(dir, "unverified"))
 			}
 			if status != tt.taken {
 				t.Errorf("without --verify-previous: %d; want %d: %s", status, tt.taken, stderr)
@@ -82,8 +82,8 @@ func TestVerifyPrevious(t *testing.T) {
 	}
 }
 
-// TestPreviousWord checks that a note counts layers kept from a registry unverified.
-func TestPreviousWord(t *testing.T) {
+// TestPreviousNote checks that a note counts the unverified layers that are kept from a registry.
+func TestPreviousNote(t *testing.T) {
 	golden := storetest.File(t, "basic.nix-export")
 	dir := filepath.Join(t.TempDir(), "image")
 	args := []string{"image", "--no-cache", "--layers", "per-path", "--from", golden}
@@ -108,7 +108,7 @@ func TestPreviousWord(t *testing.T) {
 // serveLayout serves a registry with a layout's image under all names, and returns its address.
 func serveLayout(t *testing.T, dir string) string {
 	t.Helper()
-	p := &planted{t: t, dir: dir}
+	p := &testImage{t: t, dir: dir}
 	p.load()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := os.ReadFile(filepath.Join(dir, "blobs/sha256", strings.TrimPrefix(path.Base(r.URL.Path), "sha256:")))

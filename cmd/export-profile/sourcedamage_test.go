@@ -17,28 +17,28 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// damagedForm is a form of a store with one file to damage.
-type damagedForm struct {
+// damageForm is a form of a store with one file to damage.
+type damageForm struct {
 	name  string
 	write func(t *testing.T, s *storetest.Sample) (file string, flags []string)
-	// cut and flipped say what else than an error a damage may cause.
+	// cut and flipped say what damage may cause besides an error.
 	cut, flipped outcome
 }
 
 type outcome int
 
 const (
-	never   outcome = iota
-	same            // the same image, since some bytes mean nothing
-	another         // another image, since no hash covers the bytes
+	onlyError  outcome = iota
+	sameImage          // the same image, since some bytes mean nothing
+	otherImage         // another image, since no hash covers the bytes
 )
 
-func damagedForms() []damagedForm {
+func damageForms() []damageForm {
 	type sample = storetest.Sample
 	whole := func(write func(t *testing.T, s *sample) string, more ...string) func(*testing.T, *sample) (string, []string) {
 		return func(t *testing.T, s *sample) (string, []string) {
 			file := write(t, s)
-			return file, from(file, more...)
+			return file, fromFlags(file, more...)
 		}
 	}
 	packed := func(compression string, write func(s *sample, t testing.TB) string) func(*testing.T, *sample) (string, []string) {
@@ -53,53 +53,52 @@ func damagedForms() []damagedForm {
 				t.Fatal(err)
 			}
 			file := map[string]string{"narinfo": info.Path.Digest() + ".narinfo", "nar": "nar/" + info.NarHash.Hex() + ".nar"}[name]
-			return filepath.Join(dir, file), from(dir, "--require-sigs", "--trusted-public-key", key)
+			return filepath.Join(dir, file), fromFlags(dir, "--require-sigs", "--trusted-public-key", key)
 		}
 	}
 	export := func(s *sample, t testing.TB) string { return s.WriteExport(t) }
 	nario2 := func(s *sample, t testing.TB) string { return s.WriteNario2(t) }
-	return []damagedForm{
-		{"export", whole(func(t *testing.T, s *sample) string { return s.WriteExport(t) }), never, another},
-		{"export in gzip", packed("gzip", export), never, same},
-		{"export in zstd", packed("zstd", export), never, same},
-		{"export in xz", packed("xz", export), never, same},
-		{"export in bzip2", packed("bzip2", export), never, same},
-		{"nario 2", whole(func(t *testing.T, s *sample) string { return s.WriteNario2(t) }), never, same},
-		{"nario 2 in lz4", packed("lz4", nario2), same, same},
-		{"narinfo", inCache("none", "narinfo"), never, never},
-		{"NAR", inCache("none", "nar"), never, never},
-		{"NAR in gzip", inCache("gzip", "nar"), never, same},
-		{"NAR in zstd", inCache("zstd", "nar"), never, same},
-		{"NAR in xz", inCache("xz", "nar"), never, same},
-		{"NAR in bzip2", inCache("bzip2", "nar"), never, same},
-		{"NAR in br", inCache("br", "nar"), never, same},
-		{"NAR in lz4", inCache("lz4", "nar"), same, same},
+	return []damageForm{
+		{"export", whole(func(t *testing.T, s *sample) string { return s.WriteExport(t) }), onlyError, otherImage},
+		{"export in gzip", packed("gzip", export), onlyError, sameImage},
+		{"export in zstd", packed("zstd", export), onlyError, sameImage},
+		{"export in xz", packed("xz", export), onlyError, sameImage},
+		{"export in bzip2", packed("bzip2", export), onlyError, sameImage},
+		{"nario 2", whole(func(t *testing.T, s *sample) string { return s.WriteNario2(t) }), onlyError, sameImage},
+		{"nario 2 in lz4", packed("lz4", nario2), sameImage, sameImage},
+		{"narinfo", inCache("none", "narinfo"), onlyError, onlyError},
+		{"NAR", inCache("none", "nar"), onlyError, onlyError},
+		{"NAR in gzip", inCache("gzip", "nar"), onlyError, sameImage},
+		{"NAR in zstd", inCache("zstd", "nar"), onlyError, sameImage},
+		{"NAR in xz", inCache("xz", "nar"), onlyError, sameImage},
+		{"NAR in bzip2", inCache("bzip2", "nar"), onlyError, sameImage},
+		{"NAR in br", inCache("br", "nar"), onlyError, sameImage},
+		{"NAR in lz4", inCache("lz4", "nar"), sameImage, sameImage},
 		{"registration", func(t *testing.T, s *sample) (string, []string) {
 			file := s.WriteRegistration(t, true)
-			return file, from(s.WriteRoot(t), "--references", file)
-		}, same, never},
+			return file, fromFlags(s.WriteRoot(t), "--references", file)
+		}, sameImage, onlyError},
 		{"path-info", func(t *testing.T, s *sample) (string, []string) {
 			file := s.WritePathInfo(t)
-			return file, from(s.WriteRoot(t), "--references", file)
-		}, never, same},
+			return file, fromFlags(s.WriteRoot(t), "--references", file)
+		}, onlyError, sameImage},
 		{"tar", func(t *testing.T, s *sample) (string, []string) {
 			file := s.WriteTar(t)
-			return file, from(file, "--references", s.WriteRegistration(t, true))
-		}, same, same},
+			return file, fromFlags(file, "--references", s.WriteRegistration(t, true))
+		}, sameImage, sameImage},
 		{"database", func(t *testing.T, s *sample) (string, []string) {
 			dir := s.WriteDatabase(t)
-			return storetest.Dense(t, dir), from(dir)
-		}, same, another}, // SQLite has no checksums, so nothing else covers the references
+			return storetest.Dense(t, dir), fromFlags(dir)
+		}, sameImage, otherImage}, // SQLite has no checksums, so nothing else covers the references
 	}
 }
 
-// TestDamaged checks that every cut file and every flipped bit is an error,
-// and leaves the destination unchanged, absent or with an image in it.
-// In some forms a flipped bit may also give another digest, or mean nothing.
+// TestDamaged checks that cut files and flipped bits are errors. They leave the destination unchanged,
+// whether it exists or not. In some forms a flipped bit may also change the digest, or mean nothing.
 func TestDamaged(t *testing.T) {
 	old := filepath.Join(t.TempDir(), "old")
 	succeed(t, "", "image", "--quiet", "--no-cache", "--cache="+t.TempDir(), "--from", storetest.File(t, "basic.nix-export"), "oci:"+old+":old")
-	for _, f := range damagedForms() {
+	for _, f := range damageForms() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			sample := storetest.Tiny(t)
@@ -109,7 +108,7 @@ func TestDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			flags = append(flags, "--quiet", "--profile", string(sample.Root), "--compression=none", "--no-cache", "--cache="+t.TempDir())
-			d := &damagedRun{file: file, flags: flags, old: old, dir: t.TempDir(), before: snapshot(t, old)}
+			d := &damageRun{file: file, flags: flags, old: old, dir: t.TempDir(), before: snapshot(t, old)}
 			d.digest = succeed(t, "", append([]string{"image", "--platform=linux/amd64", "oci:" + filepath.Join(t.TempDir(), "x")}, flags...)...)
 			d.tar = succeed(t, "", append([]string{"rootfs", "tar:-"}, flags...)...)
 
@@ -139,7 +138,7 @@ func TestDamagedStream(t *testing.T) {
 	large := sample.Add(t, "large", "", "f 0444 . "+strings.Repeat("0123456789abcde\n", 8<<16))
 	sample.Root = sample.Add(t, "top", "large", "d .", "l large "+string(large))
 	root := sample.WriteRoot(t)
-	flags := append(from(root, "--references", sample.WriteRegistration(t, true)),
+	flags := append(fromFlags(root, "--references", sample.WriteRegistration(t, true)),
 		"--quiet", "--profile", string(sample.Root), "--no-cache", "--cache="+t.TempDir())
 	commands := [][]string{
 		{"rootfs", "tar:-"}, {"rootfs", "--compression=zstd", "tar:-"},
@@ -172,7 +171,7 @@ func TestDamagedStream(t *testing.T) {
 
 var longAgo = time.Unix(1e9, 0)
 
-type damagedRun struct {
+type damageRun struct {
 	file     string
 	flags    []string
 	old, dir string // a layout, and the directory of destinations
@@ -184,7 +183,7 @@ type damagedRun struct {
 }
 
 // run makes an image from a damaged file: in turn in a new layout, in an existing one, and as a tar on standard output.
-func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
+func (d *damageRun) run(t *testing.T, how string, b []byte, may outcome) {
 	t.Helper()
 	if err := os.Chmod(d.file, 0o644); err != nil {
 		t.Fatal(err)
@@ -219,7 +218,7 @@ func (d *damagedRun) run(t *testing.T, how string, b []byte, may outcome) {
 	out, said, status := invoke(t, "", append(slices.Clone(command), d.flags...)...)
 	switch {
 	case status == 0:
-		if may == never || may == same && out != whole {
+		if may == onlyError || may == sameImage && out != whole {
 			t.Errorf("%s: %q: %.80q and no error; want one", how, command, out)
 		}
 		if err := os.RemoveAll(dest); err != nil {

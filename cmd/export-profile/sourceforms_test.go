@@ -27,73 +27,75 @@ type form struct {
 func forms() []form {
 	type sample = storetest.Sample
 	all := []form{
-		{name: "export", write: func(t *testing.T, s *sample) []string { return from(s.WriteExport(t)) }},
-		{name: "export on standard input", stdin: true, write: func(t *testing.T, s *sample) []string { return from(s.WriteExport(t)) }},
-		{name: "nario 2", write: func(t *testing.T, s *sample) []string { return from(s.WriteNario2(t)) }},
+		{name: "export", write: func(t *testing.T, s *sample) []string { return fromFlags(s.WriteExport(t)) }},
+		{name: "export on standard input", stdin: true, write: func(t *testing.T, s *sample) []string { return fromFlags(s.WriteExport(t)) }},
+		{name: "nario 2", write: func(t *testing.T, s *sample) []string { return fromFlags(s.WriteNario2(t)) }},
 		{name: "nario 2, signed", write: func(t *testing.T, s *sample) []string {
 			s, key := s.Signed("signer-1")
-			return from(s.WriteNario2(t), "--require-sigs", "--trusted-public-key", key)
+			return fromFlags(s.WriteNario2(t), "--require-sigs", "--trusted-public-key", key)
 		}},
-		{name: "database", write: func(t *testing.T, s *sample) []string { return from(s.WriteDatabase(t)) }},
+		{name: "database", write: func(t *testing.T, s *sample) []string { return fromFlags(s.WriteDatabase(t)) }},
 		{name: "database, signed", write: func(t *testing.T, s *sample) []string {
 			s, key := s.Signed("signer-1")
-			return from(s.WriteDatabase(t), "--require-sigs", "--trusted-public-key", key)
+			return fromFlags(s.WriteDatabase(t), "--require-sigs", "--trusted-public-key", key)
 		}},
 		{name: "directory with registration", write: func(t *testing.T, s *sample) []string {
-			return from(s.WriteRoot(t), "--references", s.WriteRegistration(t, true))
+			return fromFlags(s.WriteRoot(t), "--references", s.WriteRegistration(t, true))
 		}},
 		{name: "directory with path-info", write: func(t *testing.T, s *sample) []string {
-			return from(s.WriteRoot(t), "--references", s.WritePathInfo(t))
+			return fromFlags(s.WriteRoot(t), "--references", s.WritePathInfo(t))
 		}},
 		{name: "directory with exportReferencesGraph", write: func(t *testing.T, s *sample) []string {
-			return from(s.WriteRoot(t), "--references", s.WriteRegistration(t, false))
+			return fromFlags(s.WriteRoot(t), "--references", s.WriteRegistration(t, false))
 		}},
 		{name: "store directory with registration", write: func(t *testing.T, s *sample) []string {
-			return from(s.WriteRoot(t)+"/nix/store", "--references", s.WriteRegistration(t, true))
+			return fromFlags(s.WriteRoot(t)+"/nix/store", "--references", s.WriteRegistration(t, true))
 		}},
-		{name: "directory alone", scanned: true, write: func(t *testing.T, s *sample) []string { return from(s.WriteRoot(t)) }},
-		{name: "tar alone", scanned: true, write: func(t *testing.T, s *sample) []string { return from(s.WriteTar(t)) }},
+		{name: "directory alone", scanned: true, write: func(t *testing.T, s *sample) []string { return fromFlags(s.WriteRoot(t)) }},
+		{name: "tar alone", scanned: true, write: func(t *testing.T, s *sample) []string { return fromFlags(s.WriteTar(t)) }},
 		{name: "tar with registration", write: func(t *testing.T, s *sample) []string {
-			return from(s.WriteTar(t), "--references", s.WriteRegistration(t, true))
+			return fromFlags(s.WriteTar(t), "--references", s.WriteRegistration(t, true))
 		}},
-		{name: "GNU tar with database", write: func(t *testing.T, s *sample) []string { return from(gnuTar(t, s.WriteDatabase(t))) }},
+		{name: "GNU tar with database", write: func(t *testing.T, s *sample) []string { return fromFlags(gnuTar(t, s.WriteDatabase(t))) }},
 		{name: "chain", write: func(t *testing.T, s *sample) []string { return chain(t, s, s.WriteExport(t)) }},
 		{name: "chain of three forms", write: func(t *testing.T, s *sample) []string {
-			return append(chain(t, s, s.WriteDatabase(t)), from(s.WriteNario2(t))...)
+			return append(chain(t, s, s.WriteDatabase(t)), fromFlags(s.WriteNario2(t))...)
 		}},
 		{name: "server", write: func(t *testing.T, s *sample) []string {
 			s, key := s.Signed("signer-1")
-			return from(serve(t, s.WriteCache(t, "zstd")), "--trusted-public-key", key)
+			return fromFlags(serve(t, s.WriteCache(t, "zstd")), "--trusted-public-key", key)
 		}},
 		{name: "server without signatures", write: func(t *testing.T, s *sample) []string {
-			return from(serve(t, s.WriteCache(t, "none")), "--no-check-sigs")
+			return fromFlags(serve(t, s.WriteCache(t, "none")), "--no-check-sigs")
 		}},
 		{name: "server with path-info", write: func(t *testing.T, s *sample) []string {
-			return from(serve(t, s.WriteCache(t, "gzip")), "--references", s.WritePathInfo(t))
+			return fromFlags(serve(t, s.WriteCache(t, "gzip")), "--references", s.WritePathInfo(t))
 		}},
 	}
 	for _, compression := range storetest.Compressions() {
 		all = append(all, form{name: "cache, " + compression, write: func(t *testing.T, s *sample) []string {
-			return from(s.WriteCache(t, compression))
+			return fromFlags(s.WriteCache(t, compression))
 		}})
 		if compression == "br" || compression == "none" { // not recognizable in a file
 			continue
 		}
 		all = append(all,
 			form{name: "export, " + compression, write: func(t *testing.T, s *sample) []string {
-				return from(storetest.WriteCompressed(t, compression, s.WriteExport(t)))
+				return fromFlags(storetest.WriteCompressed(t, compression, s.WriteExport(t)))
 			}},
 			form{name: "nario 2, " + compression + ", on standard input", stdin: true, write: func(t *testing.T, s *sample) []string {
-				return from(storetest.WriteCompressed(t, compression, s.WriteNario2(t)))
+				return fromFlags(storetest.WriteCompressed(t, compression, s.WriteNario2(t)))
 			}},
 			form{name: "tar, " + compression, write: func(t *testing.T, s *sample) []string {
-				return from(storetest.WriteCompressed(t, compression, s.WriteTar(t)), "--references", s.WritePathInfo(t))
+				return fromFlags(storetest.WriteCompressed(t, compression, s.WriteTar(t)), "--references", s.WritePathInfo(t))
 			}})
 	}
 	return all
 }
 
-func from(name string, more ...string) []string { return append([]string{"--from", name}, more...) }
+func fromFlags(name string, more ...string) []string {
+	return append([]string{"--from", name}, more...)
+}
 
 func serve(t *testing.T, dir string) string {
 	t.Helper()
@@ -113,7 +115,7 @@ func chain(t *testing.T, s *storetest.Sample, other string) []string {
 			}
 		}
 	}
-	return from(cache, from(other)...)
+	return fromFlags(cache, fromFlags(other)...)
 }
 
 // gnuTar archives a directory with GNU tar, as a person would.

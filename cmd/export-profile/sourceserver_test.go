@@ -13,8 +13,8 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestAllAtOnce checks that an error lists all missing paths and all bad signatures.
-func TestAllAtOnce(t *testing.T) {
+// TestAllErrorsAtOnce checks that an error lists all missing paths and all bad signatures.
+func TestAllErrorsAtOnce(t *testing.T) {
 	s := storetest.New("wide")
 	var names []string
 	for _, kind := range []string{"missing", "unsigned", "forged", "strange"} {
@@ -49,7 +49,7 @@ func TestAllAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, source := range [][]string{from(serve(t, dir)), from(dir, "--require-sigs")} {
+	for _, source := range [][]string{fromFlags(serve(t, dir)), fromFlags(dir, "--require-sigs")} {
 		dest := filepath.Join(t.TempDir(), "x")
 		args := append([]string{"image", "oci:" + dest, "--platform=linux/amd64", "--cache=" + t.TempDir(),
 			"--profile", string(s.Root), "--trusted-public-key", key}, source...)
@@ -87,8 +87,8 @@ func TestLyingServer(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(body)/2))
 			whole(w, body[:len(body)/2])
 		},
-		"more than there is": func(w http.ResponseWriter, _ *http.Request) { whole(w, append(bytes.Clone(body), body...)) },
-		"something else":     func(w http.ResponseWriter, _ *http.Request) { whole(w, bytes.ToUpper(body)) },
+		"body twice":     func(w http.ResponseWriter, _ *http.Request) { whole(w, append(bytes.Clone(body), body...)) },
+		"other contents": func(w http.ResponseWriter, _ *http.Request) { whole(w, bytes.ToUpper(body)) },
 		"endless": func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				whole(w, body)

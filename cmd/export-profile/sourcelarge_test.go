@@ -33,20 +33,20 @@ func TestLarge(t *testing.T) {
 		flags []string
 		pipe  func(io.Writer) error // writes standard input
 	}{
-		{"directory", from(root, "--references", registration), nil},
-		{"database", from(largeDatabase(t, s, size)), nil},
-		{"cache", from(cache), nil},
-		{"server", from(serve(t, cache), "--no-check-sigs"), nil},
-		{"export stream", from("-"), s.Export},
-		{"nario 2", from("-"), s.Nario2},
-		{"tar", from("-", "--references", registration), s.Tar},
+		{"directory", fromFlags(root, "--references", registration), nil},
+		{"database", fromFlags(largeDatabase(t, s, size)), nil},
+		{"cache", fromFlags(cache), nil},
+		{"server", fromFlags(serve(t, cache), "--no-check-sigs"), nil},
+		{"export stream", fromFlags("-"), s.Export},
+		{"nario 2", fromFlags("-"), s.Nario2},
+		{"tar", fromFlags("-", "--references", registration), s.Tar},
 	} {
 		t.Run(form.name, func(t *testing.T) {
 			args := append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--profile", string(s.Root),
 				"--platform=linux/amd64", "--quiet", "--compression=zstd", "--no-cache", "--cache=" + t.TempDir()}, form.flags...)
 			m := measurePiped(t, form.pipe, args...)
-			if m.NotFinished || m.Status != 0 {
-				t.Fatalf("exit status %d after %v: %s", m.Status, m.Took, m.Err)
+			if m.TimedOut || m.Status != 0 {
+				t.Fatalf("exit status %d after %v: %s", m.Status, m.Duration, m.Err)
 			}
 			if digest == "" {
 				digest = m.Out
@@ -54,16 +54,16 @@ func TestLarge(t *testing.T) {
 			if m.Out != digest {
 				t.Errorf("digest %s; from a directory: %s", m.Out, digest)
 			}
-			t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
-			if got := m.Peak - idle; got > allowed+2*aWorker {
+			t.Logf("%v, %d MiB more than idle", m.Duration, (m.Peak-idle)>>20)
+			if got := m.Peak - idle; got > allowedMemory+2*workerMemory {
 				t.Errorf("%d MiB more than the idle program", got>>20)
 			}
 		})
 	}
 }
 
-// measurePiped is measure with standard input from a function.
-func measurePiped(t *testing.T, write func(io.Writer) error, args ...string) measured {
+// measurePiped measures a run whose standard input a function writes.
+func measurePiped(t *testing.T, write func(io.Writer) error, args ...string) measurement {
 	t.Helper()
 	if write == nil {
 		return measure(t, args...)
@@ -139,19 +139,19 @@ func TestLargeFarm(t *testing.T) {
 		processors  int
 		most        int64
 	}{
-		{"none", 2, allowed},
-		{"gzip:2", 2, allowed + 2*aWorker},
-		{"gzip:2", 8, allowed + 8*aWorker},
+		{"none", 2, allowedMemory},
+		{"gzip:2", 2, allowedMemory + 2*workerMemory},
+		{"gzip:2", 8, allowedMemory + 8*workerMemory},
 	} {
 		t.Run(fmt.Sprintf("%s %d", of.compression, of.processors), func(t *testing.T) {
 			processors(t, of.processors)
 			idle := measure(t, "version").Peak
 			m := measure(t, append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--platform=linux/amd64", "--quiet",
-				"--cache=" + t.TempDir(), "--compression=" + of.compression}, farm(16, "etc")(t)...)...)
-			if m.NotFinished || m.Status != 0 {
-				t.Fatalf("exit status %d after %v: %s", m.Status, m.Took, m.Err)
+				"--cache=" + t.TempDir(), "--compression=" + of.compression}, sourceFarm(16, "etc")(t)...)...)
+			if m.TimedOut || m.Status != 0 {
+				t.Fatalf("exit status %d after %v: %s", m.Status, m.Duration, m.Err)
 			}
-			t.Logf("%v, %d MiB more than idle", m.Took, (m.Peak-idle)>>20)
+			t.Logf("%v, %d MiB more than idle", m.Duration, (m.Peak-idle)>>20)
 			if got := m.Peak - idle; got > of.most {
 				t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, of.most>>20)
 			}

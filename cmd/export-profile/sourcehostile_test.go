@@ -22,25 +22,25 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// measured is the result of a run, with its time and memory.
-type measured struct {
-	Status      int
-	Out, Err    string
-	Peak        int64 // most bytes of memory at a time
-	Took        time.Duration
-	NotFinished bool
+// measurement is the result of a run, with its time and memory.
+type measurement struct {
+	Status   int
+	Out, Err string
+	Peak     int64 // most bytes of memory at a time
+	Duration time.Duration
+	TimedOut bool
 }
 
 // measure runs the built program: the test binary would start with more memory.
-func measure(t *testing.T, args ...string) (m measured) {
+func measure(t *testing.T, args ...string) (m measurement) {
 	t.Helper()
 	return measureFrom(t, nil, args...)
 }
 
-// measureFrom is measure with a file as standard input.
-func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measured) {
+// measureFrom measures a run whose standard input is a file.
+func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measurement) {
 	t.Helper()
-	program, err := built()
+	program, err := buildProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func measureFrom(t *testing.T, stdin *os.File, args ...string) (m measured) {
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return measured{cmd.ProcessState.ExitCode(), out.String(), said.String(), <-peak, time.Since(begin), ctx.Err() != nil}
+	return measurement{cmd.ProcessState.ExitCode(), out.String(), said.String(), <-peak, time.Since(begin), ctx.Err() != nil}
 }
 
 // watch reads the memory of a process every two milliseconds until it ends, and returns the peak
@@ -93,11 +93,11 @@ func watch(pid int, ended <-chan struct{}) (peak int64) {
 	}
 }
 
-// allowed is the memory that a hostile input may cost, above the idle program and its window.
-const allowed = 64 << 20
+// allowedMemory is the memory that a hostile input may cost, above the idle program and its window.
+const allowedMemory = 64 << 20
 
-// aWorker is the memory that each compressing worker may cost in addition; there is one a processor.
-const aWorker = 32 << 20
+// workerMemory is the memory that each compressing worker may cost in addition. Each processor has one worker.
+const workerMemory = 32 << 20
 
 // processors sets the number of processors of the measured programs, since each takes some memory.
 func processors(t *testing.T, n int) {
@@ -106,7 +106,7 @@ func processors(t *testing.T, n int) {
 
 const window128 = 128 << 20
 
-type hostile struct {
+type hostileSource struct {
 	name   string
 	args   func(t *testing.T) []string
 	want   string // part of the error
@@ -117,55 +117,55 @@ type hostile struct {
 func TestHostile(t *testing.T) {
 	processors(t, 2)
 	idle := measure(t, "version").Peak
-	for _, h := range hostiles() {
+	for _, h := range hostileSources() {
 		t.Run(h.name, func(t *testing.T) {
 			dest := filepath.Join(t.TempDir(), "dest")
 			args := append([]string{"image", "oci:" + dest, "--platform=linux/amd64", "--quiet", "--cache=" + t.TempDir()}, h.args(t)...)
 			m := measure(t, args...)
 			switch {
-			case m.NotFinished:
-				t.Errorf("not finished after %v", m.Took)
+			case m.TimedOut:
+				t.Errorf("not finished after %v", m.Duration)
 			case m.Status != 1 || m.Out != "" || !strings.HasPrefix(m.Err, "export-profile: error: ") || !strings.Contains(m.Err, h.want):
 				t.Errorf("exit status %d, %q on standard output, and it says %.2000q; want 1, nothing, and …%s…", m.Status, m.Out, m.Err, h.want)
 			}
 			if left := snapshot(t, filepath.Dir(dest)); len(left) > 0 {
 				t.Errorf("%d files or directories are left at the destination", len(left))
 			}
-			t.Logf("%d MiB more than idle in %v: %.300s", (m.Peak-idle)>>20, m.Took.Round(time.Millisecond), m.Err)
-			if got := m.Peak - idle; got > allowed+h.window && !testrun.Race {
-				t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, (allowed+h.window)>>20)
+			t.Logf("%d MiB more than idle in %v: %.300s", (m.Peak-idle)>>20, m.Duration.Round(time.Millisecond), m.Err)
+			if got := m.Peak - idle; got > allowedMemory+h.window && !testrun.Race {
+				t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, (allowedMemory+h.window)>>20)
 			}
 		})
 	}
 }
 
-func hostiles() []hostile {
-	all := []hostile{
-		{name: "window of 256 MiB, zstd", want: "zstd: window larger than 128 MiB", args: file(zstdFrame(28, nil, 0))},
-		{name: "window of 1 GiB in one segment, zstd", want: "zstd: window larger than 128 MiB", args: file(append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, 0, 0, 0, 0x40, 1, 0, 0))},
-		{name: "window of 192 MiB, xz", want: "xz: window larger than 128 MiB: 201326592 bytes", args: file(xzHeader(31))},
-		{name: "window of 4 GiB, xz", want: "xz: window larger than 128 MiB: 4294967295 bytes", args: file(xzHeader(40))},
-		{name: "window of 256 MiB, zstd, in a cache", want: "zstd: window larger than 128 MiB", args: cached("zstd", zstdFrame(28, nil, 0))},
-		{name: "window of 192 MiB, xz, in a cache", want: "xz: window larger than 128 MiB", args: cached("xz", xzHeader(31))},
-		{name: "bomb in a frame with the largest window, zstd", args: cached("zstd", zstdFrame(27, bomb, 256<<20)), window: window128},
-		{name: "export, first string", want: "", args: file(wire(1, uint64(1<<63)))},
-		{name: "export, file", want: "", args: file(wire(1, "nix-archive-1", "(", "type", "regular", "contents", uint64(1<<63)))},
-		{name: "export, file of 2^63-1", want: "file of 9223372036854775807 bytes", args: file(wire(1, "nix-archive-1", "(", "type", "regular", "contents", 1<<63-1))},
-		{name: "export, link", want: "", args: file(wire(1, "nix-archive-1", "(", "type", "symlink", "target", 1<<63-8))},
-		{name: "export, path", want: "", args: file(wire(1, tinyNAR, 0x4558494e, uint64(1<<63)))},
-		{name: "export, references", want: "", args: file(wire(1, tinyNAR, 0x4558494e, "/nix/store/00000000000000000000000000000000-x", uint64(1<<63)))},
-		{name: "export, references that stop", want: "", args: file(wire(1, tinyNAR, 0x4558494e, "/nix/store/00000000000000000000000000000000-x", 1<<40))},
-		{name: "nario 2, references", want: "", args: file(wire(0x324f4952414e, 1, "00000000000000000000000000000000-x", "", strings.Repeat("0", 64), uint64(1<<63)))},
-		{name: "nario 2, size", want: "", args: file(wire(0x324f4952414e, 1, "00000000000000000000000000000000-x", "", strings.Repeat("0", 64), 0, 0, uint64(1<<63), 0, 0, "", tinyNAR))},
-		{name: "narinfo, NarSize 2^63", want: "NarSize", args: narinfo("NarSize: 9223372036854775808")},
-		{name: "narinfo, FileSize 2^63", want: "FileSize", args: narinfo("NarSize: 100\nFileSize: 9223372036854775808")},
-		{name: "narinfo of 2 GiB", want: "more than 1048576 bytes", args: narinfo("huge")},
-		{name: "registration, size and references 2^63", want: "read references", args: registration("9223372036854775808\n\n9223372036854775808\n")},
-		{name: "registration, references 2^62", want: "read references", args: registration("100\n\n4611686018427387904\n")},
-		{name: "NAR of 10,000 directories", want: "deeper than 1024 directories", args: file(wire(1, deepNAR(10_000)))},
+func hostileSources() []hostileSource {
+	all := []hostileSource{
+		{name: "window of 256 MiB, zstd", want: "zstd: window larger than 128 MiB", args: sourceFile(zstdFrame(28, nil, 0))},
+		{name: "window of 1 GiB in one segment, zstd", want: "zstd: window larger than 128 MiB", args: sourceFile(append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, 0, 0, 0, 0x40, 1, 0, 0))},
+		{name: "window of 192 MiB, xz", want: "xz: window larger than 128 MiB: 201326592 bytes", args: sourceFile(xzHeader(31))},
+		{name: "window of 4 GiB, xz", want: "xz: window larger than 128 MiB: 4294967295 bytes", args: sourceFile(xzHeader(40))},
+		{name: "window of 256 MiB, zstd, in a cache", want: "zstd: window larger than 128 MiB", args: sourceCache("zstd", zstdFrame(28, nil, 0))},
+		{name: "window of 192 MiB, xz, in a cache", want: "xz: window larger than 128 MiB", args: sourceCache("xz", xzHeader(31))},
+		{name: "bomb in a frame with the largest window, zstd", args: sourceCache("zstd", zstdFrame(27, bomb, 256<<20)), window: window128},
+		{name: "export, first string", want: "", args: sourceFile(wire(1, uint64(1<<63)))},
+		{name: "export, file", want: "", args: sourceFile(wire(1, "nix-archive-1", "(", "type", "regular", "contents", uint64(1<<63)))},
+		{name: "export, file of 2^63-1", want: "file of 9223372036854775807 bytes", args: sourceFile(wire(1, "nix-archive-1", "(", "type", "regular", "contents", 1<<63-1))},
+		{name: "export, link", want: "", args: sourceFile(wire(1, "nix-archive-1", "(", "type", "symlink", "target", 1<<63-8))},
+		{name: "export, path", want: "", args: sourceFile(wire(1, tinyNAR, 0x4558494e, uint64(1<<63)))},
+		{name: "export, references", want: "", args: sourceFile(wire(1, tinyNAR, 0x4558494e, "/nix/store/00000000000000000000000000000000-x", uint64(1<<63)))},
+		{name: "export, references that stop", want: "", args: sourceFile(wire(1, tinyNAR, 0x4558494e, "/nix/store/00000000000000000000000000000000-x", 1<<40))},
+		{name: "nario 2, references", want: "", args: sourceFile(wire(0x324f4952414e, 1, "00000000000000000000000000000000-x", "", strings.Repeat("0", 64), uint64(1<<63)))},
+		{name: "nario 2, size", want: "", args: sourceFile(wire(0x324f4952414e, 1, "00000000000000000000000000000000-x", "", strings.Repeat("0", 64), 0, 0, uint64(1<<63), 0, 0, "", tinyNAR))},
+		{name: "narinfo, NarSize 2^63", want: "NarSize", args: sourceNarInfo("NarSize: 9223372036854775808")},
+		{name: "narinfo, FileSize 2^63", want: "FileSize", args: sourceNarInfo("NarSize: 100\nFileSize: 9223372036854775808")},
+		{name: "narinfo of 2 GiB", want: "more than 1048576 bytes", args: sourceNarInfo("huge")},
+		{name: "registration, size and references 2^63", want: "read references", args: sourceRegistration("9223372036854775808\n\n9223372036854775808\n")},
+		{name: "registration, references 2^62", want: "read references", args: sourceRegistration("100\n\n4611686018427387904\n")},
+		{name: "NAR of 10,000 directories", want: "deeper than 1024 directories", args: sourceFile(wire(1, deepNAR(10_000)))},
 		{name: "root of 10,000 directories", want: "deeper than", args: deepRoot},
-		{name: "farm in /etc", want: "more than 327680 files and directories", args: farm(64, "etc")},
-		{name: "farm in /run/profile", want: "more than 327680 files and directories", args: farm(64, "share", "--bare")},
+		{name: "farm in /etc", want: "more than 327680 files and directories", args: sourceFarm(64, "etc")},
+		{name: "farm in /run/profile", want: "more than 327680 files and directories", args: sourceFarm(64, "share", "--bare")},
 	}
 	for _, c := range []struct {
 		name   string
@@ -173,11 +173,11 @@ func hostiles() []hostile {
 		window int64
 	}{{"gzip", 16, 0}, {"zstd", 16, 8 << 20}, {"lz4", 16, 4 << 20}, {"br", 6, 16 << 20}, {"xz", 6, 8 << 20}, {"bzip2", 6, 4 << 20}} {
 		// The NAR hash is always wrong here, but that shows only at the end.
-		all = append(all, hostile{name: "bomb in a cache, " + c.name, window: c.window,
-			args: func(t *testing.T) []string { return cached(c.name, packedBomb(t, c.name, c.pieces))(t) }})
+		all = append(all, hostileSource{name: "bomb in a cache, " + c.name, window: c.window,
+			args: func(t *testing.T) []string { return sourceCache(c.name, packedBomb(t, c.name, c.pieces))(t) }})
 		if c.name != "br" {
-			all = append(all, hostile{name: "bomb in an export, " + c.name, window: c.window, want: "EOF",
-				args: func(t *testing.T) []string { return file(packedBomb(t, c.name, c.pieces))(t) }})
+			all = append(all, hostileSource{name: "bomb in an export, " + c.name, window: c.window, want: "EOF",
+				args: func(t *testing.T) []string { return sourceFile(packedBomb(t, c.name, c.pieces))(t) }})
 		}
 	}
 	return all
@@ -223,9 +223,9 @@ func deepNAR(depth int) []byte {
 
 const hostilePath profile.Path = "/nix/store/00000000000000000000000000000001-hostile"
 
-// file returns flags for a source in a file.
-func file(content []byte) func(*testing.T) []string {
-	return func(t *testing.T) []string { return from(scratch(t, "file", content)) }
+// sourceFile returns flags for a source in a file.
+func sourceFile(content []byte) func(*testing.T) []string {
+	return func(t *testing.T) []string { return fromFlags(scratch(t, "file", content)) }
 }
 
 func scratch(t *testing.T, name string, content []byte) string {
@@ -237,8 +237,8 @@ func scratch(t *testing.T, name string, content []byte) string {
 	return name
 }
 
-// cached returns flags for a cache with one object that claims to be enormous.
-func cached(compression string, packed []byte) func(*testing.T) []string {
+// sourceCache returns flags for a cache with one object that claims to be enormous.
+func sourceCache(compression string, packed []byte) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		dir := filepath.Dir(scratch(t, "nar", packed))
 		info := &profile.Info{Path: hostilePath, NarHash: profile.Hash{1}, NarSize: 1 << 59}
@@ -246,12 +246,12 @@ func cached(compression string, packed []byte) func(*testing.T) []string {
 		if err := os.WriteFile(filepath.Join(dir, hostilePath.Digest()+".narinfo"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return from(dir, "--profile", string(hostilePath))
+		return fromFlags(dir, "--profile", string(hostilePath))
 	}
 }
 
-// narinfo returns flags for a cache with a narinfo of wrong sizes, or a huge one.
-func narinfo(sizes string) func(*testing.T) []string {
+// sourceNarInfo returns flags for a cache with a narinfo of wrong sizes, or a huge one.
+func sourceNarInfo(sizes string) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		text := fmt.Sprintf("StorePath: %s\nURL: nar\nCompression: none\nNarHash: %s\nReferences: \n%s\n", hostilePath, profile.Hash{1}, sizes)
 		name := scratch(t, hostilePath.Digest()+".narinfo", []byte(text))
@@ -260,15 +260,15 @@ func narinfo(sizes string) func(*testing.T) []string {
 				t.Fatal(err)
 			}
 		}
-		return from(filepath.Dir(name), "--profile", string(hostilePath))
+		return fromFlags(filepath.Dir(name), "--profile", string(hostilePath))
 	}
 }
 
-func registration(rest string) func(*testing.T) []string {
+func sourceRegistration(rest string) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		s := storetest.Tiny(t)
 		text := fmt.Sprintf("%s\n%s\n%s", s.Root, profile.Hash{1}, rest)
-		return from(s.WriteRoot(t), "--references", scratch(t, "registration", []byte(text)), "--profile", string(s.Root))
+		return fromFlags(s.WriteRoot(t), "--references", scratch(t, "registration", []byte(text)), "--profile", string(s.Root))
 	}
 }
 
@@ -333,11 +333,11 @@ func deepRoot(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	_ = unix.Close(fd)
-	return from(root, "--profile", string(hostilePath))
+	return fromFlags(root, "--profile", string(hostilePath))
 }
 
-// farm returns flags for a profile of objects with two links each to the next.
-func farm(objects int, dir string, more ...string) func(*testing.T) []string {
+// sourceFarm returns flags for a profile of objects with two links each to the next.
+func sourceFarm(objects int, dir string, more ...string) func(*testing.T) []string {
 	return func(t *testing.T) []string {
 		s := storetest.New("farm")
 		s.Add(t, "0", "", "d .", "f 0444 file x")
@@ -347,6 +347,6 @@ func farm(objects int, dir string, more ...string) func(*testing.T) []string {
 		}
 		first := fmt.Sprint(objects - 1)
 		s.Add(t, "farm", first, "d .", "l "+dir+" "+string(storetest.PathOf(first)))
-		return from(s.WriteExport(t), append(more, "--profile", string(s.Root))...)
+		return fromFlags(s.WriteExport(t), append(more, "--profile", string(s.Root))...)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestTogether checks that NARs of different layers are fetched and decompressed at the same time.
+// TestParallelLayers checks that NARs of different layers are fetched and decompressed at the same time.
 // The server sends one only after a request for the other.
-func TestTogether(t *testing.T) {
+func TestParallelLayers(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // so that two layers are built at once
 	s := storetest.New("together")
 	held := make(map[string]bool)
@@ -51,6 +51,6 @@ func TestTogether(t *testing.T) {
 		files.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	succeed(t, "", append([]string{"image"}, append(from(server.URL, "--no-check-sigs", "--profile", string(s.Root)), "--quiet", "--no-cache", "--cache="+t.TempDir(),
+	succeed(t, "", append([]string{"image"}, append(fromFlags(server.URL, "--no-check-sigs", "--profile", string(s.Root)), "--quiet", "--no-cache", "--cache="+t.TempDir(),
 		"--platform=linux/amd64", "--layers=per-path", "oci:"+filepath.Join(t.TempDir(), "x"))...)...)
 }
