@@ -47,7 +47,7 @@ func TestRetry(t *testing.T) {
 		asked int64
 	}{
 		{"500", status(500), 2, "", 3},
-		{"502 for too long", status(502), 9, "status 502 Bad Gateway (4 attempts)", 4},
+		{"502 for too long", status(502), 9, "status 502 Bad Gateway (4 tries)", 4},
 		{"501", status(501), 1, "status 501 Not Implemented", 1},
 		{"408", status(408), 1, "", 2},
 		{"429", status(429), 3, "", 4},
@@ -59,7 +59,7 @@ func TestRetry(t *testing.T) {
 		{"a part", status(206), 1, "status 206 Partial Content", 1},
 		{"304", status(304), 1, "status 304 Not Modified", 1},
 		{"hangs up", hangUp, 3, "", 4},
-		{"hangs up for too long", hangUp, 9, "(4 attempts)", 4},
+		{"hangs up for too long", hangUp, 9, "(4 tries)", 4},
 		{"a long wait", status(503, "Retry-After", "3600"), 1, "status 503 Service Unavailable, Retry-After 1h0m0s", 1},
 		{"another encoding", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "compress")

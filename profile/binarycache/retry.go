@@ -36,7 +36,7 @@ func (t *tries) again(ctx context.Context, err error) error {
 	case !retryable(err):
 		return err
 	case t.made >= t.server.attempts:
-		return fmt.Errorf("%w (%d attempts)", err, t.made)
+		return fmt.Errorf("%w (%d tries)", err, t.made)
 	case status != nil && status.after > maxRetryAfter:
 		return fmt.Errorf("%w, Retry-After %v", err, status.after)
 	}
