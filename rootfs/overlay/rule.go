@@ -141,7 +141,7 @@ func (r *rules) unmatched(roots []string, allowed bool) error {
 		case !allowed && mayMatchAny(rule, roots):
 			errs = append(errs, fmt.Errorf("%s: matches nothing outside the store: %w", rule.Title(), ErrStoreObject))
 		default:
-			errs = append(errs, fmt.Errorf("%s: matches nothing: %w", rule.Title(), fs.ErrNotExist))
+			errs = append(errs, fmt.Errorf("%s: matches no file", rule.Title()))
 		}
 	}
 	return errors.Join(errs...)
