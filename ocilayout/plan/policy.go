@@ -63,7 +63,7 @@ func ParsePolicy(r io.Reader) (*Policy, error) {
 	read := 0
 	for line := 1; lines.Scan(); line++ {
 		if read += len(lines.Bytes()) + 1; read > maxPolicy {
-			return nil, fmt.Errorf("policy: more than %d bytes", maxPolicy)
+			return nil, fmt.Errorf("more than %d bytes", maxPolicy)
 		}
 		text, _, _ := strings.Cut(lines.Text(), "#")
 		if strings.TrimSpace(text) == "" {
@@ -100,7 +100,7 @@ func ParsePolicy(r io.Reader) (*Policy, error) {
 		return nil, err
 	}
 	if len(p.Layers) == 0 {
-		return nil, errors.New("policy: it has no layer")
+		return nil, errors.New("it has no layer")
 	}
 	return p, nil
 }
@@ -114,7 +114,7 @@ type policyChecker struct {
 }
 
 func (c *policyChecker) errorf(line int, format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("policy line %d: %w", line, fmt.Errorf(format, args...)))
+	c.errs = append(c.errs, fmt.Errorf("line %d: %w", line, fmt.Errorf(format, args...)))
 }
 
 func (c *policyChecker) name(name string, line int) bool {
@@ -190,9 +190,9 @@ func (p *Policy) assign(parts []rootfs.Part, profiles []bool) ([]int, error) {
 			switch {
 			case matched > 0, g.Pattern == "*":
 			case taken == "":
-				errs = append(errs, fmt.Errorf("policy line %d: pattern %q matches nothing", g.Line, g.Pattern))
+				errs = append(errs, fmt.Errorf("line %d of the layers file: pattern %q matches nothing", g.Line, g.Pattern))
 			default:
-				errs = append(errs, fmt.Errorf("policy line %d: pattern %q matches only parts that layer %s already has", g.Line, g.Pattern, taken))
+				errs = append(errs, fmt.Errorf("line %d of the layers file: pattern %q matches only parts that layer %s already has", g.Line, g.Pattern, taken))
 			}
 		}
 	}

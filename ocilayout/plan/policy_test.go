@@ -49,20 +49,20 @@ rest: *
 
 func TestParsePolicyRefuses(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"", "policy: it has no layer"},
-		{"# nothing\n\n", "policy: it has no layer"},
-		{"a: x\na: y", "policy line 2: layer a is already in line 1"},
-		{"a: x\nb: y x", `policy line 2: pattern "x" is already in line 1`},
-		{"a:\nb: y", "policy line 1: layer a has no pattern"},
-		{" x\na: y", "policy line 1: a pattern before the first layer's name"},
-		{"x-*", `policy line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not "x-*"`},
-		{"a b: x", `policy line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not "a b: x"`},
-		{": x", `policy line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not ": x"`},
-		{"a: [x", `policy line 1: pattern "[x": syntax error in pattern`},
-		{"a: /nix/store/x", `policy line 1: pattern "/nix/store/x": a name has no slash`},
-		{"a: *\nb: y", "policy line 2: pattern \"y\": the * in line 1 takes everything, and must be the last"},
-		{"a: x\n!\nb: [", "policy line 2: want NAME: PATTERN…, with a name of letters, digits and _.+-, not \"!\"\n" +
-			"policy line 3: pattern \"[\": syntax error in pattern"},
+		{"", "it has no layer"},
+		{"# nothing\n\n", "it has no layer"},
+		{"a: x\na: y", "line 2: layer a is already in line 1"},
+		{"a: x\nb: y x", `line 2: pattern "x" is already in line 1`},
+		{"a:\nb: y", "line 1: layer a has no pattern"},
+		{" x\na: y", "line 1: a pattern before the first layer's name"},
+		{"x-*", `line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not "x-*"`},
+		{"a b: x", `line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not "a b: x"`},
+		{": x", `line 1: want NAME: PATTERN…, with a name of letters, digits and _.+-, not ": x"`},
+		{"a: [x", `line 1: pattern "[x": syntax error in pattern`},
+		{"a: /nix/store/x", `line 1: pattern "/nix/store/x": a name has no slash`},
+		{"a: *\nb: y", "line 2: pattern \"y\": the * in line 1 takes everything, and must be the last"},
+		{"a: x\n!\nb: [", "line 2: want NAME: PATTERN…, with a name of letters, digits and _.+-, not \"!\"\n" +
+			"line 3: pattern \"[\": syntax error in pattern"},
 	} {
 		if p, err := ParsePolicy(strings.NewReader(test.text)); err == nil || err.Error() != test.want {
 			t.Errorf("ParsePolicy(%q) = %v, %v; want %s", test.text, p, err, test.want)
