@@ -55,6 +55,9 @@ func OpenArchiveFile(ctx context.Context, name string, r io.ReaderAt, size int64
 	return a, nil
 }
 
+// Name returns what errors call the archive.
+func (a *ArchiveFile) Name() string { return a.name }
+
 func (a *ArchiveFile) scan(ctx context.Context, size int64) error {
 	s := io.NewSectionReader(a.r, 0, size)
 	t := tar.NewReader(s)

@@ -69,6 +69,9 @@ func (e *Error) cause() error {
 	if errors.Is(e.Err, auth.ErrBasicCredentialNotFound) {
 		return auth.ErrBasicCredentialNotFound
 	}
+	if e.Status == http.StatusNotFound && errors.Is(e.Err, errdef.ErrNotFound) {
+		return errors.New("") // it would only repeat the name and the status
+	}
 	return e.Err
 }
 

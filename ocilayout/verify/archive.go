@@ -45,13 +45,13 @@ func ReadArchive(ctx context.Context, a *ocilayout.ArchiveFile, docker bool, tag
 	found, err := c.readLayout(ctx, tag, open)
 	isLayout := !errors.Is(err, fs.ErrNotExist)
 	if isLayout && err != nil || !isLayout && !docker {
-		return nil, fmt.Errorf("read archive: %w", err)
+		return nil, fmt.Errorf("read archive %q: %w", a.Name(), err)
 	}
 	manifest, err := readFile(open, dockerManifestFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !docker:
 	case err != nil:
-		return nil, fmt.Errorf("read archive: %w", err)
+		return nil, fmt.Errorf("read archive %q: %w", a.Name(), err)
 	default:
 		d := dockerReader{Claims: c, archive: a, layout: isLayout, all: tag == ""}
 		if d.read(manifest, tag) {
@@ -59,7 +59,7 @@ func ReadArchive(ctx context.Context, a *ocilayout.ArchiveFile, docker bool, tag
 		}
 	}
 	if !found {
-		return nil, fmt.Errorf("read archive: %w", noImage(tag))
+		return nil, fmt.Errorf("read archive %q: %w", a.Name(), noImage(tag))
 	}
 	return c, nil
 }
