@@ -71,7 +71,7 @@ func (l *lookup) follow(name string) (Path, error) {
 	if p, _, err := ObjectOf(at); err == nil {
 		return p, nil
 	}
-	return "", fmt.Errorf("leads out of the store: it ends at %q", at)
+	return "", fmt.Errorf("%w: it ends at %q", ErrOutside, at)
 }
 
 // isEnd reports whether the rest of a path names nothing below.

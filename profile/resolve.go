@@ -15,6 +15,9 @@ type Profile struct {
 	Path Path   // the store object it leads to
 }
 
+// ErrOutside reports a name that leads to no store object.
+var ErrOutside = errors.New("leads out of the store")
+
 // Resolve finds the store object that a name leads to. The name may be a store path, the path of a file inside one,
 // the base name of a store path, or a link such as ~/.nix-profile or the result link of a build.
 //
@@ -26,7 +29,8 @@ type Profile struct {
 // If the store is a [Linker], names below /nix and below the store's root belong to its file system,
 // and all others to this machine's. An object that is not there has its links in the store.
 //
-// The error wraps fs.ErrNotExist if the name does not exist or leads to nothing in the store.
+// The error wraps fs.ErrNotExist if the name does not exist or leads to nothing in the store,
+// and ErrOutside if it leads to a file that is in no store.
 // An untrusted object is no error: [FindClosure] reports it, together with all others.
 func Resolve(ctx context.Context, s Store, name string) (*Profile, error) {
 	p, err := findObject(ctx, s, name)

@@ -45,11 +45,11 @@ func setupClosure(fs *pflag.FlagSet) runFunc {
 	o.closureFlags.flags(fs)
 	o.closureFlags.cacheFlags.flags(fs)
 	o.closureFlags.images = &o.inspectFlags
-	fs.StringVar(&o.sort, "sort", "needs", "sort by `needs|path|size|closure`: dependencies first, by path, or largest first")
+	fs.StringVar(&o.sort, "sort", "needs", "`needs|path|size|closure` sort dependencies first, by path, or largest first")
 	fs.IntVar(&o.top, "top", 0, "list only the first `N` store paths")
 	fs.BoolVar(&o.bytes, "bytes", false, "print sizes in bytes")
 	fs.BoolVar(&o.tree, "tree", false, "draw the references as a tree; [...] marks what was drawn before")
-	fs.IntVar(&o.jsonFormat, "json-format", 2, "with --json, print version `1|2` of Nix's format")
+	fs.IntVar(&o.jsonFormat, "json-format", 2, "`1|2` with --json, print this version of Nix's format")
 	o.inspectFlags.flags(fs)
 	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
@@ -69,7 +69,7 @@ func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
 	case o.tree && (o.json || o.top != 0 || o.sort != "needs"):
 		return usagef("leave out --tree: --json has each path with its references", "--tree takes no --sort, --top or --json")
 	case o.top < 0:
-		return usagef("as in --top 10", "--top: want a number, not %d", o.top)
+		return usagef("as in --top 10", "--top: want a number from 1 on, not %d", o.top)
 	}
 	say := o.speaker(t)
 	defer say.close()

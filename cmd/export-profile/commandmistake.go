@@ -88,15 +88,29 @@ func unknownCommand(word string) error {
 	if isCommandName(word) {
 		return flagsFirst(word)
 	}
+	hint := fmt.Sprintf("for a root filesystem in a directory of that name, write ./%s", word)
+	if near := nearCommand(word); near != "" {
+		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
+	}
+	return usagef(hint, "unknown command %q", word)
+}
+
+// noHelp is the error for help about a command that does not exist.
+func noHelp(word string) error {
+	hint := "`export-profile help` lists the commands"
+	if near := nearCommand(word); near != "" {
+		hint = fmt.Sprintf("did you mean %s?", near)
+	}
+	return usagef(hint, "unknown command %q", word)
+}
+
+// nearCommand returns the command that a word probably means, or "".
+func nearCommand(word string) string {
 	var names []string
 	for _, c := range commands() {
 		names = append(names, c.name)
 	}
-	hint := fmt.Sprintf("for a root filesystem in a directory of that name, write ./%s", word)
-	if near := cmp.Or(otherCommands()[word], nearest(word, names)); near != "" {
-		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
-	}
-	return usagef(hint, "unknown command %q", word)
+	return cmp.Or(otherCommands()[word], nearest(word, names))
 }
 
 // otherCommands maps the commands of other programs to ours.

@@ -26,8 +26,12 @@ func shells() map[string]func(io.Writer, []completedCommand) error {
 
 func setupCompletion(*pflag.FlagSet) runFunc {
 	return func(_ context.Context, t terminal, args []string) error {
-		if len(args) != 1 || shells()[args[0]] == nil {
-			return usagef("as in source <(export-profile completion bash)", "completion: want bash, zsh or fish, not %q", args)
+		const example = "as in source <(export-profile completion bash)"
+		if len(args) != 1 {
+			return usagef(example, "completion: want one shell, not %d", len(args))
+		}
+		if shells()[args[0]] == nil {
+			return usagef(example, "completion: want bash, zsh or fish, not %q", args[0])
 		}
 		return shells()[args[0]](t.out, completedCommands())
 	}
@@ -57,7 +61,7 @@ func completedCommands() (all []completedCommand) {
 			if f.Hidden {
 				return
 			}
-			name, usage := pflag.UnquoteUsage(f)
+			name, usage := describe(f)
 			flag := completedFlag{name: f.Name, short: f.Shorthand, summary: firstClause(usage), takesValue: f.NoOptDefVal == ""}
 			if strings.Contains(name, "|") && flag.takesValue {
 				flag.values = alternatives(name)

@@ -80,6 +80,13 @@ func prefixes() (all []string) {
 	return all
 }
 
+// prefixList names all transports in a sentence.
+func prefixList() string {
+	all := prefixes()
+	last := len(all) - 1
+	return strings.Join(all[:last], ", ") + " and " + all[last]
+}
+
 // destinationOptions holds what commands give to destinations. Each transport uses some of it.
 type destinationOptions struct {
 	stdout   io.Writer // for an image written to standard output
@@ -130,7 +137,11 @@ func parseDestination(word string, tags []string) (destination, error) {
 		}
 		for _, t := range otherTransports {
 			if strings.HasPrefix(word, t+":") {
-				return nil, usagef("as in oci:hello:v1", "destination %q: %s: is not supported, only %s", word, t, strings.Join(prefixes(), " and "))
+				hint := "as in oci:hello:v1"
+				if t == "docker" {
+					hint = "a registry is docker://REGISTRY/NAME[:TAG]; podman and Docker load a file: docker-archive:FILE"
+				}
+				return nil, usagef(hint, "destination %q: %s: is not supported, only %s", word, t, prefixList())
 			}
 		}
 	}
@@ -143,7 +154,7 @@ func tarIsNoImage(word string, flags []string) error {
 		word += "root.tar"
 	}
 	command := strings.Join(append(append([]string{"export-profile rootfs"}, flags...), shellWord(word)), " ")
-	return usagef("write it with: "+command, "destination %q: tar: is a root filesystem and no image", word)
+	return usagef("write it with: "+command, "destination %q: tar: writes a root filesystem, not an image", word)
 }
 
 // strayDestination refuses words that would become a directory by mistake.

@@ -189,7 +189,7 @@ func historyInfo(h ocilayout.VisibleObject) (*profile.Info, error) {
 func closureSide(ctx context.Context, store profile.Store, word string) (*side, error) {
 	p, err := profile.Resolve(ctx, store, word)
 	if err != nil {
-		return nil, withHint(err, "an image is %s", strings.TrimPrefix(imageExample, "as in "))
+		return nil, withHint(err, "an image is %s; a profile is in this machine's store, or in the one of --from", strings.TrimPrefix(imageExample, "as in "))
 	}
 	closure, err := profile.FindClosure(ctx, store, p.Path)
 	if err != nil {

@@ -41,10 +41,10 @@ type assemblyFlags struct {
 func (f *assemblyFlags) flags(fs *pflag.FlagSet) {
 	f.closureFlags.flags(fs)
 	fs.StringVar(&f.user, "user", "", "run as `USER`: NAME:UID[:GID] adds an account and a home directory; or UID[:GID], root or nobody")
-	fs.StringArrayVar(&f.users, "add-user", nil, "add `ACCOUNT`: NAME:UID[:GID][:HOME[:SHELL]]; repeatable")
-	fs.StringArrayVar(&f.groups, "add-group", nil, "add `GROUP`: NAME:GID[:MEMBER,…]; repeatable")
+	fs.StringArrayVar(&f.users, "add-user", nil, "`NAME:UID[:GID][:HOME[:SHELL]]` add a user; repeatable")
+	fs.StringArrayVar(&f.groups, "add-group", nil, "`NAME:GID[:MEMBER,…]` add a group; repeatable")
 	f.overlayFlags.flags(fs)
-	fs.StringArrayVar(&f.caFiles, "ca-file", nil, "have programs in the image trust the PEM certificates in `FILE`, too; repeatable")
+	fs.StringArrayVar(&f.caFiles, "ca-file", nil, "let programs in the image trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&f.bare, "bare", false, "add only the files that the original script makes: no /tmp, accounts or certificate links")
 	fs.BoolVar(&f.nixDB, "with-nix-db", false, "add Nix's database of the store paths, so that Nix works in the image")
 	f.closureFlags.cacheFlags.flags(fs)

@@ -13,9 +13,9 @@ import (
 
 // changeKinds are the flags whose order matters.
 var changeKinds = []struct{ name, usage string }{
-	{"add", "add `SRC:DST[:MODE[:UID[:GID]]]`: a file, or the contents of a directory or tar; - is standard input; repeatable"},
-	{"mkdir", "add the directory `DST[:MODE[:UID[:GID]]]`; repeatable"},
-	{"symlink", "add the symbolic link `TARGET:DST`; repeatable"},
+	{"add", "`SRC:DST[:MODE[:UID[:GID]]]` add a file, or the contents of a directory or tar; - is standard input; repeatable"},
+	{"mkdir", "`DST[:MODE[:UID[:GID]]]` add a directory; repeatable"},
+	{"symlink", "`TARGET:DST` add a symbolic link; repeatable"},
 	{"whiteout", "hide `DST` and everything below it; repeatable"},
 	{"layer", "put the changes that follow into another layer"},
 }
@@ -132,8 +132,8 @@ func changesNode(fs *pflag.FlagSet) *yaml.Node {
 func changeSchema() map[string]any {
 	properties := make(map[string]any)
 	for _, k := range changeKinds {
-		_, usage := pflag.UnquoteUsage(&pflag.Flag{Usage: k.usage, Value: &changeValue{}})
-		p := map[string]any{"type": "string", "description": strings.TrimSuffix(usage, "; repeatable")}
+		description := schemaDescription(&pflag.Flag{Usage: k.usage, Value: &changeValue{}})
+		p := map[string]any{"type": "string", "description": description}
 		if k.name == "layer" {
 			p["type"] = []string{"boolean", "null"}
 		}
@@ -151,9 +151,9 @@ type overlayFlags struct {
 
 func (f *overlayFlags) flags(fs *pflag.FlagSet) {
 	f.changeFlags.flags(fs)
-	fs.StringArrayVar(&f.owners, "owner", nil, "set the owner of matching files: `GLOB=UID[:GID]`, such as /srv/**=33; repeatable, the last match wins")
-	fs.StringArrayVar(&f.modes, "mode", nil, "set the mode of matching files: `GLOB=MODE`, such as /etc/app/*=0640; repeatable, the last match wins")
-	fs.BoolVar(&f.allowStoreChanges, "allow-store-changes", false, "let these flags change store objects, which then no longer match their hashes")
+	fs.StringArrayVar(&f.owners, "owner", nil, "`GLOB=UID[:GID]` set the owner of matching files, such as /srv/**=33; repeatable, the last match wins")
+	fs.StringArrayVar(&f.modes, "mode", nil, "`GLOB=MODE` set the mode of matching files, such as /etc/app/*=0640; repeatable, the last match wins")
+	fs.BoolVar(&f.allowStoreChanges, "allow-store-changes", false, "allow these changes to store objects, which then no longer match their hashes")
 }
 
 // options parses the flags. It reports all errors at once.

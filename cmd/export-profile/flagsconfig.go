@@ -34,14 +34,14 @@ type configFlags struct {
 }
 
 func (c *configFlags) flags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&c.env, "env", nil, "set the environment variable `NAME=VALUE`, or replace a default such as PATH; repeatable")
+	fs.StringArrayVar(&c.env, "env", nil, "`NAME=VALUE` set an environment variable, or replace a default such as PATH; repeatable")
 	fs.StringVar(&c.entrypoint, "entrypoint", "", "run `COMMAND`: a word, or a JSON array of words")
 	fs.StringVar(&c.cmd, "cmd", "", "pass `ARGS` to the entrypoint by default: a word, or a JSON array of words")
 	fs.StringVar(&c.workdir, "workdir", "", "start in `DIR`")
-	fs.StringArrayVar(&c.labels, "label", nil, "label the image with `KEY=VALUE`; repeatable")
-	fs.StringArrayVar(&c.expose, "expose", nil, "declare that the image listens on `PORT[/PROTOCOL]`; repeatable")
+	fs.StringArrayVar(&c.labels, "label", nil, "`KEY=VALUE` label the image; repeatable")
+	fs.StringArrayVar(&c.expose, "expose", nil, "`PORT[/PROTOCOL]` declare a port that the image listens on; repeatable")
 	fs.StringArrayVar(&c.volumes, "volume", nil, "declare that `DIR` is a volume; repeatable")
-	fs.StringVar(&c.stopSignal, "stop-signal", "", "stop it with `SIGNAL`, such as SIGTERM or 15")
+	fs.StringVar(&c.stopSignal, "stop-signal", "", "stop the image with `SIGNAL`, such as SIGTERM or 15")
 	fs.StringVar(&c.author, "author", "", "record `NAME` as the image's author")
 	fs.StringVar(&c.osVersion, "os-version", "", "declare that the image needs `VERSION` of its operating system")
 	fs.StringArrayVar(&c.osFeatures, "os-feature", nil, "declare that the image needs `FEATURE` of its operating system; repeatable")

@@ -84,8 +84,8 @@ func schema(fs *pflag.FlagSet) ([]byte, error) {
 		if !inFile(f) {
 			return
 		}
-		name, usage := pflag.UnquoteUsage(f)
-		p := object{"description": strings.ReplaceAll(usage, "; repeatable", "")}
+		name, _ := describe(f)
+		p := object{"description": schemaDescription(f)}
 		switch {
 		case f.Value.Type() == "bool":
 			p["type"] = "boolean"
@@ -112,4 +112,13 @@ func schema(fs *pflag.FlagSet) ([]byte, error) {
 		"properties":           properties,
 	})
 	return b.Bytes(), err
+}
+
+// schemaDescription returns what a key of the file means, with the form of its value.
+func schemaDescription(f *pflag.Flag) string {
+	_, usage := pflag.UnquoteUsage(f)
+	if arg, means := describe(f); means != usage {
+		usage = arg + ": " + means
+	}
+	return strings.ReplaceAll(usage, "; repeatable", "")
 }

@@ -16,18 +16,20 @@ type flagGroup struct {
 }
 
 // flagGroups assigns every flag to one heading. A flag has the same heading with every command,
-// unless an entry names the command.
+// unless an entry names the command. What most people need comes first: what is in the image
+// before where it comes from, and a command's own flags before those that many commands share.
 var flagGroups = []flagGroup{
 	{"common flags", "profile from tag entrypoint user previous"},
-	{"what goes in", "base platform with-nix-db bare ca-file file print-file print-schema"},
-	{"source and trust", "references verify-store trusted-public-key no-check-sigs require-sigs netrc"},
+	{"what goes in", "base platform ca-file with-nix-db bare file"},
 	{"files and users", "add mkdir symlink whiteout layer owner mode allow-store-changes add-user add-group"},
-	{"config", "cmd env workdir expose volume label annotation stop-signal author created os-version os-feature"},
+	{"config", "env cmd workdir expose volume label annotation stop-signal author created os-version os-feature"},
+	{"what comes out", "format output tree sort top depth precise all bytes json-format writable env-file sbom digest-file man"},
+	{"checks and limits", "check check-time max-size max-growth max-layer"},
+	{"source and trust", "references verify-store trusted-public-key no-check-sigs require-sigs netrc"},
 	{"layers and compression", "compression layers max-layers layers-file verify-previous max-waste"},
 	{"cache", "cache no-cache verify-cache trusted-cache-key cache-key-file cache/older-than cache/max-size cache/all"},
 	{"registry", "tls-verify registry-ca mount-from"},
-	{"output", "json quiet debug digest-file sbom check check-time max-size max-growth max-layer sync " +
-		"writable env-file sort top bytes tree json-format depth all precise format output man"},
+	{"output", "json quiet debug sync print-file print-schema"},
 }
 
 // groupOf returns the index of a flag's group and its place there, or -1.
@@ -49,6 +51,13 @@ type documentedFlag struct {
 	group, place                int
 }
 
+// describe returns what a flag's value is called, and what the flag does.
+// If a usage starts with the value in backquotes, that word only names the value.
+func describe(f *pflag.Flag) (arg, usage string) {
+	arg, usage = pflag.UnquoteUsage(f)
+	return arg, strings.TrimPrefix(usage, arg+" ")
+}
+
 // flagsOf returns a command's flags in the order of flagGroups.
 func flagsOf(c command) (all []documentedFlag) {
 	fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
@@ -58,7 +67,7 @@ func flagsOf(c command) (all []documentedFlag) {
 			return
 		}
 		d := documentedFlag{name: f.Name, shorthand: f.Shorthand, commands: []string{c.name}}
-		d.arg, d.usage = pflag.UnquoteUsage(f)
+		d.arg, d.usage = describe(f)
 		if byDefault := defaultOf(f); byDefault != "" && !strings.Contains(d.usage, "(default") {
 			d.usage += " (default " + byDefault + ")"
 		}

@@ -31,7 +31,7 @@ type imageFlags struct {
 // platformFlags adds --base and --platform.
 func (f *imageFlags) platformFlags(fs *pflag.FlagSet, r *registryFlags) {
 	f.base.flags(fs, r)
-	fs.StringVar(&f.platform, "platform", "", "make the image for `OS/ARCH[/VARIANT]` (default: linux and the architecture of the profile's programs)")
+	fs.StringVar(&f.platform, "platform", "", "`OS/ARCH[/VARIANT]` make the image for a platform (default: linux and the architecture of the profile's programs)")
 }
 
 // newImage returns an image with all that the flags say about it.

@@ -26,10 +26,10 @@ type layerFlags struct {
 }
 
 func (f *layerFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.layers, "layers", "auto", "divide store paths into layers: `auto|single|per-path`")
+	fs.StringVar(&f.layers, "layers", "auto", "`auto|single|per-path` divide store paths into layers")
 	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60; 120 with --previous or --layers per-path)")
-	fs.StringVar(&f.layersFile, "layers-file", "", "read from `FILE` which store paths share a layer: lines such as python: python3-*")
-	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE` (LAYOUT[:TAG] or docker://…) that are still needed")
+	fs.StringVar(&f.layersFile, "layers-file", "", "read from `FILE` which store paths share a layer; a line is NAME: PATTERN…")
+	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE`, such as the last release (oci:DIR[:TAG] or docker://…), that are still needed")
 	f.maxWaste = plan.DefaultMaxWaste
 	fs.Var(&f.maxWaste, "max-waste", "with --previous, rebuild layers once more than `PERCENT` of the image is no longer used")
 	fs.BoolVar(&f.verifyPrevious, "verify-previous", false, "read the layers that --previous keeps, and rebuild those that do not hold what the image says")

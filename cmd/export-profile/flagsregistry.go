@@ -32,7 +32,7 @@ func (f *registryFlags) pushFlags(fs *pflag.FlagSet) {
 }
 
 func (f *registryFlags) flags(fs *pflag.FlagSet) {
-	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "verify certificates of registries; =false accepts any, and plain HTTP")
+	fs.BoolVar(&f.tlsVerify, "tls-verify", true, "verify certificates of registries (the default); --tls-verify=false accepts any, and plain HTTP")
 	fs.StringVar(&f.registryCA, "registry-ca", "", "trust registries whose certificates are signed by one in `FILE` (PEM), too; for trust in the image, see --ca-file")
 }
 

@@ -100,7 +100,7 @@ func setupHelp(fs *pflag.FlagSet) runFunc {
 		table := commands()
 		i := slices.IndexFunc(table, func(c command) bool { return c.name == args[0] })
 		if i < 0 {
-			return unknownCommand(args[0])
+			return noHelp(args[0])
 		}
 		_, err := fmt.Fprint(t.out, table[i].explain())
 		return err

@@ -48,6 +48,8 @@ func hint(err error) string {
 		return "export the whole closure of the profile: nix-store --export $(nix-store -qR PROFILE)"
 	case errors.Is(err, profile.ErrUntrusted):
 		return "trust the signer's key with --trusted-public-key, or, if you trust the server itself, use --no-check-sigs"
+	case errors.As(err, &pushing) && errors.Is(err, fs.ErrNotExist):
+		return "check the name and the tag"
 	case errors.Is(err, registry.ErrDenied):
 		return "log in with podman login or docker login, or name a file with the login in REGISTRY_AUTH_FILE"
 	case errors.As(err, &pushing) && errors.As(err, &cert):

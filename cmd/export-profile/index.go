@@ -16,8 +16,8 @@ const indexHelp = `examples:
   export-profile index --tag registry.example.com/team/hello:v1 oci:hello oci:amd64 oci:arm64
   export-profile index docker://registry.example.com/hello:v1 docker://registry.example.com/hello:amd64 oci:arm64
 
-Joins images for different platforms into one image, and prints its digest. Loaders choose the part
-for their platform. The images themselves do not change, and nothing is run.
+Joins images for different platforms into one image, and prints its digest. podman, Docker and
+Kubernetes choose the part for their platform. The images themselves do not change, and nothing is run.
 
 DEST is oci:DIR[:TAG], oci-archive:FILE or docker://REGISTRY/NAME[:TAG], as for image.
 A docker-archive cannot hold several platforms.
@@ -26,7 +26,7 @@ DEST and IMAGE can be in the same layout or repository.
 Blobs that the destination's registry has are neither fetched nor sent.
 
 The config of an image says which platform it is for. If IMAGE is for several platforms, all join.
-Two images for the same platform are an error. The order of images does not matter.
+Two different images for one platform are an error. The order of images does not matter.
 `
 
 type indexOptions struct {
@@ -42,8 +42,8 @@ type indexOptions struct {
 func setupIndex(fs *pflag.FlagSet) runFunc {
 	o := &indexOptions{}
 	o.onlySpools = true
-	fs.StringArrayVar(&o.tags, "tag", nil, "name the image `NAME[:TAG]`, as loaders show it; repeatable")
-	fs.StringArrayVar(&o.annotations, "annotation", nil, "annotate the index with `KEY=VALUE`; repeatable")
+	fs.StringArrayVar(&o.tags, "tag", nil, "name the image `NAME[:TAG]`, as podman and Docker show it; repeatable")
+	fs.StringArrayVar(&o.annotations, "annotation", nil, "`KEY=VALUE` annotate the index; repeatable")
 	fs.StringVar(&o.digestFile, "digest-file", "", "also write the index's digest to `FILE`")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
@@ -71,7 +71,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	}
 	if k, _, _ := transportOf(word); !k.indexes {
 		return usagef("as in export-profile index oci-archive:hello.tar oci:amd64 oci:arm64",
-			"index %q: docker-archive: has no form for an image of several platforms", word)
+			"index %q: docker-archive: cannot hold several platforms", word)
 	}
 	mount, err := o.registryFlags.mount(dest)
 	if err != nil {

@@ -52,7 +52,7 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 			return err
 		}
 		if o.depth < -1 {
-			return usagef("as in --depth 2", "--depth: want a number, not %d", o.depth)
+			return usagef("as in --depth 2", "--depth: want a number from 0 on, not %d", o.depth)
 		}
 		if image, ok, err := o.fromImage(); err != nil {
 			return err

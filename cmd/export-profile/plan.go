@@ -38,7 +38,7 @@ type planOptions struct {
 func setupPlan(fs *pflag.FlagSet) runFunc {
 	o := &planOptions{}
 	o.assemblyFlags.flags(fs)
-	fs.StringVar(&o.compression, "compression", "", "plan for layers compressed with `none|gzip|zstd[:LEVEL]` (default gzip:2)")
+	fs.StringVar(&o.compression, "compression", "", "`none|gzip|zstd[:LEVEL]` plan for layers compressed like this (default gzip:2)")
 	o.planFlags.flags(fs)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
 	o.outputFlags.flags(fs)

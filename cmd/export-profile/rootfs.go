@@ -45,7 +45,7 @@ type rootfsOptions struct {
 func (o *rootfsOptions) flags(fs *pflag.FlagSet) {
 	o.assemblyFlags.flags(fs)
 	fs.BoolVar(&o.writable, "writable", false, "make directories writable for their owner, so that rm -rf can delete them")
-	fs.StringVar(&o.compression, "compression", "", "compress tar:FILE with `none|gzip|zstd[:LEVEL]` (default none)")
+	fs.StringVar(&o.compression, "compression", "", "`none|gzip|zstd[:LEVEL]` compress tar:FILE (default none)")
 	fs.StringVar(&o.envFile, "env-file", "", "write PATH and the variables for certificates to `FILE`, for podman run --env-file")
 	o.outputFlags.flags(fs)
 }

@@ -34,7 +34,7 @@ func setupSBOM(fs *pflag.FlagSet) runFunc {
 	o.closureFlags.flags(fs)
 	o.closureFlags.cacheFlags.flags(fs)
 	o.closureFlags.images = &o.inspectFlags
-	fs.StringVar(&o.format, "format", "spdx", "write the SBOM as `spdx|cyclonedx`")
+	fs.StringVar(&o.format, "format", "spdx", "`spdx|cyclonedx` write the SBOM in this format")
 	fs.StringVar(&o.output, "output", "", "write the SBOM to `FILE` (- is standard output, the default)")
 	o.inspectFlags.flags(fs)
 	o.outputFlags.messageFlags(fs)

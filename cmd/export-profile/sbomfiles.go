@@ -21,7 +21,7 @@ import (
 type sbomFlags struct{ words []string }
 
 func (f *sbomFlags) flags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&f.words, "sbom", nil, "also write an SBOM, `FORMAT[:FILE]`, with spdx or cyclonedx: "+
+	fs.StringArrayVar(&f.words, "sbom", nil, "`FORMAT[:FILE]` also write an SBOM, as spdx or cyclonedx: "+
 		"beside the image, as DIR-TAG.spdx.json or ARCHIVE.cdx.json; in a registry, attached to the image; repeatable")
 }
 

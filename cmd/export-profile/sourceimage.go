@@ -37,8 +37,7 @@ func parseImageName(what, example, word string) (n imageName, err error) {
 	}
 	for _, name := range append(otherTransports, "tar") {
 		if !prefixed && strings.HasPrefix(word, name+":") {
-			return n, usagef(example, "%s %q: %s: is not supported, only %s", what, word, name,
-				strings.Join(prefixes(), " and "))
+			return n, usagef(example, "%s %q: %s: is not supported, only %s", what, word, name, prefixList())
 		}
 	}
 	dir, tag, named := strings.Cut(rest, ":")
@@ -118,9 +117,9 @@ func (n imageName) hint(err error) error {
 	case !exists(n.path):
 		return withHint(err, "there is no %q; an image is %s", n.path, imageForms)
 	case n.transport.archive:
-		return withHint(err, "an image is %sFILE[:TAG], where FILE is a tar whose index.json or manifest.json knows TAG", n.transport.prefix)
+		return withHint(err, "an image is %sFILE[:TAG], where FILE is a tar whose index.json or manifest.json lists TAG", n.transport.prefix)
 	}
-	return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that knows TAG")
+	return withHint(err, "an image is oci:DIR:TAG, where DIR has an index.json that lists TAG")
 }
 
 func (o *imageOpener) Close() error {

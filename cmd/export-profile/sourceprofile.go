@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/export-profile/export-profile/profile"
 )
@@ -74,11 +76,8 @@ func (f *closureFlags) resolve(ctx context.Context, store profile.Store) ([]*pro
 	seen := make(map[profile.Path]bool)
 	for _, name := range names {
 		p, err := profile.Resolve(ctx, store, name)
-		if errors.Is(err, fs.ErrNotExist) && hint(err) == "" {
-			err = withHint(err, "name an existing profile with --profile NAME, or the store that has it with --from FILE")
-		}
 		if err != nil {
-			return nil, err
+			return nil, hintProfile(err)
 		}
 		if !seen[p.Path] {
 			profiles = append(profiles, p)
@@ -88,11 +87,28 @@ func (f *closureFlags) resolve(ctx context.Context, store profile.Store) ([]*pro
 	return profiles, nil
 }
 
+// hintProfile adds a hint about the names of profiles.
+func hintProfile(err error) error {
+	switch {
+	case hint(err) != "":
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return withHint(err, "name an existing link or a whole store path with --profile, or the store that has it with --from FILE")
+	case errors.Is(err, profile.ErrOutside):
+		return withHint(err, "name a link to a store path, or a whole store path, with --profile")
+	}
+	return err
+}
+
 // noProfileError lists the places searched for this user's profile.
 type noProfileError struct{ tried []string }
 
 func (e *noProfileError) Error() string {
-	return fmt.Sprintf("find profile: none of %q exists", e.tried)
+	var quoted []string
+	for _, name := range e.tried {
+		quoted = append(quoted, strconv.Quote(name))
+	}
+	return fmt.Sprintf("find profile: none of %s exists", strings.Join(quoted, ", "))
 }
 
 func (e *noProfileError) Unwrap() error { return fs.ErrNotExist }
