@@ -37,6 +37,29 @@ names of store paths that are missing, and files that hide another package's fil
 check does not know what a program opens, loads or starts once it runs.
 `
 
+// checkFlags say when the certificates of an image have to be valid.
+type checkFlags struct{ time string }
+
+func (c *checkFlags) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.time, "check-time", "", "require certificates to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
+}
+
+// unused refuses the flags without --check.
+func (c *checkFlags) unused(check bool) error {
+	if c.time != "" && !check {
+		return usagef("add --check", "--check-time needs --check")
+	}
+	return nil
+}
+
+// at returns the time at which certificates have to be valid.
+func (c *checkFlags) at() (time.Time, error) {
+	if c.time == "" {
+		return time.Now(), nil
+	}
+	return parseTime("--check-time", c.time)
+}
+
 type checkOptions struct {
 	imageFlags
 	registryFlags
@@ -124,9 +147,9 @@ func (o *checkOptions) runImage(ctx context.Context, t terminal, word string) (e
 	if err != nil {
 		return err
 	}
-	all := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
-	all.Config = startConfig(image.Config.Config, image.Config.Architecture)
-	report, err := o.checkImage(ctx, all, 0, o.facts(), say, true)
+	check := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
+	check.Config = startConfig(image.Config.Config, image.Config.Architecture)
+	report, err := o.checkImage(ctx, check, 0, o.facts(), say, true)
 	if err != nil {
 		return err
 	}
@@ -150,14 +173,14 @@ func startConfig(c ispec.ImageConfig, arch string) startup.Config {
 
 // toCheck returns an image of the assembly in the form that startup checks.
 func (a *assembly) toCheck(ctx context.Context, image ocilayout.ImageSpec) *startup.Image {
-	all := &startup.Image{Lower: a.baseImage.lower(), Parts: a.overlay.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
+	check := &startup.Image{Lower: a.baseImage.lower(), Parts: a.overlay.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
 	if a.baseImage != nil {
-		all.LowerSources = layerSources(ctx, a.baseImage.image)
+		check.LowerSources = layerSources(ctx, a.baseImage.image)
 	}
 	for _, l := range a.overlay.Layers {
-		all.Layers = append(all.Layers, startup.Layer{Part: l.Part, Hidden: l.Hidden})
+		check.Layers = append(check.Layers, startup.Layer{Part: l.Part, Hidden: l.Hidden})
 	}
-	return all
+	return check
 }
 
 // checkImage checks an image. With names, it also searches all files for missing store paths.
@@ -226,27 +249,4 @@ func (o *imageOptions) checkFirst(ctx context.Context, a *assembly, image ocilay
 		say.notef("check: %s; for details, run export-profile check with the same flags", count(n, "warning"))
 	}
 	return nil
-}
-
-// checkFlags say when the certificates of an image have to be valid.
-type checkFlags struct{ time string }
-
-func (c *checkFlags) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.time, "check-time", "", "require certificates to be valid at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default now)")
-}
-
-// unused refuses the flags without --check.
-func (c *checkFlags) unused(check bool) error {
-	if c.time != "" && !check {
-		return usagef("add --check", "--check-time needs --check")
-	}
-	return nil
-}
-
-// at returns the time at which certificates have to be valid.
-func (c *checkFlags) at() (time.Time, error) {
-	if c.time == "" {
-		return time.Now(), nil
-	}
-	return parseTime("--check-time", c.time)
 }

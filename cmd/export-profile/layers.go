@@ -19,7 +19,7 @@ import (
 // layerPlan is an image divided into layers, some of them kept from a previous image.
 type layerPlan struct {
 	layers   []ocilayout.Layer
-	report   plan.Summary
+	summary  plan.Summary
 	previous *ocilayout.PreviousImage // or nil
 }
 
@@ -40,11 +40,11 @@ func (o layerOptions) plan(ctx context.Context, say *speaker, a *assembly, r *re
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
 	}
-	p.layers, p.report, err = o.planTrusted(ctx, say, a.overlay.Parts, a.baseImage.trimPrevious(p.previous))
+	p.layers, p.summary, err = o.planTrusted(ctx, say, a.overlay.Parts, a.baseImage.trimPrevious(p.previous))
 	if cause := context.Cause(ctx); cause != nil {
 		return p, cause
 	}
-	for _, reason := range p.report.Reasons {
+	for _, reason := range p.summary.Reasons {
 		say.notef("%s", reason)
 	}
 	return p, hintMoreLayers(err, o.Options)
@@ -118,8 +118,8 @@ func (p layerPlan) compare(say *speaker, next *ocilayout.PreviousImage) *imageUp
 func (p layerPlan) update(fetch, had int64) *imageUpdate {
 	return &imageUpdate{
 		Digest: p.previous.Digest.String(),
-		Kept:   p.report.Kept, Rebuilt: p.report.Rebuilt, Dropped: p.report.Dropped, Added: p.report.Added,
-		Fetch: fetch, Had: had, Unused: p.report.Unused, Size: p.report.Size,
+		Kept:   p.summary.Kept, Rebuilt: p.summary.Rebuilt, Dropped: p.summary.Dropped, Added: p.summary.Added,
+		Fetch: fetch, Had: had, Unused: p.summary.Unused, Size: p.summary.Size,
 	}
 }
 

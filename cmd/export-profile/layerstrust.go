@@ -15,15 +15,15 @@ import (
 // on a machine without a cache. A plan without an untrusted layer can keep other layers,
 // so planTrusted plans again until all are trusted.
 func (o layerOptions) planTrusted(ctx context.Context, say *speaker, parts []rootfs.Part, previous *ocilayout.PreviousImage) (
-	layers []ocilayout.Layer, report plan.Summary, err error) {
+	layers []ocilayout.Layer, summary plan.Summary, err error) {
 	wanted := make(map[string]string, len(parts))
 	for _, p := range parts {
 		wanted[p.Name] = p.Key
 	}
 	trusted, doubted := make(map[layerClaim]bool), 0
 	for {
-		if layers, report, err = ocilayout.PlanSticky(parts, previous, o.StickyOptions); err != nil {
-			return nil, report, err
+		if layers, summary, err = ocilayout.PlanSticky(parts, previous, o.StickyOptions); err != nil {
+			return nil, summary, err
 		}
 		var kept []*ocilayout.BlobSource
 		for _, l := range layers {
@@ -33,22 +33,22 @@ func (o layerOptions) planTrusted(ctx context.Context, say *speaker, parts []roo
 		}
 		doubts, err := o.doubts(ctx, say, kept, wanted)
 		if err != nil {
-			return nil, report, err
+			return nil, summary, err
 		}
 		bad := make(map[*ocilayout.BlobSource]bool)
-		for i, k := range kept {
+		for i, source := range kept {
 			if doubts == nil || doubts[i] == nil {
-				trusted[claimOf(k)] = true
+				trusted[claimOf(source)] = true
 				continue
 			}
-			say.debugf("layer %s of the previous image: %v", k.Descriptor.Digest, doubts[i])
-			bad[k] = true
+			say.debugf("layer %s of the previous image: %v", source.Descriptor.Digest, doubts[i])
+			bad[source] = true
 		}
 		if len(bad) == 0 {
 			break
 		}
 		doubted += len(bad)
-		previous = previous.Drop(func(k *ocilayout.BlobSource) bool { return bad[k] })
+		previous = previous.Drop(func(source *ocilayout.BlobSource) bool { return bad[source] })
 	}
 	switch {
 	case doubted > 0 && o.verifyPrevious:
@@ -58,7 +58,7 @@ func (o layerOptions) planTrusted(ctx context.Context, say *speaker, parts []roo
 	case doubted > 0:
 		say.notef("did not keep %s of the previous image: no trusted key signed the contents; --verify-previous checks them instead", count(doubted, "layer"))
 	}
-	return layers, report, nil
+	return layers, summary, nil
 }
 
 // layerClaim identifies a layer and the contents that it claims to have.

@@ -34,8 +34,8 @@ func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, 
 		if err := checkStdout(t.out, "tar:-"); err != nil {
 			return err
 		}
-		whole, err := staging.Spool(o.spoolDir())
-		if err != nil {
+		var whole *os.File // not :=, so that the error of Close is returned
+		if whole, err = staging.Spool(o.spoolDir()); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, whole.Close()) }()

@@ -38,13 +38,13 @@ type verifyOptions struct {
 	maxLayer string
 }
 
-func setupVerify(flags *pflag.FlagSet) runFunc {
+func setupVerify(fs *pflag.FlagSet) runFunc {
 	o := &verifyOptions{}
 	o.onlySpools = true
-	flags.StringVar(&o.maxLayer, "max-layer", "", "allow a layer at most `SIZE` bytes once decompressed, such as 500MB or 2GiB (default 64GiB)")
-	flags.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
-	o.registryFlags.flags(flags)
-	o.outputFlags.flags(flags)
+	fs.StringVar(&o.maxLayer, "max-layer", "", "allow a layer at most `SIZE` bytes once decompressed, such as 500MB or 2GiB (default 64GiB)")
+	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	o.registryFlags.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) != 1 {
 			return usagef("as in export-profile verify oci:hello:v1", "verify: want one image, not %d", len(args))
