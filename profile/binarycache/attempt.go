@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -22,6 +23,8 @@ type answer struct {
 	status int
 	header http.Header
 	length int64 // of the body, or -1
+
+	chunked bool // the body marks its own end
 
 	body  io.ReadCloser
 	watch *watch
@@ -99,7 +102,7 @@ func (h *server) getWatched(w *watch, u *url.URL, header http.Header) (*answer, 
 		}
 		switch r.StatusCode {
 		case http.StatusOK, http.StatusPartialContent:
-			return &answer{r.StatusCode, r.Header, r.ContentLength, r.Body, w}, nil
+			return &answer{r.StatusCode, r.Header, r.ContentLength, slices.Contains(r.TransferEncoding, "chunked"), r.Body, w}, nil
 		}
 		_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 		_ = r.Body.Close()

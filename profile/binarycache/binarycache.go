@@ -11,7 +11,7 @@
 //   - A narinfo must be about the requested path.
 //     Package trust decides whether to believe the rest of it.
 //   - The narinfo names the NAR's compression; the file name does not count.
-//     The file must have the size and hash of the narinfo, if it gives them.
+//     FileHash and FileSize do not count either: nothing signs them, and Nix never checks them.
 //     The decompressed NAR must have exactly NarSize bytes and the hash NarHash.
 //     Nothing may follow the NAR, neither inside nor outside the compression.
 //     A walk that reaches its end has checked all this.

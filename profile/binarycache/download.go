@@ -25,16 +25,18 @@ type download struct {
 	tag    string      // strong ETag, or ""
 	whole  bool        // the server does not support ranges
 	size   int64       // of the whole body, or -1
+	hint   int64       // size according to the narinfo, if the connection's end is all that ends the body
+	ended  bool        // the body ended at offset, but before hint
 	offset int64       // bytes given to the caller
 	failed int64       // offset at the last failure
 	from   *answer     // nil between two attempts
 }
 
-// download starts to fetch a file of size bytes, or of unknown size if that is 0.
-func (h *server) download(ctx context.Context, u *url.URL, size int64) (*download, error) {
+// download starts to fetch a file. hint is its size according to its narinfo, or 0.
+func (h *server) download(ctx context.Context, u *url.URL, hint int64) (*download, error) {
 	d := &download{server: h, ctx: ctx, url: u, tries: tries{server: h}}
 	for {
-		err := d.begin(size)
+		err := d.begin(hint)
 		if err == nil {
 			return d, nil
 		}
@@ -44,7 +46,7 @@ func (h *server) download(ctx context.Context, u *url.URL, size int64) (*downloa
 	}
 }
 
-func (d *download) begin(size int64) error {
+func (d *download) begin(hint int64) error {
 	a, err := d.server.get(d.ctx, d.url, http.Header{"Accept-Encoding": {"identity"}})
 	if err != nil {
 		return err
@@ -53,17 +55,11 @@ func (d *download) begin(size int64) error {
 	if tag := a.header.Get("ETag"); strings.HasPrefix(tag, `"`) { // not W/
 		d.tag = tag
 	}
-	switch {
-	case a.status != http.StatusOK:
-		err = final(&statusError{status: a.status})
-	case size == 0 || encoded(a.header):
-	case a.length < 0:
-		d.size = size
-	case a.length != size:
-		err = final(fmt.Errorf("the file has %d bytes, but its narinfo says %d", a.length, size))
+	if a.status != http.StatusOK {
+		return errors.Join(final(&statusError{status: a.status}), a.Close())
 	}
-	if err != nil {
-		return errors.Join(err, a.Close())
+	if a.length < 0 && !a.chunked && !encoded(a.header) {
+		d.hint = hint
 	}
 	d.from = a
 	return nil
@@ -74,7 +70,11 @@ func (d *download) Read(p []byte) (int, error) {
 		if d.from != nil {
 			n, err := d.from.Read(p)
 			d.offset += int64(n)
-			if err == io.EOF && d.offset < d.size {
+			if n > 0 {
+				d.ended = false
+			}
+			if err == io.EOF && d.offset < max(d.size, d.hint) {
+				d.ended = d.offset >= d.size
 				err = io.ErrUnexpectedEOF
 			}
 			if n > 0 && err != io.EOF {
@@ -100,6 +100,7 @@ func (d *download) Read(p []byte) (int, error) {
 const minProgress = 1 << 20
 
 // retry ends an attempt. It returns nil if another may follow.
+// If only the hint is against it, the last attempt ends the download with io.EOF.
 func (d *download) retry(err error) error {
 	if d.offset-d.failed >= minProgress {
 		d.tries.made = 0
@@ -109,7 +110,11 @@ func (d *download) retry(err error) error {
 		_ = d.from.Close() // already broken
 		d.from = nil
 	}
-	return d.tries.again(d.ctx, err)
+	err = d.tries.again(d.ctx, err)
+	if err != nil && d.ended && d.ctx.Err() == nil {
+		return io.EOF
+	}
+	return err
 }
 
 // resume sends a new request that continues at d.offset.

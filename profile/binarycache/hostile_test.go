@@ -39,7 +39,7 @@ func TestHostileCache(t *testing.T) {
 		{"about another name", "gzip", func(_ *testing.T, f files, n *NarInfo) {
 			n.Path += "er"
 		}, `it is about "/nix/store/00000000000000000000000000000001-smaller", not`},
-		{"a URL that leads to no NAR", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = narinfo }, "bytes"},
+		{"a URL that leads to no NAR", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = narinfo }, "decompress gzip"},
 		{"a file scheme", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = "file:///etc/passwd" }, "URL"},
 		{"a javascript scheme", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.URL = "javascript:x" }, ""},
 		{"the NAR is missing", "gzip", func(_ *testing.T, f files, n *NarInfo) { delete(f, n.URL) }, anyError},
@@ -47,13 +47,9 @@ func TestHostileCache(t *testing.T) {
 		{"compression none for a compressed file", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.Compression = "none" }, "NAR at byte"},
 		{"an unknown compression", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.Compression = "lrzip" }, `compression "lrzip": unsupported operation`},
 		{"another NAR hash", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.NarHash[3] ^= 1 }, "NAR hash of"},
-		{"another file hash", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileHash[3] ^= 1 }, "hash of the compressed NAR is"},
 		{"a larger NAR size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.NarSize += 8 }, "NAR of"},
 		{"a smaller NAR size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.NarSize -= 8 }, "more than the"},
 		{"a huge NAR size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.NarSize = 1<<63 - 2 }, "NAR of"},
-		{"a larger file size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileSize++ }, "by"},
-		{"a smaller file size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileSize-- }, "by"},
-		{"a huge file size", "gzip", func(_ *testing.T, f files, n *NarInfo) { n.FileSize = 1 << 60 }, "1152921504606846976"},
 		{"bytes after the NAR", "none", func(t *testing.T, f files, n *NarInfo) {
 			b := append(bytes.Clone(f[n.URL]), 0)
 			n.NarSize++

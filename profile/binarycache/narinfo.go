@@ -15,16 +15,20 @@ import (
 type NarInfo struct {
 	profile.Info
 
-	URL         string       // of the NAR: a path below the cache
-	Compression string       // of the file; never ""
-	FileHash    profile.Hash // of the compressed file, if known
-	FileSize    int64        // of the compressed file, or 0 if unknown
+	URL         string // of the NAR: a path below the cache
+	Compression string // of the file; never ""
+
+	// Nothing signs these fields and Nix never checks them, and proxies that recompress a NAR serve them unchanged.
+	// So they are hints, and a NAR that differs from them is right if it has the hash NarHash.
+	FileHash profile.Hash // of the compressed file, if known
+	FileSize int64        // of the compressed file, or 0 if unknown
 }
 
 // ParseNarInfo parses a narinfo file (Nix, libstore/nar-info.cc).
 //
 // Each line is "Key: value". ParseNarInfo ignores unknown keys and a carriage return at the end of a line.
-// Only Sig may be repeated. Of other repeated keys Nix takes the last; here they are an error.
+// Sig may be repeated. Of other repeated keys Nix takes the last; here they are an error.
+// It ignores a FileHash or FileSize that it cannot parse.
 func ParseNarInfo(b []byte) (*NarInfo, error) {
 	n := &NarInfo{}
 	seen := make(map[string]bool)
@@ -40,13 +44,13 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 			return nil, fmt.Errorf("line %d: no colon", line)
 		}
 		known, err := n.set(key, strings.TrimPrefix(value, " "))
-		if err == nil && known && seen[key] && key != "Sig" {
+		if err == nil && known && seen[key] {
 			err = errors.New("given twice")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %s: %w", line, key, err)
 		}
-		seen[key] = known
+		seen[key] = known && key != "Sig"
 	}
 	for _, key := range []string{"StorePath", "URL", "NarHash", "NarSize"} {
 		if !seen[key] {
@@ -59,7 +63,7 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 	return n, nil
 }
 
-// set sets the field of a key. known is false if there is no such field.
+// set sets the field of a key. known is false if there is no such field, or if it is only a hint.
 func (n *NarInfo) set(key, value string) (known bool, err error) {
 	switch key {
 	case "StorePath":
@@ -71,9 +75,11 @@ func (n *NarInfo) set(key, value string) (known bool, err error) {
 	case "Compression":
 		n.Compression = value
 	case "FileHash":
-		n.FileHash, err = parseHash(value)
+		n.FileHash, _ = parseHash(value)
+		return false, nil
 	case "FileSize":
-		n.FileSize, err = parseSize(value)
+		n.FileSize, _ = parseSize(value)
+		return false, nil
 	case "NarHash":
 		n.NarHash, err = parseHash(value)
 	case "NarSize":

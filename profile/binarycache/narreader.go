@@ -2,13 +2,10 @@ package binarycache
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
-	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
@@ -31,7 +28,7 @@ func named(name string, err error) error {
 }
 
 // narReader decompresses a NAR.
-// Before it returns io.EOF, it checks the compressed file too.
+// Before it returns io.EOF, it checks that the compressed file ends, too.
 type narReader struct {
 	ctx  context.Context
 	name string
@@ -42,10 +39,7 @@ type narReader struct {
 }
 
 func newNARReader(ctx context.Context, name string, n *NarInfo, src io.ReadCloser, progress func(int64)) (*narReader, error) {
-	file, err := newCompressedFile(n, src, progress)
-	if err != nil {
-		return nil, named(name, errors.Join(err, src.Close()))
-	}
+	file := &compressedFile{ReadCloser: src, progress: progress, limit: maxCompressed(n.NarSize)}
 	z, err := decompress.NewReader(n.Compression, file)
 	if err != nil {
 		return nil, named(name, errors.Join(file.cause(err), src.Close()))
@@ -83,14 +77,11 @@ func (u *narReader) Close() error {
 	return errors.Join(u.z.Close(), u.file.Close())
 }
 
-// compressedFile reads the file that a narinfo names, and checks its size and hash.
+// compressedFile reads the file that a narinfo names, up to a limit.
 type compressedFile struct {
 	io.ReadCloser
 	progress func(int64)
-	size     int64 // FileSize, or 0
-	limit    int64 // maximum length, even if FileSize is unknown
-	hash     profile.Hash
-	sum      hash.Hash
+	limit    int64
 	n        int64
 	err      error
 }
@@ -104,43 +95,17 @@ func maxCompressed(narSize int64) int64 {
 	return 2*narSize + 1<<20
 }
 
-func newCompressedFile(n *NarInfo, src io.ReadCloser, progress func(int64)) (*compressedFile, error) {
-	f := &compressedFile{ReadCloser: src, progress: progress, size: n.FileSize, limit: maxCompressed(n.NarSize), hash: n.FileHash}
-	if f.size > f.limit {
-		return nil, fmt.Errorf("FileSize is %d for a NAR of %d bytes", f.size, n.NarSize)
-	}
-	if f.size > 0 {
-		f.limit = f.size
-	}
-	if f.hash.Known() {
-		f.sum = sha256.New()
-	}
-	return f, nil
-}
-
 func (f *compressedFile) Read(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
 	}
 	n, err := f.ReadCloser.Read(p)
 	f.n += int64(n)
-	if f.sum != nil {
-		f.sum.Write(p[:n])
-	}
 	if n > 0 && f.progress != nil {
 		f.progress(int64(n))
 	}
-	switch {
-	case f.n > f.limit && f.size > 0:
-		err = fmt.Errorf("more than the %d bytes of FileSize", f.size)
-	case f.n > f.limit:
+	if f.n > f.limit {
 		err = fmt.Errorf("more than %d bytes for a NAR of less than half that size", f.limit)
-	case err == io.EOF && f.n < f.size:
-		err = fmt.Errorf("%d of the %d bytes of FileSize: %w", f.n, f.size, io.ErrUnexpectedEOF)
-	case err == io.EOF && f.sum != nil:
-		if got := profile.Hash(f.sum.Sum(nil)); got != f.hash {
-			err = fmt.Errorf("hash of the compressed NAR is %v, not %v: it was changed or damaged", got, f.hash)
-		}
 	}
 	f.err = err
 	return n, err
