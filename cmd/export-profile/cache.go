@@ -21,6 +21,9 @@ const cacheHelp = `examples:
 Shows what the cache holds, or prunes it. By default, prune removes what was not used for 30 days;
 image and rootfs do that once a day by themselves. Pruning, or deleting the whole directory,
 only makes the next run slower.
+
+layers are blobs that image built; a blob that is also in a layout takes space once (a hard link).
+facts are what is known about the files of store objects, and narinfo are answers of binary caches.
 `
 
 type cacheOptions struct {

@@ -31,8 +31,8 @@ or #! interpreter the kernel and the dynamic loader would not find; an entrypoin
 not executable, or for another architecture; an unknown user; certificates that cannot be decoded
 or have all expired; and links of the profile that lead nowhere.
 
-Warnings are the same for programs outside PATH, other links that lead nowhere,
-names of store paths that are missing, and files that hide another package's file.
+Warnings are: the same faults in programs outside PATH; other links that lead nowhere;
+names of store paths that are missing; and files that hide another package's file.
 
 check does not know what a program opens, loads or starts once it runs.
 `

@@ -137,5 +137,5 @@ func growth(n int64) string {
 	case n > 0:
 		return humanBytes(n) + " more"
 	}
-	return "as many"
+	return "unchanged"
 }

@@ -55,10 +55,10 @@ var exitStatuses = []struct{ status, meaning string }{
 
 // helpEnvironment lists the variables that the program reads.
 var helpEnvironment = []struct{ names, meaning string }{
-	{"NIX_PROFILE, NIX_STATE_HOME, XDG_STATE_HOME, HOME, USER", "Where this user's profile is looked for, as Nix does, when neither --profile nor --from is given."},
-	{"XDG_CACHE_HOME, HOME", "Where the cache is. Without both, and without --cache, there is no cache."},
-	{"TMPDIR", "Where large temporary files go when there is no cache. The default is /var/tmp."},
-	{"REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME", "Where logins for registries are looked for."},
+	{"NIX_PROFILE, NIX_STATE_HOME, XDG_STATE_HOME, HOME, USER", "They locate this user's profile, as in Nix, when neither --profile nor --from is given."},
+	{"XDG_CACHE_HOME, HOME", "They locate the cache. Without both, and without --cache, there is no cache."},
+	{"TMPDIR", "The directory of large temporary files when there is no cache. The default is /var/tmp."},
+	{"REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME", "They locate the logins for registries."},
 	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy for binary caches and registries."},
 	{"TERM", "If it is dumb, no progress bar is drawn."},
 	{"GOGC, GOMEMLIMIT, GOMAXPROCS", "Limits of the Go runtime. The program sets GOGC to 50 unless you set it."},

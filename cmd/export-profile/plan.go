@@ -21,10 +21,13 @@ const planHelp = `examples:
 Shows what image would do, layer by layer, without building anything: the contents of each layer,
 what the cache and the previous image already have, and how much image would build and send.
 
+A layer is built, cached (in the cache on this machine), recompressed (cached with another compression),
+fetched (from a shared cache) or reused (from the previous image or the base image).
+
 plan knows the size of a blob if a cache, the previous image or the base image has it.
 Otherwise it shows the size of the layer's contents.
 If DEST is in a registry, plan asks the registry which blobs it has.
-Manifest and config, a few kilobytes, do not count.
+It does not count the manifest and the config, a few kilobytes.
 plan reads a shared cache (--cache docker://…) and adds nothing to it.
 `
 
