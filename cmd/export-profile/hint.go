@@ -67,7 +67,7 @@ func hint(err error) string {
 	case errors.As(err, &spool):
 		return "name a writable directory for large temporary files with --cache"
 	case errors.Is(err, rootfs.ErrDirExists):
-		return "remove it, or choose another directory"
+		return "choose another directory, or remove this one"
 	case errors.Is(err, fs.ErrPermission):
 		return "choose a place that you may write to, or get permission to read"
 	}

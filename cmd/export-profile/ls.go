@@ -105,7 +105,7 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 		return o.line(w, u.Size, "/"+u.Path)
 	}, func(path string) { lost = append(lost, "/"+path) })
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("list %w", err)
+		return withHint(fmt.Errorf("list %w", err), "without a PATH, ls lists everything; --depth 2 shortens it")
 	}
 	if err != nil {
 		return err
