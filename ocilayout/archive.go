@@ -35,6 +35,7 @@ func (l *Layout) WriteArchive(ctx context.Context, w io.Writer, image ispec.Desc
 	a := archiveWriter{ctx: ctx, w: w}
 	err := l.writeArchive(&a, image, names)
 	if err != nil {
+		l.explain(&err)
 		err = fmt.Errorf("write archive: %w", err)
 	}
 	return ArchiveResult{a.size, a.notes}, err

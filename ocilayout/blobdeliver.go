@@ -62,6 +62,7 @@ func (l *Layout) deliver(ctx context.Context, d ispec.Descriptor, reuse *BlobSou
 func (l *Layout) Manifest(image ispec.Descriptor) ([]byte, error) {
 	b, err := os.ReadFile(l.engine.path(image.Digest))
 	if err != nil {
+		l.explain(&err)
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
 	return b, nil

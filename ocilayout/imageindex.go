@@ -30,6 +30,7 @@ type IndexResult struct {
 // AddIndex links or copies the blobs and checks them; it uses blobs of the layout itself unchanged.
 // If the image is delivered, AddIndex also delivers the manifests, each after the blobs that it names.
 func (l *Layout) AddIndex(ctx context.Context, sources []*ImageSource, annotations map[string]string) (_ IndexResult, err error) {
+	defer l.explain(&err)
 	j := indexBuilder{layout: l, blobs: make(map[digest.Digest]*BlobSource)}
 	for _, s := range sources {
 		j.visited = make(map[digest.Digest]bool)

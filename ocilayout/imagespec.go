@@ -32,7 +32,8 @@ type ImageSpec struct {
 // AddImage builds the layers, the config and the manifest of an image, and returns the manifest's descriptor.
 // The image stays invisible until it is published. AddImage may build several images; only the published one becomes visible.
 // Options.Progress receives the bytes of files that were read, and the sizes of layers that need not be built.
-func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (ispec.Descriptor, error) {
+func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (_ ispec.Descriptor, err error) {
+	defer l.explain(&err)
 	if p := image.Platform; p.OS == "" || p.Architecture == "" {
 		return ispec.Descriptor{}, fmt.Errorf("add image: platform %q: want an OS and an architecture", platformName(p))
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -43,6 +44,7 @@ type Options struct {
 // Layout is an image layout that is about to get one more image.
 type Layout struct {
 	dir        string // absolute, without links; empty if the image joins no layout
+	inside     bool   // the staging directory is in dir, not beside it
 	options    Options
 	staging    *staging.Dir   // nil after Close
 	engine     *engine        // writes a complete layout in the staging directory
@@ -50,7 +52,7 @@ type Layout struct {
 	linkable   bool           // a blob may be a hard link, since it will have no other owner
 	results    []LayerResult  // of the last image
 	lastImage  *PreviousImage // for LastImage
-	garbage    bool           // the layout holds garbage, which the journal in the staging directory lists
+	garbage    error          // why the layout still holds garbage, which the journal in the staging directory lists
 
 	// Only in a layout for an archive, which has no directory of its own:
 	file      string     // absolute, without links; empty if the archive goes to a stream
@@ -74,28 +76,24 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 			err = fmt.Errorf("open layout %q: %w", name, err)
 		}
 	}()
-	path, exists, err := resolve(name)
+	path, exists, err := resolveOutput(name)
 	if err != nil {
 		return nil, err
 	}
-	parent, base := filepath.Split(path)
+	var temp *staging.Dir
 	if exists {
-		if err := prepare(ctx, path); err != nil {
-			return nil, err
-		}
-		parent, base = path, insideName
-	} else if err := cleanBeside(path, nil); err != nil {
-		return nil, err
+		temp, err = prepare(ctx, path)
+	} else if err = cleanBeside(path, nil); err == nil {
+		temp, err = staging.New(filepath.Split(path))
 	}
-	staging, err := staging.New(parent, base)
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLayout(staging, o)
+	l, err := newLayout(temp, o)
 	if err != nil {
 		return nil, err
 	}
-	if l.dir = path; exists {
+	if l.dir, l.inside = path, exists; exists {
 		own, err := newOwner(path)
 		l.linkable = err == nil && (own == nil || own.uid == os.Geteuid())
 	}
@@ -106,24 +104,33 @@ func Open(ctx context.Context, name string, o Options) (_ *Layout, err error) {
 func newLayout(staging *staging.Dir, o Options) (*Layout, error) {
 	e, err := createEngine(filepath.Join(staging.Path, stagingLayout))
 	if err != nil {
-		return nil, errors.Join(err, staging.Remove())
+		return nil, errors.Join(staging.Explain(err), staging.Remove())
 	}
 	return &Layout{options: o, staging: staging, engine: e, linkable: true}, nil
 }
 
-// Close removes everything that was not published.
+// Close removes everything that was not published. Its error changes nothing about an image that was:
+// it is a [*staging.LeftError], which names what the next run with the same destination removes.
 func (l *Layout) Close() error {
 	if l.staging == nil {
 		return nil
 	}
-	staging := l.staging
+	temp := l.staging
 	l.staging = nil
 	l.blobFiles.close()
-	err := l.engine.Close()
-	if l.garbage {
-		return errors.Join(err, staging.Unlock())
+	_ = l.engine.Close() // its temporary directory is in the staging directory
+	if l.garbage != nil {
+		_ = temp.Unlock()
+		return &staging.LeftError{Path: l.dir, Err: fmt.Errorf("unused blobs: %w", l.garbage)}
 	}
-	return errors.Join(err, staging.Remove())
+	return temp.Remove()
+}
+
+// explain names the staging directory in an error as people know it.
+func (l *Layout) explain(err *error) {
+	if l.staging != nil {
+		*err = l.staging.Explain(*err)
+	}
 }
 
 // resolve returns the real path of a layout or a file, and whether it exists.
@@ -131,32 +138,48 @@ func resolve(name string) (path string, exists bool, err error) {
 	if path, err = filepath.Abs(name); err != nil {
 		return "", false, err
 	}
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		// The staging directory must be in the same file system, beyond the links.
-		parent, err := filepath.EvalSymlinks(filepath.Dir(path))
-		return filepath.Join(parent, filepath.Base(path)), false, err
+	fi, err := os.Lstat(path)
+	if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+		path, err = filepath.EvalSymlinks(path)
+		return path, true, err
 	}
-	path, err = filepath.EvalSymlinks(path)
-	return path, true, err
+	exists = !errors.Is(err, fs.ErrNotExist)
+	// The staging directory must be in the same file system, beyond the links.
+	parent, err := filepath.EvalSymlinks(filepath.Dir(path))
+	return filepath.Join(parent, filepath.Base(path)), exists, err
 }
 
-// prepare removes what killed runs left in and beside a directory, and checks that it can hold a layout.
-func prepare(ctx context.Context, path string) (err error) {
+// resolveOutput is resolve for a layout or a file that is about to change. It follows no link of another user except root:
+// no other user may choose where files go.
+func resolveOutput(name string) (path string, exists bool, err error) {
+	if fi, err := os.Lstat(strings.TrimRight(name, "/")); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+		if uid := int(fi.Sys().(*syscall.Stat_t).Uid); uid != os.Geteuid() && uid != 0 {
+			return "", false, fmt.Errorf("it is a link of user %d: %w", uid, fs.ErrPermission)
+		}
+	}
+	return resolve(name)
+}
+
+// prepare removes what killed runs left in and beside a directory, checks that it can hold a layout,
+// and makes a staging directory in it.
+func prepare(ctx context.Context, path string) (*staging.Dir, error) {
 	if fi, err := os.Stat(path); err != nil {
-		return err
+		return nil, err
 	} else if !fi.IsDir() {
-		return fmt.Errorf("%w and is no directory", fs.ErrExist)
+		return nil, fmt.Errorf("%w and is no directory", fs.ErrExist)
 	}
 	lock, err := staging.Lock(ctx, path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := clean(ctx, path); err != nil {
-		return err
+	defer lock.Close()
+	if err := clean(ctx, lock); err != nil {
+		return nil, err
 	}
-	_, err = inspect(ctx, path)
-	return err
+	if _, err = inspect(ctx, staging.PathOf(lock, path)); err != nil {
+		return nil, err
+	}
+	return staging.NewIn(lock, insideName)
 }
 
 // inspect reports whether a directory is empty. If not, it must be a layout.

@@ -10,40 +10,67 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layoutDirs are the top directory of a layout and that of its blobs.
+// layoutDirs are the top directory of a layout, blobs and blobs/sha256.
 // They stay open, so that another user with write access cannot meanwhile replace them by links.
-type layoutDirs struct{ top, blobs *os.File }
+type layoutDirs struct {
+	top        *os.File // belongs to the caller
+	all, blobs *os.File // nil if they do not exist
+}
 
 // openDirs opens the directories of a layout, and creates those of the blobs if necessary.
 // It follows a link in their place only if the link and the layout belong to this user:
 // no other user may choose where files go.
-func openDirs(path string, own *owner) (d *layoutDirs, err error) {
-	d = &layoutDirs{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.Close())
-		}
-	}()
-	if d.top, err = os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
-		return d, err
+func openDirs(layout *os.File, own *owner) (d *layoutDirs, err error) {
+	d = &layoutDirs{top: layout}
+	if d.all, err = openDirIn(layout, ispec.ImageBlobsDir, own); err == nil {
+		d.blobs, err = openDirIn(d.all, filepath.Base(blobs), own)
 	}
-	all, err := openDirIn(d.top, ispec.ImageBlobsDir, own)
 	if err != nil {
-		return d, err
+		d.close()
 	}
-	defer func() { err = errors.Join(err, all.Close()) }()
-	d.blobs, err = openDirIn(all, filepath.Base(blobs), own)
 	return d, err
 }
 
-func (d *layoutDirs) Close() error {
-	var errs []error
-	for _, f := range []*os.File{d.top, d.blobs} {
-		if f != nil {
-			errs = append(errs, f.Close())
+// findDirs opens those directories of a layout that exist. It follows no link.
+func findDirs(layout *os.File) (d *layoutDirs, err error) {
+	d = &layoutDirs{top: layout}
+	if d.all, err = findDirIn(layout, ispec.ImageBlobsDir); d.all != nil {
+		d.blobs, err = findDirIn(d.all, filepath.Base(blobs))
+	}
+	if err != nil {
+		d.close()
+	}
+	return d, err
+}
+
+// findDirIn returns nil if the directory does not exist.
+func findDirIn(parent *os.File, name string) (*os.File, error) {
+	fd, err := openat(int(parent.Fd()), name, unix.O_NOFOLLOW)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(parent.Name(), name)), nil
+}
+
+// openat opens a directory in another one.
+func openat(at int, name string, flags int) (fd int, err error) {
+	for {
+		fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
+		if err != unix.EINTR {
+			return fd, err
 		}
 	}
-	return errors.Join(errs...)
+}
+
+func (d *layoutDirs) close() {
+	for _, f := range []*os.File{d.all, d.blobs} {
+		if f != nil {
+			f.Close()
+		}
+	}
 }
 
 // openDirIn opens or creates a directory in another one.
@@ -60,12 +87,12 @@ func openDirIn(parent *os.File, name string, own *owner) (_ *os.File, err error)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	flags := 0
 	if made || !ownLink(at, name) {
-		flags |= unix.O_NOFOLLOW
+		flags = unix.O_NOFOLLOW
 	}
-	fd, err := unix.Openat(at, name, flags, 0)
-	if flags&unix.O_NOFOLLOW != 0 && (err == unix.ENOTDIR || err == unix.ELOOP) {
+	fd, err := openat(at, name, flags)
+	if flags != 0 && (err == unix.ENOTDIR || err == unix.ELOOP) {
 		return nil, errors.New("it is a link that another user may have made, or no directory")
 	}
 	if err != nil {

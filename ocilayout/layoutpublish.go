@@ -17,10 +17,12 @@ import (
 
 // Publish makes an image of AddImage visible under names.
 // Each name becomes a descriptor in the index, and replaces the one with the same tag.
-// Publish then deletes blobs that only replaced images needed. After an error the index is unchanged. Publish can be called once.
+// Publish then deletes blobs that only replaced images needed. After an error the index is unchanged.
+// What cannot be cleaned up after the image is visible is no error; Close reports it. Publish can be called once.
 func (l *Layout) Publish(ctx context.Context, image ispec.Descriptor, names ...Name) (err error) {
 	defer func() {
 		if err != nil {
+			l.explain(&err)
 			err = fmt.Errorf("publish in layout %q: %w", l.dir, err)
 		}
 	}()
@@ -84,13 +86,13 @@ func (l *Layout) finish(ctx context.Context, images []ispec.Descriptor) (map[dig
 
 // publishNew renames the staged layout to its place. It returns fs.ErrExist if the place is taken.
 func (l *Layout) publishNew() error {
-	if _, err := os.Lstat(l.dir); err == nil {
+	if _, err := os.Lstat(l.dir); err == nil || l.inside {
 		return fs.ErrExist
 	}
 	if err := l.sync(); err != nil {
 		return err
 	}
-	return staging.RenameNew(l.engine.dir, l.dir)
+	return l.staging.MoveNew(stagingLayout, filepath.Base(l.dir))
 }
 
 // publishInto moves the staged layout into an existing layout or an empty directory.
@@ -99,31 +101,34 @@ func (l *Layout) publishInto(ctx context.Context, images []ispec.Descriptor, liv
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := clean(ctx, l.dir); err != nil { // another run may have been killed since Open
+	defer lock.Close()
+	if l.inside && !l.staging.IsIn(lock) {
+		return staging.ErrMoved
+	}
+	if err := clean(ctx, lock); err != nil { // another run may have been killed since Open
 		return err
 	}
-	j, err := l.prepareMerge(ctx, images, live)
+	j, err := l.prepareMerge(ctx, staging.PathOf(lock, l.dir), images, live)
 	if err != nil {
 		return err
 	}
 	// From here on the layout changes. This takes little time and ignores cancellation.
-	err = l.move(live, j.Skeleton)
+	err = l.move(lock, live, j.Skeleton)
 	// The next run sweeps what cannot be swept now. This does not affect the published image.
-	l.garbage = j.sweep(context.WithoutCancel(ctx), l.dir) != nil
+	l.garbage = j.sweep(context.WithoutCancel(ctx), lock)
 	return err
 }
 
 // prepareMerge writes the future index of the layout into the staged one,
 // and a journal of the coming changes.
-func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, live map[digest.Digest]bool) (*journal, error) {
-	empty, err := inspect(ctx, l.dir)
+func (l *Layout) prepareMerge(ctx context.Context, path string, images []ispec.Descriptor, live map[digest.Digest]bool) (*journal, error) {
+	empty, err := inspect(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	j := &journal{Skeleton: empty}
 	if !empty {
-		old, err := os.ReadFile(indexPath(l.dir))
+		old, err := os.ReadFile(indexPath(path))
 		if err != nil {
 			return nil, err
 		}
@@ -134,10 +139,10 @@ func (l *Layout) prepareMerge(ctx context.Context, images []ispec.Descriptor, li
 		if err := os.WriteFile(indexPath(l.engine.dir), merged, 0o644); err != nil {
 			return nil, err
 		}
-		j.addBlobsOf(ctx, l.dir, replaced)
+		j.addBlobsOf(ctx, path, replaced)
 	}
 	for d := range live {
-		if _, err := os.Lstat(filepath.Join(l.dir, blobs, d.Encoded())); err != nil {
+		if _, err := os.Lstat(filepath.Join(path, blobs, d.Encoded())); err != nil {
 			j.Blobs = append(j.Blobs, d)
 		}
 	}
@@ -164,17 +169,17 @@ func (j *journal) addBlobsOf(ctx context.Context, path string, images []ispec.De
 	}
 }
 
-// move renames the staged files to their places, the index last.
-func (l *Layout) move(live map[digest.Digest]bool, empty bool) (err error) {
-	own, err := newOwner(l.dir)
+// move renames the staged files to their places in the open directory of the layout, the index last.
+func (l *Layout) move(layout *os.File, live map[digest.Digest]bool, empty bool) (err error) {
+	own, err := newOwner(staging.PathOf(layout, l.dir))
 	if err != nil {
 		return err
 	}
-	dirs, err := openDirs(l.dir, own)
+	dirs, err := openDirs(layout, own)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, dirs.Close()) }()
+	defer dirs.close()
 	for d := range live {
 		if err := own.put(filepath.Join(l.engine.dir, blobs, d.Encoded()), dirs.blobs); err != nil {
 			return err
@@ -191,7 +196,7 @@ func (l *Layout) move(live map[digest.Digest]bool, empty bool) (err error) {
 	return own.put(indexPath(l.engine.dir), dirs.top)
 }
 
-func (l *Layout) sync() (err error) {
+func (l *Layout) sync() error {
 	if !l.options.Sync {
 		return nil
 	}
@@ -199,6 +204,6 @@ func (l *Layout) sync() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
 }

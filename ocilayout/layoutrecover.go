@@ -56,13 +56,13 @@ func readJournal(staging string) (*journal, error) {
 	return j, nil
 }
 
-// clean removes what killed runs left in and beside a layout. The caller holds its lock.
-func clean(ctx context.Context, path string) error {
-	undo := func(staging string) error { return undo(ctx, path, staging) }
-	if err := staging.Clean(path, insideName, undo); err != nil {
+// clean removes what killed runs left in and beside a layout. The caller has opened and locked it.
+func clean(ctx context.Context, layout *os.File) error {
+	undo := func(staging string) error { return undo(ctx, layout, staging) }
+	if err := staging.CleanIn(layout, insideName, undo); err != nil {
 		return err
 	}
-	err := cleanBeside(path, undo)
+	err := cleanBeside(layout.Name(), undo)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil // a user who may write only in the layout cannot see what is beside it
 	}
@@ -76,25 +76,25 @@ func cleanBeside(path string, undo func(string) error) error {
 
 // undo removes from a layout what the run of a staging directory put there,
 // except what an image needs by now. The caller holds the layout's lock.
-func undo(ctx context.Context, path, staging string) error {
+func undo(ctx context.Context, layout *os.File, staging string) error {
 	j, err := readJournal(staging)
 	if err != nil {
 		return nil // the run was not about to publish; or the machine crashed, and nothing is certain
 	}
-	return j.sweep(ctx, path)
+	return j.sweep(ctx, layout)
 }
 
 // sweep deletes the listed blobs that are garbage. In doubt, it deletes nothing.
-func (j *journal) sweep(ctx context.Context, path string) error {
-	for _, name := range []string{ispec.ImageBlobsDir, blobs} {
-		fi, err := os.Lstat(filepath.Join(path, name))
-		if err == nil && !fi.IsDir() {
-			return nil // a link: other layouts may share the blobs
-		}
+func (j *journal) sweep(ctx context.Context, layout *os.File) error {
+	dirs, err := findDirs(layout)
+	if err != nil {
+		return nil // a link: other layouts may share the blobs
 	}
+	defer dirs.close()
+	path := staging.PathOf(layout, layout.Name())
 	if _, err := os.Lstat(indexPath(path)); errors.Is(err, fs.ErrNotExist) {
 		if j.Skeleton {
-			return j.sweepSkeleton(path)
+			return j.sweepSkeleton(dirs)
 		}
 		return nil
 	}
@@ -112,7 +112,7 @@ func (j *journal) sweep(ctx context.Context, path string) error {
 	}
 	for _, d := range j.Blobs {
 		if !live[d] {
-			if err := e.DeleteBlob(ctx, d); err != nil {
+			if err := removeFrom(dirs.blobs, d.Encoded(), 0); err != nil {
 				return err
 			}
 		}
@@ -121,22 +121,44 @@ func (j *journal) sweep(ctx context.Context, path string) error {
 }
 
 // sweepSkeleton removes a layout that never got its index.
-func (j *journal) sweepSkeleton(path string) error {
+func (j *journal) sweepSkeleton(dirs *layoutDirs) error {
 	for _, d := range j.Blobs {
-		err := os.Remove(filepath.Join(path, blobs, d.Encoded()))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		if err := removeFrom(dirs.blobs, d.Encoded(), 0); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{ispec.ImageLayoutFile, blobs, ispec.ImageBlobsDir} {
-		err := os.Remove(filepath.Join(path, name))
+	for _, file := range []struct {
+		in    *os.File
+		name  string
+		flags int
+	}{
+		{dirs.top, ispec.ImageLayoutFile, 0},
+		{dirs.all, filepath.Base(blobs), unix.AT_REMOVEDIR},
+		{dirs.top, ispec.ImageBlobsDir, unix.AT_REMOVEDIR},
+	} {
+		err := removeFrom(file.in, file.name, file.flags)
 		switch {
-		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case err == nil:
 		case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, fs.ErrExist):
 			return nil // blobs of another program
 		default:
 			return err
 		}
+	}
+	return nil
+}
+
+// removeFrom removes a name from an open directory, if both exist.
+func removeFrom(dir *os.File, name string, flags int) error {
+	if dir == nil {
+		return nil
+	}
+	err := unix.Unlinkat(int(dir.Fd()), name, flags)
+	for err == unix.EINTR {
+		err = unix.Unlinkat(int(dir.Fd()), name, flags)
+	}
+	if err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "remove", Path: filepath.Join(dir.Name(), name), Err: err}
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func stopAfter(t *testing.T, dir string, beside bool, steps int) (done bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := l.prepareMerge(t.Context(), images, live)
+	j, err := l.prepareMerge(t.Context(), dir, images, live)
 	if err != nil {
 		t.Fatal(err)
 	}

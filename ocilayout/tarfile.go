@@ -23,6 +23,9 @@ type TarResult struct {
 	Digest digest.Digest // of the tar as written
 	DiffID digest.Digest // of the tar before compression
 	Size   int64
+	// Left says what PublishTar could not clean up after the file became visible, or is nil.
+	// The next call with the same file does that.
+	Left error
 }
 
 // WriteTar writes a root filesystem as one tar, for podman import, LXC, systemd-nspawn and WSL.
@@ -36,7 +39,7 @@ func WriteTar(ctx context.Context, w io.Writer, parts []rootfs.Part, m compress.
 	if err != nil {
 		return TarResult{}, fmt.Errorf("write tar: %w", err)
 	}
-	return TarResult{b.Digest, b.DiffID, b.Size}, nil
+	return TarResult{Digest: b.Digest, DiffID: b.DiffID, Size: b.Size}, nil
 }
 
 // PublishTar is WriteTar to a file. The file appears, or replaces another one, when it is complete.
@@ -46,7 +49,13 @@ func PublishTar(ctx context.Context, file string, parts []rootfs.Part, m compres
 	if err != nil {
 		return t, fmt.Errorf("publish %q: %w", file, err)
 	}
-	defer func() { err = errors.Join(err, staging.Remove()) }()
+	defer func() {
+		if left := staging.Remove(); err == nil {
+			t.Left = left
+		} else {
+			err = errors.Join(err, left)
+		}
+	}()
 	err = publishFile(staging, path, o.Sync, func(f *os.File) (err error) {
 		t, err = WriteTar(ctx, f, parts, m, o)
 		return err
@@ -63,7 +72,7 @@ const stagingFile = "file"
 // stageFile makes a staging directory beside a file that is about to appear or be replaced,
 // and returns the real path of the file.
 func stageFile(name string) (path string, _ *staging.Dir, err error) {
-	path, exists, err := resolve(name)
+	path, exists, err := resolveOutput(name)
 	if err != nil {
 		return "", nil, err
 	}
@@ -89,7 +98,7 @@ func publishFile(staging *staging.Dir, path string, sync bool, write func(*os.Fi
 	temp := filepath.Join(staging.Path, stagingFile)
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return staging.Explain(err)
 	}
 	err = write(f)
 	if err == nil {
@@ -99,7 +108,7 @@ func publishFile(staging *staging.Dir, path string, sync bool, write func(*os.Fi
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
-		return err
+		return staging.Explain(err)
 	}
-	return os.Rename(temp, path)
+	return staging.Move(stagingFile, filepath.Base(path))
 }

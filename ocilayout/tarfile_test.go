@@ -46,7 +46,7 @@ func TestWriteTar(t *testing.T) {
 		if !bytes.Equal(unpacked, plain) {
 			t.Errorf("%s: has other bytes", s)
 		}
-		if want := (TarResult{digest.FromBytes(b.Bytes()), digest.FromBytes(plain), int64(b.Len())}); got != want {
+		if want := (TarResult{Digest: digest.FromBytes(b.Bytes()), DiffID: digest.FromBytes(plain), Size: int64(b.Len())}); got != want {
 			t.Errorf("%s: WriteTar = %v, want %v", s, got, want)
 		}
 	}

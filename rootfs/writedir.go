@@ -32,7 +32,8 @@ var ErrDirExists = fmt.Errorf("the directory must not exist yet: %w", fs.ErrExis
 
 // WriteDir writes parts as a root filesystem into a directory that must not exist yet.
 //
-// It writes beside the directory and renames, so an error leaves nothing behind.
+// It writes beside the directory and renames, so an error leaves nothing behind, and a visible directory is complete.
+// Another user who may write beside it can make the call fail, but cannot make it write elsewhere.
 // A killed run leaves a staging directory, which the next call with the same directory removes.
 // WriteDir needs no privilege. Without root, all files belong to the caller, and none is setuid or setgid.
 // Modes do not depend on the umask.
@@ -59,15 +60,12 @@ func WriteDir(ctx context.Context, dir string, parts []Part, o DirOptions) (err 
 	}()
 	w := &dirWriter{DirOptions: o, dir: temp.Path, chown: os.Geteuid() == 0}
 	if err := w.write(ctx, parts); err != nil {
-		return err
+		return temp.Explain(err)
 	}
 	if err := w.finish("", Dir("", 0o755)); err != nil {
-		return err
+		return temp.Explain(err)
 	}
-	if err := staging.RenameNew(temp.Path, dir); err != nil {
-		return err
-	}
-	return temp.Unlock()
+	return temp.Publish(name)
 }
 
 // dirWriter writes parts below dir. Its methods are safe for concurrent use.

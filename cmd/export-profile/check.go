@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -120,7 +119,7 @@ func (o *checkOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer say.closing(&err, a)
 	if err := o.complete(&image, a, say); err != nil {
 		return err
 	}
@@ -136,7 +135,7 @@ func (o *checkOptions) runImage(ctx context.Context, t terminal, word string) (e
 	say := o.speaker(t)
 	defer say.close()
 	in := o.opener(say, t.in, &o.registryFlags)
-	defer func() { err = errors.Join(err, in.Close()) }()
+	defer say.closing(&err, in)
 	image, err := in.readImage(ctx, o.platform, word)
 	if err != nil {
 		return err

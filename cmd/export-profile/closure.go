@@ -77,7 +77,7 @@ func (o *closureOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer say.closing(&err, store)
 
 	graph := profile.NewGraph(closure)
 	if o.tree {

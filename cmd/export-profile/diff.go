@@ -101,10 +101,10 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	var store profile.Store // of profiles, opened once
 	defer func() {
 		for _, s := range sides {
-			err = errors.Join(err, s.close())
+			say.closing(&err, closer(s.close))
 		}
 		if store != nil {
-			err = errors.Join(err, store.Close())
+			say.closing(&err, store)
 		}
 	}()
 	for _, word := range []string{a, b} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -128,7 +127,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer say.closing(&err, a)
 	if err := o.complete(&r.image, a, say); err != nil {
 		return err
 	}
@@ -148,8 +147,8 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	if err := o.publish(ctx, out, r, a, image); err != nil {
+	defer say.closing(&err, out)
+	if err := o.publish(ctx, say, out, r, a, image); err != nil {
 		return err
 	}
 	shared.finish(ctx, say)

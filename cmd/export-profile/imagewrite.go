@@ -46,13 +46,13 @@ func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r re
 }
 
 // publish writes the files beside the image, makes the image visible, and then renames the files, which hardly ever fails.
-func (o *imageOptions) publish(ctx context.Context, out *imageWriter, r request, a *assembly, image ispec.Descriptor) error {
+func (o *imageOptions) publish(ctx context.Context, say *speaker, out *imageWriter, r request, a *assembly, image ispec.Descriptor) error {
 	digest, err := newPendingFile(o.digestFile, image.Digest.String()+"\n")
 	if err != nil {
 		return err
 	}
-	defer digest.remove()
-	defer removeSBOMs(r.sboms)
+	defer digest.remove(say)
+	defer removeSBOMs(say, r.sboms)
 	manifest, err := out.Manifest(image)
 	if err != nil {
 		return err
@@ -68,11 +68,12 @@ func (o *imageOptions) publish(ctx context.Context, out *imageWriter, r request,
 	if err := out.publish(ctx, image); err != nil {
 		return err
 	}
-	return errors.Join(digest.publish(), publishSBOMs(r.sboms))
+	return withHint(errors.Join(digest.publish(), publishSBOMs(r.sboms)), "the image is complete; run the command again for the file")
 }
 
 // print prints the image's digest, or all about it as JSON.
 func (o *imageOptions) print(t terminal, say *speaker, out *imageWriter, r request, a *assembly, image ispec.Descriptor, changed *imageUpdate) error {
+	published(t.out, "the image is complete: %s", image.Digest)
 	switch {
 	case o.json:
 		return printJSON(t.out, struct {

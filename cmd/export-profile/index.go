@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -93,7 +92,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		names = append(names, n)
 	}
 	opener := o.opener(say, t.in, &o.registryFlags)
-	defer func() { err = errors.Join(err, opener.Close()) }()
+	defer say.closing(&err, opener)
 	var sources []*ocilayout.ImageSource
 	for _, n := range names {
 		found, err := opener.open(ctx, n)
@@ -106,7 +105,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.Close()) }()
+	defer say.closing(&err, out)
 	index, err := out.AddIndex(ctx, sources, annotations)
 	if err != nil {
 		return err
@@ -115,13 +114,14 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err != nil {
 		return err
 	}
-	defer digest.remove()
+	defer digest.remove(say)
 	if err := out.publish(ctx, index.Descriptor); err != nil {
 		return err
 	}
 	if err := digest.publish(); err != nil {
-		return err
+		return withHint(err, "the image is complete; run the command again for the file")
 	}
+	published(t.out, "the image is complete: %s", index.Descriptor.Digest)
 	if o.json {
 		return printJSON(t.out, struct {
 			Digest string `json:"digest"`

@@ -89,7 +89,7 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closing()) }()
+	defer say.closing(&err, closer(closing))
 
 	w := bufio.NewWriter(t.out)
 	rows := []lsRow{}

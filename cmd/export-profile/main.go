@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 	out := &resultWriter{to: t.out}
 	t.out = out
 	err := dispatch(ctx, args, t)
-	if err == nil {
+	if err == nil || out.err != nil && errors.Is(err, out.err) {
 		err = out.lost()
 	}
 	if err == nil {

@@ -85,7 +85,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer say.closing(&err, a)
 	var cache *ocilayout.Cache
 	if known { // plan must not make a cache
 		cache = o.cacheFlags.layers(say)

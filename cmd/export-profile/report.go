@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/spf13/pflag"
 
@@ -62,7 +61,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer say.closing(&err, a)
 	r := newReport(a, plan)
 	if o.check {
 		if r.Findings, err = o.findings(ctx, a, say); err != nil {
@@ -86,7 +85,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	if err != nil {
 		return makeFirst(err, file)
 	}
-	defer result.remove()
+	defer result.remove(say)
 	return result.publish()
 }
 

@@ -17,8 +17,17 @@ import (
 // resultWriter is standard output. It keeps the first error, since commands print line by line without checking:
 // if a result is lost, as on a full disk, the run must fail.
 type resultWriter struct {
-	to  io.Writer
-	err error
+	to        io.Writer
+	err       error
+	published string // what is complete although its name could not be printed; see published
+}
+
+// published says for which result the lines that follow on standard output are only a receipt.
+// If they are lost, the run fails, and its hint says that the result is complete.
+func published(w io.Writer, format string, args ...any) {
+	if r, ok := w.(*resultWriter); ok {
+		r.published = fmt.Sprintf(format, args...)
+	}
 }
 
 func (r *resultWriter) Write(b []byte) (int, error) {
@@ -39,7 +48,7 @@ func (r *resultWriter) lost() error {
 	if errors.As(err, &path) { // drops "write /dev/stdout"
 		err = path.Err
 	}
-	return withHint(fmt.Errorf("write standard output: %w", err), "")
+	return withHint(fmt.Errorf("write standard output: %w", err), "%s", r.published)
 }
 
 // unwrapStdout unwraps w so that io.Copy can use copy_file_range.

@@ -41,8 +41,7 @@ func newPendingFile(name, content string) (_ *pendingFile, err error) {
 	}
 	p := &pendingFile{name, filepath.Join(staging.Path, base), staging}
 	if err := p.write(content); err != nil {
-		p.remove()
-		return nil, fmt.Errorf("write %q: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("write %q: %w", name, staging.Explain(err)), staging.Remove())
 	}
 	return p, nil
 }
@@ -60,12 +59,17 @@ func (p *pendingFile) publish() error {
 	if p == nil {
 		return nil
 	}
-	return os.Rename(p.temp, p.name)
+	err := p.staging.Move(filepath.Base(p.temp), filepath.Base(p.name))
+	var link *os.LinkError
+	if errors.As(err, &link) { // drops the temporary name
+		err = fmt.Errorf("write %q: %w", p.name, link.Err)
+	}
+	return err
 }
 
 // remove removes the file if it was not published. Callers always defer it.
-func (p *pendingFile) remove() {
+func (p *pendingFile) remove(say *speaker) {
 	if p != nil {
-		_ = p.staging.Remove()
+		say.noteLeft(p.staging.Remove())
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,16 +28,16 @@ func TestPendingTwice(t *testing.T) {
 	if err := first.publish(); err != nil || content() != "first" {
 		t.Errorf("first publish = %v, and the file has %q; want %q", err, content(), "first")
 	}
-	first.remove()
+	first.remove(&speaker{w: io.Discard})
 	if err := second.publish(); err != nil || content() != "second" {
 		t.Errorf("second publish = %v, and the file has %q; want %q", err, content(), "second")
 	}
-	second.remove()
+	second.remove(&speaker{w: io.Discard})
 	third, err := newPendingFile(name, "third")
 	if err != nil {
 		t.Fatal(err)
 	}
-	third.remove()
+	third.remove(&speaker{w: io.Discard})
 	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 || content() != "second" {
 		t.Errorf("left behind: %v; want only the file with %q", left, content())
 	}
@@ -63,7 +64,7 @@ func TestPendingLink(t *testing.T) {
 	if err := errors.Join(err, p.publish()); err != nil {
 		t.Fatal(err)
 	}
-	p.remove()
+	p.remove(&speaker{w: io.Discard})
 	fi, err := os.Stat(victim)
 	if err != nil {
 		t.Fatal(err)

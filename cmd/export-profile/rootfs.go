@@ -115,13 +115,13 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer say.closing(&err, a)
 
 	env, err := newPendingFile(o.envFile, strings.Join(a.baseFiles.Env, "\n")+"\n")
 	if err != nil {
 		return err
 	}
-	defer env.remove()
+	defer env.remove(say)
 	if isTar {
 		err = o.writeTar(ctx, t, say, a, file, compression)
 	} else {
@@ -131,10 +131,11 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 		return err
 	}
 	if err := env.publish(); err != nil {
-		return err
+		return withHint(err, "the root filesystem is complete; only this file is missing")
 	}
 	o.trim(say)
 	if o.json {
+		published(t.out, "the root filesystem is complete: %s", shellWord(dir))
 		return printJSON(t.out, struct {
 			Directory string `json:"directory"`
 			contents

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,7 +37,7 @@ func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, 
 		if whole, err = staging.Spool(o.spoolDir()); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, whole.Close()) }()
+		defer say.closing(&err, whole)
 		if _, err := ocilayout.WriteTar(ctx, whole, parts, c, options); err != nil {
 			return err
 		}
@@ -50,6 +49,8 @@ func (o *rootfsOptions) writeTar(ctx context.Context, t terminal, say *speaker, 
 	if err != nil {
 		return makeFirst(err, file)
 	}
+	say.noteLeft(made.Left)
+	published(t.out, "the tar is complete: %s", made.Digest)
 	_, err = fmt.Fprintln(t.out, made.Digest)
 	return err
 }

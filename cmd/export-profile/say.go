@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // outputFlags choose between text and JSON, and how many messages to print.
@@ -55,6 +58,33 @@ func (s *speaker) close() {
 		s.current.done()
 	}
 }
+
+// closing closes c at the end of a run. If the run has succeeded, its result is visible and stays right:
+// a note says what could not be cleaned up. Another error comes from a file that was only read.
+func (s *speaker) closing(err *error, c io.Closer) {
+	closed := c.Close()
+	if *err != nil {
+		*err = errors.Join(*err, closed)
+		return
+	}
+	s.noteLeft(closed)
+}
+
+// noteLeft notes what a run that has succeeded could not clean up.
+func (s *speaker) noteLeft(err error) {
+	var left *staging.LeftError
+	switch {
+	case errors.As(err, &left):
+		s.notef("could not clean up: %v; the next run with the same destination does", left)
+	case err != nil:
+		s.debugf("close: %v", err)
+	}
+}
+
+// closer is a function that closes something.
+type closer func() error
+
+func (c closer) Close() error { return c() }
 
 func (s *speaker) notef(format string, args ...any) {
 	if !s.quiet {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/spf13/pflag"
 
@@ -57,7 +56,7 @@ func (o *sbomOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer say.closing(&err, store)
 	var of sbom.Image
 	if s, ok := store.(*imageStore); ok {
 		of = sbom.Image{Digest: s.image.Digest.String(), Layers: s.layers()}
@@ -77,6 +76,6 @@ func (o *sbomOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer out.remove()
+	defer out.remove(say)
 	return out.publish()
 }

@@ -115,9 +115,9 @@ func sbomFileNames(sboms []*sbomFile) (files []string) {
 	return files
 }
 
-func removeSBOMs(sboms []*sbomFile) {
+func removeSBOMs(say *speaker, sboms []*sbomFile) {
 	for _, b := range sboms {
-		b.pending.remove()
+		b.pending.remove(say)
 	}
 }
 

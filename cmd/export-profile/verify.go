@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
@@ -103,7 +102,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 		return err
 	}
 	opener := o.opener(say, t.in, &o.registryFlags)
-	defer func() { err = errors.Join(err, opener.Close()) }()
+	defer say.closing(&err, opener)
 	claims, err := n.transport.claims(ctx, opener, n)
 	if err != nil {
 		return n.hint(err)

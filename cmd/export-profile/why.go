@@ -72,7 +72,7 @@ func (o *whyOptions) run(ctx context.Context, t terminal, args []string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer say.closing(&err, store)
 
 	graph := profile.NewGraph(closure)
 	to, err := findOne(graph, args[len(args)-1])

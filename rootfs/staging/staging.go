@@ -6,6 +6,9 @@
 // [WriteFile] makes small files that appear when they are complete.
 //
 // The locks are flocks, so they end with the process that holds them.
+//
+// Another user may have write access to the parent directory, and may exchange a staging directory for a link.
+// So a Dir is used through its open file, which still leads to the directory that New made.
 package staging
 
 import (
@@ -13,10 +16,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,80 +31,264 @@ import (
 // It stays locked while its process lives:
 // that tells the leftovers of a killed run from the work of a running one.
 type Dir struct {
+	// Path leads to the directory even after another process has moved it or put a link in its place:
+	// it is /proc/self/fd/N, or the directory's name if there is no /proc.
 	Path string
-	lock *os.File
+
+	parent *os.File // the directory in which it was made
+	name   string   // in parent
+	lock   *os.File // the directory itself
 }
+
+// ErrMoved says that another process has moved a staging directory, or put something else in its place.
+var ErrMoved = errors.New("another process has moved it")
+
+// LeftError reports a staging directory that could not be removed.
+// The next run with the same destination removes it.
+type LeftError struct {
+	Path string
+	Err  error
+}
+
+func (e *LeftError) Error() string { return fmt.Sprintf("remove %q: %v", e.Path, e.Err) }
+
+func (e *LeftError) Unwrap() error { return e.Err }
 
 // New makes an empty, locked staging directory in parent,
 // named "."+name+".export-profile-" and a random suffix.
 func New(parent, name string) (*Dir, error) {
-	for {
-		path, err := os.MkdirTemp(parent, prefix(name))
-		if err != nil {
-			return nil, fmt.Errorf("make staging directory: %w", err)
-		}
-		lock, err := lockDir(path, unix.LOCK_EX|unix.LOCK_NB)
-		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
-			continue // another run's Clean found it before it was locked
-		}
-		if err != nil {
-			os.Remove(path)
-			return nil, fmt.Errorf("lock staging directory: %w", err)
-		}
-		return &Dir{Path: path, lock: lock}, nil
-	}
-}
-
-// Remove deletes the directory and its contents, and unlocks it.
-// After the directory has been renamed away, Remove only unlocks it.
-func (d *Dir) Remove() error {
-	err := RemoveAll(d.Path)
-	return errors.Join(err, d.lock.Close())
-}
-
-// Unlock unlocks a directory that has been published, and leaves it in place.
-func (d *Dir) Unlock() error { return d.lock.Close() }
-
-// Clean removes the staging directories of parent and name that killed runs left behind.
-// Before it removes one, it locks it and calls recover, if not nil, with its path.
-// In a parent with the sticky bit, such as /tmp, Clean leaves those of other users alone.
-func Clean(parent, name string, recover func(path string) error) error {
-	entries, err := os.ReadDir(parent)
+	in, err := os.OpenFile(parent, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("make staging directory: %w", err)
 	}
-	var sticky bool
-	if fi, err := os.Stat(parent); err == nil {
-		sticky = fi.Mode()&fs.ModeSticky != 0
+	return newDir(in, name)
+}
+
+// NewIn is New in an open directory.
+func NewIn(parent *os.File, name string) (*Dir, error) {
+	in, err := openIn(parent, ".")
+	if err != nil {
+		return nil, fmt.Errorf("make staging directory: %w", err)
 	}
-	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix(name)) {
-			continue
-		}
-		if fi, err := e.Info(); sticky && (err != nil || int(fi.Sys().(*syscall.Stat_t).Uid) != os.Geteuid()) {
-			continue
-		}
-		path := filepath.Join(parent, e.Name())
-		lock, err := lockDir(path, unix.LOCK_EX|unix.LOCK_NB)
+	return newDir(in, name)
+}
+
+// attempts limits how often New tries again because another process has taken the directory or its name.
+const attempts = 1000
+
+// newDir makes a staging directory in in, which it closes if it fails.
+func newDir(in *os.File, name string) (_ *Dir, err error) {
+	defer func() {
 		if err != nil {
-			continue // in use, gone, or another user's
+			in.Close()
+			err = fmt.Errorf("make staging directory: %w", err)
 		}
-		if recover != nil {
-			err = recover(path)
+	}()
+	for range attempts {
+		d := &Dir{parent: in, name: prefix(name) + strconv.FormatUint(uint64(rand.Uint32()), 10)}
+		err := unix.Mkdirat(int(in.Fd()), d.name, 0o700)
+		if errors.Is(err, fs.ErrExist) || err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "mkdir", Path: d.shown(), Err: err}
+		}
+		d.lock, err = lockIn(in, d.name, unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, ErrMoved) {
+			continue // another run's Clean found it before it was locked, or another user exchanged it
 		}
 		if err == nil {
-			err = RemoveAll(path)
+			var ours bool
+			if ours, err = d.isOurs(); err == nil && !ours {
+				d.lock.Close() // another user's directory, which stays
+				continue
+			}
 		}
-		if err := errors.Join(err, lock.Close()); err != nil {
-			return fmt.Errorf("clean up after a killed run: %w", err)
+		if err != nil {
+			if d.lock != nil {
+				d.lock.Close()
+			}
+			_ = unix.Unlinkat(int(in.Fd()), d.name, unix.AT_REMOVEDIR)
+			return nil, fmt.Errorf("lock %q: %w", d.shown(), err)
 		}
+		d.Path = PathOf(d.lock, d.shown())
+		return d, nil
+	}
+	return nil, fmt.Errorf("in %q: %w", in.Name(), ErrMoved)
+}
+
+// PathOf returns a path that leads to an open directory wherever it is moved, or the name if there is no /proc.
+func PathOf(f *os.File, name string) string {
+	held := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	want, err := f.Stat()
+	if err != nil {
+		return name
+	}
+	if have, err := os.Stat(held); err != nil || !os.SameFile(have, want) {
+		return name
+	}
+	return held
+}
+
+// shown returns the name under which the directory was made.
+func (d *Dir) shown() string { return filepath.Join(d.parent.Name(), d.name) }
+
+// isOurs reports whether the locked directory is the one that New made: empty, and closed to other users.
+// Some file systems give every file the same owner or mode. A new file shows what they would have given.
+func (d *Dir) isOurs() (bool, error) {
+	var dir, file unix.Stat_t
+	if err := unix.Fstat(int(d.lock.Fd()), &dir); err != nil {
+		return false, err
+	}
+	if int(dir.Uid) != os.Geteuid() || dir.Mode&0o077 != 0 {
+		const probe = "probe"
+		fd, err := unix.Openat(int(d.lock.Fd()), probe, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return false, err
+		}
+		err = unix.Fstat(fd, &file)
+		if err := errors.Join(err, unix.Close(fd), unix.Unlinkat(int(d.lock.Fd()), probe, 0)); err != nil {
+			return false, err
+		}
+		if dir.Uid != file.Uid || dir.Mode&0o077 != 0 && file.Mode&0o077 == 0 {
+			return false, nil
+		}
+	}
+	names, err := namesIn(d.lock)
+	return len(names) == 0, err
+}
+
+// namesIn lists an open directory.
+func namesIn(dir *os.File) ([]string, error) {
+	fd, err := openIn(dir, ".")
+	if err != nil {
+		return nil, err
+	}
+	defer fd.Close()
+	return fd.Readdirnames(-1)
+}
+
+// openIn opens a directory in another one. It follows no link.
+func openIn(parent *os.File, name string) (*os.File, error) {
+	for {
+		fd, err := unix.Openat(int(parent.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		switch err {
+		case nil:
+			return os.NewFile(uintptr(fd), filepath.Join(parent.Name(), name)), nil
+		case unix.EINTR:
+		default:
+			return nil, &fs.PathError{Op: "open", Path: filepath.Join(parent.Name(), name), Err: err}
+		}
+	}
+}
+
+// Remove deletes the directory and its contents, and unlocks it. It leaves a directory that was moved.
+// The error is a *LeftError.
+func (d *Dir) Remove() error {
+	err := d.here()
+	if err == nil {
+		err = removeDir(d.parent, d.name, d.Path)
+	}
+	_ = d.close()
+	if err != nil {
+		return &LeftError{d.shown(), d.Explain(err)}
 	}
 	return nil
 }
 
+// removeDir removes a directory, which path leads to.
+func removeDir(parent *os.File, name, path string) error {
+	if err := removeContents(path); err != nil {
+		return err
+	}
+	err := unix.Unlinkat(int(parent.Fd()), name, unix.AT_REMOVEDIR)
+	for err == unix.EINTR {
+		err = unix.Unlinkat(int(parent.Fd()), name, unix.AT_REMOVEDIR)
+	}
+	if err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "rmdir", Path: filepath.Join(parent.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// here returns ErrMoved unless the directory still has its name.
+func (d *Dir) here() error {
+	same, err := sameIn(d.parent, d.name, d.lock)
+	if err == nil && !same {
+		err = ErrMoved
+	}
+	return err
+}
+
+// sameIn reports whether a name in a directory belongs to an open file. It follows no link.
+func sameIn(parent *os.File, name string, f *os.File) (bool, error) {
+	var have, want unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &want); err != nil {
+		return false, err
+	}
+	err := unix.Fstatat(int(parent.Fd()), name, &have, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.ENOENT {
+		return false, nil
+	}
+	return have.Dev == want.Dev && have.Ino == want.Ino, err
+}
+
+func (d *Dir) close() error { return errors.Join(d.lock.Close(), d.parent.Close()) }
+
+// Unlock unlocks the directory and leaves it to the next run, as a kill does.
+func (d *Dir) Unlock() error { return d.close() }
+
+// IsIn reports whether the directory was made in an open directory.
+func (d *Dir) IsIn(parent *os.File) bool {
+	same, err := sameIn(d.parent, ".", parent)
+	return err == nil && same
+}
+
+// Publish gives the directory itself a new name beside it, which must not exist yet, and unlocks it.
+// After an error nothing has that name, and the caller still has to call Remove.
+func (d *Dir) Publish(name string) error {
+	if err := d.here(); err != nil {
+		return fmt.Errorf("publish %q: %w", d.shown(), err)
+	}
+	if err := renameNew(d.parent, d.name, d.parent, name); err != nil {
+		return err
+	}
+	if same, err := sameIn(d.parent, name, d.lock); err == nil && !same {
+		return fmt.Errorf("publish %q: %w", d.shown(), ErrMoved) // meanwhile
+	}
+	_ = d.close() // the directory is visible, and closing ends the lock even if it fails
+	return nil
+}
+
+// MoveNew moves a file or directory out of the directory, to a name beside it that must not exist yet.
+// Otherwise the error wraps fs.ErrExist.
+func (d *Dir) MoveNew(from, to string) error { return renameNew(d.lock, from, d.parent, to) }
+
+// Move moves a file out of the directory, to a name beside it. It replaces a file of that name.
+func (d *Dir) Move(from, to string) error { return rename(d.lock, from, d.parent, to, 0) }
+
+// Explain replaces Path in an error by the name of the directory.
+func (d *Dir) Explain(err error) error { return explain(err, d.Path, d.shown()) }
+
+func explain(err error, path, shown string) error {
+	if err == nil || path == shown || !strings.Contains(err.Error(), path+"/") {
+		return err
+	}
+	return &shownError{err, path + "/", shown + "/"}
+}
+
+type shownError struct {
+	error
+	path, shown string
+}
+
+func (e *shownError) Error() string { return strings.ReplaceAll(e.error.Error(), e.path, e.shown) }
+
+func (e *shownError) Unwrap() error { return e.error }
+
 func prefix(name string) string { return "." + name + ".export-profile-" }
 
-// Lock waits for the lock of a directory into which several runs write.
+// Lock waits for the lock of a directory into which several runs write. The directory must not be a link.
 // Closing the file releases it.
 func Lock(ctx context.Context, dir string) (*os.File, error) {
 	type result struct {
@@ -128,9 +316,23 @@ func Lock(ctx context.Context, dir string) (*os.File, error) {
 	}
 }
 
-// lockDir locks a directory. It fails with fs.ErrNotExist if the path meanwhile leads elsewhere.
+// lockDir locks a directory. It fails with ErrMoved if the path meanwhile leads elsewhere.
 func lockDir(dir string, how int) (*os.File, error) {
-	f, err := os.Open(dir)
+	dir = filepath.Clean(dir)
+	parent, err := os.OpenFile(filepath.Dir(dir), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	return lockIn(parent, filepath.Base(dir), how)
+}
+
+// lockIn locks a directory in another one.
+func lockIn(parent *os.File, name string, how int) (_ *os.File, err error) {
+	f, err := openIn(parent, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		return nil, fmt.Errorf("%w: %w", ErrMoved, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +342,9 @@ func lockDir(dir string, how int) (*os.File, error) {
 		}
 	}
 	if err == nil {
-		var have, want os.FileInfo
-		if have, err = f.Stat(); err == nil {
-			if want, err = os.Lstat(dir); err == nil && !os.SameFile(have, want) {
-				err = fs.ErrNotExist
-			}
+		var same bool
+		if same, err = sameIn(parent, name, f); err == nil && !same {
+			err = ErrMoved
 		}
 	}
 	if err != nil {
@@ -152,39 +352,4 @@ func lockDir(dir string, how int) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// RemoveAll removes a tree like os.RemoveAll.
-// It also removes directories that their owner may not write to, such as those of store objects.
-func RemoveAll(dir string) error {
-	if err := os.RemoveAll(dir); err == nil || !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		// WalkDir reports a directory before it reads it, so this opens the way down.
-		if d != nil && d.IsDir() && err == nil {
-			return os.Chmod(path, 0o700)
-		}
-		return err
-	})
-	return errors.Join(err, os.RemoveAll(dir))
-}
-
-// RenameNew renames a file or directory to a name that must not exist yet;
-// otherwise the error wraps fs.ErrExist.
-func RenameNew(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // not supported by the file system
-		if _, err := os.Lstat(to); err == nil {
-			return &os.LinkError{Op: "rename", Old: from, New: to, Err: fs.ErrExist}
-		}
-		return os.Rename(from, to)
-	}
-	if err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-	}
-	return nil
 }

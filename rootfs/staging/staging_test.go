@@ -40,13 +40,14 @@ func TestClean(t *testing.T) {
 	}
 	var recovered []string
 	err = Clean(parent, "root", func(path string) error {
-		recovered = append(recovered, path)
-		return nil
+		real, err := filepath.EvalSymlinks(path)
+		recovered = append(recovered, real)
+		return err
 	})
-	if err != nil || !slices.Equal(recovered, []string{killed.Path}) {
-		t.Errorf("Clean recovered %q, %v; want %q, <nil>", recovered, err, killed.Path)
+	if err != nil || !slices.Equal(recovered, []string{killed.shown()}) {
+		t.Errorf("Clean recovered %q, %v; want %q, <nil>", recovered, err, killed.shown())
 	}
-	for path, want := range map[string]bool{running.Path: true, killed.Path: false, other.Path: true} {
+	for path, want := range map[string]bool{running.shown(): true, killed.shown(): false, other.shown(): true} {
 		if _, err := os.Lstat(path); (err == nil) != want {
 			t.Errorf("after Clean %q exists: %v; want %v", path, err == nil, want)
 		}
@@ -54,8 +55,8 @@ func TestClean(t *testing.T) {
 	if err := running.Remove(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Lstat(running.Path); err == nil {
-		t.Errorf("Remove left %q", running.Path)
+	if _, err := os.Lstat(running.shown()); err == nil {
+		t.Errorf("Remove left %q", running.shown())
 	}
 }
 
@@ -106,21 +107,142 @@ func TestLock(t *testing.T) {
 	}
 }
 
-func TestRenameNew(t *testing.T) {
-	dir := t.TempDir()
-	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
-	for _, name := range []string{from, to} {
-		if err := os.Mkdir(name, 0o755); err != nil {
-			t.Fatal(err)
-		}
+// TestPublish checks that a directory gets its name only if that is free.
+func TestPublish(t *testing.T) {
+	parent := t.TempDir()
+	d, err := New(parent, "root")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := RenameNew(from, to); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("RenameNew onto an empty directory = %v; want %v", err, fs.ErrExist)
+	to := filepath.Join(parent, "root")
+	if err := errors.Join(os.Mkdir(to, 0o755), os.WriteFile(filepath.Join(d.Path, "file"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Publish("root"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Publish over an empty directory = %v; want %v", err, fs.ErrExist)
+	}
+	if err := d.MoveNew("file", "root"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("MoveNew over an empty directory = %v; want %v", err, fs.ErrExist)
 	}
 	if err := os.Remove(to); err != nil {
 		t.Fatal(err)
 	}
-	if err := RenameNew(from, to); err != nil {
-		t.Errorf("RenameNew = %v", err)
+	if err := d.Publish("root"); err != nil {
+		t.Errorf("Publish = %v", err)
+	}
+	if entries, err := os.ReadDir(parent); err != nil || len(entries) != 1 || entries[0].Name() != "root" {
+		t.Errorf("after Publish there is %v, %v; want root", entries, err)
+	}
+}
+
+// TestMove checks that a file replaces another one.
+func TestMove(t *testing.T) {
+	parent := t.TempDir()
+	d, err := New(parent, "file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(parent, "file")
+	err = errors.Join(os.WriteFile(name, []byte("old"), 0o644), os.WriteFile(filepath.Join(d.Path, "x"), []byte("new"), 0o644),
+		d.Move("x", "file"), d.Remove())
+	if b, readErr := os.ReadFile(name); err != nil || readErr != nil || string(b) != "new" {
+		t.Errorf("after Move the file has %q, %v, %v; want new", b, err, readErr)
+	}
+}
+
+// TestExchanged checks that nothing is written or removed through a link that took the place of a staging directory.
+func TestExchanged(t *testing.T) {
+	parent, outside := t.TempDir(), t.TempDir()
+	kept := filepath.Join(outside, "kept")
+	if err := os.WriteFile(kept, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(parent, "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := filepath.Join(parent, "moved")
+	if err := errors.Join(os.Rename(d.shown(), moved), os.Symlink(outside, d.shown())); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.Path, "file"), nil, 0o644); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Join(moved, "file")); err != nil {
+		t.Errorf("the file is not in the directory that was moved: %v", err)
+	}
+	if err := d.Publish("root"); !errors.Is(err, ErrMoved) {
+		t.Errorf("Publish of a link = %v; want %v", err, ErrMoved)
+	}
+	var left *LeftError
+	if err := d.Remove(); !errors.Is(err, ErrMoved) || !errors.As(err, &left) {
+		t.Errorf("Remove of a link = %v; want a LeftError with %v", err, ErrMoved)
+	}
+	if err := Clean(parent, "root", nil); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{kept, d.shown(), moved} {
+		if _, err := os.Lstat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
+		t.Errorf("where the link leads there is %v, %v; want one file", entries, err)
+	}
+	if _, err := os.Lstat(filepath.Join(parent, "root")); err == nil {
+		t.Error("the link was published")
+	}
+}
+
+// TestNewOfOthers checks that New takes no directory that another user or run has put in the place of its own.
+func TestNewOfOthers(t *testing.T) {
+	for what, change := range map[string]func(dir string) error{
+		"a file in it":       func(dir string) error { return os.WriteFile(filepath.Join(dir, "x"), nil, 0o644) },
+		"open to others":     func(dir string) error { return os.Chmod(dir, 0o770) },
+		"of another owner":   func(dir string) error { return os.Lchown(dir, 12345, 12345) },
+		"unchanged":          func(string) error { return nil },
+		"closed to its user": func(dir string) error { return os.Chmod(dir, 0o500) },
+	} {
+		dir := filepath.Join(t.TempDir(), "d")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := change(dir); errors.Is(err, fs.ErrPermission) {
+			continue // only root can do that
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := what == "unchanged" || what == "closed to its user"
+		if got, err := (&Dir{lock: f}).isOurs(); got != want || err != nil {
+			t.Errorf("a directory, %s: isOurs = %v, %v; want %v", what, got, err, want)
+		}
+		f.Close()
+	}
+}
+
+// TestRemoveAll checks that read-only directories and names that are no text disappear.
+func TestRemoveAll(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tree")
+	deep := filepath.Join(dir, "odd\xff\n", "deep")
+	if err := errors.Join(os.MkdirAll(deep, 0o755), os.WriteFile(filepath.Join(deep, "file"), nil, 0o444)); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{deep, filepath.Dir(deep), dir} {
+		if err := os.Chmod(d, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := RemoveAll(dir + "/"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(dir); err == nil {
+		t.Error("the tree is still there")
+	}
+	if err := RemoveAll(filepath.Join(dir, "gone")); err != nil {
+		t.Errorf("RemoveAll of nothing = %v", err)
 	}
 }
