@@ -104,6 +104,9 @@ func (f *assemblyFlags) makeBaseFiles(a *assembly, view *rootfs.View, o base.Opt
 	o.Profiles = a.closure.Profiles()
 	o.Lower = a.baseImage.lower()
 	if a.baseFiles, err = base.New(view, o); err != nil {
+		if errors.Is(err, rootfs.ErrOutside) {
+			err = withHint(err, "the image would not have its files: name a profile whose files are in the store, and add others with --add SRC:DST")
+		}
 		return err
 	}
 	if f.nixDB {

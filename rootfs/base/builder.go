@@ -3,10 +3,12 @@ package base
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -60,7 +62,7 @@ func (b *builder) makeDir(path string, mode fs.FileMode) {
 	path = b.placeDir(path)
 	if e, ok := b.files.Get(path); ok {
 		if !e.IsDir() && b.err == nil {
-			b.err = fmt.Errorf("directory %q: the profile has a file there: %w", path, fs.ErrExist)
+			b.err = fmt.Errorf("directory %q: %w", path, b.inTheWay(e))
 		}
 		return
 	}
@@ -68,6 +70,45 @@ func (b *builder) makeDir(path string, mode fs.FileMode) {
 		b.makeDir(parent, 0o755)
 	}
 	b.files.Set(b.likeLower(rootfs.Dir(path, mode)))
+}
+
+// inTheWay says what an entry of the profile is that has the place of a directory.
+// The error wraps [rootfs.ErrOutside] if it is a link out of the store.
+func (b *builder) inTheWay(e rootfs.Entry) error {
+	inStore := strings.TrimPrefix(e.Target, "/")
+	if b.view == nil || !e.IsLink() {
+		return fmt.Errorf("the profile has a file there: %w", fs.ErrExist)
+	}
+	if _, err := b.view.Stat(inStore); !errors.Is(err, rootfs.ErrOutside) {
+		return fmt.Errorf("the profile has a file there: %w", fs.ErrExist)
+	}
+	for path := inStore; path != ""; path = rootfs.Parent(path) {
+		if target, ok := b.linkTarget(path); ok {
+			return fmt.Errorf("the profile's %q is a link to %q: %w", "/"+path, target, rootfs.ErrOutside)
+		}
+	}
+	return fmt.Errorf("the profile's %q %w", e.Target, rootfs.ErrOutside)
+}
+
+// linkTarget returns the target of a link in a store object, without following it.
+func (b *builder) linkTarget(path string) (string, bool) {
+	entries, err := b.view.Entries(objectRoot(path))
+	if err != nil {
+		return "", false
+	}
+	for _, e := range entries {
+		if e.Path == path {
+			return e.Target, e.IsLink()
+		}
+	}
+	return "", false
+}
+
+// objectRoot returns the root of the store object that holds a path.
+func objectRoot(path string) string {
+	below := strings.TrimPrefix(path, rootfs.StoreDir+"/")
+	name, _, _ := strings.Cut(below, "/")
+	return rootfs.StoreDir + "/" + name
 }
 
 // put puts a file or link and the directories above it, unless the path exists, here or in the base image.
