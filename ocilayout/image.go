@@ -19,8 +19,9 @@ type Image struct {
 	Config ispec.Image
 	// Layers have OCI media types; Read translates Docker's.
 	// Their Entry is unused: Config.History has one entry for each layer, and others between them.
-	Layers []BlobSource
-	// Lost names, for people, the settings that an OCI config cannot express.
+	Layers      []BlobSource
+	Healthcheck *Healthcheck // nil if it has none
+	// Lost names, for people, the settings that an image on top of this one does not get, and says why.
 	Lost []string
 	// Manifest and ConfigBlob describe the blobs besides the layers.
 	Manifest, ConfigBlob ispec.Descriptor
@@ -72,22 +73,21 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 	img := &Image{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
 	var lost struct {
 		Config struct {
-			Healthcheck any
-			OnBuild     []string
-			Shell       []string
+			OnBuild []string
+			Shell   []string
 		} `json:"config"`
 	}
 	if err := errors.Join(json.Unmarshal(config, &img.Config), json.Unmarshal(config, &lost)); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	if lost.Config.Healthcheck != nil {
-		img.Lost = append(img.Lost, "health check")
+	if img.Healthcheck, err = readHealthcheck(config); err != nil {
+		img.Lost = append(img.Lost, fmt.Sprintf("health check is left out: %v", err))
 	}
 	if len(lost.Config.OnBuild) > 0 {
-		img.Lost = append(img.Lost, "ONBUILD")
+		img.Lost = append(img.Lost, "ONBUILD is left out: only docker build uses it")
 	}
 	if len(lost.Config.Shell) > 0 {
-		img.Lost = append(img.Lost, "SHELL")
+		img.Lost = append(img.Lost, "SHELL is left out: only docker build uses it")
 	}
 	if !agree(img.Config.Platform, platform) {
 		return nil, fmt.Errorf("it is for %s, and %s was asked for", platformName(img.Config.Platform), platformName(platform))

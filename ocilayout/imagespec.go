@@ -18,6 +18,7 @@ import (
 // ImageSpec describes an image to build. It determines every byte of the image.
 type ImageSpec struct {
 	Config      ispec.ImageConfig
+	Healthcheck *Healthcheck      // nil for none
 	Annotations map[string]string // of the manifest
 	Created     time.Time         // zero means one second after the epoch
 	Author      string
@@ -39,6 +40,11 @@ func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (_ ispec.Descrip
 	}
 	if n := len(image.Layers) + image.Base.layers(); n > plan.MaxLayers {
 		return ispec.Descriptor{}, fmt.Errorf("add image: %d layers, want at most %d", n, plan.MaxLayers)
+	}
+	if h := image.Healthcheck; h != nil {
+		if err := h.Check(); err != nil {
+			return ispec.Descriptor{}, fmt.Errorf("add image: %w", err)
+		}
 	}
 	created := image.Created.UTC()
 	if image.Created.IsZero() {
@@ -80,7 +86,7 @@ func (l *Layout) AddImage(ctx context.Context, image ImageSpec) (_ ispec.Descrip
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, b.diffID)
 		manifest.Layers = append(manifest.Layers, b.Descriptor)
 	}
-	if manifest.Config, err = l.addJSON(ctx, ispec.MediaTypeImageConfig, config); err != nil {
+	if manifest.Config, err = l.addJSON(ctx, ispec.MediaTypeImageConfig, newConfigDocument(config, image.Healthcheck)); err != nil {
 		return ispec.Descriptor{}, fmt.Errorf("write image config: %w", err)
 	}
 	if err := l.deliver(ctx, manifest.Config, nil); err != nil {

@@ -70,7 +70,7 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 		return nil, err
 	}
 	for _, what := range image.Lost {
-		say.notef("the base image's %s is left out: OCI images have none", what)
+		say.notef("the base image's %s", what)
 	}
 	reading := say.progress("reading base image", image.Size())
 	tree, err := image.Tree(ctx, ocilayout.TreeOptions{Facts: c.facts(), Hash: narHash, Progress: reading.add})
@@ -141,6 +141,14 @@ func (b *baseImage) putUnder(image *ocilayout.ImageSpec, base *base.Files) {
 		image.Platform.Variant = has.Variant
 	}
 	image.Platform.OSVersion, image.Platform.OSFeatures = has.OSVersion, has.OSFeatures
+}
+
+// healthcheck returns the base image's health check, or nil.
+func (b *baseImage) healthcheck() *ocilayout.Healthcheck {
+	if b == nil {
+		return nil
+	}
+	return b.image.Healthcheck
 }
 
 // architecture returns arch, or the base image's architecture if arch is empty.

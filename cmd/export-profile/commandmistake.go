@@ -58,9 +58,8 @@ func (c command) flagError(fs *pflag.FlagSet, args []string, err error) error {
 		return unknownCommand(args[0])
 	}
 	hint := fmt.Sprintf("`%s --help` lists the flags", strings.TrimSpace("export-profile "+c.name))
-	if errors.As(err, &unknown) && strings.HasPrefix(unknown.GetSpecifiedName(), "health") {
-		return usagef("set it when running the image, as in podman run --health-cmd, or as a probe in Kubernetes",
-			"%v: OCI images have no health check, only Docker's own format has one", err)
+	if errors.As(err, &unknown) && unknown.GetSpecifiedName() == "health-cmd" {
+		return usagef("did you mean --healthcheck?", "%v", err)
 	}
 	if unknown != nil && unknown.GetSpecifiedName() == "base" && (c.name == "rootfs" || c.name == "") {
 		return usagef("make an image: export-profile image --base oci:DIR:TAG …", "--base: a root filesystem has no base image")

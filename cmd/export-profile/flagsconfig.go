@@ -31,6 +31,7 @@ type configFlags struct {
 	author     string
 	osVersion  string
 	osFeatures []string
+	health     healthFlags
 }
 
 func (c *configFlags) flags(fs *pflag.FlagSet) {
@@ -45,6 +46,7 @@ func (c *configFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.author, "author", "", "record `NAME` as the image's author")
 	fs.StringVar(&c.osVersion, "os-version", "", "declare that the image needs `VERSION` of its operating system")
 	fs.StringArrayVar(&c.osFeatures, "os-feature", nil, "declare that the image needs `FEATURE` of its operating system; repeatable")
+	c.health.flags(fs)
 }
 
 // config parses the flags. The checks are those of the OCI image spec (config.md).

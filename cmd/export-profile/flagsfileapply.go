@@ -99,7 +99,9 @@ func isPairs(f *pflag.Flag) bool {
 }
 
 // isCommand says whether a flag takes a command's words.
-func isCommand(f *pflag.Flag) bool { return f.Name == "entrypoint" || f.Name == "cmd" }
+func isCommand(f *pflag.Flag) bool {
+	return slices.Contains([]string{"entrypoint", "cmd", "healthcheck"}, f.Name)
+}
 
 func applyFlag(fs *pflag.FlagSet, f *pflag.Flag, value *node) error {
 	given := f.Changed

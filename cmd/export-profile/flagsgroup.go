@@ -23,7 +23,8 @@ var flagGroups = []flagGroup{
 	{"what comes out", "format output tree sort top depth precise all bytes json-format writable env-file sbom digest-file man"},
 	{"what goes in", "base platform ca-file with-nix-db bare file"},
 	{"files and users", "add mkdir symlink whiteout layer owner mode allow-store-changes add-user add-group"},
-	{"config", "env cmd workdir expose volume label annotation stop-signal author created os-version os-feature"},
+	{"config", "env cmd workdir expose volume label annotation stop-signal author created os-version os-feature " +
+		"healthcheck healthcheck-interval healthcheck-timeout healthcheck-start-period healthcheck-retries"},
 	{"checks and limits", "check check-time max-size max-growth max-layer"},
 	{"source and trust", "references verify-store trusted-public-key no-check-sigs require-sigs netrc"},
 	{"layers and compression", "compression layers max-layers layers-file verify-previous max-waste"},

@@ -26,6 +26,8 @@ type imageFlags struct {
 	assemblyFlags
 	config   configFlags
 	platform string
+
+	health health // parsed by newImage
 }
 
 // platformFlags adds --base and --platform.
@@ -41,7 +43,12 @@ func (f *imageFlags) newImage() (image ocilayout.ImageSpec, err error) {
 		return image, err
 	}
 	if f.platform != "" {
-		image.Platform, err = parsePlatform(f.platform)
+		if image.Platform, err = parsePlatform(f.platform); err != nil {
+			return image, err
+		}
+	}
+	if f.health, err = f.config.health.parse(); err == nil && f.base.name == "" {
+		_, err = f.health.over(nil)
 	}
 	return image, err
 }
@@ -52,6 +59,9 @@ func (f *imageFlags) complete(image *ocilayout.ImageSpec, a *assembly, say *spea
 		return err
 	}
 	a.baseImage.putUnder(image, a.baseFiles)
+	if image.Healthcheck, err = f.health.over(a.baseImage.healthcheck()); err != nil {
+		return err
+	}
 	image.Platform.OSVersion = cmp.Or(f.config.osVersion, image.Platform.OSVersion)
 	if f.config.osFeatures != nil {
 		image.Platform.OSFeatures = f.config.osFeatures

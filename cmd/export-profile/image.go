@@ -131,6 +131,9 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err := o.complete(&r.image, a, say); err != nil {
 		return err
 	}
+	if r.image.Healthcheck != nil {
+		say.notef("podman and Kubernetes ignore the health check of an OCI image: use podman run --health-cmd, or a probe in Kubernetes")
+	}
 	if err := o.checkFirst(ctx, a, r.image, say); err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 //	exits STATUS COMMAND…      run a command that must exit with a status
 //	tree DIR                   list a directory as testdata/basic.tree does
 //	config DIR TAG             print an image's config, after verifying the image
+//	health DIR TAG             print the health check in an image's config, as JSON
 //	foreign DIR TAG CONFIG LAYER…  make an image of another program; see foreignImage
 //	manifest DIR TAG           print its manifest
 //	history DIR TAG            print the contents of its layers, a line for each
@@ -94,6 +95,7 @@ func TestScript(t *testing.T) {
 			"tree":     listTree,
 			"config":   showConfig,
 			"foreign":  foreignImage,
+			"health":   showHealth,
 			"manifest": showManifest,
 			"history":  showHistory,
 			"damage":   damage,
@@ -247,6 +249,16 @@ func showConfig(ts *testscript.TestScript, neg bool, args []string) {
 	}{image.Created, image.Platform, image.Config}, "", "  ")
 	ts.Check(err)
 	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", b)
+}
+
+func showHealth(ts *testscript.TestScript, neg bool, args []string) {
+	_, config, err := readImage(ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	var image struct {
+		Config struct{ Healthcheck json.RawMessage } `json:"config"`
+	}
+	ts.Check(json.Unmarshal(config, &image))
+	_, _ = fmt.Fprintf(ts.Stdout(), "%s", image.Config.Healthcheck)
 }
 
 func showManifest(ts *testscript.TestScript, neg bool, args []string) {

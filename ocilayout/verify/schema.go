@@ -60,6 +60,7 @@ var (
 			"Labels":       {kind: object, nullable: true, values: &shape{kind: text}},
 			"StopSignal":   {kind: text},
 			"ArgsEscaped":  {kind: boolean},
+			"Healthcheck":  healthcheck,
 		}},
 		"rootfs": {kind: object, required: []string{"type", "diff_ids"}, fields: map[string]shape{
 			"type":     exactly("layers"),
@@ -89,6 +90,16 @@ var (
 			"os.features":  {kind: array, items: &shape{kind: text}},
 			"variant":      {kind: text},
 		}},
+	}}
+
+	// healthcheck is Docker's, which the specification does not know.
+	healthcheck = shape{kind: object, nullable: true, fields: map[string]shape{
+		"Test":          {kind: array, nullable: true, items: &shape{kind: text}},
+		"Interval":      {kind: number},
+		"Timeout":       {kind: number},
+		"StartPeriod":   {kind: number},
+		"StartInterval": {kind: number},
+		"Retries":       {kind: number},
 	}}
 
 	stringMap  = shape{kind: object, values: &shape{kind: text}}

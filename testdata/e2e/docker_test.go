@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // dockers lists the Docker daemons to test.
@@ -70,6 +71,32 @@ func TestDocker(t *testing.T) {
 					})
 				}
 			}
+			t.Run("health check", func(t *testing.T) { testHealth(t, m) })
 		})
+	}
+}
+
+// testHealth checks that Docker runs an image's health check: a container becomes healthy, and unhealthy when the check fails.
+func testHealth(t *testing.T, m *machine) {
+	p := lab.user
+	for _, check := range []string{"test -e /tmp/well", `["sh", "-c", "test -e /tmp/well"]`} {
+		stream := p.command(p.scratch(t), lab.program, "image", "--profile", lab.profile, "--tag", "health:v1",
+			"--healthcheck", check, "--healthcheck-interval", "200ms", "--healthcheck-timeout", "10s", "--healthcheck-retries", "2",
+			"--cmd", `["sh", "-c", "touch /tmp/well; exec tail -f /dev/null"]`, "docker-archive:-")
+		pipeInto(t, stream, m.command("docker", "load"))
+		do(t, m.command("docker", "run", "--detach", "--network=none", "--name", "health", "health:v1"))
+		for _, want := range []string{"healthy", "unhealthy"} {
+			got := ""
+			for end := time.Now().Add(time.Minute); got != want && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+				got = strings.TrimSpace(do(t, m.command("docker", "inspect", "--format", "{{.State.Health.Status}}", "health")).stdout)
+			}
+			if got != want {
+				t.Errorf("with the check %s, Docker calls the container %q; want %q\n%v", check, got, want,
+					do(t, m.command("docker", "inspect", "health")))
+			}
+			do(t, m.command("docker", "exec", "health", "rm", "-f", "/tmp/well"))
+		}
+		do(t, m.command("docker", "rm", "--force", "health"))
+		do(t, m.command("docker", "rmi", "health:v1"))
 	}
 }
