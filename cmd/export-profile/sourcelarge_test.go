@@ -20,7 +20,7 @@ func TestLarge(t *testing.T) {
 	if testrun.Race {
 		t.Skip("measures memory")
 	}
-	size := int64(testrun.Of(256<<20, 2<<30)) + 12345 // exceeds the allowed memory
+	size := int64(testrun.Of(192<<20, 2<<30)) + 12345 // exceeds the allowed memory
 	s := storetest.Large(t, size)
 	root := largeRoot(t, s, size)
 	cache := largeCache(t, s)

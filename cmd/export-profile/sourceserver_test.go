@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/export-profile/export-profile/profile/storetest"
@@ -78,6 +79,8 @@ func TestLyingServer(t *testing.T) {
 	}
 	body := s.NAR(t, s.Root)
 	whole := func(w http.ResponseWriter, b []byte) { _, _ = w.Write(b) }
+	var group sync.WaitGroup
+	defer group.Wait()
 	for name, lie := range map[string]http.HandlerFunc{
 		"short body": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(body)))
@@ -106,26 +109,27 @@ func TestLyingServer(t *testing.T) {
 		"status 206":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(206); whole(w, body) },
 	} {
 		for at, path := range map[string]string{"narinfo": "/" + info.Path.Digest() + ".narinfo", "NAR": "/nar/" + info.NarHash.Hex() + ".nar"} {
-			t.Run(name+" for the "+at, func(t *testing.T) {
-				t.Parallel()
-				files := http.FileServer(http.Dir(dir))
-				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.URL.Path == path {
-						lie(w, r)
-						return
+			group.Go(func() {
+				t.Run(name+" for the "+at, func(t *testing.T) { // all at once, since they wait
+					files := http.FileServer(http.Dir(dir))
+					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Path == path {
+							lie(w, r)
+							return
+						}
+						files.ServeHTTP(w, r)
+					}))
+					defer server.Close()
+					dest := filepath.Join(t.TempDir(), "x")
+					out, said, status := invoke(t, "", "image", "oci:"+dest, "--platform=linux/amd64", "--cache="+t.TempDir(), "--quiet",
+						"--from", server.URL, "--profile", string(s.Root), "--trusted-public-key", key)
+					if status != 1 || out != "" || !strings.HasPrefix(said, "export-profile: error: ") {
+						t.Errorf("exit status %d, %q on standard output, and it says %q; want 1, nothing, and an error", status, out, said)
 					}
-					files.ServeHTTP(w, r)
-				}))
-				defer server.Close()
-				dest := filepath.Join(t.TempDir(), "x")
-				out, said, status := invoke(t, "", "image", "oci:"+dest, "--platform=linux/amd64", "--cache="+t.TempDir(), "--quiet",
-					"--from", server.URL, "--profile", string(s.Root), "--trusted-public-key", key)
-				if status != 1 || out != "" || !strings.HasPrefix(said, "export-profile: error: ") {
-					t.Errorf("exit status %d, %q on standard output, and it says %q; want 1, nothing, and an error", status, out, said)
-				}
-				if left := snapshot(t, filepath.Dir(dest)); len(left) > 0 {
-					t.Errorf("%d files or directories are left at the destination", len(left))
-				}
+					if left := snapshot(t, filepath.Dir(dest)); len(left) > 0 {
+						t.Errorf("%d files or directories are left at the destination", len(left))
+					}
+				})
 			})
 		}
 	}

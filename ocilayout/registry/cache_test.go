@@ -324,6 +324,7 @@ func TestPoisonedCache(t *testing.T) {
 	for _, tt := range tests {
 		for _, to := range []string{"", "team/hello:v1", "cache/layers:v1"} {
 			t.Run(tt.name+" "+to, func(t *testing.T) {
+				t.Parallel()
 				f := newFake(t)
 				(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a, b}}).want(layoutDigest(t, image(t, nil, "gzip", a, b)), built, built)
 				m := claimOf(t, f, tag)

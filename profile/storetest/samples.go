@@ -17,7 +17,7 @@ import (
 // Callers must not change them.
 func Samples(t testing.TB) []*Sample {
 	t.Helper()
-	return []*Sample{GoldenSample(t), Odd(t), Many(t, testrun.Of(200, 2000))}
+	return []*Sample{GoldenSample(t), Odd(t), Many(t, testrun.Of(100, 2000))}
 }
 
 // The files of the samples below contain their references, so a scan for references finds them.
