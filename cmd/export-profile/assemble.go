@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -51,7 +53,7 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 	if err != nil {
 		return nil, err
 	}
-	a := &assembly{user: want.user}
+	a := &assembly{}
 	if a.closure, a.store, err = f.find(ctx, t, say); err != nil {
 		return nil, err
 	}
@@ -75,7 +77,29 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 	if a.overlay, err = f.apply(ctx, t, say, a.baseFiles.WithObjects(parts), view, want.changes); err != nil {
 		return nil, err
 	}
-	return a, nil
+	a.user, err = f.findUser(a, view, want)
+	return a, err
+}
+
+// findUser returns the image's user with its numbers. A lone name has those of the image's /etc/passwd.
+func (f *assemblyFlags) findUser(a *assembly, view *rootfs.View, want assemblyOptions) (user base.User, err error) {
+	if !want.byName {
+		return want.user, nil
+	}
+	var layers []base.Layer
+	if a.overlay != nil {
+		for _, l := range a.overlay.Layers {
+			layers = append(layers, base.Layer{Part: l.Part, Hidden: l.Hidden})
+		}
+	}
+	passwd, err := base.ReadPasswd(view, a.baseImage.lower(), a.baseFiles.Part, layers)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return user, fmt.Errorf("--user %s: read the image's /etc/passwd: %w", f.user, err)
+	}
+	if user, err = base.FindUser(want.user.Name, passwd); err != nil {
+		return user, usagef(fmt.Sprintf("as in --user %s:1000, which adds the user", want.user.Name), "--user: %v", err)
+	}
+	return user, nil
 }
 
 // assembly is a root filesystem before any of it is written. The parts in overlay are those of the closure

@@ -40,7 +40,7 @@ type assemblyFlags struct {
 
 func (f *assemblyFlags) flags(fs *pflag.FlagSet) {
 	f.closureFlags.flags(fs)
-	fs.StringVar(&f.user, "user", "", "run as `USER`: NAME:UID[:GID] adds an account and a home directory; or UID[:GID], root or nobody")
+	fs.StringVar(&f.user, "user", "", "run as `USER`: NAME:UID[:GID] adds an account and a home directory; or UID[:GID], or a NAME that the image's /etc/passwd has")
 	fs.StringArrayVar(&f.users, "add-user", nil, "`NAME:UID[:GID][:HOME[:SHELL]]` add a user; repeatable")
 	fs.StringArrayVar(&f.groups, "add-group", nil, "`NAME:GID[:MEMBER,…]` add a group; repeatable")
 	f.overlayFlags.flags(fs)
@@ -54,13 +54,22 @@ func (f *assemblyFlags) flags(fs *pflag.FlagSet) {
 type assemblyOptions struct {
 	baseFiles base.Options
 	user      base.User
+	byName    bool // the image's /etc/passwd has the user's numbers
 	changes   overlay.Options
 }
 
 // parse checks the flags and reads the files that they name, before a run starts anything that takes long.
 func (f *assemblyFlags) parse() (w assemblyOptions, err error) {
-	if w.baseFiles, w.user, err = f.baseOptions(); err != nil {
+	if f.user != "" {
+		if w.user, w.byName, err = base.ParseUser(f.user); err != nil {
+			return w, usagef("as in --user app:1000", "--user: %v", err)
+		}
+	}
+	if w.baseFiles, err = f.baseOptions(); err != nil {
 		return w, err
+	}
+	if _, err := base.FindUser(w.user.Name, nil); !w.byName || err == nil { // others have no numbers yet, and add no files
+		w.baseFiles.User = w.user
 	}
 	if w.changes, err = f.overlayFlags.options(); err != nil {
 		return w, err
@@ -74,36 +83,30 @@ func (f *assemblyFlags) parse() (w assemblyOptions, err error) {
 	return w, nil
 }
 
-func (f *assemblyFlags) baseOptions() (o base.Options, user base.User, err error) {
+func (f *assemblyFlags) baseOptions() (o base.Options, err error) {
 	o.Bare = f.bare
-	if f.user != "" {
-		if user, err = base.ParseUser(f.user); err != nil {
-			return o, user, usagef("as in --user app:1000", "--user: %v", err)
-		}
-		o.User = user
-	}
 	for _, word := range f.users {
 		account, err := base.ParseAccount(word)
 		if err != nil {
-			return o, user, usagef("", "--add-user: %v", err)
+			return o, usagef("", "--add-user: %v", err)
 		}
 		o.Users = append(o.Users, account)
 	}
 	for _, word := range f.groups {
 		group, err := base.ParseGroup(word)
 		if err != nil {
-			return o, user, usagef("", "--add-group: %v", err)
+			return o, usagef("", "--add-group: %v", err)
 		}
 		o.Groups = append(o.Groups, group)
 	}
 	if f.bare && len(o.Users)+len(o.Groups) > 0 {
-		return o, user, usagef("", "--add-user and --add-group change files, but --bare makes only those of the script")
+		return o, usagef("", "--add-user and --add-group change files, but --bare makes only those of the script")
 	}
 	if f.bare && len(f.caFiles) > 0 {
-		return o, user, usagef("", "--ca-file adds a file, but --bare makes only those of the script")
+		return o, usagef("", "--ca-file adds a file, but --bare makes only those of the script")
 	}
 	if f.bare && f.nixDB {
-		return o, user, usagef("", "--with-nix-db adds files, but --bare makes only those of the script")
+		return o, usagef("", "--with-nix-db adds files, but --bare makes only those of the script")
 	}
 	for _, name := range f.caFiles {
 		b, err := os.ReadFile(name)
@@ -111,9 +114,9 @@ func (f *assemblyFlags) baseOptions() (o base.Options, user base.User, err error
 			err = base.CheckCertificates(b)
 		}
 		if err != nil {
-			return o, user, fmt.Errorf("read certificates %q: %w", name, err)
+			return o, fmt.Errorf("read certificates %q: %w", name, err)
 		}
 		o.CAFiles = append(o.CAFiles, b)
 	}
-	return o, user, nil
+	return o, nil
 }

@@ -12,10 +12,10 @@ var accountTests = []struct {
 	want Account
 	err  string // part of the error
 }{
-	{"nginx:101", Account{User{"nginx", 101, 101}, "/home/nginx", "/bin/sh"}, ""},
-	{"nginx:101:102", Account{User{"nginx", 101, 102}, "/home/nginx", "/bin/sh"}, ""},
-	{"nginx:101:/var/lib/nginx", Account{User{"nginx", 101, 101}, "/var/lib/nginx", "/bin/sh"}, ""},
-	{"nginx:101:102:/:/bin/false", Account{User{"nginx", 101, 102}, "/", "/bin/false"}, ""},
+	{"nginx:101", Account{User{Name: "nginx", UID: 101, GID: 101}, "/home/nginx", "/bin/sh"}, ""},
+	{"nginx:101:102", Account{User{Name: "nginx", UID: 101, GID: 102}, "/home/nginx", "/bin/sh"}, ""},
+	{"nginx:101:/var/lib/nginx", Account{User{Name: "nginx", UID: 101, GID: 101}, "/var/lib/nginx", "/bin/sh"}, ""},
+	{"nginx:101:102:/:/bin/false", Account{User{Name: "nginx", UID: 101, GID: 102}, "/", "/bin/false"}, ""},
 	{"nginx", Account{}, "has no number"},
 	{"", Account{}, "has no number"},
 	{":1", Account{}, "1 to 32 characters"},

@@ -39,7 +39,7 @@ func describeBase(t *testing.T, f *Files) []string {
 // TestFacts checks that New makes the same base files from facts without reading a part,
 // and that damaged facts change nothing.
 func TestFacts(t *testing.T) {
-	o := Options{Profiles: []string{"nix/store/p"}, User: User{"app", 1000, 100}, CAFiles: [][]byte{[]byte("a certificate")}}
+	o := Options{Profiles: []string{"nix/store/p"}, User: User{Name: "app", UID: 1000, GID: 100}, CAFiles: [][]byte{[]byte("a certificate")}}
 	dir := filepath.Join(t.TempDir(), "facts")
 	var count rootfstest.Counts
 	base := func(facts *rootfs.Facts) []string {

@@ -42,7 +42,7 @@ func TestNew(t *testing.T) {
 				case "bare":
 					o.Bare = value == "true"
 				case "user":
-					if o.User, err = ParseUser(value); err != nil {
+					if o.User, _, err = ParseUser(value); err != nil {
 						t.Fatal(err)
 					}
 				case "add-user":
@@ -120,8 +120,8 @@ func TestKey(t *testing.T) {
 		"p":          {Profiles: []string{"nix/store/p"}},
 		"q":          {Profiles: []string{"nix/store/q"}},
 		"bare":       {Profiles: []string{"nix/store/p"}, Bare: true},
-		"user":       {Profiles: []string{"nix/store/p"}, User: User{"app", 1, 1}},
-		"other uid":  {Profiles: []string{"nix/store/p"}, User: User{"app", 2, 1}},
+		"user":       {Profiles: []string{"nix/store/p"}, User: User{Name: "app", UID: 1, GID: 1}},
+		"other uid":  {Profiles: []string{"nix/store/p"}, User: User{Name: "app", UID: 2, GID: 1}},
 		"ca":         {Profiles: []string{"nix/store/p"}, CAFiles: [][]byte{[]byte("x")}},
 		"another ca": {Profiles: []string{"nix/store/p"}, CAFiles: [][]byte{[]byte("y")}},
 	} {

@@ -20,34 +20,34 @@ var (
 	nobody = User{Name: "nobody", UID: 65534, GID: 65534} // owns nothing
 )
 
-// ParseUser parses NAME:UID[:GID], UID[:GID], or one of the names root and nobody,
-// which every image has. By default GID is the same number as UID.
-func ParseUser(s string) (User, error) {
+// ParseUser parses NAME:UID[:GID], UID[:GID], or NAME. By default GID is the same number as UID.
+// The numbers of a lone NAME are those of the image's /etc/passwd; see [FindUser].
+// ParseUser returns byName for it, and numbers only for the names root and nobody.
+func ParseUser(s string) (_ User, byName bool, err error) {
 	fields := strings.Split(s, ":")
 	var u User
 	if !isNumber(fields[0]) {
 		u.Name = fields[0]
 		if err := checkUserName(u.Name); err != nil {
-			return User{}, fmt.Errorf("user %q: %w", s, err)
+			return User{}, false, fmt.Errorf("user %q: %w", s, err)
 		}
 		fields = fields[1:]
 		if len(fields) == 0 {
-			switch u.Name {
-			case root.Name:
-				return root, nil
-			case nobody.Name:
-				return nobody, nil
+			for _, known := range []User{root, nobody} {
+				if u.Name == known.Name {
+					u = known
+				}
 			}
-			return User{}, fmt.Errorf("user %q: has no number; want NAME:UID[:GID]", s)
+			return u, true, nil
 		}
 	}
 	if len(fields) > 2 {
-		return User{}, fmt.Errorf("user %q: want NAME:UID[:GID] or UID[:GID]", s)
+		return User{}, false, fmt.Errorf("user %q: want NAME, NAME:UID[:GID] or UID[:GID]", s)
 	}
 	for i, f := range fields {
 		n, err := rootfs.ParseID(f)
 		if err != nil {
-			return User{}, fmt.Errorf("user %q: %w", s, err)
+			return User{}, false, fmt.Errorf("user %q: %w", s, err)
 		}
 		if i == 0 {
 			u.UID = n
@@ -56,10 +56,10 @@ func ParseUser(s string) (User, error) {
 	}
 	for _, known := range []User{root, nobody} {
 		if u.Name == known.Name && u != known {
-			return User{}, fmt.Errorf("user %q: %s is %s", s, known.Name, known.ID())
+			return User{}, false, fmt.Errorf("user %q: %s is %s", s, known.Name, known.ID())
 		}
 	}
-	return u, nil
+	return u, false, nil
 }
 
 // ID returns the user as an image's config has it: numbers, which need no /etc/passwd.
