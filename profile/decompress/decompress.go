@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -41,23 +42,39 @@ func (e *WindowError) Error() string {
 }
 
 // magics holds the first bytes of compressed files. Brotli has none.
-var magics = []struct{ name, magic string }{
-	{"gzip", "\x1f\x8b"},
-	{"zstd", "\x28\xb5\x2f\xfd"},
-	{"xz", "\xfd7zXZ\x00"},
-	{"bzip2", "BZh"},
-	{"lz4", "\x04\x22\x4d\x18"},
+var magics = map[string][]string{
+	"gzip":  {gzipMagic},
+	"zstd":  new(zstdFormat).magics(),
+	"xz":    {xzMagic},
+	"bzip2": {"BZh"},
+	"lz4":   new(lz4Format).magics(),
 }
 
-// SniffLen is how many bytes Sniff needs.
-const SniffLen = 6
+// SniffLen is how many bytes Sniff needs, unless larger skippable frames come first.
+const SniffLen = 512
 
 // Sniff returns the name of the compression of a file that begins with head, or "" if it knows none.
+// A file of zstd or lz4 may begin with skippable frames, as that of pzstd does. Sniff looks behind them.
+// If head ends before any other frame, Sniff returns zstd.
 func Sniff(head []byte) string {
-	for _, m := range magics {
-		if bytes.HasPrefix(head, []byte(m.magic)) {
-			return m.name
+	skipped := false
+	for len(head) >= magicSize && isSkippable(string(head)) {
+		skipped = true
+		size := int64(8)
+		if len(head) >= 8 {
+			size += int64(binary.LittleEndian.Uint32(head[4:]))
 		}
+		head = head[min(size, int64(len(head))):]
+	}
+	for name, all := range magics {
+		for _, magic := range all {
+			if bytes.HasPrefix(head, []byte(magic)) && (!skipped || name == "lz4") {
+				return name
+			}
+		}
+	}
+	if skipped {
+		return "zstd"
 	}
 	return ""
 }
@@ -69,18 +86,42 @@ func Sniff(head []byte) string {
 // Close frees the decompressor. It does not close r.
 // An early end is io.ErrUnexpectedEOF.
 func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
+	return newReader(name, r, nil)
+}
+
+// NewFileReader is like NewReader, but it accepts trailing data:
+// the reader ends where the compressed data end, and calls trailing if more bytes follow.
+// If they begin like compressed data of the same kind, they must be such data.
+func NewFileReader(name string, r io.Reader, trailing func()) (io.ReadCloser, error) {
+	return newReader(name, r, trailing)
+}
+
+func newReader(name string, r io.Reader, trailing func()) (io.ReadCloser, error) {
 	switch name {
 	case "none":
 		return io.NopCloser(r), nil
 	case "", "bzip2":
+		if trailing != nil {
+			return reader("bzip2", newBzip2Files(bufio.NewReader(r), trailing), nil), nil
+		}
 		return reader("bzip2", bzip2.NewReader(bufio.NewReader(r)), nil), nil
 	case "gzip":
+		if trailing != nil {
+			z, err := newMembers(bufio.NewReader(r), trailing)
+			if err != nil {
+				return nil, wrap(name, err)
+			}
+			return reader(name, z, nil), nil
+		}
 		z, err := gzip.NewReader(r)
 		if err != nil {
 			return nil, wrap(name, err)
 		}
 		return reader(name, z, nil), nil
 	case "xz":
+		if trailing != nil {
+			r = &xzStreams{r: bufio.NewReader(r), trailing: trailing}
+		}
 		h := &headReader{r: r}
 		z, err := xz.NewReader(&lateEnd{r: h}, MaxWindow)
 		d := reader(name, z, nil)
@@ -90,6 +131,9 @@ func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return d, nil
 	case "zstd":
+		if trailing != nil {
+			r = newFrames(r, &zstdFormat{}, trailing)
+		}
 		h := &headReader{r: r}
 		z, free, err := newZstd(h)
 		if err != nil {
@@ -101,7 +145,7 @@ func NewReader(name string, r io.Reader) (io.ReadCloser, error) {
 	case "br":
 		return reader(name, brotli.NewReader(r), nil), nil
 	case "lz4":
-		return reader(name, lz4.NewReader(&lz4Frames{r: r}), nil), nil
+		return reader(name, lz4.NewReader(newFrames(r, &lz4Format{}, trailing)), nil), nil
 	}
 	return nil, fmt.Errorf("compression %q: %w", name, errors.ErrUnsupported)
 }
@@ -130,6 +174,7 @@ type decompressor struct {
 	name   string
 	free   func()
 	window func() uint64 // returns the window that the stream declares at its beginning; may be nil
+	ended  bool          // Reader has returned io.EOF; not every library repeats it
 }
 
 func reader(name string, r io.Reader, free func()) *decompressor {
@@ -137,8 +182,11 @@ func reader(name string, r io.Reader, free func()) *decompressor {
 }
 
 func (d *decompressor) Read(p []byte) (int, error) {
+	if d.ended {
+		return 0, io.EOF
+	}
 	n, err := d.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if d.ended = err == io.EOF; err != nil && !d.ended {
 		err = d.wrap(err)
 	}
 	return n, err
@@ -155,7 +203,7 @@ func (d *decompressor) wrap(err error) error {
 }
 
 func (d *decompressor) Close() error {
-	d.Reader = closedReader{} // another stream may use the decoder now
+	d.Reader, d.ended = closedReader{}, false // another stream may use the decoder now
 	if d.free != nil {
 		d.free()
 		d.free = nil

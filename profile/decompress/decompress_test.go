@@ -79,8 +79,28 @@ func whole(t testing.TB) map[string][]byte {
 	return all
 }
 
+// readers holds both constructors. decompressFile does not expect trailing data.
+var readers = map[string]func(string, io.Reader) ([]byte, error){
+	"NewReader": decompress,
+	"NewFileReader": func(name string, r io.Reader) ([]byte, error) {
+		b, trailing, err := decompressFile(name, r)
+		if trailing {
+			err = errors.Join(err, errors.New("trailing data"))
+		}
+		return b, err
+	},
+}
+
 func decompress(name string, r io.Reader) ([]byte, error) {
-	z, err := NewReader(name, r)
+	return readAll(NewReader(name, r))
+}
+
+func decompressFile(name string, r io.Reader) (b []byte, trailing bool, err error) {
+	b, err = readAll(NewFileReader(name, r, func() { trailing = true }))
+	return b, trailing, err
+}
+
+func readAll(z io.ReadCloser, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +122,14 @@ func TestRoundTrip(t *testing.T) {
 			got, err := decompress(name, r)
 			if !bytes.Equal(got, plain()) || err != nil {
 				t.Errorf("%q, %s: %d bytes, %v; want %d, <nil>", name, kind, len(got), err, len(plain()))
+			}
+		}
+		for kind, r := range map[string]io.Reader{
+			"whole": bytes.NewReader(b), "byte by byte": iotest.OneByteReader(bytes.NewReader(b)), "with its end": iotest.DataErrReader(bytes.NewReader(b)),
+		} {
+			got, trailing, err := decompressFile(name, r)
+			if !bytes.Equal(got, plain()) || trailing || err != nil {
+				t.Errorf("%q, %s, as a file: %d bytes, trailing data: %v, %v; want %d, false, <nil>", name, kind, len(got), trailing, err, len(plain()))
 			}
 		}
 	}
@@ -126,40 +154,52 @@ func TestSeveral(t *testing.T) {
 		{"zstd", "frames", two("zstd")},
 		{"zstd", "skippable frames", slices.Concat(skippable, two("zstd"), skippable)},
 		{"lz4", "frames", two("lz4")},
+		{"lz4", "skippable frames", slices.Concat(skippable, two("lz4"), skippable)},
 		{"xz", "streams with different checks", testdata(t, "two.xz")},
+		{"xz", "with padding between streams", slices.Concat(testdata(t, "two.xz")[:twoXZ(t)], make([]byte, 12), testdata(t, "two.xz")[twoXZ(t):])},
 		{"xz", "with padding", append(testdata(t, "plain.xz"), make([]byte, 8)...)},
 		{"xz", "blocks", testdata(t, "blocks.xz")},
 		{"xz", "of xz -9", testdata(t, "nine.xz")},
 		{"bzip2", "streams", testdata(t, "two.bz2")},
 	} {
-		for kind, r := range map[string]io.Reader{
-			"whole": bytes.NewReader(test.bytes), "byte by byte": iotest.OneByteReader(bytes.NewReader(test.bytes)), "with its end": iotest.DataErrReader(bytes.NewReader(test.bytes)),
-		} {
-			got, err := decompress(test.name, r)
-			if !bytes.Equal(got, plain()) || err != nil {
-				t.Errorf("%s, %s, %s: %d bytes, %v; want %d, <nil>", test.name, test.what, kind, len(got), err, len(plain()))
+		for as, decompress := range readers {
+			for kind, r := range map[string]io.Reader{
+				"whole": bytes.NewReader(test.bytes), "byte by byte": iotest.OneByteReader(bytes.NewReader(test.bytes)), "with its end": iotest.DataErrReader(bytes.NewReader(test.bytes)),
+			} {
+				got, err := decompress(test.name, r)
+				if !bytes.Equal(got, plain()) || err != nil {
+					t.Errorf("%s: %s, %s, %s: %d bytes, %v; want %d, <nil>", as, test.name, test.what, kind, len(got), err, len(plain()))
+				}
 			}
 		}
 	}
 }
 
+// twoXZ returns where the second stream begins in two.xz.
+func twoXZ(t testing.TB) int {
+	t.Helper()
+	return bytes.LastIndex(testdata(t, "two.xz"), []byte(xzMagic))
+}
+
 // validCut returns whether a file cut after n bytes is still valid. In zstd, an empty file is one without frames:
 // the reader of the NAR, stream or tar notices the early end.
-func validCut(name string, n int) bool { return name == "zstd" && n == 0 }
+func validCut(as, name string, n int) bool { return as == "NewReader" && name == "zstd" && n == 0 }
 
 // TestCut checks that a file cut at any byte leads to io.ErrUnexpectedEOF, after the right content.
 func TestCut(t *testing.T) {
 	for name, b := range whole(t) {
-		for n := range b {
-			if validCut(name, n) {
-				continue
-			}
-			got, err := decompress(name, bytes.NewReader(b[:n]))
-			if !bytes.HasPrefix(plain(), got) {
-				t.Errorf("%s: %d of %d bytes are %q; want the beginning", name, n, len(b), got)
-			}
-			if !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("%s: %d of %d bytes: %v; want %v", name, n, len(b), err, io.ErrUnexpectedEOF)
+		for as, decompress := range readers {
+			for n := range b {
+				if validCut(as, name, n) {
+					continue
+				}
+				got, err := decompress(name, bytes.NewReader(b[:n]))
+				if !bytes.HasPrefix(plain(), got) {
+					t.Errorf("%s: %s: %d of %d bytes are %q; want the beginning", as, name, n, len(b), got)
+				}
+				if !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("%s: %s: %d of %d bytes: %v; want %v", as, name, n, len(b), err, io.ErrUnexpectedEOF)
+				}
 			}
 		}
 	}
@@ -217,10 +257,12 @@ func TestLZ4Refuses(t *testing.T) {
 func TestFailingReader(t *testing.T) {
 	broken := errors.New("broken")
 	for name, b := range whole(t) {
-		for _, n := range []int{0, 1, 10, len(b) / 2, len(b) - 1, len(b)} {
-			_, err := decompress(name, io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(broken)))
-			if !errors.Is(err, broken) {
-				t.Errorf("%s: broken after %d of %d bytes: %v; want %v", name, n, len(b), err, broken)
+		for as, decompress := range readers {
+			for _, n := range []int{0, 1, 10, len(b) / 2, len(b) - 1, len(b)} {
+				_, err := decompress(name, io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(broken)))
+				if !errors.Is(err, broken) {
+					t.Errorf("%s: %s: broken after %d of %d bytes: %v; want %v", as, name, n, len(b), err, broken)
+				}
 			}
 		}
 	}
@@ -229,12 +271,14 @@ func TestFailingReader(t *testing.T) {
 // TestDamaged checks that a changed bit is an error or makes no difference. Only brotli has no checksum.
 func TestDamaged(t *testing.T) {
 	for name, b := range whole(t) {
-		for bit := 0; bit < 8*len(b); bit += 5 {
-			b[bit/8] ^= 1 << (bit % 8)
-			got, err := decompress(name, bytes.NewReader(b))
-			b[bit/8] ^= 1 << (bit % 8)
-			if err == nil && !bytes.Equal(got, plain()) && name != "br" {
-				t.Errorf("%s: with bit %d of byte %#x changed the content differs", name, bit%8, bit/8)
+		for as, decompress := range readers {
+			for bit := 0; bit < 8*len(b); bit += 5 {
+				b[bit/8] ^= 1 << (bit % 8)
+				got, err := decompress(name, bytes.NewReader(b))
+				b[bit/8] ^= 1 << (bit % 8)
+				if err == nil && !bytes.Equal(got, plain()) && name != "br" {
+					t.Errorf("%s: %s: with bit %d of byte %#x changed the content differs", as, name, bit%8, bit/8)
+				}
 			}
 		}
 	}
@@ -254,6 +298,53 @@ func TestTrailing(t *testing.T) {
 		}
 	}
 }
+
+// TestFileTrailing checks that a file may be followed by anything except the beginning of more compressed data.
+func TestFileTrailing(t *testing.T) {
+	all := whole(t)
+	delete(all, "br") // no file is recognised as brotli
+	for name, b := range all {
+		for _, trailing := range []string{"x", "\n", "\x00", "\x00\x00", "\x00\x00\x00\x00", "something else", strings.Repeat("\x00", 512), "\x00\x00\x00\x00x",
+			strings.Repeat("\x00", 100_001), strings.Repeat("x", 100_000), "\x00" + string(b)} {
+			for kind, r := range map[string]io.Reader{
+				"whole":        strings.NewReader(string(b) + trailing),
+				"byte by byte": iotest.OneByteReader(strings.NewReader(string(b) + trailing)),
+			} {
+				want := name != "xz" || trailing != "\x00\x00\x00\x00" && len(trailing) != 512 // that is padding
+				got, called, err := decompressFile(name, r)
+				if name == "xz" && trailing == "\x00"+string(b) {
+					if err == nil || !strings.Contains(err.Error(), "not a multiple of four") {
+						t.Errorf("%s, %s: another stream after one zero: %v; want an error", name, kind, err)
+					}
+					continue
+				}
+				if !bytes.Equal(got, plain()) || called != want || err != nil {
+					t.Errorf("%s, %s, with %.8q after it: %d bytes, trailing data: %v, %v; want %d, %v, <nil>", name, kind, trailing, len(got), called, err, len(plain()), want)
+				}
+			}
+		}
+		for _, n := range []int{1, len(firstMagic(name)), len(b) / 2, len(b) - 1} {
+			if _, called, err := decompressFile(name, bytes.NewReader(slices.Concat(b, b[:n]))); !errors.Is(err, io.ErrUnexpectedEOF) || called {
+				t.Errorf("%s: with %d bytes of another one after it: trailing data: %v, %v; want false, %v", name, n, called, err, io.ErrUnexpectedEOF)
+			}
+		}
+	}
+}
+
+// TestBzip2Trailing checks that one byte is found after a stream, wherever its last bit is.
+func TestBzip2Trailing(t *testing.T) {
+	for _, name := range []string{"plain.bz2", "two.bz2", "zeros.bz2"} {
+		for trailing, want := range map[string]bool{"": false, "x": true} {
+			_, got, err := decompressFile("bzip2", strings.NewReader(string(testdata(t, name))+trailing))
+			if got != want || err != nil {
+				t.Errorf("%s with %q after it: trailing data: %v, %v; want %v, <nil>", name, trailing, got, err, want)
+			}
+		}
+	}
+}
+
+// firstMagic returns the first bytes of a compressed file.
+func firstMagic(name string) string { return magics[name][0] }
 
 func TestWindow(t *testing.T) {
 	frame := func(descriptor byte) []byte { // no content, one empty last block
@@ -373,8 +464,29 @@ func TestSniff(t *testing.T) {
 		if name == "br" {
 			want = "" // it has no magic number
 		}
-		if got := Sniff(b[:SniffLen]); got != want {
-			t.Errorf("Sniff(%q) = %q; want %q", b[:SniffLen], got, want)
+		b = b[:min(len(b), SniffLen)]
+		if got := Sniff(b); got != want {
+			t.Errorf("Sniff(%q) = %q; want %q", b, got, want)
+		}
+	}
+	skippable := "\x5f\x2a\x4d\x18\x03\x00\x00\x00abc"
+	for head, want := range map[string]string{
+		skippable[:4]:                      "zstd",
+		skippable:                          "zstd",
+		skippable + skippable + zstdMagic:  "zstd",
+		skippable + skippable + lz4Magic:   "lz4",
+		skippable + lz4Legacy:              "lz4",
+		skippable + gzipMagic:              "zstd", // no gzip file begins like this
+		"\x50\x2a\x4d\x18\xff\xff\xff\xff": "zstd",
+		lz4Legacy:                          "lz4",
+		"\xfd\x2f\xb5\x1e":                 "zstd", // of zstd 0.1
+		"\x22\xb5\x2f\xfd":                 "zstd",
+		"\x27\xb5\x2f\xfd":                 "zstd",
+		"\x21\xb5\x2f\xfd":                 "",
+		"\x60\x2a\x4d\x18":                 "",
+	} {
+		if got := Sniff([]byte(head)); got != want {
+			t.Errorf("Sniff(%q) = %q; want %q", head, got, want)
 		}
 	}
 	for _, head := range []string{"", "\x1f", "hello!", "\xfd7zXZ", "\x01\x00\x00\x00\x00\x00", "./\x00\x00\x00\x00"} {
@@ -392,11 +504,14 @@ func FuzzNewReader(f *testing.F) {
 	f.Add("xz", testdata(f, "window256.xz"))
 	f.Add("zstd", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x90, 0x01, 0x00, 0x00})
 	f.Fuzz(func(t *testing.T, name string, b []byte) {
-		z, err := NewReader(name, bytes.NewReader(b))
-		if err != nil {
-			return
+		for _, open := range []func() (io.ReadCloser, error){
+			func() (io.ReadCloser, error) { return NewReader(name, bytes.NewReader(b)) },
+			func() (io.ReadCloser, error) { return NewFileReader(name, bytes.NewReader(b), func() {}) },
+		} {
+			if z, err := open(); err == nil {
+				_, _ = io.CopyN(io.Discard, z, 16<<20)
+				z.Close()
+			}
 		}
-		defer z.Close()
-		_, _ = io.CopyN(io.Discard, z, 16<<20)
 	})
 }
