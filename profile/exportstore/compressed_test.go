@@ -68,8 +68,9 @@ func TestCompressedGolden(t *testing.T) {
 		"xz":    sample(t, "basic.nix-export.xz"),
 		"bzip2": sample(t, "basic.nix-export.bz2"),
 		// pigz, pzstd and `cat a.gz b.gz` write several members like these.
-		"gzip in two": append(compressed(t, "gzip", golden(t)[:1000]), compressed(t, "gzip", golden(t)[1000:])...),
-		"zstd in two": append(compressed(t, "zstd", golden(t)[:1000]), compressed(t, "zstd", golden(t)[1000:])...),
+		"gzip in two":   append(compressed(t, "gzip", golden(t)[:1000]), compressed(t, "gzip", golden(t)[1000:])...),
+		"zstd of pzstd": append([]byte("\x50\x2a\x4d\x18\x04\x00\x00\x00\x00\x01\x00\x00"), compressed(t, "zstd", golden(t))...),
+		"zstd in two":   append(compressed(t, "zstd", golden(t)[:1000]), compressed(t, "zstd", golden(t)[1000:])...),
 	} {
 		for kind, open := range openers {
 			t.Run(name+"/"+kind, func(t *testing.T) {
@@ -117,7 +118,7 @@ func TestCompressedCut(t *testing.T) {
 	}
 }
 
-// TestCompressedRefuses checks that other formats inside a compression, and data after it, are errors.
+// TestCompressedRefuses checks that other formats inside a compression are errors.
 func TestCompressedRefuses(t *testing.T) {
 	stream := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
 	tar := make([]byte, 1024)
@@ -142,6 +143,11 @@ func TestCompressedRefuses(t *testing.T) {
 			t.Errorf("%s: Open() = %v; want an error with %q, a FormatError: %v", test.name, err, test.err, test.format)
 		}
 	}
+}
+
+// TestCompressedTrailing checks that other data may follow a compressed stream, inside and outside of the compression.
+func TestCompressedTrailing(t *testing.T) {
+	stream := cat(number(1), fileNAR("a"), trailer(pathA), number(0))
 	for name, whole := range map[string][]byte{
 		"gzip":  compressed(t, "gzip", stream),
 		"zstd":  compressed(t, "zstd", stream),
@@ -149,11 +155,28 @@ func TestCompressedRefuses(t *testing.T) {
 		"xz":    sample(t, "small.xz"),
 		"bzip2": sample(t, "small.bz2"),
 	} {
-		for _, extra := range []string{"x", "something else, of some length", string(stream)} {
-			_, err := openBytes(t, append(slices.Clone(whole), extra...), Options{})
-			if err == nil || !strings.Contains(err.Error(), "after the end of the stream") {
-				t.Errorf("%s: Open with %d bytes after the stream: %v; want an error", name, len(extra), err)
+		for _, extra := range []string{"x", "\n", "\x00", strings.Repeat("\x00", 100_001), "something else, of some length", string(stream)} {
+			s, err := openBytes(t, append(slices.Clone(whole), extra...), Options{})
+			if err != nil || !s.Trailing() || len(s.paths) != 1 {
+				t.Errorf("%s: Open with %d bytes after the stream = %v, %v; want one path, and that data follow", name, len(extra), s, err)
 			}
+		}
+		if s, err := openBytes(t, append(slices.Clone(whole), whole...), Options{}); err == nil || !strings.Contains(err.Error(), "another export stream begins here") {
+			t.Errorf("%s: Open of two compressed streams = %v, %v; want an error", name, s, err)
+		}
+		damaged := append(slices.Clone(whole), whole[:len(whole)-1]...)
+		if s, err := openBytes(t, damaged, Options{}); err == nil {
+			t.Errorf("%s: Open with most of a second compressed stream = %v, <nil>; want an error", name, s)
+		}
+	}
+	inside := append(slices.Clone(stream), make([]byte, 1<<20)...)
+	for _, codec := range []string{"gzip", "zstd", "lz4"} {
+		b := compressed(t, codec, inside)
+		if s, err := openBytes(t, b, Options{}); err != nil || !s.Trailing() {
+			t.Errorf("%s: Open with zeros in the compression = %v, %v; want that data follow", codec, s, err)
+		}
+		if s, err := openBytes(t, b[:len(b)-1], Options{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: Open with zeros in a compression that is cut = %v, %v; want %v", codec, s, err, io.ErrUnexpectedEOF)
 		}
 	}
 }

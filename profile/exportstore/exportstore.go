@@ -34,7 +34,8 @@
 // It also hashes a file that others can change, since the file may differ by then.
 //
 // A stream need not be closed under references; [profile.FindClosure] reports what is missing.
-// No data may follow the stream. Nix silently reads only the first of two streams, which is rarely intended.
+// Other data may follow the stream, such as the rest of a raw device: [Store.Trailing] reports them.
+// Another stream may not. Nix silently reads only the first of two streams, which is rarely intended.
 package exportstore
 
 import (
@@ -58,6 +59,8 @@ type Store struct {
 	in      *input.Input
 	objects map[profile.Path]object
 	paths   []profile.Path
+
+	trailing bool
 }
 
 var (
@@ -71,7 +74,7 @@ type object struct {
 	offset int64 // of its NAR in the stream
 }
 
-// Read reads an export stream from an unread input, to its end.
+// Read reads an export stream from an unread input, to the end of the stream.
 // The store owns the input until Close. After an error the caller still owns it.
 //
 // Read returns a [FormatError] for other formats and io.ErrUnexpectedEOF for a truncated stream.
@@ -80,9 +83,13 @@ func Read(in *input.Input) (*Store, error) {
 	if err := s.read(); err != nil {
 		return nil, fmt.Errorf("read export stream %q: %w", in.Name(), err)
 	}
+	s.trailing = s.trailing || in.Trailing()
 	in.Finish()
 	return s, nil
 }
+
+// Trailing reports whether the input continues after the end of the stream.
+func (s *Store) Trailing() bool { return s.trailing }
 
 func (s *Store) read() error {
 	w := nar.NewWire(s.in)

@@ -209,6 +209,7 @@ type streamCase struct {
 	name   string
 	stream []byte
 	paths  []profile.Path
+	more   bool   // other data follow the stream
 	err    string // substring of the error
 	format bool   // want a FormatError
 }
@@ -231,8 +232,14 @@ func streams() []streamCase {
 		{name: "one path, other references", stream: cat(a, number(1), fileNAR("a"), trailer(pathA, pathB), end), err: "occurs twice with different content"},
 		{name: "no end", stream: a, err: "unexpected EOF"},
 		{name: "concatenated", stream: cat(a, end, b, end), err: "another export stream begins here"},
-		{name: "concatenated with nothing", stream: cat(a, end, end), err: "another export stream begins here"},
-		{name: "trailing byte", stream: cat(a, end, []byte{7}), err: "data after the end"},
+		{name: "concatenated with nothing", stream: cat(a, end, end), paths: []profile.Path{pathA}, more: true},
+		{name: "concatenated with nothing and another", stream: cat(a, end, end, b, end), err: "another export stream begins here"},
+		{name: "concatenated with the beginning of another", stream: cat(a, end, b[:11]), err: "another export stream begins here"},
+		{name: "an object after the end", stream: cat(a, end, b[8:], end), err: "an object follows the end"},
+		{name: "trailing byte", stream: cat(a, end, []byte{7}), paths: []profile.Path{pathA}, more: true},
+		{name: "trailing newline", stream: cat(a, end, []byte("\n")), paths: []profile.Path{pathA}, more: true},
+		{name: "trailing zeros", stream: cat(a, end, make([]byte, 1<<20+3)), paths: []profile.Path{pathA}, more: true},
+		{name: "trailing rest of an older stream", stream: cat(a, end, b[9:], end), paths: []profile.Path{pathA}, more: true},
 		{name: "other number", stream: cat(a, number(2)), err: "number 2 instead of 1"},
 		{name: "trailer without its magic", stream: cat(number(1), fileNAR("a"), number(7)), err: "number 0x7 instead of 0x4558494e"},
 		{name: "no store path", stream: cat(number(1), fileNAR("a"), trailer("/etc/passwd"), end), err: `"/etc/passwd": not below /nix/store`},
@@ -248,6 +255,10 @@ func streams() []streamCase {
 		{name: "bare NAR", stream: fileNAR("a"), err: "a bare NAR", format: true},
 		{name: "gzip that ends too early", stream: []byte("\x1f\x8b\x08\x00"), err: "unexpected EOF"},
 		{name: "lzip", stream: []byte("LZIP\x01"), err: "compressed with lzip", format: true},
+		{name: "lzma", stream: []byte("\x5d\x00\x00\x80\x00"), err: "compressed with lzma", format: true},
+		{name: "compress", stream: []byte("\x1f\x9d\x90"), err: "compressed with compress", format: true},
+		{name: "legacy lz4", stream: []byte("\x02\x21\x4c\x18\x01\x00\x00\x00x"), err: "legacy frame: unsupported"},
+		{name: "old zstd", stream: []byte("\x27\xb5\x2f\xfd\x01\x00\x00\x00x"), err: "frame of zstd before 0.8: unsupported"},
 		{name: "nario 3", stream: []byte("NARIO3\x00\x00"), err: "a nario stream of another version", format: true},
 		{name: "tar", stream: tar, err: "a tar archive", format: true},
 		{name: "text", stream: []byte("hello, world"), err: "something unknown", format: true},
@@ -275,6 +286,9 @@ func TestOpen(t *testing.T) {
 				}
 				if err != nil {
 					t.Fatal(err)
+				}
+				if s.Trailing() != test.more {
+					t.Errorf("Trailing() = %v; want %v", s.Trailing(), test.more)
 				}
 				paths, err := s.Paths(t.Context())
 				if d := cmp.Diff(test.paths, paths); d != "" || err != nil {

@@ -1,9 +1,11 @@
 package exportstore
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/export-profile/export-profile/profile"
@@ -36,7 +38,7 @@ func (r *indexer) index() error {
 		case err != nil:
 			return err
 		case more == 0:
-			return checkEnd(r.w)
+			return r.checkEnd(r.w)
 		case second && unsupported[more] != "":
 			return r.refuse(unsupported[more])
 		case more != 1:
@@ -106,18 +108,44 @@ func (r *indexer) readReferences(of profile.Path, read func(*nar.Wire) (profile.
 	return slices.Clip(slices.Compact(refs)), nil
 }
 
-// checkEnd checks that no data follows the stream.
-// Nix ignores such data, and so all but the first of several streams in one file.
-// Reading on also makes the decompressor check its last bytes.
-func checkEnd(w *nar.Wire) error {
-	rest := w.Peek(16)
-	switch err := w.Err(); {
-	case err != nil:
-		return fmt.Errorf("after the end of the stream: %w", err)
-	case len(rest) == 0:
-		return nil
-	case isStream(rest):
-		return errors.New("another export stream begins here: export all paths into one stream, or read the streams one by one")
+// maxGap is how many bytes after a stream are searched for another one.
+const maxGap = 512
+
+// checkEnd looks at what follows the stream.
+//
+// Nix ignores it. It may be a newline, or whatever a raw device contained before a stream was written to it.
+// Another stream is an error, since ignoring it loses its objects.
+func (s *Store) checkEnd(w *nar.Wire) error {
+	rest := w.Peek(maxGap)
+	s.trailing = len(rest) > 0
+	s.in.Forget()
+	if s.in.Compression() != "" { // the decompressor checks its last bytes at the end only
+		if _, err := io.Copy(io.Discard, s.in); err != nil {
+			return fmt.Errorf("after the end of the stream: %w", err)
+		}
 	}
-	return errors.New("data after the end of the stream")
+	if err := w.Err(); err != nil {
+		return fmt.Errorf("after the end of the stream: %w", err)
+	}
+	gap := 0
+	for len(rest)-gap >= 8 && bytes.Equal(rest[gap:gap+8], streamEnd) { // an empty stream, or just zeros
+		gap += 8
+	}
+	switch {
+	case beginsStream(rest[gap:]):
+		return errors.New("another export stream begins here: export all paths into one stream, or read the streams one by one")
+	case beginsObject(rest):
+		return errors.New("an object follows the end of the stream: it was changed or damaged")
+	}
+	return nil
+}
+
+// beginsObject reports whether head is the beginning of an object, without the number 1 before it:
+// that number may have been damaged to the end of the stream.
+func beginsObject(head []byte) bool {
+	if bytes.HasPrefix(head, narMagic) {
+		return true
+	}
+	path, err := nar.NewWire(bytes.NewReader(head)).String(maxPath)
+	return err == nil && profile.CheckBase(path) == nil
 }

@@ -142,7 +142,7 @@ func TestNario2Refuses(t *testing.T) {
 		{"two streams", cat(nario2(), nario2()), "another export stream"},
 		{"followed by the first format", cat(nario2(), number(1), a), "another export stream"},
 		{"after the first format", cat(number(1), a, trailer(pathA), number(0), nario2()), "another export stream"},
-		{"trailing byte", cat(nario2(), []byte("x")), "data after the end"},
+		{"an object after the end", cat(nario2(), ok.bytes(), a), "an object follows the end"},
 	} {
 		if s, err := openBytes(t, test.stream, Options{}); err == nil || !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%s: Open() = %v, %v; want an error with %q", test.name, s, err, test.err)
@@ -151,6 +151,18 @@ func TestNario2Refuses(t *testing.T) {
 	var hash *nar.HashError
 	if _, err := openBytes(t, entry(func(s *description) { s.hash = strings.Repeat("0", 64) }), Options{}); !errors.As(err, &hash) || hash.Root != profile.Path(pathA).Root() {
 		t.Errorf("Open with another hash: %v; want a HashError", err)
+	}
+}
+
+// TestNario2Trailing checks that other data may follow a stream of format 2.
+func TestNario2Trailing(t *testing.T) {
+	a := fileNAR("a")
+	stream := nario2(number(1), describe(baseA, a).bytes(), a)
+	for _, trailing := range []string{"", "x", "\x00", strings.Repeat("\x00", 1000)} {
+		s, err := openBytes(t, cat(stream, []byte(trailing)), Options{})
+		if err != nil || s.Trailing() != (trailing != "") || len(s.paths) != 1 {
+			t.Errorf("Open of a stream with %.8q after it = %v, %v; want one path, and whether data follow", trailing, s, err)
+		}
 	}
 }
 

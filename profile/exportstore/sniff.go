@@ -28,9 +28,12 @@ var (
 )
 
 // isStream reports whether head is the beginning of a stream. head may be shorter than a magic number.
-func isStream(head []byte) bool {
+func isStream(head []byte) bool { return beginsStream(head) || bytes.Equal(head, streamEnd) }
+
+// beginsStream is isStream for streams that are not empty.
+func beginsStream(head []byte) bool {
 	begins := func(magic string) bool { return strings.HasPrefix(magic, string(head[:min(len(head), len(magic))])) }
-	return len(head) > 0 && (begins(string(streamBegin)) || begins(nario2Magic) || bytes.Equal(head, streamEnd))
+	return len(head) > 0 && (begins(string(streamBegin)) || begins(nario2Magic))
 }
 
 // sniff returns nil for an export stream, and a FormatError for everything else.
@@ -41,6 +44,11 @@ func sniff(head []byte) error {
 	for _, known := range []struct{ magic, is string }{
 		{"NARIO", "a nario stream of another version"},
 		{"LZIP", "something compressed with lzip"},
+		{"\x5d\x00\x00", "something compressed with lzma"},
+		{"\x1f\x9d", "something compressed with compress"},
+		{"\x1f\xa0", "something compressed with compress"},
+		{"\x1f\x1e", "something compressed with pack"},
+		{"\x1f\x9e", "something compressed with an old gzip"},
 		{string(narMagic), "a bare NAR, which contains neither its path nor its references"},
 		{"SQLite format 3\x00", "an SQLite database"},
 		{"\x7fELF", "a program"},

@@ -45,6 +45,8 @@ type Input struct {
 	inPlace *fileReader // reads f if it is a regular file and not compressed
 	next    *bufio.Reader
 	z       io.Closer // the decompressor
+
+	trailing bool // other data follow the compressed ones
 }
 
 // bufferSize is the size of buffers for small reads.
@@ -79,7 +81,7 @@ func Open(ctx context.Context, f *os.File, o Options) (_ *Input, err error) {
 	}
 	var src io.Reader = raw
 	if in.compression != "" {
-		z, err := decompress.NewReader(in.compression, raw)
+		z, err := decompress.NewFileReader(in.compression, raw, func() { in.trailing = true })
 		if err != nil {
 			return nil, err
 		}
@@ -99,6 +101,9 @@ func (in *Input) Name() string { return in.f.Name() }
 
 // Compression returns the compression of the file, as [decompress.Sniff] names it, or "".
 func (in *Input) Compression() string { return in.compression }
+
+// Trailing reports whether Read has ended before the file did: other data follow the compressed ones.
+func (in *Input) Trailing() bool { return in.trailing }
 
 // Private returns true if no other process can change what ReadAt reads.
 func (in *Input) Private() bool { return in.private }

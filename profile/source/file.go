@@ -35,14 +35,17 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		s, err := exportstore.Read(in)
 		if err != nil {
 			in.Abandon()
+			return nil, err
 		}
-		return s, err
+		o.noteTrailing(f.Name(), "the export stream", s.Trailing())
+		return s, nil
 	}
 	s, err := tarstore.Read(in)
 	if err != nil {
 		in.Abandon()
 		return nil, err
 	}
+	o.noteTrailing(f.Name(), "the tar", s.Trailing())
 	if o.References != "" {
 		return s, nil
 	}
@@ -58,6 +61,13 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		return nil, errors.Join(err, s.Close())
 	}
 	return scanned(f.Name(), s, candidates, o)
+}
+
+// noteTrailing notes that a source continues after its end.
+func (o *Options) noteTrailing(name, what string, trailing bool) {
+	if trailing && o.Note != nil {
+		o.Note(fmt.Sprintf("%q continues after the end of %s; the rest is ignored", name, what))
+	}
 }
 
 // tarDatabase reads the database in a tar. The error wraps fs.ErrNotExist if there is none.

@@ -24,6 +24,7 @@ type builder struct {
 	in         *input.Input
 	byName     map[childKey]id
 	duplicates []duplicate
+	trailing   bool   // other data follow the archive
 	buf        []byte // for compare
 }
 

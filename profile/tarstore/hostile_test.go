@@ -174,7 +174,7 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// TestEnd checks that a truncated archive and data after the end are errors.
+// TestEnd checks that a truncated archive is an error, and so is another one after the end. Other data may follow.
 func TestEnd(t *testing.T) {
 	whole := pack(t,
 		member{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "x"}}},
@@ -189,6 +189,7 @@ func TestEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	trailing := false
 	open := func(b []byte) error {
 		if err := f.Truncate(0); err != nil {
 			t.Fatal(err)
@@ -199,7 +200,8 @@ func TestEnd(t *testing.T) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(t.Context(), f, Options{})
+		s, err := Open(t.Context(), f, Options{})
+		trailing = err == nil && s.Trailing()
 		return err
 	}
 	for n := range len(whole) {
@@ -220,24 +222,31 @@ func TestEnd(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		archive []byte
+		more    bool
 		err     string
 	}{
-		"whole":                {whole, ""},
-		"one block of zeros":   {whole[:end+blockSize], ""},
-		"filled to 10 KiB":     {append(slices.Clone(whole), make([]byte, 10<<10)...), ""},
-		"filled unevenly":      {append(slices.Clone(whole), make([]byte, 77)...), ""},
-		"data after the end":   {append(append(slices.Clone(whole), make([]byte, 3000)...), 'x'), "after the end"},
-		"two archives":         {append(slices.Clone(whole), whole...), "after the end"},
-		"two archives, no gap": {append(slices.Clone(whole[:end+blockSize]), whole...), "invalid tar header"},
-		"an invalid header":    {append(slices.Clone(whole[:end]), bytes.Repeat([]byte("x"), 2048)...), "invalid tar header"},
+		"whole":                  {whole, false, ""},
+		"one block of zeros":     {whole[:end+blockSize], false, ""},
+		"filled to 10 KiB":       {append(slices.Clone(whole), make([]byte, 10<<10)...), false, ""},
+		"filled unevenly":        {append(slices.Clone(whole), make([]byte, 77)...), false, ""},
+		"newline after the end":  {append(slices.Clone(whole), '\n'), true, ""},
+		"data after the end":     {append(append(slices.Clone(whole), make([]byte, 3000)...), 'x'), true, ""},
+		"rest of a raw device":   {slices.Concat(whole, make([]byte, 100_000), bytes.Repeat([]byte("old content"), 100_000)), true, ""},
+		"two archives":           {append(slices.Clone(whole), whole...), false, "another archive begins here"},
+		"two archives and a gap": {slices.Concat(whole, make([]byte, 200<<10), whole), false, "another archive begins here"},
+		"two archives, no gap":   {append(slices.Clone(whole[:end+blockSize]), whole...), false, "invalid tar header"},
+		"an invalid header":      {append(slices.Clone(whole[:end]), bytes.Repeat([]byte("x"), 2048)...), false, "invalid tar header"},
 	} {
 		if err := open(test.archive); test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 			t.Errorf("%s: Open() = %v; want error %q", name, err, test.err)
 		}
+		if trailing != test.more {
+			t.Errorf("%s: Trailing() = %v; want %v", name, trailing, test.more)
+		}
 	}
 }
 
-// TestCutCompressed checks that a compressed archive cut at any byte is an error, and so is data after it.
+// TestCutCompressed checks that a compressed archive cut at any byte is an error, and that other data may follow it.
 func TestCutCompressed(t *testing.T) {
 	whole := pack(t, reg(objA, "content"), reg(objB, "\x00\x01\x02"))
 	for name, b := range map[string][]byte{"gzip": gzipped(t, whole), "zstd": zstded(t, whole)} {
@@ -247,8 +256,8 @@ func TestCutCompressed(t *testing.T) {
 			}
 		}
 		for _, extra := range []string{"x", "\x00", "more than a few bytes of something else"} {
-			if _, err := openBytes(t, append(slices.Clone(b), extra...), Options{}); err == nil {
-				t.Errorf("%s: Open with %q after the archive succeeded; want an error", name, extra)
+			if s, err := openBytes(t, append(slices.Clone(b), extra...), Options{}); err != nil || !s.Trailing() {
+				t.Errorf("%s: Open with %q after the archive = %v, %v; want that data follow", name, extra, s, err)
 			}
 		}
 	}

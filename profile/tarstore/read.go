@@ -123,7 +123,7 @@ func isSparse(h *tar.Header) bool {
 	return false
 }
 
-// checkEnd checks the bytes after the last entry.
+// checkEnd checks that the archive ends after its last entry.
 // archive/tar also reports EOF if the archive was truncated after an entry.
 func (b *builder) checkEnd(at *position, end int64) error {
 	var block [blockSize]byte
@@ -137,19 +137,29 @@ func (b *builder) checkEnd(at *position, end int64) error {
 		return fmt.Errorf("at byte %d: %w", at.off, io.ErrUnexpectedEOF) // cut after an extension header
 	}
 	b.in.Forget()
+	return b.readTrailing(at)
+}
+
+// readTrailing reads what follows the archive: usually zeros.
+// It may also be whatever a raw device contained before the archive was written to it. Other programs ignore it.
+// Another archive is an error, since ignoring it loses its files.
+func (b *builder) readTrailing(at *position) error {
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := b.in.Read(buf)
-		if !isZero(buf[:n]) {
-			return fmt.Errorf("at byte %d: data after the end of the archive", at.off)
+		n, err := io.ReadFull(at, buf)
+		if rest := bytes.TrimLeft(buf[:n], "\x00"); len(rest) > 0 && !b.trailing {
+			begin := (n - len(rest)) / blockSize * blockSize
+			if Recognise(buf[begin:n]) {
+				return fmt.Errorf("at byte %d: another archive begins here: write all files into one, or read the archives one by one", at.off-int64(n-begin))
+			}
+			b.trailing = true
 		}
-		if err == io.EOF {
+		switch {
+		case b.trailing && b.in.Compression() == "", err == io.EOF, err == io.ErrUnexpectedEOF:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("after the end of the archive: %w", err)
 		}
-		at.off += int64(n)
 	}
 }
 

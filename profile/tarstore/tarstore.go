@@ -24,8 +24,8 @@
 //     So does any file other than a directory, regular file or symbolic link. Outside of objects, such files are ignored.
 //   - A sparse file is an error: its declared size does not limit how much the archive must contain.
 //   - An archive ends with a block of zeros; an earlier end is io.ErrUnexpectedEOF.
-//     Only zeros may follow. Other programs ignore what follows,
-//     and so the second of two archives in one file.
+//     Other data may follow, such as the rest of a raw device: [Store.Trailing] reports them.
+//     Another archive may not. Other programs ignore the second of two archives in one file.
 //
 // Of a file's mode, only the owner's execute bit counts.
 // Owners, times, extended attributes and other metadata are ignored.
@@ -60,6 +60,8 @@ type Store struct {
 	root  id // the directory that acts as "/", or none if there is only a store directory
 	store id // the store directory
 	paths []profile.Path
+
+	trailing bool
 }
 
 var (
@@ -68,16 +70,20 @@ var (
 	_ profile.Linker = (*Store)(nil)
 )
 
-// Read reads an archive from an unread input, to its end.
+// Read reads an archive from an unread input, to the end of the archive.
 // The store owns the input until Close. After an error the caller still owns it.
 func Read(in *input.Input) (*Store, error) {
 	s := &Store{in: in}
 	if err := s.read(); err != nil {
 		return nil, fmt.Errorf("read tar %q: %w", in.Name(), err)
 	}
+	s.trailing = s.trailing || in.Trailing()
 	in.Finish()
 	return s, nil
 }
+
+// Trailing reports whether the input continues after the end of the archive, with other data than zeros.
+func (s *Store) Trailing() bool { return s.trailing }
 
 func (s *Store) read() error {
 	head, err := s.in.Peek(blockSize)
@@ -94,6 +100,7 @@ func (s *Store) read() error {
 	if err := b.readAll(); err != nil {
 		return err
 	}
+	s.trailing = b.trailing
 	if s.tree, err = b.finish(); err != nil {
 		return err
 	}
