@@ -6,18 +6,24 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Chain joins several stores into one. An object comes from the first store that has it.
+// If that store turns out to lack the files, or to have damaged ones, the next one that has the same object steps in.
+// So Chain reads an object whole before it passes on the first file, unless no later store could step in.
+// The stores below Chain must check files against their hashes; see [Store.Files].
+//
+// skipped, if not nil, is called once for each object of a store for which another one steps in. Several goroutines may call it.
+//
 // The chain is a [Linker] if one of the stores is, and uses the first such store. It is a [Lister] if all of them are.
-func Chain(stores ...Store) Store {
+func Chain(skipped func(p Path, err error), stores ...Store) Store {
 	if len(stores) == 1 {
 		return stores[0]
 	}
-	c := &chain{stores: stores}
+	c := &chain{stores: stores, skipped: skipped, objects: make(map[Path]*chained)}
 	listers := true
 	var linker Linker
 	for _, s := range stores {
@@ -48,45 +54,93 @@ func Chain(stores ...Store) Store {
 	return c
 }
 
-type chain struct{ stores []Store }
+type chain struct {
+	stores  []Store
+	skipped func(Path, error) // or nil
+
+	mu      sync.Mutex
+	objects map[Path]*chained
+}
+
+// object returns what the chain remembers of an object.
+func (c *chain) object(p Path) *chained {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.objects[p]
+	if o == nil {
+		o = &chained{turn: make(chan struct{}, 1), told: make(map[int]bool)}
+		c.objects[p] = o
+	}
+	return o
+}
+
+// skip reports that another store steps in for the one at index i.
+func (c *chain) skip(p Path, i int, err error) {
+	o := c.object(p)
+	c.mu.Lock()
+	again := o.told[i]
+	o.told[i] = true
+	c.mu.Unlock()
+	if c.skipped != nil && !again {
+		c.skipped(p, err)
+	}
+}
 
 // Info implements [Store]. A store that does not trust the object gives way to a later one that does.
 func (c *chain) Info(ctx context.Context, p Path) (*Info, error) {
 	_, info, err := c.find(ctx, p)
-	return info, err // info may come with ErrUntrusted
+	return info, err // info may come with an error
 }
 
-// find returns the first store that has the object and what it knows of it.
+// find returns the index of the first store that has the object, and what it knows of it.
 // Any error other than a missing or an untrusted object ends the search: that store may be the one that has it.
-func (c *chain) find(ctx context.Context, p Path) (Store, *Info, error) {
-	var untrusted error
-	var untrustedInfo *Info
-	var missing []string
-	for _, s := range c.stores {
+func (c *chain) find(ctx context.Context, p Path) (int, *Info, error) {
+	var refused refusal // by a store that does not trust the object
+	var lost []refusal  // by stores that know the object but lack its files
+	var missing []error
+	for i, s := range c.stores {
 		info, err := s.Info(ctx, p)
 		switch {
 		case err == nil || errors.Is(err, ErrNoInfo):
-			return s, info, err
+			for _, l := range lost {
+				c.skip(p, l.index, l.err)
+			}
+			return i, info, err
 		case errors.Is(err, ErrUntrusted):
-			if untrusted == nil {
-				untrusted, untrustedInfo = err, info
+			if refused.err == nil {
+				refused = refusal{i, info, err}
 			}
 		case errors.Is(err, fs.ErrNotExist):
-			missing = append(missing, err.Error())
+			missing = append(missing, err)
+			if info != nil {
+				lost = append(lost, refusal{i, info, err})
+			}
 		default:
-			return nil, nil, err
+			return 0, nil, err
 		}
 	}
-	if untrusted != nil {
-		return nil, untrustedInfo, untrusted
+	if refused.err != nil {
+		return 0, refused.info, refused.err
 	}
-	return nil, nil, fmt.Errorf("%q is in none of %d stores: %s: %w", p, len(c.stores), strings.Join(missing, "; "), fs.ErrNotExist)
+	err := fmt.Errorf("%q is in none of %d stores: %w", p, len(c.stores), severalErrors(missing))
+	if lost != nil {
+		return 0, lost[0].info, err
+	}
+	return 0, nil, err
 }
 
+// refusal is the answer of a store that knows an object but does not provide it.
+type refusal struct {
+	index int
+	info  *Info
+	err   error
+}
+
+// Files implements [Store].
 func (c *chain) Files(ctx context.Context, p Path) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
-		s, _, err := c.find(ctx, p)
-		if err != nil && !errors.Is(err, ErrNoInfo) {
+		s, err := c.choose(ctx, p)
+		if err != nil {
 			yield(rootfs.Entry{}, err)
 			return
 		}
@@ -96,9 +150,13 @@ func (c *chain) Files(ctx context.Context, p Path) rootfs.Tree {
 
 // Proven implements [Prover].
 func (c *chain) Proven(p Path) bool {
-	s, _, err := c.find(context.Background(), p)
+	i, _, err := c.find(context.Background(), p)
+	return err == nil && proven(c.stores[i], p)
+}
+
+func proven(s Store, p Path) bool {
 	prover, ok := s.(Prover)
-	return err == nil && ok && prover.Proven(p)
+	return ok && prover.Proven(p)
 }
 
 func (c *chain) Close() error {

@@ -28,7 +28,7 @@ type unlistedStore struct{ Store }
 func TestChain(t *testing.T) {
 	broken := errors.New("broken")
 	first, second := namedStore{fakeStore{"p": "q both", "both": ""}, "first"}, namedStore{fakeStore{"q": "", "both": ""}, "second"}
-	c := Chain(first, second)
+	c := Chain(nil, first, second)
 	closure, err := FindClosure(t.Context(), c, object("p"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,14 +59,14 @@ func TestChain(t *testing.T) {
 	}
 
 	// A store that trusts the object goes before one that does not. If none trusts it, the error says so.
-	if _, err := Chain(doubtfulStore{fakeStore{"p": ""}, "p"}, fakeStore{"p": ""}).Info(t.Context(), object("p")); err != nil {
+	if _, err := Chain(nil, doubtfulStore{fakeStore{"p": ""}, "p"}, fakeStore{"p": ""}).Info(t.Context(), object("p")); err != nil {
 		t.Errorf("Info of an object that the second store trusts = %v", err)
 	}
-	if _, err := Chain(doubtfulStore{fakeStore{"p": ""}, "p"}, fakeStore{}).Info(t.Context(), object("p")); !errors.Is(err, ErrUntrusted) {
+	if _, err := Chain(nil, doubtfulStore{fakeStore{"p": ""}, "p"}, fakeStore{}).Info(t.Context(), object("p")); !errors.Is(err, ErrUntrusted) {
 		t.Errorf("Info of an object that no store trusts = %v; want %v", err, ErrUntrusted)
 	}
 	// A broken store ends the search: it may be the one that has the object.
-	if _, err := Chain(failingStore{fakeStore{}, "p", broken}, fakeStore{"p": ""}).Info(t.Context(), object("p")); !errors.Is(err, broken) {
+	if _, err := Chain(nil, failingStore{fakeStore{}, "p", broken}, fakeStore{"p": ""}).Info(t.Context(), object("p")); !errors.Is(err, broken) {
 		t.Errorf("Info in a broken chain = %v; want %v", err, broken)
 	}
 	if err := c.Close(); err != nil {
@@ -86,7 +86,7 @@ func TestChainAbilities(t *testing.T) {
 		{[]Store{g, u}, false, false},
 		{[]Store{u, r}, false, true},
 	} {
-		c := Chain(test.stores...)
+		c := Chain(nil, test.stores...)
 		_, lists := c.(Lister)
 		_, links := c.(Linker)
 		if lists != test.lists || links != test.links {

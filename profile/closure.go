@@ -23,16 +23,16 @@ type Closure struct {
 // parallelInfos limits concurrent calls of Store.Info. It hides the latency of a store on a network.
 const parallelInfos = 32
 
-// maxUntrusted limits the untrusted objects whose references FindClosure follows.
-// It follows them only to report everything untrusted at once, and a hostile store may invent objects without end.
-const maxUntrusted = 10_000
+// maxRefused limits the objects that are untrusted or have no files and whose references FindClosure follows.
+// It follows them only to report everything at once, and a hostile store may invent objects without end.
+const maxRefused = 10_000
 
 // maxSize limits the bytes of a closure to an exbibyte, so that sums of sizes cannot overflow.
 const maxSize = 1 << 60
 
 // FindClosure follows references from the roots. It reads no files.
 // It allows cycles and self-references, and does not follow derivers.
-// If objects are missing or untrusted, it reports all of them in one [ClosureError].
+// If objects are missing, have no files or are untrusted, it reports all of them in one [ClosureError].
 func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) {
 	f := finder{seen: make(map[Path]bool)}
 	f.wake.L = &f.mu
@@ -57,8 +57,8 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 		return nil, fmt.Errorf("find closure: %w", err)
 	}
 	slices.SortFunc(f.infos, func(a, b *Info) int { return cmp.Compare(a.Path, b.Path) })
-	if f.missing != nil || f.untrusted != nil {
-		return nil, newClosureError(f.infos, f.missing, f.untrusted)
+	if f.missing != nil || f.lost != nil || f.untrusted != nil {
+		return nil, newClosureError(&f)
 	}
 	if err := checkSizes(f.infos); err != nil {
 		return nil, fmt.Errorf("find closure: %w", err)
@@ -88,6 +88,8 @@ type finder struct {
 
 	infos     []*Info
 	missing   []Path
+	lost      []Path  // registered, but without files
+	known     []*Info // of missing and lost objects
 	untrusted []error
 	err       error // the first other error, which ends the search
 }
@@ -130,11 +132,19 @@ func (f *finder) found(p Path, info *Info, err error) {
 		f.add(info.References)
 	case errors.Is(err, ErrUntrusted):
 		f.untrusted = append(f.untrusted, err)
-		if info != nil && len(f.untrusted) <= maxUntrusted {
+		if info != nil && len(f.untrusted) <= maxRefused {
 			f.add(info.References)
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		f.missing = append(f.missing, p)
+		if errors.Is(err, ErrNoFiles) {
+			f.lost = append(f.lost, p)
+		} else {
+			f.missing = append(f.missing, p)
+		}
+		if info != nil && len(f.known) < maxRefused {
+			f.known = append(f.known, info)
+			f.add(info.References)
+		}
 	case f.err == nil:
 		f.err = err
 	}

@@ -108,7 +108,7 @@ func TestFindClosureAllUntrusted(t *testing.T) {
 	g := fakeStore{"p": "q r", "q": "s", "r": "s gone", "s": ""}
 	want := "find closure: 1 missing from the store: " + object("gone").Base() +
 		"; 4 not trusted: p: not trusted, q: not trusted, r: not trusted, s: not trusted"
-	for _, s := range []Store{doubtfulStore{g, "p q r s"}, Chain(fakeStore{}, doubtfulStore{g, "p q r s"})} {
+	for _, s := range []Store{doubtfulStore{g, "p q r s"}, Chain(nil, fakeStore{}, doubtfulStore{g, "p q r s"})} {
 		p, err := Resolve(t.Context(), s, string(object("p")))
 		if err != nil {
 			t.Fatal(err)
@@ -131,8 +131,8 @@ func (endlessStore) Info(_ context.Context, p Path) (*Info, error) {
 // TestFindClosureEndless checks that the search through untrusted objects ends.
 func TestFindClosureEndless(t *testing.T) {
 	var e *ClosureError
-	if _, err := FindClosure(t.Context(), endlessStore{}, object("n0")); !errors.As(err, &e) || len(e.Untrusted) != maxUntrusted+1 {
-		t.Errorf("FindClosure = %v; want %d not trusted", err, maxUntrusted+1)
+	if _, err := FindClosure(t.Context(), endlessStore{}, object("n0")); !errors.As(err, &e) || len(e.Untrusted) != maxRefused+1 {
+		t.Errorf("FindClosure = %v; want %d not trusted", err, maxRefused+1)
 	}
 }
 

@@ -14,27 +14,39 @@ type Missing struct {
 	NeededBy Path // the first object in path order that refers to it; Path itself if it is a root
 }
 
+func (m Missing) String() string {
+	if m.NeededBy == m.Path {
+		return m.Path.Base()
+	}
+	return fmt.Sprintf("%s (needed by %s)", m.Path.Base(), m.NeededBy.Base())
+}
+
 // ClosureError lists all objects that a closure needs and cannot have.
 type ClosureError struct {
 	Missing   []Missing // sorted by path
+	Lost      []Missing // registered in the store, but without files; sorted by path
 	Untrusted []error   // each wraps ErrUntrusted; sorted by their text
 }
 
-func newClosureError(infos []*Info, missing []Path, untrusted []error) *ClosureError {
-	e := &ClosureError{Untrusted: untrusted}
+func newClosureError(f *finder) *ClosureError {
+	e := &ClosureError{Untrusted: f.untrusted}
 	slices.SortFunc(e.Untrusted, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 	neededBy := make(map[Path]Path)
-	for _, info := range infos {
+	for _, info := range slices.Concat(f.infos, f.known) {
 		for _, ref := range info.References {
 			if _, ok := neededBy[ref]; !ok {
 				neededBy[ref] = info.Path
 			}
 		}
 	}
-	slices.Sort(missing)
-	for _, p := range missing {
-		e.Missing = append(e.Missing, Missing{Path: p, NeededBy: cmp.Or(neededBy[p], p)})
+	list := func(paths []Path) (all []Missing) {
+		slices.Sort(paths)
+		for _, p := range paths {
+			all = append(all, Missing{p, cmp.Or(neededBy[p], p)})
+		}
+		return all
 	}
+	e.Missing, e.Lost = list(f.missing), list(f.lost)
 	return e
 }
 
@@ -42,19 +54,16 @@ func newClosureError(infos []*Info, missing []Path, untrusted []error) *ClosureE
 func (e *ClosureError) Error() string {
 	var parts []string
 	if n := len(e.Missing); n > 0 {
-		parts = append(parts, listAll(n, "missing from the store", func(i int) string {
-			m := e.Missing[i]
-			if m.NeededBy == m.Path {
-				return m.Path.Base()
-			}
-			return fmt.Sprintf("%s (needed by %s)", m.Path.Base(), m.NeededBy.Base())
-		}))
+		parts = append(parts, listAll(n, "missing from the store", func(i int) string { return e.Missing[i].String() }))
+	}
+	if n := len(e.Lost); n > 0 {
+		parts = append(parts, listAll(n, "registered in the store, but without files", func(i int) string { return e.Lost[i].String() }))
 	}
 	if n := len(e.Untrusted); n > 0 {
 		parts = append(parts, listAll(n, "not trusted", func(i int) string { return e.Untrusted[i].Error() }))
 	}
 	separator := "; "
-	if len(e.Missing) > maxPerLine || len(e.Untrusted) > maxPerLine {
+	if len(e.Missing) > maxPerLine || len(e.Lost) > maxPerLine || len(e.Untrusted) > maxPerLine {
 		separator = "\n"
 	}
 	return "find closure: " + strings.Join(parts, separator)
@@ -94,9 +103,9 @@ func listFew(b *strings.Builder, n int, name func(int) string) {
 	}
 }
 
-// Is matches fs.ErrNotExist if objects are missing, and ErrUntrusted if objects are untrusted.
+// Is matches fs.ErrNotExist if objects or their files are missing, and ErrUntrusted if objects are untrusted.
 func (e *ClosureError) Is(target error) bool {
-	return target == fs.ErrNotExist && len(e.Missing) > 0 || target == ErrUntrusted && len(e.Untrusted) > 0
+	return target == fs.ErrNotExist && len(e.Missing)+len(e.Lost) > 0 || target == ErrUntrusted && len(e.Untrusted) > 0
 }
 
 // Unwrap returns the reasons why objects are untrusted.

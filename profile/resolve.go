@@ -31,16 +31,21 @@ var ErrOutside = errors.New("leads out of the store")
 //
 // The error wraps fs.ErrNotExist if the name does not exist or leads to nothing in the store,
 // and ErrOutside if it leads to a file that is in no store.
-// An untrusted object is no error: [FindClosure] reports it, together with all others.
+// An object that is untrusted or has no files is no error: [FindClosure] reports it, together with all others.
 func Resolve(ctx context.Context, s Store, name string) (*Profile, error) {
 	p, err := findObject(ctx, s, name)
 	if err != nil {
 		return nil, fmt.Errorf("profile %q: %w", name, err)
 	}
-	if _, err := s.Info(ctx, p); err != nil && !errors.Is(err, ErrUntrusted) {
+	if info, err := s.Info(ctx, p); err != nil && !known(info, err) {
 		return nil, fmt.Errorf("profile %q: %w", name, err)
 	}
 	return &Profile{Name: name, Path: p}, nil
+}
+
+// known reports whether a store that refuses an object knows it: the object is untrusted, or its files are missing.
+func known(info *Info, err error) bool {
+	return errors.Is(err, ErrUntrusted) || info != nil && errors.Is(err, fs.ErrNotExist)
 }
 
 func findObject(ctx context.Context, s Store, name string) (Path, error) {
@@ -66,7 +71,7 @@ const defaultLink = "/nix/var/nix/profiles/default"
 // Default finds the profile of a store if the user names none: the default profile of the file system around the store,
 // or else the only object that no other refers to.
 // If there are several such objects, the error is an [AmbiguousError].
-// Like [Resolve], it accepts untrusted objects.
+// Like [Resolve], it accepts objects that are untrusted or have no files.
 func Default(ctx context.Context, s Store) (*Profile, error) {
 	if l, ok := s.(Linker); ok {
 		if _, err := l.Readlink(defaultLink); !errors.Is(err, fs.ErrNotExist) {
@@ -105,7 +110,7 @@ func findTops(ctx context.Context, s Store) (tops []Path, n int, err error) {
 	needed := make(map[Path]bool)
 	for _, p := range paths {
 		info, err := s.Info(ctx, p)
-		if err != nil && (info == nil || !errors.Is(err, ErrUntrusted)) {
+		if err != nil && (info == nil || !known(info, err)) {
 			return nil, 0, err
 		}
 		for _, ref := range info.References {

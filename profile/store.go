@@ -13,6 +13,7 @@ type Store interface {
 	// Info returns what the store knows of an object.
 	// The error wraps fs.ErrNotExist if the store does not have the object, and ErrNoInfo if it has only its files.
 	// With an error that wraps ErrUntrusted, Info may still return the untrusted Info, whose references can be followed.
+	// The same goes for an error that wraps fs.ErrNotExist, and also ErrNoFiles if the store itself has registered the object.
 	Info(ctx context.Context, p Path) (*Info, error)
 
 	// Files returns the files of an object with their paths in a root file system: the first entry's path is p.Root().
@@ -27,8 +28,10 @@ type Store interface {
 // Errors of a store wrap one of these or fs.ErrNotExist if callers can act on them.
 var (
 	ErrNoInfo    = errors.New("no metadata")         // the store has only the files of an object
+	ErrNoFiles   = errors.New("no files")            // the store has only the metadata of an object
 	ErrUntrusted = errors.New("not trusted")         // the store has an object, but nothing vouches for it
 	ErrNoLink    = errors.New("not a symbolic link") // Linker.Readlink found something else
+	ErrSpool     = errors.New("temporary file")      // this machine lacks space or permission; the store is not at fault
 )
 
 // Info is the metadata of a store object.

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/export-profile/export-profile/profile"
+
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
@@ -50,6 +52,7 @@ type speaker struct {
 	terminal bool
 	current  *progress
 	silence  time.Time // retrying notes nothing before
+	skips    int       // calls of skipping
 	drawn    bool      // the bar is on the current line
 }
 
@@ -119,6 +122,27 @@ func (s *speaker) retrying(err error, wait time.Duration) {
 		say = s.notef
 	}
 	say("%v; trying again in %v", err, wait.Round(100*time.Millisecond))
+}
+
+// mostSkips limits the notes about store paths that come from a later source: a pruned cache may lack thousands.
+const mostSkips = 3
+
+// skipping notes that a source lacks the files of a store path and another one provides them.
+// After the first few, only --debug names more. Several goroutines may call it.
+func (s *speaker) skipping(p profile.Path, err error) {
+	s.mu.Lock()
+	s.skips++
+	n := s.skips
+	s.mu.Unlock()
+	switch {
+	case n <= mostSkips:
+		s.notef("%s comes from the next source: %v", p.Base(), err)
+	case n == mostSkips+1:
+		s.notef("more store paths come from the next source; --debug names them")
+		fallthrough
+	default:
+		s.debugf("%s comes from the next source: %v", p.Base(), err)
+	}
 }
 
 // line writes one line. Several goroutines may call it.

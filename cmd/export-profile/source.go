@@ -27,6 +27,7 @@ func (f *sourceFlags) open(ctx context.Context, t terminal, say *speaker, cache 
 		Proxy:      http.ProxyFromEnvironment,
 		Note:       func(text string) { say.notef("%s", text) },
 		Retrying:   say.retrying,
+		Skipped:    say.skipping,
 	}
 	for _, from := range f.from {
 		if from == "-" && t.in != nil {

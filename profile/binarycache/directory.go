@@ -67,6 +67,31 @@ func (d directory) narInfos(limit int) ([]string, error) {
 	}
 }
 
+// Info implements [profile.Store]. Without its NAR, an object is missing: partial copies of a cache often lack NARs.
+func (d *Directory) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
+	o, err := d.object(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if fs.ValidPath(o.info.URL) {
+		if _, err := os.Stat(d.dir.name(o.info.URL)); errors.Is(err, fs.ErrNotExist) {
+			return &o.info.Info, &noNARError{p, err}
+		}
+	}
+	return &o.info.Info, nil
+}
+
+// noNARError reports an object whose narinfo is there, but not its NAR.
+type noNARError struct {
+	path profile.Path
+	err  error // names the file and wraps fs.ErrNotExist
+}
+
+func (e *noNARError) Error() string {
+	return fmt.Sprintf("the binary cache has no NAR of %q: %v", e.path, e.err)
+}
+func (e *noNARError) Unwrap() []error { return []error{e.err, profile.ErrNoFiles} }
+
 // Paths implements [profile.Lister]. A narinfo that cannot be read is an error.
 func (d *Directory) Paths(ctx context.Context) ([]profile.Path, error) {
 	names, err := d.dir.narInfos(0)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
@@ -131,6 +132,12 @@ func (t *recorder) put(p []byte) {
 	t.err = err
 }
 
+// spoolError says that this machine cannot spool a NAR, which may be right.
+type spoolError struct{ error }
+
+func (e *spoolError) Is(target error) bool { return target == profile.ErrSpool }
+func (e *spoolError) Unwrap() error        { return e.error }
+
 // cancel discards the recording unless it is finished.
 func (t *recorder) cancel() {
 	if !t.running() {
@@ -156,7 +163,7 @@ func (t *recorder) finish() error {
 	defer t.s.mu.Unlock()
 	t.o.busy = false
 	if t.err != nil {
-		return fmt.Errorf("spool NAR: %w", t.err)
+		return fmt.Errorf("spool NAR: %w", &spoolError{t.err})
 	}
 	t.o.whole = true
 	return nil

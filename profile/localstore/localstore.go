@@ -122,6 +122,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 const databasePath = "/nix/var/nix/db/db.sqlite"
 
 // Info returns the metadata of a store object from the database.
+// If the object's files are missing, Info returns it together with an error that wraps fs.ErrNotExist.
 func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -134,7 +135,16 @@ func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error)
 	if err != nil {
 		return nil, fmt.Errorf("store path %q: %w", p, err)
 	}
+	if s.lost(p) {
+		return info, &lostError{absentError{p, "is in the database, but its files are missing: the store is damaged, half copied, or only the upper one of two"}}
+	}
 	return info, nil
+}
+
+// lost reports whether the store directory has no file for an object.
+func (s *Store) lost(p profile.Path) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(int(s.storeDir.Fd()), p.Base(), &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
 }
 
 // Paths lists the objects in the database. Without a database, it lists all files whose names are those of objects.
@@ -218,3 +228,8 @@ type absentError struct {
 
 func (e *absentError) Error() string { return fmt.Sprintf("store path %q %s", e.path, e.why) }
 func (e *absentError) Unwrap() error { return fs.ErrNotExist }
+
+// lostError reports that the files of a registered object do not exist.
+type lostError struct{ absentError }
+
+func (e *lostError) Unwrap() []error { return []error{fs.ErrNotExist, profile.ErrNoFiles} }

@@ -96,7 +96,9 @@ func TestInfo(t *testing.T) {
 		insert into Refs select id, id from ValidPaths where path = '%s'`,
 		pathOf("nosize"), pathOf("zerosize"), strings.Repeat("x", 64), pathOf("badhash"), pathOf("md5"), 0, pathOf("nohash"),
 		pathOf("odd"), pathOf("d"), pathOf("deriver"), pathOf("badderiver"), pathOf("lost"), pathOf("b")))
-	write(t, root+string(pathOf("unregistered")), "")
+	for _, name := range []string{"a", "b", "deriver", "badderiver", "unregistered"} {
+		write(t, root+string(pathOf(name)), "")
+	}
 	s, err := Open(t.Context(), root, Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -81,6 +81,7 @@ func (o *overlay) Proven(p profile.Path) bool {
 }
 
 // Info implements [profile.Store]. It fails if the underlying store knows another hash.
+// If the underlying store lacks the object, Info returns the given metadata together with the error.
 func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	obj, ok := o.infos[p]
 	if !ok {
@@ -95,7 +96,7 @@ func (o *overlay) complete(ctx context.Context, given *profile.Info) (*profile.I
 	info := *given
 	have, err := o.Store.Info(ctx, info.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return &info, err
 	}
 	knows := err == nil && have.NarHash.Known()
 	switch {

@@ -10,6 +10,7 @@
 //	                    also compressed
 //
 // Several sources form a chain: each object comes from the first source that has it.
+// If that source lacks the files or has damaged ones, the next one that has the same object steps in; see [profile.Chain].
 //
 // If a form does not contain references, they come from Options.References,
 // or else from a scan of the files.
@@ -41,6 +42,9 @@ type Options struct {
 	SpoolDir string
 	// Progress is called with the number of bytes read from a file since the last call.
 	Progress func(bytes int64)
+	// Skipped, if not nil, is called for each object that a source of a chain should have, but a later one provides.
+	// Several goroutines may call it.
+	Skipped func(p profile.Path, err error)
 	// Note, if not nil, is called with notes about a source for the user.
 	Note func(text string)
 
@@ -118,16 +122,15 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 		if needsVouching(from, infos, o) {
 			s = trust.Require(s, o.Keys)
 		}
+		if o.References != "" {
+			s = references.Overlay(s, infos)
+			if o.Vouched == All {
+				s = trust.Require(s, o.Keys)
+			}
+		}
 		stores = append(stores, s)
 	}
-	s := profile.Chain(stores...)
-	if o.References != "" {
-		s = references.Overlay(s, infos)
-		if o.Vouched == All {
-			s = trust.Require(s, o.Keys)
-		}
-	}
-	return s, nil
+	return profile.Chain(o.Skipped, stores...), nil
 }
 
 // OnlyNix reports whether a source has the name of a kind of store that only Nix can read.
@@ -142,7 +145,7 @@ func needsVouching(from string, infos []*profile.Info, o Options) bool {
 	hashed := o.References != "" && !slices.ContainsFunc(infos, func(i *profile.Info) bool { return !i.NarHash.Known() })
 	switch o.Vouched {
 	case All:
-		return o.References == "" // otherwise Open checks the overlay of both
+		return o.References == "" // otherwise Open checks the overlay
 	case Servers:
 		return binarycache.IsURL(from) && !hashed
 	}

@@ -113,7 +113,7 @@ func (r *trustedStore) Info(ctx context.Context, p profile.Path) (*profile.Info,
 func (r *trustedStore) check(ctx context.Context, p profile.Path) (*profile.Info, *CA, error) {
 	info, err := r.Store.Info(ctx, p)
 	if err != nil {
-		return nil, nil, err
+		return info, nil, err
 	}
 	ca, err := voucher(info, r.keys)
 	var refused *SignatureError
