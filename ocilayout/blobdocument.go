@@ -47,5 +47,8 @@ func readDocument(ctx context.Context, open OpenBlob, d ispec.Descriptor) ([]byt
 		return nil, err
 	}
 	b, err := ReadDocument(r, d)
-	return b, errors.Join(err, r.Close())
+	if err = errors.Join(err, r.Close()); err != nil {
+		err = &BlobError{d.Digest, err}
+	}
+	return b, err
 }

@@ -149,6 +149,7 @@ func (s *BlobSource) stat() error {
 
 // damaged adds to an error where the blob is and whether the image can be built without it.
 func (s *BlobSource) damaged(err error) error {
+	err = &BlobError{s.Descriptor.Digest, err}
 	if s.Origin != "" {
 		return fmt.Errorf("take blob %s of %s: %w", s.Descriptor.Digest, s.Origin, err)
 	}

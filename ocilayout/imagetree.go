@@ -88,7 +88,11 @@ func (img *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err er
 				return had.Content, nil
 			}
 		}
-		return img.read(ctx, e, limit)
+		content, err := img.read(ctx, e, limit)
+		if err != nil {
+			err = &BlobError{img.Layers[e.Layer].Descriptor.Digest, err}
+		}
+		return content, err
 	}
 	for i, l := range t.listings {
 		if err := t.apply(i, l); err != nil {
@@ -109,7 +113,7 @@ func (img *Image) list(ctx context.Context, layer *BlobSource, o TreeOptions) (*
 	}
 	l, err := listLayer(ctx, img.open, layer, o.Hash)
 	if err != nil {
-		return nil, err
+		return nil, &BlobError{layer.Descriptor.Digest, err}
 	}
 	o.progress(layer.Descriptor.Size)
 	var fact bytes.Buffer

@@ -200,6 +200,7 @@ func (a *layerAdder) fromCache(ctx context.Context, key string, layer Layer) (la
 			return b, Recompressed, nil
 		}
 		if otherErr != errNotCached {
+			cache.recheck(ctx, blobRecordName(tar.DiffID, other))
 			err = fmt.Errorf("%w; %v: %w", err, other, otherErr)
 		}
 	}

@@ -1,10 +1,13 @@
 package rootfs
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -35,6 +38,43 @@ func RemoveUnused(dir string, olderThan time.Duration) (removed Usage, err error
 		}
 		removed.add(fi)
 		return nil
+	})
+	return removed, err
+}
+
+// VerifyFacts removes the damaged facts in the directory of Facts, and returns their names.
+func VerifyFacts(ctx context.Context, dir string) (removed []string, err error) {
+	return RemoveDamaged(ctx, dir, func(name string) (bool, error) {
+		f, err := os.Open(name)
+		if err != nil {
+			return false, err
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, maxFact+1))
+		return len(b) <= maxFact && factBody(b) != nil, err
+	})
+}
+
+// RemoveDamaged calls check for each file below a directory, which need not exist, removes those that are not whole,
+// and returns their paths relative to it. A file that its disk cannot read is not whole.
+func RemoveDamaged(ctx context.Context, dir string, check func(name string) (whole bool, err error)) (removed []string, err error) {
+	err = walkFiles(dir, func(name string, _ fs.FileInfo) error {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		whole, err := check(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), whole && err == nil:
+			return nil
+		case err != nil && !errors.Is(err, syscall.EIO):
+			return err
+		}
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		relative, err := filepath.Rel(dir, name)
+		removed = append(removed, relative)
+		return err
 	})
 	return removed, err
 }

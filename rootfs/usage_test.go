@@ -33,3 +33,30 @@ func TestRemoveUnused(t *testing.T) {
 		t.Error("RemoveUnused kept an unused fact, or removed a used one")
 	}
 }
+
+// TestVerifyFacts checks that VerifyFacts removes damaged facts and no others.
+func TestVerifyFacts(t *testing.T) {
+	facts := &Facts{Dir: filepath.Join(t.TempDir(), "facts")}
+	if removed, err := VerifyFacts(t.Context(), facts.Dir); err != nil || len(removed) > 0 {
+		t.Errorf("VerifyFacts of a missing directory = %q, %v; want nothing", removed, err)
+	}
+	good, bad := fmt.Sprintf("sha256:%064x", 1), fmt.Sprintf("sha256:%064x", 2)
+	for _, key := range []string{good, bad} {
+		facts.Keep("listing", key, []byte("fact"))
+	}
+	name := facts.path("listing", bad)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(factsVersion)] ^= 1
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := VerifyFacts(t.Context(), facts.Dir); err != nil || len(removed) != 1 || removed[0] != filepath.Base(name) {
+		t.Errorf("VerifyFacts = %q, %v; want %q, <nil>", removed, err, filepath.Base(name))
+	}
+	if facts.Load("listing", good) == nil {
+		t.Error("VerifyFacts removed a good fact")
+	}
+}

@@ -49,6 +49,7 @@ func (f *closureFlags) find(ctx context.Context, t terminal, say *speaker) (_ *p
 // assemble finds the closure and turns it into the parts of a root filesystem.
 // From a base image for several platforms it takes the platform asked for, or else that of the profiles' programs.
 func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, asked ispec.Platform) (_ *assembly, err error) {
+	defer func() { err = f.recheckCache(ctx, err) }()
 	want, err := f.parse()
 	if err != nil {
 		return nil, err

@@ -17,10 +17,15 @@ const cacheHelp = `examples:
   export-profile cache prune
   export-profile cache prune --older-than 7d --max-size 5GB
   export-profile cache prune --all
+  export-profile cache verify
 
-Shows what the cache holds, or prunes it. By default, prune removes what was not used for 30 days;
+Shows what the cache holds, or prunes or verifies it. By default, prune removes what was not used for 30 days;
 image and rootfs do that once a day by themselves. Pruning, or deleting the whole directory,
 only makes the next run slower.
+
+verify hashes everything in the cache, removes what is damaged, prints it, and then exits with status 3.
+A blob that a failing disk has changed is otherwise noticed only by who reads it: by verify IMAGE,
+a registry or a loader. The first two also make the cache drop it.
 
 layers are blobs that image built; a blob that is also in a layout takes space once (a hard link).
 facts are what is known about the files of store objects, and narinfo are answers of binary caches.
@@ -35,7 +40,7 @@ type cacheOptions struct {
 
 func setupCache(fs *pflag.FlagSet) runFunc {
 	o := &cacheOptions{}
-	fs.StringArrayVar(&o.cache, "cache", nil, "show or prune the cache in `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	fs.StringArrayVar(&o.cache, "cache", nil, "show, prune or verify the cache in `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, such as 12h, 7d or 2w (default 30d)")
 	fs.StringVar(&o.maxSize, "max-size", "", "prune the layers unused for longest until at most `SIZE` remains, such as 5GB or 500MiB")
 	fs.BoolVar(&o.all, "all", false, "prune everything")
@@ -45,18 +50,20 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 			return err
 		}
 		switch {
-		case len(args) == 0 && (o.olderThan != "" || o.maxSize != "" || o.all):
+		case (len(args) == 0 || args[0] == "verify") && (o.olderThan != "" || o.maxSize != "" || o.all):
 			return usagef("as in export-profile cache prune --older-than 7d", "cache: these flags need prune")
 		case len(args) == 0:
 			return o.show(t)
 		case len(args) == 1 && args[0] == "prune":
 			return o.prune(ctx, t)
+		case len(args) == 1 && args[0] == "verify":
+			return o.verify(ctx, t)
 		}
 		hint := "as in export-profile cache prune"
-		if nearest(args[0], []string{"prune"}) != "" {
-			hint = "did you mean export-profile cache prune?"
+		if word := nearest(args[0], []string{"prune", "verify"}); word != "" {
+			hint = "did you mean export-profile cache " + word + "?"
 		}
-		return usagef(hint, "cache: want nothing or prune, not %q", args)
+		return usagef(hint, "cache: want nothing, prune or verify, not %q", args)
 	}
 }
 
@@ -128,36 +135,45 @@ func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
 }
 
 // report calls a function for each part of the cache and prints the sums.
-// It writes nothing itself, and refuses a directory that is no cache.
 func (o *cacheOptions) report(t terminal, heading string,
 	layers func(*ocilayout.Cache) (ocilayout.Usage, error), files func(dir string) (rootfs.Usage, error)) error {
-	u := cacheUsage{Directory: o.wantedDir()}
+	u, err := o.usage(layers, files)
+	if err != nil {
+		return err
+	}
+	if !o.json {
+		fmt.Fprintf(t.out, heading+"\n", u.Directory)
+	}
+	return u.print(t, o.json)
+}
+
+// usage calls a function for each part of the cache and adds up what they return.
+// It writes nothing itself, and refuses a directory that is no cache.
+func (o *cacheOptions) usage(layers func(*ocilayout.Cache) (ocilayout.Usage, error), files func(dir string) (rootfs.Usage, error)) (*cacheUsage, error) {
+	u := &cacheUsage{Directory: o.wantedDir()}
 	if u.Directory == "" {
-		return withHint(fmt.Errorf("find cache: %w", errNoCacheDir), "name it with --cache DIR")
+		return nil, withHint(fmt.Errorf("find cache: %w", errNoCacheDir), "name it with --cache DIR")
 	}
 	if exists(u.Directory) {
 		if err := isCache(u.Directory, o.namedDir() != ""); err != nil {
-			return err
+			return nil, err
 		}
 		cache, err := ocilayout.FindCache(u.Directory)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		l, err := layers(cache)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		u.setLayers(l)
 	}
 	for name, into := range map[string]*fileUsage{factsName: &u.Facts, narInfoName: &u.NarInfo} {
 		k, err := files(filepath.Join(u.Directory, name))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		*into = fileUsage(k)
 	}
-	if !o.json {
-		fmt.Fprintf(t.out, heading+"\n", u.Directory)
-	}
-	return u.print(t, o.json)
+	return u, nil
 }

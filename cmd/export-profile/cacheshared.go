@@ -147,7 +147,7 @@ func (s *sharedCache) recorder() func(context.Context, ocilayout.Record, ocilayo
 }
 
 // finish writes the remaining facts, and notes what the cache contributed.
-func (s *sharedCache) finish(ctx context.Context, say *speaker) {
+func (s *sharedCache) finish(ctx context.Context, say *speaker, c *cacheFlags) {
 	if s == nil || s.SharedCache == nil {
 		return
 	}
@@ -157,5 +157,9 @@ func (s *sharedCache) finish(ctx context.Context, say *speaker) {
 		count(stats.Found, "layer"), count(stats.FoundFacts, "fact"), stats.Written, stats.WrittenFacts)
 	if err := s.Err(); err != nil {
 		say.notef("the shared cache failed and was not used any further: %v", err)
+		var blob *ocilayout.BlobError
+		if errors.As(err, &blob) && c.existing().Recheck(ctx, blob.Digest) {
+			say.notef("blob %s was damaged in the cache, which has dropped it, and is damaged in this image: run the command again", blob.Digest)
+		}
 	}
 }

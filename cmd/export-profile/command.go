@@ -35,7 +35,7 @@ func commands() []command {
 		{"diff", "[flags] A B", "compare two images or profiles", diffHelp, setupDiff},
 		{"sbom", "[flags]", "write an SBOM, in SPDX or CycloneDX", sbomHelp, setupSBOM},
 		{"report", "[flags] FILE", "write an HTML page that shows what is in an image, and why", reportHelp, setupReport},
-		{"cache", "[flags] [prune]", "show or prune the cache", cacheHelp, setupCache},
+		{"cache", "[flags] [prune|verify]", "show, prune or verify the cache", cacheHelp, setupCache},
 		{"verify", "[flags] IMAGE", "check that an image is what it says it is", verifyHelp, setupVerify},
 		{"completion", "bash|zsh|fish", "print a completion script for a shell", completionHelp, setupCompletion},
 		{"version", "[flags]", "print the version of this program", versionHelp, setupVersion},

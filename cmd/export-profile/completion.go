@@ -72,14 +72,12 @@ func completedCommands() (all []completedCommand) {
 			switch {
 			case word == "A", strings.Contains(word, "DEST"), strings.Contains(word, "IMAGE"):
 				done.operands = append(done.operands, prefixes()...)
-			case word == "[prune]":
-				done.operands = []string{"prune"}
 			case word == "[COMMAND]":
 				for _, other := range table {
 					done.operands = append(done.operands, other.name)
 				}
 			case strings.Contains(word, "|"):
-				done.operands = alternatives(word)
+				done.operands = alternatives(strings.Trim(word, "[]"))
 			}
 		}
 		slices.Sort(done.operands)

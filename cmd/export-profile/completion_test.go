@@ -63,7 +63,7 @@ func TestCompleteBash(t *testing.T) {
 		{[]string{"closure", ""}, nil},
 		{[]string{"ls", "--wri"}, nil},
 		{[]string{"rootfs", "--wri"}, []string{"--writable"}},
-		{[]string{"cache", ""}, []string{"prune"}},
+		{[]string{"cache", ""}, []string{"prune", "verify"}},
 		{[]string{"verify", "docker-"}, []string{"docker-archive:"}},
 		{[]string{"help", "wh"}, []string{"why"}},
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish"}},

@@ -114,6 +114,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
+	defer func() { err = o.recheckCache(ctx, err) }()
 	r, err := o.request(word)
 	if err != nil {
 		return err
@@ -154,7 +155,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	if err := o.publish(ctx, say, out, r, a, image); err != nil {
 		return err
 	}
-	shared.finish(ctx, say)
+	shared.finish(ctx, say, &o.cacheFlags)
 	changed := plan.compare(say, out.LastImage())
 	o.trim(say)
 	return o.print(t, say, out, r, a, image, changed)

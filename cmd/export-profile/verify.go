@@ -27,7 +27,8 @@ goes through a temporary file.
 In every image, verify checks the digests and sizes of all blobs, the diffIDs, the tars,
 and the form of index, manifest and config. In layers that export-profile made, it also checks
 that each store path has the NAR hash in the image's history, and that nothing else is visible.
-It prints one line for each problem, and then exits with status 3.
+It prints one line for each problem, and then exits with status 3. If the blob of a layer is damaged,
+and the cache has that blob with the same damage, the cache drops it.
 `
 
 type verifyOptions struct {
@@ -41,7 +42,7 @@ func setupVerify(fs *pflag.FlagSet) runFunc {
 	o := &verifyOptions{}
 	o.onlySpools = true
 	fs.StringVar(&o.maxLayer, "max-layer", "", "allow a layer at most `SIZE` bytes once decompressed, such as 500MB or 2GiB (default 64GiB)")
-	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR`, and drop damaged blobs from the cache there (default $XDG_CACHE_HOME/export-profile)")
 	o.registryFlags.flags(fs)
 	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
@@ -118,7 +119,17 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 		return err
 	}
 	if report.Count > 0 {
-		return &foundError{fmt.Sprintf("verify %q: %s", word, count(report.Count, "problem"))}
+		err := error(&foundError{fmt.Sprintf("verify %q: %s", word, count(report.Count, "problem"))})
+		dropped := 0
+		for _, d := range report.Damaged {
+			if o.existing().Recheck(ctx, d) {
+				dropped++
+			}
+		}
+		if dropped > 0 {
+			err = withHint(err, "the cache had the same %s, and has dropped what was damaged: make the image again, without --previous", count(dropped, "blob"))
+		}
+		return err
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/export-profile/export-profile/ocilayout"
 )
@@ -31,7 +32,7 @@ func (p *Push) putBlob(ctx context.Context, b ocilayout.Blob) error {
 	defer func() { <-p.slots }()
 	what := fmt.Sprintf("push blob %s to %s", b.Digest, p.to.Name())
 	from := p.mountSource(b)
-	return p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
+	err := p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
 		there, err := p.repo.Blobs().Exists(ctx, b.Descriptor)
 		switch {
 		case err != nil:
@@ -51,6 +52,20 @@ func (p *Push) putBlob(ctx context.Context, b ocilayout.Blob) error {
 		}
 		return p.send(ctx, b)
 	})
+	if refusesContent(err) {
+		return &ocilayout.BlobError{Digest: b.Digest, Err: err}
+	}
+	return err
+}
+
+// refusesContent reports whether a registry has refused a blob in a way that may mean that its digest is wrong.
+// Registries answer 400 or 422 to that, some without a code.
+func refusesContent(err error) bool {
+	var refused *Error
+	if !errors.As(err, &refused) {
+		return false
+	}
+	return refused.Status == http.StatusBadRequest || refused.Status == http.StatusUnprocessableEntity || hasCode(err, errcode.ErrorCodeDigestInvalid)
 }
 
 // putBytes pushes a small blob unless the repository has it.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -96,5 +97,35 @@ func TestUploadCloses(t *testing.T) {
 				t.Errorf("%d blobs were opened, and %d are still open (negative: closed twice)", opened.Load(), open.Load())
 			}
 		})
+	}
+}
+
+// TestUploadRefusedContent checks that an answer that may mean a wrong digest names the blob, so that a cache can look at it again.
+func TestUploadRefusedContent(t *testing.T) {
+	for status, want := range map[int]bool{
+		http.StatusBadRequest: true, http.StatusUnprocessableEntity: true, http.StatusForbidden: false, http.StatusRequestEntityTooLarge: false,
+	} {
+		f := newFake(t)
+		if status != http.StatusBadRequest { // otherwise the fake refuses the digest by itself
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodPut {
+					refuse(w, status, "UNKNOWN")
+				}
+				return r.Method == http.MethodPut
+			}
+		}
+		p, err := client(t, Options{}).Push(t.Context(), f.at("x"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: digest.FromString("a blob"), Size: 6}
+		err = p.Blob(t.Context(), ocilayout.Blob{Descriptor: d, Reuse: &ocilayout.BlobSource{Descriptor: d, Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader("a blub")), nil
+		}}})
+		var blob *ocilayout.BlobError
+		var refused *Error
+		if got := errors.As(err, &blob) && blob.Digest == d.Digest; got != want || !errors.As(err, &refused) || refused.Status != status {
+			t.Errorf("status %d: %v is a BlobError: %v; want %v", status, err, got, want)
+		}
 	}
 }

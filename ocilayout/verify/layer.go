@@ -28,8 +28,9 @@ type layer struct {
 	file   string             // its name in an archive, if its digest is unknown
 	open   ocilayout.OpenBlob // opens file
 
-	found findings
-	store storeChanges // made by a layer of another program
+	damaged bool // the blob has another digest
+	found   findings
+	store   storeChanges // made by a layer of another program
 }
 
 // layerKey identifies a layer. Images that share it share the result of one check.
@@ -123,6 +124,7 @@ func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
 	}
 	if got := digest.NewDigest(algorithm, blob.hash); l.open == nil && got != l.desc.Digest {
 		l.found.addf("", "has the digest %s", got)
+		l.damaged = true
 	}
 	if blob.n != l.desc.Size {
 		l.found.addf("", "has %d bytes, but its descriptor says %d", blob.n, l.desc.Size)

@@ -75,6 +75,8 @@ type Report struct {
 	Images   []ImageReport
 	Problems []Problem // those of indexes first, then by image
 	Count    int       // of all problems; Problems has only the first ones
+
+	Damaged []digest.Digest // of layers whose blobs have another digest
 }
 
 // ImageReport is one image of a report.
@@ -115,6 +117,11 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 		}
 		if !img.attestation {
 			r.Images = append(r.Images, img.checkVisible(&all))
+		}
+	}
+	for _, l := range c.layers {
+		if l.damaged {
+			r.Damaged = append(r.Damaged, l.desc.Digest)
 		}
 	}
 	r.Problems, r.Count = all.list, all.count

@@ -50,7 +50,13 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 		v.recorder = s.spool.record(&o.region, o.info.NarSize)
 		defer v.recorder.cancel()
 	}
-	return v.walk(yield)
+	err = v.walk(yield)
+	var hash *nar.HashError
+	var size *nar.SizeError
+	if o.cached && (errors.As(err, &hash) || errors.As(err, &size)) {
+		s.infos.drop(p) // the narinfo may be what is wrong: the next run asks the server
+	}
+	return err
 }
 
 // open opens the NAR of an object. If a cached narinfo names a file that is gone, open fetches the narinfo again.

@@ -1,14 +1,18 @@
 package binarycache
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // infoCache keeps narinfos from run to run: one file each, in one directory per server.
@@ -56,6 +60,23 @@ func (c *infoCache) get(p profile.Path) *NarInfo {
 		return nil
 	}
 	return n
+}
+
+// VerifyInfos removes the damaged narinfos in the directory of Options.CacheDir, and returns their names.
+// What changed a narinfo without breaking its form, only its signature or the NAR can tell.
+func VerifyInfos(ctx context.Context, dir string) (removed []string, err error) {
+	return rootfs.RemoveDamaged(ctx, dir, func(name string) (bool, error) {
+		if strings.Contains(filepath.Base(name), tempMark) {
+			return true, nil // of a running or a killed run
+		}
+		b, err := readSmall(name, maxNarInfo)
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			return false, err
+		}
+		n, err := ParseNarInfo(b) // of no bytes if there are too many
+		return err == nil && n.String() == string(b) && n.Path.Digest()+".narinfo" == filepath.Base(name), nil
+	})
 }
 
 func (c *infoCache) put(n *NarInfo) {

@@ -180,3 +180,39 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("the narinfo was fetched %d times; want 2", got)
 	}
 }
+
+// TestInfoCacheRotten checks that a cached narinfo whose NAR hash rotted fails only one run, and what VerifyInfos can tell.
+func TestInfoCacheRotten(t *testing.T) {
+	f := make(files)
+	f.object(t, smallPath, "gzip", text)
+	at := serve(t, f)
+	o := quickOptions()
+	o.CacheDir = t.TempDir()
+	info, err := open(t, at, o).Info(t.Context(), smallPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := filepath.Glob(filepath.Join(o.CacheDir, "*", "*.narinfo"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("cached files: %q, %v; want one", kept, err)
+	}
+	other := *info
+	other.NarHash[0] ^= 1
+	rewrite(t, kept[0], func(b []byte) []byte {
+		return bytes.Replace(b, []byte(info.NarHash.String()), []byte(other.NarHash.String()), 1)
+	})
+	if _, err := readFile(t.Context(), open(t, at, o), smallPath); err == nil {
+		t.Error("a rotten NAR hash is accepted")
+	}
+	if b, err := readFile(t.Context(), open(t, at, o), smallPath); err != nil || !bytes.Equal(b, text) {
+		t.Errorf("the next run reads %q, %v; want the whole content", b, err)
+	}
+
+	if removed, err := VerifyInfos(t.Context(), o.CacheDir); err != nil || len(removed) > 0 {
+		t.Errorf("VerifyInfos of a good cache = %q, %v; want nothing", removed, err)
+	}
+	rewrite(t, kept[0], func(b []byte) []byte { return append(b, 'x') })
+	if removed, err := VerifyInfos(t.Context(), o.CacheDir); err != nil || len(removed) != 1 || filepath.Join(o.CacheDir, removed[0]) != kept[0] {
+		t.Errorf("VerifyInfos = %q, %v; want %q", removed, err, kept[0])
+	}
+}

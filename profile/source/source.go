@@ -218,3 +218,8 @@ func readReferences(name string) ([]*profile.Info, error) {
 func localOptions(o Options) localstore.Options {
 	return localstore.Options{Verify: o.Verify || o.Vouched == All, Signatures: o.Vouched == All}
 }
+
+// VerifyNarInfos removes the damaged narinfos in the directory of Options.NarInfoDir, and returns their names.
+func VerifyNarInfos(ctx context.Context, dir string) (removed []string, err error) {
+	return binarycache.VerifyInfos(ctx, dir)
+}

@@ -109,3 +109,54 @@ func TestCacheOfOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestRottenBlob checks that a blob that rotted in the cache, as on a failing disk, is dropped when a registry refuses it
+// or verify finds it, and that the next run is right.
+func TestRottenBlob(t *testing.T) {
+	p := lab.user
+	registry := startRegistry(t, "")
+	dir := p.scratch(t)
+	image := func(dest string) *exec.Cmd {
+		return p.command(dir, lab.program, "image", "--cache", "cache", "--tls-verify=false", "--profile", lab.profile, dest)
+	}
+	want := strings.TrimSpace(do(t, image("oci:layout:v1")).stdout)
+	rot := func() {
+		t.Helper()
+		do(t, p.command(dir, "sh", "-c", `set -e
+for blob in cache/layers-1/blobs/*; do
+	cp -p "$blob" kept
+	printf rotten | dd of="$blob" bs=1 seek=100 conv=notrunc status=none
+	touch -r kept "$blob"
+done`))
+	}
+	rot()
+	dest := "docker://" + registry + "/rotten:v1"
+	r := try(t, image(dest))
+	if r.status() != 1 || !strings.Contains(r.stderr, "push blob sha256:") || !strings.Contains(r.stderr, "hint: this blob was damaged in the cache, which has dropped it: run the command again") {
+		t.Errorf("%v\nwant a refused blob and the hint", r)
+	}
+	rotten, err := filepath.Glob(filepath.Join(dir, "cache/layers-1/blobs/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Each run drops the blob that its error names; cache verify drops them all.
+	r = try(t, p.command(dir, lab.program, "cache", "verify", "--cache", "cache"))
+	if r.status() != 3 || strings.Count(r.stdout, "removed layers-1/blobs/") != len(rotten) {
+		t.Errorf("%v\nwant %d removed blobs", r, len(rotten))
+	}
+	if got := strings.TrimSpace(do(t, image(dest)).stdout); got != want {
+		t.Errorf("the next push is %s; want %s", got, want)
+	}
+	do(t, p.command(dir, lab.program, "verify", "--tls-verify=false", dest))
+
+	do(t, image("oci:layout:v1"))
+	rot()
+	r = try(t, p.command(dir, lab.program, "verify", "--cache", "cache", "oci:layout:v1"))
+	if r.status() != 3 || !strings.Contains(r.stderr, "has dropped what was damaged") {
+		t.Errorf("%v\nwant problems and the hint", r)
+	}
+	if got := strings.TrimSpace(do(t, image("oci:layout:v1")).stdout); got != want {
+		t.Errorf("the next image is %s; want %s", got, want)
+	}
+	do(t, p.command(dir, lab.program, "verify", "oci:layout:v1"))
+}
