@@ -75,6 +75,9 @@ func (o *ownRules) entry(h *tar.Header) item {
 	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeDir:
+		if isSparse(h) { // its holes may be endless
+			return bad("is a sparse file")
+		}
 		i.entry.Target = ""
 	case tar.TypeSymlink:
 		if err := rootfs.CheckTarget(h.Linkname); err != nil {
@@ -105,6 +108,16 @@ func (o *ownRules) entry(h *tar.Header) item {
 		o.layer.found.addf(name, "%s", why)
 	}
 	return i
+}
+
+// isSparse reports whether a header has one of the attributes that GNU tar gives to a file with holes.
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // wrongHeader returns the first reason why this program did not write a header, or "".

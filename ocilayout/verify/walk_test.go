@@ -74,8 +74,13 @@ func reg(name string, size int64) tar.Header {
 
 // walkTar walks a tar and returns its problems.
 func walkTar(tarball []byte, claim *history.Claim) (*layer, []string) {
+	return walkTarWith(tarball, claim, listing)
+}
+
+// walkTarWith is walkTar with another hash of store objects.
+func walkTarWith(tarball []byte, claim *history.Claim, hash func(rootfs.Tree, string) (string, int64, error)) (*layer, []string) {
 	l := &layer{claim: claim, found: findings{limit: 100}}
-	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), map[string]bool{"o": true}, listing).walk()
+	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), map[string]bool{"o": true}, hash).walk()
 	var lines []string
 	for _, p := range l.found.list {
 		lines = append(lines, p.String())
