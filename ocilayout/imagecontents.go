@@ -23,7 +23,7 @@ func (img *Image) Contents(ctx context.Context, layer int) rootfs.Tree {
 	}
 }
 
-// maxSparse bounds the size of a file with holes, which take no room in the layer.
+// maxSparse bounds the bytes of all sparse files that Contents reads: their holes take no room in the layer, but time.
 const maxSparse = 4 << 30
 
 // errEnough stops a walk when the caller wants no more entries.
@@ -35,6 +35,7 @@ func (img *Image) contents(ctx context.Context, layer int, yield func(rootfs.Ent
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	holes := sparseSum{most: maxSparse}
 	for {
 		h, err := l.tar.Next()
 		if err == io.EOF {
@@ -43,8 +44,8 @@ func (img *Image) contents(ctx context.Context, layer int, yield func(rootfs.Ent
 		if err != nil {
 			return fmt.Errorf("read layer: %w", err)
 		}
-		if isSparse(h) && h.Size > maxSparse {
-			return fmt.Errorf("%.255q is sparse, and has %d bytes", h.Name, h.Size)
+		if err := holes.add(h); err != nil {
+			return fmt.Errorf("%.255q: %w", h.Name, err)
 		}
 		name, err := cleanName(h.Name)
 		if err != nil || name == "" || strings.HasPrefix(path.Base(name), whiteoutPrefix) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeCont && h.Typeflag != tar.TypeGNUSparse {

@@ -105,7 +105,7 @@ func (img *Image) Fetch(next *Image) (fetched, had int64) {
 }
 
 // Object returns the files of a store object in one layer, in the order of the layer's tar. Each walk reads the layer again.
-// Regular files can be read. A hard link to an earlier entry is an error.
+// Regular files can be read. A hard link to an earlier entry is an error, and so is a sparse file.
 // A walk that reaches its end has checked the layer's digest and diffID.
 func (img *Image) Object(ctx context.Context, layer int, name string) rootfs.Tree {
 	root := path.Join(rootfs.StoreDir, name)
@@ -125,7 +125,7 @@ func (img *Image) walkObject(ctx context.Context, layer int, root string, visit 
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	r := &listingReader{layer: l, at: make(map[string]int), seen: make(map[string]bool)}
+	r := newListingReader(l)
 	for i, ok := r.next(); ok; i, ok = r.next() {
 		e := r.listing.Entries[i]
 		if !rootfs.Within(root, e.Path) {
@@ -134,6 +134,9 @@ func (img *Image) walkObject(ctx context.Context, layer int, root string, visit 
 		}
 		if e.Kind != entryPut || e.Mode.IsRegular() && e.Source != e.Path {
 			return fmt.Errorf("%q is not a file of its own", "/"+e.Path)
+		}
+		if e.Sparse { // its holes may be endless
+			return fmt.Errorf("%q is sparse", "/"+e.Path)
 		}
 		entry := e.entry()
 		if entry.IsRegular() {

@@ -52,6 +52,10 @@ const (
 const (
 	maxPlain       = 64 << 30  // bytes after decompression
 	maxListedNames = 256 << 20 // bytes of names and targets, plus 64 for each entry
+
+	// maxListedSparse bounds the bytes of all sparse files. They are not read, but callers add sizes up.
+	// The lastlog of a user with a high number has a tebibyte.
+	maxListedSparse = 1 << 50
 )
 
 // maxListedContent limits a file's content in a listing.
@@ -65,11 +69,16 @@ type listingReader struct {
 	at      map[string]int  // index of the entry of each path
 	seen    map[string]bool // store objects that had an entry
 	names   int64           // total bytes
+	sparse  sparseSum
 	err     error
 
 	content hash.Hash // hashes the current entry, if it is in the store or keep is set
 	keep    bool      // keep the content in small
 	small   []byte
+}
+
+func newListingReader(l *layerReader) *listingReader {
+	return &listingReader{layer: l, at: make(map[string]int), seen: make(map[string]bool), sparse: sparseSum{most: maxListedSparse}}
 }
 
 // listLayer reads a layer once.
@@ -79,7 +88,8 @@ func listLayer(ctx context.Context, open OpenBlob, layer *BlobSource, narHash fu
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	r := &listingReader{layer: l, hash: narHash, at: make(map[string]int), seen: make(map[string]bool)}
+	r := newListingReader(l)
+	r.hash = narHash
 	r.listing.Objects = make(map[string]string)
 	i, ok := r.next()
 	for ok {
@@ -260,6 +270,7 @@ func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error)
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		e.Size, e.Source = h.Size, e.Path
 		e.Sparse = isSparse(h)
+		err = r.sparse.add(h)
 	case tar.TypeSymlink:
 		e.Mode, e.Target = fs.ModeSymlink|0o777, h.Linkname
 		err = rootfs.CheckTarget(h.Linkname)
@@ -271,7 +282,10 @@ func (r *listingReader) entry(h *tar.Header) (e listedEntry, ok bool, err error)
 		if i, ok := r.at[target]; ok {
 			linked := r.listing.Entries[i]
 			linked.Path, linked.Linked = e.Path, target
-			return linked, true, nil
+			if linked.Sparse {
+				err = r.sparse.addSize(linked.Size)
+			}
+			return linked, true, err
 		}
 		e.Kind, e.Target = entryLink, target
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:

@@ -120,3 +120,21 @@ func isSparse(h *tar.Header) bool {
 	}
 	return false
 }
+
+// sparseSum limits the bytes of all sparse files in a layer.
+type sparseSum struct{ n, most int64 }
+
+func (s *sparseSum) add(h *tar.Header) error {
+	if !isSparse(h) {
+		return nil
+	}
+	return s.addSize(h.Size)
+}
+
+func (s *sparseSum) addSize(n int64) error {
+	if n > s.most-s.n {
+		return fmt.Errorf("sparse files of more than %d bytes in the layer", s.most)
+	}
+	s.n += n
+	return nil
+}
