@@ -82,6 +82,11 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 			}
 		}
 		if place != "" {
+			if s.linked {
+				if err := a.stay(c, place, i.Entry); err != nil {
+					return err
+				}
+			}
 			i.Path = place + "/" + i.Path
 		}
 		if err := a.put(c, c.override(i.Entry), &i.sum); err != nil {
@@ -89,6 +94,25 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 		}
 	}
 	return nil
+}
+
+// stay refuses an entry of a tar that one of the tar's own links leads out of the place of the tar:
+// the user chose that place, and not the author of the tar. Links of the image may lead anywhere in the image.
+func (a *applier) stay(c Change, place string, e rootfs.Entry) error {
+	top, err := a.tree.resolve(place, true)
+	if err != nil {
+		return err
+	}
+	own := ""
+	end, err := a.tree.resolveVia(place+"/"+e.Path, e.IsDir(), func(n *node) {
+		if own == "" && n.from == a.origin(c) && n.layer == a.tree.layer {
+			own = n.Path
+		}
+	})
+	if err != nil || own == "" || rootfs.Within(top, end) {
+		return err
+	}
+	return fmt.Errorf("%.255q in the tar: its link %q leads to %q, out of %q", e.Path, "/"+own, "/"+end, "/"+top)
 }
 
 // makeTop makes the directory that takes the contents of a source.

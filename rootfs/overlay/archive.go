@@ -18,6 +18,8 @@ type archive struct {
 	ctx    context.Context
 	in     io.ReaderAt
 	items  map[string]*item
+	bytes  int64 // of the paths in items
+	linked bool  // an entry lies below a link of the archive
 	xattrs bool
 }
 
@@ -57,7 +59,7 @@ func (s *source) readTar(ctx context.Context, in io.ReaderAt, size int64) error 
 		i.Path = path
 		s.items = append(s.items, i)
 	}
-	s.xattrs = a.xattrs
+	s.xattrs, s.linked = a.xattrs, a.linked
 	return nil
 }
 
@@ -156,15 +158,30 @@ func (a *archive) insert(path string, i *item) error {
 	if had := a.items[path]; had != nil && !(had.IsDir() && i.IsDir()) {
 		return errors.New("occurs twice")
 	}
-	a.items[path] = i
+	if err := a.set(path, i); err != nil {
+		return err
+	}
 	for {
-		if path, _ = cut(path); path == "" || a.items[path] != nil {
-			break
+		if path, _ = cut(path); path == "" {
+			return nil
 		}
-		a.items[path] = &item{Entry: rootfs.Dir(path, 0o755)}
-		if len(a.items) > maxItems {
-			return fmt.Errorf("more than %d files and directories", maxItems)
+		if above := a.items[path]; above != nil {
+			a.linked = a.linked || above.IsLink()
+			return nil
 		}
+		if err := a.set(path, &item{Entry: rootfs.Dir(path, 0o755)}); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *archive) set(path string, i *item) error {
+	a.items[path] = i
+	if a.bytes += int64(len(path)); a.bytes > maxPathBytes {
+		return fmt.Errorf("paths of more than %d bytes", maxPathBytes)
+	}
+	if len(a.items) > maxItems {
+		return fmt.Errorf("more than %d files and directories", maxItems)
 	}
 	return nil
 }

@@ -18,14 +18,19 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// maxItems limits the files and directories of a source.
-const maxItems = 1 << 20
+// Limits of a source.
+const (
+	maxItems     = 1 << 20   // files and directories
+	maxPathBytes = 256 << 20 // bytes of all their paths, as in rootfs.View: a few deep paths have as many as a million others
+)
 
 // source holds what one add contributes, before it gets a place in the image.
 type source struct {
 	single  bool   // the source is one file
 	items   []item // in path order
 	xattrs  bool   // the source is a tar with extended attributes
+	linked  bool   // the source is a tar with an entry below one of its links
+	bytes   int64  // of the paths in a directory
 	closers []io.Closer
 }
 
@@ -213,9 +218,12 @@ func (s *source) walk(ctx context.Context, root *os.Root, dir string) error {
 
 // addFile adds one file, link or directory to the source.
 func (s *source) addFile(ctx context.Context, root *os.Root, path string, fi fs.FileInfo) error {
+	s.bytes += int64(len(path))
 	switch {
 	case strings.HasPrefix(fi.Name(), whiteoutPrefix):
 		return errWhiteoutName
+	case s.bytes > maxPathBytes:
+		return fmt.Errorf("paths of more than %d bytes", maxPathBytes)
 	case len(s.items) >= maxItems:
 		return fmt.Errorf("more than %d files and directories", maxItems)
 	case strings.Count(path, "/") >= rootfs.MaxDepth:

@@ -119,6 +119,11 @@ func (t *tree) find(path string) *node {
 
 // resolve follows the links in a path; see rootfs.Follow.
 func (t *tree) resolve(path string, follow bool) (string, error) {
+	return t.resolveVia(path, follow, func(*node) {})
+}
+
+// resolveVia is resolve, and shows the links that it meets, even one at the end that it does not follow.
+func (t *tree) resolveVia(path string, follow bool, met func(link *node)) (string, error) {
 	place, err := rootfs.Follow(t.root, path, follow, func(at *node, name string) (*node, string, error) {
 		if !at.IsDir() {
 			return nil, "", fmt.Errorf("%q is a %s of %s, and not a directory", "/"+at.Path, at.kind(), at.from)
@@ -127,6 +132,7 @@ func (t *tree) resolve(path string, follow bool) (string, error) {
 		if next == nil || !next.IsLink() {
 			return next, "", nil
 		}
+		met(next)
 		return next, next.Target, nil
 	})
 	if errors.Is(err, rootfs.ErrLinks) {
