@@ -439,7 +439,7 @@ func TestHostileMemory(t *testing.T) {
 	if testrun.Race {
 		t.Skip("measures memory")
 	}
-	sample := storetest.Large(t, 100<<20)
+	sample := storetest.Large(t, 80<<20)
 	narinfo := sample.WriteCache(t, "zstd")
 	export := sample.WriteExport(t)
 	registration := sample.WriteRegistration(t, true)
