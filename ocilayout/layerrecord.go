@@ -114,9 +114,15 @@ func (r Record) Vouches(layer *BlobSource, wanted map[string]string) error {
 	if err := r.check(); err != nil {
 		return err
 	}
+	changed := make(map[string]bool) // a record does not say so, but the key of a changed part is another one
+	if said, err := history.Parse(layer.Entry); err == nil {
+		for _, o := range said.Objects {
+			changed[o.Name] = o.Changed
+		}
+	}
 	var parts []rootfs.Part
 	for _, p := range r.Parts {
-		parts = append(parts, rootfs.Part{Name: p.Name, Key: p.Key, Size: p.Size})
+		parts = append(parts, rootfs.Part{Name: p.Name, Key: p.Key, Size: p.Size, Changed: changed[p.Name]})
 		if key, ok := wanted[p.Name]; ok && key != p.Key && history.Hash(key) == history.Hash(p.Key) {
 			return fmt.Errorf("its %s has another hash", p.Name)
 		}

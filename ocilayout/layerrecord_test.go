@@ -97,6 +97,14 @@ func TestRecordVouches(t *testing.T) {
 	if err := good.Vouches(source(), wanted); err != nil {
 		t.Errorf("Vouches = %v; want <nil>", err)
 	}
+	said := source() // a record does not say that a part was changed on purpose
+	said.Entry.Comment = strings.Replace(said.Entry.Comment, " b-2", ":changed b-2", 1)
+	if !strings.Contains(said.Entry.Comment, "a-1@aaaaaaaaaaaa:") || !strings.Contains(said.Entry.Comment, ":changed") {
+		t.Fatalf("history %q; want a changed a-1", said.Entry.Comment)
+	}
+	if err := good.Vouches(said, wanted); err != nil {
+		t.Errorf("Vouches for a history with %q = %v; want <nil>", said.Entry.Comment, err)
+	}
 	for name, change := range recordChanges {
 		if name == "format" || name == "compressor" || name == "order" || name == "root" {
 			continue // any compressor will do

@@ -91,6 +91,8 @@ type Part struct {
 	// Unproven marks a key that is only a claim until one walk has read all contents.
 	// That walk ends with an error if the claim is false.
 	Unproven bool
+	// Changed says that a user's rules changed the store object on purpose. Its key is then no NAR hash.
+	Changed bool
 	// Root is the path of the part, "nix/store/<hash>-<name>".
 	// Every path of Tree is Root itself or lies below it.
 	// The empty root is the whole file system; only one part of an image has it.

@@ -33,6 +33,8 @@ or have all expired; and links of the profile that lead nowhere.
 Warnings are: the same faults in programs outside PATH; other links that lead nowhere;
 names of store paths that are missing; and files that hide another package's file.
 
+Problems of one kind in one package or directory are one line, with their number; --json lists all.
+
 check does not know what a program opens, loads or starts once it runs.
 `
 
@@ -193,7 +195,7 @@ func (c *checkFlags) checkImage(ctx context.Context, image *startup.Image, size 
 	return startup.Check(ctx, image, startup.Options{Time: at, References: names, Facts: facts, Progress: checking.add})
 }
 
-// printReport prints all problems.
+// printReport prints all problems, or as text one line for problems that are alike.
 func (o *checkOptions) printReport(t terminal, r *startup.Report) error {
 	if o.json {
 		if err := printJSON(t.out, newCheckResult(r)); err != nil {
@@ -201,11 +203,11 @@ func (o *checkOptions) printReport(t terminal, r *startup.Report) error {
 		}
 	} else {
 		var b strings.Builder
-		for _, p := range r.Errors {
-			fmt.Fprintf(&b, "error: %v\n", p)
+		for _, g := range groupErrors(r.Errors) {
+			fmt.Fprintf(&b, "error: %v\n", g)
 		}
-		for _, p := range r.Warnings {
-			fmt.Fprintf(&b, "warning: %v\n", p)
+		for _, g := range groupWarnings(r.Warnings) {
+			fmt.Fprintf(&b, "warning: %v\n", g)
 		}
 		fmt.Fprintf(&b, "%s in PATH, %s, %s\n", count(r.Programs, "program"), count(len(r.Errors), "error"), count(len(r.Warnings), "warning"))
 		if _, err := fmt.Fprint(t.out, b.String()); err != nil {
@@ -238,8 +240,8 @@ func (o *imageOptions) checkFirst(ctx context.Context, a *assembly, image ocilay
 	if err != nil {
 		return err
 	}
-	for _, p := range report.Errors {
-		say.line("error: %v", []any{p})
+	for _, g := range groupErrors(report.Errors) {
+		say.line("error: %v", []any{g})
 	}
 	if n := len(report.Errors); n > 0 {
 		return &foundError{fmt.Sprintf("check: %s; nothing was written", count(n, "error"))}

@@ -27,8 +27,10 @@ goes through a temporary file.
 In every image, verify checks the digests and sizes of all blobs, the diffIDs, the tars,
 and the form of index, manifest and config. In layers that export-profile made, it also checks
 that each store path has the NAR hash in the image's history, and that nothing else is visible.
-It prints one line for each problem, and then exits with status 3. If the blob of a layer is damaged,
-and the cache has that blob with the same damage, the cache drops it.
+It prints one line for each kind of problem in a layer, with the number and the first path,
+and then exits with status 3. --json lists all problems.
+Store paths that --allow-store-changes has changed are compared with no hash; a note says how many.
+If the blob of a layer is damaged, and the cache has that blob with the same damage, the cache drops it.
 `
 
 type verifyOptions struct {
@@ -134,7 +136,10 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	return nil
 }
 
-// print prints the digests of the images, or all problems.
+// mostLines limits the problems that verify prints as text.
+const mostLines = 100
+
+// print prints the digests of the images, or all problems, or as text one line for problems that are alike.
 func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error {
 	if o.json {
 		indexes := []string{}
@@ -148,13 +153,15 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 			Count    int                  `json:"problemCount"`
 		}{indexes, append([]verify.ImageReport{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count})
 	}
-	for _, p := range r.Problems {
-		if len(r.Images) > 1 && p.Image != "" {
-			fmt.Fprintf(t.out, "image %.19s: ", p.Image)
+	more := r.Count
+	for i, g := range groupVerified(r.Problems, len(r.Images) > 1) {
+		if i == mostLines {
+			break
 		}
-		fmt.Fprintln(t.out, p)
+		fmt.Fprintln(t.out, g)
+		more -= 1 + g.more
 	}
-	if more := r.Count - len(r.Problems); more > 0 {
+	if more > 0 {
 		fmt.Fprintf(t.out, "and %d more\n", more)
 	}
 	for _, d := range r.Indexes {
@@ -166,6 +173,10 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 		if r.Count == 0 {
 			fmt.Fprintln(t.out, i.Digest)
 			say.debugf("image %s: %s, %s of %s", i.Digest, count(i.Layers, "layer"), count(i.Objects, "store path"), humanBytes(i.Size))
+		}
+		if n := len(i.Changed); n > 0 {
+			say.notef("image %s: changed on purpose, as its history says, and compared with no hash: %s, first %q",
+				i.Digest, count(n, "store path"), i.Changed[0])
 		}
 		switch {
 		case i.Foreign > 0 && i.Foreign == i.Layers:

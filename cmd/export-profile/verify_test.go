@@ -300,7 +300,7 @@ var verifyFaults = []struct {
 			more = append(more, regular(fmt.Sprintf("nix/store/%d", 1000+i), ""))
 		}
 		p.insert("hello", "nix/store/", more...)
-	}, want: append(slices.Repeat([]string{"is a store object that the history does not list"}, 100), "and 400 more")},
+	}, want: []string{`"nix/store/1000": is a store object that the history does not list (and 499 more like it)`}},
 
 	{name: "none: another program's layer", plant: func(p *testImage) {
 		p.foreign(regular("./srv/z", "x"), regular("srv/a", "y"), tarFile{Header: tar.Header{Name: "srv/b", Typeflag: tar.TypeLink, Linkname: "srv/a"}})
@@ -313,15 +313,15 @@ var verifyFaults = []struct {
 	{name: "another program's layer hides a file", plant: func(p *testImage) { p.foreign(regular(helloPath+"/bin/.wh.hello", "")) },
 		want: []string{helloPath + `": is changed by another program`}},
 	{name: "another program's layer hides the store", plant: func(p *testImage) { p.foreign(regular("nix/store/.wh..wh..opq", "")) },
-		want: slices.Repeat([]string{`": is hidden by another program`}, 6)},
+		want: []string{`": is hidden by another program, but comes from layer 1 (and 5 more like it)`}},
 	{name: "another program's layer is in place of the store", plant: func(p *testImage) {
 		p.foreign(tarFile{Header: tar.Header{Name: "nix", Typeflag: tar.TypeSymlink, Linkname: "/evil"}})
-	}, want: slices.Repeat([]string{`": is hidden by another program`}, 6)},
+	}, want: []string{`": is hidden by another program, but comes from layer 1 (and 5 more like it)`}},
 	{name: "another program's layer with bad names", plant: func(p *testImage) {
 		p.foreign(regular("../x", ""), regular("/etc/x", ""), regular("a", ""), regular("a", ""), regular("a/b", ""), regular("c/d", ""), regular("c", ""),
 			tarFile{Header: tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "../../etc/passwd"}},
 			tarFile{Header: tar.Header{Name: "e", Typeflag: tar.TypeSymlink, Linkname: "/"}}, regular("e/f", ""), regular(".wh.x", "y"))
-	}, want: []string{`"../x": name "..": not allowed`, `"/etc/x": is an absolute path`, `"a": occurs twice`, `"a/b": is below "a", which is not a directory`,
+	}, want: []string{`"../x": name "..": not allowed`, `"/etc/x": is an absolute path`, `"a": occurs twice`, `"a/b": is below "a", which is not a directory (and 1 more like it)`,
 		`"c": is not a directory, but there are entries below it`, `"l": is a hard link to "../../etc/passwd": name "..": not allowed`,
-		`"e/f": is below "e"`, `".wh.x": is a whiteout but not an empty file`}},
+		`".wh.x": is a whiteout but not an empty file`}},
 }

@@ -28,6 +28,9 @@ type Object struct {
 	Name string // the base name of a store path, or "base"
 	Hash string // the first 12 hexadecimal digits of the part's key; empty without a key
 	Size int64  // size of the part; for a store object, of its NAR
+	// Changed says that the image's maker changed the store object on purpose.
+	// The hash and the size are then those of no NAR.
+	Changed bool
 }
 
 // Claim is what an image's history says about a layer.
@@ -35,6 +38,7 @@ type Object struct {
 //
 //	NAME@HASH:SIZE   the layer holds this part
 //	NAME:SIZE        the layer holds this part, which has no key
+//	…:changed        behind either: the part is a store object that was changed on purpose
 //	-NAME            the layer hides the store object of that name in the layers below
 //
 // A layer with changes lists them in the entry's created_by, behind the program's name.
@@ -63,7 +67,7 @@ var ErrForeign = errors.New("not made by this program")
 // Names are printable ASCII without space, /, @ and :. They do not begin with a dash, nor with a dot,
 // since some of those would be whiteouts with another meaning.
 var (
-	objectPattern = regexp.MustCompile(`^([!-,0-9;-?A-~][!-.0-9;-?A-~]*)(?:@([0-9a-f]{12}))?:(0|[1-9][0-9]{0,18})$`)
+	objectPattern = regexp.MustCompile(`^([!-,0-9;-?A-~][!-.0-9;-?A-~]*)(?:@([0-9a-f]{12}))?:(0|[1-9][0-9]{0,18})(:changed)?$`)
 	hiddenPattern = regexp.MustCompile(`^-([!-,0-9;-?A-~][!-.0-9;-?A-~]*)$`)
 )
 
@@ -77,10 +81,14 @@ func Hash(key string) string {
 
 // String returns the object's word in a comment.
 func (o Object) String() string {
-	if o.Hash == "" {
-		return fmt.Sprintf("%s:%d", o.Name, o.Size)
+	changed := ""
+	if o.Changed {
+		changed = ":changed"
 	}
-	return fmt.Sprintf("%s@%s:%d", o.Name, o.Hash, o.Size)
+	if o.Hash == "" {
+		return fmt.Sprintf("%s:%d%s", o.Name, o.Size, changed)
+	}
+	return fmt.Sprintf("%s@%s:%d%s", o.Name, o.Hash, o.Size, changed)
 }
 
 // String returns the text form of the claim.
@@ -99,7 +107,7 @@ func (c Claim) String() string {
 func ClaimOf(parts []rootfs.Part, hidden []string) Claim {
 	var c Claim
 	for _, p := range parts {
-		c.Objects = append(c.Objects, Object{p.Name, Hash(p.Key), p.Size})
+		c.Objects = append(c.Objects, Object{p.Name, Hash(p.Key), p.Size, p.Changed})
 	}
 	for _, root := range hidden {
 		c.Hidden = append(c.Hidden, path.Base(root))
@@ -176,7 +184,7 @@ func Parse(entry ispec.History) (Claim, error) {
 		if err != nil {
 			return Claim{}, fmt.Errorf("history: size of %q: %w", word, err)
 		}
-		c.Objects = append(c.Objects, Object{m[1], m[2], size})
+		c.Objects = append(c.Objects, Object{m[1], m[2], size, m[4] != ""})
 	}
 	return c, c.Check()
 }
@@ -185,6 +193,9 @@ func Parse(entry ispec.History) (Claim, error) {
 func (c Claim) Check() error {
 	seen := make(map[string]bool, len(c.Objects)+len(c.Hidden))
 	for _, o := range c.Objects {
+		if o.Changed && o.Name == BaseName {
+			return errors.New("history: only a store object can be changed")
+		}
 		if seen[o.Name] {
 			return fmt.Errorf("history: the layer holds %q twice", o.Name)
 		}

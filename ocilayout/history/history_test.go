@@ -19,6 +19,8 @@ func TestEntry(t *testing.T) {
 		{Name: "base", Key: key, Size: 0},
 		{Name: "81bx-user+env_1.0?=", Key: key, Size: 1234567},
 		{Name: "unknown", Size: 7},
+		{Name: "changed", Key: key, Size: 8, Changed: true},
+		{Name: "flat", Size: 9, Changed: true},
 	}
 	h, err := NewEntry(created, parts, []string{"nix/store/a", "nix/store/b-1"}, nil)
 	if err != nil {
@@ -26,15 +28,16 @@ func TestEntry(t *testing.T) {
 	}
 	want := ispec.History{
 		Created: &created, CreatedBy: "export-profile",
-		Comment: "base@0123456789ab:0 81bx-user+env_1.0?=@0123456789ab:1234567 unknown:7 -a -b-1",
+		Comment: "base@0123456789ab:0 81bx-user+env_1.0?=@0123456789ab:1234567 unknown:7 changed@0123456789ab:8:changed flat:9:changed -a -b-1",
 	}
 	if d := cmp.Diff(want, h); d != "" {
 		t.Errorf("NewEntry (-want +got):\n%s", d)
 	}
 	got, err := Parse(h)
 	parsed := Claim{
-		Objects: []Object{{"base", "0123456789ab", 0}, {"81bx-user+env_1.0?=", "0123456789ab", 1234567}, {"unknown", "", 7}},
-		Hidden:  []string{"a", "b-1"},
+		Objects: []Object{{Name: "base", Hash: "0123456789ab", Size: 0}, {Name: "81bx-user+env_1.0?=", Hash: "0123456789ab", Size: 1234567}, {Name: "unknown", Hash: "", Size: 7},
+			{Name: "changed", Hash: "0123456789ab", Size: 8, Changed: true}, {Name: "flat", Size: 9, Changed: true}},
+		Hidden: []string{"a", "b-1"},
 	}
 	if d := cmp.Diff(parsed, got); d != "" || err != nil {
 		t.Errorf("Parse(%q): %v (-want +got):\n%s", h.Comment, err, d)
@@ -87,6 +90,12 @@ func TestParseRefuses(t *testing.T) {
 		{CreatedBy: createdBy, Comment: ".wh..opq:1"},
 		{CreatedBy: createdBy, Comment: "a/b:1"},
 		{CreatedBy: createdBy, Comment: "..:1"},
+		{CreatedBy: createdBy, Comment: "base:1:changed"},
+		{CreatedBy: createdBy, Comment: "a:1:"},
+		{CreatedBy: createdBy, Comment: "a:changed"},
+		{CreatedBy: createdBy, Comment: "a:1:changed:changed"},
+		{CreatedBy: createdBy, Comment: "a:1:Changed"},
+		{CreatedBy: createdBy, Comment: "a:1 -b:changed"},
 	} {
 		if got, err := Parse(h); err == nil {
 			t.Errorf("Parse(%q, %q) = %v, <nil>; want an error", h.CreatedBy, h.Comment, got)
@@ -98,6 +107,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("base@0123456789ab:5")
 	f.Add("a:0 b@0123456789ab:17 c:1 -d -e")
 	f.Add("-a")
+	f.Add("base:1 a:1:changed b@0123456789ab:1:changed")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, comment string) {
 		h, err := Parse(ispec.History{CreatedBy: createdBy, Comment: comment})
@@ -106,7 +116,7 @@ func FuzzParse(f *testing.F) {
 		}
 		var parts []rootfs.Part
 		for _, o := range h.Objects {
-			p := rootfs.Part{Name: o.Name, Size: o.Size}
+			p := rootfs.Part{Name: o.Name, Size: o.Size, Changed: o.Changed}
 			if o.Hash != "" {
 				p.Key = "sha256:" + o.Hash
 			}

@@ -72,7 +72,7 @@ func (s *sticky) indexParts() error {
 // isPart reports whether an object is one of the parts.
 func (s *sticky) isPart(o history.Object) bool {
 	i, ok := s.partByName[o.Name]
-	return ok && o.Hash != "" && o.Hash == history.Hash(s.planner.parts[i].Key)
+	return ok && o.Hash != "" && o.Hash == history.Hash(s.planner.parts[i].Key) && o.Changed == s.planner.parts[i].Changed
 }
 
 // settle finds out what the kept layers show, and gives up layers that cannot stay:

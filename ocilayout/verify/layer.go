@@ -93,7 +93,7 @@ const blobBuffer = 256 << 10
 
 // check reads the blob of the layer once and collects its problems.
 func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
-	l.found = findings{limit: o.maxProblems}
+	l.found = findings{limit: min(o.maxProblems, leastProblems), more: o.keep}
 	open, algorithm := l.open, digest.Canonical
 	if open == nil {
 		if l.desc.Digest.Validate() != nil {

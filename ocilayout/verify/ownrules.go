@@ -20,6 +20,7 @@ type ownRules struct {
 	dirs  []string // directories around the last entry, and the last entry itself if it is a directory
 
 	objects     map[string]history.Object // claimed objects that were not found yet
+	changed     map[string]bool           // paths of the objects that were changed on purpose
 	hidden      map[string]bool           // claimed whiteouts that were not found yet
 	claimedBase *history.Object           // the claim about the base files, or nil
 	base        *rootfs.PartSum           // sum of the base files that were found
@@ -31,6 +32,7 @@ func newOwnRules(l *layer) *ownRules {
 	o := &ownRules{
 		layer:   l,
 		objects: make(map[string]history.Object),
+		changed: make(map[string]bool),
 		hidden:  make(map[string]bool),
 		base:    rootfs.NewPartSum(),
 	}
@@ -39,6 +41,9 @@ func newOwnRules(l *layer) *ownRules {
 			o.claimedBase = &c
 		} else {
 			o.objects[c.Name] = c
+			if c.Changed {
+				o.changed[rootfs.StoreDir+"/"+c.Name] = true
+			}
 		}
 	}
 	for _, name := range l.claim.Hidden {
@@ -104,7 +109,7 @@ func (o *ownRules) entry(h *tar.Header) item {
 	}
 	if why := wrongHeader(h, 0o1777); why != "" {
 		o.layer.found.addf(name, "%s", why) // the NAR hash does not cover it
-	} else if why := wrongMode(i.entry); why != "" {
+	} else if why := wrongMode(i.entry); why != "" && !o.inChanged(name) {
 		o.layer.found.addf(name, "%s", why)
 	}
 	return i
@@ -118,6 +123,15 @@ func isSparse(h *tar.Header) bool {
 		}
 	}
 	return false
+}
+
+// inChanged reports whether a path is in a store object that was changed on purpose.
+func (o *ownRules) inChanged(name string) bool {
+	if len(o.changed) == 0 || !inStore(name) {
+		return false
+	}
+	object, _, _ := strings.Cut(name[len(rootfs.StoreDir)+1:], "/")
+	return o.changed[rootfs.StoreDir+"/"+object]
 }
 
 // wrongHeader returns the first reason why this program did not write a header, or "".

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -53,23 +54,31 @@ func quoteOdd(s string) string {
 
 // findings collects problems. It keeps the first ones and counts all.
 type findings struct {
-	limit int // problems to keep
+	limit int           // problems to keep
+	more  *atomic.Int64 // how many more may be kept, in all findings that share it; nil for none
 	list  []Problem
 	count int
 }
 
+// keeps counts a problem, and reports whether it is to be kept.
+func (f *findings) keeps() bool {
+	f.count++
+	return len(f.list) < f.limit || f.more != nil && f.more.Load() > 0 && f.more.Add(-1) >= 0
+}
+
 func (f *findings) add(p Problem) {
-	if f.count++; len(f.list) < f.limit {
+	if f.keeps() {
 		f.list = append(f.list, p)
 	}
 }
 
 // addf adds a problem of a path in a layer. An empty path stands for the whole blob.
 func (f *findings) addf(path, format string, args ...any) {
-	if f.count++; len(f.list) < f.limit {
-		if len(path) > maxQuoted {
-			path = path[:maxQuoted] + "…"
-		}
-		f.list = append(f.list, Problem{Path: path, What: fmt.Sprintf(format, args...)})
+	if !f.keeps() {
+		return
 	}
+	if len(path) > maxQuoted {
+		path = path[:maxQuoted] + "…"
+	}
+	f.list = append(f.list, Problem{Path: path, What: fmt.Sprintf(format, args...)})
 }

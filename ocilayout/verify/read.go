@@ -56,7 +56,7 @@ type image struct {
 }
 
 // documentProblems limits the problems that are kept of one document.
-const documentProblems = defaultProblems
+const documentProblems = leastProblems
 
 // ReadLayout reads the index, manifests and configs of a layout:
 // of the image with the tag or full name, or of all images if tag is empty.

@@ -28,6 +28,9 @@
 //   - Together with the lower layers, every object is visible as one layer has it. A layer hides only visible objects,
 //     no two layers show different objects under one name, and no other program's layer changes an object.
 //
+// The history also says which objects the image's maker changed on purpose. They may have any modes and owners,
+// and are compared with no hash: [ImageReport] names them.
+//
 // This program also writes layers with changes, whose history entry names the changes ("export-profile: add …").
 // Such a layer lies on top of the others, and users put anything there. Its files are checked like those of
 // another program, its contents are compared with nothing, and the objects that it hides are not visible.
@@ -44,6 +47,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -61,11 +65,13 @@ type Options struct {
 	// MaxLayer limits the bytes of a decompressed layer; 0 means 64 GiB.
 	MaxLayer int64
 
-	maxProblems int // how many problems to keep; 0 means 100
+	maxProblems int           // how many problems to keep; 0 means 65,536
+	keep        *atomic.Int64 // how many more all layers together may keep, besides the first ones of each
 }
 
 const (
-	defaultProblems = 100
+	defaultProblems = 1 << 16
+	leastProblems   = 100 // to keep of each document and layer, however many others have
 	defaultLayer    = 64 << 30
 )
 
@@ -83,9 +89,10 @@ type Report struct {
 type ImageReport struct {
 	Digest  digest.Digest `json:"digest"` // of the manifest
 	Layers  int           `json:"layers"`
-	Foreign int           `json:"foreignLayers"` // layers of other programs; their contents were compared with nothing
-	Objects int           `json:"objects"`       // visible store objects
-	Size    int64         `json:"narSize"`       // of the visible objects
+	Foreign int           `json:"foreignLayers"`              // layers of other programs; their contents were compared with nothing
+	Objects int           `json:"objects"`                    // visible store objects
+	Size    int64         `json:"narSize"`                    // of the visible objects
+	Changed []string      `json:"changedOnPurpose,omitempty"` // names of visible objects that were not compared with their hashes, since the history says why
 }
 
 // Check reads the layers, several at a time, and reports the problems of the layers and of the claims.
@@ -101,6 +108,9 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 	slices.SortStableFunc(order, func(a, b *layer) int { return cmp.Compare(b.desc.Size, a.desc.Size) })
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
+	var kept atomic.Int64
+	kept.Store(int64(o.maxProblems))
+	o.keep = &kept
 	for _, l := range order {
 		group.Go(func() error { return l.check(groupCtx, c, o) })
 	}

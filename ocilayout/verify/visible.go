@@ -33,6 +33,12 @@ func (img *image) checkVisible(found *findings) ImageReport {
 			for _, name := range sorted(l.store.hidden) {
 				delete(visible, name)
 			}
+			for _, name := range sorted(l.store.written) {
+				if s, ok := visible[name]; ok {
+					s.Changed = true
+					visible[name] = s
+				}
+			}
 			continue
 		}
 		if l.claim == nil {
@@ -81,6 +87,10 @@ func (img *image) checkVisible(found *findings) ImageReport {
 			result.Objects++
 			result.Size += s.Size
 		}
+		if s.Changed {
+			result.Changed = append(result.Changed, name)
+		}
 	}
+	slices.Sort(result.Changed)
 	return result
 }

@@ -149,7 +149,7 @@ func (w *walker) object(first item) (item, bool) {
 		}
 	}
 	claim := w.own.object(root)
-	if claim != nil && w.hash != nil {
+	if claim != nil && w.hash != nil && !claim.Changed {
 		hex, size, err := w.hash(tree, root)
 		switch {
 		case w.broken != nil, !clean, errors.Is(err, errReported):

@@ -25,7 +25,7 @@ func (o *Overlay) Flatten() []rootfs.Part {
 				continue
 			case o.objects[p.Root]:
 			default:
-				p.Key, p.Tree = "", mergeTree(p.Tree, listNodes(nil, n, nil))
+				p.Key, p.Changed, p.Tree = "", true, mergeTree(p.Tree, listNodes(nil, n, nil))
 			}
 		}
 		parts = append(parts, p)

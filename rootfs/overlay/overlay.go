@@ -117,6 +117,7 @@ type Overlay struct {
 	base    rootfs.Tree      // of the base part, changed by rules
 	closers []io.Closer
 	noted   map[string]bool
+	ruled   []string // store objects that rules have changed
 }
 
 // Layer is the result of one group of changes.
@@ -171,6 +172,7 @@ func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options 
 	if err != nil {
 		return nil, err
 	}
+	o.noteRuled()
 
 	var errs []error
 	for i, changes := range options.Layers {

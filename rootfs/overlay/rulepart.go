@@ -28,9 +28,20 @@ func (o *Overlay) applyRules(p rootfs.Part) (rootfs.Part, error) {
 		}
 	}
 	if len(ruled) > 0 {
-		o.note("%q is changed by rules, at %d paths: it is not what its hash promises", "/"+p.Root, len(ruled))
+		o.ruled = append(o.ruled, "/"+p.Root)
 	}
 	return replaceAttributes(p, ruled)
+}
+
+// noteRuled notes which store objects the rules have changed.
+func (o *Overlay) noteRuled() {
+	switch n := len(o.ruled); n {
+	case 0:
+	case 1:
+		o.note("rules change the store: %q is not what its hash promises", o.ruled[0])
+	default:
+		o.note("rules change the store: %q and %d more are not what their hashes promise", o.ruled[0], n-1)
+	}
 }
 
 // replaceAttributes returns a part with the modes and owners of ruled, by path, and a key to match.
@@ -49,6 +60,7 @@ func replaceAttributes(p rootfs.Part, ruled map[string]rootfs.Entry) (rootfs.Par
 			}
 		}
 	}
+	p.Changed = p.Root != ""
 	if p.Key == "" {
 		return p, nil
 	}
