@@ -21,13 +21,14 @@ import (
 //
 // Names may begin with ./ and directories may have entries, as tar writes them.
 // Odd lists anything else: names that are absolute or lead out of the archive, and names that occur twice.
-// Odd entries are ignored, so the first of two files with one name counts.
+// Odd entries are ignored, so the first of two files with one name counts. Find refuses two indexes.
 type ArchiveFile struct {
 	Odd []OddEntry // the first maxOdd of them
 
-	r     io.ReaderAt
-	files map[string]archiveEntry
-	name  string
+	r          io.ReaderAt
+	files      map[string]archiveEntry
+	indexTwice bool // programs that unpack the archive see the last index
+	name       string
 }
 
 // OddEntry is an entry that an archive should not have.
@@ -106,6 +107,7 @@ func (a *ArchiveFile) add(h *tar.Header, at int64) {
 	}
 	if _, ok := a.files[name]; ok {
 		a.odd(h.Name, "occurs twice")
+		a.indexTwice = a.indexTwice || name == ispec.ImageIndexFile
 		return
 	}
 	a.files[name] = e
@@ -196,6 +198,9 @@ func (a *ArchiveFile) find(tag string) (*ImageSource, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if a.indexTwice {
+		return nil, fmt.Errorf("%q occurs twice", ispec.ImageIndexFile)
 	}
 	if f.Size() > MaxDocument {
 		return nil, fmt.Errorf("%s is too large: %d bytes", ispec.ImageIndexFile, f.Size())
