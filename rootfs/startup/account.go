@@ -2,6 +2,7 @@ package startup
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,11 +47,11 @@ func (c *checker) readAccount() error {
 	if name == "" {
 		name = "0"
 	}
-	passwd, err := c.readLines("etc/passwd")
+	passwd, err := c.readAccounts("etc/passwd")
 	if err != nil {
 		return err
 	}
-	groups, err := c.readLines("etc/group")
+	groups, err := c.readAccounts("etc/group")
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (c *checker) readAccount() error {
 	c.account.uid = uid
 	account := name
 	known := numeric
-	for _, line := range passwd {
+	for line := range passwd {
 		if len(line) >= 4 && (line[0] == name || numeric && line[2] == name) {
 			account, known = line[0], true
 			c.account.uid, _ = parseID(line[2])
@@ -72,7 +73,7 @@ func (c *checker) readAccount() error {
 		c.errorf(User, c.config.User, fmt.Sprintf("no user %q in the image's /etc/passwd", name))
 	}
 	if !hasGroup || group == "" {
-		for _, line := range groups {
+		for line := range groups {
 			if len(line) >= 4 && slices.Contains(strings.Split(line[3], ","), account) {
 				if gid, ok := parseID(line[2]); ok {
 					c.account.groups = append(c.account.groups, gid)
@@ -85,7 +86,7 @@ func (c *checker) readAccount() error {
 		return nil
 	}
 	gid, knownGroup := parseID(group)
-	for _, line := range groups {
+	for line := range groups {
 		if len(line) >= 3 && line[0] == group {
 			gid, knownGroup = parseID(line[2])
 		}
@@ -102,19 +103,30 @@ func parseID(s string) (int, bool) {
 	return int(n), err == nil
 }
 
-// readLines returns the lines of an account file, split into fields. A missing file has no lines.
-func (c *checker) readLines(name string) ([][]string, error) {
+// readAccounts returns the lines of an account file, each with its first five fields. A missing file has no lines.
+// It keeps no line: a file of 64 MiB can have as many.
+func (c *checker) readAccounts(name string) (iter.Seq[[]string], error) {
 	e, err := c.stat(name)
 	if err != nil || !e.IsRegular() || e.Other {
-		return nil, nil
+		return func(func([]string) bool) {}, nil
 	}
 	b, err := c.read(e, maxRead)
 	if err != nil {
 		return nil, err
 	}
-	var lines [][]string
-	for line := range strings.Lines(string(b)) {
-		lines = append(lines, strings.Split(strings.TrimSpace(line), ":"))
-	}
-	return lines, nil
+	text := string(b)
+	return func(yield func([]string) bool) {
+		var fields []string
+		for line := range strings.Lines(text) {
+			fields = fields[:0]
+			for field := range strings.SplitSeq(strings.TrimSpace(line), ":") {
+				if fields = append(fields, field); len(fields) == 5 {
+					break
+				}
+			}
+			if !yield(fields) {
+				return
+			}
+		}
+	}, nil
 }
