@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -85,6 +86,30 @@ func TestHostileAccounts(t *testing.T) {
 				t.Errorf("Check allocates %d MiB in all, garbage included; want at most %d", n>>20, most>>20)
 			}
 		})
+	}
+}
+
+// TestLongLists checks that the files of an image that list libraries or directories count up to a limit.
+func TestLongLists(t *testing.T) {
+	const lines = 50_000
+	var b strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&b, "/%d\n", i)
+	}
+	for name, files := range map[string]fileSet{
+		"libraries to preload": glibc.with(fileSet{"bin/p": program("libc.so.6"), "etc/ld.so.preload": data(b.String())}),
+		"musl's directories":   muslRoot.with(fileSet{"bin/p": musl("liba.so"), "etc/ld-musl-x86_64.path": data(b.String())}),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := files.check(t, Config{Env: []string{"PATH=/bin"}})
+		runtime.ReadMemStats(&after)
+		if n := len(r.Errors) + len(r.Warnings); n > maxPreload+1 {
+			t.Errorf("%s: %d problems; want at most %d", name, n, maxPreload+1)
+		}
+		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 10 {
+			t.Errorf("%s: Check allocates %d MiB in all, garbage included; want at most 10", name, n)
+		}
 	}
 }
 

@@ -61,8 +61,8 @@ func (c *checker) checkBundle(name string, seen map[string]bool) error {
 // examineBundle lists what is wrong with a file of PEM certificates at the given time.
 // A block that cannot be decoded is an error, since OpenSSL then rejects the whole file.
 func examineBundle(b []byte, now time.Time) (errs, warnings []string) {
-	var total, expired, unready, strange int
-	var firstExpired, firstStrange string
+	var total, wrong, expired, unready, strange int
+	var firstWrong, firstExpired, firstStrange string
 	begins := strings.Count(string(b), "-----BEGIN CERTIFICATE-----") + strings.Count(string(b), "-----BEGIN TRUSTED CERTIFICATE-----")
 	for rest := b; ; {
 		var block *pem.Block
@@ -76,7 +76,9 @@ func examineBundle(b []byte, now time.Time) (errs, warnings []string) {
 		var raw asn1.RawValue
 		behind, err := asn1.Unmarshal(block.Bytes, &raw)
 		if err != nil || raw.Tag != asn1.TagSequence {
-			errs = append(errs, fmt.Sprintf("certificate %d is not a certificate", total))
+			if wrong++; wrong == 1 {
+				firstWrong = fmt.Sprintf("certificate %d is not a certificate", total)
+			}
 			continue
 		}
 		cert, err := x509.ParseCertificate(block.Bytes[:len(block.Bytes)-len(behind)])
@@ -93,6 +95,12 @@ func examineBundle(b []byte, now time.Time) (errs, warnings []string) {
 		case now.Before(cert.NotBefore):
 			unready++
 		}
+	}
+	switch {
+	case wrong > 1:
+		errs = append(errs, fmt.Sprintf("%s, and neither are %d others", firstWrong, wrong-1))
+	case wrong == 1:
+		errs = append(errs, firstWrong)
 	}
 	switch {
 	case begins > total:

@@ -53,6 +53,7 @@ func TestExamineBundle(t *testing.T) {
 		"cut":                  {good + good[:len(good)-40], "1 of 2 certificates cannot be decoded", "", now},
 		"not base 64":          {good + strings.Replace(good, "MII", "M!I", 1), "1 of 2 certificates cannot be decoded", "", now},
 		"no certificate":       {good + none, "certificate 2 is not a certificate", "", now},
+		"many of them":         {good + strings.Repeat(none, 100_000), "certificate 2 is not a certificate, and neither are 99999 others", "", now},
 		"odd":                  {good + odd, "", "1 of 2 certificates cannot be read by all programs", now},
 		"odd alone":            {odd, "contains no readable certificate", "", now},
 	} {

@@ -61,9 +61,16 @@ func (c *checker) findLoader(e rootfs.LowerEntry, b *binaryFile) (*loader, error
 	if err != nil {
 		return nil, err
 	}
-	l.preload = strings.FieldsFunc(string(preload), func(r rune) bool { return strings.ContainsRune(" \t\n:", r) })
+	for name := range strings.FieldsFuncSeq(string(preload), func(r rune) bool { return strings.ContainsRune(" \t\n:", r) }) {
+		if l.preload = append(l.preload, name); len(l.preload) == maxPreload {
+			break
+		}
+	}
 	return l, nil
 }
+
+// maxPreload limits the libraries of ld.so.preload. Each program loads them all.
+const maxPreload = 100
 
 // readIfPresent reads a file that a loader reads if it exists.
 func (c *checker) readIfPresent(name string) ([]byte, error) {

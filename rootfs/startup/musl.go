@@ -48,9 +48,12 @@ func (p *process) muslSystemPath() (string, error) {
 	if err != nil {
 		return muslPath, nil
 	}
-	b, err := p.c.read(e, maxRead)
+	b, err := p.c.read(e, maxMuslPath)
 	return string(b), err
 }
+
+// maxMuslPath limits the file of directories, in which each library is looked up.
+const maxMuslPath = 4 << 10
 
 func (p *process) muslNeed(by *object, name, system string) (*object, error) {
 	if rest, ok := strings.CutPrefix(name, "lib"); ok && slices.ContainsFunc(muslOwn, func(own string) bool { return strings.HasPrefix(rest, own) }) {
