@@ -15,6 +15,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/exportstore"
 	"github.com/export-profile/export-profile/profile/localstore"
+	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
@@ -30,6 +31,7 @@ func hint(err error) string {
 		closure   *profile.ClosureError
 		format    *exportstore.FormatError
 		pushing   *registry.Error
+		hash      *nar.HashError
 		cert      *tls.CertificateVerificationError
 		spool     *staging.SpoolError
 	)
@@ -56,6 +58,8 @@ func hint(err error) string {
 		return "name the file of the certificate's authority with --registry-ca, or accept any with --tls-verify=false"
 	case errors.As(err, &pushing) && errors.Is(err, http.ErrSchemeMismatch):
 		return "--tls-verify=false allows plain HTTP"
+	case errors.As(err, &hash) && hash.AppleDouble != "":
+		return "write the tar again with COPYFILE_DISABLE=1 tar …, or remove the files whose names begin with ._"
 	case errors.As(err, &format):
 		return "make an export stream with: nix-store --export $(nix-store -qR PROFILE) > FILE"
 	case errors.Is(err, io.ErrUnexpectedEOF):

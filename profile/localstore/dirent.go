@@ -8,12 +8,28 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/profile/casehack"
 )
 
 // dirent is an entry of a directory.
 type dirent struct {
-	name string
-	kind uint8 // unix.DT_DIR and so on; unix.DT_UNKNOWN if the file system does not tell
+	name     string
+	original string // if it differs from name; see package casehack
+	kind     uint8  // unix.DT_DIR and so on; unix.DT_UNKNOWN if the file system does not tell
+}
+
+// shown returns the name of an entry in the store object.
+func (d *dirent) shown() string { return cmp.Or(d.original, d.name) }
+
+// restoreNames gives entries their original names, and sorts them again.
+func restoreNames(entries []dirent) {
+	for i := range entries {
+		if original, changed := casehack.Original(entries[i].name); changed {
+			entries[i].original = original
+		}
+	}
+	slices.SortFunc(entries, func(a, b dirent) int { return cmp.Compare(a.shown(), b.shown()) })
 }
 
 // list reads the entries of a directory, sorted by the bytes of their names.

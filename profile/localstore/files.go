@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/casehack"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -19,10 +21,17 @@ import (
 // Real objects are not deeper. In a deeper one, the walk returns to a closed directory through "..".
 const maxOpen = 32
 
-// walk returns the tree of an object's files on disk.
+// walk returns the tree of an object's files on disk. It restores names that Nix has changed; see package casehack.
 func (s *Store) walk(ctx context.Context, p profile.Path) rootfs.Tree {
+	restored := s.walkNames(ctx, p, func(string) (bool, error) { return true, nil })
+	return s.walkNames(ctx, p, func(name string) (bool, error) { return s.names.Restore(ctx, p, name, restored) })
+}
+
+// walkNames returns the tree of an object's files on disk.
+// If a name looks changed, restore decides whether to restore the names of the object.
+func (s *Store) walkNames(ctx context.Context, p profile.Path, restore func(name string) (bool, error)) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
-		w := walk{ctx: ctx, buf: make([]byte, 32<<10)}
+		w := walk{ctx: ctx, buf: make([]byte, 32<<10), restore: restore}
 		defer w.close()
 		e, err := w.enter(int(s.storeDir.Fd()), dirent{name: p.Base()}, p.Root())
 		runtime.KeepAlive(s.storeDir)
@@ -46,6 +55,8 @@ type walk struct {
 	st     unix.Stat_t
 	buf    []byte // for reading directories
 	target [rootfs.MaxTarget + 1]byte
+
+	restore func(name string) (bool, error)
 }
 
 // level is one directory on the way down to the current one.
@@ -66,7 +77,7 @@ func (w *walk) next() (rootfs.Entry, error) {
 		if len(dir.entries) > 0 {
 			d := dir.entries[0]
 			dir.entries = dir.entries[1:]
-			return w.enter(dir.fd, d, dir.path+"/"+d.name)
+			return w.enter(dir.fd, d, dir.path+"/"+d.shown())
 		}
 		if err := w.up(); err != nil {
 			return rootfs.Entry{}, err
@@ -129,6 +140,10 @@ func (w *walk) down(parent int, name, path string) error {
 		unix.Close(fd)
 		return err
 	}
+	if err := w.restoreNames(entries); err != nil {
+		unix.Close(fd)
+		return err
+	}
 	w.levels = append(w.levels, level{fd: fd, path: path, entries: entries})
 	if i := len(w.levels) - 1 - maxOpen; i >= 0 {
 		far := &w.levels[i]
@@ -141,6 +156,19 @@ func (w *walk) down(parent int, name, path string) error {
 		far.fd = -1
 	}
 	return nil
+}
+
+// restoreNames restores the names in a directory, if that is right for the object.
+func (w *walk) restoreNames(entries []dirent) error {
+	i := slices.IndexFunc(entries, func(d dirent) bool { _, changed := casehack.Original(d.name); return changed })
+	if i < 0 {
+		return nil
+	}
+	yes, err := w.restore(entries[i].name)
+	if yes {
+		restoreNames(entries)
+	}
+	return err
 }
 
 // up leaves the current directory.

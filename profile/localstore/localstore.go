@@ -14,6 +14,7 @@
 //   - Files are canonical, as in a NAR: directories 0555, files 0555 if the owner may execute them and 0444 otherwise,
 //     all owned by 0:0. Set-user-ID bits, times, extended attributes and hard links have no effect.
 //     Files other than directories, regular files and symbolic links are errors.
+//   - Names that Nix has changed for a file system that ignores case are restored; see package casehack.
 //   - The store of this machine is trusted as Nix trusts it, unless [Options.Verify] is set.
 //     A relocated store is not trusted: every object is checked against its NAR hash when it is read.
 //   - No link in ROOT leads out of it: an absolute link starts at ROOT, as if ROOT were "/".
@@ -37,6 +38,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/casehack"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -55,6 +57,12 @@ type Options struct {
 	// Signatures also reads signatures and content addresses.
 	Signatures bool
 
+	// Hash returns the NAR hash of an object for a store without a database, if it is known.
+	// It decides whether to restore names; see package casehack.
+	Hash func(profile.Path) profile.Hash
+	// Note, if not nil, is called with notes for the user.
+	Note func(text string)
+
 	maxWait time.Duration // replaces the default in tests
 }
 
@@ -64,6 +72,7 @@ type Store struct {
 	storeDir    *os.File // the store directory
 	db          *snapshot
 	verify      bool
+	names       *casehack.Restorer
 	objectsOnly bool // there is a store directory and nothing around it
 }
 
@@ -89,7 +98,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{root: r, verify: o.Verify || r.relocated()}
+	s := &Store{root: r, verify: o.Verify || r.relocated(), names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -107,6 +116,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		if s.db, err = d.read(ctx); err != nil {
 			return nil, fmt.Errorf("read database %q: %w", d.path, err)
 		}
+		s.names.Hash = s.db.hash
 	}
 	place, err := r.resolve(profile.StoreDir)
 	if err != nil {

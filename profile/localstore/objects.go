@@ -9,16 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/casehack"
 )
 
 // OpenObjects opens a directory of store objects at any place, without metadata.
-// Info returns an error, and Files verifies nothing.
-func OpenObjects(dir string) (_ *Store, err error) {
+// Info returns an error, and Files verifies nothing. Of the options, only Hash and Note matter.
+func OpenObjects(dir string, o Options) (_ *Store, err error) {
 	r, err := openRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open store directory %q: %w", dir, err)
 	}
-	s := &Store{root: r, objectsOnly: true}
+	s := &Store{root: r, objectsOnly: true, names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
 	if s.storeDir, err = r.openDir("."); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store directory %q: %w", dir, err), s.Close())
 	}

@@ -117,6 +117,16 @@ func (s *snapshot) paths() []profile.Path {
 	return paths
 }
 
+// hash returns the NAR hash of a store path, if it is known.
+func (s *snapshot) hash(p profile.Path) profile.Hash {
+	o, ok := s.find(p)
+	if !ok {
+		return profile.Hash{}
+	}
+	h, _, _ := o.hashAndSize()
+	return h
+}
+
 // hashAndSize returns the NAR hash and size of an object.
 func (o *object) hashAndSize() (profile.Hash, int64, error) {
 	h, err := profile.ParseHash(o.hash)

@@ -14,10 +14,16 @@ import (
 type HashError struct {
 	Root      string // "nix/store/<hash>-<name>"
 	Want, Got profile.Hash
+	// AppleDouble is the path of a file that a program on macOS probably added, or "".
+	AppleDouble string
 }
 
 func (e *HashError) Error() string {
-	return fmt.Sprintf("NAR hash of %q is %s, not %s: it was changed or damaged", "/"+e.Root, e.Got, e.Want)
+	why := "it was changed or damaged"
+	if e.AppleDouble != "" {
+		why = fmt.Sprintf("it has %q, as tar on macOS adds for extended attributes", "/"+e.AppleDouble)
+	}
+	return fmt.Sprintf("NAR hash of %q is %s, not %s: %s", "/"+e.Root, e.Got, e.Want, why)
 }
 
 // SizeError reports that a store object has the promised NAR hash but another NAR size.
@@ -70,6 +76,17 @@ type verifier struct {
 	size int64
 	sum  hash.Hash
 	n    counter
+	mac  appleDouble
+}
+
+func (v *verifier) Entry(e rootfs.Entry) error {
+	v.mac.entry(e)
+	return v.Writer.Entry(e)
+}
+
+func (v *verifier) Content(p []byte) {
+	v.mac.content(p)
+	v.Writer.Content(p)
 }
 
 func (v *verifier) End() error {
@@ -77,7 +94,7 @@ func (v *verifier) End() error {
 		return err
 	}
 	if got := profile.Hash(v.sum.Sum(nil)); got != v.want {
-		return &HashError{Root: v.root, Want: v.want, Got: got}
+		return &HashError{Root: v.root, Want: v.want, Got: got, AppleDouble: v.mac.found}
 	}
 	if v.n.n != v.size {
 		return &SizeError{Root: v.root, Want: v.size, Got: v.n.n}

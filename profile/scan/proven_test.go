@@ -26,7 +26,7 @@ func TestChangedSinceScanned(t *testing.T) {
 	}
 	facts := &rootfs.Facts{Dir: t.TempDir()}
 	names := func(between func()) ([]string, error) {
-		files, err := localstore.OpenObjects(dir)
+		files, err := localstore.OpenObjects(dir, localstore.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

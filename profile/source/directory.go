@@ -40,7 +40,7 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	// Look for objects first: the name of an object may end in .narinfo, but no narinfo has the name of an object.
 	switch {
 	case slices.ContainsFunc(names, func(name string) bool { return profile.CheckBase(name) == nil }):
-		s, err := localstore.OpenObjects(dir)
+		s, err := localstore.OpenObjects(dir, localOptions(o))
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +75,7 @@ func openRoot(ctx context.Context, root string, o Options) (profile.Store, error
 	if root == "/" && o.References == "" {
 		return nil, err
 	}
-	if s, err = localstore.Open(ctx, root, localstore.Options{NoDatabase: true}); err != nil {
+	if s, err = localstore.Open(ctx, root, localstore.Options{NoDatabase: true, Hash: o.hash, Note: o.Note}); err != nil {
 		return nil, err
 	}
 	return withoutDatabase(root, s, o)
@@ -83,12 +83,16 @@ func openRoot(ctx context.Context, root string, o Options) (profile.Store, error
 
 // withoutDatabase completes a store without metadata: it scans the files unless Options.References is set.
 func withoutDatabase(from string, s *localstore.Store, o Options) (profile.Store, error) {
-	if o.References != "" {
+	if o.References != "" && o.hashed {
 		return s, nil
 	}
 	names, err := s.Names()
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	o.noteAppleNames(from, names)
+	if o.References != "" {
+		return s, nil
 	}
 	return scanned(from, s, scan.Candidates(names, s.IsLock), o)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/casehack"
 	"github.com/export-profile/export-profile/profile/exportstore"
 	"github.com/export-profile/export-profile/profile/input"
 	"github.com/export-profile/export-profile/profile/localstore"
@@ -46,16 +47,21 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		return nil, err
 	}
 	o.noteTrailing(f.Name(), "the tar", s.Trailing())
+	names := &casehack.Restorer{Hash: o.hash, Note: o.Note}
+	s.RestoreNames(names)
 	if o.References != "" {
+		o.noteAppleTar(f.Name(), s)
 		return s, nil
 	}
 	infos, err := tarDatabase(ctx, s, o)
 	if err == nil {
+		names.Hash = hashes(infos)
 		return references.Overlay(s, infos), nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, s.Close())
 	}
+	o.noteAppleTar(f.Name(), s)
 	candidates, err := s.Paths(ctx)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -69,6 +69,9 @@ type Options struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Retrying is called before each retry, by several goroutines at once.
 	Retrying func(err error, wait time.Duration)
+
+	hash   func(profile.Path) profile.Hash // from References
+	hashed bool                            // References has all hashes
 }
 
 // Vouched selects the sources whose objects a key or their content address must vouch for.
@@ -100,6 +103,8 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 		if infos, err = readReferences(o.References); err != nil {
 			return nil, err
 		}
+		o.hash = hashes(infos)
+		o.hashed = !slices.ContainsFunc(infos, func(i *profile.Info) bool { return !i.NarHash.Known() })
 	}
 	var stores []profile.Store
 	defer func() {
@@ -119,7 +124,7 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 		if err != nil {
 			return nil, err
 		}
-		if needsVouching(from, infos, o) {
+		if needsVouching(from, o) {
 			s = trust.Require(s, o.Keys)
 		}
 		if o.References != "" {
@@ -141,13 +146,12 @@ func OnlyNix(from string) bool {
 
 // needsVouching reports whether the objects of a source must be vouched for.
 // If a file of references contains their hashes, that file is trusted in place of the source.
-func needsVouching(from string, infos []*profile.Info, o Options) bool {
-	hashed := o.References != "" && !slices.ContainsFunc(infos, func(i *profile.Info) bool { return !i.NarHash.Known() })
+func needsVouching(from string, o Options) bool {
 	switch o.Vouched {
 	case All:
 		return o.References == "" // otherwise Open checks the overlay
 	case Servers:
-		return binarycache.IsURL(from) && !hashed
+		return binarycache.IsURL(from) && !o.hashed
 	}
 	return false
 }
@@ -213,10 +217,19 @@ func readReferences(name string) ([]*profile.Info, error) {
 	return infos, nil
 }
 
+// hashes returns a function that finds the NAR hash of an object in infos.
+func hashes(infos []*profile.Info) func(profile.Path) profile.Hash {
+	hashes := make(map[profile.Path]profile.Hash, len(infos))
+	for _, info := range infos {
+		hashes[info.Path] = info.NarHash
+	}
+	return func(p profile.Path) profile.Hash { return hashes[p] }
+}
+
 // localOptions returns the options of package localstore.
 // A signature covers only the NAR hash, so if objects must be vouched for, their files must be hashed too.
 func localOptions(o Options) localstore.Options {
-	return localstore.Options{Verify: o.Verify || o.Vouched == All, Signatures: o.Vouched == All}
+	return localstore.Options{Verify: o.Verify || o.Vouched == All, Signatures: o.Vouched == All, Hash: o.hash, Note: o.Note}
 }
 
 // VerifyNarInfos removes the damaged narinfos in the directory of Options.NarInfoDir, and returns their names.

@@ -38,10 +38,14 @@ package tarstore
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/casehack"
 	"github.com/export-profile/export-profile/profile/input"
+	"github.com/export-profile/export-profile/profile/nar"
 )
 
 // FormatError reports a file that is not a tar of a store.
@@ -62,6 +66,7 @@ type Store struct {
 	paths []profile.Path
 
 	trailing bool
+	names    *casehack.Restorer
 }
 
 var (
@@ -132,6 +137,24 @@ func (s *Store) object(p profile.Path) (id, error) {
 		return none, fmt.Errorf("%q is not in the tar: %w", p, fs.ErrNotExist)
 	}
 	return i, nil
+}
+
+// AppleDouble returns the path of the first file that a program on macOS has probably added to the archive, or "":
+// "._x" beside "x", with the content of an AppleDouble file.
+func (s *Store) AppleDouble() string {
+	t := s.tree
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		name, ok := strings.CutPrefix(n.name, "._")
+		if !ok || n.kind != file || t.child(n.parent, name) == none {
+			continue
+		}
+		var head [len(nar.AppleDoubleMagic)]byte
+		if _, err := io.ReadFull(content(s.in, *n), head[:]); err == nil && string(head[:]) == nar.AppleDoubleMagic {
+			return t.path(id(i))
+		}
+	}
+	return ""
 }
 
 // Private reports whether no other process can change the data that Files reads.
