@@ -26,12 +26,14 @@ Finds programs that would not start in the image that image would make with the 
 or in an existing IMAGE. It builds and runs nothing.
 
 Errors lead to exit status 3. They are: programs in PATH and entrypoints whose ELF interpreter, libraries
-or #! interpreter the kernel and the dynamic loader would not find; an entrypoint that is missing,
-not executable, or for another architecture; an unknown user; certificates that cannot be decoded
+or #! interpreter the kernel and the dynamic loader would not find; an entrypoint or a health check
+that is missing, not executable, or for another architecture; an unknown user; certificates that cannot be decoded
 or have all expired; and links of the profile that lead nowhere.
 
 Warnings are: the same faults in programs outside PATH; other links that lead nowhere;
-names of store paths that are missing; and files that hide another package's file.
+names of store paths that are missing; files that hide another package's file; a time zone (TZ)
+or locales (LANG, LC_*) that the image lacks; programs that need the host's driver for graphics or CUDA;
+a working directory that does not exist; and store paths that the user cannot read.
 
 Problems of one kind in one package or directory are one line, with their number; --json lists all.
 
@@ -149,7 +151,7 @@ func (o *checkOptions) runImage(ctx context.Context, t terminal, word string) (e
 		return err
 	}
 	check := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
-	check.Config = startConfig(image.Config.Config, image.Config.Architecture)
+	check.Config = startConfig(image.Config.Config, image.Healthcheck, image.Config.Architecture)
 	report, err := o.checkImage(ctx, check, 0, o.facts(), say, true)
 	if err != nil {
 		return err
@@ -166,15 +168,19 @@ func layerSources(ctx context.Context, image *ocilayout.Image) []startup.Source 
 	return sources
 }
 
-func startConfig(c ispec.ImageConfig, arch string) startup.Config {
-	return startup.Config{
+func startConfig(c ispec.ImageConfig, h *ocilayout.Healthcheck, arch string) startup.Config {
+	config := startup.Config{
 		Architecture: arch, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, User: c.User, WorkingDir: c.WorkingDir,
 	}
+	if h != nil {
+		config.Healthcheck = h.Test
+	}
+	return config
 }
 
 // toCheck returns an image of the assembly in the form that startup checks.
 func (a *assembly) toCheck(ctx context.Context, image ocilayout.ImageSpec) *startup.Image {
-	check := &startup.Image{Lower: a.baseImage.lower(), Parts: a.overlay.Parts, Config: startConfig(image.Config, image.Platform.Architecture)}
+	check := &startup.Image{Lower: a.baseImage.lower(), Parts: a.overlay.Parts, Config: startConfig(image.Config, image.Healthcheck, image.Platform.Architecture)}
 	if a.baseImage != nil {
 		check.LowerSources = layerSources(ctx, a.baseImage.image)
 	}

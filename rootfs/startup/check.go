@@ -13,8 +13,9 @@ import (
 
 func (c *checker) check() error {
 	for _, step := range []func() error{
-		c.readAccount, c.checkPrograms, c.checkCommand, c.checkCertificates,
+		c.readAccount, c.checkPrograms, c.checkCommand, c.checkHealth, c.checkCertificates,
 		c.checkOthers, c.checkLibraries, c.checkLinks, c.checkConflicts, c.checkNames,
+		c.checkZone, c.checkLocale, c.checkDriver, c.checkReadable,
 	} {
 		if err := context.Cause(c.ctx); err != nil {
 			return err
@@ -83,8 +84,11 @@ func (c *checker) checkPrograms() error {
 // checkCommand checks the program that the image runs. runc and crun find it as a shell does.
 func (c *checker) checkCommand() error {
 	if dir := c.config.WorkingDir; dir != "" {
-		if e, err := c.stat(c.absolute(dir)); err == nil && !e.IsDir() { // runtimes make a missing one
+		switch e, err := c.stat(c.absolute(dir)); {
+		case err == nil && !e.IsDir():
 			c.errorf(WorkingDir, dir, "is not a directory")
+		case err != nil:
+			c.warn(WorkingDir, dir, "does not exist: container runtimes make it, owned by root")
 		}
 	}
 	words, what := c.config.Entrypoint, "the entrypoint"
@@ -94,7 +98,24 @@ func (c *checker) checkCommand() error {
 	if len(words) == 0 {
 		return nil
 	}
-	word := words[0]
+	return c.checkStart(Entrypoint, what, words[0])
+}
+
+// checkHealth checks the program that the health check runs, as Docker finds it.
+func (c *checker) checkHealth() error {
+	switch test := c.config.Healthcheck; {
+	case len(test) < 2:
+		return nil
+	case test[0] == "CMD-SHELL":
+		return c.checkStart(Health, "the health check's shell", "/bin/sh")
+	case test[0] == "CMD":
+		return c.checkStart(Health, "the health check", test[1])
+	}
+	return nil
+}
+
+// checkStart checks a program that a container runtime starts. What names it in messages.
+func (c *checker) checkStart(kind, what, word string) error {
 	found, why := "", ""
 	if strings.Contains(word, "/") {
 		found = c.absolute(word)
@@ -113,14 +134,14 @@ func (c *checker) checkCommand() error {
 		}
 	}
 	if found == "" {
-		c.errorf(Entrypoint, word, what+" is not in PATH"+strings.TrimSuffix(": "+why, ": "))
+		c.errorf(kind, word, what+" is not in PATH"+strings.TrimSuffix(": "+why, ": ")+c.noShell(word))
 		return nil
 	}
 	v, err := c.judge(found, 0)
 	if err != nil {
 		return err
 	}
-	c.addVerdict(&verdict{reasons: prefix(what, " ", v.reasons), uses: v.uses}, c.errorf, Entrypoint, "/"+found)
+	c.addVerdict(&verdict{reasons: prefix(what, " ", v.reasons), uses: v.uses}, c.errorf, kind, "/"+found)
 	return nil
 }
 

@@ -111,7 +111,11 @@ func (c *checker) judgeScript(e rootfs.LowerEntry, head []byte, depth int) (*ver
 	}
 	uses := append([]string{e.Path}, v.uses...)
 	if !v.ok() {
-		return &verdict{v.refused, prefix(fmt.Sprintf("its interpreter %q", interpreter), " ", v.reasons), uses}, nil
+		reasons := prefix(fmt.Sprintf("its interpreter %q", interpreter), " ", v.reasons)
+		if _, err := c.stat(c.absolute(interpreter)); err != nil {
+			reasons[0] += c.noShell(interpreter)
+		}
+		return &verdict{v.refused, reasons, uses}, nil
 	}
 	if path.Base(interpreter) != "env" || arg == "" {
 		return &verdict{uses: uses}, nil

@@ -22,6 +22,7 @@ type Config struct {
 	Cmd          []string
 	User         string
 	WorkingDir   string
+	Healthcheck  []string // Docker's Test: CMD and words, or CMD-SHELL and a line
 }
 
 // Layer is laid over everything below it.

@@ -225,8 +225,8 @@ func (p *process) finish() *verdict {
 
 // failMissing adds a library that was not found to the verdict.
 func (p *process) failMissing(o *object, name string) {
-	if p.library && p.c.providedElsewhere(o, name) {
-		return
+	if p.library && p.c.providedElsewhere(o, name) || isDriver(name) && len(p.c.libraries[name]) == 0 {
+		return // checkDriver warns of it
 	}
 	forWhat := ""
 	if o != p.main {

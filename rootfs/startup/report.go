@@ -10,7 +10,7 @@ const (
 	Program      = "program"      // a program of PATH does not start
 	Entrypoint   = "entrypoint"   // the entrypoint or command does not start
 	User         = "user"         // the user or group is unknown
-	WorkingDir   = "workdir"      // the working directory is not a directory
+	WorkingDir   = "workdir"      // the working directory is not a directory, or does not exist
 	Certificates = "certificates" // certificates are unreadable or expired
 	ProfileLink  = "profile-link" // a link of the profile or PATH leads nowhere
 	Library      = "library"      // a library that nothing in PATH loads cannot be loaded
@@ -19,6 +19,11 @@ const (
 	Link         = "link"         // another link leads nowhere
 	Reference    = "reference"    // a file names a store object that is not in the image
 	Conflict     = "conflict"     // packages have different files of one name
+	Health       = "healthcheck"  // the health check does not start
+	Zone         = "timezone"     // the time zone of TZ is not in the image
+	Locale       = "locale"       // the image has no locales
+	Driver       = "driver"       // a file needs the host's driver
+	Unreadable   = "unreadable"   // the user cannot read a store object
 )
 
 // Problem is a fault of an image.

@@ -14,13 +14,15 @@
 //     and which directories are built into it. See loadGlibc and loadMusl.
 //   - A library must define the symbol versions that others need from it. The symbols themselves are not checked.
 //
-// Other errors are an unknown user or group, a working directory that is not a directory, a link of the profile
-// that leads nowhere, and a bundle of certificates that cannot be decoded or has only expired ones.
+// Other errors are an unknown user or group, a working directory that is not a directory, a health check
+// that does not start, a link of the profile that leads nowhere, and a bundle of certificates that cannot be decoded or has only expired ones.
 //
 // # Warnings
 //
 // Faults of programs, scripts and libraries that nothing in PATH reaches are warnings. So are other links that lead nowhere,
 // names of store objects that are not in the image, and files that another package's file hides.
+// Warnings are also what programs miss once they run: the time zone in TZ, glibc's locales for LANG and LC_*,
+// the host's driver for graphics and CUDA, a working directory, and store objects that the user cannot read.
 // A library that no program loads may find libraries that its future program loaded before. So it causes no warning
 // if it lacks a library that a program of PATH loads, or that is in the same store object.
 //
