@@ -40,7 +40,7 @@ func (f *closureFlags) find(ctx context.Context, t terminal, say *speaker) (_ *p
 	}
 	closure, err := profile.FindClosure(ctx, store, roots...)
 	if err != nil {
-		return nil, nil, f.hintUntrusted(err)
+		return nil, nil, f.hintClosure(err)
 	}
 	say.debugf("closure: %d store paths, %d bytes", len(closure.Infos), closure.Size())
 	return closure, store, nil

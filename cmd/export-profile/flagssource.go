@@ -20,6 +20,8 @@ type sourceFlags struct {
 	noCheckSigs bool
 	requireSigs bool
 	netrc       string
+
+	opened []openedSource // by open
 }
 
 func (f *sourceFlags) flags(fs *pflag.FlagSet) {

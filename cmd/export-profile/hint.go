@@ -33,6 +33,7 @@ func hint(err error) string {
 		pushing   *registry.Error
 		hash      *nar.HashError
 		cert      *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
 		spool     *staging.SpoolError
 	)
 	switch {
@@ -44,10 +45,12 @@ func hint(err error) string {
 		return "name one with --profile, or a store with --from"
 	case errors.As(err, &ambiguous):
 		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
-	case errors.As(err, &closure) && len(closure.Missing) > 0 && len(closure.Untrusted) > 0:
-		return "export the whole closure of the profile, and trust the signer's key with --trusted-public-key"
-	case errors.As(err, &closure) && len(closure.Missing) > 0:
-		return "export the whole closure of the profile: nix-store --export $(nix-store -qR PROFILE)"
+	case errors.As(err, &closure) && len(closure.Missing)+len(closure.Lost) > 0:
+		return "add a source that has the rest with another --from"
+	case errors.As(err, &hash) && hash.AppleDouble != "":
+		return "write the tar again with COPYFILE_DISABLE=1 tar …, or remove the files whose names begin with ._"
+	case hintRead(err) != "":
+		return hintRead(err)
 	case errors.Is(err, profile.ErrUntrusted):
 		return "trust the signer's key with --trusted-public-key, or, if you trust the server itself, use --no-check-sigs"
 	case errors.As(err, &pushing) && errors.Is(err, fs.ErrNotExist):
@@ -58,8 +61,10 @@ func hint(err error) string {
 		return "name the file of the certificate's authority with --registry-ca, or accept any with --tls-verify=false"
 	case errors.As(err, &pushing) && errors.Is(err, http.ErrSchemeMismatch):
 		return "--tls-verify=false allows plain HTTP"
-	case errors.As(err, &hash) && hash.AppleDouble != "":
-		return "write the tar again with COPYFILE_DISABLE=1 tar …, or remove the files whose names begin with ._"
+	case errors.As(err, &cert):
+		return "name the file of the certificate's authority in SSL_CERT_FILE"
+	case errors.As(err, &record):
+		return "the server does not speak TLS: use http:// in place of https://"
 	case errors.As(err, &format):
 		return "make an export stream with: nix-store --export $(nix-store -qR PROFILE) > FILE"
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -73,7 +78,7 @@ func hint(err error) string {
 	case errors.Is(err, rootfs.ErrDirExists):
 		return "choose another directory, or remove this one"
 	case errors.Is(err, fs.ErrPermission):
-		return "choose a place that you may write to, or get permission to read"
+		return hintPermission(err)
 	}
 	return ""
 }

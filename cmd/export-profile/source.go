@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/term"
 
 	"github.com/export-profile/export-profile/profile"
@@ -28,6 +23,7 @@ func (f *sourceFlags) open(ctx context.Context, t terminal, say *speaker, cache 
 		Note:       func(text string) { say.notef("%s", text) },
 		Retrying:   say.retrying,
 		Skipped:    say.skipping,
+		Opened:     func(from string, form source.Form) { f.opened = append(f.opened, openedSource{from, form}) },
 	}
 	for _, from := range f.from {
 		if from == "-" && t.in != nil {
@@ -65,28 +61,5 @@ func (f *sourceFlags) open(ctx context.Context, t terminal, say *speaker, cache 
 	options.Progress = reading.add
 	store, err := source.Open(ctx, f.from, options)
 	reading.done()
-	return store, f.hint(ctx, err)
-}
-
-// hint adds what to do about a source that cannot be opened, if its name shows what it is.
-func (f *sourceFlags) hint(ctx context.Context, err error) error {
-	if err == nil || hint(err) != "" {
-		return err
-	}
-	for _, from := range f.from {
-		switch {
-		case source.OnlyNix(from):
-			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
-		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
-			return hintImage(err, layoutPrefix+from)
-		case isImageArchive(ctx, from):
-			return hintImage(err, ociArchivePrefix+from)
-		case slices.ContainsFunc(otherTransports, func(t string) bool { return strings.HasPrefix(from, t+":") || from == t }), isImageNearly(from):
-			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "--from names a store: a file, a directory or https://…; make a file with `nix-store --export $(nix-store -qR PROFILE) > FILE`")
-	}
-	return err
+	return store, f.hintOpen(ctx, err)
 }

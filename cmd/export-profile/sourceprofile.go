@@ -28,13 +28,6 @@ func (f *closureFlags) openStore(ctx context.Context, t terminal, say *speaker) 
 	return f.open(ctx, t, say, &f.cacheFlags)
 }
 
-func (f *closureFlags) hintUntrusted(err error) error {
-	if f.requireSigs && errors.Is(err, profile.ErrUntrusted) {
-		return withHint(err, "trust the signer's key with --trusted-public-key, or leave out --require-sigs")
-	}
-	return err
-}
-
 // roots returns the named profiles or the default one. For an image, the default is every path that no other one refers to.
 func (f *closureFlags) roots(ctx context.Context, store profile.Store, say *speaker) ([]profile.Path, error) {
 	if image, ok := store.(*imageStore); ok && len(f.profiles) == 0 {

@@ -110,7 +110,7 @@ func (h *server) getWatched(w *watch, u *url.URL, header http.Header) (*answer, 
 		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		default:
-			return nil, &statusError{r.StatusCode, retryAfter(r.Header)}
+			return nil, h.refusal(u, &statusError{r.StatusCode, retryAfter(r.Header)})
 		}
 		if redirects == maxRedirects {
 			return nil, final(fmt.Errorf("more than %d redirects", maxRedirects))

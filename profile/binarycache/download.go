@@ -84,16 +84,28 @@ func (d *download) Read(p []byte) (int, error) {
 				return n, err
 			}
 			if err := d.retry(err); err != nil {
-				return 0, err
+				return 0, broken(err)
 			}
 		}
 		if err := d.resume(); err != nil {
 			if err := d.retry(err); err != nil {
-				return 0, err
+				return 0, broken(err)
 			}
 		}
 	}
 }
+
+// brokenError reports a download that broke off. What arrived may be right.
+type brokenError struct{ error }
+
+func broken(err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return &brokenError{err}
+}
+
+func (e *brokenError) Unwrap() error { return e.error }
 
 // minProgress is how many bytes must arrive between two failures to reset the count of attempts:
 // a large file may take longer than any connection lives.

@@ -33,10 +33,14 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 	if spooled := s.spool.reader(&o.region, o.info.NarSize); spooled != nil {
 		return s.replay(ctx, o, spooled, yield)
 	}
-	o, src, err := s.open(ctx, o)
+	fresh, src, err := s.open(ctx, o)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &noNARError{p, err}
+	}
 	if err != nil {
 		return err
 	}
+	o = fresh
 	name := s.backend.name(o.info.URL)
 	u, err := newNARReader(ctx, name, o.info, src, s.progress)
 	if err != nil {

@@ -76,6 +76,7 @@ func newServer(location string, o Options) (*server, error) {
 	protocols.SetHTTP1(true)
 	h.transport = &http.Transport{
 		Proxy:                  o.Proxy,
+		OnProxyConnectResponse: connected,
 		DialContext:            (&net.Dialer{Timeout: h.stall}).DialContext,
 		TLSHandshakeTimeout:    h.stall,
 		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs},
@@ -87,6 +88,14 @@ func newServer(location string, o Options) (*server, error) {
 		ReadBufferSize:         64 << 10,
 	}
 	return h, nil
+}
+
+// connected refuses the answer of a proxy that does not connect to a server.
+func connected(_ context.Context, proxy *url.URL, _ *http.Request, r *http.Response) error {
+	if r.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyError{proxy.Host, &statusError{r.StatusCode, retryAfter(r.Header)}}
 }
 
 func positive[N int | time.Duration](n, otherwise N) N {
@@ -110,6 +119,10 @@ func (h *server) close() { h.transport.CloseIdleConnections() }
 // check checks that the server is a binary cache.
 func (h *server) check(ctx context.Context) error {
 	b, err := h.read(ctx, cacheInfoName, maxCacheInfo)
+	var status *statusError
+	if errors.As(err, &status) && status.status == http.StatusForbidden {
+		err = &LoginError{h.base.Hostname(), h.login != nil, err} // a private bucket
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("not a binary cache: %w", err)
 	}
@@ -211,16 +224,44 @@ func (h *server) readOnce(ctx context.Context, u *url.URL, limit int64) ([]byte,
 		return nil, &statusError{status: a.status}
 	}
 	// Limit the compressed bytes too: an endless stream may decompress to nothing.
-	r, err := decoded(a.header, io.NopCloser(io.LimitReader(a, limit+1)))
+	body := &body{r: io.LimitReader(a, limit+1)}
+	r, err := decoded(a.header, body)
 	if err != nil {
-		return nil, err
+		return nil, body.cause(err)
 	}
 	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if int64(len(b)) > limit {
 		return nil, final(fmt.Errorf("more than %d bytes", limit))
 	}
-	return b, err
+	if err != nil {
+		return nil, body.cause(err)
+	}
+	return b, nil
+}
+
+// body reads the body of an answer, and remembers why it broke off.
+type body struct {
+	r   io.Reader
+	err error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+func (b *body) Close() error { return nil }
+
+// cause returns the reason for an error of the decompressor. If the body is complete, every attempt would fail.
+func (b *body) cause(err error) error {
+	if b.err != nil {
+		return b.err
+	}
+	return final(err)
 }
 
 // open implements backend.

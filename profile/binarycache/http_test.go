@@ -32,6 +32,14 @@ func status(code int, header ...string) http.HandlerFunc {
 	}
 }
 
+// encodedBody sends a complete body that is encoded with gzip.
+func encodedBody(b []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(b)
+	}
+}
+
 // hangUp breaks the connection.
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
@@ -65,6 +73,8 @@ func TestRetry(t *testing.T) {
 			w.Header().Set("Content-Encoding", "compress")
 			fmt.Fprint(w, "x")
 		}, 1, `content encoding "compress": unsupported`, 1},
+		{"a broken encoding", encodedBody([]byte("no gzip")), 1, "decompress gzip", 1},
+		{"a cut encoding", encodedBody(compress(t, "gzip", text)[:20]), 1, "unexpected EOF", 1},
 	} {
 		for _, name := range []string{cacheInfoName, smallPath.Digest() + ".narinfo", n.URL} {
 			t.Run(test.name+" at "+name, func(t *testing.T) {

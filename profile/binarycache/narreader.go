@@ -9,22 +9,28 @@ import (
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
-// readError adds the name of the cache's file to an error.
-type readError struct {
+// NARError reports a NAR of a cache that cannot be used. It names the file.
+type NARError struct {
 	name string
 	err  error
 }
 
-func (e *readError) Error() string { return fmt.Sprintf("read %q: %v", e.name, e.err) }
-func (e *readError) Unwrap() error { return e.err }
+func (e *NARError) Error() string { return fmt.Sprintf("read %q: %v", e.name, e.err) }
+func (e *NARError) Unwrap() error { return e.err }
+
+// Damaged reports whether the file itself is at fault, and not its transfer.
+func (e *NARError) Damaged() bool {
+	var transfer *brokenError
+	return !errors.As(e.err, &transfer)
+}
 
 // named adds a file name to err, unless it already has one.
 func named(name string, err error) error {
-	var known *readError
+	var known *NARError
 	if errors.As(err, &known) {
 		return err
 	}
-	return &readError{name, err}
+	return &NARError{name, err}
 }
 
 // narReader decompresses a NAR.

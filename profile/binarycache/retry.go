@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -51,12 +52,21 @@ func retryable(err error) bool {
 	var last *finalError
 	var status *statusError
 	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	var proxy *proxyError
 	var name *net.DNSError
 	switch {
-	case errors.As(err, &last), errors.As(err, &certificate), errors.Is(err, errors.ErrUnsupported):
+	case errors.As(err, &last), errors.Is(err, errors.ErrUnsupported):
+		return false
+	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return false
+	case errors.Is(err, fs.ErrPermission): // a firewall or sandbox of this machine
 		return false
 	case errors.As(err, &status):
 		return status.retryable()
+	case errors.As(err, &proxy):
+		return proxy.status.retryable()
 	case errors.As(err, &name):
 		return !name.IsNotFound
 	}
@@ -69,6 +79,33 @@ type finalError struct{ error }
 func final(err error) error { return &finalError{err} }
 
 func (e *finalError) Unwrap() error { return e.error }
+
+// refusal returns a LoginError if the cache itself answers that it wants a login, and otherwise the status.
+func (h *server) refusal(u *url.URL, status *statusError) error {
+	if status.status == http.StatusUnauthorized && h.sameOrigin(u) {
+		return &LoginError{h.base.Hostname(), h.login != nil, status}
+	}
+	return status
+}
+
+// LoginError reports that a server wants a login, or refuses the one that it got.
+type LoginError struct {
+	Host string
+	Sent bool // a login was sent
+	err  error
+}
+
+func (e *LoginError) Error() string { return e.err.Error() }
+func (e *LoginError) Unwrap() error { return e.err }
+
+// proxyError is a response of a proxy that does not connect to a server.
+// Its status does not say whether the server has a file.
+type proxyError struct {
+	proxy  string
+	status *statusError
+}
+
+func (e *proxyError) Error() string { return fmt.Sprintf("proxy %q: %v", e.proxy, e.status) }
 
 // statusError is a response other than the requested file.
 type statusError struct {

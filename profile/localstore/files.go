@@ -256,8 +256,17 @@ func readError(path string, err error) error {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		err = fmt.Errorf("%w: %w", errChanged, err)
 	}
-	return fmt.Errorf("read %q: %w", "/"+path, err)
+	return fmt.Errorf("read %w", &ReadError{"/" + path, err})
 }
+
+// ReadError reports a file of a store that cannot be read.
+type ReadError struct {
+	Path string
+	Err  error
+}
+
+func (e *ReadError) Error() string { return fmt.Sprintf("%q: %v", e.Path, e.Err) }
+func (e *ReadError) Unwrap() error { return e.Err }
 
 func kindName(kind uint8) string {
 	switch kind {

@@ -2,7 +2,6 @@ package localstore
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -110,5 +109,5 @@ func (r *root) named(name string, err error) error {
 	if errors.As(err, &e) {
 		err = e.Err
 	}
-	return fmt.Errorf("%q: %w", r.hostPath(name), err)
+	return &ReadError{r.hostPath(name), err}
 }

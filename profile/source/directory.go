@@ -3,6 +3,8 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,8 +18,12 @@ import (
 
 // openDirectory recognises and opens a store in a directory.
 func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, error) {
+	var forbidden error
 	has := func(name string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrPermission) {
+			forbidden = err
+		}
 		return err == nil
 	}
 	if has(rootfs.StoreDir) {
@@ -25,6 +31,9 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	}
 	if has("nix-cache-info") {
 		return openCache(ctx, dir, o)
+	}
+	if forbidden != nil {
+		return nil, fmt.Errorf("open store: %w", forbidden)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -35,11 +44,12 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	}
 	names, err := readNames(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open store: %w", err)
 	}
 	// Look for objects first: the name of an object may end in .narinfo, but no narinfo has the name of an object.
 	switch {
 	case slices.ContainsFunc(names, func(name string) bool { return profile.CheckBase(name) == nil }):
+		o.opened(dir, StoreDirectory)
 		s, err := localstore.OpenObjects(dir, localOptions(o))
 		if err != nil {
 			return nil, err
@@ -66,6 +76,11 @@ func openRoot(ctx context.Context, root string, o Options) (profile.Store, error
 	if err != nil {
 		return nil, err
 	}
+	form := CopiedStore
+	if root == "/" {
+		form = Machine
+	}
+	o.opened(root, form)
 	s, err := localstore.Open(ctx, root, localOptions(o))
 	if err == nil || !errors.Is(err, localstore.ErrNoDatabase) {
 		return s, err

@@ -33,6 +33,7 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		return nil, fmt.Errorf("read %q: %w", f.Name(), err)
 	}
 	if !tarstore.Recognise(head) {
+		o.opened(f.Name(), ExportStream)
 		s, err := exportstore.Read(in)
 		if err != nil {
 			in.Abandon()
@@ -41,6 +42,7 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		o.noteTrailing(f.Name(), "the export stream", s.Trailing())
 		return s, nil
 	}
+	o.opened(f.Name(), Tar)
 	s, err := tarstore.Read(in)
 	if err != nil {
 		in.Abandon()

@@ -42,6 +42,8 @@ type Options struct {
 	SpoolDir string
 	// Progress is called with the number of bytes read from a file since the last call.
 	Progress func(bytes int64)
+	// Opened, if not nil, is called with the form of each source, in their order.
+	Opened func(from string, form Form)
 	// Skipped, if not nil, is called for each object that a source of a chain should have, but a later one provides.
 	// Several goroutines may call it.
 	Skipped func(p profile.Path, err error)
@@ -194,6 +196,11 @@ func openOne(ctx context.Context, from string, o Options) (profile.Store, error)
 }
 
 func openCache(ctx context.Context, from string, o Options) (profile.Store, error) {
+	form := CacheDirectory
+	if binarycache.IsURL(from) {
+		form = CacheServer
+	}
+	o.opened(from, form)
 	return binarycache.Open(ctx, from, binarycache.Options{
 		SpoolDir: o.SpoolDir,
 		Progress: o.Progress,

@@ -154,7 +154,7 @@ func TestBadStore(t *testing.T) {
 		return string(b)
 	}
 	for _, m := range []mistake{
-		{name: "database/unreadable", prepare: mode(db, 0), err: `db\.sqlite.*permission denied`, hint: `permission`},
+		{name: "database/unreadable", prepare: mode(db, 0), err: `db\.sqlite.*permission denied`, hint: `^get permission to read it`},
 		{name: "database/empty", prepare: edit(db, func(string) string { return "" }), err: `db\.sqlite": is empty`},
 		{name: "database/cut", prepare: edit(db, half), err: `db\.sqlite": damaged`},
 		{name: "database/text", prepare: edit(db, func(string) string { return strings.Repeat("hello\n", 1000) }), err: `db\.sqlite": not an SQLite database`},
@@ -173,7 +173,7 @@ func TestBadStore(t *testing.T) {
 		},
 		{name: "schema/later", prepare: edit("nix/var/nix/db/schema", func(string) string { return "99" }), err: `version 99 is not supported`},
 		{name: "schema/gone", prepare: remove("nix/var/nix/db/schema"), err: `version is unknown`},
-		{name: "object/gone", prepare: remove(object[1:]), err: object},
+		{name: "object/gone", prepare: remove(object[1:]), err: `registered in the store, but without files: ` + filepath.Base(object), hint: `^copy the whole closure: nix copy --no-check-sigs --to /.*/store PROFILE`},
 		{name: "object/unknown", prepare: func(t *testing.T, root string) {
 			if err := os.Rename(filepath.Join(root, object), filepath.Join(root, filepath.Dir(object), strings.Repeat("0", 32)+"-unknown")); err != nil {
 				t.Fatal(err)
@@ -186,7 +186,7 @@ func TestBadStore(t *testing.T) {
 		{name: "file/gone", prepare: remove(program), err: `-dash-.*hash`},
 		{name: "file/cut", prepare: edit(program, half), err: `-dash-.*hash`},
 		{name: "file/altered", prepare: edit(program, otherByte), err: `-dash-.*hash`},
-		{name: "file/unreadable", prepare: mode(program, 0), err: `-dash-.*permission denied`, hint: `permission`},
+		{name: "file/unreadable", prepare: mode(program, 0), err: `-dash-.*permission denied`, hint: `^get permission to read it`},
 	} {
 		for _, form := range [][]string{{"image", "oci:x"}, {"rootfs", "x"}} {
 			name := m.name
@@ -208,6 +208,23 @@ func TestBadStore(t *testing.T) {
 		}
 	}
 	for _, m := range []mistake{
+		{name: "unreadable directory", prepare: func(t *testing.T, dir string) {
+			if err := os.Mkdir(filepath.Join(dir, "store"), 0); err != nil {
+				t.Fatal(err)
+			}
+		}, args: []string{"image", "--from", "store", "oci:x"}, err: `store.*permission denied`, hint: `^get permission to read it`},
+		{name: "unreadable store directory", prepare: func(t *testing.T, dir string) {
+			if err := os.MkdirAll(filepath.Join(dir, "store/nix/store"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			mode("store/nix", 0)(t, dir)
+		}, args: []string{"image", "--from", "store", "oci:x"}, err: `store/nix/store: permission denied`, hint: `^get permission to read it`},
+		{name: "unwritable destination", prepare: func(t *testing.T, dir string) {
+			writeFile(t, filepath.Join(dir, "stream"), golden(t))
+			if err := os.Mkdir(filepath.Join(dir, "full"), 0o555); err != nil {
+				t.Fatal(err)
+			}
+		}, args: []string{"image", "--from", "stream", "oci:full/x"}, err: `permission denied`, hint: `^choose a place that you may write to`},
 		{name: "empty directory", args: []string{"image", "--from", ".", "oci:x"}, err: `a directory without nix/store, nix-cache-info or store objects in it`},
 	} {
 		m.status = 1

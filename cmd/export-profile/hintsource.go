@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/profile/source"
+)
+
+// openedSource is a source of a store, with its form.
+type openedSource struct {
+	from string
+	form source.Form
+}
+
+// hintOpen adds what to do about a source that cannot be opened, if its name shows what it is.
+func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
+	if err == nil || hint(err) != "" {
+		return err
+	}
+	for _, from := range f.from {
+		switch {
+		case source.OnlyNix(from):
+			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
+		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
+			return hintImage(err, layoutPrefix+from)
+		case isImageArchive(ctx, from):
+			return hintImage(err, ociArchivePrefix+from)
+		case slices.ContainsFunc(otherTransports, func(t string) bool { return strings.HasPrefix(from, t+":") || from == t }), isImageNearly(from):
+			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "--from names a store: a file, a directory or https://…; make a file with `nix-store --export $(nix-store -qR PROFILE) > FILE`")
+	}
+	return err
+}
+
+// hintClosure adds what to do about a closure that the sources do not have whole or that is not trusted.
+func (f *sourceFlags) hintClosure(err error) error {
+	var closure *profile.ClosureError
+	var hash *nar.HashError
+	switch {
+	case f.references != "" && errors.As(err, &hash):
+		return withHint(err, "copy the files and write %s at the same time: nix path-info --json -r PROFILE > %[1]s", f.references)
+	case !errors.As(err, &closure) || len(closure.Missing)+len(closure.Lost) == 0:
+		if f.requireSigs && errors.Is(err, profile.ErrUntrusted) {
+			return withHint(err, "trust the signer's key with --trusted-public-key, or leave out --require-sigs")
+		}
+		return err
+	case len(closure.Untrusted) > 0:
+		return withHint(err, "%s, and trust the signer's key with --trusted-public-key", f.hintWhole())
+	}
+	return withHint(err, "%s", f.hintWhole())
+}
+
+// hintWhole says how to get the whole closure of a profile into the only source.
+func (f *sourceFlags) hintWhole() string {
+	const add = "add a source that has the rest with another --from"
+	if len(f.opened) != 1 {
+		return add
+	}
+	from := f.opened[0].from
+	switch f.opened[0].form {
+	case source.Machine:
+		return "repair the store as root: nix-store --verify --check-contents --repair"
+	case source.CopiedStore:
+		return fmt.Sprintf("copy the whole closure: nix copy --no-check-sigs --to %s PROFILE, or %s", from, add)
+	case source.StoreDirectory:
+		return fmt.Sprintf("copy the whole closure: cp -a $(nix-store -qR PROFILE) %s, or %s", from, add)
+	case source.CacheDirectory:
+		if abs, err := filepath.Abs(from); err == nil {
+			from = abs
+		}
+		return fmt.Sprintf("copy the whole closure: nix copy --to file://%s PROFILE, or %s", from, add)
+	case source.ExportStream:
+		return "export the whole closure of the profile: nix-store --export $(nix-store -qR PROFILE)"
+	case source.Tar:
+		return "put the whole closure into the tar: nix-store -qR PROFILE | tar -czf FILE -T -"
+	}
+	return add + ", as in --from https://cache.nixos.org"
+}
+
+// hintRead says what to do about the files of a store path that a source lacks or has damaged, or "".
+func hintRead(err error) string {
+	var login *source.LoginError
+	var file *source.NARError
+	var hash *nar.HashError
+	switch {
+	case errors.As(err, &login) && login.Sent:
+		return fmt.Sprintf("%s refuses the login: correct it in ~/.netrc, in the file of --netrc or in the URL", login.Host)
+	case errors.As(err, &login):
+		return fmt.Sprintf("name a file with a login with --netrc: machine %s login USER password PASSWORD", login.Host)
+	case errors.Is(err, profile.ErrNoFiles):
+		return "add a source that has it with another --from"
+	case errors.As(err, &hash), errors.As(err, &file) && file.Damaged():
+		return "copy the store path again, or add a source that has it whole with another --from"
+	}
+	return ""
+}
