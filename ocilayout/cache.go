@@ -1,9 +1,7 @@
 package ocilayout
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -74,8 +72,9 @@ func OpenCache(dir string) (*Cache, error) {
 	}
 	c := &Cache{dir: filepath.Join(path, CacheName), compress: compress.Version()}
 	tag := filepath.Join(path, CacheTag)
-	if _, err := os.Lstat(tag); errors.Is(err, fs.ErrNotExist) {
-		_ = os.WriteFile(tag, []byte(cacheTag), 0o644)
+	if f, err := os.OpenFile(tag, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); err == nil { // it follows no link
+		_, _ = f.WriteString(cacheTag)
+		_ = f.Close()
 	}
 	_ = staging.Clean(c.dir, newName, nil)
 	return c, nil
@@ -98,6 +97,14 @@ func FindCache(dir string) (*Cache, error) {
 
 // compressor identifies everything that decides which blob is made of a tar.
 func (c *Cache) compressor(m compress.Method) (string, error) { return m.Identity(c.compress) }
+
+// CacheParts lists the directories in a cache that hold layers and their records.
+func CacheParts() (dirs []string) {
+	for _, name := range []string{partsName, packedName, blobsName} {
+		dirs = append(dirs, filepath.Join(CacheName, name))
+	}
+	return dirs
+}
 
 // newFiles makes a directory for new files of the cache. The caller must remove it.
 func (c *Cache) newFiles() (*staging.Dir, error) {

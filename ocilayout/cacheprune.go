@@ -84,7 +84,7 @@ func (c *Cache) trim(ctx context.Context) {
 	if err == nil && time.Since(fi.ModTime()) < trimEvery {
 		return
 	}
-	if os.WriteFile(mark, nil, 0o644) != nil || os.Chtimes(mark, time.Time{}, time.Now()) != nil {
+	if staging.Touch(mark) != nil {
 		return
 	}
 	if err == nil { // a cache that was never trimmed holds nothing old

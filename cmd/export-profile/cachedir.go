@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // cachePlace has the directories of the cache and of large temporary files.
 //
 // A user who can write into a cache decides the contents of the next image: cache records carry hashes, not signatures.
-// So a cache and each part of it must belong to the current user or to root, and no other user may write into it,
-// except if --cache names it. If the environment does not say where the cache is, there is none.
+// So a cache and each part of it must belong to the current user or to root, as must links to them,
+// and no other user may write into them, except if --cache names the cache. If the environment does not say where the cache is, there is none.
 type cachePlace struct {
 	cache string // "" without a cache
 	spool string
@@ -147,25 +148,37 @@ var cacheParts = []string{ocilayout.CacheName, factsName, narInfoName}
 
 // checkCacheDir refuses a directory that other users than this one and root could have written to.
 func checkCacheDir(dir string, named bool) error {
-	fi, err := os.Stat(dir)
-	switch {
-	case err != nil:
+	if err := checkTrusted(dir, named); err != nil {
 		return err
+	}
+	for _, part := range append(cacheParts, ocilayout.CacheParts()...) {
+		err := checkTrusted(filepath.Join(dir, part), named)
+		var foreign *foreignError
+		if errors.As(err, &foreign) { // otherwise the part is missing, or useless
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTrusted refuses a directory of another user, a link of another user to a directory, and what is no directory.
+// Unless --cache names the cache, it also refuses a directory that others may write into.
+func checkTrusted(dir string, named bool) error {
+	var fi os.FileInfo
+	for _, stat := range []func(string) (os.FileInfo, error){os.Lstat, os.Stat} {
+		var err error
+		if fi, err = stat(dir); err != nil {
+			return err
+		}
+		if uid := owner(fi); uid != 0 && uid != os.Geteuid() {
+			return &foreignError{dir, uid}
+		}
+	}
+	switch {
 	case !fi.IsDir():
 		return syscall.ENOTDIR
-	}
-	if uid := owner(fi); uid != 0 && uid != os.Geteuid() {
-		return &foreignError{dir, uid}
-	}
-	shared := fi.Mode().Perm()&0o022 != 0
-	if shared && !named {
+	case fi.Mode().Perm()&0o022 != 0 && !named:
 		return &foreignError{dir, -1}
-	}
-	for _, name := range cacheParts {
-		part := filepath.Join(dir, name)
-		if fi, err := os.Lstat(part); err == nil && owner(fi) != 0 && owner(fi) != os.Geteuid() {
-			return &foreignError{part, owner(fi)}
-		}
 	}
 	return nil
 }
@@ -180,6 +193,9 @@ func claimParts(dir string) {
 	}
 }
 
+// maxCacheTag exceeds the size of any tag.
+const maxCacheTag = 4 << 10
+
 func owner(fi os.FileInfo) int { return int(fi.Sys().(*syscall.Stat_t).Uid) }
 
 // isCache refuses directories that are no cache, so that prune removes nothing else.
@@ -192,7 +208,7 @@ func isCache(dir string, named bool) error {
 		}
 		return fmt.Errorf("open cache %q: %w", dir, err)
 	}
-	if tag, err := os.ReadFile(filepath.Join(dir, ocilayout.CacheTag)); err == nil && strings.Contains(string(tag), "export-profile") {
+	if tag, err := staging.ReadFile(filepath.Join(dir, ocilayout.CacheTag), maxCacheTag); err == nil && strings.Contains(string(tag), "export-profile") {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)

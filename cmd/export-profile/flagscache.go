@@ -11,6 +11,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // cacheFlags locate the cache:
@@ -140,7 +141,7 @@ func (c *cacheFlags) trim(say *speaker) {
 	if fi, err := os.Lstat(mark); err == nil && time.Since(fi.ModTime()) < trimEvery {
 		return
 	}
-	if os.WriteFile(mark, nil, 0o644) != nil || os.Chtimes(mark, time.Time{}, time.Now()) != nil {
+	if staging.Touch(mark) != nil {
 		return // an unwritable cache has nothing new to trim
 	}
 	for _, dir := range []string{filepath.Join(c.cacheDir(), factsName), c.narInfoDir()} {

@@ -3,9 +3,11 @@ package staging
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,4 +35,33 @@ func WriteFile(name string, data []byte) error {
 		}
 	}
 	return err
+}
+
+// Touch sets the modification time of a file to now, and makes the file if it does not exist.
+// It follows no link in place of the file, and waits for no pipe: in a directory that others may write into,
+// they choose what the name means.
+func Touch(name string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
+	if err != nil {
+		return err
+	}
+	now := unix.NsecToTimeval(time.Now().UnixNano())
+	return errors.Join(unix.Futimes(int(f.Fd()), []unix.Timeval{now, now}), f.Close())
+}
+
+// ReadFile reads a regular file of at most limit bytes, with the same care as [Touch]. A longer one is an error.
+func ReadFile(name string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !fi.Mode().IsRegular() || fi.Size() > limit:
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("it is not a small file")}
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
 }
