@@ -87,6 +87,16 @@ func (p Path) Digest() string { return p.Base()[:digestLen] }
 // Root returns the object's path in a root file system: "nix/store/<hash>-<name>".
 func (p Path) Root() string { return string(p[1:]) }
 
+// CheckStoreDir returns an error if the name of a directory shows that it is another store directory than [StoreDir], or a copy of one.
+// Other names say nothing, since a store can be copied to any place.
+func CheckStoreDir(dir string) error {
+	const guix = "/gnu/store"
+	if dir == guix || strings.HasSuffix(dir, guix) {
+		return fmt.Errorf("store directory %q is not supported, only %s is", guix, StoreDir)
+	}
+	return nil
+}
+
 // ObjectOf splits an absolute, clean path into the store path that it names or lies in, and the rest.
 func ObjectOf(path string) (p Path, rest string, err error) {
 	base, ok := strings.CutPrefix(path, StoreDir+"/")

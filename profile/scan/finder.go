@@ -69,29 +69,33 @@ func (x *Index) slot(b []byte) (word, bit uint64) {
 type Finder struct {
 	index *Index
 	found []bool
-	tail  []byte // the last bytes written, less than a digest
+	tail  []byte // the last bytes written: less than a digest, and what precedes it
+
+	place storePlace
 }
 
 // Finder returns a new Finder.
 func (x *Index) Finder() *Finder {
-	return &Finder{index: x, found: make([]bool, len(x.paths)), tail: make([]byte, 0, 2*digestLen)}
+	return &Finder{index: x, found: make([]bool, len(x.paths)), tail: make([]byte, 0, 2*keep)}
 }
 
 // Write implements io.Writer. It never fails.
 func (f *Finder) Write(p []byte) (int, error) {
-	const most = digestLen - 1
 	kept := len(f.tail)
-	seam := append(f.tail, p[:min(len(p), most)]...)
+	seam := append(f.tail, p[:min(len(p), keep)]...)
 	f.scan(seam)
-	if len(p) >= most {
+	if len(p) >= keep {
 		f.scan(p)
-		seam = append(seam[:0], p[len(p)-most:]...)
-	} else if kept+len(p) > most {
-		seam = seam[:copy(seam, seam[len(seam)-most:])]
+		seam = append(seam[:0], p[len(p)-keep:]...)
+	} else if kept+len(p) > keep {
+		seam = seam[:copy(seam, seam[len(seam)-keep:])]
 	}
 	f.tail = seam
 	return len(p), nil
 }
+
+// keep is how many bytes a Finder keeps from one write to the next.
+const keep = maxPlace + digestLen - 1
 
 // scan finds the complete digests in b.
 //
@@ -113,21 +117,22 @@ func (f *Finder) scan(b []byte) {
 		for end < len(b) && isDigit[b[end]] {
 			end++
 		}
-		f.lookUp(b[i:end])
+		f.lookUp(b, i, end)
 		i, digits = end+1, 0
 	}
 }
 
-// lookUp looks up every possible digest in a run of digits.
-func (f *Finder) lookUp(run []byte) {
+// lookUp looks up every possible digest in b[i:end], a run of digits.
+func (f *Finder) lookUp(b []byte, i, end int) {
 	x := f.index
-	for ; len(run) >= digestLen; run = run[1:] {
-		word, bit := x.slot(run)
+	for ; i+digestLen <= end; i++ {
+		word, bit := x.slot(b[i:])
 		if x.filter[word]&bit == 0 {
 			continue
 		}
-		if id, ok := x.ids[[digestLen]byte(run)]; ok {
+		if id, ok := x.ids[[digestLen]byte(b[i:])]; ok {
 			f.found[id] = true
+			f.place.add(b[:i], x.paths[id])
 		}
 	}
 }

@@ -7,6 +7,8 @@
 // The characters around the digest do not matter.
 // An object refers to itself if it contains its own digest.
 //
+// An object that places others in another store directory only, such as /gnu/store, is an error.
+//
 // The result can differ from what Nix has registered:
 //
 //   - Nix registers the references of sources, of .drv files and of the products of `nix profile` by other rules,
@@ -114,6 +116,9 @@ func (o *overlay) read(ctx context.Context, p profile.Path) (*profile.Info, erro
 	}
 	w := &sink{hash: sha256.New(), finder: o.index.Finder()}
 	if err := nar.Write(w, o.Store.Files(ctx, p), p.Root()); err != nil {
+		return nil, fmt.Errorf("scan %q: %w", p, err)
+	}
+	if err := w.finder.place.check(); err != nil {
 		return nil, fmt.Errorf("scan %q: %w", p, err)
 	}
 	return &profile.Info{

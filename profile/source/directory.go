@@ -29,6 +29,9 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	if has(rootfs.StoreDir) {
 		return openRoot(ctx, dir, o)
 	}
+	if err := checkStoreDir(dir); err != nil {
+		return nil, err
+	}
 	if has("nix-cache-info") {
 		return openCache(ctx, dir, o)
 	}
@@ -59,6 +62,23 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 		return openCache(ctx, dir, o)
 	}
 	return nil, &NotStoreError{dir, "a directory without " + rootfs.StoreDir + ", nix-cache-info or store objects in it"}
+}
+
+// checkStoreDir checks that neither a directory nor one in it is another store directory, such as /gnu/store.
+func checkStoreDir(dir string) error {
+	for _, name := range []string{dir, filepath.Join(dir, "gnu/store"), filepath.Join(dir, "store")} {
+		real, err := filepath.EvalSymlinks(name)
+		if err == nil {
+			real, err = filepath.Abs(real)
+		}
+		if err != nil {
+			continue
+		}
+		if err := profile.CheckStoreDir(real); err != nil {
+			return fmt.Errorf("open store %q: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 func readNames(dir string) ([]string, error) {

@@ -31,6 +31,9 @@ func (s *Store) findStore() error {
 			return &FormatError{s.guess()}
 		}
 	}
+	if err := profile.CheckStoreDir("/" + t.path(s.store)); err != nil {
+		return err
+	}
 	children := t.children(s.store)
 	names := make([]string, len(children))
 	for i, c := range children {
