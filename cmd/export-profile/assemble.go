@@ -74,6 +74,9 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 	if parts, err = a.baseImage.without(parts, say); err != nil {
 		return nil, err
 	}
+	if err := f.makeWorkdir(a, view, &want, say); err != nil {
+		return nil, err
+	}
 	want.changes.Lower = a.baseImage.lower()
 	if a.overlay, err = f.apply(ctx, t, say, a.baseFiles.WithObjects(parts), view, want.changes); err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type assemblyFlags struct {
 	caFiles []string
 	nixDB   bool
 	base    baseFlags
+	workdir string // absolute, or ""
 }
 
 func (f *assemblyFlags) flags(fs *pflag.FlagSet) {

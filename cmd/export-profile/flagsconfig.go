@@ -38,7 +38,7 @@ func (c *configFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&c.env, "env", nil, "`NAME=VALUE` set an environment variable, or replace a default such as PATH; repeatable")
 	fs.StringVar(&c.entrypoint, "entrypoint", "", "run `COMMAND`: a word, or a JSON array of words")
 	fs.StringVar(&c.cmd, "cmd", "", "pass `ARGS` to the entrypoint by default: a word, or a JSON array of words")
-	fs.StringVar(&c.workdir, "workdir", "", "start in `DIR`")
+	workdirFlag(fs, &c.workdir)
 	fs.StringArrayVar(&c.labels, "label", nil, "`KEY=VALUE` label the image; repeatable")
 	fs.StringArrayVar(&c.expose, "expose", nil, "`PORT[/PROTOCOL]` declare a port that the image listens on; repeatable")
 	fs.StringArrayVar(&c.volumes, "volume", nil, "declare that `DIR` is a volume; repeatable")
@@ -47,6 +47,21 @@ func (c *configFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.osVersion, "os-version", "", "declare that the image needs `VERSION` of its operating system")
 	fs.StringArrayVar(&c.osFeatures, "os-feature", nil, "declare that the image needs `FEATURE` of its operating system; repeatable")
 	c.health.flags(fs)
+}
+
+// workdirFlag adds --workdir, also for commands that only need to know which directories the image has.
+func workdirFlag(fs *pflag.FlagSet, dir *string) {
+	fs.StringVar(dir, "workdir", "", "start in `DIR`; if it does not exist, make it for the image's user")
+}
+
+func parseWorkdir(dir string) (string, error) {
+	switch {
+	case dir == "":
+		return "", nil
+	case !path.IsAbs(dir):
+		return "", usagef("as in --workdir /srv", "--workdir %q: not an absolute path", dir)
+	}
+	return path.Clean(dir), nil
 }
 
 // config parses the flags. The checks are those of the OCI image spec (config.md).
@@ -78,11 +93,8 @@ func (c *configFlags) config() (config ispec.ImageConfig, err error) {
 	if slices.Contains(c.osFeatures, "") {
 		return config, usagef("as in --os-feature win32k", "--os-feature: no feature")
 	}
-	if c.workdir != "" {
-		if !path.IsAbs(c.workdir) {
-			return config, usagef("as in --workdir /srv", "--workdir %q: not an absolute path", c.workdir)
-		}
-		config.WorkingDir = path.Clean(c.workdir)
+	if config.WorkingDir, err = parseWorkdir(c.workdir); err != nil {
+		return config, err
 	}
 	if config.Labels, err = parsePairs("--label", c.labels); err != nil {
 		return config, err

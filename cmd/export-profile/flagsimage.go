@@ -42,6 +42,7 @@ func (f *imageFlags) newImage() (image ocilayout.ImageSpec, err error) {
 	if image.Config, err = f.config.config(); err != nil {
 		return image, err
 	}
+	f.workdir = image.Config.WorkingDir
 	if f.platform != "" {
 		if image.Platform, err = parsePlatform(f.platform); err != nil {
 			return image, err

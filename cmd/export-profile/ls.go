@@ -43,12 +43,17 @@ func setupLs(fs *pflag.FlagSet) runFunc {
 	o.assemblyFlags.flags(fs)
 	o.closureFlags.images = &o.inspectFlags
 	o.base.flags(fs, &o.registryFlags)
+	workdirFlag(fs, &o.workdir)
 	fs.BoolVar(&o.bytes, "bytes", false, "print sizes in bytes")
 	fs.IntVar(&o.depth, "depth", -1, "list at most `N` levels of directories below each PATH; sizes still count everything")
 	o.inspectFlags.flags(fs)
 	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := strayImage("ls", args); err != nil {
+			return err
+		}
+		var err error
+		if o.workdir, err = parseWorkdir(o.workdir); err != nil {
 			return err
 		}
 		if o.depth < -1 {

@@ -43,6 +43,7 @@ func setupPlan(fs *pflag.FlagSet) runFunc {
 	o.assemblyFlags.flags(fs)
 	fs.StringVar(&o.compression, "compression", "", "`none|gzip|zstd[:LEVEL]` plan for layers compressed like this (default gzip:2)")
 	o.planFlags.flags(fs)
+	workdirFlag(fs, &o.config.workdir)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
 	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {

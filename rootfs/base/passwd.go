@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 
@@ -91,25 +92,14 @@ const mostKnown = 30
 // Without a line, root and nobody have the numbers that every image gives them; another name is an error.
 func FindUser(name string, passwd []byte) (User, error) {
 	unknown := &unknownUserError{Name: name}
-	for line := range strings.Lines(string(passwd)) {
-		fields := strings.Split(strings.TrimSpace(line), ":")
-		if len(fields) < 4 {
-			continue
-		}
-		uid, err := rootfs.ParseID(fields[2])
-		gid, err2 := rootfs.ParseID(fields[3])
-		if err != nil || err2 != nil {
-			continue
-		}
-		if fields[0] == name {
-			return User{Name: name, UID: uid, GID: gid}, nil
-		}
-		if slices.Contains(unknown.Known, fields[0]) {
-			continue
-		}
-		if len(unknown.Known) < mostKnown {
-			unknown.Known = append(unknown.Known, fields[0])
-		} else {
+	for u := range users(passwd) {
+		switch {
+		case u.Name == name:
+			return u, nil
+		case slices.Contains(unknown.Known, u.Name):
+		case len(unknown.Known) < mostKnown:
+			unknown.Known = append(unknown.Known, u.Name)
+		default:
 			unknown.More++
 		}
 	}
@@ -119,4 +109,31 @@ func FindUser(name string, passwd []byte) (User, error) {
 		}
 	}
 	return User{}, unknown
+}
+
+// FindID looks up a number in /etc/passwd.
+func FindID(uid int, passwd []byte) (User, bool) {
+	for u := range users(passwd) {
+		if u.UID == uid {
+			return u, true
+		}
+	}
+	return User{}, false
+}
+
+// users yields the users of /etc/passwd. It skips lines that no user can have.
+func users(passwd []byte) iter.Seq[User] {
+	return func(yield func(User) bool) {
+		for line := range strings.Lines(string(passwd)) {
+			fields := strings.Split(strings.TrimSpace(line), ":")
+			if len(fields) < 4 {
+				continue
+			}
+			uid, err := rootfs.ParseID(fields[2])
+			gid, err2 := rootfs.ParseID(fields[3])
+			if err == nil && err2 == nil && !yield(User{fields[0], uid, gid}) {
+				return
+			}
+		}
+	}
 }

@@ -286,6 +286,15 @@ func (a *applier) mkdir(c Change, place string) error {
 	return a.change(c, place, e)
 }
 
+// makeMissing makes a directory if nothing is at its path, and reports whether it did.
+func (a *applier) makeMissing(c Change) bool {
+	path, err := a.tree.resolve(strings.TrimPrefix(c.Place, "/"), true)
+	if err != nil || path == "" || a.tree.find(path) != nil || rootfs.Within(rootfs.StoreDir, path) {
+		return false
+	}
+	return a.mkdir(c, path) == nil
+}
+
 func (a *applier) whiteout(c Change, place string) error {
 	path, err := a.tree.resolve(place, false)
 	if err != nil {

@@ -90,7 +90,10 @@ var errWhiteoutName = errors.New("a name that begins with .wh. would delete a fi
 // Options say what to lay over an image. The zero value changes nothing.
 type Options struct {
 	Layers [][]Change // lowest first
-	Rules  []Rule
+	// Missing, if not nil, is a Mkdir that comes after all changes, in the last layer, if nothing is at its path.
+	// It is never an error, and does nothing in the store.
+	Missing *Change
+	Rules   []Rule
 	// AllowStoreChanges lets changes and rules reach into store objects.
 	AllowStoreChanges bool
 	// Lower, if not nil, is the image below the parts. Changes see it. Rules do not,
@@ -189,6 +192,9 @@ func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options 
 			if options.Stdin != nil && c.Word == Add && c.Source == Standard {
 				options.Stdin, a.options.Stdin = nil, nil
 			}
+		}
+		if i == len(options.Layers)-1 && options.Missing != nil && a.makeMissing(*options.Missing) {
+			changes = append(slices.Clone(changes), *options.Missing)
 		}
 		o.addLayer(lower, i, changes)
 	}
