@@ -9,11 +9,11 @@ import (
 
 // blobReader reads a blob. If the connection breaks, it reads the rest through another one.
 type blobReader struct {
-	ctx    context.Context // the context of openBlob
-	client *Client
-	of     ispec.Descriptor
-	what   string
-	fetch  func(context.Context) (io.ReadCloser, error) // opens the blob at offset n
+	ctx   context.Context // the context of open
+	repo  *repository
+	of    ispec.Descriptor
+	what  string
+	fetch func(context.Context) (io.ReadCloser, error) // opens the blob at offset n
 
 	body   io.ReadCloser
 	n      int64 // bytes read
@@ -23,7 +23,7 @@ type blobReader struct {
 
 // open opens the blob at the current offset.
 func (b *blobReader) open() error {
-	return b.client.try(b.ctx, b.what, func(ctx context.Context) error {
+	return b.repo.try(b.ctx, b.what, func(ctx context.Context) error {
 		body, err := b.fetch(ctx)
 		if err == nil {
 			b.body = body
@@ -57,7 +57,7 @@ func (b *blobReader) reopen(err error) error {
 	if b.broken++; b.broken == tries {
 		return &Error{Do: b.what, Tries: b.broken, Err: err}
 	}
-	b.client.explain("%s: broke off after %d bytes: %v; reading on", b.what, b.n, err)
+	b.repo.client.explain("%s: broke off after %d bytes: %v; reading on", b.what, b.n, err)
 	return b.open()
 }
 

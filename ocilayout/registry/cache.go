@@ -13,7 +13,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
-	"oras.land/oras-go/v2/registry/remote"
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
@@ -36,7 +35,7 @@ type SharedCache struct {
 	client *Client
 	at     Reference
 	keys   Keys
-	repo   *remote.Repository
+	repo   *repository
 	push   *Push
 	reads  chan struct{} // limits the blobs that are read at the same time
 
@@ -68,6 +67,7 @@ func (c *Client) SharedCache(ctx context.Context, at Reference, from *Reference,
 	if err != nil {
 		return nil, err
 	}
+	push.once = true
 	return &SharedCache{client: c, at: at, keys: keys, repo: push.repo, push: push,
 		reads: make(chan struct{}, parallel), facts: make(map[string][]byte)}, nil
 }
@@ -160,7 +160,7 @@ func (c *SharedCache) open(ctx context.Context, d ispec.Descriptor) (io.ReadClos
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	r, err := c.client.openBlob(ctx, c.repo, c.at, d)
+	r, err := c.repo.open(ctx, d)
 	if err != nil {
 		<-c.reads
 		return nil, err
@@ -294,7 +294,7 @@ func (c *SharedCache) readFact(ctx context.Context, name string) ([]byte, error)
 	if r.Name != name {
 		return nil, fmt.Errorf("%s:%s is not trusted: it is about %q", c.at.Name(), factTag(name), r.Name)
 	}
-	return c.client.fetchConfig(ctx, c.repo, c.at, r.descriptor())
+	return c.repo.fetchConfig(ctx, r.descriptor())
 }
 
 // KeepFact remembers a fact for WriteFacts. It serves as rootfs.Facts.Tell.

@@ -92,7 +92,7 @@ func (c *SharedCache) readClaim(ctx context.Context, kind claimKind, tag string,
 	}
 	at := c.at
 	at.Tag, at.Digest = tag, ""
-	image, b, err := c.client.fetchManifest(ctx, c.repo, at)
+	image, b, err := c.repo.fetchManifest(ctx, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errNoClaim
 	}

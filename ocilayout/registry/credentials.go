@@ -2,9 +2,11 @@ package registry
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -14,26 +16,21 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
-// credential returns a function that finds the login for a repository when its registry asks for one.
-func (c *Client) credential(r Reference) auth.CredentialFunc {
-	return func(ctx context.Context, host string) (auth.Credential, error) {
-		if host != r.host() {
-			return auth.EmptyCredential, nil
+// findLogin finds the login for a repository, and the file that has it or names its helper.
+func (c *Client) findLogin(ctx context.Context, r Reference) (auth.Credential, string, error) {
+	for _, file := range c.options.AuthFiles {
+		found, err := readLogin(ctx, file, r)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrPermission): // another user's home
+			c.explain("%v", err)
+		case err != nil:
+			return auth.EmptyCredential, file, err
+		case found != auth.EmptyCredential:
+			return found, file, nil
 		}
-		for _, file := range c.options.AuthFiles {
-			found, err := readLogin(ctx, file, r)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-			case errors.Is(err, fs.ErrPermission): // another user's home
-				c.explain("%v", err)
-			case err != nil:
-				return auth.EmptyCredential, err
-			case found != auth.EmptyCredential:
-				return found, nil
-			}
-		}
-		return auth.EmptyCredential, nil
 	}
+	return auth.EmptyCredential, "", nil
 }
 
 // authFile is the part of an auth file that says where a login is.
@@ -41,6 +38,22 @@ type authFile struct {
 	Auths       map[string]json.RawMessage `json:"auths"`
 	CredHelpers map[string]string          `json:"credHelpers"`
 	CredsStore  string                     `json:"credsStore"`
+}
+
+// maxAuthFile limits an auth file.
+const maxAuthFile = 4 << 20
+
+func readAuthFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxAuthFile+1))
+	if err == nil && len(b) > maxAuthFile {
+		err = fmt.Errorf("it has more than %d MiB", maxAuthFile>>20)
+	}
+	return b, err
 }
 
 // readLogin finds the login for a repository in an auth file. It asks a credential helper first, as docker does,
@@ -51,7 +64,7 @@ func readLogin(ctx context.Context, name string, r Reference) (found auth.Creden
 			err = fmt.Errorf("read login for %s in %q: %w", r.Registry, name, err)
 		}
 	}()
-	b, err := os.ReadFile(name)
+	b, err := readAuthFile(name)
 	if err != nil {
 		return found, err
 	}
@@ -70,7 +83,7 @@ func readLogin(ctx context.Context, name string, r Reference) (found auth.Creden
 		}
 	}
 	if helper != "" {
-		found, err = credentials.NewNativeStore(helper).Get(ctx, credentials.ServerAddressFromRegistry(r.Registry))
+		found, err = askHelper(ctx, helper, credentials.ServerAddressFromRegistry(r.Registry), helperTimeout)
 		if err != nil {
 			return found, fmt.Errorf("docker-credential-%s: %w", helper, err)
 		}
@@ -82,13 +95,37 @@ func readLogin(ctx context.Context, name string, r Reference) (found auth.Creden
 	if key == "" {
 		return found, nil
 	}
-	store, err := credentials.NewFileStore(name)
-	if err != nil {
-		return found, err
-	}
-	if found, err = store.Get(ctx, key); err != nil {
+	if found, err = parseLogin(file.Auths[key]); err != nil {
 		return found, fmt.Errorf("the entry %q is damaged", key) // err would contain the secret
 	}
+	return found, nil
+}
+
+// parseLogin parses an entry of an auth file.
+func parseLogin(entry []byte) (auth.Credential, error) {
+	var e struct {
+		Auth          string `json:"auth"` // NAME:PASSWORD in base64
+		IdentityToken string `json:"identitytoken"`
+		RegistryToken string `json:"registrytoken"`
+		Username      string `json:"username"`
+		Password      string `json:"password"`
+	}
+	if err := json.Unmarshal(entry, &e); err != nil {
+		return auth.EmptyCredential, err
+	}
+	found := auth.Credential{Username: e.Username, Password: e.Password, RefreshToken: e.IdentityToken, AccessToken: e.RegistryToken}
+	if e.Auth == "" {
+		return found, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(e.Auth)
+	if err != nil {
+		return auth.EmptyCredential, err
+	}
+	name, password, ok := strings.Cut(string(b), ":")
+	if !ok {
+		return auth.EmptyCredential, errors.New("no colon")
+	}
+	found.Username, found.Password = name, strings.TrimRight(password, "\x00") // docker pads old entries
 	return found, nil
 }
 

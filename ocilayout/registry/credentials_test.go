@@ -137,7 +137,11 @@ func TestLogin(t *testing.T) {
 		}
 	}
 	c := client(t, Options{AuthFiles: []string{right}})
-	if got, err := c.credential(f.at("x"))(t.Context(), "registry.example.com"); err != nil || got.Username != "" {
+	r, err := c.repository(t.Context(), f.at("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.credential(t.Context(), "registry.example.com"); err != nil || got.Username != "" {
 		t.Errorf("another host gets the login of %q, %v; want none", got.Username, err)
 	}
 }

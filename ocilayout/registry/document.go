@@ -2,44 +2,115 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"net/http"
+	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
-func (c *Client) fetchManifest(ctx context.Context, repo *remote.Repository, r Reference) (image ispec.Descriptor, b []byte, err error) {
-	err = c.try(ctx, "read manifest of "+r.String(), func(ctx context.Context) error {
-		d, body, err := repo.Manifests().FetchReference(ctx, r.tagOrDigest())
-		if err != nil {
-			return err
-		}
-		if b, err = readDocument(body, d); err != nil {
-			return err
-		}
-		image = ispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
-		return nil
+// manifestTypes are the media types of what registries store under manifests.
+var manifestTypes = []string{ocilayout.DockerImageType, ocilayout.DockerListType, ispec.MediaTypeImageManifest, ispec.MediaTypeImageIndex}
+
+// fetchManifest reads the manifest that a tag or digest leads to.
+func (r *repository) fetchManifest(ctx context.Context, at Reference) (image ispec.Descriptor, b []byte, err error) {
+	err = r.try(ctx, "read manifest of "+at.String(), func(ctx context.Context) error {
+		image, b, err = r.getManifest(ctx, at.tagOrDigest())
+		return err
 	})
-	if err == nil && r.Digest != "" && image.Digest != r.Digest {
-		err = fmt.Errorf("read manifest of %s: the registry sent digest %s", r, image.Digest)
-	}
 	return image, b, err
 }
 
-func (c *Client) fetchConfig(ctx context.Context, repo *remote.Repository, r Reference, d ispec.Descriptor) (b []byte, err error) {
-	if err := d.Digest.Validate(); err != nil {
-		return nil, fmt.Errorf("read config of %s: %q: %w", r, d.Digest, err)
+// errNoManifest means that an answer has no manifest in it.
+var errNoManifest = errors.New("not a manifest")
+
+// getManifest requests a manifest. Its descriptor comes from its content, since some registries send neither length nor digest.
+func (r *repository) getManifest(ctx context.Context, reference string) (image ispec.Descriptor, b []byte, err error) {
+	ctx = auth.AppendRepositoryScope(ctx, r.scope, auth.ActionPull)
+	answer, err := r.send(ctx, http.MethodGet, r.url(manifests, reference), http.Header{"Accept": {strings.Join(manifestTypes, ", ")}})
+	if err != nil {
+		return image, nil, err
 	}
-	err = c.try(ctx, fmt.Sprintf("read config %s of %s", d.Digest, r), func(ctx context.Context) error {
-		body, err := repo.Blobs().Fetch(ctx, d)
+	defer answer.Body.Close()
+	if answer.ContentLength <= ocilayout.MaxDocument {
+		if b, err = io.ReadAll(io.LimitReader(answer.Body, ocilayout.MaxDocument+1)); err != nil {
+			return image, nil, &transferError{err}
+		}
+	}
+	if answer.ContentLength > ocilayout.MaxDocument || len(b) > ocilayout.MaxDocument {
+		return image, nil, fmt.Errorf("it has more than %d MiB", ocilayout.MaxDocument>>20)
+	}
+	image.Digest, image.Size = digest.FromBytes(b), int64(len(b))
+	if want := digest.Digest(reference); want.Validate() == nil {
+		if want != image.Digest {
+			return image, nil, fmt.Errorf("the registry sent digest %s", image.Digest)
+		}
+	} else if named := namedDigest(answer); named != "" && named != image.Digest {
+		return image, nil, fmt.Errorf("the registry calls it %s, but its digest is %s", named, image.Digest)
+	}
+	image.MediaType, err = manifestType(answer.Header.Get("Content-Type"), b)
+	return image, b, err
+}
+
+// manifestType returns the media type of a manifest. What the manifest itself says counts first, since its digest covers it,
+// and not all registries send a Content-Type that fits.
+func manifestType(contentType string, b []byte) (string, error) {
+	sent, _, _ := mime.ParseMediaType(contentType)
+	var m struct {
+		MediaType         string
+		Config, Manifests json.RawMessage
+	}
+	if err := json.Unmarshal(b, &m); err != nil && !isManifest(sent) {
+		return "", fmt.Errorf("the registry sent %q, %w", sent, errNoManifest)
+	}
+	switch {
+	case isManifest(m.MediaType):
+		return m.MediaType, nil
+	case isManifest(sent):
+		return sent, nil
+	case m.MediaType != "":
+		return m.MediaType, nil
+	case m.Manifests != nil:
+		return ispec.MediaTypeImageIndex, nil
+	case m.Config != nil:
+		return ispec.MediaTypeImageManifest, nil
+	}
+	return sent, nil
+}
+
+// isManifest reports whether registries store a media type under manifests.
+func isManifest(mediaType string) bool {
+	for _, t := range manifestTypes {
+		if t == mediaType {
+			return true
+		}
+	}
+	return false
+}
+
+// fetchConfig reads a small blob.
+func (r *repository) fetchConfig(ctx context.Context, d ispec.Descriptor) (b []byte, err error) {
+	if err := d.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("read config of %s: %q: %w", r.at.Name(), d.Digest, err)
+	}
+	err = r.try(ctx, fmt.Sprintf("read config %s of %s", d.Digest, r.at.Name()), func(ctx context.Context) error {
+		answer, err := r.get(auth.AppendRepositoryScope(ctx, r.scope, auth.ActionPull), blobs, d, 0)
 		if err != nil {
 			return err
 		}
-		b, err = readDocument(body, d)
+		if n := answer.ContentLength; n >= 0 && n != d.Size {
+			answer.Body.Close()
+			return fmt.Errorf("%s is %w: it has %d bytes instead of %d", d.Digest, ocilayout.ErrDamaged, n, d.Size)
+		}
+		b, err = readDocument(answer.Body, d)
 		return err
 	})
 	return b, err

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
-	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
@@ -23,6 +23,14 @@ type Error struct {
 	Status int    // HTTP status, or 0 without an answer
 	Tries  int
 	Err    error
+
+	Registry, Repository string        // as in Reference
+	Login                string        // file with the login that was tried, or "" if there was none
+	Server               string        // program that answered, as it calls itself, or ""
+	Push                 bool          // the request would have changed the repository
+	Size                 int64         // bytes of the blob or manifest that was refused, or 0
+	Types                []string      // media types of the blob or manifest that was refused, and of what the manifest refers to
+	Wait                 time.Duration // how long the registry still wants us to wait
 }
 
 func (e *Error) Error() string {
@@ -34,8 +42,11 @@ func (e *Error) Error() string {
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ": status %d %s", e.Status, http.StatusText(e.Status))
 	}
-	if text := e.cause().Error(); text != "" && text != http.StatusText(e.Status) {
+	if text := e.cause(); text != "" && text != http.StatusText(e.Status) {
 		b.WriteString(": " + text)
+	}
+	if e.Wait > maxRequestedWait {
+		fmt.Fprintf(&b, "; it asks for a wait of %v", e.Wait.Round(time.Second))
 	}
 	return b.String()
 }
@@ -53,26 +64,32 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// cause returns the error without URLs, which may contain secrets of the registry.
-func (e *Error) cause() error {
+// cause returns the text of the error without URLs, which may contain secrets of the registry.
+func (e *Error) cause() string {
+	var refused *refusal
+	if errors.As(e.Err, &refused) && refused.text != "" {
+		return plainText(refused.text)
+	}
 	var answer *errcode.ErrorResponse
 	if errors.As(e.Err, &answer) {
-		if len(answer.Errors) == 0 {
-			return errors.New("")
-		}
-		return answer.Errors
+		return said(answer)
 	}
 	var request *url.Error
 	if errors.As(e.Err, &request) {
-		return request.Err
+		return request.Err.Error()
 	}
 	if errors.Is(e.Err, auth.ErrBasicCredentialNotFound) {
-		return auth.ErrBasicCredentialNotFound
+		return auth.ErrBasicCredentialNotFound.Error()
 	}
-	if e.Status == http.StatusNotFound && errors.Is(e.Err, errdef.ErrNotFound) {
-		return errors.New("") // it would only repeat the name and the status
+	return withoutURL(e.Err.Error())
+}
+
+// describe adds to e what the answer says of the request.
+func (e *Error) describe() {
+	var r *refusal
+	if errors.As(e.Err, &r) {
+		e.Server, e.Push, e.Size, e.Types = r.server, r.push, r.size, r.types
 	}
-	return e.Err
 }
 
 // transferError is an error while an answer was read.
@@ -86,8 +103,6 @@ func status(err error) int {
 	switch {
 	case errors.As(err, &answer):
 		return answer.StatusCode
-	case errors.Is(err, errdef.ErrNotFound):
-		return http.StatusNotFound
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return http.StatusUnauthorized
 	}

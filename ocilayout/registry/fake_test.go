@@ -23,7 +23,7 @@ type fakeRegistry struct {
 	*httptest.Server
 	login  string  // required NAME:PASSWORD, or "" for none
 	bearer *bearer // requires tokens, if not nil
-	lists  bool    // implements the referrers API
+	lists  bool    // implements the referrers API, or at least says so
 	ranges bool    // supports range requests
 
 	mu sync.Mutex
@@ -54,11 +54,18 @@ func (f *fakeRegistry) at(name string) Reference {
 
 func (f *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	fault, bearer := f.fault, f.bearer
+	fault := f.fault
 	f.mu.Unlock()
-	if fault != nil && fault(w, r) {
-		return
+	if fault == nil || !fault(w, r) {
+		f.serve(w, r)
 	}
+}
+
+// serve answers a request without the fault.
+func (f *fakeRegistry) serve(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	bearer := f.bearer
+	f.mu.Unlock()
 	if bearer != nil {
 		if r.URL.Path == "/token" {
 			bearer.serveToken(w, r)

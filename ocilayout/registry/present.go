@@ -8,11 +8,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
-	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // Present asks which of the blobs a repository has. It reads no blob and changes nothing.
-func (c *Client) Present(ctx context.Context, r Reference, blobs []ispec.Descriptor) (map[digest.Digest]bool, error) {
+// If the registry does not say, that is an error.
+func (c *Client) Present(ctx context.Context, r Reference, all []ispec.Descriptor) (map[digest.Digest]bool, error) {
 	repo, err := c.repository(ctx, r)
 	if err != nil {
 		return nil, err
@@ -21,11 +21,11 @@ func (c *Client) Present(ctx context.Context, r Reference, blobs []ispec.Descrip
 	present := make(map[digest.Digest]bool)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for _, d := range blobs {
+	for _, d := range all {
 		group.Go(func() error {
 			what := fmt.Sprintf("look for blob %s in %s", d.Digest, r.Name())
-			return c.try(auth.AppendRepositoryScope(groupCtx, repo.Reference, auth.ActionPull), what, func(ctx context.Context) error {
-				there, err := repo.Blobs().Exists(ctx, d)
+			return repo.try(groupCtx, what, func(ctx context.Context) error {
+				there, err := repo.has(ctx, blobs, d)
 				mu.Lock()
 				defer mu.Unlock()
 				present[d.Digest] = err == nil && there

@@ -200,13 +200,17 @@ func TestPushCancelled(t *testing.T) {
 // matches matches s against a pattern in which * stands for anything.
 func matches(s, pattern string) bool {
 	words := strings.Split(pattern, "*")
-	rest, ok := strings.CutPrefix(s, words[0])
-	for _, w := range words[1:] {
+	first, last := words[0], words[len(words)-1]
+	rest, ok := strings.CutPrefix(s, first)
+	if len(words) == 1 {
+		return ok && rest == ""
+	}
+	for _, w := range words[1 : len(words)-1] {
 		at := strings.Index(rest, w)
 		if !ok || at < 0 {
 			return false
 		}
 		rest = rest[at+len(w):]
 	}
-	return ok && rest == ""
+	return ok && strings.HasSuffix(rest, last)
 }

@@ -1,9 +1,9 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -45,10 +45,16 @@ func (p *Push) Attach(ctx context.Context, image ispec.Descriptor, a Attachment)
 	if err := p.putBytes(ctx, content, a.Content); err != nil {
 		return ispec.Descriptor{}, err
 	}
+	ctx = p.scoped(ctx, "")
 	what := fmt.Sprintf("attach %s to %s@%s", a.MediaType, p.to.Name(), image.Digest)
-	return artifact, p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
-		return p.repo.Manifests().Push(ctx, artifact, bytes.NewReader(manifest))
+	return artifact, p.complete(ctx, func() error {
+		return p.repo.try(ctx, what, func(ctx context.Context) error { return p.putReferrer(ctx, artifact, manifest) })
 	})
+}
+
+// isMissing reports whether an error of reading a tag may mean that there is none.
+func isMissing(err error) bool {
+	return errors.Is(err, errNoManifest) || status(err) != 0 && !isTemporary(err)
 }
 
 func descriptorOf(mediaType string, b []byte) ispec.Descriptor {

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -12,9 +11,10 @@ import (
 func (p *Push) putChild(ctx context.Context, b ocilayout.Blob) error {
 	ctx = p.scoped(ctx, "")
 	what := fmt.Sprintf("push manifest %s to %s", b.Digest, p.to.Name())
-	there := false
-	err := p.client.try(ctx, what, func(ctx context.Context) (err error) {
-		there, err = p.repo.Manifests().Exists(ctx, b.Descriptor)
+	there, asked := false, 0
+	err := p.repo.try(ctx, what, func(ctx context.Context) (err error) {
+		asked++
+		there, err = p.ask(ctx, manifests, b.Descriptor, asked)
 		return err
 	})
 	if there || err != nil {
@@ -29,8 +29,6 @@ func (p *Push) putChild(ctx context.Context, b ocilayout.Blob) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return p.complete(ctx, func() error {
-		return p.client.try(ctx, what, func(ctx context.Context) error {
-			return p.repo.Manifests().Push(ctx, b.Descriptor, bytes.NewReader(manifest))
-		})
+		return p.repo.try(ctx, what, func(ctx context.Context) error { return p.putReferrer(ctx, b.Descriptor, manifest) })
 	})
 }

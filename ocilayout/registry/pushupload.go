@@ -1,20 +1,18 @@
 package registry
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/errcode"
-
-	"github.com/export-profile/export-profile/ocilayout"
+	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // standstill is how long a connection may accept no bytes.
@@ -22,134 +20,94 @@ const standstill = time.Minute
 
 var errStandstill = fmt.Errorf("nothing could be sent for %v", standstill)
 
-// putBlob pushes a blob unless the repository has it. It tries to mount it before it sends it.
-func (p *Push) putBlob(ctx context.Context, b ocilayout.Blob) error {
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-p.slots }()
-	what := fmt.Sprintf("push blob %s to %s", b.Digest, p.to.Name())
-	from := p.mountSource(b)
-	err := p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
-		there, err := p.repo.Blobs().Exists(ctx, b.Descriptor)
-		switch {
-		case err != nil:
-			return err
-		case there:
-			p.count(func(s *Stats) { s.Present++ })
-			return nil
-		case from != "":
-			err := p.mount(p.scoped(ctx, from), b, from) // the registry may refuse a token for both repositories
-			switch status(err) {
-			case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
-				p.client.explain("%s: cannot mount it from %s: %v", what, from, err)
-				from = "" // sending needs only the other token
-			default:
-				return err
-			}
-		}
-		return p.send(ctx, b)
-	})
-	if refusesContent(err) {
-		return &ocilayout.BlobError{Digest: b.Digest, Err: err}
-	}
-	return err
+// upload is a place to send a blob to.
+type upload struct {
+	url           *url.URL
+	authorization string // of the request that began the upload
 }
 
-// refusesContent reports whether a registry has refused a blob in a way that may mean that its digest is wrong.
-// Registries answer 400 or 422 to that, some without a code.
-func refusesContent(err error) bool {
-	var refused *Error
-	if !errors.As(err, &refused) {
-		return false
+// begin begins an upload. If from is not "", it asks the registry to mount the blob from there. If it did, the upload is nil.
+func (r *repository) begin(ctx context.Context, d digest.Digest, from string) (*upload, error) {
+	at := r.url(blobs, "uploads", "")
+	if from != "" {
+		other := r.scope
+		other.Repository = from
+		ctx = auth.AppendRepositoryScope(ctx, other, auth.ActionPull)
+		at += fmt.Sprintf("?mount=%s&from=%s", d, from)
 	}
-	return refused.Status == http.StatusBadRequest || refused.Status == http.StatusUnprocessableEntity || hasCode(err, errcode.ErrorCodeDigestInvalid)
-}
-
-// putBytes pushes a small blob unless the repository has it.
-func (p *Push) putBytes(ctx context.Context, d ispec.Descriptor, b []byte) error {
-	what := fmt.Sprintf("push blob %s to %s", d.Digest, p.to.Name())
-	return p.client.try(p.scoped(ctx, ""), what, func(ctx context.Context) error {
-		there, err := p.repo.Blobs().Exists(ctx, d)
-		if err != nil || there {
-			return err
-		}
-		return p.repo.Blobs().Push(ctx, d, bytes.NewReader(b))
-	})
-}
-
-// mount asks the registry to take a blob from another repository. If it declines, mount sends the blob.
-func (p *Push) mount(ctx context.Context, b ocilayout.Blob, from string) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var body *uploadBody
-	err := p.repo.Mount(ctx, b.Descriptor, from, func() (_ io.ReadCloser, err error) {
-		body, err = p.open(ctx, b, cancel)
-		return body, err
-	})
-	if body != nil {
-		return p.finishUpload(ctx, body, err)
-	}
-	if err == nil {
-		p.count(func(s *Stats) { s.Mounted++ })
-	}
-	return err
-}
-
-func (p *Push) send(ctx context.Context, b ocilayout.Blob) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	body, err := p.open(ctx, b, cancel)
-	if err != nil {
-		return err
-	}
-	defer body.Close() // Push does not close it if the upload fails to begin
-	return p.finishUpload(ctx, body, p.repo.Blobs().Push(ctx, b.Descriptor, body))
-}
-
-// finishUpload counts an upload, or takes back its progress if it failed.
-func (p *Push) finishUpload(ctx context.Context, body *uploadBody, err error) error {
-	n := body.end()
-	if err == nil {
-		p.count(func(s *Stats) { s.Sent++; s.SentBytes += n })
-		return nil
-	}
-	body.progress(-n)
-	if errors.Is(context.Cause(ctx), errStandstill) {
-		return errStandstill
-	}
-	return err
-}
-
-func (p *Push) count(f func(*Stats)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f(&p.stats)
-}
-
-func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.CancelCauseFunc) (*uploadBody, error) {
-	r, err := b.Open(ctx)
+	answer, err := r.send(ctx, http.MethodPost, at, nil)
 	if err != nil {
 		return nil, err
 	}
-	if f, ok := r.(*os.File); ok {
-		fi, err := f.Stat()
-		if err == nil && fi.Size() != b.Size {
-			err = fmt.Errorf("%q has %d bytes instead of %d", f.Name(), fi.Size(), b.Size)
+	drain(answer)
+	if from != "" && answer.StatusCode == http.StatusCreated {
+		if named := namedDigest(answer); named != "" && named != d {
+			return nil, fmt.Errorf("the registry mounted %s", named)
 		}
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
+		return nil, nil
 	}
-	s := &uploadBody{r: r, close: sync.OnceValue(r.Close), progress: p.client.options.Sent}
-	if s.progress == nil {
-		s.progress = func(int64) {}
+	place, err := uploadURL(answer, r.root())
+	if err != nil {
+		return nil, err
 	}
-	s.stall = time.AfterFunc(standstill, func() { cancel(errStandstill) })
-	return s, nil
+	query := "digest=" + url.QueryEscape(d.String())
+	if place.RawQuery != "" {
+		query = place.RawQuery + "&" + query // as it is, since it may be signed
+	}
+	place.RawQuery = query
+	return &upload{place, answer.Request.Header.Get("Authorization")}, nil
+}
+
+// uploadURL returns the Location of an upload. It must lead to the registry itself, since the login goes there, too.
+func uploadURL(answer *http.Response, root string) (*url.URL, error) {
+	registry, err := url.Parse(root)
+	if err != nil {
+		return nil, err
+	}
+	location := answer.Header.Get("Location")
+	if location == "" {
+		return nil, fmt.Errorf("the registry sent no Location for the blob")
+	}
+	place, err := answer.Request.URL.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("the registry sent a Location that is no URL")
+	}
+	// A registry behind a proxy that adds TLS may not know that its clients use it.
+	if registry.Scheme == "https" && place.Scheme == "http" && (place.Port() == "" || place.Port() == "80" || place.Port() == port(registry)) &&
+		hostname(registry.Host) == place.Hostname() {
+		place.Scheme, place.Host = registry.Scheme, registry.Host
+	}
+	// Some proxies drop the port from the name of the host.
+	if place.Scheme == registry.Scheme && place.Port() == "" && registry.Port() == "443" && place.Hostname() == registry.Hostname() {
+		place.Host = registry.Host
+	}
+	if !sameHost(place, registry) || place.Scheme != registry.Scheme && place.Scheme != "https" {
+		return nil, fmt.Errorf("the registry wants the blob sent to another host, %q", place.Host)
+	}
+	place.User, place.Fragment = nil, ""
+	return place, nil
+}
+
+// upload sends a blob in one request.
+func (r *repository) upload(ctx context.Context, u *upload, d ispec.Descriptor, body io.Reader) error {
+	if d.Size == 0 {
+		body = http.NoBody // otherwise the length would be unknown
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, u.url.String(), body)
+	if err != nil {
+		return err
+	}
+	request.ContentLength = d.Size
+	request.Header.Set("Content-Type", "application/octet-stream")
+	if u.authorization != "" {
+		request.Header.Set("Authorization", u.authorization)
+	}
+	answer, err := r.do(request)
+	if err != nil {
+		return sentBlob(err, d)
+	}
+	drain(answer)
+	return nil
 }
 
 // uploadBody is the body of an upload. The transport may still read it after its request has ended.

@@ -10,7 +10,9 @@
 // A blob that the repository has is not sent. If another repository of the registry may have it, the registry is asked
 // to mount it from there. For a layer that is kept from an image in the same repository, the registry is not even asked,
 // since registries keep the blobs of their manifests. If it has lost one, it refuses the manifest.
-// Then Push asks for all kept layers and sends the missing ones.
+// Then Push asks for all kept layers and sends the missing ones. If that is not enough, it sends those
+// that the registry said it has. If a registry does not say whether it has a blob, the blob is sent,
+// and a blob that cannot be mounted, too.
 //
 // [Push.Attach] attaches documents to an image, even before its manifest is pushed.
 //
@@ -24,30 +26,36 @@
 // Temporary failures are retried, with a longer wait each time: statuses 408, 429 and 5xx except 501 and 505,
 // expired tokens and forgotten uploads, and connections that break or stall.
 // A refused connection to this machine is retried less often. A blob is sent again from its beginning.
-// If a registry asks for a wait (Retry-After), all requests to it wait.
+// If a registry asks for a wait (Retry-After), all requests to it wait. A wait of more than five minutes is an error.
 // Errors name the registry, repository and blob, and the status of the answer; see [Error].
+//
+// # Real registries
+//
+// Requests to registries are this package's own, since many registries differ from the specification:
+// statuses, lengths, types, digests, locations, challenges and waits are read as widely as is safe.
+// The tables of quirks in the tests say what happens with which.
 //
 // # Safety
 //
 // Plain HTTP is used only if TLS need not be verified or the registry is on this machine, and only after HTTPS has failed.
 // Unless TLS need not be verified, redirects from HTTPS to plain HTTP are refused.
-// Logins are read when a registry asks for one, from the files in [Options].AuthFiles.
+// Logins are read when a registry asks for one, from the files in [Options].AuthFiles. They go to the registry and
+// to its token endpoint, not to where it redirects or wants a blob sent. A registry elsewhere cannot send us
+// to addresses of this machine or its network link. Blobs go to the registry's own host only.
+// Credential helpers have two minutes and 64 KiB. Errors contain no URL.
 // Manifests, configs and facts are checked against their digests and sizes, and the size of what is read is limited.
 package registry
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
-
-	"oras.land/oras-go/v2/registry/remote"
-	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // Options configure a Client. The zero value is usable.
@@ -74,8 +82,9 @@ type Options struct {
 
 // Client talks to registries.
 type Client struct {
-	options Options
-	http    *http.Client
+	options  Options
+	http     *http.Client
+	patience *patience
 
 	mu    sync.Mutex
 	plain map[string]bool // by host, whether a probed registry speaks plain HTTP
@@ -89,6 +98,9 @@ func New(o Options) (*Client, error) {
 	t.Proxy = o.Proxy
 	t.MaxIdleConnsPerHost = parallel + 2
 	t.ResponseHeaderTimeout = 5 * time.Minute // a registry may copy a large blob before it answers
+	g := &guard{next: t, proxy: o.Proxy, local: make(map[string]bool)}
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, ControlContext: g.control}
+	t.DialContext = dialer.DialContext
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: o.Insecure}
 	if len(o.CA) > 0 {
 		pool, err := x509.SystemCertPool()
@@ -100,8 +112,9 @@ func New(o Options) (*Client, error) {
 		}
 		t.TLSClientConfig.RootCAs = pool
 	}
-	h := &http.Client{Transport: &patience{next: t}, CheckRedirect: o.checkRedirect}
-	return &Client{options: o, http: h, plain: make(map[string]bool), wait: firstWait}, nil
+	p := &patience{next: g}
+	h := &http.Client{Transport: &challenger{next: p}, CheckRedirect: o.checkRedirect}
+	return &Client{options: o, http: h, patience: p, plain: make(map[string]bool), wait: firstWait}, nil
 }
 
 // maxRedirects is the limit of net/http itself.
@@ -118,26 +131,6 @@ func (o Options) checkRedirect(r *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%s %w at %q", last.URL.Host, errPlainRedirect, r.URL.Host)
 	}
 	return nil
-}
-
-// repository makes a client for a repository. It probes whether the registry speaks plain HTTP, if that is allowed.
-func (c *Client) repository(ctx context.Context, r Reference) (*remote.Repository, error) {
-	plain, err := c.isPlain(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	repo, err := remote.NewRepository(r.Name())
-	if err != nil {
-		return nil, fmt.Errorf("repository %q: %w", r.Name(), err)
-	}
-	repo.PlainHTTP = plain
-	repo.Client = &auth.Client{
-		Client:     c.http,
-		Header:     http.Header{"User-Agent": {"export-profile"}},
-		Cache:      auth.NewCache(),
-		Credential: c.credential(r),
-	}
-	return repo, nil
 }
 
 func (c *Client) explain(format string, args ...any) {

@@ -76,6 +76,13 @@ func push(ctx context.Context, t *testing.T, c *Client, to Reference, from *Refe
 	if err != nil {
 		return "", Stats{}, err
 	}
+	d, err := pushWith(ctx, t, p, img, append(tags, to.Tag)...)
+	return d, p.Stats(), err
+}
+
+// pushWith builds an image and pushes it under tags. The digest is "" if the image cannot be built.
+func pushWith(ctx context.Context, t *testing.T, p *Push, img ocilayout.ImageSpec, tags ...string) (digest.Digest, error) {
+	t.Helper()
 	dir := t.TempDir()
 	l, err := ocilayout.OpenStaged(dir, ocilayout.Options{Deliver: p.Blob})
 	if err != nil {
@@ -91,13 +98,13 @@ func push(ctx context.Context, t *testing.T, c *Client, to Reference, from *Refe
 	}()
 	desc, err := l.AddImage(ctx, img)
 	if err != nil {
-		return "", p.Stats(), err
+		return "", err
 	}
 	manifest, err := l.Manifest(desc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return desc.Digest, p.Stats(), p.Manifest(ctx, desc, manifest, append(tags, to.Tag)...)
+	return desc.Digest, p.Manifest(ctx, desc, manifest, tags...)
 }
 
 func mustPush(t *testing.T, c *Client, to Reference, from *Reference, img ocilayout.ImageSpec, tags ...string) (digest.Digest, Stats) {

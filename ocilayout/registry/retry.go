@@ -23,7 +23,7 @@ const (
 	localTries       = 3                      // if this machine refuses the connection: a registry may just be starting
 	firstWait        = 500 * time.Millisecond // before the first retry; it doubles with each further one
 	maxWait          = 10 * time.Second       // limit of our own waits
-	maxRequestedWait = 2 * time.Minute        // limit of waits that a registry requests
+	maxRequestedWait = 5 * time.Minute        // if a registry requests a longer wait, its error ends the run
 )
 
 // try calls do, and retries temporary failures. what names the action in errors.
@@ -37,13 +37,14 @@ func (c *Client) try(ctx context.Context, what string, do func(context.Context) 
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		failed := &Error{Do: what, Status: status(err), Tries: n, Err: err}
-		if n == tries || n >= localTries && refusedLocally(err) || !isTemporary(err) {
+		failed := &Error{Do: what, Status: status(err), Tries: n, Err: err, Wait: max(0, c.requestedWait(err))}
+		failed.describe()
+		if n == tries || n >= localTries && refusedLocally(err) || !isTemporary(err) || failed.Wait > maxRequestedWait {
 			return failed
 		}
 		d := wait/2 + rand.N(wait/2+1) // spread retries of concurrent requests
 		if c.options.Retrying != nil {
-			c.options.Retrying(failed, max(d, c.requestedWait(err)))
+			c.options.Retrying(failed, max(d, failed.Wait))
 		}
 		pause := time.NewTimer(d)
 		select {
@@ -59,10 +60,10 @@ func (c *Client) try(ctx context.Context, what string, do func(context.Context) 
 // requestedWait returns how long the registry that has answered still wants us to wait.
 func (c *Client) requestedWait(err error) time.Duration {
 	var answer *errcode.ErrorResponse
-	if p, ok := c.http.Transport.(*patience); ok && errors.As(err, &answer) {
-		return p.left(answer.URL.Host)
+	if !errors.As(err, &answer) {
+		return 0
 	}
-	return 0
+	return c.patience.left(answer.URL.Host)
 }
 
 // refusedLocally reports whether this machine itself refused the connection.
@@ -79,15 +80,21 @@ func refusedLocally(err error) bool {
 func isTemporary(err error) bool {
 	var answer *errcode.ErrorResponse
 	if errors.As(err, &answer) {
+		var r *refusal
+		errors.As(err, &r)
 		switch s := answer.StatusCode; {
 		case s == http.StatusRequestTimeout, s == http.StatusTooManyRequests:
 			return true
 		case s >= 500:
 			return s != http.StatusNotImplemented && s != http.StatusHTTPVersionNotSupported
-		case s == http.StatusUnauthorized: // the token expired during the upload
-			return answer.Method == http.MethodPut && strings.Contains(answer.URL.Path, "/blobs/uploads/")
+		case s == http.StatusUnauthorized, s == http.StatusNotFound:
+			// The token expired during the upload, or a replica of the registry does not know of it.
+			if r != nil && r.upload {
+				return true
+			}
 		}
-		return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid) // the registry has restarted
+		return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid, // the registry has restarted
+			codeTooManyRequests)
 	}
 	var (
 		broken      *transferError
@@ -100,7 +107,7 @@ func isTemporary(err error) bool {
 	case errors.Is(err, errStandstill), errors.As(err, &broken):
 		return true
 	case !errors.As(err, &request), errors.As(err, &certificate), errors.Is(err, http.ErrSchemeMismatch),
-		errors.Is(err, errPlainRedirect):
+		errors.Is(err, errPlainRedirect), errors.Is(err, errForbiddenAddress):
 		return false
 	case errors.As(err, &name):
 		return !name.IsNotFound
@@ -109,6 +116,9 @@ func isTemporary(err error) bool {
 	}
 	return true
 }
+
+// codeTooManyRequests is a code that some registries send with other statuses than 429.
+const codeTooManyRequests = "TOOMANYREQUESTS"
 
 // patience is a transport that obeys Retry-After in answers with status 429 and 503:
 // no request goes to the registry until the requested time.
@@ -128,20 +138,25 @@ func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := p.next.RoundTrip(r)
 	if err == nil && (answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable) {
-		p.heed(r.URL.Host, answer.Header.Get("Retry-After"))
+		p.heed(r.URL.Host, answer.Header)
 	}
 	return answer, err
 }
 
-// heed records a Retry-After header: seconds or a date.
-func (p *patience) heed(host, after string) {
+// heed records a Retry-After header: seconds, or a date by the clock of the registry.
+func (p *patience) heed(host string, h http.Header) {
 	var wait time.Duration
+	after := strings.TrimSpace(h.Get("Retry-After"))
 	if n, err := strconv.ParseUint(after, 10, 31); err == nil {
 		wait = time.Duration(n) * time.Second
 	} else if at, err := http.ParseTime(after); err == nil {
-		wait = time.Until(at)
+		now, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
+		wait = at.Sub(now)
 	}
-	until := time.Now().Add(min(wait, maxRequestedWait))
+	until := time.Now().Add(wait)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.before == nil {
@@ -162,7 +177,7 @@ func (p *patience) left(host string) time.Duration {
 func (p *patience) wait(ctx context.Context, host string) error {
 	for {
 		wait := p.left(host)
-		if wait <= 0 {
+		if wait <= 0 || wait > maxRequestedWait { // a longer wait has ended what asked for it
 			return nil
 		}
 		pause := time.NewTimer(wait)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 )
 
 // isPlain reports whether to use plain HTTP for a registry. That is allowed only
@@ -51,6 +51,8 @@ func (c *Client) isPlain(ctx context.Context, r Reference) (bool, error) {
 }
 
 func (c *Client) ping(ctx context.Context, address string) (status int, err error) {
+	_, host, _ := strings.Cut(address, "://")
+	ctx = context.WithValue(ctx, originKey{}, host)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/v2/", nil)
 	if err != nil {
 		return 0, err
@@ -59,8 +61,8 @@ func (c *Client) ping(ctx context.Context, address string) (status int, err erro
 	if err != nil {
 		return 0, err
 	}
-	_, _ = io.CopyN(io.Discard, answer.Body, 4<<10) // so that the connection can be reused
-	return answer.StatusCode, answer.Body.Close()
+	drain(answer)
+	return answer.StatusCode, nil
 }
 
 func isLoopback(host string) bool {
