@@ -63,7 +63,7 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	parts := a.closure.Parts(ctx)
+	parts := a.deep.watch(a.closure.Parts(ctx))
 	view := rootfs.NewView(parts, f.facts())
 	if a.baseImage, err = f.base.read(ctx, say, view, a.closure.Profiles(), asked, &f.cacheFlags); err != nil {
 		return nil, err
@@ -111,6 +111,7 @@ func (f *assemblyFlags) findUser(a *assembly, view *rootfs.View, want assemblyOp
 // so their store stays open until Close.
 type assembly struct {
 	store     profile.Store
+	deep      deepPaths
 	closure   *profile.Closure
 	baseFiles *base.Files
 	overlay   *overlay.Overlay

@@ -157,6 +157,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 	}
 	shared.finish(ctx, say, &o.cacheFlags)
 	changed := plan.compare(say, out.LastImage())
+	a.deep.note(say)
 	o.trim(say)
 	return o.print(t, say, out, r, a, image, changed)
 }

@@ -133,6 +133,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if err := env.publish(); err != nil {
 		return withHint(err, "the root filesystem is complete; only this file is missing")
 	}
+	a.deep.note(say)
 	o.trim(say)
 	if o.json {
 		published(t.out, "the root filesystem is complete: %s", shellWord(dir))

@@ -106,6 +106,12 @@ func cases() []narCase {
 		}
 		return encode(pieces...)
 	}
+	levels := func(n int) (lines []string) {
+		for i := range n + 1 {
+			lines = append(lines, fmt.Sprintf("d 0555 %q", "o"+strings.Repeat("/d", i)))
+		}
+		return lines
+	}
 	return []narCase{
 		{name: "empty file", nar: encode(join([]any{magic}, file(""))...), want: []string{`f 0444 "o" 0 ""`}},
 		{name: "file", nar: encode(join([]any{magic}, file("hello"))...), want: []string{`f 0444 "o" 5 "hello"`}},
@@ -154,13 +160,9 @@ func cases() []narCase {
 		{name: "parenthesis as a name", nar: encode(dir(entry(")", file("")...)...)...), want: []string{`d 0555 "o"`, `f 0444 "o/)" 0 ""`}},
 		{name: "unknown word in a directory", nar: encode(dir("entrie")...), err: `found "entrie", want an entry`},
 		{name: "entry without node", nar: encode(dir("entry", "(", "name", "a", ")")...), err: `found ")", want "node"`},
-		{name: "deepest", nar: deep(rootfs.MaxDepth), want: func() []string {
-			var lines []string
-			for i := range rootfs.MaxDepth + 1 {
-				lines = append(lines, fmt.Sprintf("d 0555 %q", "o"+strings.Repeat("/d", i)))
-			}
-			return lines
-		}()},
+		{name: "64 levels, as many as Nix allows since 2.34.7", nar: deep(63), want: levels(63)},
+		{name: "65 levels", nar: deep(64), want: levels(64)},
+		{name: "deepest", nar: deep(rootfs.MaxDepth), want: levels(rootfs.MaxDepth)},
 		{name: "too deep", nar: deep(rootfs.MaxDepth + 1), err: "deeper than 1024"},
 	}
 }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/export-profile/export-profile/rootfs"
+)
+
+// nixDepth is the number of names in each other, the store path's among them, that Nix has read and written since 2.34.7
+// (CVE-2026-44028). Here deeper store paths are read, up to rootfs.MaxDepth: older versions of Nix made them.
+const nixDepth = 64
+
+// deepPaths remembers the store paths that are too deep for Nix. They show while they are read:
+// a layer from the cache is not.
+type deepPaths struct {
+	mu    sync.Mutex
+	found map[string]bool // by root
+}
+
+// watch returns the parts with trees that tell d of deep files.
+func (d *deepPaths) watch(parts []rootfs.Part) []rootfs.Part {
+	watched := make([]rootfs.Part, len(parts))
+	for i, p := range parts {
+		tree, above := p.Tree, strings.Count(p.Root, "/")
+		p.Tree = func(yield func(rootfs.Entry, error) bool) {
+			for e, err := range tree {
+				if strings.Count(e.Path, "/")-above >= nixDepth {
+					d.add(p.Root)
+				}
+				if !yield(e, err) {
+					return
+				}
+			}
+		}
+		watched[i] = p
+	}
+	return watched
+}
+
+func (d *deepPaths) add(root string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.found == nil {
+		d.found = make(map[string]bool)
+	}
+	d.found[root] = true
+}
+
+// note says which store paths are too deep, once they have been read.
+func (d *deepPaths) note(say *speaker) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first := ""
+	for root := range d.found {
+		if first == "" || root < first {
+			first = root
+		}
+	}
+	switch n := len(d.found); n {
+	case 0:
+	case 1:
+		say.notef("%q has files more than %d levels deep: Nix since 2.34.7 refuses it", "/"+first, nixDepth)
+	default:
+		say.notef("%q and %d more store paths have files more than %d levels deep: Nix since 2.34.7 refuses them", "/"+first, n-1, nixDepth)
+	}
+}
