@@ -59,6 +59,22 @@ func NewIndex(candidates []profile.Path) (*Index, error) {
 	return x, nil
 }
 
+// with returns an index that has more candidates, too, except those with the digest of another one.
+func (x *Index) with(more []profile.Path) (*Index, error) {
+	all := slices.Clone(x.paths)
+	seen := make(map[string]bool, len(all)+len(more))
+	for _, p := range all {
+		seen[p.Digest()] = true
+	}
+	for _, p := range more {
+		if !seen[p.Digest()] {
+			seen[p.Digest()] = true
+			all = append(all, p)
+		}
+	}
+	return NewIndex(all)
+}
+
 // slot returns the position in the filter of the first eight bytes of b.
 func (x *Index) slot(b []byte) (word, bit uint64) {
 	h := binary.LittleEndian.Uint64(b) * 0x9e3779b97f4a7c15 >> x.shift

@@ -53,7 +53,7 @@ func TestOtherStore(t *testing.T) {
 	a := s.Add(t, "a", "", "f 0444 . text")
 	b := s.Add(t, "b", "a", "d .", "f 0555 run #!/gnu/store/"+a.Base()+"/bin/sh")
 	c := s.Add(t, "c", "a", "d .", "f 0555 run #!/nix/store/"+a.Base()+"/bin/sh", "f 0444 zlog /gnu/store/"+a.Base())
-	store, err := Overlay(s, []profile.Path{a, b, c})
+	store, err := Overlay(s, []profile.Path{a, b, c}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

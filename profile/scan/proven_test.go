@@ -30,7 +30,7 @@ func TestChangedSinceScanned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := Overlay(files, []profile.Path{p})
+		s, err := Overlay(files, []profile.Path{p}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestProven(t *testing.T) {
 		{maybePrivate{b, false}, false},
 		{maybePrivate{b, true}, true},
 	} {
-		s, err := Overlay(test.store, paths)
+		s, err := Overlay(test.store, paths, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

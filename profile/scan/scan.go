@@ -25,6 +25,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
@@ -33,16 +34,18 @@ import (
 
 // Overlay returns a store whose objects are exactly the candidates, with the files of s.
 // It reads an object's files once to find its metadata, when that is first needed.
+// The objects may also refer to those that others returns, if it is not nil: the other stores of a chain have them.
+// Overlay calls others once, before it reads the first object.
 // Since s may change, it checks the files against that metadata whenever the caller reads them.
 //
 // The overlay is a [profile.Lister], and a [profile.Linker] if s is one.
 // Overlay fails if two candidates have the same digest.
-func Overlay(s profile.Store, candidates []profile.Path) (profile.Store, error) {
+func Overlay(s profile.Store, candidates []profile.Path, others func(context.Context) ([]profile.Path, error)) (profile.Store, error) {
 	index, err := NewIndex(candidates)
 	if err != nil {
 		return nil, err
 	}
-	o := &overlay{Store: s, index: index, objects: make(map[profile.Path]*object, len(candidates))}
+	o := &overlay{Store: s, index: index, others: others, objects: make(map[profile.Path]*object, len(candidates))}
 	for _, p := range candidates {
 		if o.objects[p] == nil {
 			o.objects[p] = &object{turn: make(chan struct{}, 1)}
@@ -61,9 +64,31 @@ func Overlay(s profile.Store, candidates []profile.Path) (profile.Store, error) 
 
 type overlay struct {
 	profile.Store
-	index   *Index
 	objects map[profile.Path]*object
 	paths   []profile.Path
+
+	mu     sync.Mutex
+	index  *Index // of paths, and also of others once that is nil
+	others func(context.Context) ([]profile.Path, error)
+}
+
+// whole returns the index of all objects that the store's may refer to.
+func (o *overlay) whole(ctx context.Context) (*Index, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.others == nil {
+		return o.index, nil
+	}
+	others, err := o.others(ctx)
+	if err != nil {
+		return nil, err
+	}
+	index, err := o.index.with(others)
+	if err != nil {
+		return nil, err
+	}
+	o.index, o.others = index, nil
+	return index, nil
 }
 
 // privateStore is a store that tells whether it alone can change its files.
@@ -114,7 +139,11 @@ func (o *overlay) read(ctx context.Context, p profile.Path) (*profile.Info, erro
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	w := &sink{hash: sha256.New(), finder: o.index.Finder()}
+	index, err := o.whole(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("scan %q: %w", p, err)
+	}
+	w := &sink{hash: sha256.New(), finder: index.Finder()}
 	if err := nar.Write(w, o.Store.Files(ctx, p), p.Root()); err != nil {
 		return nil, fmt.Errorf("scan %q: %w", p, err)
 	}

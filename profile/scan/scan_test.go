@@ -66,7 +66,7 @@ func golden(t testing.TB) (*bareStore, []profile.Path) {
 
 func TestGolden(t *testing.T) {
 	b, paths := golden(t)
-	s, err := Overlay(b, paths)
+	s, err := Overlay(b, paths, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestGolden(t *testing.T) {
 // TestOnce checks that concurrent requests scan an object only once.
 func TestOnce(t *testing.T) {
 	b, paths := golden(t)
-	s, err := Overlay(b, paths)
+	s, err := Overlay(b, paths, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestErrors(t *testing.T) {
 	p := paths[0]
 	damaged := errors.New("damaged")
 	b.fail = func() error { return damaged }
-	s, err := Overlay(b, paths)
+	s, err := Overlay(b, paths, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestErrors(t *testing.T) {
 	if n := b.reads.Load(); n != 1 {
 		t.Errorf("a damaged object was read %d times; want once", n)
 	}
-	if _, err := Overlay(b, append(paths, profile.Path(string(p)+"2"))); err == nil || !strings.Contains(err.Error(), "the same hash") {
+	if _, err := Overlay(b, append(paths, profile.Path(string(p)+"2")), nil); err == nil || !strings.Contains(err.Error(), "the same hash") {
 		t.Errorf("Overlay with one digest twice: %v; want an error", err)
 	}
 }
@@ -139,7 +139,7 @@ func TestCancelled(t *testing.T) {
 		})
 		return err
 	}
-	s, err := Overlay(b, paths)
+	s, err := Overlay(b, paths, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func (c *changingStore) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 
 func TestChanged(t *testing.T) {
 	b, paths := golden(t)
-	s, err := Overlay(&changingStore{bareStore: b}, paths)
+	s, err := Overlay(&changingStore{bareStore: b}, paths, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func (linkStore) Inside(name string) (string, bool) { return name, true }
 
 func TestLinker(t *testing.T) {
 	b, paths := golden(t)
-	s, err := Overlay(linkStore{b}, paths)
+	s, err := Overlay(linkStore{b}, paths, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestLinker(t *testing.T) {
 	} else if target, err := l.Readlink("/x"); target != "target" || err != nil {
 		t.Errorf("Readlink = %q, %v", target, err)
 	}
-	if s, err = Overlay(b, paths); err != nil {
+	if s, err = Overlay(b, paths, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := s.(profile.Linker); ok {

@@ -171,6 +171,50 @@ func TestChainFetchesOnce(t *testing.T) {
 	}
 }
 
+// TestChainScanned checks that a scan finds references to store paths of the other sources,
+// as in the upper store of an overlay without a database, and that a note says if it cannot.
+func TestChainScanned(t *testing.T) {
+	sample := storetest.GoldenSample(t)
+	const hello profile.Path = "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0"
+	upper := filepath.Join(t.TempDir(), "upper")
+	if err := os.Mkdir(upper, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	whole := sample.WriteRoot(t)
+	if err := os.Rename(whole+string(hello), filepath.Join(upper, hello.Base())); err != nil {
+		t.Fatal(err)
+	}
+	cache := sample.WriteCache(t, "gzip")
+	for _, test := range []struct {
+		name  string
+		from  []string
+		notes int // about servers
+		want  int // objects
+	}{
+		{"with a whole store", []string{upper, sample.WriteExport(t)}, 0, 2},
+		{"behind a whole store", []string{sample.WriteExport(t), upper}, 0, 2},
+		{"with a store that is scanned, too", []string{upper, whole}, 0, 2},
+		{"with a cache directory", []string{upper, cache}, 0, 2},
+		{"with a server", []string{upper, serve(t, cache)}, 1, 1},
+		{"alone", []string{upper}, 0, 1},
+	} {
+		notes := 0
+		s, err := Open(t.Context(), test.from, Options{Vouched: Nothing, Note: func(text string) {
+			if strings.Contains(text, "a server does not list its store paths") {
+				notes++
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		closure, err := profile.FindClosure(t.Context(), s, hello)
+		if err != nil || len(closure.Infos) != test.want || notes != test.notes {
+			t.Errorf("%s: FindClosure = %v, %v with %d notes; want %d objects and %d notes", test.name, closure, err, notes, test.want, test.notes)
+		}
+	}
+}
+
 // narFile returns the name of an object's NAR in a binary cache.
 func narFile(t *testing.T, dir string, p profile.Path) string {
 	t.Helper()

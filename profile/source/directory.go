@@ -134,9 +134,12 @@ func withoutDatabase(from string, s *localstore.Store, o Options) (profile.Store
 
 // scanned wraps a store so that references are found by scanning, and notes that.
 func scanned(from string, s profile.Store, candidates []profile.Path, o Options) (profile.Store, error) {
-	found, err := scan.Overlay(s, candidates)
+	found, err := scan.Overlay(s, candidates, o.others)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if o.scanning != nil {
+		o.scanning(from)
 	}
 	if o.Note != nil {
 		o.Note("no database in " + from + ": scanning for references, which may find more than Nix registered")

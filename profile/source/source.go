@@ -74,6 +74,10 @@ type Options struct {
 
 	hash   func(profile.Path) profile.Hash // from References
 	hashed bool                            // References has all hashes
+
+	// Open sets the following fields if there are several sources.
+	others   func(context.Context) ([]profile.Path, error) // the objects of all sources
+	scanning func(from string)                             // called for a source that is scanned
 }
 
 // Vouched selects the sources whose objects a key or their content address must vouch for.
@@ -116,6 +120,11 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 			}
 		}
 	}()
+	var scans []string // sources
+	if len(sources) > 1 {
+		o.others = func(ctx context.Context) ([]profile.Path, error) { return listAll(ctx, stores) }
+		o.scanning = func(from string) { scans = append(scans, from) }
+	}
 	stdin := false
 	for _, from := range sources {
 		if from == "-" && stdin {
@@ -137,7 +146,28 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 		}
 		stores = append(stores, s)
 	}
+	for _, from := range sources {
+		if len(scans) > 0 && binarycache.IsURL(from) && o.Note != nil {
+			o.Note("a server does not list its store paths, so the scan of " + strings.Join(scans, ", ") + " finds no references to those that only a server has")
+			break
+		}
+	}
 	return profile.Chain(o.Skipped, stores...), nil
+}
+
+// listAll returns the objects of all stores that can list theirs.
+func listAll(ctx context.Context, stores []profile.Store) ([]profile.Path, error) {
+	var all []profile.Path
+	for _, s := range stores {
+		if l, ok := s.(profile.Lister); ok {
+			paths, err := l.Paths(ctx)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, paths...)
+		}
+	}
+	return all, nil
 }
 
 // OnlyNix reports whether a source has the name of a kind of store that only Nix can read.

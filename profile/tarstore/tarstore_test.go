@@ -57,7 +57,7 @@ func TestGolden(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				scanned, err := scan.Overlay(s, paths)
+				scanned, err := scan.Overlay(s, paths, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -202,7 +202,7 @@ func TestReadlink(t *testing.T) {
 			t.Errorf("Readlink(%q) = %q, %v; want %q, %v", test.name, target, err, test.target, test.is)
 		}
 	}
-	scanned, err := scan.Overlay(s, []profile.Path{pathA})
+	scanned, err := scan.Overlay(s, []profile.Path{pathA}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestReadlinkWithoutRoot(t *testing.T) {
 	if _, err := s.Database(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Database() = %v; want %v", err, fs.ErrNotExist)
 	}
-	scanned, err := scan.Overlay(s, []profile.Path{pathA})
+	scanned, err := scan.Overlay(s, []profile.Path{pathA}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
