@@ -3,7 +3,9 @@ package e2e
 import (
 	"bufio"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +63,36 @@ func TestPodmanUser(t *testing.T) {
 	}
 }
 
+// TestPodmanRandomUser checks the manual's recipe for OpenShift: a program with a UID that the image does not know,
+// and with group 0, writes where it is to write. Only root's podman has such a UID.
+func TestPodmanRandomUser(t *testing.T) {
+	p := lab.root
+	dir := p.scratch(t)
+	if err := os.Mkdir(filepath.Join(dir, "www"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "www/index.html"), "a page\n")
+	p.export(t, dir, "image", "--profile", lab.profile, "--user", "1001:0", "--env", "HOME=/var/lib/app", "--workdir", "/var/lib/app",
+		"--mkdir", "/var/lib/app:0770:1001:0", "--mkdir", "/run/app:0770:1001:0",
+		"--add", "www:/srv/www", "--owner", "/srv/www/**=1001:0", "--mode", "/srv/www/**=0664", "--add", "www:/srv/closed", "oci:app:v1")
+	image := strings.TrimSpace(do(t, p.podman(dir, "pull", "-q", "oci:"+dir+"/app:v1")).stdout)
+	defer func() { _ = try(t, p.podman(dir, "rmi", "--force", image)) }()
+	for user, id := range map[string]string{"1000680000:0": "1000680000", "": "1001"} {
+		// The limits let podman's root run in a container itself.
+		args := []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
+		if user != "" {
+			args = append(args, "--user", user)
+		}
+		r := podmanRun(t, p, dir, append(args, image, "sh", "-c", `
+			id -u; id -g; pwd; echo $HOME
+			echo 1 > x && echo 2 > /run/app/y && echo 3 > /tmp/z && echo 4 >> /srv/www/index.html && cat x /run/app/y /tmp/z /srv/www/index.html
+			(echo 5 > /srv/closed/w) 2>/dev/null || echo closed`)...)
+		if want := id + "\n0\n/var/lib/app\n/var/lib/app\n1\n2\n3\na page\n4\nclosed\n"; r.stdout != want {
+			t.Errorf("with --user %q: %v\nwant stdout: %s", user, r, want)
+		}
+	}
+}
+
 // TestPodmanCompressions checks that podman runs images of all compressions.
 func TestPodmanCompressions(t *testing.T) {
 	p := lab.user
@@ -94,6 +126,23 @@ func TestPodmanHint(t *testing.T) {
 	if r := podmanRun(t, p, dir, words[len(words)-1], "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
 		t.Errorf("%v\nwant %q", r, curlVersion(t))
 	}
+}
+
+// TestPodmanHealth checks that podman ignores the health check of an OCI image, as a note says.
+func TestPodmanHealth(t *testing.T) {
+	p := lab.user
+	dir := p.scratch(t)
+	testIgnoresHealth(t, dir, func(args ...string) *exec.Cmd { return p.podman(dir, args...) })
+}
+
+func testIgnoresHealth(t *testing.T, dir string, podman func(args ...string) *exec.Cmd) {
+	t.Helper()
+	lab.user.export(t, dir, "image", "--profile", lab.profile, "--healthcheck", "true", "oci:health:v1")
+	id := strings.TrimSpace(do(t, podman("pull", "-q", "oci:"+dir+"/health:v1")).stdout)
+	if r := do(t, podman("image", "inspect", "--format", "{{.HealthCheck}}", id)); strings.TrimSpace(r.stdout) != "<nil>" {
+		t.Errorf("%v\nwant <nil>: otherwise export-profile's note is wrong", r)
+	}
+	do(t, podman("rmi", id))
 }
 
 // TestPodmanNewer checks that a newer podman, run by an ordinary user, loads archives under the name from --tag,
@@ -131,6 +180,9 @@ func TestPodmanNewer(t *testing.T) {
 			})
 		}
 	}
+	t.Run("health check", func(t *testing.T) {
+		testIgnoresHealth(t, dir, podman)
+	})
 	t.Run("oci:", func(t *testing.T) {
 		lab.user.export(t, dir, "image", "--profile", lab.profile, "oci:layout:v1")
 		r := do(t, podman("pull", "-q", "oci:"+dir+"/layout:v1"))
