@@ -57,7 +57,7 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 		return nil, fmt.Errorf("find closure: %w", err)
 	}
 	slices.SortFunc(f.infos, func(a, b *Info) int { return cmp.Compare(a.Path, b.Path) })
-	if f.missing != nil || f.lost != nil || f.untrusted != nil {
+	if f.missing != nil || f.lost != nil || f.unlisted != nil || f.untrusted != nil {
 		return nil, newClosureError(&f)
 	}
 	if err := checkSizes(f.infos); err != nil {
@@ -89,6 +89,7 @@ type finder struct {
 	infos     []*Info
 	missing   []Path
 	lost      []Path  // registered, but without files
+	unlisted  []Path  // not in the file of references
 	known     []*Info // of missing and lost objects
 	untrusted []error
 	err       error // the first other error, which ends the search
@@ -136,9 +137,12 @@ func (f *finder) found(p Path, info *Info, err error) {
 			f.add(info.References)
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		if errors.Is(err, ErrNoFiles) {
+		switch {
+		case errors.Is(err, ErrNoFiles):
 			f.lost = append(f.lost, p)
-		} else {
+		case errors.Is(err, ErrUnlisted):
+			f.unlisted = append(f.unlisted, p)
+		default:
 			f.missing = append(f.missing, p)
 		}
 		if info != nil && len(f.known) < maxRefused {

@@ -25,6 +25,7 @@ func (m Missing) String() string {
 type ClosureError struct {
 	Missing   []Missing // sorted by path
 	Lost      []Missing // registered in the store, but without files; sorted by path
+	Unlisted  []Missing // not in the file of references; sorted by path
 	Untrusted []error   // each wraps ErrUntrusted; sorted by their text
 }
 
@@ -46,7 +47,7 @@ func newClosureError(f *finder) *ClosureError {
 		}
 		return all
 	}
-	e.Missing, e.Lost = list(f.missing), list(f.lost)
+	e.Missing, e.Lost, e.Unlisted = list(f.missing), list(f.lost), list(f.unlisted)
 	return e
 }
 
@@ -59,11 +60,14 @@ func (e *ClosureError) Error() string {
 	if n := len(e.Lost); n > 0 {
 		parts = append(parts, listAll(n, "registered in the store, but without files", func(i int) string { return e.Lost[i].String() }))
 	}
+	if n := len(e.Unlisted); n > 0 {
+		parts = append(parts, listAll(n, "not in the references", func(i int) string { return e.Unlisted[i].String() }))
+	}
 	if n := len(e.Untrusted); n > 0 {
 		parts = append(parts, listAll(n, "not trusted", func(i int) string { return e.Untrusted[i].Error() }))
 	}
 	separator := "; "
-	if len(e.Missing) > maxPerLine || len(e.Lost) > maxPerLine || len(e.Untrusted) > maxPerLine {
+	if max(len(e.Missing), len(e.Lost), len(e.Unlisted), len(e.Untrusted)) > maxPerLine {
 		separator = "\n"
 	}
 	return "find closure: " + strings.Join(parts, separator)
@@ -103,9 +107,18 @@ func listFew(b *strings.Builder, n int, name func(int) string) {
 	}
 }
 
-// Is matches fs.ErrNotExist if objects or their files are missing, and ErrUntrusted if objects are untrusted.
+// Is matches fs.ErrNotExist if objects, their files or their references are missing,
+// ErrUnlisted for the last reason, and ErrUntrusted if objects are untrusted.
 func (e *ClosureError) Is(target error) bool {
-	return target == fs.ErrNotExist && len(e.Missing)+len(e.Lost) > 0 || target == ErrUntrusted && len(e.Untrusted) > 0
+	switch target {
+	case fs.ErrNotExist:
+		return len(e.Missing)+len(e.Lost)+len(e.Unlisted) > 0
+	case ErrUnlisted:
+		return len(e.Unlisted) > 0
+	case ErrUntrusted:
+		return len(e.Untrusted) > 0
+	}
+	return false
 }
 
 // Unwrap returns the reasons why objects are untrusted.

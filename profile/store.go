@@ -29,6 +29,7 @@ type Store interface {
 var (
 	ErrNoInfo    = errors.New("no metadata")         // the store has only the files of an object
 	ErrNoFiles   = errors.New("no files")            // the store has only the metadata of an object
+	ErrUnlisted  = errors.New("not listed")          // a file of references that replaces the store's metadata lacks an object
 	ErrUntrusted = errors.New("not trusted")         // the store has an object, but nothing vouches for it
 	ErrNoLink    = errors.New("not a symbolic link") // Linker.Readlink found something else
 	ErrSpool     = errors.New("temporary file")      // this machine lacks space or permission; the store is not at fault

@@ -29,7 +29,7 @@ func (f *sourceFlags) flags(fs *pflag.FlagSet) {
 		"an export stream or a tar of a store (a file, or - for standard input; also compressed), "+
 		"or a directory with nix/store in it; repeatable: the first that has a store path provides it (default: this machine's store)")
 	fs.StringVar(&f.references, "references", "", "take hashes and references from `FILE` "+
-		"(closureInfo's registration, nix-store --dump-db, nix path-info --json or .attrs.json), and check contents against them")
+		"(closureInfo's directory or registration, nix-store --dump-db, nix path-info --json or .attrs.json), and check contents against them")
 	fs.BoolVar(&f.verify, "verify-store", false, "also check the NAR hashes of this machine's store")
 	fs.StringArrayVar(&f.trusted, "trusted-public-key", nil, "trust what `KEY` has signed: name:base64, or a file of such keys; "+
 		"repeatable; the key of cache.nixos.org is built in")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,8 +28,14 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 	if err == nil || hint(err) != "" {
 		return err
 	}
+	var references *source.ReferencesError
+	if errors.As(err, &references) {
+		return withHint(err, "%s", f.hintReferences())
+	}
 	for _, from := range f.from {
 		switch {
+		case exists(filepath.Join(from, "registration")):
+			return withHint(err, "it only describes a store: --references %s, and the store with --from", from)
 		case source.OnlyNix(from):
 			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
 		case exists(filepath.Join(from, ispec.ImageLayoutFile)):
@@ -50,7 +57,11 @@ func (f *sourceFlags) hintClosure(err error) error {
 	var closure *profile.ClosureError
 	var hash *nar.HashError
 	switch {
-	case f.references != "" && errors.As(err, &hash):
+	case errors.Is(err, profile.ErrUnlisted) && errors.As(err, &closure):
+		return withHint(err, "%s lacks part of the closure, as if made without -r; %s", f.references, f.hintReferences())
+	case errors.Is(err, profile.ErrUnlisted):
+		return withHint(err, "%s is about other store paths; %s", f.references, f.hintReferences())
+	case f.references != "" && errors.As(err, &hash) && hash.AppleDouble == "":
 		return withHint(err, "copy the files and write %s at the same time: nix path-info --json -r PROFILE > %[1]s", f.references)
 	case !errors.As(err, &closure) || len(closure.Missing)+len(closure.Lost) == 0:
 		if f.requireSigs && errors.Is(err, profile.ErrUntrusted) {
@@ -61,6 +72,15 @@ func (f *sourceFlags) hintClosure(err error) error {
 		return withHint(err, "%s, and trust the signer's key with --trusted-public-key", f.hintWhole())
 	}
 	return withHint(err, "%s", f.hintWhole())
+}
+
+// hintReferences says how to make a file of references.
+func (f *sourceFlags) hintReferences() string {
+	name := f.references
+	if fi, err := os.Stat(name); err != nil || !fi.Mode().IsRegular() {
+		name = "FILE"
+	}
+	return "write the references with: nix path-info --json -r PROFILE > " + name
 }
 
 // hintWhole says how to get the whole closure of a profile into the only source.

@@ -2,18 +2,42 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
+
+// referencesOf writes the references of one store path of the golden closure, as nix path-info does without -r.
+func referencesOf(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(storetest.File(t, "basic.path-info.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []map[string]any
+	if err := json.Unmarshal(b, &rows); err != nil {
+		t.Fatal(err)
+	}
+	rows = slices.DeleteFunc(rows, func(row map[string]any) bool { return row["path"] != path })
+	if b, err = json.Marshal(rows); err != nil || len(rows) != 1 {
+		t.Fatalf("%d paths, %v; want one", len(rows), err)
+	}
+	name := filepath.Join(t.TempDir(), "references")
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
 
 // TestSourceHints checks that a hint fits the form of the source that fails.
 func TestSourceHints(t *testing.T) {
@@ -134,6 +158,25 @@ func TestSourceHints(t *testing.T) {
 			}
 			return []string{"--from", sample.WriteExport(t), "--references", name, profile}
 		}, `^copy the files and write /.*/registration at the same time: nix path-info --json -r PROFILE > /.*/registration$`},
+		{"references without -r", func(t *testing.T) []string {
+			return []string{"--from", sample.WriteRoot(t), "--references", referencesOf(t, string(storetest.GoldenProfile)), profile}
+		}, `^/.*/references lacks part of the closure, as if made without -r; write the references with: nix path-info --json -r PROFILE > /.*/references$`},
+		{"references of another profile", func(t *testing.T) []string {
+			return []string{"--from", sample.WriteRoot(t), "--references", referencesOf(t, string(lost.Path)), profile}
+		}, `^/.*/references is about other store paths; write the references with: nix path-info --json -r PROFILE > /.*/references$`},
+		{"a list of store paths for references", func(t *testing.T) []string {
+			name := filepath.Join(t.TempDir(), "store-paths")
+			if err := os.WriteFile(name, []byte(lost.Path+"\n"+sample.Root+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--from", sample.WriteRoot(t), "--references", name, profile}
+		}, `^write the references with: nix path-info --json -r PROFILE > /.*/store-paths$`},
+		{"another directory for references", func(t *testing.T) []string {
+			return []string{"--from", sample.WriteRoot(t), "--references", t.TempDir(), profile}
+		}, `^write the references with: nix path-info --json -r PROFILE > FILE$`},
+		{"a directory of closureInfo for a store", func(t *testing.T) []string {
+			return []string{"--from", filepath.Dir(references), profile}
+		}, `^it only describes a store: --references /.*, and the store with --from$`},
 		{"private server", func(t *testing.T) []string {
 			return []string{"--from", answer(t, http.StatusUnauthorized), profile}
 		}, `^name a file with a login with --netrc: machine 127.0.0.1 login USER password PASSWORD$`},

@@ -35,7 +35,7 @@ func (f *closureFlags) roots(ctx context.Context, store profile.Store, say *spea
 	}
 	profiles, err := f.resolve(ctx, store)
 	if err != nil {
-		return nil, err
+		return nil, f.hintClosure(err)
 	}
 	roots := make([]profile.Path, len(profiles))
 	for i, p := range profiles {
@@ -83,7 +83,7 @@ func (f *closureFlags) resolve(ctx context.Context, store profile.Store) ([]*pro
 // hintProfile adds a hint about the names of profiles.
 func hintProfile(err error) error {
 	switch {
-	case hint(err) != "":
+	case hint(err) != "", errors.Is(err, profile.ErrUnlisted):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return withHint(err, "name an existing link or a whole store path with --profile, or the store that has it with --from FILE")

@@ -36,6 +36,9 @@ func parseJSON(r io.Reader) ([]*profile.Info, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("data after the JSON")
 	}
+	if err := checkJSON(top); err != nil {
+		return nil, err
+	}
 	if top[0] == '[' {
 		return parseArray(top)
 	}

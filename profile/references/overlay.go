@@ -85,11 +85,17 @@ func (o *overlay) Proven(p profile.Path) bool {
 func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {
 	obj, ok := o.infos[p]
 	if !ok {
-		return nil, fmt.Errorf("%q is not in the references: %w", p, fs.ErrNotExist)
+		return nil, &unlistedError{p}
 	}
 	obj.once.Do(func() { obj.info, obj.err = o.complete(ctx, obj.given) })
 	return obj.info, obj.err
 }
+
+// unlistedError reports an object that the references lack. It wraps fs.ErrNotExist without its text.
+type unlistedError struct{ path profile.Path }
+
+func (e *unlistedError) Error() string   { return fmt.Sprintf("%q is not in the references", e.path) }
+func (e *unlistedError) Unwrap() []error { return []error{fs.ErrNotExist, profile.ErrUnlisted} }
 
 // complete adds a missing hash or size, and compares the hash with the store's.
 func (o *overlay) complete(ctx context.Context, given *profile.Info) (*profile.Info, error) {

@@ -32,6 +32,7 @@ const maxFile = 1 << 30
 
 // Parse reads a file in any of the forms. It returns the objects sorted by path.
 // If an object appears more than once, all its records must agree.
+// It returns a [FormatError] for a file of another kind.
 // In the form without hashes and sizes, NarHash is unknown and NarSize is 0.
 func Parse(r io.Reader) ([]*profile.Info, error) {
 	b := bufio.NewReader(io.LimitReader(r, maxFile+1))
@@ -43,15 +44,17 @@ func Parse(r io.Reader) ([]*profile.Info, error) {
 	var infos []*profile.Info
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("it is empty")
+		return nil, &FormatError{"empty"}
 	case err != nil:
 		return nil, err
 	case head[0] == '{', head[0] == '[':
 		infos, err = parseJSON(b)
 	case head[0] == '/':
-		infos, err = parseText(b)
+		if err = checkText(b); err == nil {
+			infos, err = parseText(b)
+		}
 	default:
-		return nil, errors.New("it is neither nix-store --dump-db's text nor nix path-info's JSON")
+		return nil, &FormatError{"neither nix-store --dump-db's text nor nix path-info's JSON"}
 	}
 	if err != nil {
 		return nil, err

@@ -77,7 +77,17 @@ func cases() []parseCase {
 		{"empty", "", "! it is empty"},
 		{"white space", " \n", "! it is empty"},
 		{"something else", "hello", "! neither nix-store --dump-db's text nor"},
-		{"a store path alone", pathA + "\n", "! ends within the record"},
+		{"a store path alone", pathA + "\n", "! it is a list of store paths, without hashes and references"},
+		{"two store paths", pathA + "\n" + pathB + "\n", "! it is a list of store paths"},
+		{"two store paths without the last newline", pathA + "\n" + pathB, "! it is a list of store paths"},
+		{"three store paths", pathA + "\n" + pathB + "\n" + pathA + "\n", "! it is a list of store paths"},
+		{"many store paths", strings.Repeat(pathA+"\n", 1000), "! it is a list of store paths"},
+		{"path-info -s", pathA + "\t   42\n" + pathB + "\t   7\n", "! it is a list of store paths"},
+		{"one with its size", pathA + "\t   42\n", "! it is a list of store paths"},
+		{"store paths in JSON", `["` + pathA + `"]`, "! it is a list of store paths"},
+		{"nix build", `[{"drvPath":"` + pathA + `.drv","outputs":{"out":"` + pathA + `"}}]`, "! it is about derivations"},
+		{"nix derivation show", `{"` + pathA + `.drv":{"builder":"/bin/sh","outputs":{}}}`, "! it is about derivations"},
+		{"nix derivation show of Nix 2.32", `{"derivations":{},"version":4}`, "! it is about derivations"},
 		{"cut in a record", pathA + "\n" + hexA + "\n42\n", "! ends within the record"},
 		{"cut in references", pathA + "\n" + hexA + "\n42\n\n2\n" + pathA + "\n", "! ends within the record"},
 		{"other hash", pathA + "\nsha1:abc\n42\n\n0\n", "! line 2: hash \"sha1:abc\": not a SHA-256"},
@@ -95,7 +105,8 @@ func cases() []parseCase {
 		{"no hash in JSON", `[{"path":"` + pathA + `","narSize":42,"references":[]}]`, "! its NAR hash is missing"},
 		{"no references in JSON", `[{"path":"` + pathA + `","narHash":"` + hexA + `","narSize":42}]`, "! its references are missing"},
 		{"size in JSON", `[{"path":"` + pathA + `","narSize":-1}]`, "! NAR size -1"},
-		{"manifest.json", `{"version":3,"elements":{}}`, "! "},
+		{"manifest.json", `{"version":3,"elements":{}}`, "! it is the manifest of a profile"},
+		{"a long name, cut in a record", "/nix/store/" + strings.Repeat("0", 32) + "-" + strings.Repeat("n", 211) + "\n" + hexA + "\n42\n", "! ends within the record"},
 	}
 }
 

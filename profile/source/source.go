@@ -50,7 +50,7 @@ type Options struct {
 	// Note, if not nil, is called with notes about a source for the user.
 	Note func(text string)
 
-	// References names a file with the objects' hashes and references.
+	// References names a file with the objects' hashes and references, or a directory of closureInfo with such a file.
 	// It replaces those of the sources.
 	References string
 	// Verify checks the NAR hashes of this machine's store too. Vouched: All implies it.
@@ -239,19 +239,6 @@ func openCache(ctx context.Context, from string, o Options) (profile.Store, erro
 		Proxy:    o.Proxy,
 		Retrying: o.Retrying,
 	})
-}
-
-func readReferences(name string) ([]*profile.Info, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("read references: %w", err)
-	}
-	defer f.Close()
-	infos, err := references.Parse(f)
-	if err != nil {
-		return nil, fmt.Errorf("read references %q: %w", name, err)
-	}
-	return infos, nil
 }
 
 // hashes returns a function that finds the NAR hash of an object in infos.
