@@ -100,7 +100,7 @@ type destinationOptions struct {
 type imageWriter struct {
 	*ocilayout.Layout
 	publish func(context.Context, ispec.Descriptor) error
-	attach  func(context.Context, ispec.Descriptor, time.Time, []*sbomFile) error // before publish; nil if the destination takes no attachments
+	attach  func(context.Context, ispec.Descriptor, time.Time, []*sbomFile) error // before publish; nil if the destination takes no SBOMs
 	stdout  bool                                                                  // the image itself goes to standard output
 }
 

@@ -72,7 +72,12 @@ func (d *registryDestination) open(ctx context.Context, o destinationOptions, sa
 		return nil, err
 	}
 	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, sboms []*sbomFile) error {
-		return attachSBOMs(ctx, push, image, created, sboms)
+		manifest, err := layout.Manifest(image)
+		if err != nil {
+			return err
+		}
+		a := attacher{push, d.image, image, manifest, say}
+		return a.attach(ctx, created, sboms)
 	}
 	return &imageWriter{Layout: layout, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		manifest, err := layout.Manifest(image)

@@ -53,10 +53,8 @@ func hint(err error) string {
 		return hintRead(err)
 	case errors.Is(err, profile.ErrUntrusted):
 		return "trust the signer's key with --trusted-public-key, or, if you trust the server itself, use --no-check-sigs"
-	case errors.As(err, &pushing) && errors.Is(err, fs.ErrNotExist):
-		return "check the name and the tag"
-	case errors.Is(err, registry.ErrDenied):
-		return "log in with podman login or docker login, or name a file with the login in REGISTRY_AUTH_FILE"
+	case errors.As(err, &pushing) && hintRegistry(pushing) != "":
+		return hintRegistry(pushing)
 	case errors.As(err, &pushing) && errors.As(err, &cert):
 		return "name the file of the certificate's authority with --registry-ca, or accept any with --tls-verify=false"
 	case errors.As(err, &pushing) && errors.Is(err, http.ErrSchemeMismatch):

@@ -26,6 +26,7 @@ type fakeRegistry struct {
 	blobs   map[string][]byte // by repository and digest, and manifests also by tag
 	types   map[string]string
 	changed int
+	fault   func(w http.ResponseWriter, r *http.Request) bool // reports whether it has answered; set before the first request
 }
 
 // newFakeRegistry starts a registry and returns it with its address.
@@ -37,6 +38,9 @@ func newFakeRegistry(t *testing.T) (*fakeRegistry, string) {
 }
 
 func (s *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.fault != nil && s.fault(w, r) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := strings.TrimPrefix(r.URL.Path, "/v2/")

@@ -2,17 +2,14 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
-	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/sbom"
 )
@@ -22,7 +19,7 @@ type sbomFlags struct{ words []string }
 
 func (f *sbomFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.words, "sbom", nil, "`FORMAT[:FILE]` also write an SBOM, as spdx or cyclonedx: "+
-		"beside the image, as DIR-TAG.spdx.json or ARCHIVE.cdx.json; in a registry, attached to the image; repeatable")
+		"beside the image, as DIR-TAG.spdx.json or ARCHIVE.cdx.json; in a registry, attached to the image, and with FILE also written there; repeatable")
 }
 
 const sbomExample = "as in --sbom spdx or --sbom cyclonedx:hello.cdx.json"
@@ -124,23 +121,6 @@ func removeSBOMs(say *speaker, sboms []*sbomFile) {
 func publishSBOMs(sboms []*sbomFile) error {
 	for _, b := range sboms {
 		if err := b.pending.publish(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// attachSBOMs attaches the SBOMs to an image in a registry, before the image becomes visible there.
-func attachSBOMs(ctx context.Context, push *registry.Push, image ispec.Descriptor, created time.Time, sboms []*sbomFile) error {
-	if created.IsZero() {
-		created = time.Unix(1, 0)
-	}
-	for _, b := range sboms {
-		_, err := push.Attach(ctx, image, registry.Attachment{
-			MediaType: b.format.MediaType(), Content: b.content,
-			Annotations: map[string]string{ispec.AnnotationCreated: created.UTC().Format(time.RFC3339)},
-		})
-		if err != nil {
 			return err
 		}
 	}
