@@ -172,12 +172,12 @@ func prepare(ctx context.Context, path string) (*staging.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
+	defer staging.Unlock(lock)
 	if err := clean(ctx, lock); err != nil {
 		return nil, err
 	}
 	if _, err = inspect(ctx, staging.PathOf(lock, path)); err != nil {
-		return nil, err
+		return nil, staging.Explain(err, lock)
 	}
 	return staging.NewIn(lock, insideName)
 }

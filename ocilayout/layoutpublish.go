@@ -101,7 +101,10 @@ func (l *Layout) publishInto(ctx context.Context, images []ispec.Descriptor, liv
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() {
+		err = staging.Explain(err, lock)
+		_ = staging.Unlock(lock)
+	}()
 	if l.inside && !l.staging.IsIn(lock) {
 		return staging.ErrMoved
 	}

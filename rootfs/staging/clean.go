@@ -58,7 +58,8 @@ func CleanIn(parent *os.File, name string, recover func(path string) error) erro
 		if err == nil {
 			err = removeDir(in, e.Name(), path)
 		}
-		if err := errors.Join(err, lock.Close()); err != nil {
+		_ = Unlock(lock)
+		if err != nil {
 			return fmt.Errorf("clean up after a killed run: %w", explain(err, path, shown))
 		}
 	}

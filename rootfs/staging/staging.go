@@ -233,7 +233,7 @@ func sameIn(parent *os.File, name string, f *os.File) (bool, error) {
 	return have.Dev == want.Dev && have.Ino == want.Ino, err
 }
 
-func (d *Dir) close() error { return errors.Join(d.lock.Close(), d.parent.Close()) }
+func (d *Dir) close() error { return errors.Join(Unlock(d.lock), d.parent.Close()) }
 
 // Unlock unlocks the directory and leaves it to the next run, as a kill does.
 func (d *Dir) Unlock() error { return d.close() }
@@ -270,11 +270,14 @@ func (d *Dir) Move(from, to string) error { return rename(d.lock, from, d.parent
 // Explain replaces Path in an error by the name of the directory.
 func (d *Dir) Explain(err error) error { return explain(err, d.Path, d.shown()) }
 
+// Explain replaces the path of an open directory in an error by its name.
+func Explain(err error, dir *os.File) error { return explain(err, PathOf(dir, dir.Name()), dir.Name()) }
+
 func explain(err error, path, shown string) error {
-	if err == nil || path == shown || !strings.Contains(err.Error(), path+"/") {
+	if err == nil || path == shown || !strings.Contains(err.Error(), path) {
 		return err
 	}
-	return &shownError{err, path + "/", shown + "/"}
+	return &shownError{err, path, shown}
 }
 
 type shownError struct {
@@ -282,14 +285,29 @@ type shownError struct {
 	path, shown string
 }
 
-func (e *shownError) Error() string { return strings.ReplaceAll(e.error.Error(), e.path, e.shown) }
+func (e *shownError) Error() string {
+	var b strings.Builder
+	for rest := e.error.Error(); ; {
+		before, after, found := strings.Cut(rest, e.path)
+		b.WriteString(before)
+		switch {
+		case !found:
+			return b.String()
+		case after != "" && after[0] >= '0' && after[0] <= '9': // another file
+			b.WriteString(e.path)
+		default:
+			b.WriteString(e.shown)
+		}
+		rest = after
+	}
+}
 
 func (e *shownError) Unwrap() error { return e.error }
 
 func prefix(name string) string { return "." + name + ".export-profile-" }
 
 // Lock waits for the lock of a directory into which several runs write. The directory must not be a link.
-// Closing the file releases it.
+// [Unlock] releases it.
 func Lock(ctx context.Context, dir string) (*os.File, error) {
 	type result struct {
 		f   *os.File
@@ -314,6 +332,11 @@ func Lock(ctx context.Context, dir string) (*os.File, error) {
 		}()
 		return nil, ctx.Err()
 	}
+}
+
+// Unlock releases a lock and closes its file. The lock ends even if the file cannot be closed.
+func Unlock(lock *os.File) error {
+	return errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_UN), lock.Close())
 }
 
 // lockDir locks a directory. It fails with ErrMoved if the path meanwhile leads elsewhere.

@@ -3,11 +3,15 @@ package staging
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestClean checks that Clean removes what a killed run left, and nothing of a running one.
@@ -244,5 +248,48 @@ func TestRemoveAll(t *testing.T) {
 	}
 	if err := RemoveAll(filepath.Join(dir, "gone")); err != nil {
 		t.Errorf("RemoveAll of nothing = %v", err)
+	}
+}
+
+// TestExplain checks that errors name the directory, and no file of another number.
+func TestExplain(t *testing.T) {
+	const path, shown = "/proc/self/fd/1", "/dir/.x"
+	for text, want := range map[string]string{
+		"read /proc/self/fd/1: denied":                                 "read /dir/.x: denied",
+		`open "/proc/self/fd/1/layout": gone`:                          `open "/dir/.x/layout": gone`,
+		"rename /proc/self/fd/12/a /proc/self/fd/1/a: /proc/self/fd/1": "rename /proc/self/fd/12/a /dir/.x/a: /dir/.x",
+		"nothing": "nothing",
+	} {
+		err := explain(fmt.Errorf("%s%w", text, fs.ErrExist), path, shown)
+		if got := strings.TrimSuffix(err.Error(), fs.ErrExist.Error()); got != want || !errors.Is(err, fs.ErrExist) {
+			t.Errorf("explain(%q) = %q, which wraps the error: %v; want %q", text, got, errors.Is(err, fs.ErrExist), want)
+		}
+	}
+	if err := explain(nil, path, shown); err != nil {
+		t.Errorf("explain(nil) = %v", err)
+	}
+}
+
+// TestUnlock checks that a lock ends although another file of it stays open, as if closing had failed.
+func TestUnlock(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := Lock(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := Unlock(lock); err != nil {
+		t.Fatal(err)
+	}
+	again, err := lockDir(dir, unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		t.Fatalf("lock after Unlock: %v", err)
+	}
+	if err := Unlock(again); err != nil {
+		t.Error(err)
 	}
 }
