@@ -93,6 +93,25 @@ func TestParseNarInfo(t *testing.T) {
 	}
 }
 
+// TestParseNarInfoTwice checks that each field that counts may occur once, whatever the order and the values:
+// a signature covers what one program reads, and another reads the other line.
+func TestParseNarInfoTwice(t *testing.T) {
+	all := requiredLines + "Compression: xz\nReferences: " + hello + "\nDeriver: " + libgree + ".drv\nCA: text:a\n"
+	n := 0
+	for line := range strings.Lines(all) {
+		key, _, _ := strings.Cut(line, ":")
+		for _, text := range []string{line + all, all + line, all + strings.Replace(line, ": ", ":", 1), all + key + ":\n"} {
+			if _, err := ParseNarInfo([]byte(text)); err == nil || !strings.Contains(err.Error(), key+": ") {
+				t.Errorf("%s twice: ParseNarInfo = %v; want an error that names it", key, err)
+			}
+			n++
+		}
+	}
+	if n != 32 {
+		t.Errorf("%d texts were tried; want 32", n)
+	}
+}
+
 // TestParseNarInfoGolden checks that Nix's narinfos survive parsing and formatting byte for byte.
 func TestParseNarInfoGolden(t *testing.T) {
 	f := golden(t)
