@@ -150,7 +150,8 @@ func Open(ctx context.Context, location string, o Options) (profile.Store, error
 
 // IsURL reports whether location names a server rather than a directory.
 func IsURL(location string) bool {
-	return strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://")
+	scheme, _, ok := strings.Cut(location, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 // maxNarInfo limits a narinfo, with room for more than 10,000 references.

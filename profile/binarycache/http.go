@@ -44,9 +44,14 @@ func newServer(location string, o Options) (*server, error) {
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "":
 		return nil, errors.New("its location is not a valid URL")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("its URL has a query or a fragment, which cannot be combined with the names of files")
+	case u.Fragment != "":
+		return nil, errors.New("its URL has a fragment, which cannot be combined with the names of files")
 	}
+	if err := CheckSettings(u.RawQuery); err != nil {
+		return nil, err
+	}
+	u.RawQuery, u.ForceQuery = "", false
+	u.Host = strings.ToLower(u.Host)
 	h := &server{
 		slots:    make(chan struct{}, positive(o.Connections, defaultConnections)),
 		stall:    positive(o.Stall, defaultStall),

@@ -172,7 +172,7 @@ func listAll(ctx context.Context, stores []profile.Store) ([]profile.Path, error
 
 // OnlyNix reports whether a source has the name of a kind of store that only Nix can read.
 func OnlyNix(from string) bool {
-	scheme, _, ok := strings.Cut(from, "://")
+	scheme, _, ok := strings.Cut(strings.ToLower(from), "://")
 	return from == "daemon" || ok && slices.Contains([]string{"ssh", "ssh-ng", "s3", "unix", "local", "dummy", "auto"}, scheme)
 }
 
@@ -201,8 +201,12 @@ func openOne(ctx context.Context, from string, o Options) (profile.Store, error)
 	case binarycache.IsURL(from):
 		return openCache(ctx, from, o)
 	}
-	if path, ok := strings.CutPrefix(from, "file://"); ok { // as in nix copy --to file://DIR?OPTIONS
-		from, _, _ = strings.Cut(path, "?")
+	if scheme, path, ok := strings.Cut(from, "://"); ok && strings.EqualFold(scheme, "file") { // as in nix copy --to file://DIR?OPTIONS
+		dir, settings, _ := strings.Cut(path, "?")
+		if err := binarycache.CheckSettings(settings); err != nil {
+			return nil, fmt.Errorf("open binary cache %q: %w", dir, err)
+		}
+		from = dir
 	}
 	fi, err := os.Stat(from)
 	if err != nil && OnlyNix(from) {
