@@ -199,13 +199,13 @@ func TestBadDestination(t *testing.T) {
 		}
 	}
 	for _, m := range []mistake{
-		{name: "rootfs/file", prepare: file, args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
-		{name: "rootfs/directory", prepare: full, args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
-		{name: "rootfs/link", prepare: link("."), args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
-		{name: "rootfs/dangling link", prepare: link("nowhere"), args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove it`},
+		{name: "rootfs/file", prepare: file, args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove this one`},
+		{name: "rootfs/directory", prepare: full, args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove this one`},
+		{name: "rootfs/link", prepare: link("."), args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove this one`},
+		{name: "rootfs/dangling link", prepare: link("nowhere"), args: []string{"rootfs", "x"}, err: `"x": .*file already exists`, hint: `remove this one`},
 		{name: "rootfs/no parent", args: []string{"rootfs", "x/y"}, err: `x/y.*no such file or directory`},
 		{name: "rootfs/not writable", prepare: rootOwned, args: []string{"rootfs", "theirs/x"}, err: `theirs/x.*permission denied`, hint: `may write`},
-		{name: "script/directory", prepare: full, args: []string{"./x"}, err: `"\./x": .*file already exists`, hint: `remove it`},
+		{name: "script/directory", prepare: full, args: []string{"./x"}, err: `"\./x": .*file already exists`, hint: `remove this one`},
 		{name: "image/file", prepare: file, args: []string{"image", "oci:x:v1"}, err: `"x".*no directory`},
 		{name: "image/directory", prepare: full, args: []string{"image", "oci:x:v1"}, err: `"x".*neither empty nor an image layout`},
 		{name: "image/dangling link", prepare: link("nowhere"), args: []string{"image", "oci:x:v1"}, err: `"x".*nowhere`},
