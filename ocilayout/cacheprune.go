@@ -189,8 +189,11 @@ func (c *Cache) scan(ctx context.Context) (s cacheScan, err error) {
 				return s, err
 			}
 			fi, err := e.Info()
-			if err != nil || strings.HasPrefix(e.Name(), ".") {
+			if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(e.Name(), ".") {
 				continue // removed in the meantime, or not ours
+			}
+			if err != nil {
+				return s, err
 			}
 			st := fi.Sys().(*syscall.Stat_t)
 			*files = append(*files, cacheFile{

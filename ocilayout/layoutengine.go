@@ -87,8 +87,9 @@ func (e *engine) PutBlob(_ context.Context, r io.Reader) (digest.Digest, int64, 
 }
 
 // newBlob makes a blob without a name. The caller must call discard.
+// The blob lies beside the layout, in the staging directory: if it cannot be removed, no reader of the layout sees it.
 func (e *engine) newBlob() (*blobFile, error) {
-	f, err := os.CreateTemp(filepath.Join(e.dir, ispec.ImageBlobsDir), ".tmp-")
+	f, err := os.CreateTemp(filepath.Dir(e.dir), ".tmp-")
 	if err != nil {
 		return nil, err
 	}

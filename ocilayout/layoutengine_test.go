@@ -252,3 +252,25 @@ func TestEngineTrapsRemain(t *testing.T) {
 		t.Errorf("umoci's Walk sees %d blobs of a Docker manifest, %v", seen, err)
 	}
 }
+
+// TestNewBlobBeside checks that an unfinished blob is never in the layout, where it would stay if it could not be removed.
+func TestNewBlobBeside(t *testing.T) {
+	dir := t.TempDir()
+	e, err := createEngine(filepath.Join(dir, stagingLayout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	before := listing(t, e.dir)
+	f, err := e.newBlob()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, listing(t, e.dir)); diff != "" {
+		t.Errorf("an unfinished blob is in the layout (-before +after):\n%s", diff)
+	}
+	f.discard()
+	if got := names(t, dir); !cmp.Equal(got, []string{stagingLayout}) {
+		t.Errorf("after discard there is %q", got)
+	}
+}
