@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/export-profile/export-profile/profile"
 )
@@ -111,7 +110,7 @@ func TestForgedFingerprint(t *testing.T) {
 	}
 }
 
-// TestManySignatures checks that an object with very many signatures takes no longer than one with a few.
+// TestManySignatures checks that no more signatures are verified than a few, since a narinfo has room for thousands.
 func TestManySignatures(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -121,12 +120,13 @@ func TestManySignatures(t *testing.T) {
 	good := "signer-1:" + base64.StdEncoding.EncodeToString(ed25519.Sign(private, message))
 	wrong := "signer-1:" + base64.StdEncoding.EncodeToString(ed25519.Sign(private, []byte("another")))
 	keys := Keys{{"signer-1", public}}
-	if err := keys.Verify(message, append(slices.Repeat([]string{wrong}, maxTries-1), good)); err != nil {
-		t.Errorf("Verify of %d signatures = %v; want <nil>", maxTries, err)
+	for before, want := range map[int]bool{maxTries - 1: true, maxTries: false, 10_000: false} {
+		if err := keys.Verify(message, append(slices.Repeat([]string{wrong}, before), good)); (err == nil) != want {
+			t.Errorf("Verify of %d wrong signatures and a right one = %v; want it found: %v", before, err, want)
+		}
 	}
-	begin := time.Now()
-	err = keys.Verify(message, slices.Repeat([]string{wrong}, 100_000))
-	if took := time.Since(begin); err == nil || took > time.Second {
-		t.Errorf("Verify of 100,000 signatures = %v in %v; want an error in a moment", err, took)
+	others := slices.Repeat([]string{"stranger:" + strings.TrimPrefix(wrong, "signer-1:")}, 10_000)
+	if err := keys.Verify(message, append(others, good)); err != nil {
+		t.Errorf("Verify after the signatures of strangers = %v; want <nil>", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
@@ -79,6 +80,9 @@ func TestHostileLowerAccounts(t *testing.T) {
 
 // TestLongLowerAccounts checks that account files as long as they may be, of the worst lines, take bounded memory.
 func TestLongLowerAccounts(t *testing.T) {
+	if testrun.Race {
+		t.Skip("measures memory")
+	}
 	var distinct strings.Builder
 	for i := 0; distinct.Len() < maxAccountFile-20; i++ {
 		fmt.Fprintf(&distinct, "%x:::\n", i)
