@@ -34,6 +34,17 @@ func ReadDocument(r io.Reader, d ispec.Descriptor) ([]byte, error) {
 	return b, nil
 }
 
+// maxBlob limits the size that a descriptor may declare: a pebibyte, so that sums of sizes do not overflow.
+const maxBlob = 1 << 50
+
+// checkSize refuses sizes that no blob has.
+func checkSize(n int64) error {
+	if n < 0 || n > maxBlob {
+		return fmt.Errorf("it has %d bytes", n)
+	}
+	return nil
+}
+
 // readDocument opens and reads a document.
 func readDocument(ctx context.Context, open OpenBlob, d ispec.Descriptor) ([]byte, error) {
 	if err := checkDigest(d.Digest); err != nil {

@@ -107,8 +107,8 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
-		if d.Size < 0 {
-			return nil, fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
+		if err := checkSize(d.Size); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
 		blob := s.blob(ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size}, "the base image")
 		blob.DiffID = diffID

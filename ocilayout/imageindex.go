@@ -147,6 +147,9 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 		if err := checkDigest(d.Digest); err != nil {
 			return err
 		}
+		if err := checkSize(d.Size); err != nil {
+			return fmt.Errorf("blob %s: %w", d.Digest, err)
+		}
 		if had := j.blobs[d.Digest]; had == nil {
 			j.order = append(j.order, d.Digest)
 		} else if had.Dir == j.layout.dir {

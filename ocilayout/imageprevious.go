@@ -116,8 +116,8 @@ func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *Im
 		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
 			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
-		if d.Size < 0 {
-			return fmt.Errorf("layer %d: it has %d bytes", i+1, d.Size)
+		if err := checkSize(d.Size); err != nil {
+			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
 		l := PreviousLayer{BlobSource: s.blob(d, ""), History: said}
 		l.DiffID, l.Entry = diffID, entries[i]

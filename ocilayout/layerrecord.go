@@ -82,7 +82,7 @@ func (r Record) check() error {
 	if err := errors.Join(checkDigest(r.DiffID), checkDigest(r.Blob)); err != nil {
 		return err
 	}
-	if r.Size < 0 || r.TarSize <= 0 {
+	if r.Size < 0 || r.Size > maxBlob || r.TarSize <= 0 || r.TarSize > maxBlob {
 		return fmt.Errorf("a blob of %d bytes of a tar of %d bytes", r.Size, r.TarSize)
 	}
 	return nil

@@ -300,6 +300,17 @@ func TestPoisonedCache(t *testing.T) {
 		{"signed without a blob", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, keys, func(r *ocilayout.Record) { r.Blob = "../../x" })
 		}},
+		{"signed with a blob in upper case", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, keys, func(r *ocilayout.Record) {
+				r.Blob = digest.Digest("sha256:" + strings.ToUpper(r.Blob.Encoded()))
+			})
+		}},
+		{"signed with a diffID of another algorithm", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, keys, func(r *ocilayout.Record) { r.DiffID = digest.SHA512.FromString("x") })
+		}},
+		{"signed with a size of 2^62", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
+			resign(m, keys, func(r *ocilayout.Record) { r.Size = 1 << 62 })
+		}},
 		{"signed with a negative size", "", func(t *testing.T, f *fakeRegistry, m *ispec.Manifest) {
 			resign(m, keys, func(r *ocilayout.Record) { r.Size = -1 })
 		}},

@@ -74,12 +74,16 @@ func plainText(s string) string {
 func said(answer *errcode.ErrorResponse) string {
 	var all []string
 	for _, e := range answer.Errors {
-		if e.Code == "" {
-			e.Detail = nil // such answers are not those of the specification
-			all = append(all, e.Message)
-			continue
+		if _, ok := e.Detail.(string); !ok {
+			e.Detail = nil // an object repeats the name or the tag
 		}
-		all = append(all, e.Error())
+		code := strings.ToLower(strings.ReplaceAll(e.Code, "_", " "))
+		switch {
+		case e.Code == "" || strings.EqualFold(e.Message, code):
+			all = append(all, e.Message)
+		default:
+			all = append(all, e.Error())
+		}
 	}
 	return plainText(strings.Join(all, "; "))
 }
