@@ -36,6 +36,7 @@ func newDB(t testing.TB) (root string, conn *sqlite.Conn) {
 	t.Helper()
 	root = newRoot(t)
 	conn = connect(t, root, "")
+	sql(t, conn, `pragma synchronous = off`)
 	sql(t, conn, `pragma journal_mode = wal`)
 	sql(t, conn, tables)
 	return root, conn
