@@ -143,9 +143,7 @@ func (f *assemblyFlags) makeBaseFiles(a *assembly, view *rootfs.View, o base.Opt
 			return err
 		}
 	}
-	for _, note := range a.baseFiles.Notes {
-		say.notef("%s", note)
-	}
+	say.notes(a.baseFiles.Notes)
 	arch, err := a.baseFiles.Architecture()
 	a.arch = a.baseImage.architecture(arch)
 	return err
@@ -174,9 +172,7 @@ func (f *assemblyFlags) apply(ctx context.Context, t terminal, say *speaker, par
 	if err != nil {
 		return nil, err
 	}
-	for _, note := range top.Notes {
-		say.notef("%s", note)
-	}
+	say.notes(top.Notes)
 	return top, nil
 }
 

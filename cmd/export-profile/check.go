@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +35,7 @@ or have all expired; and links of the profile that lead nowhere.
 Warnings are: the same faults in programs outside PATH; other links that lead nowhere;
 names of store paths that are missing; files that hide another package's file; a time zone (TZ)
 or locales (LANG, LC_*) that the image lacks; programs that need the host's driver for graphics or CUDA;
-a working directory that does not exist; and store paths that the user cannot read.
+a working directory or a volume that does not exist; and store paths that the user cannot read.
 
 Problems of one kind in one package or directory are one line, with their number; --json lists all.
 
@@ -171,6 +173,7 @@ func layerSources(ctx context.Context, image *ocilayout.Image) []startup.Source 
 func startConfig(c ispec.ImageConfig, h *ocilayout.Healthcheck, arch string) startup.Config {
 	config := startup.Config{
 		Architecture: arch, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, User: c.User, WorkingDir: c.WorkingDir,
+		Volumes: slices.Sorted(maps.Keys(c.Volumes)),
 	}
 	if h != nil {
 		config.Healthcheck = h.Test

@@ -12,7 +12,8 @@ import (
 	"github.com/export-profile/export-profile/rootfs/startup"
 )
 
-// This file prints the problems that verify and check find: one line for many problems of one kind in one place.
+// This file prints what there can be much of: the problems that verify and check find, and notes.
+// One line stands for many of one kind.
 
 // problemGroup stands for problems that a person reads as one.
 type problemGroup struct {
@@ -40,6 +41,26 @@ func groupProblems[P any](all []P, key, text func(P) string) (groups []problemGr
 		groups = append(groups, problemGroup{text: text(p)})
 	}
 	return groups
+}
+
+// fewNotes is how many notes of one kind are printed before one stands for all.
+const fewNotes = 5
+
+// notes prints notes about the image's files. Of many notes of one kind it prints the first, and with --debug all.
+func (s *speaker) notes(all []string) {
+	kinds := make(map[string]int)
+	for _, n := range all {
+		kinds[kindOfProblem(n)]++
+	}
+	for _, n := range all {
+		switch k := kindOfProblem(n); {
+		case s.debug || kinds[k] > 0 && kinds[k] <= fewNotes:
+			s.notef("%s", n)
+		case kinds[k] > 0:
+			s.notef("%s (and %d more like it; --debug lists them)", n, kinds[k]-1)
+			kinds[k] = 0
+		}
+	}
 }
 
 // groupVerified groups what verify finds in layers: by image, layer and what is wrong.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,4 +67,28 @@ func groupLines(groups []problemGroup) (lines []string) {
 		lines = append(lines, fmt.Sprint(g))
 	}
 	return lines
+}
+
+// TestNotes checks that few notes of a kind are printed, and that one stands for many.
+func TestNotes(t *testing.T) {
+	var all []string
+	for i := range fewNotes {
+		all = append(all, fmt.Sprintf("left out %q: it leads nowhere", fmt.Sprint("/", i)))
+	}
+	for i := range fewNotes + 1 {
+		all = append(all, fmt.Sprintf("%q takes the place", fmt.Sprint("/", i)), "a note of its own "+strings.Repeat("x", i))
+	}
+	for _, debug := range []bool{false, true} {
+		var b bytes.Buffer
+		s := &speaker{w: &b}
+		s.debug = debug
+		s.notes(all)
+		want := len(all)
+		if !debug {
+			want -= fewNotes
+		}
+		if got := strings.Count(b.String(), "\n"); got != want || strings.Contains(b.String(), `"/0" takes the place (and 5 more like it; --debug lists them)`) == debug {
+			t.Errorf("notes with --debug=%v print %d lines; want %d:\n%s", debug, got, want, b.String())
+		}
+	}
 }

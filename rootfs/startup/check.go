@@ -13,7 +13,7 @@ import (
 
 func (c *checker) check() error {
 	for _, step := range []func() error{
-		c.readAccount, c.checkPrograms, c.checkCommand, c.checkHealth, c.checkCertificates,
+		c.readAccount, c.checkPrograms, c.checkCommand, c.checkVolumes, c.checkHealth, c.checkCertificates,
 		c.checkOthers, c.checkLibraries, c.checkLinks, c.checkConflicts, c.checkNames,
 		c.checkZone, c.checkLocale, c.checkDriver, c.checkReadable,
 	} {
@@ -88,7 +88,9 @@ func (c *checker) checkCommand() error {
 		case err == nil && !e.IsDir():
 			c.errorf(WorkingDir, dir, "is not a directory")
 		case err != nil:
-			c.warn(WorkingDir, dir, "does not exist: container runtimes make it, owned by root")
+			c.warn(WorkingDir, dir, madeForRoot)
+		case !c.account.may(e.Entry, 0o1) || c.closedDir(e.Path) != "":
+			c.warn(WorkingDir, dir, fmt.Sprintf("user %d cannot enter it", c.account.uid))
 		}
 	}
 	words, what := c.config.Entrypoint, "the entrypoint"
@@ -99,6 +101,19 @@ func (c *checker) checkCommand() error {
 		return nil
 	}
 	return c.checkStart(Entrypoint, what, words[0])
+}
+
+// madeForRoot says what becomes of a directory that does not exist.
+const madeForRoot = "does not exist: container runtimes make it, owned by root"
+
+// checkVolumes warns of volumes in which the user cannot write, because they do not exist.
+func (c *checker) checkVolumes() error {
+	for _, dir := range c.config.Volumes {
+		if c.account.uid != 0 && !c.exists(dir) {
+			c.warn(Volume, dir, madeForRoot)
+		}
+	}
+	return nil
 }
 
 // checkHealth checks the program that the health check runs, as Docker finds it.

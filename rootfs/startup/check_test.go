@@ -22,7 +22,8 @@ type fileSet map[string]any
 type (
 	data   string
 	link   string
-	secret string // only its owner, root, may execute it
+	secret string   // only its owner, root, may execute it
+	closed struct{} // a directory that only root may enter
 )
 
 // with returns the files of both sets.
@@ -53,6 +54,9 @@ func (s fileSet) entries(t *testing.T) []rootfs.Entry {
 			mode, content = 0o700, []byte(f)
 		case link:
 			all[name] = rootfs.Link(name, string(f))
+			continue
+		case closed:
+			all[name] = rootfs.Dir(name, 0o700)
 			continue
 		case nil:
 			all[name] = rootfs.Dir(name, 0o755)

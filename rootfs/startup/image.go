@@ -22,6 +22,7 @@ type Config struct {
 	Cmd          []string
 	User         string
 	WorkingDir   string
+	Volumes      []string
 	Healthcheck  []string // Docker's Test: CMD and words, or CMD-SHELL and a line
 }
 

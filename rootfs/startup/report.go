@@ -19,6 +19,7 @@ const (
 	Link         = "link"         // another link leads nowhere
 	Reference    = "reference"    // a file names a store object that is not in the image
 	Conflict     = "conflict"     // packages have different files of one name
+	Volume       = "volume"       // a volume does not exist
 	Health       = "healthcheck"  // the health check does not start
 	Zone         = "timezone"     // the time zone of TZ is not in the image
 	Locale       = "locale"       // the image has no locales

@@ -22,7 +22,7 @@
 // Faults of programs, scripts and libraries that nothing in PATH reaches are warnings. So are other links that lead nowhere,
 // names of store objects that are not in the image, and files that another package's file hides.
 // Warnings are also what programs miss once they run: the time zone in TZ, glibc's locales for LANG and LC_*,
-// the host's driver for graphics and CUDA, a working directory, and store objects that the user cannot read.
+// the host's driver for graphics and CUDA, a working directory, volumes, and store objects that the user cannot read.
 // A library that no program loads may find libraries that its future program loaded before. So it causes no warning
 // if it lacks a library that a program of PATH loads, or that is in the same store object.
 //

@@ -57,6 +57,11 @@ func TestSurroundings(t *testing.T) {
 		"a working directory":        {fileSet{"srv/new": nil}, Config{WorkingDir: "/srv/new/"}, ""},
 		"a working directory, links": {fileSet{"srv": link("/opt"), "opt/new": nil}, Config{WorkingDir: "/srv/new"}, ""},
 
+		"a closed working directory": {fileSet{"srv": closed{}}, Config{WorkingDir: "/srv", User: "7"}, "/srv: user 7 cannot enter it"},
+		"a volume":                   {fileSet{"srv/new": nil}, Config{Volumes: []string{"/srv/new"}, User: "7"}, ""},
+		"no volume":                  {nil, Config{Volumes: []string{"/srv/new"}, User: "7"}, "/srv/new: does not exist: container runtimes make it, owned by root"},
+		"no volume, for root":        {nil, Config{Volumes: []string{"/srv/new"}}, ""},
+
 		"an object for root":          {fileSet{aRoot + "/x": secret("x")}, Config{}, ""},
 		"an object that is closed":    {fileSet{aRoot + "/x": secret("#!/bin/sh\n"), aRoot + "/y": secret("y")}, Config{User: "7"}, "/" + aRoot + "/x: user 7 cannot read it"},
 		"an object that can be read":  {fileSet{aRoot + "/x": data("x"), aRoot + "/y": link("none"), "etc/x": secret("x")}, Config{User: "7"}, "leads nowhere"},
