@@ -113,3 +113,23 @@ func TestLongLowerAccounts(t *testing.T) {
 		}
 	}
 }
+
+// TestHostileUserNames checks that the error about an unknown user stays short, and harmless to a terminal.
+func TestHostileUserNames(t *testing.T) {
+	for name, passwd := range map[string]string{
+		"long": strings.Repeat("n", maxAccountFile-10) + ":x:1:1\n",
+		"many": strings.Repeat(strings.Repeat("n", longestUser)+":x:1:1\n", 10_000),
+		"distinct": func() (s string) {
+			for i := range 1000 {
+				s += fmt.Sprintf("user%d:x:1:1\n", i)
+			}
+			return s
+		}(),
+		"control characters": "\x1b[2J:x:1:1\n\u202e:x:1:1\n",
+	} {
+		_, err := FindUser("app", []byte(passwd))
+		if err == nil || len(err.Error()) > mostKnown*(longestUser+20) || strings.ContainsAny(err.Error(), "\x1b\u202e\n") {
+			t.Errorf("%s: FindUser = %.200q; want a short error without control characters", name, err)
+		}
+	}
+}

@@ -121,12 +121,15 @@ func FindID(uid int, passwd []byte) (User, bool) {
 	return User{}, false
 }
 
+// longestUser limits the names that a message may have. Linux itself allows 32 bytes, and directory services more.
+const longestUser = 256
+
 // users yields the users of /etc/passwd. It skips lines that no user can have.
 func users(passwd []byte) iter.Seq[User] {
 	return func(yield func(User) bool) {
 		for line := range strings.Lines(string(passwd)) {
 			fields := strings.Split(strings.TrimSpace(line), ":")
-			if len(fields) < 4 {
+			if len(fields) < 4 || len(fields[0]) > longestUser {
 				continue
 			}
 			uid, err := rootfs.ParseID(fields[2])
