@@ -36,6 +36,8 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 		switch {
 		case exists(filepath.Join(from, "registration")):
 			return withHint(err, "it only describes a store: --references %s, and the store with --from", from)
+		case exists(filepath.Join(from, "db/db.sqlite")):
+			return withHint(err, "name the store, too: --from 'local?real=STORE&state=%s'", from)
 		case source.OnlyNix(from):
 			return withHint(err, "Nix can read it: nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -")
 		case exists(filepath.Join(from, ispec.ImageLayoutFile)):

@@ -44,6 +44,9 @@ func (s *Store) Inside(name string) (string, bool) {
 	for _, dir := range []string{s.root.dir, s.root.real} {
 		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/"))
 		if ok && (rest == "" || rest[0] == '/') {
+			if s.root.nix {
+				rest = nixDir + "/" + rest
+			}
 			return path.Clean("/" + rest), true
 		}
 	}

@@ -33,6 +33,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,6 +59,8 @@ type Options struct {
 	// Signatures also reads signatures and content addresses.
 	Signatures bool
 
+	// Nix opens a directory that is a copy of /nix, with store and var in it, rather than of the root.
+	Nix bool
 	// Hash returns the NAR hash of an object for a store without a database, if it is known.
 	// It decides whether to restore names; see package casehack.
 	Hash func(profile.Path) profile.Hash
@@ -94,7 +98,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
-	r, err := openRoot(dir)
+	r, err := openRoot(dir, o.Nix)
 	if err != nil {
 		return nil, err
 	}
@@ -112,11 +116,9 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("find database: %w", err)
 		}
-		d := database{path: r.hostPath(place), signatures: o.Signatures, maxWait: cmp.Or(o.maxWait, maxWait)}
-		if s.db, err = d.read(ctx); err != nil {
-			return nil, fmt.Errorf("read database %q: %w", d.path, err)
+		if err := s.readDatabase(ctx, r.hostPath(place), o); err != nil {
+			return nil, err
 		}
-		s.names.Hash = s.db.hash
 	}
 	place, err := r.resolve(profile.StoreDir)
 	if err != nil {
@@ -124,6 +126,40 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 	}
 	if s.storeDir, err = r.openDir(place); err != nil {
 		return nil, fmt.Errorf("open store directory: %w", r.named(place, err))
+	}
+	return s, nil
+}
+
+// readDatabase reads the database in a file.
+func (s *Store) readDatabase(ctx context.Context, file string, o Options) (err error) {
+	d := database{path: file, signatures: o.Signatures, maxWait: cmp.Or(o.maxWait, maxWait)}
+	if s.db, err = d.read(ctx); err != nil {
+		return fmt.Errorf("read database %q: %w", d.path, err)
+	}
+	s.names.Hash = s.db.hash
+	return nil
+}
+
+// OpenParts opens a store whose store directory and state directory are at any places.
+// The state directory is what /nix/var/nix is in another store. The store has no links around it.
+func OpenParts(ctx context.Context, storeDir, stateDir string, o Options) (_ *Store, err error) {
+	s, err := OpenObjects(storeDir, o)
+	if err != nil {
+		return nil, err
+	}
+	s.verify = true
+	file, err := filepath.EvalSymlinks(filepath.Join(stateDir, strings.TrimPrefix(databasePath, nixDir+"/var/nix/")))
+	if err == nil {
+		file, err = filepath.Abs(file)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w in %q: %w", ErrNoDatabase, stateDir, err)
+	}
+	if err == nil {
+		err = s.readDatabase(ctx, file, o)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %q: %w", storeDir, err), s.Close())
 	}
 	return s, nil
 }

@@ -15,7 +15,7 @@ import (
 // OpenObjects opens a directory of store objects at any place, without metadata.
 // Info returns an error, and Files verifies nothing. Of the options, only Hash and Note matter.
 func OpenObjects(dir string, o Options) (_ *Store, err error) {
-	r, err := openRoot(dir)
+	r, err := openRoot(dir, false)
 	if err != nil {
 		return nil, fmt.Errorf("open store directory %q: %w", dir, err)
 	}

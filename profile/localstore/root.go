@@ -12,21 +12,23 @@ import (
 )
 
 // root is a directory that acts as "/": an absolute link in it starts at the directory.
+// Or else the directory acts as "/nix", and there is nothing beside it.
 type root struct {
 	dir  string // absolute
 	real string // the same without links
+	nix  bool   // dir acts as "/nix"
 
 	// guard keeps accesses inside a relocated root, even if its files change meanwhile.
 	// It is nil for "/", which needs no guard. Without a guard, directories without read permission can be traversed.
 	guard *os.Root
 }
 
-func openRoot(dir string) (*root, error) {
+func openRoot(dir string, nix bool) (*root, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	r := &root{dir: dir}
+	r := &root{dir: dir, nix: nix}
 	if r.real, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
@@ -36,7 +38,7 @@ func openRoot(dir string) (*root, error) {
 	return r, err
 }
 
-func (r *root) relocated() bool { return r.real != "/" }
+func (r *root) relocated() bool { return r.real != "/" || r.nix }
 
 func (r *root) close() error {
 	if r.guard == nil {
@@ -45,13 +47,40 @@ func (r *root) close() error {
 	return r.guard.Close()
 }
 
+// place converts a path below the root to one below r.dir. It returns false if nothing can be there.
+func (r *root) place(name string) (string, bool) {
+	if !r.nix {
+		return name, true
+	}
+	rest, ok := strings.CutPrefix(path.Join("/", name), nixDir)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	return path.Join(".", rest[min(1, len(rest)):]), true
+}
+
+// nixDir is the directory for which a root may stand.
+const nixDir = "/nix"
+
 // hostPath converts a path below the root to a path on this machine.
-func (r *root) hostPath(name string) string { return filepath.Join(r.dir, name) }
+func (r *root) hostPath(name string) string {
+	if place, ok := r.place(name); ok {
+		name = place
+	}
+	return filepath.Join(r.dir, name)
+}
 
 // readlink reads the link at a relative path. No parent directory may be a link.
 func (r *root) readlink(name string) (string, error) {
+	name, ok := r.place(name)
+	if !ok {
+		return "", syscall.ENOENT
+	}
+	if r.nix && name == "." {
+		return "", syscall.EINVAL
+	}
 	if r.guard == nil {
-		return os.Readlink(r.hostPath(name))
+		return os.Readlink(filepath.Join(r.dir, name))
 	}
 	return r.guard.Readlink(name)
 }
@@ -59,8 +88,12 @@ func (r *root) readlink(name string) (string, error) {
 // openDir opens the directory at a relative path that contains no links.
 func (r *root) openDir(name string) (*os.File, error) {
 	const flags = os.O_RDONLY | unix.O_DIRECTORY
+	name, ok := r.place(name)
+	if !ok {
+		return nil, syscall.ENOENT
+	}
 	if r.guard == nil {
-		return os.OpenFile(r.hostPath(name), flags, 0)
+		return os.OpenFile(filepath.Join(r.dir, name), flags, 0)
 	}
 	return r.guard.OpenFile(name, flags, 0)
 }

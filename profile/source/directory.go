@@ -35,6 +35,9 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	if has("nix-cache-info") {
 		return openCache(ctx, dir, o)
 	}
+	if s, err := openNix(ctx, dir, o); s != nil || err != nil {
+		return s, err
+	}
 	if forbidden != nil {
 		return nil, fmt.Errorf("open store: %w", forbidden)
 	}
@@ -92,6 +95,11 @@ func readNames(dir string) ([]string, error) {
 
 // openRoot opens the store of a root directory.
 func openRoot(ctx context.Context, root string, o Options) (profile.Store, error) {
+	return openPlace(ctx, root, localOptions(o), o)
+}
+
+// openPlace opens the store of a root directory, or of a copy of /nix if the local options say so.
+func openPlace(ctx context.Context, root string, local localstore.Options, o Options) (profile.Store, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
@@ -101,7 +109,7 @@ func openRoot(ctx context.Context, root string, o Options) (profile.Store, error
 		form = Machine
 	}
 	o.opened(root, form)
-	s, err := localstore.Open(ctx, root, localOptions(o))
+	s, err := localstore.Open(ctx, root, local)
 	if err == nil || !errors.Is(err, localstore.ErrNoDatabase) {
 		return s, err
 	}
@@ -110,7 +118,7 @@ func openRoot(ctx context.Context, root string, o Options) (profile.Store, error
 	if root == "/" && o.References == "" {
 		return nil, err
 	}
-	if s, err = localstore.Open(ctx, root, localstore.Options{NoDatabase: true, Hash: o.hash, Note: o.Note}); err != nil {
+	if s, err = localstore.Open(ctx, root, localstore.Options{NoDatabase: true, Nix: local.Nix, Hash: o.hash, Note: o.Note}); err != nil {
 		return nil, err
 	}
 	return withoutDatabase(root, s, o)

@@ -3,7 +3,9 @@
 //	""                  the store of this machine
 //	-                   a file on standard input
 //	http(s)://…         a binary cache
+//	local?root=…        Nix's name for a store on this machine, also with real=… and state=…
 //	a directory         with nix/store in it: a relocated store, with its database or without;
+//	                    with store and var in it: a copy of /nix, also named by either of them;
 //	                    with nix-cache-info or narinfo files in it: a binary cache;
 //	                    with store objects in it: a store directory
 //	a file, or a pipe   an export stream (nix-store --export, nix nario export), or a tar of such a directory;
@@ -209,6 +211,9 @@ func openOne(ctx context.Context, from string, o Options) (profile.Store, error)
 		from = dir
 	}
 	fi, err := os.Stat(from)
+	if settings, ok := isLocal(from); ok && err != nil {
+		return openLocal(ctx, settings, o)
+	}
 	if err != nil && OnlyNix(from) {
 		return nil, &NotStoreError{from, "a store that only Nix can read"}
 	}

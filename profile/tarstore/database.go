@@ -34,7 +34,7 @@ func (s *Store) copyDatabase(dir string) error {
 		return err
 	}
 	for _, name := range databaseFiles {
-		i := s.tree.child(from, name)
+		i := s.child(from, name)
 		if i == none {
 			if name == databaseFiles[0] {
 				return fs.ErrNotExist

@@ -25,6 +25,9 @@ func (s *Store) findStore() error {
 			return &FormatError{"a tar archive with several stores, in " + s.list(roots)}
 		case len(stores) == 1:
 			s.root, s.store = none, stores[0]
+			if nix := t.nodes[s.store].parent; t.nodes[s.store].name == "store" && t.descend(nix, "var/nix/db") != none {
+				s.root, s.nix = outer, nix
+			}
 		case len(stores) > 1:
 			return &FormatError{"a tar archive with store objects in several directories, " + s.list(stores)}
 		default:

@@ -25,12 +25,12 @@ func (s *Store) Readlink(name string) (string, error) {
 		return "", s.linkError(name, err)
 	}
 	if name != "/" {
-		i = s.tree.child(i, path.Base(name))
+		i = s.child(i, path.Base(name))
 	}
 	switch {
 	case i == none:
 		return "", s.linkError(name, fs.ErrNotExist)
-	case s.tree.nodes[i].kind != link:
+	case i == outer, s.tree.nodes[i].kind != link:
 		return "", s.linkError(name, profile.ErrNoLink)
 	}
 	return s.tree.nodes[i].target, nil
@@ -52,12 +52,10 @@ func (s *Store) resolve(name string) (id, error) {
 			continue
 		}
 		if elem == ".." {
-			if at != s.root {
-				at = t.nodes[at].parent
-			}
+			at = s.parent(at)
 			continue
 		}
-		next := t.child(at, elem)
+		next := s.child(at, elem)
 		if next == none {
 			return none, fs.ErrNotExist
 		}
@@ -75,6 +73,28 @@ func (s *Store) resolve(name string) (id, error) {
 		rest = n.target + "/" + rest
 	}
 	return at, nil
+}
+
+// child returns the file called name in a directory of the archived root, or none.
+func (s *Store) child(dir id, name string) id {
+	switch {
+	case dir != outer:
+		return s.tree.child(dir, name)
+	case name == "nix":
+		return s.nix
+	}
+	return none
+}
+
+// parent returns the directory around another one of the archived root. The root is its own parent.
+func (s *Store) parent(dir id) id {
+	switch {
+	case dir == s.root:
+		return dir
+	case s.root == outer && dir == s.nix:
+		return outer
+	}
+	return s.tree.nodes[dir].parent
 }
 
 // Inside returns false: no path on this machine lies in an archive.

@@ -4,6 +4,7 @@
 //
 //   - a root directory: it contains nix/store, and possibly profiles and a database in nix/var/nix.
 //     This is the archive's root, or else the only directory in it that contains nix/store;
+//   - a copy of /nix of any name: the only directory that contains store objects is called store, and var/nix/db is beside it.
 //   - a store directory of any name: the only directory that contains store objects.
 //
 // The archive may be compressed, and come from a pipe; see package input.
@@ -61,7 +62,8 @@ type Store struct {
 	in   *input.Input
 	tree *tree
 
-	root  id // the directory that acts as "/", or none if there is only a store directory
+	root  id // the directory that acts as "/", outer if there is only /nix, or none if there is only a store directory
+	nix   id // the directory that acts as "/nix", if root is outer
 	store id // the store directory
 	paths []profile.Path
 

@@ -10,8 +10,9 @@ import (
 type id = int32
 
 const (
-	root id = 0  // of the archive
-	none id = -1 // no node
+	root  id = 0  // of the archive
+	none  id = -1 // no node
+	outer id = -2 // the directory around /nix, if the archive has only that
 )
 
 type kind uint8

@@ -1,0 +1,100 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/binarycache"
+	"github.com/export-profile/export-profile/profile/localstore"
+)
+
+// This file opens stores that are not in nix/store below a root: a volume for /nix, its store or its state directory,
+// and Nix's own names of such stores.
+
+// openNix opens a copy of /nix, given as the directory itself, as its store with a database beside it, or as its state directory.
+// It returns nil for other directories.
+func openNix(ctx context.Context, dir string, o Options) (profile.Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	has := func(name ...string) bool {
+		_, err := os.Stat(filepath.Join(append([]string{dir}, name...)...))
+		return err == nil
+	}
+	const database = "db/db.sqlite"
+	switch {
+	case has("store") && (has("var/nix", database) || hasObjects(filepath.Join(dir, "store"))):
+	case filepath.Base(dir) == "store" && has("../var/nix", database):
+		dir = filepath.Dir(dir)
+	case has(database) && has("../../store"):
+		dir = filepath.Join(dir, "../..")
+	case has(database):
+		return nil, &NotStoreError{dir, "Nix's state directory, without a store"}
+	default:
+		return nil, nil
+	}
+	// If the directory has the name nix, its parent is a root, which may have profiles, too.
+	if fi, err := os.Lstat(dir); err == nil && fi.IsDir() && filepath.Base(dir) == "nix" {
+		return openRoot(ctx, filepath.Dir(dir), o)
+	}
+	local := localOptions(o)
+	local.Nix = true
+	return openPlace(ctx, dir, local, o)
+}
+
+// hasObjects reports whether a directory has files with the names of store objects.
+func hasObjects(dir string) bool {
+	names, err := readNames(dir)
+	return err == nil && slices.ContainsFunc(names, func(name string) bool { return profile.CheckBase(name) == nil })
+}
+
+// isLocal reports whether a source has Nix's name for a store on this machine: local, with settings after a question mark.
+func isLocal(from string) (settings string, ok bool) {
+	name, settings, _ := strings.Cut(from, "?")
+	return settings, name == "local" || name == "local://"
+}
+
+// openLocal opens a store by the settings of Nix: root, real (the store directory) and state (the state directory).
+func openLocal(ctx context.Context, settings string, o Options) (profile.Store, error) {
+	values, err := url.ParseQuery(settings)
+	if err != nil {
+		return nil, errors.New("open store: the settings after local? are not valid")
+	}
+	root, real, state := values.Get("root"), values.Get("real"), values.Get("state")
+	for _, name := range []string{"root", "real", "state", "log", "read-only", "require-sigs"} {
+		values.Del(name)
+	}
+	if err := binarycache.CheckSettings(values.Encode()); err != nil {
+		return nil, fmt.Errorf("open store %q: %w", "local?"+settings, err)
+	}
+	if root == "" {
+		root = "/"
+	}
+	if real == "" && state == "" {
+		return openRoot(ctx, root, o)
+	}
+	if real == "" {
+		real = filepath.Join(root, profile.StoreDir)
+	}
+	if state == "" {
+		state = filepath.Join(root, "nix/var/nix")
+	}
+	o.opened(real, StoreDirectory)
+	return asStore(localstore.OpenParts(ctx, real, state, localOptions(o)))
+}
+
+// asStore avoids a nil pointer in an interface.
+func asStore(s *localstore.Store, err error) (profile.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
