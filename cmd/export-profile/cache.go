@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -154,7 +157,11 @@ func (o *cacheOptions) usage(layers func(*ocilayout.Cache) (ocilayout.Usage, err
 	if u.Directory == "" {
 		return nil, withHint(fmt.Errorf("find cache: %w", errNoCacheDir), "name it with --cache DIR")
 	}
-	if exists(u.Directory) {
+	_, err := os.Stat(u.Directory)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
+	if err == nil {
 		if err := isCache(u.Directory, o.namedDir() != ""); err != nil {
 			return nil, err
 		}
