@@ -182,5 +182,5 @@ func decompressBy(head []byte, r io.Reader) (io.ReadCloser, error) {
 	if name == "" {
 		return nil, nil
 	}
-	return decompress.NewReader(name, r)
+	return decompress.NewFileReader(name, r, func() {}) // tar itself ignores what follows an archive
 }

@@ -66,7 +66,7 @@ func (o *imageOpener) seekable(ctx context.Context, r io.Reader) (*os.File, erro
 	}
 	var from io.Reader = b
 	if name := decompress.Sniff(head); name != "" {
-		z, err := decompress.NewReader(name, b)
+		z, err := decompress.NewFileReader(name, b, func() {}) // tar itself ignores what follows an archive
 		if err != nil {
 			return nil, err
 		}
