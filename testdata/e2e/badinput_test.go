@@ -106,6 +106,9 @@ func TestBadCommandLine(t *testing.T) {
 		{args: []string{"image", "--platform", "arm64", "oci:x"}, err: `--platform "arm64"`, hint: `linux/arm64`},
 		{args: []string{"image", "--entrypoint", `["sh"`, "oci:x"}, err: `--entrypoint`, hint: `JSON|\["`},
 		{args: []string{"image", "--user", "a b", "oci:x"}, err: `--user: `, hint: `--user app:1000`},
+		{args: []string{"image", "--healthcheck-interval", "5s", "oci:x"}, err: `no command, and there is no health check`, hint: `--healthcheck '`},
+		{args: []string{"image", "--healthcheck", "CMD true", "oci:x"}, err: `--healthcheck "CMD true"`, hint: `leave out CMD`},
+		{args: []string{"image", "--healthcheck", "true", "--healthcheck-interval", "5", "oci:x"}, err: `want a duration`, hint: `30s`},
 	} {
 		m.name, m.status = strings.Join(m.args, " "), 2
 		m.check(t)
@@ -150,6 +153,23 @@ func TestBadProfile(t *testing.T) {
 		{name: "dangling in the store", prepare: link(unknown), args: []string{"image", "--profile", "./link", "oci:x"}, err: `"\./link": .*` + unknown},
 		{name: "out of the store", prepare: link("/etc"), args: []string{"image", "--profile", "./link", "oci:x"}, err: `"\./link": leads out of the store: .*/etc`},
 		{name: "round", prepare: link("link"), args: []string{"image", "--profile", "./link", "oci:x"}, err: `"\./link": more than \d+ links`},
+		{
+			name: "a store path that is a link out of the store",
+			prepare: func(t *testing.T, dir string) {
+				store := filepath.Join(dir, "copy/nix/store")
+				if err := os.MkdirAll(store, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Symlink("/home/me", filepath.Join(store, "00000000000000000000000000000000-env")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			args: []string{"image", "--from", "copy", "oci:x"}, err: `-env" is a link to "/home/me": leads out of the store`, hint: `--add`,
+		},
+		{
+			name: "unknown user", status: 2,
+			args: []string{"image", "--profile", lab.object, "--user", "web", "oci:x"}, err: `user "web": .*does not have it, only \["root" "nobody"\]`, hint: `--user web:1000`,
+		},
 		{name: "unknown path", args: []string{"image", "--profile", unknown, "oci:x"}, err: unknown},
 		{
 			name: "two architectures",
