@@ -58,7 +58,7 @@ const SniffLen = 512
 // If head ends before any other frame, Sniff returns zstd.
 func Sniff(head []byte) string {
 	skipped := false
-	for len(head) >= magicSize && isSkippable(string(head)) {
+	for isSkippable(string(head[:min(len(head), magicSize)])) {
 		skipped = true
 		size := int64(8)
 		if len(head) >= 8 {
@@ -120,7 +120,7 @@ func newReader(name string, r io.Reader, trailing func()) (io.ReadCloser, error)
 		return reader(name, z, nil), nil
 	case "xz":
 		if trailing != nil {
-			r = &xzStreams{r: bufio.NewReader(r), trailing: trailing}
+			r = newXZStreams(r, trailing)
 		}
 		h := &headReader{r: r}
 		z, err := xz.NewReader(&lateEnd{r: h}, MaxWindow)

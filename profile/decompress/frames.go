@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
-// frames passes frames of zstd or lz4 through, up to the end of the last one.
+// frames passes frames of zstd or lz4, or streams of xz, through, up to the end of the last one.
 // An end within a frame is io.ErrUnexpectedEOF. Package lz4 alone accepts an end between two blocks.
 //
-// Both formats consist of frames that begin with a magic number, and of skippable frames:
-// u32(0x184d2a50…5f) u32(size), and size bytes. All numbers are little-endian.
+// Each frame begins with a magic number. Those of zstd and lz4 may be skippable frames:
+// u32(0x184d2a50…5f) u32(size), and size bytes. All numbers of zstd and lz4 are little-endian.
 type frames struct {
 	r        *bufio.Reader
 	format   frameFormat
@@ -28,7 +29,7 @@ type frames struct {
 
 // frameFormat knows the fields of a frame.
 type frameFormat interface {
-	// magics lists the beginnings of frames, except of skippable ones.
+	// magics lists the beginnings of frames.
 	magics() []string
 	// begin begins a frame, and returns the size of its first field.
 	begin(magic string) (want int, err error)
@@ -115,13 +116,19 @@ func (f *frames) begins(s string) bool {
 			return true
 		}
 	}
-	return s == "" || isSkippable(s)
+	return s == ""
 }
 
-// isSkippable reports whether s begins like a skippable frame. It may be shorter than a magic number.
-func isSkippable(s string) bool {
-	const rest = "\x2a\x4d\x18"
-	return s != "" && s[0]&0xf0 == 0x50 && strings.HasPrefix(rest, s[1:min(len(s), magicSize)])
+// skippableMagics lists the beginnings of skippable frames.
+var skippableMagics = func() (all []string) {
+	for c := range byte(16) {
+		all = append(all, string([]byte{0x50 + c, 0x2a, 0x4d, 0x18}))
+	}
+	return all
+}()
+
+func isSkippable(head string) bool {
+	return len(head) >= magicSize && slices.Contains(skippableMagics, head[:magicSize])
 }
 
 // lz4Format knows lz4 frames (lz4_Frame_format.md):
@@ -145,7 +152,9 @@ const (
 	lz4BlockChecksum   = 1 << 4
 )
 
-func (f *lz4Format) magics() []string { return []string{lz4Magic, lz4Legacy} }
+func (f *lz4Format) magics() []string {
+	return append([]string{lz4Magic, lz4Legacy}, skippableMagics...)
+}
 
 func (f *lz4Format) begin(magic string) (want int, err error) {
 	if magic == lz4Legacy {
@@ -193,7 +202,9 @@ type zstdFormat struct {
 
 const zstdMagic = "\x28\xb5\x2f\xfd"
 
-func (f *zstdFormat) magics() []string { return append([]string{zstdMagic}, zstdOld...) }
+func (f *zstdFormat) magics() []string {
+	return slices.Concat([]string{zstdMagic}, zstdOld, skippableMagics)
+}
 
 // zstdOld lists the magic numbers of zstd 0.1 to 0.7.
 var zstdOld = []string{"\xfd\x2f\xb5\x1e", "\x22\xb5\x2f\xfd", "\x23\xb5\x2f\xfd", "\x24\xb5\x2f\xfd", "\x25\xb5\x2f\xfd", "\x26\xb5\x2f\xfd", "\x27\xb5\x2f\xfd"}

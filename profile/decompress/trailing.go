@@ -2,11 +2,7 @@ package decompress
 
 import (
 	"bufio"
-	"bytes"
 	"compress/bzip2"
-	"encoding/binary"
-	"fmt"
-	"hash/crc32"
 	"io"
 	"strings"
 
@@ -110,94 +106,4 @@ func (s bzip2Source) ReadByte() (byte, error) {
 		s.before, s.last = s.before<<8|s.last>>56, s.last<<8|uint64(c)
 	}
 	return c, err
-}
-
-const xzMagic = "\xfd7zXZ\x00"
-
-// xzStreams passes the streams of an xz file through, up to the end of the last one, without the padding between them.
-//
-// Package xz reads ahead, so xzStreams itself finds the end of a stream: a footer (xz-file-format.txt, section 2.1.2)
-// at a multiple of four bytes, with a correct checksum and the flags of the stream's header.
-//
-//	u32(CRC32 of the next six bytes) u32(size of the index) flags flags "YZ"
-type xzStreams struct {
-	r        *bufio.Reader
-	trailing func()
-
-	words [3]uint32 // the last ones passed through
-	done  int64     // words of this stream that were passed through
-	flags uint16    // from the stream's header
-	ended bool      // a footer was passed through
-	err   error
-}
-
-func (x *xzStreams) Read(p []byte) (int, error) {
-	if x.ended && x.err == nil {
-		x.err = x.another()
-	}
-	if x.err != nil {
-		return 0, x.err
-	}
-	if _, err := x.r.Peek(4); err != nil { // also at the end, where fewer bytes follow
-		n, _ := x.r.Read(p[:min(len(p), x.r.Buffered())])
-		x.err = err
-		return n, err
-	}
-	b, _ := x.r.Peek(min(x.r.Buffered(), len(p)) &^ 3)
-	if len(b) == 0 {
-		return 0, io.ErrShortBuffer
-	}
-	n := x.follow(b)
-	copy(p, b[:n])
-	_, _ = x.r.Discard(n)
-	return n, nil
-}
-
-// follow returns how many bytes of b belong to the stream.
-func (x *xzStreams) follow(b []byte) int {
-	for i := 0; i < len(b); i += 4 {
-		word := binary.LittleEndian.Uint32(b[i:])
-		x.words = [3]uint32{x.words[1], x.words[2], word}
-		if x.done++; x.done == 2 {
-			x.flags = uint16(word >> 16)
-		}
-		if x.done > 3 && b[i+2] == 'Y' && b[i+3] == 'Z' && uint16(word) == x.flags && x.isFooter() {
-			x.ended = true
-			return i + 4
-		}
-	}
-	return len(b)
-}
-
-func (x *xzStreams) isFooter() bool {
-	var b [6]byte
-	binary.LittleEndian.PutUint32(b[:], x.words[1])
-	binary.LittleEndian.PutUint16(b[4:], uint16(x.words[2]))
-	return crc32.ChecksumIEEE(b[:]) == x.words[0]
-}
-
-// another begins another stream. At the end of the file, or before something else, it returns io.EOF.
-func (x *xzStreams) another() error {
-	zeros := 0
-	for {
-		head, err := x.r.Peek(len(xzMagic))
-		if n := len(head) - len(bytes.TrimLeft(head, "\x00")); n > 0 {
-			zeros += n
-			_, _ = x.r.Discard(n)
-			continue
-		}
-		switch {
-		case err != nil && err != io.EOF:
-			return err
-		case len(head) == 0 && zeros%4 == 0:
-			return io.EOF
-		case len(head) == 0, !strings.HasPrefix(xzMagic, string(head)):
-			x.trailing()
-			return io.EOF
-		case zeros%4 != 0:
-			return fmt.Errorf("another stream follows %d zeros, not a multiple of four", zeros)
-		}
-		x.ended, x.done = false, 0
-		return nil
-	}
 }
