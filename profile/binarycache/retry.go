@@ -52,14 +52,14 @@ func retryable(err error) bool {
 	var last *finalError
 	var status *statusError
 	var certificate *tls.CertificateVerificationError
-	var alert tls.AlertError
 	var record tls.RecordHeaderError
+	var network *net.OpError
 	var proxy *proxyError
 	var name *net.DNSError
 	switch {
 	case errors.As(err, &last), errors.Is(err, errors.ErrUnsupported):
 		return false
-	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &network) && isAlert(network):
 		return false
 	case errors.Is(err, fs.ErrPermission): // a firewall or sandbox of this machine
 		return false
@@ -71,6 +71,14 @@ func retryable(err error) bool {
 		return !name.IsNotFound
 	}
 	return true
+}
+
+// isAlert reports whether the server refuses TLS with an alert that another attempt would get, too.
+// An alert arrives as "remote error" in package tls, not as a [tls.AlertError].
+func isAlert(err *net.OpError) bool {
+	const badRecordMAC, internalError = tls.AlertError(20), tls.AlertError(80)
+	text := err.Err.Error()
+	return err.Op == "remote error" && text != badRecordMAC.Error() && text != internalError.Error()
 }
 
 // finalError marks an error that every attempt would return.
