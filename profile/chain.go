@@ -93,10 +93,29 @@ func (c *chain) Info(ctx context.Context, p Path) (*Info, error) {
 }
 
 // find returns the index of the first store that has the object, and what it knows of it.
-// Any error other than a missing or an untrusted object ends the search: that store may be the one that has it.
+// It remembers that store: to ask the stores before it again may need a network.
 func (c *chain) find(ctx context.Context, p Path) (int, *Info, error) {
-	var refused refusal // by a store that does not trust the object
-	var lost []refusal  // by stores that know the object but lack its files
+	o := c.object(p)
+	c.mu.Lock()
+	first := o.first
+	c.mu.Unlock()
+	if first != nil {
+		return first.index, first.info, first.err
+	}
+	i, info, err := c.ask(ctx, p)
+	if err == nil || errors.Is(err, ErrNoInfo) {
+		c.mu.Lock()
+		o.first = &answer{i, info, err}
+		c.mu.Unlock()
+	}
+	return i, info, err
+}
+
+// ask asks one store after another for an object.
+// Any error other than a missing or an untrusted object ends the search: that store may be the one that has it.
+func (c *chain) ask(ctx context.Context, p Path) (int, *Info, error) {
+	var refused answer // of a store that does not trust the object
+	var lost []answer  // of stores that know the object but lack its files
 	var missing []error
 	for i, s := range c.stores {
 		info, err := s.Info(ctx, p)
@@ -108,12 +127,12 @@ func (c *chain) find(ctx context.Context, p Path) (int, *Info, error) {
 			return i, info, err
 		case errors.Is(err, ErrUntrusted):
 			if refused.err == nil {
-				refused = refusal{i, info, err}
+				refused = answer{i, info, err}
 			}
 		case errors.Is(err, fs.ErrNotExist):
 			missing = append(missing, err)
 			if info != nil {
-				lost = append(lost, refusal{i, info, err})
+				lost = append(lost, answer{i, info, err})
 			}
 		default:
 			return 0, nil, err
@@ -129,8 +148,8 @@ func (c *chain) find(ctx context.Context, p Path) (int, *Info, error) {
 	return 0, nil, err
 }
 
-// refusal is the answer of a store that knows an object but does not provide it.
-type refusal struct {
+// answer is the answer of a store about an object.
+type answer struct {
 	index int
 	info  *Info
 	err   error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,6 +72,35 @@ func TestChain(t *testing.T) {
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// askedStore counts how often it is asked for an object.
+type askedStore struct {
+	fakeStore
+	asked *atomic.Int64
+}
+
+func (a askedStore) Info(ctx context.Context, p Path) (*Info, error) {
+	a.asked.Add(1)
+	return a.fakeStore.Info(ctx, p)
+}
+
+// TestChainRemembers checks that a chain asks a store only once for an object that it lacks and a later one has.
+func TestChainRemembers(t *testing.T) {
+	first := askedStore{fakeStore{}, new(atomic.Int64)}
+	c := Chain(nil, first, namedStore{fakeStore{"p": ""}, "second"})
+	closure, err := FindClosure(t.Context(), c, object("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range closure.Parts(t.Context())[0].Tree {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := first.asked.Load(); n != 1 {
+		t.Errorf("the first store was asked %d times; want once", n)
 	}
 }
 

@@ -15,7 +15,9 @@ type chained struct {
 	turn   chan struct{} // a lock for chosen, of capacity 1
 	chosen Store         // the store whose files are right, or nil if none was looked for yet
 
-	told map[int]bool // stores for which another one steps in; guarded by chain.mu
+	// chain.mu guards the following fields.
+	first *answer      // of the first store that has the object, once it is known
+	told  map[int]bool // stores for which another one steps in
 }
 
 // choose returns the first store that has the files of an object. One caller looks for it while others wait.
@@ -64,7 +66,7 @@ func (c *chain) search(ctx context.Context, p Path) (Store, error) {
 		next, others := c.next(ctx, p, i+1, want)
 		failed = append(failed, others...)
 		if next < 0 {
-			return nil, fmt.Errorf("%w; no other source has it", severalErrors(failed))
+			return nil, fmt.Errorf("%w; no other source can step in", severalErrors(failed))
 		}
 		c.skip(p, i, err)
 		i = next

@@ -156,7 +156,7 @@ func TestChainSearch(t *testing.T) {
 	}
 	// The store of a server cannot say cheaply what it lacks.
 	first := store("first", "cut")
-	if _, err := content(t, Chain(nil, first, unlistedStore{fakeStore{}}), p); err == nil || !strings.HasSuffix(err.Error(), "first: cut; no other source has it") {
+	if _, err := content(t, Chain(nil, first, unlistedStore{fakeStore{}}), p); err == nil || !strings.HasSuffix(err.Error(), "first: cut; no other source can step in") {
 		t.Errorf("Files of the only store = %v; want its error", err)
 	}
 
