@@ -12,7 +12,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/export-profile/export-profile/profile"
-
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
