@@ -49,7 +49,7 @@ type sweepCase struct {
 	name   string
 	args   []string
 	output []string // names in the directory of the result, which appears as a whole
-	beside []string // names of files beside it, each of which appears as a whole
+	beside []string // names of files beside it; each appears as a whole
 	prints string   // on standard output, in a run without faults
 	status []int    // that the command may have besides 0 and 1
 	// printsVary says that a fault may change what the command does, and so what it prints.
@@ -304,7 +304,7 @@ func (s *sweep) one(t *testing.T, fault string, kill bool) bool {
 			violation("the run fails and says nothing")
 		}
 		if strings.Contains(r.stderr, "/proc/self/fd/") {
-			violation("the error names a file that nobody knows")
+			violation("the error names a file by its number")
 		}
 		if state != "before" && !(state == "after" && (complete || s.failsAfter)) {
 			violation("the run fails, and its result is %s", state)
