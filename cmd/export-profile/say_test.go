@@ -1,16 +1,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // openTerminal opens a terminal of a width, and a reader of its contents.
@@ -87,6 +91,28 @@ func TestProgressAndNotes(t *testing.T) {
 	for _, want := range []string{"\r\x1b[Kexport-profile: note: first\r\nexport-profile: note: second\r\n", "note: third\r\n"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("shown is %q; want %q in it", b, want)
+		}
+	}
+}
+
+// TestClosing checks that what cannot be cleaned up is a note after a success, and part of the error after a failure.
+func TestClosing(t *testing.T) {
+	left := &staging.LeftError{Path: "/x/.layout.export-profile-1", Err: syscall.EIO}
+	failed := errors.New("failed")
+	for _, tt := range []struct {
+		err, closed error
+		said        string
+	}{
+		{nil, nil, ""},
+		{nil, left, `export-profile: note: could not clean up: remove "/x/.layout.export-profile-1": input/output error; the next run with the same destination does` + "\n"},
+		{nil, fmt.Errorf("close: %w", syscall.EIO), ""}, // of a file that was only read
+		{failed, left, ""},
+	} {
+		var said strings.Builder
+		err := tt.err
+		(&speaker{w: &said}).closing(&err, closer(func() error { return tt.closed }))
+		if said.String() != tt.said || (err == nil) != (tt.err == nil) || tt.err != nil && !(errors.Is(err, failed) && errors.Is(err, left)) {
+			t.Errorf("closing after %v with %v: %v, and says %q; want %q", tt.err, tt.closed, err, said.String(), tt.said)
 		}
 	}
 }
