@@ -99,9 +99,9 @@ func (x *Index) Finder() *Finder {
 func (f *Finder) Write(p []byte) (int, error) {
 	kept := len(f.tail)
 	seam := append(f.tail, p[:min(len(p), keep)]...)
-	f.scan(seam)
+	f.scan(seam, max(0, kept-digestLen+1))
 	if len(p) >= keep {
-		f.scan(p)
+		f.scan(p, maxPlace)
 		seam = append(seam[:0], p[len(p)-keep:]...)
 	} else if kept+len(p) > keep {
 		seam = seam[:copy(seam, seam[len(seam)-keep:])]
@@ -113,13 +113,13 @@ func (f *Finder) Write(p []byte) (int, error) {
 // keep is how many bytes a Finder keeps from one write to the next.
 const keep = maxPlace + digestLen - 1
 
-// scan finds the complete digests in b.
+// scan finds the complete digests in b that begin at byte i or later. What precedes byte i is all that storePlace needs.
 //
 // It checks a window of their length from its end. If it meets a byte that is no digit,
 // it moves the window past that byte. So it skips most bytes of a program.
-func (f *Finder) scan(b []byte) {
+func (f *Finder) scan(b []byte, i int) {
 	digits := 0 // at the start of the window, known from the previous one
-	for i := 0; i+digestLen <= len(b); {
+	for i+digestLen <= len(b) {
 		j := i + digestLen - 1
 		for j >= i+digits && isDigit[b[j]] {
 			j--

@@ -31,14 +31,21 @@ func TestPlace(t *testing.T) {
 		{"nix/store/" + d, ""},
 		{"relative/store/" + d, ""},
 		{"wordsbefore/gnu/store/" + d, ""},
+		{"wordsbefore/gnu/store/" + d + strings.Repeat(" x", 100), ""},
 		{"/tmp/build/" + d, ""},
 		{long + d, ""},
 		{"/gnu/store/" + strings.Repeat("b", 32), ""},
 	} {
-		for cut := range len(test.data) + 1 {
+		for cut := range len(test.data) + 2 {
 			f := x.Finder()
-			_, _ = f.Write([]byte(test.data[:cut]))
-			_, _ = f.Write([]byte(test.data[cut:]))
+			if cut <= len(test.data) {
+				_, _ = f.Write([]byte(test.data[:cut]))
+				_, _ = f.Write([]byte(test.data[cut:]))
+			} else {
+				for i := range test.data {
+					_, _ = f.Write([]byte(test.data[i : i+1]))
+				}
+			}
 			err := f.place.check()
 			if (err == nil) != (test.foreign == "") || err != nil && !strings.Contains(err.Error(), `store directory "`+test.foreign+`" is not supported`) {
 				t.Errorf("%q, cut after %d: %v; want an error about %q", test.data, cut, err, test.foreign)
