@@ -27,8 +27,8 @@ image and rootfs do that once a day by themselves. Pruning, or deleting the whol
 only makes the next run slower.
 
 verify hashes everything in the cache, removes what is damaged, prints it, and then exits with status 3.
-A blob that a failing disk has changed is otherwise noticed only by who reads it: by verify IMAGE,
-a registry or a loader. The first two also make the cache drop it.
+If a failing disk changes a blob, otherwise only its readers notice: verify IMAGE, a registry or a loader.
+The first two also make the cache drop it.
 
 layers are blobs that image built; a blob that is also in a layout takes space once (a hard link).
 facts are what is known about the files of store objects, and narinfo are answers of binary caches.

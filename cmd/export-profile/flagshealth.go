@@ -61,14 +61,15 @@ func (h *healthFlags) parse() (p health, err error) {
 	switch {
 	case strings.EqualFold(h.command, ocilayout.HealthNone):
 		p.none = true
-		if p.timed() {
-			return p, usagef("leave out the others", "--healthcheck none: there is nothing for the other --healthcheck flags")
-		}
 	case h.command == "":
 	case strings.HasPrefix(h.command, "["):
 		words, err := parseWords("--healthcheck", h.command)
 		if err != nil {
 			return p, err
+		}
+		if slices.Equal(words, []string{ocilayout.HealthNone}) { // as Docker writes it
+			p.none = true
+			break
 		}
 		p.check.Test = words
 		if len(words) == 0 || !slices.Contains([]string{ocilayout.HealthCommand, ocilayout.HealthShell}, words[0]) {
@@ -80,6 +81,9 @@ func (h *healthFlags) parse() (p health, err error) {
 		return p, usagef(healthExample, "--healthcheck %q: no command", h.command)
 	default:
 		p.check.Test = []string{ocilayout.HealthShell, h.command}
+	}
+	if p.none && p.timed() {
+		return p, usagef("leave out the others", "--healthcheck none: there is nothing for the other --healthcheck flags")
 	}
 	if p.check.Test != nil {
 		if err := p.check.Check(); err != nil {

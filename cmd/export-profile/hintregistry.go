@@ -48,7 +48,7 @@ func hintLimit(e *registry.Error) string {
 	return fmt.Sprintf("%s limits requests: run it again %s", e.Registry, wait)
 }
 
-// hintLogin says where the login was found, or where none was.
+// hintLogin says which file had the login, or that there is no login.
 func hintLogin(e *registry.Error) string {
 	switch file := os.Getenv("REGISTRY_AUTH_FILE"); {
 	case e.Login != "" && e.Status == http.StatusUnauthorized:

@@ -52,7 +52,7 @@ func (o layerOptions) planTrusted(ctx context.Context, say *speaker, parts []roo
 	}
 	switch {
 	case doubted > 0 && o.verifyPrevious:
-		say.notef("did not keep %s of the previous image: the contents are not those in its history (--debug has details)", count(doubted, "layer"))
+		say.notef("did not keep %s of the previous image: its history does not confirm the contents (--debug has details)", count(doubted, "layer"))
 	case o.previous.transport.remote && o.vouch == nil && !o.verifyPrevious && len(trusted) > 0:
 		say.notef("kept %s of the previous image unverified; --verify-previous checks them", count(len(trusted), "layer"))
 	case doubted > 0:

@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs/startup"
 )
 
-// This file prints what there can be much of: the problems that verify and check find, and notes.
+// This file shortens long output: the problems that verify and check find, and notes.
 // One line stands for many of one kind.
 
 // problemGroup stands for problems that a person reads as one.

@@ -19,11 +19,11 @@ import (
 type resultWriter struct {
 	to        io.Writer
 	err       error
-	published string // what is complete although its name could not be printed; see published
+	published string // hint if standard output fails; see the function published
 }
 
-// published says for which result the lines that follow on standard output are only a receipt.
-// If they are lost, the run fails, and its hint says that the result is complete.
+// published records that a result is complete before its name is printed.
+// If printing the name fails, the run fails, and its hint says that the result is complete.
 func published(w io.Writer, format string, args ...any) {
 	if r, ok := w.(*resultWriter); ok {
 		r.published = fmt.Sprintf(format, args...)

@@ -62,7 +62,7 @@ func (s *speaker) close() {
 }
 
 // closing closes c at the end of a run. If the run has succeeded, its result is visible and stays right:
-// a note says what could not be cleaned up. Another error comes from a file that was only read.
+// a note says what could not be cleaned up. Other errors concern files that were only read, and go to --debug.
 func (s *speaker) closing(err *error, c io.Closer) {
 	closed := c.Close()
 	if *err != nil {

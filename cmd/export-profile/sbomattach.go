@@ -48,7 +48,7 @@ func (a *attacher) attach(ctx context.Context, created time.Time, sboms []*sbomF
 			a.say.notef("the SBOM is only in %q: %v", b.file, err)
 		case refused(err):
 			return withHint(fmt.Errorf("the registry refuses the SBOM, so no tag leads to the image: %w", err),
-				"write the SBOM to a file, too, and it may be refused: --sbom %s:%s%s", b.word, path.Base(a.to.Repository), b.format.Extension())
+				"also write the SBOM to a file, and the registry may refuse it: --sbom %s:%s%s", b.word, path.Base(a.to.Repository), b.format.Extension())
 		default:
 			return err
 		}

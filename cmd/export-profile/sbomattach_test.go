@@ -54,7 +54,7 @@ func TestRefusedSBOM(t *testing.T) {
 		return refusing("PUT", "/manifests/", 415)
 	}
 	const refuses = "error: the registry refuses the SBOM, so no tag leads to the image: attach application/spdx+json to "
-	const hinted = "hint: write the SBOM to a file, too, and it may be refused: --sbom spdx:hello.spdx.json"
+	const hinted = "hint: also write the SBOM to a file, and the registry may refuse it: --sbom spdx:hello.spdx.json"
 	for _, tt := range []struct {
 		name   string
 		quirk  func(*fakeRegistry) func(http.ResponseWriter, *http.Request) bool

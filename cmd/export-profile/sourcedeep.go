@@ -7,12 +7,12 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// nixDepth is the number of names in each other, the store path's among them, that Nix has read and written since 2.34.7
-// (CVE-2026-44028). Here deeper store paths are read, up to rootfs.MaxDepth: older versions of Nix made them.
+// nixDepth is how many levels Nix reads and writes since 2.34.7 (CVE-2026-44028). The store path itself is the first.
+// This program reads deeper store paths, up to rootfs.MaxDepth: older versions of Nix made them.
 const nixDepth = 64
 
-// deepPaths remembers the store paths that are too deep for Nix. They show while they are read:
-// a layer from the cache is not.
+// deepPaths remembers the store paths that are too deep for Nix. A run finds them when it reads their files,
+// so not in layers that come from the cache.
 type deepPaths struct {
 	mu    sync.Mutex
 	found map[string]bool // by root

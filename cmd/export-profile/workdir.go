@@ -10,9 +10,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
-// makeWorkdir has the directory of --workdir made for the image's user, unless it exists:
-// container runtimes would make it for root. It goes into the base files, or after all changes if there are any,
-// since a change may make it, too.
+// makeWorkdir makes the directory of --workdir for the image's user, unless it exists:
+// container runtimes would make it for root. The directory goes into the base files.
+// If there are changes, one of them may make it, so it comes after all of them.
 func (f *assemblyFlags) makeWorkdir(a *assembly, view *rootfs.View, want *assemblyOptions, say *speaker) error {
 	if f.workdir == "" || f.bare {
 		return nil

@@ -60,7 +60,7 @@ type findings struct {
 	count int
 }
 
-// keeps counts a problem, and reports whether it is to be kept.
+// keeps counts a problem and reports whether to keep it.
 func (f *findings) keeps() bool {
 	f.count++
 	return len(f.list) < f.limit || f.more != nil && f.more.Load() > 0 && f.more.Add(-1) >= 0

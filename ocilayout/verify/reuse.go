@@ -47,7 +47,7 @@ func checkReuse(ctx context.Context, s *ocilayout.BlobSource, wanted map[string]
 	claim.Objects = slices.Clone(claim.Objects)
 	for i, object := range claim.Objects {
 		if object.Changed {
-			return fmt.Errorf("it has %q, which was changed on purpose, so that no hash shows what it is", object.Name)
+			return fmt.Errorf("it has %q, which was changed on purpose: there is no hash to compare it with", object.Name)
 		}
 		digits, ok := strings.CutPrefix(wanted[object.Name], "sha256:")
 		if ok && object.Hash != "" && strings.HasPrefix(digits, object.Hash) {

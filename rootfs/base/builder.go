@@ -72,8 +72,8 @@ func (b *builder) makeDir(path string, mode fs.FileMode) {
 	b.files.Set(b.likeLower(rootfs.Dir(path, mode)))
 }
 
-// inTheWay says what an entry of the profile is that has the place of a directory.
-// The error wraps [rootfs.ErrOutside] if it is a link out of the store.
+// inTheWay describes an entry of the profile that is at the path of a directory to make.
+// The error wraps [rootfs.ErrOutside] if the entry is a link out of the store.
 func (b *builder) inTheWay(e rootfs.Entry) error {
 	inStore := strings.TrimPrefix(e.Target, "/")
 	if b.view == nil || !e.IsLink() {

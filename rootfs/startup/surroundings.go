@@ -23,10 +23,10 @@ var posixZone = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(<[^>]*>|[A-Za-z]{3,})[+-]?[0-9]`)
 })
 
-// utcZones are names of the time that programs have without any zone.
+// utcZones are names of UTC, for which programs need no file.
 var utcZones = []string{"UTC", "UCT", "GMT", "Zulu", "Universal", "Greenwich", "Etc/UTC", "Etc/UCT", "Etc/GMT", "Etc/Zulu", "Etc/Universal", "Etc/Greenwich"}
 
-// checkZone warns if the image lacks the time zone in TZ: then programs use UTC, without a word.
+// checkZone warns if the image lacks the time zone in TZ: then programs silently use UTC.
 func (c *checker) checkZone() error {
 	value := c.env["TZ"]
 	name := strings.TrimPrefix(value, ":")
@@ -34,7 +34,7 @@ func (c *checker) checkZone() error {
 		return nil
 	}
 	say := func(format string, args ...any) {
-		c.warn(Zone, "TZ="+value, fmt.Sprintf(format, args...)+", so that the time is UTC")
+		c.warn(Zone, "TZ="+value, fmt.Sprintf(format, args...)+", so the time is UTC")
 	}
 	set := c.env["TZDIR"]
 	switch {
@@ -61,7 +61,7 @@ var builtInLocales = []string{"", "C", "POSIX", "C.UTF-8", "C.utf8", "C.UTF8", "
 
 const localeArchive = "lib/locale/locale-archive"
 
-// checkLocale warns if the image lacks the locale in LANG or LC_*: then programs of glibc use the locale C, without a word.
+// checkLocale warns if the image lacks the locale in LANG or LC_*: then programs of glibc silently use the locale C.
 func (c *checker) checkLocale() error {
 	var names []string
 	for name, value := range c.env {
@@ -82,7 +82,7 @@ func (c *checker) checkLocale() error {
 		why = fmt.Sprintf("the locale archive is %q, and LOCALE_ARCHIVE does not name it", "/"+dir+"/"+path.Base(localeArchive))
 	}
 	for _, name := range names {
-		c.warn(Locale, name+"="+c.env[name], why+", so that programs use the locale C")
+		c.warn(Locale, name+"="+c.env[name], why+", so programs use the locale C")
 	}
 	return nil
 }

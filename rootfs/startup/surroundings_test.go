@@ -18,7 +18,7 @@ func TestSurroundings(t *testing.T) {
 		want   string
 	}{
 		"nothing":                 {nil, Config{}, ""},
-		"no zone":                 {nil, Config{Env: []string{"TZ=Europe/Berlin"}}, "TZ=Europe/Berlin: the image has no such zone, so that the time is UTC"},
+		"no zone":                 {nil, Config{Env: []string{"TZ=Europe/Berlin"}}, "TZ=Europe/Berlin: the image has no such zone, so the time is UTC"},
 		"no zone, with a colon":   {nil, Config{Env: []string{"TZ=:Europe/Berlin"}}, "no such zone"},
 		"UTC":                     {nil, Config{Env: []string{"TZ=Etc/UTC"}}, ""},
 		"no TZ":                   {nil, Config{Env: []string{"TZ="}}, ""},
@@ -32,7 +32,7 @@ func TestSurroundings(t *testing.T) {
 		"another TZDIR":           {fileSet{"usr/share/zoneinfo/Asia/Tokyo": data("TZif")}, Config{Env: []string{"TZ=Asia/Tokyo", "TZDIR=/none"}}, "no such zone"},
 		"a file":                  {fileSet{"etc/zone": data("TZif")}, Config{Env: []string{"TZ=/etc/zone"}}, ""},
 		"a missing file":          {nil, Config{Env: []string{"TZ=:/etc/zone"}}, `"/etc/zone" does not exist`},
-		"no locales":              {nil, Config{Env: []string{"LANG=de_DE.UTF-8"}}, "LANG=de_DE.UTF-8: the image has no locale archive, so that programs use the locale C"},
+		"no locales":              {nil, Config{Env: []string{"LANG=de_DE.UTF-8"}}, "LANG=de_DE.UTF-8: the image has no locale archive, so programs use the locale C"},
 		"no locales for LC_ALL":   {nil, Config{Env: []string{"LC_ALL=en_US.UTF-8"}}, "LC_ALL=en_US.UTF-8: the image has no locale archive"},
 		"the locale C":            {nil, Config{Env: []string{"LANG=C.UTF-8", "LC_ALL=POSIX", "LC_TIME="}}, ""},
 		"LOCALE_ARCHIVE":          {fileSet{archive: data("x")}, Config{Env: []string{"LANG=de_DE.UTF-8", "LOCALE_ARCHIVE=/" + archive}}, ""},
