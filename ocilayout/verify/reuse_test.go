@@ -95,7 +95,7 @@ func TestCheckReuse(t *testing.T) {
 		{"wrong size", "its descriptor says", a.Key, func(s *ocilayout.BlobSource) { s.Descriptor.Size++ }},
 		{"empty history", "does not list", a.Key, func(s *ocilayout.BlobSource) { s.Entry.Comment = "" }},
 		{"object missing", "is missing, but the history", a.Key, func(s *ocilayout.BlobSource) { s.Entry.Comment += " b-1@123456789012:7" }},
-		{"changed on purpose", "no hash shows what it is", a.Key, func(s *ocilayout.BlobSource) { s.Entry.Comment += ":changed" }},
+		{"changed on purpose", "there is no hash to compare it with", a.Key, func(s *ocilayout.BlobSource) { s.Entry.Comment += ":changed" }},
 		{"foreign history", "not made by this program", a.Key, func(s *ocilayout.BlobSource) { s.Entry.CreatedBy = "x" }},
 		{"cut blob", "read layer", a.Key, func(s *ocilayout.BlobSource) { serve(s, blob[:len(blob)/2], nil) }},
 		{"changed blob", "read layer", a.Key, func(s *ocilayout.BlobSource) { serve(s, changed, nil) }},
