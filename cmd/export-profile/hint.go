@@ -46,7 +46,7 @@ func hint(err error) string {
 	case errors.As(err, &ambiguous):
 		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
 	case errors.As(err, &closure) && len(closure.Missing)+len(closure.Lost) > 0:
-		return "add a source that has the rest with another --from"
+		return addSource
 	case errors.As(err, &hash) && hash.AppleDouble != "":
 		return "write the tar again with COPYFILE_DISABLE=1 tar …, or remove the files whose names begin with ._"
 	case hintRead(err) != "":

@@ -85,31 +85,32 @@ func (f *sourceFlags) hintReferences() string {
 	return "write the references with: nix path-info --json -r PROFILE > " + name
 }
 
+const addSource = "add a source that has the rest with another --from"
+
 // hintWhole says how to get the whole closure of a profile into the only source.
 func (f *sourceFlags) hintWhole() string {
-	const add = "add a source that has the rest with another --from"
 	if len(f.opened) != 1 {
-		return add
+		return addSource
 	}
 	from := f.opened[0].from
 	switch f.opened[0].form {
 	case source.Machine:
 		return "repair the store as root: nix-store --verify --check-contents --repair"
 	case source.CopiedStore:
-		return fmt.Sprintf("copy the whole closure: nix copy --no-check-sigs --to %s PROFILE, or %s", from, add)
+		return fmt.Sprintf("copy the whole closure: nix copy --no-check-sigs --to %s PROFILE, or %s", from, addSource)
 	case source.StoreDirectory:
-		return fmt.Sprintf("copy the whole closure: cp -a $(nix-store -qR PROFILE) %s, or %s", from, add)
+		return fmt.Sprintf("copy the whole closure: cp -a $(nix-store -qR PROFILE) %s, or %s", from, addSource)
 	case source.CacheDirectory:
 		if abs, err := filepath.Abs(from); err == nil {
 			from = abs
 		}
-		return fmt.Sprintf("copy the whole closure: nix copy --to file://%s PROFILE, or %s", from, add)
+		return fmt.Sprintf("copy the whole closure: nix copy --to file://%s PROFILE, or %s", from, addSource)
 	case source.ExportStream:
 		return "export the whole closure of the profile: nix-store --export $(nix-store -qR PROFILE)"
 	case source.Tar:
 		return "put the whole closure into the tar: nix-store -qR PROFILE | tar -czf FILE -T -"
 	}
-	return add + ", as in --from https://cache.nixos.org"
+	return addSource + ", as in --from https://cache.nixos.org"
 }
 
 // hintRead says what to do about the files of a store path that a source lacks or has damaged, or "".

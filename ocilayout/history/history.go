@@ -29,7 +29,7 @@ type Object struct {
 	Hash string // the first 12 hexadecimal digits of the part's key; empty without a key
 	Size int64  // size of the part; for a store object, of its NAR
 	// Changed says that the image's maker changed the store object on purpose.
-	// The hash and the size are then those of no NAR.
+	// The hash and the size are then not those of a NAR.
 	Changed bool
 }
 

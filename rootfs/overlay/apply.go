@@ -96,8 +96,8 @@ func (a *applier) add(ctx context.Context, c Change, place string) error {
 	return nil
 }
 
-// stay refuses an entry of a tar that one of the tar's own links leads out of the place of the tar:
-// the user chose that place, and not the author of the tar. Links of the image may lead anywhere in the image.
+// stay refuses an entry that a link of the same tar leads out of place.
+// The user chose that place; the author of the tar did not. Links of the image may lead anywhere in the image.
 func (a *applier) stay(c Change, place string, e rootfs.Entry) error {
 	top, err := a.tree.resolve(place, true)
 	if err != nil {

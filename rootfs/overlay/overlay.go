@@ -33,7 +33,7 @@
 //
 // Links to directories are followed above the last element of a path, no matter where they come from:
 // if the image has bin -> usr/bin, a file for /bin/x goes to /usr/bin/x. No path leaves the image.
-// A link in a tar leads nothing of that tar out of DST: such a tar is refused.
+// A tar whose own links lead its files out of DST is refused.
 // A directory also goes through a link to a directory at its own path.
 // A file or link replaces a file or link, with a note: the later one wins.
 // But a file never replaces a directory or a link to one, and a directory never replaces a file.
