@@ -129,7 +129,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 			}
 		}
 		if dropped > 0 {
-			err = withHint(err, "the cache had the same %s, and has dropped what was damaged: make the image again, without --previous", count(dropped, "blob"))
+			err = withHint(err, "the cache had the same damage, and has dropped %s: make the image again, without --previous", count(dropped, "blob"))
 		}
 		return err
 	}
