@@ -19,7 +19,8 @@ func TestConfigDocument(t *testing.T) {
 		Platform: ispec.Platform{Architecture: "arm", OS: "linux", OSVersion: "1", OSFeatures: []string{"f"}, Variant: "v7"},
 		Config: ispec.ImageConfig{
 			User: "1", ExposedPorts: map[string]struct{}{"1/tcp": {}}, Env: []string{"A=1"}, Entrypoint: []string{"e"}, Cmd: []string{"c"},
-			Volumes: map[string]struct{}{"/v": {}}, WorkingDir: "/w", Labels: map[string]string{"l": "m"}, StopSignal: "INT", ArgsEscaped: true, //nolint:staticcheck // every field
+			//lint:ignore SA1019 every field has its turn
+			Volumes: map[string]struct{}{"/v": {}}, WorkingDir: "/w", Labels: map[string]string{"l": "m"}, StopSignal: "INT", ArgsEscaped: true,
 		},
 		RootFS:  ispec.RootFS{Type: "layers"},
 		History: []ispec.History{{Created: &at, CreatedBy: "x"}},

@@ -117,7 +117,7 @@ func TestQuirksOfUploads(t *testing.T) {
 			push: "push blob * to */team/hello: status 404 Not Found: name unknown: said by the fake", attach: "404", update: "404", verify: "404"},
 		{name: "an error as plain text", set: func(f *fakeRegistry) {
 			f.fault = matching("POST *", func(w http.ResponseWriter, _ *http.Request) {
-				http.Error(w, "quota \x1b[31mexceeded", 403)
+				http.Error(w, "quota \x1b[31mexceeded", http.StatusForbidden)
 			})
 		}, push: "403 Forbidden: quota ?[31mexceeded", attach: "403", update: "403"},
 		{name: "an error without a code, with control characters, and long", set: func(f *fakeRegistry) {
