@@ -175,7 +175,10 @@ func TestForms(t *testing.T) {
 			if !strings.HasPrefix(digest, "sha256:") || len(tree) < 100*len(sample.Infos) {
 				t.Fatalf("digest %q and a tree of %d bytes; want some to compare with", digest, len(tree))
 			}
-			for _, f := range forms()[1:] {
+			for i, f := range forms()[1:] {
+				if many && i%3 != 0 && !testrun.Exhaustive() {
+					continue
+				}
 				// Scanning the golden closure finds more references than Nix registered. The closure is the same,
 				// but references decide how an image is divided into layers.
 				if f.scanned && sample.Name != "knot" && !many {
