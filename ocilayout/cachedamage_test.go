@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/export-profile/export-profile/internal/testrun"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // TestCacheDamage checks that a run with a damaged cache makes the right image, silently.

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/export-profile/export-profile/internal/testrun"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // TestKill kills runs at random instants, half of them while they publish.

@@ -15,7 +15,7 @@ const module = "github.com/export-profile/export-profile"
 // ownImports lists, for each package of this module, the other packages of it that it may import.
 // A package comes after those that it imports. The picture is in the README.
 var ownImports = map[string][]string{
-	"internal/testrun":      {},
+	"rootfs/testrun":        {},
 	"rootfs/staging":        {},
 	"rootfs/internal/codec": {},
 	"rootfs":                {"rootfs/internal/codec", "rootfs/staging"},
@@ -40,7 +40,7 @@ var ownImports = map[string][]string{
 	"profile/sbom/sbomtest": {},
 	"profile/scan":          {"profile", "profile/nar", "profile/nix32", "rootfs"},
 	"profile/tarstore":      {"profile", "profile/casehack", "profile/input", "profile/nar", "profile/scan", "rootfs"},
-	"profile/storetest":     {"internal/testrun", "profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging"},
+	"profile/storetest":     {"profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging", "rootfs/testrun"},
 	"profile/source": {
 		"profile", "profile/binarycache", "profile/casehack", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs", "rootfs/staging",

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs/staging"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // form is a form of a source: write writes a sample and returns the flags that read it.

@@ -16,7 +16,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/export-profile/export-profile/internal/testrun"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // TestStates checks that the database is read completely in every state that Nix, a crash or a copy leaves.

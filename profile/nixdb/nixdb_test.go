@@ -17,7 +17,6 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
-	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/source"
@@ -25,6 +24,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/base"
 	"github.com/export-profile/export-profile/rootfs/staging"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 func closure(t testing.TB, store profile.Store, roots ...profile.Path) *profile.Closure {

@@ -19,10 +19,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
-	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // These tests damage each form of a small store in every way that is cheap to enumerate.

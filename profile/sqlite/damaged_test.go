@@ -12,7 +12,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
-	"github.com/export-profile/export-profile/internal/testrun"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 const testPage = 512

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // Samples returns the golden closure, a closure of odd objects, and one of many objects.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/rootfstest"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // TestHostileLowerAccounts checks what a base image whose /etc/passwd is no small file does to the new image:

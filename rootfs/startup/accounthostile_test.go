@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/export-profile/export-profile/internal/testrun"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // zeros is a file without an end.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/export-profile/export-profile/internal/testrun"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // exchanger is a shell script. In its first argument it moves everything that it may, again and again,

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/export-profile/export-profile/internal/testrun"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // The sweep makes each system call of a run fail, or kills the run there, at each place where the run makes that call.
