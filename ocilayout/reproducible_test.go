@@ -24,6 +24,7 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/ocilayout/plan"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // The digests of the sample image. If a diffID changes, every user's images change.
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 	syscall.Umask(0o022)
 	dir := os.Getenv("LAYOUT_DIR")
 	if dir == "" {
-		os.Exit(m.Run())
+		os.Exit(testrun.Run(m))
 	}
 	if os.Getenv("LAYOUT_UMASK") == "077" {
 		syscall.Umask(0o077)

@@ -27,6 +27,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/staging"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 var update = flag.Bool("update", false, "write what commands print into the scripts")
@@ -39,7 +40,7 @@ type testMain struct{ *testing.M }
 
 func (m testMain) Run() int {
 	defer func() { os.RemoveAll(programDir) }()
-	return m.M.Run()
+	return testrun.Run(m.M)
 }
 
 // programDir is the directory of the built program, once a test needs it.
