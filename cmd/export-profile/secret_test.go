@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/export-profile/export-profile/profile/storetest"
@@ -33,7 +34,7 @@ func TestNoSecret(t *testing.T) {
 	for _, refused := range []bool{false, true} {
 		for _, helper := range []bool{false, true} {
 			reg, address := newFakeRegistry(t)
-			used := false
+			var used atomic.Bool
 			reg.fault = func(w http.ResponseWriter, r *http.Request) bool {
 				switch {
 				case r.Header.Get("Authorization") != "Basic "+login:
@@ -43,7 +44,7 @@ func TestNoSecret(t *testing.T) {
 					w.WriteHeader(http.StatusForbidden)
 					fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":"no"}]}`)
 				default:
-					used = true
+					used.Store(true)
 					return false
 				}
 				return true
@@ -61,8 +62,8 @@ func TestNoSecret(t *testing.T) {
 			sbom := filepath.Join(t.TempDir(), "sbom.json")
 			status := run(t.Context(), []string{"image", "--debug", "--no-cache", "--from", storetest.File(t, "basic.nix-export"), "--sbom", "spdx:" + sbom, at},
 				terminal{out: &out, err: &out})
-			if (status != 0) != refused || !used {
-				t.Errorf("image exits with %d, and the registry got the login: %v: %s", status, used, &out)
+			if (status != 0) != refused || !used.Load() {
+				t.Errorf("image exits with %d, and the registry got the login: %v: %s", status, used.Load(), &out)
 			}
 			run(t.Context(), []string{"verify", "--debug", at}, terminal{out: &out, err: &out})
 			b, _ := os.ReadFile(sbom)
