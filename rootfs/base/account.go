@@ -68,10 +68,8 @@ func ParseAccount(s string) (Account, error) {
 	if rootfs.Within("/"+rootfs.StoreDir, a.Home) && a.Home != "/" {
 		return fail("a home cannot be in the store")
 	}
-	for _, known := range []User{root, nobody} {
-		if a.Name == known.Name {
-			return fail("every image has %s as %s", known.Name, known.ID())
-		}
+	if own, ok := builtinUser(a.Name); ok {
+		return fail("every image has %s as %s", own.Name, own.ID())
 	}
 	return a, nil
 }
@@ -104,10 +102,8 @@ func ParseGroup(s string) (Group, error) {
 			g.Members = append(g.Members, member)
 		}
 	}
-	for _, known := range []User{root, nobody} {
-		if g.Name == known.Name {
-			return fail(fmt.Errorf("every image has %s as %d", known.Name, known.GID))
-		}
+	if own, ok := builtinUser(g.Name); ok {
+		return fail(fmt.Errorf("every image has %s as %d", own.Name, own.GID))
 	}
 	return g, nil
 }

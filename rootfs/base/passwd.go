@@ -103,10 +103,8 @@ func FindUser(name string, passwd []byte) (User, error) {
 			unknown.More++
 		}
 	}
-	for _, known := range []User{root, nobody} {
-		if name == known.Name {
-			return known, nil
-		}
+	if own, ok := builtinUser(name); ok {
+		return own, nil
 	}
 	return User{}, unknown
 }

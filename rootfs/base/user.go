@@ -33,10 +33,8 @@ func ParseUser(s string) (_ User, byName bool, err error) {
 		}
 		fields = fields[1:]
 		if len(fields) == 0 {
-			for _, known := range []User{root, nobody} {
-				if u.Name == known.Name {
-					u = known
-				}
+			if own, ok := builtinUser(u.Name); ok {
+				u = own
 			}
 			return u, true, nil
 		}
@@ -54,12 +52,21 @@ func ParseUser(s string) (_ User, byName bool, err error) {
 		}
 		u.GID = n
 	}
-	for _, known := range []User{root, nobody} {
-		if u.Name == known.Name && u != known {
-			return User{}, false, fmt.Errorf("user %q: %s is %s", s, known.Name, known.ID())
-		}
+	if own, ok := builtinUser(u.Name); ok && u != own {
+		return User{}, false, fmt.Errorf("user %q: %s is %s", s, own.Name, own.ID())
 	}
 	return u, false, nil
+}
+
+// builtinUser returns the user of that name, if every image has it.
+func builtinUser(name string) (User, bool) {
+	switch name {
+	case root.Name:
+		return root, true
+	case nobody.Name:
+		return nobody, true
+	}
+	return User{}, false
 }
 
 // ID returns the user as an image's config has it: numbers, which need no /etc/passwd.
