@@ -26,7 +26,7 @@ func (b *baseFlags) flags(fs *pflag.FlagSet, r *registryFlags) {
 
 const baseExample = "as in --base docker://debian:12"
 
-// baseImage is the image of --base and its files. Methods of a nil one say that there is none.
+// baseImage is the image of --base and its files. A nil baseImage stands for no --base.
 type baseImage struct {
 	image  *ocilayout.Image
 	tree   *ocilayout.ImageTree

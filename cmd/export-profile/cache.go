@@ -70,7 +70,7 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 	}
 }
 
-// cacheUsage is the result of the command.
+// cacheUsage counts what is in the cache, for people and as JSON.
 type cacheUsage struct {
 	Directory string `json:"directory,omitempty"`
 	Layers    struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/export-profile/export-profile/profile/trust"
 )
 
-// sharedCacheFlags are the keys of a cache in a registry that several machines share: --cache docker://REGISTRY/NAME.
+// sharedCacheFlags hold the keys for a shared cache, which --cache docker://REGISTRY/NAME names.
 type sharedCacheFlags struct {
 	keyFile string
 	trusted []string

@@ -88,19 +88,9 @@ func manPage(date string) string {
 	}
 	p.line(".El")
 	p.section("ENVIRONMENT")
-	p.line(".Bl -tag -width 8n")
-	for _, e := range helpEnvironment {
-		p.line(".It Ev %s", manEscape(strings.ReplaceAll(e.names, ",", " ,")))
-		p.text(e.meaning)
-	}
-	p.line(".El")
+	p.list("Ev", helpEnvironment)
 	p.section("FILES")
-	p.line(".Bl -tag -width 8n")
-	for _, f := range helpFiles {
-		p.line(".It Pa %s", manEscape(strings.ReplaceAll(f.names, ",", " ,")))
-		p.text(f.meaning)
-	}
-	p.line(".El")
+	p.list("Pa", helpFiles)
 	p.section("EXIT STATUS")
 	p.line(".Bl -tag -width 1n")
 	for _, e := range exitStatuses {
@@ -119,6 +109,16 @@ type page struct{ b strings.Builder }
 func (p *page) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
 
 func (p *page) section(name string) { p.line(".Sh %s", name) }
+
+// list writes names, in the font of an mdoc macro, and what they mean.
+func (p *page) list(macro string, rows []struct{ names, meaning string }) {
+	p.line(".Bl -tag -width 8n")
+	for _, row := range rows {
+		p.line(".It %s %s", macro, manEscape(strings.ReplaceAll(row.names, ",", " ,")))
+		p.text(row.meaning)
+	}
+	p.line(".El")
+}
 
 // sentenceEnd is where one sentence ends and another begins. mdoc wants each sentence on a line of its own.
 var sentenceEnd = regexp.MustCompile(`([.!?]['")]*) +([A-Z/~$(-])`)
