@@ -45,12 +45,13 @@ var ownImports = map[string][]string{
 		"profile", "profile/binarycache", "profile/casehack", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs", "rootfs/staging",
 	},
-	"ocilayout/compress":                 {},
+	"ocilayout/chunked":                  {},
+	"ocilayout/compress":                 {"ocilayout/chunked"},
 	"ocilayout/history":                  {"rootfs"},
 	"ocilayout/plan":                     {"ocilayout/history", "rootfs"},
 	"ocilayout/plan/plantest":            {"ocilayout/history", "rootfs"},
-	"ocilayout":                          {"ocilayout/compress", "ocilayout/history", "ocilayout/plan", "rootfs", "rootfs/staging"},
-	"ocilayout/verify":                   {"ocilayout", "ocilayout/compress", "ocilayout/history", "rootfs"},
+	"ocilayout":                          {"ocilayout/chunked", "ocilayout/compress", "ocilayout/history", "ocilayout/plan", "rootfs", "rootfs/staging"},
+	"ocilayout/verify":                   {"ocilayout", "ocilayout/chunked", "ocilayout/compress", "ocilayout/history", "rootfs"},
 	"ocilayout/registry":                 {"ocilayout", "ocilayout/compress"},
 	"cmd/export-profile/internal/report": {"rootfs"},
 	"cmd/export-profile": {
@@ -58,7 +59,7 @@ var ownImports = map[string][]string{
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
 		"profile/sbom", "profile/scan", "profile/source", "profile/trust",
 		"rootfs", "rootfs/base", "rootfs/overlay", "rootfs/staging", "rootfs/startup",
-		"ocilayout", "ocilayout/compress", "ocilayout/history", "ocilayout/plan", "ocilayout/registry", "ocilayout/verify",
+		"ocilayout", "ocilayout/chunked", "ocilayout/compress", "ocilayout/history", "ocilayout/plan", "ocilayout/registry", "ocilayout/verify",
 	},
 }
 
@@ -75,6 +76,7 @@ var foreignImports = map[string][]string{
 		"github.com/google/go-cmp", "github.com/klauspost/compress", "github.com/andybalholm/brotli",
 		"github.com/pierrec/lz4/v4", "zombiezen.com/go/sqlite",
 	},
+	"ocilayout/chunked": {"github.com/klauspost/compress", "github.com/opencontainers/go-digest"},
 	"ocilayout/compress": {
 		"github.com/klauspost/compress", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
 	},

@@ -1,5 +1,5 @@
 # This script builds the derivations of debstore.py: it makes a store object from one Debian package.
-# Nix sets $deb (the package), $deps (the store objects of its dependencies) and $out.
+# Nix sets $deb (the package), $rev (its revision, or nothing), $deps (the store objects of its dependencies) and $out.
 set -euo pipefail
 export PATH=/usr/bin:/bin:/usr/sbin:/sbin
 arch=$(uname -m)-linux-gnu
@@ -81,6 +81,11 @@ find "$out" -type f -perm /111 | while read -r file; do
 		fi
 	done
 done
+
+if [ -n "$rev" ]; then
+	mkdir -p "$out/nix-support"
+	echo "$rev" >"$out/nix-support/revision"
+fi
 
 # Nix 2.8 kills a builder as soon as all its processes have closed their output. On a busy machine
 # that happens before the builder exits, and the build fails. So a child keeps the output open a little longer.

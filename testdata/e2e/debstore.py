@@ -8,6 +8,9 @@ one derivation from it (see debstore-builder.sh). So store paths, the store's da
 references and NAR hashes are Nix's own. Then installs the PACKAGEs into the profile
 PROFILE with nix-env. Existing downloads and builds are reused.
 
+The second string of each line in WORKDIR/default.nix is a revision, empty at first. With another one
+the store path changes, and so do those of all dependents, while names keep their length.
+
 Needs root, and Debian's nix-bin and patchelf. Prints the profile's store path.
 """
 import os
@@ -28,11 +31,11 @@ build-users-group =
 
 NIX_HEAD = """\
 let
-  mk = name: deb: deps: derivation {
-    inherit name deps;
+  mk = name: rev: deb: deps: derivation {
+    inherit name rev deps;
     system = builtins.currentSystem;
     builder = "/bin/bash";
-    args = [ %(builder)s ];
+    args = [ (builtins.path { path = "%(builder)s"; name = "debstore-builder.sh"; }) ];
     deb = builtins.path { path = deb; name = name + ".deb"; };
   };
 """
@@ -119,7 +122,7 @@ def expression(packages, order, debs, roots):
     lines = [NIX_HEAD % {"builder": here + "/debstore-builder.sh"}]
     for name, deps in order:
         idents = " ".join(ident(d) for d in deps)
-        lines.append(f'  {ident(name)} = mk "{name}-{version(packages, name)}" "{debs[name]}" [ {idents} ];\n')
+        lines.append(f'  {ident(name)} = mk "{name}-{version(packages, name)}" "" "{debs[name]}" [ {idents} ];\n')
     lines.append("in [ " + " ".join(ident(r) for r in roots) + " ]\n")
     return "".join(lines)
 
