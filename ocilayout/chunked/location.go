@@ -12,14 +12,14 @@ import (
 
 // Annotations of a layer's descriptor. All three are there, or the layer is an ordinary one.
 const (
-	AnnotationTOCDigest   = "io.github.containers.zstd-chunked.manifest-checksum" // of the compressed TOC
-	AnnotationTOC         = "io.github.containers.zstd-chunked.manifest-position" // OFFSET:LENGTH:UNCOMPRESSED:1
-	AnnotationTarSplit    = "io.github.containers.zstd-chunked.tarsplit-position" // OFFSET:LENGTH:UNCOMPRESSED
-	annotationPrefix      = "io.github.containers.zstd-chunked."
-	tocType               = 1 // the only type of TOC
-	footerMagic           = "GNUlInUx"
-	skippableMagic uint32 = 0x184D2A50
-	skippableHead         = 8 // bytes of a skippable frame before its content
+	AnnotationTOCDigest        = "io.github.containers.zstd-chunked.manifest-checksum" // of the compressed TOC
+	AnnotationTOC              = "io.github.containers.zstd-chunked.manifest-position" // OFFSET:LENGTH:UNCOMPRESSED:1
+	AnnotationTarSplit         = "io.github.containers.zstd-chunked.tarsplit-position" // OFFSET:LENGTH:UNCOMPRESSED
+	annotationPrefix           = "io.github.containers.zstd-chunked."
+	tocType                    = 1 // the only type of TOC
+	footerMagic                = "GNUlInUx"
+	skippableMagic      uint32 = 0x184D2A50
+	skippableHead              = 8 // bytes of a skippable frame before its content
 )
 
 // Span is where compressed data lies in a blob.
