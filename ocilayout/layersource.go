@@ -301,9 +301,11 @@ func (a *layerAdder) pack(ctx context.Context, diffID digest.Digest, produce fun
 		return layerBlob{}, fmt.Errorf("the diffID is %s instead of %s", made.DiffID, diffID)
 	}
 	b := layerBlob{
-		Descriptor: ispec.Descriptor{MediaType: a.compression.MediaType(), Digest: made.Digest, Size: made.Size},
-		diffID:     made.DiffID,
-		tarSize:    made.TarSize,
+		Descriptor: ispec.Descriptor{
+			MediaType: a.compression.MediaType(), Digest: made.Digest, Size: made.Size, Annotations: made.Tables.Annotations(),
+		},
+		diffID:  made.DiffID,
+		tarSize: made.TarSize,
 	}
 	return b, f.commit(b.Digest)
 }

@@ -106,6 +106,9 @@ func All() []Method {
 	return all
 }
 
+// Chunked says whether m makes zstd:chunked blobs: those have tables, and their descriptors have annotations.
+func (m Method) Chunked() bool { return strings.HasPrefix(m.String(), "zstd:chunked") }
+
 // MediaType returns the media type of layers that m compresses.
 func (m Method) MediaType() string {
 	switch m.algorithm {

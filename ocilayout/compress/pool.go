@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/export-profile/export-profile/ocilayout/chunked"
 )
 
 // A layer's tar is cut into blocks that are compressed independently, so that one layer keeps all processors busy.
@@ -109,8 +111,9 @@ func (p *Pool) compress(b *block) {
 type Result struct {
 	DiffID  digest.Digest // digest of the tar
 	TarSize int64
-	Digest  digest.Digest // digest of the blob
-	Size    int64         // size of the blob
+	Digest  digest.Digest    // digest of the blob
+	Size    int64            // size of the blob
+	Tables  chunked.Location // of a zstd:chunked blob, and zero for others
 }
 
 // Pack compresses what produce writes, and writes it to w.
