@@ -18,3 +18,7 @@
 // of the compressed tar-split data and of each file and chunk. A client that fetches chunks does not read the tar,
 // so a wrong TOC would give it other files than the tar has. [Check] compares all of them.
 package chunked
+
+// FormatVersion is the version of what this package writes: where files are cut, and the bytes of the tables.
+// Cache keys contain it.
+const FormatVersion = 1

@@ -73,10 +73,10 @@ func ParseAnnotations(annotations map[string]string, size int64) (Location, erro
 	if l.Digest, err = digest.Parse(annotations[AnnotationTOCDigest]); err != nil || l.Digest.Algorithm() != digest.SHA256 {
 		return Location{}, fmt.Errorf("annotation %q: %q is no SHA-256 digest", AnnotationTOCDigest, annotations[AnnotationTOCDigest])
 	}
-	if l.TOC, err = parseSpan(annotations[AnnotationTOC], ":"+strconv.Itoa(tocType), size); err != nil {
+	if l.TOC, err = parseSpan(annotations[AnnotationTOC], ":"+strconv.Itoa(tocType), size, MaxTable); err != nil {
 		return Location{}, fmt.Errorf("annotation %q: %w", AnnotationTOC, err)
 	}
-	if l.TarSplit, err = parseSpan(annotations[AnnotationTarSplit], "", size); err != nil {
+	if l.TarSplit, err = parseSpan(annotations[AnnotationTarSplit], "", size, maxTarSplit); err != nil {
 		return Location{}, fmt.Errorf("annotation %q: %w", AnnotationTarSplit, err)
 	}
 	if l.TarSplit.Offset < l.TOC.Offset+l.TOC.Length && l.TOC.Offset < l.TarSplit.Offset+l.TarSplit.Length {
@@ -85,10 +85,14 @@ func ParseAnnotations(annotations map[string]string, size int64) (Location, erro
 	return l, nil
 }
 
-// MaxTable limits a table, compressed and uncompressed: as much as podman reads of one.
-const MaxTable = 150 << 20
+// MaxTable limits a table, compressed, and the TOC also uncompressed: as much as podman reads of one.
+// maxTarSplit limits the uncompressed tar-split data, which is read as a stream.
+const (
+	MaxTable    = 150 << 20
+	maxTarSplit = 4 << 30
+)
 
-func parseSpan(s, suffix string, size int64) (Span, error) {
+func parseSpan(s, suffix string, size, most int64) (Span, error) {
 	numbers, ok := strings.CutSuffix(s, suffix)
 	words := strings.Split(numbers, ":")
 	if !ok || len(words) != 3 {
@@ -104,7 +108,7 @@ func parseSpan(s, suffix string, size int64) (Span, error) {
 	}
 	span := Span{n[0], n[1], n[2]}
 	switch {
-	case span.Length == 0 || span.Length > MaxTable || span.Uncompressed > MaxTable:
+	case span.Length == 0 || span.Length > MaxTable || span.Uncompressed > most:
 		return Span{}, fmt.Errorf("%d bytes that become %d are too few or too many", span.Length, span.Uncompressed)
 	case span.Offset > size || span.Length > size-span.Offset:
 		return Span{}, fmt.Errorf("bytes %d to %d are not in the blob of %d bytes", span.Offset, span.Offset+span.Length, size)
