@@ -23,8 +23,9 @@ func (m Method) compressor() (*compressor, error) {
 			return nil, err
 		}
 		return &compressor{deflate: w}, nil
-	case algorithmZstd:
+	case algorithmZstd, algorithmZstdChunked:
 		w, err := zstd.NewWriter(nil,
+			zstd.WithEncoderCRC(m.algorithm == algorithmZstd), // frames of chunks are many, and have digests
 			zstd.WithEncoderConcurrency(1),
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(m.levelOrDefault())),
 			zstd.WithWindowSize(blockBytes),

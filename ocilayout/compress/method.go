@@ -23,6 +23,7 @@ const (
 	algorithmGzip algorithm = iota
 	algorithmZstd
 	algorithmNone
+	algorithmZstdChunked
 )
 
 // Default levels, chosen by measurement: the fastest ones whose output is not larger than gzip level 6 of other tools (zstd),
@@ -35,46 +36,53 @@ const (
 	zstdMaxLevel = 22
 )
 
-// Parse parses none, gzip[:LEVEL] with levels 1 to 9, or zstd[:LEVEL] with levels 1 to 22.
+// Parse parses none, gzip[:LEVEL] with levels 1 to 9, or zstd[:LEVEL] or zstd:chunked[:LEVEL] with levels 1 to 22.
 //
 // The Zstandard levels fall into four groups: 1 and 2, 3 to 5, 6 to 9, and 10 to 22.
 // All levels of a group make the same bytes.
 func Parse(s string) (Method, error) {
-	name, level, hasLevel := strings.Cut(s, ":")
-	var m Method
-	most, usual := 0, 0
-	switch name {
-	case "none":
-		m.algorithm = algorithmNone
-	case "gzip":
-		most, usual = gzipMaxLevel, gzipDefault
-	case "zstd":
-		m.algorithm, most, usual = algorithmZstd, zstdMaxLevel, zstdDefault
-	default:
-		return Method{}, fmt.Errorf("compression %q: want none, gzip[:LEVEL] or zstd[:LEVEL]", s)
-	}
-	if !hasLevel {
+	for _, a := range algorithms {
+		level, ok := strings.CutPrefix(s, a.name)
+		if !ok || level != "" && level[0] != ':' {
+			continue
+		}
+		m := Method{algorithm: a.algorithm}
+		if level == "" {
+			return m, nil
+		}
+		n, err := strconv.Atoi(level[1:])
+		switch {
+		case a.maxLevel == 0:
+			return Method{}, fmt.Errorf("compression %q: %s has no levels", s, a.name)
+		case err != nil || strconv.Itoa(n) != level[1:] || n < 1 || n > a.maxLevel:
+			return Method{}, fmt.Errorf("compression %q: want a level from 1 to %d", s, a.maxLevel)
+		case n != a.usualLevel: // the default level is always 0, so that equal methods compare equal
+			m.level = n
+		}
 		return m, nil
 	}
-	n, err := strconv.Atoi(level)
-	switch {
-	case most == 0:
-		return Method{}, fmt.Errorf("compression %q: %s has no levels", s, name)
-	case err != nil || strconv.Itoa(n) != level || n < 1 || n > most:
-		return Method{}, fmt.Errorf("compression %q: want a level from 1 to %d", s, most)
-	case n != usual: // the default level is always 0, so that equal methods compare equal
-		m.level = n
-	}
-	return m, nil
+	return Method{}, fmt.Errorf("compression %q: want none, gzip[:LEVEL], zstd[:LEVEL] or zstd:chunked[:LEVEL]", s)
+}
+
+// algorithms lists the algorithms, those that decompress fastest first. A name comes before its prefixes.
+var algorithms = []struct {
+	algorithm
+	name       string
+	usualLevel int
+	maxLevel   int // 0 if there are no levels
+}{
+	{algorithmNone, "none", 0, 0},
+	{algorithmZstdChunked, "zstd:chunked", zstdDefault, zstdMaxLevel},
+	{algorithmZstd, "zstd", zstdDefault, zstdMaxLevel},
+	{algorithmGzip, "gzip", gzipDefault, gzipMaxLevel},
 }
 
 // String returns the method as [Parse] reads it, with its level.
 func (m Method) String() string {
-	switch m.algorithm {
-	case algorithmGzip:
-		return fmt.Sprintf("gzip:%d", m.levelOrDefault())
-	case algorithmZstd:
-		return fmt.Sprintf("zstd:%d", m.levelOrDefault())
+	for _, a := range algorithms {
+		if a.algorithm == m.algorithm && a.maxLevel > 0 {
+			return fmt.Sprintf("%s:%d", a.name, m.levelOrDefault())
+		}
 	}
 	return "none"
 }
@@ -83,38 +91,37 @@ func (m Method) levelOrDefault() int {
 	switch {
 	case m.level != 0:
 		return m.level
-	case m.algorithm == algorithmZstd:
-		return zstdDefault
+	case m.algorithm == algorithmGzip:
+		return gzipDefault
 	}
-	return gzipDefault
+	return zstdDefault
 }
 
-// All returns every method. It begins with those that decompress fastest.
+// Chunked reports whether m makes zstd:chunked blobs. Those have tables, and their descriptors have annotations.
+func (m Method) Chunked() bool { return m.algorithm == algorithmZstdChunked }
+
+// All returns every method. It begins with those that decompress fastest, and with the usual levels.
 func All() []Method {
-	all := []Method{{algorithm: algorithmNone}, {algorithm: algorithmZstd}, {algorithm: algorithmGzip}}
-	for _, m := range all[1:] {
-		most, usual := gzipMaxLevel, gzipDefault
-		if m.algorithm == algorithmZstd {
-			most, usual = zstdMaxLevel, zstdDefault
-		}
-		for n := range most {
-			if n+1 != usual {
-				all = append(all, Method{m.algorithm, n + 1})
+	var all []Method
+	for _, a := range algorithms {
+		all = append(all, Method{algorithm: a.algorithm})
+	}
+	for _, a := range algorithms {
+		for n := range a.maxLevel {
+			if n+1 != a.usualLevel {
+				all = append(all, Method{a.algorithm, n + 1})
 			}
 		}
 	}
 	return all
 }
 
-// Chunked says whether m makes zstd:chunked blobs: those have tables, and their descriptors have annotations.
-func (m Method) Chunked() bool { return strings.HasPrefix(m.String(), "zstd:chunked") }
-
 // MediaType returns the media type of layers that m compresses.
 func (m Method) MediaType() string {
 	switch m.algorithm {
 	case algorithmGzip:
 		return ispec.MediaTypeImageLayerGzip
-	case algorithmZstd:
+	case algorithmZstd, algorithmZstdChunked:
 		return ispec.MediaTypeImageLayerZstd
 	}
 	return ispec.MediaTypeImageLayer

@@ -45,7 +45,13 @@ var compressions = []struct {
 	{"zstd:0", "", ""},
 	{"zstd:23", "", ""},
 	{"zstd:99999999999999999999", "", ""},
-	{"zstd:chunked", "", ""},
+	{"zstd:chunked", "zstd:chunked:1", ispec.MediaTypeImageLayerZstd},
+	{"zstd:chunked:1", "zstd:chunked:1", ispec.MediaTypeImageLayerZstd},
+	{"zstd:chunked:22", "zstd:chunked:22", ispec.MediaTypeImageLayerZstd},
+	{"zstd:chunked:23", "", ""},
+	{"zstd:chunked:", "", ""},
+	{"zstd:chunkedx", "", ""},
+	{"zstd:1:chunked", "", ""},
 }
 
 func TestParse(t *testing.T) {

@@ -42,6 +42,9 @@ type Pool struct {
 type block struct {
 	in, out []byte
 	done    chan error // receives the result of compression once out is ready
+
+	pieces []piece // of zstd:chunked
+	cuts   []int   // reused
 }
 
 // blocksPerWorker counts the blocks in use for each worker: one being filled, one being compressed, one being written.
@@ -75,7 +78,8 @@ func (p *Pool) take(ctx context.Context) (*block, error) {
 		if b == nil {
 			b = &block{in: make([]byte, 0, p.size), done: make(chan error, 1)}
 		}
-		b.in, b.out = b.in[:0], b.out[:0]
+		clear(b.pieces) // they hold names
+		b.in, b.out, b.pieces = b.in[:0], b.out[:0], b.pieces[:0]
 		return b, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
@@ -102,7 +106,11 @@ func (p *Pool) compress(b *block) {
 		if b.out == nil { // incompressible data grows a little
 			b.out = make([]byte, 0, p.size+p.size/64)
 		}
-		b.out, err = z.append(b.out, b.in)
+		if p.method.algorithm == algorithmZstdChunked {
+			z.appendPieces(b)
+		} else {
+			b.out, err = z.append(b.out, b.in)
+		}
 		b.done <- err
 	}()
 }
@@ -111,9 +119,12 @@ func (p *Pool) compress(b *block) {
 type Result struct {
 	DiffID  digest.Digest // digest of the tar
 	TarSize int64
-	Digest  digest.Digest    // digest of the blob
-	Size    int64            // size of the blob
-	Tables  chunked.Location // of a zstd:chunked blob, and zero for others
+	Digest  digest.Digest // digest of the blob
+	Size    int64         // size of the blob
+
+	// Tables says where the tables of a zstd:chunked blob are. It is zero if there are none:
+	// with other methods, and for a tar that the tables cannot describe (see [chunked.Writer.Finish]).
+	Tables chunked.Location
 }
 
 // Pack compresses what produce writes, and writes it to w.
@@ -123,7 +134,13 @@ func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Conte
 	if p.method.algorithm != algorithmNone {
 		out.hash = sha256.New()
 	}
-	b, err := p.pack(ctx, out, produce)
+	var b Result
+	var err error
+	if p.method.algorithm == algorithmZstdChunked {
+		b, err = p.packChunked(ctx, out, produce)
+	} else {
+		b, err = p.pack(ctx, out, nil, nil, produce)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -135,10 +152,14 @@ func (p *Pool) Pack(ctx context.Context, w io.Writer, produce func(context.Conte
 }
 
 // pack does the work of Pack, and fills in the fields of the result that describe the tar.
-func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Context, *Stream) error) (Result, error) {
+// With tables, it divides the tar for zstd:chunked, and calls collect with each compressed block.
+func (p *Pool) pack(ctx context.Context, w io.Writer, tables *chunked.Writer, collect func(*block) error, produce func(context.Context, *Stream) error) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &Stream{ctx: ctx, pool: p, hash: sha256.New(), blocks: make(chan *block, cap(p.blocks))}
+	if tables != nil {
+		s.divider = &divider{Stream: s, tables: tables}
+	}
 	end := make(chan error, 1)
 	go func() {
 		defer close(s.blocks)
@@ -154,6 +175,9 @@ func (p *Pool) pack(ctx context.Context, w io.Writer, produce func(context.Conte
 	for b := range s.blocks { // take all, even after an error, to give them back to the pool
 		if doneErr := <-b.done; err == nil {
 			err = doneErr
+		}
+		if err == nil && collect != nil {
+			err = collect(b)
 		}
 		if err == nil {
 			out := b.out

@@ -16,6 +16,8 @@ type Stream struct {
 	size   int64
 	block  *block      // the block being filled, which is never full
 	blocks chan *block // filled blocks in order, with room for all blocks of the pool
+
+	divider *divider // for zstd:chunked
 }
 
 func (s *Stream) next() (err error) {
@@ -37,6 +39,12 @@ func (s *Stream) Write(p []byte) (int, error) {
 		s.crc = crc32.Update(s.crc, crc32.IEEETable, p)
 	}
 	s.size += int64(len(p))
+	if s.divider != nil {
+		if err := s.divider.write(p); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
 	for rest := p; len(rest) > 0; {
 		b := s.block
 		start := len(b.in)
@@ -71,6 +79,9 @@ func (s *Stream) finish(err error) {
 		s.pool.blocks <- s.block
 		s.block = nil
 	default:
+		if s.divider != nil {
+			s.divider.end(len(s.block.in), false)
+		}
 		s.send()
 	}
 }

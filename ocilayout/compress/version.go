@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"github.com/export-profile/export-profile/ocilayout/chunked"
 )
 
 // The module of the compressors, and its version in go.mod.
@@ -42,6 +44,9 @@ func (m Method) Identity(version string) (string, error) {
 		return m.String(), nil
 	case version == "":
 		return "", errors.New("the compressor's version is unknown")
+	}
+	if m.algorithm == algorithmZstdChunked {
+		return fmt.Sprintf("%v, compress %s, blocks %d, chunks %d", m, version, blockFormat, chunked.FormatVersion), nil
 	}
 	return fmt.Sprintf("%v, compress %s, blocks %d", m, version, blockFormat), nil
 }
