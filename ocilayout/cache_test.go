@@ -260,7 +260,7 @@ func TestCacheVerify(t *testing.T) {
 		want   string
 	}{
 		"diffID": {key, tarRecord{DiffID: other, Size: tar.Size}, "the diffID is " + tar.DiffID.String() + ", and was " + other.String()},
-		"blob":   {name, blobRecord{blob.Compressor, other, blob.Size, blob.ModTime}, "the blob of diffID " + tar.DiffID.String() + " is " + blob.Digest.String()},
+		"blob":   {name, blobRecord{Compressor: blob.Compressor, Digest: other, Size: blob.Size, ModTime: blob.ModTime}, "the blob of diffID " + tar.DiffID.String() + " is " + blob.Digest.String()},
 	} {
 		if err := cache.store(t.TempDir(), test.name, test.record); err != nil {
 			t.Fatal(err)

@@ -90,6 +90,7 @@ func (c *Cache) keep(ctx context.Context, key string, b layerBlob, z compress.Me
 	if err != nil {
 		return err
 	}
+	r.Annotations = b.Annotations
 	if err := c.store(dir.Path, blobRecordName(b.diffID, z), r); err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (c *Cache) place(file, compressor string, d digest.Digest, size int64) (r b
 	if err != nil {
 		return r, err
 	}
-	return blobRecord{compressor, d, size, fi.ModTime().UnixNano()}, os.Rename(file, c.blob(d))
+	return blobRecord{Compressor: compressor, Digest: d, Size: size, ModTime: fi.ModTime().UnixNano()}, os.Rename(file, c.blob(d))
 }
 
 // compare checks a layer that was built against what the cache says of it.
@@ -125,6 +126,9 @@ func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress
 	}
 	if r.Digest != b.Digest {
 		return fmt.Errorf("verify cache: the blob of diffID %s is %s, and was %s", b.diffID, b.Digest, r.Digest)
+	}
+	if err := sameAnnotations(b.Annotations, r.Annotations); err != nil {
+		return fmt.Errorf("verify cache: blob %s: %w", b.Digest, err)
 	}
 	r.ModTime = -1 // forces open to hash it
 	f, err := c.open(ctx, blobRecordName(b.diffID, z), &r)

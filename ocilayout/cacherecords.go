@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 )
@@ -31,6 +32,13 @@ type blobRecord struct {
 	Digest     digest.Digest `json:"digest"`
 	Size       int64         `json:"size"`
 	ModTime    int64         `json:"modTime"` // nanoseconds; modification time of the blob when its digest was last checked
+	// Annotations locate the tables of a zstd:chunked blob, as its descriptor does. Other blobs have none.
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// descriptor returns the descriptor of a blob that z made.
+func (r blobRecord) descriptor(z compress.Method) ispec.Descriptor {
+	return ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size, Annotations: r.Annotations}
 }
 
 // touchEvery is the precision of a record's last use.
@@ -142,5 +150,13 @@ func (c *Cache) loadBlob(diffID digest.Digest, z compress.Method) (r blobRecord,
 	if err := c.load(blobRecordName(diffID, z), &r); err != nil {
 		return r, err
 	}
-	return r, checkDigest(r.Digest)
+	return r, r.check(z)
+}
+
+// check refuses a record that does not describe a blob that z made.
+func (r blobRecord) check(z compress.Method) error {
+	if err := checkDigest(r.Digest); err != nil {
+		return err
+	}
+	return checkTables(r.Annotations, r.Size, z.Chunked())
 }

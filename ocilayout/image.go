@@ -110,7 +110,11 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 		if err := checkSize(d.Size); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
-		blob := s.blob(ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size}, "the base image")
+		tables, err := layerTables(mediaType, d)
+		if err != nil {
+			img.Lost = append(img.Lost, fmt.Sprintf("layer %d is used without its chunks: %v", i+1, err))
+		}
+		blob := s.blob(ispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size, Annotations: tables.Annotations()}, "the base image")
 		blob.DiffID = diffID
 		if s.Dir != "" {
 			if err := blob.stat(); err != nil {

@@ -27,6 +27,10 @@ type Record struct {
 	TarSize    int64         `json:"tarSize"`
 	Blob       digest.Digest `json:"blob"`
 	Size       int64         `json:"size"` // of the blob
+	// Annotations locate the tables of a zstd:chunked blob. Records of other blobs lack them.
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	chunked bool // in a wanted record: the blob must have tables
 }
 
 // RecordPart is a part of the layer; see rootfs.Part.
@@ -53,7 +57,7 @@ func newRecord(l Layer, m compress.Method, version string) (r Record, err error)
 	if _, err := tarRecordName(l); err != nil {
 		return r, err
 	}
-	r = Record{Format: tarFormat, MediaType: m.MediaType(), Hidden: slices.Clone(l.Hidden)}
+	r = Record{Format: tarFormat, MediaType: m.MediaType(), Hidden: slices.Clone(l.Hidden), chunked: m.Chunked()}
 	if r.Compressor, err = m.Identity(version); err != nil {
 		return r, err
 	}
@@ -99,7 +103,10 @@ func (r Record) Answers(wanted Record) error {
 			return unhashedError(p.Name)
 		}
 	}
-	return r.check()
+	if err := r.check(); err != nil {
+		return err
+	}
+	return checkTables(r.Annotations, r.Size, wanted.chunked)
 }
 
 // Vouches returns an error if the record does not prove what the history of an image says about a layer.
@@ -112,6 +119,9 @@ func (r Record) Vouches(layer *BlobSource, wanted map[string]string) error {
 		return fmt.Errorf("its diffID is %s, and the image says %s", r.DiffID, layer.DiffID)
 	}
 	if err := r.check(); err != nil {
+		return err
+	}
+	if err := sameAnnotations(layer.Descriptor.Annotations, r.Annotations); err != nil {
 		return err
 	}
 	changed := make(map[string]bool) // a record does not say so, but the key of a changed part is another one
@@ -148,7 +158,7 @@ func NewSharedBlob(r Record) *SharedBlob {
 		hashed = setBit(hashed, i, p.Hashed)
 	}
 	return &SharedBlob{hashed: hashed, TarSize: r.TarSize, BlobSource: BlobSource{
-		Descriptor: ispec.Descriptor{MediaType: r.MediaType, Digest: r.Blob, Size: r.Size},
+		Descriptor: ispec.Descriptor{MediaType: r.MediaType, Digest: r.Blob, Size: r.Size, Annotations: r.Annotations},
 		DiffID:     r.DiffID,
 		Origin:     "the shared cache",
 		Evictable:  true,

@@ -51,6 +51,8 @@ var recordChanges = map[string]func(*Record){
 	"no blob":    func(r *Record) { r.Blob = "sha256:../x" },
 	"size":       func(r *Record) { r.Size = -1 },
 	"tar size":   func(r *Record) { r.TarSize = 0 },
+	"tables":     func(r *Record) { r.Annotations = sampleTables().Annotations() },
+	"annotation": func(r *Record) { r.Annotations = map[string]string{"x": "y"} },
 }
 
 func TestRecordAnswers(t *testing.T) {
@@ -68,7 +70,7 @@ func TestRecordAnswers(t *testing.T) {
 		if r.Answers(wanted) == nil {
 			t.Errorf("%s: Answers = <nil>; want an error", name)
 		}
-		made := slices.Contains([]string{"no tar", "no blob", "size", "tar size"}, name)
+		made := slices.Contains([]string{"no tar", "no blob", "size", "tar size", "tables", "annotation"}, name)
 		if same := r.Key() == wanted.Key(); same != made {
 			t.Errorf("%s: the key is the same: %v; want %v", name, same, made)
 		}
@@ -121,6 +123,10 @@ func TestRecordVouches(t *testing.T) {
 		"diffID":  func(s *BlobSource) { s.DiffID = digest.FromString("x") },
 		"type":    func(s *BlobSource) { s.Descriptor.MediaType = ispec.MediaTypeImageLayer },
 		"history": func(s *BlobSource) { s.Entry.Comment += " -x" },
+		"tables":  func(s *BlobSource) { s.Descriptor.Annotations = sampleTables().Annotations() },
+		"TOC of eStargz": func(s *BlobSource) {
+			s.Descriptor.Annotations = map[string]string{"containerd.io/snapshot/stargz/toc.digest": recordKey("a")}
+		},
 	} {
 		s := source()
 		change(s)

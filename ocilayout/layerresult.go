@@ -74,21 +74,21 @@ func (c *Cache) forecast(l Layer, z compress.Method) LayerForecast {
 	}
 	compressor, err := c.compressor(z)
 	var blob blobRecord
-	if err == nil && c.peek(blobRecordName(tar.DiffID, z), &blob) == nil && blob.Compressor == compressor && c.has(blob) {
-		d := ispec.Descriptor{MediaType: z.MediaType(), Digest: blob.Digest, Size: blob.Size}
-		return LayerForecast{How: Cached, Blob: d}
+	if err == nil && c.peek(blobRecordName(tar.DiffID, z), &blob) == nil && blob.Compressor == compressor && c.has(blob, z) {
+		return LayerForecast{How: Cached, Blob: blob.descriptor(z)}
 	}
 	for _, other := range compress.All() {
-		if other != z && c.peek(blobRecordName(tar.DiffID, other), &blob) == nil && c.has(blob) {
+		var blob blobRecord
+		if other != z && c.peek(blobRecordName(tar.DiffID, other), &blob) == nil && c.has(blob, other) {
 			return LayerForecast{How: Recompressed}
 		}
 	}
 	return built
 }
 
-// has reports whether a blob exists and has the right size.
-func (c *Cache) has(r blobRecord) bool {
-	if checkDigest(r.Digest) != nil {
+// has reports whether a blob that z made exists and has the right size.
+func (c *Cache) has(r blobRecord, z compress.Method) bool {
+	if r.check(z) != nil {
 		return false
 	}
 	fi, err := os.Lstat(c.blob(r.Digest))

@@ -225,7 +225,7 @@ func (a *layerAdder) copyCached(ctx context.Context, tar tarRecord, z compress.M
 	if err != nil {
 		return b, err
 	}
-	b = layerBlob{Descriptor: ispec.Descriptor{MediaType: z.MediaType(), Digest: r.Digest, Size: r.Size}, diffID: tar.DiffID, tarSize: tar.Size}
+	b = layerBlob{Descriptor: r.descriptor(z), diffID: tar.DiffID, tarSize: tar.Size}
 	if a.blobFiles != nil {
 		a.blobFiles.add(r.Digest, f)
 		return b, nil
@@ -328,7 +328,7 @@ func (a *layerAdder) record(ctx context.Context, layer Layer, b layerBlob) {
 		a.explain(layer, err)
 		return
 	}
-	r.DiffID, r.TarSize, r.Blob, r.Size = b.diffID, b.tarSize, b.Digest, b.Size
+	r.DiffID, r.TarSize, r.Blob, r.Size, r.Annotations = b.diffID, b.tarSize, b.Digest, b.Size, b.Annotations
 	a.options.Record(ctx, r, Blob{Descriptor: b.Descriptor, path: a.engine.path(b.Digest), file: a.blobFiles.get(b.Digest)})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/plan"
@@ -62,10 +63,10 @@ func (o layerOptions) planTrusted(ctx context.Context, say *speaker, parts []roo
 }
 
 // layerClaim identifies a layer and the contents that it claims to have.
-type layerClaim struct{ blob, diffID, history string }
+type layerClaim struct{ blob, diffID, history, annotations string }
 
 func claimOf(k *ocilayout.BlobSource) layerClaim {
-	return layerClaim{k.Descriptor.Digest.String(), k.DiffID.String(), k.Entry.Comment}
+	return layerClaim{k.Descriptor.Digest.String(), k.DiffID.String(), k.Entry.Comment, fmt.Sprintf("%q", k.Descriptor.Annotations)}
 }
 
 // doubts returns for each layer why not to keep it, or nil if it is trusted. It returns nil if all are trusted unseen.

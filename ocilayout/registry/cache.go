@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -229,6 +230,9 @@ func (c *SharedCache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayo
 	switch {
 	case err == nil && existing.Blob != r.Blob:
 		c.client.explain("blob %s: %s already has blob %s for the same parts, which stays", r.Blob, c.at.Name(), existing.Blob)
+		return
+	case err == nil && !maps.Equal(existing.Annotations, r.Annotations):
+		c.client.explain("blob %s: %s already has other tables of it, which stay", r.Blob, c.at.Name())
 		return
 	case err == nil: // put the blob again, in case it was deleted
 		if err := c.push.putBlob(ctx, blob); err != nil && context.Cause(ctx) == nil {
