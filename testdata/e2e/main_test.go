@@ -35,10 +35,11 @@ var lab struct {
 
 	root, user person
 
-	profile string   // a profile link
-	object  string   // the store object of the profile
-	closure []string // of object
-	narSize int64    // of the closure
+	profile    string   // a profile link
+	object     string   // the store object of the profile
+	expression string   // of Nix, from which the profile was built
+	closure    []string // of object
+	narSize    int64    // of the closure
 
 	objects map[string]string // store paths, by their names in objects.nix
 
@@ -164,6 +165,11 @@ func buildStore() error {
 		return err
 	}
 	lab.object = strings.TrimSpace(out)
+	b, err := os.ReadFile(filepath.Join(work, "default.nix")) // other profiles replace it
+	if err != nil {
+		return err
+	}
+	lab.expression = string(b)
 	if lab.closure, lab.narSize, err = queryClosure(lab.object); err != nil {
 		return err
 	}

@@ -114,8 +114,37 @@ type registryProxy struct {
 	bytes   atomic.Int64
 	mu      sync.Mutex
 	writes  []string // the requests that write
+	reads   []proxiedRead
 	fault   func(w http.ResponseWriter, r *http.Request) bool
 }
+
+// proxiedRead is a GET request and its answer.
+type proxiedRead struct {
+	path   string
+	ranges int // 0 without a Range header
+	status int
+	bytes  int64 // of the body
+}
+
+// readRecorder completes a proxiedRead with the answer.
+type readRecorder struct {
+	http.ResponseWriter
+	read *proxiedRead
+}
+
+func (r readRecorder) WriteHeader(status int) {
+	r.read.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r readRecorder) Write(p []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(p)
+	r.read.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets the proxy flush.
+func (r readRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func startProxy(t *testing.T, registry string) *registryProxy {
 	t.Helper()
@@ -151,6 +180,18 @@ func startProxyTo(t *testing.T, registry *url.URL, secure *tls.Config) *registry
 		}
 		fault := v.fault
 		v.mu.Unlock()
+		if r.Method == http.MethodGet {
+			read := proxiedRead{path: r.URL.Path, status: http.StatusOK}
+			if ranges := r.Header.Get("Range"); ranges != "" {
+				read.ranges = 1 + strings.Count(ranges, ",")
+			}
+			defer func() {
+				v.mu.Lock()
+				v.reads = append(v.reads, read)
+				v.mu.Unlock()
+			}()
+			w = readRecorder{w, &read}
+		}
 		if fault == nil || !fault(w, r) {
 			proxy.ServeHTTP(w, r)
 		}
