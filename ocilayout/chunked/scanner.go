@@ -80,7 +80,7 @@ func (s *Scanner) header() (Event, error) {
 	case len(block) > blockSize: // the records of a PAX header; the header of the entry comes next
 		s.block, s.need = s.need, s.need+blockSize
 		return Nothing, nil
-	case block[0] == 0:
+	case [blockSize]byte(block) == [blockSize]byte{}:
 		s.ended = true
 		return Nothing, nil
 	}
@@ -94,7 +94,10 @@ func (s *Scanner) header() (Event, error) {
 	}
 	h, err := tar.NewReader(bytes.NewReader(s.raw[s.head:])).Next()
 	if err != nil {
-		return Nothing, err
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return Nothing, fmt.Errorf("read tar header: %w", err)
 	}
 	if s.entry, err = newEntry(h); err != nil {
 		return Nothing, err

@@ -10,31 +10,40 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// table is a growing table, compressed as it grows: 60 to 90 bytes of memory for a file, in each of the two tables.
+// table is a growing table, compressed as it grows. In each of the two tables of a layer, a file takes about 60 bytes of memory,
+// and each further chunk of a file as many in the TOC.
 type table struct {
+	idle       *sync.Pool
 	encoder    *zstd.Encoder
 	compressed bytes.Buffer
 	size       int64 // before compression
 }
 
-// encoders are idle encoders of tables. Each has some MiB of memory.
-var encoders = sync.Pool{New: func() any {
+// newTable returns a table that uses one of the idle encoders, or a new one.
+func newTable(idle *sync.Pool) *table {
+	t := &table{idle: idle, encoder: idle.Get().(*zstd.Encoder)}
+	t.encoder.Reset(&t.compressed)
+	return t
+}
+
+// Idle encoders. Most of a TOC are digests, with which no level has success: the fastest makes 1.3 MB for 20,000 files,
+// and a better one 1.5 % less. Tar-split data is repetitive: a better level, with 8 MiB of memory, makes 7 % less.
+var (
+	tocEncoders      = sync.Pool{New: func() any { return newEncoder(zstd.SpeedFastest, 256<<10) }}
+	tarSplitEncoders = sync.Pool{New: func() any { return newEncoder(zstd.SpeedBetterCompression, 1<<20) }}
+)
+
+func newEncoder(level zstd.EncoderLevel, window int) *zstd.Encoder {
 	e, err := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-		zstd.WithWindowSize(1<<20),
+		zstd.WithEncoderLevel(level),
+		zstd.WithWindowSize(window),
 		zstd.WithEncoderCRC(false),
 		zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // the options are right
 	}
 	return e
-}}
-
-func newTable() *table {
-	t := &table{encoder: encoders.Get().(*zstd.Encoder)}
-	t.encoder.Reset(&t.compressed)
-	return t
 }
 
 func (t *table) write(b []byte) error {
@@ -50,7 +59,7 @@ func (t *table) close() error {
 	}
 	err := t.encoder.Close()
 	t.encoder.Reset(nil)
-	encoders.Put(t.encoder)
+	t.idle.Put(t.encoder)
 	t.encoder = nil
 	return err
 }

@@ -22,7 +22,7 @@ type Writer struct {
 
 // NewWriter returns a writer of tables. The caller must call Close in the end.
 func NewWriter() *Writer {
-	w := &Writer{toc: newTable(), tarSplit: newTable()}
+	w := &Writer{toc: newTable(&tocEncoders), tarSplit: newTable(&tarSplitEncoders)}
 	w.Scanner = newScanner(&tarSplit{table: w.tarSplit})
 	return w
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/export-profile/export-profile/ocilayout/chunked"
+	"github.com/export-profile/export-profile/rootfs/testrun"
 )
 
 // sampleTar makes a tar with files of many sizes, among them ones at the limits of blocks.
@@ -38,7 +39,7 @@ func sampleTar(t *testing.T) []byte {
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "nix/empty", Mode: 0o444}, nil)
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "nix/" + strings.Repeat("long", 90), Mode: 0o444, Uid: 1 << 30}, []byte("x"))
 	for i, size := range []int{1, 511, 512, 513, 5000, 70_000, 1 << 20, blockBytes - 512, blockBytes - 1, blockBytes, blockBytes + 1,
-		2*blockBytes - 1, 2 * blockBytes, 3*blockBytes + 70_000, 100} {
+		2*blockBytes + 70_000, 100} {
 		content := []byte(text(uint64(i), size))
 		for at := 1000; at+100 < len(content); at += 300_000 {
 			copy(content[at:], fmt.Sprintf("/nix/store/%032d-name", i))
@@ -158,17 +159,15 @@ func TestChunked(t *testing.T) {
 // TestChunkedSame checks that neither the number of workers nor the sizes of writes changes a byte.
 func TestChunkedSame(t *testing.T) {
 	content := sampleTar(t)
-	for _, level := range []string{"", ":3"} {
-		m, err := Parse("zstd:chunked" + level)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, _ := packChunked(t, m, content, 1, len(content))
-		for i, step := range []int{1000, 64<<10 + 7, windowBytes, 3 * blockBytes, 0, 0} {
-			got, _ := packChunked(t, m, content, 1+i%3, step)
-			if !bytes.Equal(got, want) {
-				t.Errorf("writes of %d bytes change the blob: sha256 %x instead of %x", step, sha256.Sum256(got), sha256.Sum256(want))
-			}
+	m, err := Parse("zstd:chunked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := packChunked(t, m, content, 1, len(content))
+	for i, step := range []int{0, 64<<10 + 7, 1000, windowBytes, 3 * blockBytes}[:testrun.Of(2, 5)] {
+		got, _ := packChunked(t, m, content, 3-i%3, step)
+		if !bytes.Equal(got, want) {
+			t.Errorf("writes of %d bytes change the blob: sha256 %x instead of %x", step, sha256.Sum256(got), sha256.Sum256(want))
 		}
 	}
 }
