@@ -46,10 +46,9 @@ func newEncoder(level zstd.EncoderLevel, window int) *zstd.Encoder {
 	return e
 }
 
-func (t *table) write(b []byte) error {
+func (t *table) Write(b []byte) (int, error) {
 	t.size += int64(len(b))
-	_, err := t.encoder.Write(b)
-	return err
+	return t.encoder.Write(b)
 }
 
 // close ends the table. It may be called again.

@@ -3,6 +3,7 @@ package chunked
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"io"
 	"strconv"
 )
 
@@ -16,7 +17,7 @@ const (
 // The tar can be put together again from it and the contents of the files.
 // The lines are those that github.com/vbatts/tar-split writes for the same tar.
 type tarSplit struct {
-	table *table
+	w     io.Writer
 	line  []byte
 	count int64 // lines so far
 }
@@ -51,5 +52,6 @@ func (t *tarSplit) end(line []byte) error {
 	line = strconv.AppendInt(line, t.count, 10)
 	t.count++
 	t.line = append(line, '}', '\n')
-	return t.table.write(t.line)
+	_, err := t.w.Write(t.line)
+	return err
 }

@@ -23,7 +23,7 @@ type Writer struct {
 // NewWriter returns a writer of tables. The caller must call Close in the end.
 func NewWriter() *Writer {
 	w := &Writer{toc: newTable(&tocEncoders), tarSplit: newTable(&tarSplitEncoders)}
-	w.Scanner = newScanner(&tarSplit{table: w.tarSplit})
+	w.Scanner = newScanner(&tarSplit{w: w.tarSplit})
 	return w
 }
 
@@ -79,7 +79,8 @@ func (w *Writer) entry(e *Entry) error {
 	}
 	w.count++
 	w.line = appendEntry(w.line, e)
-	return w.toc.write(w.line)
+	_, err := w.toc.Write(w.line)
+	return err
 }
 
 // Finish returns the end of a blob whose frames have size bytes, and where its tables are.
@@ -97,7 +98,7 @@ func (w *Writer) Finish(size int64) (tail []byte, l Location, err error) {
 	if w.count == 0 {
 		end = `{"version":1,"entries":[` + end
 	}
-	if err = w.toc.write([]byte(end)); err == nil {
+	if _, err = w.toc.Write([]byte(end)); err == nil {
 		err = w.toc.close()
 	}
 	if err != nil {
