@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout/chunked"
 )
 
 // BlobSource is a blob of an existing image that another image uses unchanged: a layer, with any compression.
@@ -31,8 +33,14 @@ type BlobSource struct {
 	Origin string
 }
 
+// Chunked reports whether the descriptor of a layer says where its tables of zstd:chunked are.
+func (s *BlobSource) Chunked() bool {
+	return s.Descriptor.Annotations[chunked.AnnotationTOCDigest] != ""
+}
+
 // Key identifies the content of a layer, like the key of a rootfs.Part, once the blob was read and checked.
 // It includes the blob's digest: the diffID alone is a mere claim of the config.
+// It lacks the annotations, which do not change the content.
 func (s *BlobSource) Key() string {
 	d := s.Descriptor
 	return digest.FromString(fmt.Sprintf("layer %q %q %d %q", d.MediaType, d.Digest, d.Size, s.DiffID)).String()

@@ -85,7 +85,7 @@ func with(image ImageSpec, compression string) ImageSpec {
 // and that the cache does not change the image.
 func TestCache(t *testing.T) {
 	image := sampleImage(t, 1)
-	for _, first := range []string{"none", "gzip", "zstd", "gzip:9"} {
+	for _, first := range []string{"none", "gzip", "zstd", "zstd:chunked", "gzip:9"} {
 		o := Options{Cache: testCache(t, filepath.Join(t.TempDir(), "cache"))}
 		there := filepath.Join(t.TempDir(), "layout")
 		d, how, reasons := writeCached(t, there, with(image, first), o)
@@ -103,7 +103,7 @@ func TestCache(t *testing.T) {
 			}
 			verify(t, dir)
 		}
-		for _, second := range []string{"none", "gzip", "zstd:3"} {
+		for _, second := range []string{"none", "gzip", "zstd:3", "zstd:chunked", "zstd:chunked:3"} {
 			if second == first {
 				continue
 			}

@@ -32,7 +32,7 @@ type blobRecord struct {
 	Digest     digest.Digest `json:"digest"`
 	Size       int64         `json:"size"`
 	ModTime    int64         `json:"modTime"` // nanoseconds; modification time of the blob when its digest was last checked
-	// Annotations locate the tables of a zstd:chunked blob, as its descriptor does. Other blobs have none.
+	// Annotations locate the tables of a zstd:chunked blob, as its descriptor does. Blobs without tables have none.
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/chunked"
 	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
@@ -118,6 +119,13 @@ func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *Im
 		}
 		if err := checkSize(d.Size); err != nil {
 			return fmt.Errorf("layer %d: %w", i+1, err)
+		}
+		tables, err := chunked.ParseAnnotations(d.Annotations, d.Size)
+		if err == nil && tables != (chunked.Location{}) && d.MediaType != ispec.MediaTypeImageLayerZstd {
+			err = fmt.Errorf("it has tables of zstd:chunked and is of type %q", d.MediaType)
+		}
+		if err != nil {
+			return fmt.Errorf("layer %d: %w: %w", i+1, history.ErrForeign, err)
 		}
 		l := PreviousLayer{BlobSource: s.blob(d, ""), History: said}
 		l.DiffID, l.Entry = diffID, entries[i]

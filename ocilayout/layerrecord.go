@@ -27,10 +27,10 @@ type Record struct {
 	TarSize    int64         `json:"tarSize"`
 	Blob       digest.Digest `json:"blob"`
 	Size       int64         `json:"size"` // of the blob
-	// Annotations locate the tables of a zstd:chunked blob. Records of other blobs lack them.
+	// Annotations locate the tables of a zstd:chunked blob. Records of blobs without tables lack them.
 	Annotations map[string]string `json:"annotations,omitempty"`
 
-	chunked bool // in a wanted record: the blob must have tables
+	chunked bool // in a wanted record: the blob may have tables
 }
 
 // RecordPart is a part of the layer; see rootfs.Part.

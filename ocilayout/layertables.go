@@ -16,17 +16,15 @@ import (
 )
 
 // checkTables refuses what cannot be the annotations of a blob of size bytes:
-// those of a zstd:chunked blob locate its tables, and other blobs have none.
-func checkTables(annotations map[string]string, size int64, wanted bool) error {
+// those of a zstd:chunked blob locate its tables, if it has any, and other blobs have none.
+func checkTables(annotations map[string]string, size int64, allowed bool) error {
 	tables, err := chunked.ParseAnnotations(annotations, size)
 	switch {
 	case err != nil:
 		return err
 	case !maps.Equal(annotations, tables.Annotations()):
 		return errors.New("it has annotations that do not belong to zstd:chunked")
-	case wanted && len(annotations) == 0:
-		return errors.New("it does not say where the tables of zstd:chunked are")
-	case !wanted && len(annotations) > 0:
+	case !allowed && len(annotations) > 0:
 		return errors.New("it has tables of zstd:chunked, and its blob is of another kind")
 	}
 	return nil

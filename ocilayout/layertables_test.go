@@ -3,15 +3,21 @@ package ocilayout
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/chunked"
+	"github.com/export-profile/export-profile/ocilayout/history"
 )
 
 // sampleTables returns tables of a blob of 1,000 bytes.
@@ -40,7 +46,7 @@ func TestCheckTables(t *testing.T) {
 		{"plain", nil, false, ""},
 		{"empty", map[string]string{}, false, ""},
 		{"tables", sampleTables().Annotations(), true, ""},
-		{"no tables", nil, true, "does not say where the tables"},
+		{"no tables", nil, true, ""}, // as for names that are not UTF-8
 		{"tables of a plain blob", sampleTables().Annotations(), false, "its blob is of another kind"},
 		{"foreign", map[string]string{"x": "y"}, false, "do not belong to zstd:chunked"},
 		{"foreign besides", with("containerd.io/snapshot/stargz/toc.digest", "x"), true, "do not belong to zstd:chunked"},
@@ -173,5 +179,208 @@ func TestBaseTables(t *testing.T) {
 				t.Errorf("the layer has the annotations %v; want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// chunkedLayers returns the layers of an image in a layout, and checks that the tables fit the blobs.
+// The first layer of sampleImage has a name that is not UTF-8, and so no tables.
+func chunkedLayers(t *testing.T, dir string, image ispec.Descriptor) []ispec.Descriptor {
+	t.Helper()
+	layers := readManifest(t, dir, image).Layers
+	for i, d := range layers {
+		if err := checkTables(d.Annotations, d.Size, true); err != nil {
+			t.Fatalf("layer %s: %v", d.Digest, err)
+		}
+		tables, err := chunked.ParseAnnotations(d.Annotations, d.Size)
+		if none := tables == (chunked.Location{}); err != nil || none != (i == 0) {
+			t.Fatalf("layer %d has tables: %v, %v", i, !none, err)
+		} else if none {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, blobs, d.Digest.Encoded()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := proveTables(bytes.NewReader(b), d.Size, tables); err != nil {
+			t.Errorf("layer %s: %v", d.Digest, err)
+		}
+	}
+	return layers
+}
+
+// TestChunkedCache checks that the tables of a layer are the same wherever it comes from, and that no other method inherits them.
+func TestChunkedCache(t *testing.T) {
+	image := with(sampleImage(t, 1), "zstd:chunked")
+	layout := func() string { return filepath.Join(t.TempDir(), "layout") }
+	dir := layout()
+	o := Options{Cache: testCache(t, t.TempDir())}
+	d, how, _ := writeCached(t, dir, image, o)
+	want := chunkedLayers(t, dir, d)
+	if how != "built" {
+		t.Errorf("first the layers are %s; want built", how)
+	}
+	for i, f := range o.Cache.Forecast(image.Layers, image.Compression) {
+		if diff := cmp.Diff(f.Blob, want[i]); f.How != Cached || diff != "" {
+			t.Errorf("Forecast of layer %d: %v, and %s", i, f.How, diff)
+		}
+	}
+	if _, damage, err := o.Cache.Verify(t.Context(), nil); len(damage) > 0 || err != nil {
+		t.Errorf("Verify = %v, %v; want no damage", damage, err)
+	}
+
+	dir = layout()
+	d, how, _ = writeCached(t, dir, unwalked(t, image), o)
+	if diff := cmp.Diff(chunkedLayers(t, dir, d), want); how != "cached" || diff != "" {
+		t.Errorf("again the layers are %s, and %s", how, diff)
+	}
+	for _, other := range []string{"zstd", "gzip", "none"} {
+		dir = layout()
+		d, how, _ := writeCached(t, dir, unwalked(t, with(image, other)), o)
+		for _, l := range readManifest(t, dir, d).Layers {
+			if how != "recompressed" || l.Annotations != nil {
+				t.Errorf("%s: layers are %s, with the annotations %v; want recompressed, none", other, how, l.Annotations)
+			}
+		}
+		from := Options{Cache: testCache(t, t.TempDir())}
+		writeCached(t, layout(), with(image, other), from)
+		dir = layout()
+		d, how, _ = writeCached(t, dir, unwalked(t, image), from)
+		if diff := cmp.Diff(chunkedLayers(t, dir, d), want); how != "recompressed" || diff != "" {
+			t.Errorf("after %s the layers are %s, and %s", other, how, diff)
+		}
+	}
+}
+
+// TestChunkedRecords checks that a record with wrong tables is never used, and that Verify and VerifyCache name it.
+func TestChunkedRecords(t *testing.T) {
+	image := with(sampleImage(t, 1), "zstd:chunked")
+	tar := func(c *Cache) tarRecord {
+		key, err := tarRecordName(image.Layers[len(image.Layers)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.loadTar(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, tt := range []struct {
+		name     string
+		change   func(map[string]string)
+		how      string // of the layers of the next image
+		what     string // Verify finds
+		compared string // VerifyCache finds
+	}{
+		{"right", func(map[string]string) {}, "cached", "", ""},
+		{"none", func(a map[string]string) { clear(a) }, "cached", "", "and the record says \"\""},
+		{"one is missing", func(a map[string]string) { delete(a, chunked.AnnotationTOC) }, "cached built", "is no position", ""},
+		{"another digest", func(a map[string]string) { a[chunked.AnnotationTOCDigest] = recordKey("a") }, "",
+			"the digest of its TOC is", "and the record says \"" + recordKey("a")},
+		{"elsewhere", func(a map[string]string) { a[chunked.AnnotationTarSplit] = "0:1:1" }, "", "its footer names other places", "and the record says \"0:1:1\""},
+		{"of another program", func(a map[string]string) { a["x"] = "y" }, "cached built", "do not belong to zstd:chunked", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			changed := func() Options {
+				o := Options{Cache: testCache(t, t.TempDir())}
+				writeCached(t, filepath.Join(t.TempDir(), "layout"), image, o)
+				name := blobRecordName(tar(o.Cache).DiffID, image.Compression)
+				r, err := o.Cache.loadBlob(tar(o.Cache).DiffID, image.Compression)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tt.change(r.Annotations)
+				if err := o.Cache.store(t.TempDir(), name, r); err != nil {
+					t.Fatal(err)
+				}
+				return o
+			}
+			o := changed()
+			_, damage, err := o.Cache.Verify(t.Context(), nil)
+			if err != nil || (tt.what == "") != (len(damage) == 0) || len(damage) > 1 || len(damage) == 1 && !strings.Contains(damage[0].What, tt.what) {
+				t.Errorf("Verify = %v, %v; want %q", damage, err, tt.what)
+			}
+			if _, damage, err := o.Cache.Verify(t.Context(), nil); len(damage) > 0 || err != nil {
+				t.Errorf("the second Verify = %v, %v; want no damage", damage, err)
+			}
+			if tt.how != "" {
+				_, how, reasons := writeCached(t, filepath.Join(t.TempDir(), "layout"), image, changed())
+				if how != tt.how {
+					t.Errorf("the layers are %s; want %s: %s", how, tt.how, reasons)
+				}
+			}
+			o = changed()
+			o.VerifyCache = true
+			_, _, _, err = writeCachedErr(t.Context(), filepath.Join(t.TempDir(), "layout"), image, o)
+			if tt.compared == "" {
+				if err != nil {
+					t.Errorf("VerifyCache = %v; want <nil>", err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), ": verify cache: blob sha256:") || !strings.Contains(err.Error(), tt.compared) {
+				t.Errorf("VerifyCache = %v; want %q", err, tt.compared)
+			}
+		})
+	}
+}
+
+// TestChunkedPrevious checks that layers kept from a previous image have its annotations, exactly, with any compression.
+func TestChunkedPrevious(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "layout")
+	image := with(sampleImage(t, 1), "zstd:chunked")
+	want := chunkedLayers(t, dir, write(t, dir, image, Name{Tag: "v1"}))
+	previous, err := previousIn(t.Context(), dir, "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"zstd:chunked", "gzip"} {
+		for _, to := range []string{dir, filepath.Join(t.TempDir(), "other")} {
+			next := with(image, method)
+			next.Layers = slices.Clone(image.Layers)
+			for i := range next.Layers {
+				if next.Layers[i].Reuse = &previous.Layers[i].BlobSource; next.Layers[i].Reuse.Chunked() != (i > 0) {
+					t.Errorf("layer %d has chunks: %v", i, i == 0)
+				}
+			}
+			d := write(t, to, next, Name{Tag: "v2"})
+			if diff := cmp.Diff(chunkedLayers(t, to, d), want); diff != "" {
+				t.Errorf("%s: %s", method, diff)
+			}
+		}
+	}
+}
+
+// TestPreviousTables checks that an image with damaged tables is no previous image.
+func TestPreviousTables(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "layout")
+	image := with(sampleImage(t, 1), "zstd:chunked")
+	d := write(t, dir, image, Name{Tag: "v1"})
+	good := readManifest(t, dir, d)
+	f := foreign{t, dir}
+	for name, change := range map[string]func(*ispec.Descriptor){
+		"one is missing":  func(d *ispec.Descriptor) { delete(d.Annotations, chunked.AnnotationTOC) },
+		"beyond the blob": func(d *ispec.Descriptor) { d.Annotations[chunked.AnnotationTOC] = fmt.Sprintf("%d:1:1:1", d.Size) },
+		"of gzip":         func(d *ispec.Descriptor) { d.MediaType = ispec.MediaTypeImageLayerGzip },
+	} {
+		m := good
+		m.Layers = slices.Clone(good.Layers)
+		m.Layers[1].Annotations = maps.Clone(good.Layers[1].Annotations)
+		change(&m.Layers[1])
+		f.index(f.blob(ispec.MediaTypeImageManifest, mustJSON(t, m)))
+		if p, err := previousIn(t.Context(), dir, ""); !errors.Is(err, history.ErrForeign) || !strings.Contains(err.Error(), "layer 2: ") {
+			t.Errorf("%s: ReadPrevious = %v, %v; want %v", name, p, err, history.ErrForeign)
+		}
+	}
+}
+
+// TestChunkedArchive checks that an archive has the manifest with the annotations.
+func TestChunkedArchive(t *testing.T) {
+	image := with(sampleImage(t, 1), "zstd:chunked")
+	there := filepath.Join(t.TempDir(), "layout")
+	d := write(t, there, image, Name{Tag: "v1"})
+	b, _ := stream(t, image, []Name{hello}, Options{Cache: testCache(t, t.TempDir())})
+	dir := t.TempDir()
+	unpackArchive(t, b, dir)
+	if diff := cmp.Diff(chunkedLayers(t, dir, d), chunkedLayers(t, there, d)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -51,9 +51,16 @@ func TestCompleteBash(t *testing.T) {
 		{[]string{"c"}, []string{"closure", "check", "cache", "completion"}},
 		{[]string{"./root"}, nil},
 		{[]string{"image", "--compr"}, []string{"--compression"}},
-		{[]string{"image", "--compression", ""}, []string{"none", "gzip", "zstd"}},
-		{[]string{"image", "--compression", "=", "z"}, []string{"zstd"}},
-		{[]string{"image", "--compression", "="}, []string{"none", "gzip", "zstd"}},
+		{[]string{"image", "--compression", ""}, []string{"none", "gzip", "zstd", "zstd:chunked"}},
+		{[]string{"image", "--compression", "=", "z"}, []string{"zstd", "zstd:chunked"}},
+		{[]string{"image", "--compression", "="}, []string{"none", "gzip", "zstd", "zstd:chunked"}},
+		{[]string{"image", "--compression", "zstd", ":"}, []string{"chunked"}},
+		{[]string{"image", "--compression", "zstd", ":", "ch"}, []string{"chunked"}},
+		{[]string{"image", "--compression", "=", "zstd", ":", "ch"}, []string{"chunked"}},
+		{[]string{"image", "--compression", "gzip", ":", ""}, nil},
+		{[]string{"image", "--from", "oci", ":", "d"}, nil},
+		{[]string{"image", "oci", ":", "x"}, nil},
+		{[]string{"image", "oci", ":"}, nil},
 		{[]string{"image", "--from", ""}, nil},
 		{[]string{"image", "--from", "x", "oci"}, []string{"oci-archive:", "oci:"}},
 		{[]string{"image", "-q", "--check", "do"}, []string{"docker-archive:", "docker://"}},
@@ -108,7 +115,7 @@ func TestCompleteOthers(t *testing.T) {
 				word, _, _ := strings.Cut(line, "\t") // without its description
 				got = append(got, word)
 			}
-			if slices.Sort(got); err != nil || !slices.Equal(got, []string{"gzip", "none", "zstd"}) {
+			if slices.Sort(got); err != nil || !slices.Equal(got, []string{"gzip", "none", "zstd", "zstd:chunked"}) {
 				t.Errorf("complete = %q, %v; want the compressions", got, err)
 			}
 		})

@@ -11,24 +11,39 @@ func completeBash(w io.Writer, all []completedCommand) error {
 	var b strings.Builder
 	b.WriteString(`# bash completes command lines of export-profile: source <(export-profile completion bash)
 _export_profile() {
-	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
+	local word=${COMP_WORDS[COMP_CWORD]} at=$((COMP_CWORD - 1)) before start= words=
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
 		COMPREPLY=($(compgen -W '` + strings.Join(commandNames(all), " ") + `' -- "$word"))
 		return
 	fi
-	# --flag=value is three words.
+	# --flag=value is three words, and so is a value with a colon.
+	if [[ $word == : ]]; then
+		start=${COMP_WORDS[at]}: word= at=$((at - 1))
+	elif [[ ${COMP_WORDS[at]} == : ]] && ((at > 1)); then
+		start=${COMP_WORDS[at-1]}: at=$((at - 2))
+	fi
 	if [[ $word == = ]]; then
 		word=
-	elif [[ $before == = ]]; then
-		before=${COMP_WORDS[COMP_CWORD-2]}
+	elif [[ ${COMP_WORDS[at]} == = ]]; then
+		at=$((at - 1))
 	fi
+	before=${COMP_WORDS[at]}
 	case $before in
 `)
 	for _, f := range valueFlags(all) {
-		fmt.Fprintf(&b, "\t--%s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n", f.name, strings.Join(f.values, " "))
+		fmt.Fprintf(&b, "\t--%s) words='%s' ;;\n", f.name, strings.Join(f.values, " "))
 	}
-	b.WriteString("\tesac\n\tcase ${COMP_WORDS[1]},$word in\n")
+	b.WriteString(`	*) before= ;;
+	esac
+	if [[ $before ]]; then
+		COMPREPLY=($(compgen -W "$words" -- "$start$word"))
+		COMPREPLY=("${COMPREPLY[@]#"$start"}")
+		return
+	fi
+	[[ ! $start ]] || return 0
+	case ${COMP_WORDS[1]},$word in
+`)
 	for _, c := range all {
 		var flags []string
 		for _, f := range c.flags {

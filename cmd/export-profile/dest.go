@@ -36,6 +36,7 @@ type transport struct {
 	archive bool // one file, or a stream
 	remote  bool // a registry, where layers cost a download
 	indexes bool // can hold an image for several platforms
+	plain   bool // has no place for annotations of layers, and so not for the tables of zstd:chunked
 
 	// parse parses the words after the prefix and the values of --tag. Its errors are usage errors that quote word.
 	parse func(word, rest string, tags []string) (destination, error)
@@ -59,7 +60,7 @@ func transports() []transport {
 		{prefix: layoutPrefix, indexes: true, parse: parseLayout, find: findInLayout, claims: layoutClaims},
 		{prefix: registryPrefix, remote: true, indexes: true, parse: parseRegistry, find: findInRegistry, claims: registryClaims},
 		{prefix: ociArchivePrefix, archive: true, indexes: true, parse: parseOCIArchive, find: findInArchive, claims: ociArchiveClaims},
-		{prefix: dockerArchivePrefix, archive: true, parse: parseDockerArchive, find: findInArchive, claims: dockerArchiveClaims},
+		{prefix: dockerArchivePrefix, archive: true, plain: true, parse: parseDockerArchive, find: findInArchive, claims: dockerArchiveClaims},
 	}
 }
 

@@ -38,16 +38,20 @@ func (f *layerFlags) flags(fs *pflag.FlagSet) {
 // layerOptions holds the parsed layerFlags.
 type layerOptions struct {
 	plan.StickyOptions
+	compression    compress.Method
 	previous       *imageName // nil without --previous
 	verifyPrevious bool
 	// vouch, if not nil, returns why a layer of a registry has no trusted signature, or nil for each that has one.
 	vouch func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error)
 }
 
-// options parses the flags, and reads the file and the name in them.
-func (f *layerFlags) options() (o layerOptions, err error) {
-	o.verifyPrevious = f.verifyPrevious
-	o.MaxLayers, o.MaxWaste = f.maxLayers, int(f.maxWaste)
+// defaultLayers returns how many layers an image has at most if --max-layers does not say it. 0 means the planner's default.
+func defaultLayers(compress.Method) int { return 0 }
+
+// options parses the flags, and reads the file and the name in them. The layers will be compressed with z.
+func (f *layerFlags) options(z compress.Method) (o layerOptions, err error) {
+	o.verifyPrevious, o.compression = f.verifyPrevious, z
+	o.MaxLayers, o.DefaultLayers, o.MaxWaste = f.maxLayers, defaultLayers(z), int(f.maxWaste)
 	switch {
 	case f.maxLayers < 0 || f.maxLayers > plan.MaxLayers:
 		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", plan.MaxLayers, f.maxLayers)
@@ -96,6 +100,15 @@ func parseCompression(word string) (c compress.Method, err error) {
 		return c, usagef("as in --compression zstd:3", "--compression: %v", err)
 	}
 	return c, nil
+}
+
+// checkCarries refuses a destination that has no place for what a compression adds to the manifest.
+func checkCarries(word string, z compress.Method) error {
+	if k, _, _ := transportOf(word); z.Chunked() && k.plain {
+		return usagef("write "+ociArchivePrefix+"FILE, or compress with --compression zstd",
+			"destination %q: %s has no place for the tables of --compression zstd:chunked", word, k.prefix)
+	}
+	return nil
 }
 
 // percent is a flag of 0 to 100 percent, with or without the sign.

@@ -67,7 +67,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	o.platformFlags(fs, &o.registryFlags)
 	fs.StringArrayVar(&o.annotations, "annotation", nil, "`KEY=VALUE` annotate the manifest; repeatable")
 	fs.StringVar(&o.created, "created", "", "record that the image was made at `TIME`: RFC 3339, a date, seconds since the epoch, or now (default 1970-01-01T00:00:01Z)")
-	fs.StringVar(&o.compression, "compression", "", "`none|gzip|zstd[:LEVEL]` compress layers (default gzip:2)")
+	fs.StringVar(&o.compression, "compression", "", "`none|gzip|zstd|zstd:chunked[:LEVEL]` compress layers (default gzip:2)")
 	o.layerFlags.flags(fs)
 	o.registryFlags.pushFlags(fs)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
@@ -193,7 +193,10 @@ func (o *imageOptions) request(word string) (r request, err error) {
 	if r.image.Compression, err = parseCompression(o.compression); err != nil {
 		return r, err
 	}
-	if r.layers, err = o.layerFlags.options(); err != nil {
+	if err := checkCarries(word, r.image.Compression); err != nil {
+		return r, err
+	}
+	if r.layers, err = o.layerFlags.options(r.image.Compression); err != nil {
 		return r, err
 	}
 	if r.sboms, err = o.sbomFlags.files(r.dest); err != nil {

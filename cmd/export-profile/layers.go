@@ -47,7 +47,22 @@ func (o layerOptions) plan(ctx context.Context, say *speaker, a *assembly, r *re
 	for _, reason := range p.summary.Reasons {
 		say.notef("%s", reason)
 	}
+	o.notePlain(say, p.layers)
 	return p, hintMoreLayers(err, o.Options)
+}
+
+// notePlain says how many layers are kept without the chunks that --compression asks for: a kept layer stays as it is.
+func (o layerOptions) notePlain(say *speaker, layers []ocilayout.Layer) {
+	plain := 0
+	for _, l := range layers {
+		if l.Reuse != nil && !l.Reuse.Chunked() {
+			plain++
+		}
+	}
+	if o.compression.Chunked() && plain > 0 {
+		say.notef("kept %s of the previous image without chunks: leave out --previous once, and all layers are compressed with %v",
+			count(plain, "layer"), o.compression)
+	}
 }
 
 // hintMoreLayers adds a hint to an error about too many layers.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/registry"
 )
 
@@ -41,7 +42,7 @@ type planOptions struct {
 func setupPlan(fs *pflag.FlagSet) runFunc {
 	o := &planOptions{}
 	o.assemblyFlags.flags(fs)
-	fs.StringVar(&o.compression, "compression", "", "`none|gzip|zstd[:LEVEL]` plan for layers compressed like this (default gzip:2)")
+	fs.StringVar(&o.compression, "compression", "", "`none|gzip|zstd|zstd:chunked[:LEVEL]` plan for layers compressed like this (default gzip:2)")
 	o.planFlags.flags(fs)
 	workdirFlag(fs, &o.config.workdir)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
@@ -72,6 +73,9 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if err != nil {
 		return err
 	}
+	if err := checkCarries(word, z); err != nil {
+		return err
+	}
 	options, err := o.settings(&o.cacheFlags)
 	if err != nil {
 		return err
@@ -82,7 +86,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 		return err
 	}
 	shared.serve(ctx, &o.cacheFlags)
-	a, plan, err := o.assemblePlanned(ctx, t, say, shared)
+	a, plan, err := o.assemblePlanned(ctx, t, say, z, shared)
 	if err != nil {
 		return err
 	}
@@ -158,13 +162,13 @@ func (f *planFlags) flags(fs *pflag.FlagSet) {
 }
 
 // assemblePlanned assembles an image and divides it into layers.
-// A shared cache, if not nil, vouches for the layers kept from a previous image.
-func (f *planFlags) assemblePlanned(ctx context.Context, t terminal, say *speaker, shared *sharedCache) (_ *assembly, _ layerPlan, err error) {
+// A shared cache, if not nil, vouches for the layers kept from a previous image. New layers would be compressed with z.
+func (f *planFlags) assemblePlanned(ctx context.Context, t terminal, say *speaker, z compress.Method, shared *sharedCache) (_ *assembly, _ layerPlan, err error) {
 	image, err := f.newImage()
 	if err != nil {
 		return nil, layerPlan{}, err
 	}
-	layers, err := f.layerFlags.options()
+	layers, err := f.layerFlags.options(z)
 	if err != nil {
 		return nil, layerPlan{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/cmd/export-profile/internal/report"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 )
 
 const reportHelp = `examples:
@@ -57,7 +58,7 @@ func (o *reportOptions) run(ctx context.Context, t terminal, file string) (err e
 	}
 	say := o.speaker(t)
 	defer say.close()
-	a, plan, err := o.assemblePlanned(ctx, t, say, nil)
+	a, plan, err := o.assemblePlanned(ctx, t, say, compress.Method{}, nil)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,9 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if err != nil {
 		return err
 	}
+	if compression.Chunked() {
+		return usagef("as in --compression zstd", "--compression %s: only the manifest of an image says where its tables are", o.compression)
+	}
 	place := place{Archive: dir}
 	if isTar {
 		place.Archive = file
