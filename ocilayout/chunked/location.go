@@ -15,8 +15,8 @@ const (
 	AnnotationTOCDigest        = "io.github.containers.zstd-chunked.manifest-checksum" // of the compressed TOC
 	AnnotationTOC              = "io.github.containers.zstd-chunked.manifest-position" // OFFSET:LENGTH:UNCOMPRESSED:1
 	AnnotationTarSplit         = "io.github.containers.zstd-chunked.tarsplit-position" // OFFSET:LENGTH:UNCOMPRESSED
-	annotationPrefix           = "io.github.containers.zstd-chunked."
-	tocType                    = 1 // the only type of TOC
+	AnnotationPrefix           = "io.github.containers.zstd-chunked."                  // of all of them, and of one that older clients wrote
+	tocType                    = 1                                                     // the only type of TOC
 	footerMagic                = "GNUlInUx"
 	skippableMagic      uint32 = 0x184D2A50
 	skippableHead              = 8 // bytes of a skippable frame before its content
@@ -64,7 +64,7 @@ func ParseAnnotations(annotations map[string]string, size int64) (Location, erro
 	var l Location
 	some := false
 	for key := range annotations {
-		some = some || strings.HasPrefix(key, annotationPrefix)
+		some = some || strings.HasPrefix(key, AnnotationPrefix)
 	}
 	if !some {
 		return l, nil

@@ -14,6 +14,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/chunked"
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
@@ -42,6 +43,7 @@ type layerKey struct {
 	size           int64
 	claimed        bool
 	history        string
+	annotations    string // those about tables
 }
 
 // addLayers adds the layers of an image. DiffIDs and claims have the length of descs, or are nil.
@@ -60,7 +62,8 @@ func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []diges
 
 // addLayer adds a layer to an image. If another image has the same layer, both share it.
 func (c *Claims) addLayer(img *image, l *layer) {
-	key := layerKey{mediaType: l.desc.MediaType, file: l.file, opaque: l.opaque, digest: l.desc.Digest, diffID: l.diffID, size: l.desc.Size}
+	key := layerKey{mediaType: l.desc.MediaType, file: l.file, opaque: l.opaque, digest: l.desc.Digest, diffID: l.diffID, size: l.desc.Size,
+		annotations: tableAnnotations(l.desc.Annotations)}
 	if l.claim != nil {
 		key.claimed, key.history = true, l.claim.String()
 		if l.claim.Top {
@@ -134,7 +137,7 @@ func (l *layer) check(ctx context.Context, c *Claims, o Options) (err error) {
 
 // checkContents decompresses a blob, walks its tar and compares the diffID.
 func (l *layer) checkContents(blob io.Reader, c *Claims, o Options) {
-	r, err := decompress(blob, l.desc.MediaType)
+	r, err := l.decompress(blob)
 	if err != nil {
 		l.found.addf("", "%v", err)
 		return
@@ -159,15 +162,19 @@ func (l *layer) checkContents(blob io.Reader, c *Claims, o Options) {
 	}
 }
 
-func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
+// decompress reads the tar of the layer. If the layer has tables, the reader compares them with the tar when it comes to its end.
+func (l *layer) decompress(blob io.Reader) (io.ReadCloser, error) {
 	// Old images mark some layers as not distributable. Their form is the same.
-	form := strings.Replace(mediaType, ".nondistributable.", ".", 1)
+	form := strings.Replace(l.desc.MediaType, ".nondistributable.", ".", 1)
 	if t, ok := ocilayout.LayerType(form); ok {
 		form = t
 	}
-	z, err := compress.NewReader(r, form)
+	if tables := l.tables(form); tables != (chunked.Location{}) {
+		return chunked.NewChecker(blob, tables, func(entry, problem string) { l.found.addf(entry, "%s", problem) }), nil
+	}
+	z, err := compress.NewReader(blob, form)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, fmt.Errorf("has the media type %s, which is not that of a layer", quote(mediaType))
+		return nil, fmt.Errorf("has the media type %s, which is not that of a layer", quote(l.desc.MediaType))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read layer: %w", err)

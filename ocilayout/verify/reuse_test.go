@@ -17,6 +17,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout"
+	"github.com/export-profile/export-profile/ocilayout/chunked"
+	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
 )
@@ -40,23 +42,20 @@ func storePart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
 	return rootfs.Part{Name: name, Key: "sha256:" + key, Root: root, Size: size, Tree: tree}
 }
 
-// TestCheckReuse checks that CheckReuse finds every difference between a layer and its history,
-// and compares all digits of a wanted key.
-func TestCheckReuse(t *testing.T) {
-	const root = rootfs.StoreDir + "/a-1"
-	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
-	a := storePart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
+// previousOf writes an image of a part, and returns it with the blob of its only layer.
+func previousOf(t *testing.T, part rootfs.Part, z compress.Method) (*ocilayout.PreviousImage, []byte) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "layout")
 	l, err := ocilayout.Open(t.Context(), dir, ocilayout.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	layers, err := ocilayout.Plan([]rootfs.Part{a}, plan.Options{})
+	layers, err := ocilayout.Plan([]rootfs.Part{part}, plan.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := l.AddImage(t.Context(), ocilayout.ImageSpec{Layers: layers, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}})
+	d, err := l.AddImage(t.Context(), ocilayout.ImageSpec{Layers: layers, Compression: z, Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +74,16 @@ func TestCheckReuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return previous, blob
+}
+
+// TestCheckReuse checks that CheckReuse finds every difference between a layer and its history,
+// and compares all digits of a wanted key.
+func TestCheckReuse(t *testing.T) {
+	const root = rootfs.StoreDir + "/a-1"
+	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
+	a := storePart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
+	previous, blob := previousOf(t, a, compress.Method{})
 	serve := func(s *ocilayout.BlobSource, b []byte, err error) {
 		s.Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), err }
 	}
@@ -120,5 +129,42 @@ func TestCheckReuse(t *testing.T) {
 	cancel()
 	if _, err := CheckReuse(ctx, []*ocilayout.BlobSource{&previous.Layers[0].BlobSource}, nil, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("CheckReuse with a cancelled context = %v; want %v", err, context.Canceled)
+	}
+}
+
+// TestCheckReuseTables checks that CheckReuse refuses a layer whose tables lie, although its tar is the one that the history describes.
+func TestCheckReuseTables(t *testing.T) {
+	const root = rootfs.StoreDir + "/a-1"
+	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
+	a := storePart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content))
+	z, err := compress.Parse("zstd:chunked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	previous, blob := previousOf(t, a, z)
+	honest := previous.Layers[0].BlobSource
+	tables, err := chunked.ParseAnnotations(honest.Descriptor.Annotations, honest.Descriptor.Size)
+	if err != nil || tables == (chunked.Location{}) {
+		t.Fatalf("ParseAnnotations(%v) = %v, %v; want tables", honest.Descriptor.Annotations, tables, err)
+	}
+	lying, lyingTables := lie(t, blob, tables, func(toc string) string {
+		return strings.ReplaceAll(toc, digest.FromString("content").String(), digest.FromString("another").String())
+	})
+	source := func(blob []byte, annotations map[string]string) *ocilayout.BlobSource {
+		s := honest
+		s.Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(blob)), nil }
+		s.Descriptor.Digest, s.Descriptor.Size, s.Descriptor.Annotations = digest.FromBytes(blob), int64(len(blob)), annotations
+		return &s
+	}
+	doubts, err := CheckReuse(t.Context(), []*ocilayout.BlobSource{
+		&honest, source(blob, tables.Annotations()), source(lying, lyingTables.Annotations()), source(lying, nil),
+	}, map[string]string{a.Name: a.Key}, Options{Hash: hashListing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", "", `"nix/store/a-1/file": in the TOC: has the digest`, ""} {
+		if doubt := doubts[i]; want == "" && doubt != nil || want != "" && (doubt == nil || !strings.Contains(doubt.Error(), want)) {
+			t.Errorf("layer %d: doubt %v; want %q", i, doubt, want)
+		}
 	}
 }
