@@ -62,21 +62,47 @@ func (l *lab) allActions() map[string]action {
 		"plan 10000":        l.planMany,
 		"image 10x":         l.imageMany,
 	}
-	for _, c := range []string{"none", "gzip", "zstd", "zstd:3"} {
+	for _, c := range []string{"none", "gzip", "zstd", "zstd:3", "zstd:chunked"} {
 		actions["cold "+c] = func() (sample, error) { return l.cold(l.base.profile, "--compression", c) }
 	}
-	for name, g := range map[string]*generation{"leaf": l.leaf, "library": l.mid} {
-		actions[name] = func() (sample, error) { return l.update(g) }
-		actions[name+" pushed"] = func() (sample, error) { return l.push(g) }
-		actions[name+" alone"] = func() (sample, error) { return l.changedAlone(name, g) }
-		actions[name+" new bytes"] = func() (sample, error) { return l.newBytes(g) }
-		actions[name+" new bytes, previous"] = func() (sample, error) {
+	packages := closures[l.options.small]
+	for name, pkg := range map[string]string{"leaf": packages.leaf, "library": packages.mid} {
+		with := func(act func(g *generation) (sample, error)) action {
+			return func() (sample, error) {
+				g, err := l.revision(pkg, renamed)
+				if err != nil {
+					return sample{}, err
+				}
+				return act(g)
+			}
+		}
+		actions[name] = with(l.update)
+		actions[name+" pushed"] = with(l.push)
+		actions[name+" alone"] = with(func(g *generation) (sample, error) { return l.changedAlone(name, g) })
+		actions[name+" new bytes"] = with(func(g *generation) (sample, error) { return l.newBytes(g) })
+		actions[name+" new bytes, previous"] = with(func(g *generation) (sample, error) {
 			if err := l.has("--previous"); err != nil {
 				return sample{}, err
 			}
 			return l.newBytes(g, "--previous", l.path("warm-layout")+":v1")
+		})
+		actions[name+" tar.gz"] = with(l.changedTar)
+	}
+	actions["podman push"] = l.podmanPushes
+	for _, u := range updates {
+		for _, writer := range []string{"zstd", "zstd:chunked", podmanWriter} {
+			actions[u.action(writer)] = func() (sample, error) {
+				pkg := u.pkg
+				if l.options.small {
+					pkg = packages.mid
+				}
+				g, err := l.revision(pkg, u.how)
+				if err != nil {
+					return sample{}, err
+				}
+				return l.pull(writer, g)
+			}
 		}
-		actions[name+" tar.gz"] = func() (sample, error) { return l.changedTar(g) }
 	}
 	return actions
 }

@@ -34,8 +34,8 @@ type lab struct {
 	flags   string // output of its help
 	env     []string
 
-	base      *generation
-	leaf, mid *generation // the same after an update of one package
+	base    *generation
+	revised map[string]*generation // the same after an update of one package, by the names of profiles
 
 	actions map[string]action
 	ready   map[string]error // results of prepared
@@ -67,7 +67,7 @@ var closures = map[bool]struct {
 var tools = map[string]string{
 	"nix-store": "nix-bin", "patchelf": "patchelf", "umoci": "umoci", "skopeo": "skopeo", "buildah": "buildah",
 	"newuidmap": "uidmap", "strace": "strace", "python3": "python3",
-	"docker-registry": "docker-registry",
+	"docker-registry": "docker-registry", "mmdebstrap": "mmdebstrap",
 }
 
 // nixConfig makes Nix build without build users, sandbox and network, and import without signatures.
@@ -79,7 +79,7 @@ func newLab(ctx context.Context, o options) (l *lab, err error) {
 		return nil, errors.New("not root: Nix, other tools and mounts need it")
 	}
 	syscall.Umask(0o022)
-	l = &lab{ctx: ctx, options: o, start: time.Now(), ready: make(map[string]error)}
+	l = &lab{ctx: ctx, options: o, start: time.Now(), ready: make(map[string]error), revised: make(map[string]*generation)}
 	if l.repo, err = findRepo(); err != nil {
 		return nil, err
 	}
@@ -198,39 +198,54 @@ func (l *lab) buildStore(small bool) (err error) {
 		return err
 	}
 	l.logf("the closure has %d store paths, %d MB", len(l.base.closure), l.base.size/1e6)
-	if l.leaf, err = l.revise(c.leaf); err != nil {
-		return err
-	}
-	l.mid, err = l.revise(c.mid)
-	return err
+	return nil
 }
 
-// revise builds the profile after an update of one package.
-func (l *lab) revise(pkg string) (*generation, error) {
+// revision is a way to update a package. The text of its line in the Nix expression is replaced.
+type revision struct{ name, pattern, text string }
+
+var (
+	// renamed gives a package another version: strings in its dependents get longer, and bytes behind them move.
+	renamed = revision{"", `(?m)^(  %s = mk "[^"]+)"`, `$1-r2"`}
+	// rebuilt gives a package and its dependents other hashes, as a change of a build input does.
+	rebuilt = revision{"rev-", `(?m)^(  %s = mk "[^"]+") ""`, `$1 "2"`}
+)
+
+// revision returns the profile after an update of one package. Nix builds it for the first action that needs it.
+func (l *lab) revision(pkg string, how revision) (*generation, error) {
+	name := "profile-" + how.name + pkg
+	err := l.prepared(name, func() (err error) {
+		l.revised[name], err = l.revise(pkg, how)
+		return err
+	})
+	return l.revised[name], err
+}
+
+func (l *lab) revise(pkg string, how revision) (*generation, error) {
 	b, err := os.ReadFile(filepath.Join(l.keep, "default.nix"))
 	if err != nil {
 		return nil, err
 	}
 	ident := "p_" + regexp.MustCompile(`\W`).ReplaceAllString(pkg, "_")
-	line := regexp.MustCompile(`(?m)^(  ` + ident + ` = mk "[^"]+)"`)
+	line := regexp.MustCompile(fmt.Sprintf(how.pattern, ident))
 	if !line.Match(b) {
 		return nil, fmt.Errorf("revise %q: not in the closure", pkg)
 	}
-	file := filepath.Join(l.keep, "revised-"+pkg+".nix")
-	if err := os.WriteFile(file, line.ReplaceAll(b, []byte(`$1-r2"`)), 0o644); err != nil {
+	file := filepath.Join(l.keep, "revised-"+how.name+pkg+".nix")
+	if err := os.WriteFile(file, line.ReplaceAll(b, []byte(how.text)), 0o644); err != nil {
 		return nil, err
 	}
 	out, err := l.output("nix-build", file, "--no-out-link", "-j2", "-Q")
 	if err != nil {
 		return nil, err
 	}
-	profile := filepath.Join(l.keep, "profile-"+pkg)
+	profile := filepath.Join(l.keep, "profile-"+how.name+pkg)
 	if _, err := l.output(append([]string{"nix-env", "-p", profile, "-i"}, strings.Fields(out)...)...); err != nil {
 		return nil, err
 	}
 	g, err := l.generation(profile)
 	if err == nil {
-		l.logf("an update of %s changes %d store paths", pkg, len(g.changed(l.base)))
+		l.logf("an update of %s%s changes %d store paths", how.name, pkg, len(g.changed(l.base)))
 	}
 	return g, err
 }

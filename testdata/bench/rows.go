@@ -52,6 +52,22 @@ func rows() []row {
 				peer: of + " tar.gz", value: content, less: 0.064, limit: 1.1, target: "≤ 64 KB + 1.10 ×"},
 			row{what: "a " + of + " changed, bytes to push : tar.gz of the changed paths", ours: of + " new bytes", peer: of + " tar.gz", value: content})
 	}
+	for _, u := range updates {
+		bytes := row{what: u.what + ", bytes pulled, zstd:chunked : podman's writer", ours: u.action("zstd:chunked"), peer: u.action(podmanWriter), value: content}
+		rows = append(rows,
+			row{what: u.what + ", bytes pulled, zstd:chunked", ours: bytes.ours, value: content, limit: u.limit, target: u.target},
+			bytes,
+			row{what: u.what + ", bytes pulled, zstd:chunked : zstd", ours: bytes.ours, peer: u.action("zstd"), value: content},
+			row{what: u.what + ", time of a pull, zstd:chunked : podman's writer", ours: bytes.ours, peer: bytes.peer, value: seconds, limit: 1},
+		)
+	}
+	rows = append(rows,
+		row{what: "cold, zstd:chunked : zstd, size", ours: "cold zstd:chunked", peer: "cold zstd", value: content, limit: 1.05},
+		row{what: "cold, zstd:chunked : zstd", ours: "cold zstd:chunked", peer: "cold zstd", value: seconds, limit: 1.25},
+		row{what: "cold, zstd:chunked : podman push", ours: "cold zstd:chunked", peer: "podman push", value: seconds, limit: 0.10},
+		row{what: "cold, zstd:chunked, peak RSS", ours: "cold zstd:chunked", value: memory,
+			limit: float64(64 + 48*cores()), target: "≤ 64 MiB + 48 MiB a core"},
+	)
 	return append(rows,
 		row{what: "export-profile DIR : nix-store --export, --import", ours: "rootfs", peer: "nix-store --import", value: seconds, limit: 0.4},
 		row{what: "export-profile DIR : cp -a, per byte", ours: "rootfs", peer: "cp -a", value: seconds, per: true, limit: 0.8},

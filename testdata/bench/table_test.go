@@ -72,7 +72,7 @@ func TestPerByte(t *testing.T) {
 
 // TestRows checks that each action of a row exists, and that names of rows are unique.
 func TestRows(t *testing.T) {
-	l := &lab{base: &generation{}, leaf: &generation{}, mid: &generation{}}
+	l := &lab{base: &generation{}}
 	actions := l.allActions()
 	names := make(map[string]bool)
 	for _, r := range rows() {
