@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -13,25 +12,54 @@ import (
 // table is a growing table, compressed as it grows. In each of the two tables of a layer, a file takes about 60 bytes of memory,
 // and each further chunk of a file as many in the TOC.
 type table struct {
-	idle       *sync.Pool
+	encoders   *idleEncoders
 	encoder    *zstd.Encoder
 	compressed bytes.Buffer
 	size       int64 // before compression
 }
 
-// newTable returns a table that uses one of the idle encoders, or a new one.
-func newTable(idle *sync.Pool) *table {
-	t := &table{idle: idle, encoder: idle.Get().(*zstd.Encoder)}
+// Encoders keeps idle encoders of tables, for all layers of an image. A layer being written has one of each kind.
+//
+// Most of a TOC are digests, with which no level has success: the fastest makes 1.3 MB for 20,000 files, and a better one 1.5 % less.
+// Tar-split data is repetitive: a better level, with 8 MiB of memory, makes 7 % less.
+type Encoders struct {
+	toc, tarSplit idleEncoders
+}
+
+// NewEncoders returns a place for as many encoders as are used at the same time.
+func NewEncoders(n int) *Encoders {
+	return &Encoders{
+		toc:      idleEncoders{zstd.SpeedFastest, 256 << 10, make(chan *zstd.Encoder, n)},
+		tarSplit: idleEncoders{zstd.SpeedBetterCompression, 1 << 20, make(chan *zstd.Encoder, n)},
+	}
+}
+
+type idleEncoders struct {
+	level  zstd.EncoderLevel
+	window int
+	idle   chan *zstd.Encoder
+}
+
+// table returns a table that uses an idle encoder, or a new one.
+func (e *idleEncoders) table() *table {
+	t := &table{encoders: e}
+	select {
+	case t.encoder = <-e.idle:
+	default:
+		t.encoder = newEncoder(e.level, e.window)
+	}
 	t.encoder.Reset(&t.compressed)
 	return t
 }
 
-// Idle encoders. Most of a TOC are digests, with which no level has success: the fastest makes 1.3 MB for 20,000 files,
-// and a better one 1.5 % less. Tar-split data is repetitive: a better level, with 8 MiB of memory, makes 7 % less.
-var (
-	tocEncoders      = sync.Pool{New: func() any { return newEncoder(zstd.SpeedFastest, 256<<10) }}
-	tarSplitEncoders = sync.Pool{New: func() any { return newEncoder(zstd.SpeedBetterCompression, 1<<20) }}
-)
+// put takes back an encoder. If there are more than expected, the collector of garbage takes it.
+func (e *idleEncoders) put(encoder *zstd.Encoder) {
+	encoder.Reset(nil)
+	select {
+	case e.idle <- encoder:
+	default:
+	}
+}
 
 func newEncoder(level zstd.EncoderLevel, window int) *zstd.Encoder {
 	e, err := zstd.NewWriter(nil,
@@ -57,8 +85,7 @@ func (t *table) close() error {
 		return nil
 	}
 	err := t.encoder.Close()
-	t.encoder.Reset(nil)
-	t.idle.Put(t.encoder)
+	t.encoders.put(t.encoder)
 	t.encoder = nil
 	return err
 }

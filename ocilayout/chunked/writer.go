@@ -21,8 +21,8 @@ type Writer struct {
 }
 
 // NewWriter returns a writer of tables. The caller must call Close in the end.
-func NewWriter() *Writer {
-	w := &Writer{toc: newTable(&tocEncoders), tarSplit: newTable(&tarSplitEncoders)}
+func NewWriter(e *Encoders) *Writer {
+	w := &Writer{toc: e.toc.table(), tarSplit: e.tarSplit.table()}
 	w.Scanner = newScanner(&tarSplit{w: w.tarSplit})
 	return w
 }

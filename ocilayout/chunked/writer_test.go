@@ -44,7 +44,7 @@ func TestWithoutTables(t *testing.T) {
 		{"\xff", "target", false},
 		{"file", "\xff", false},
 	} {
-		w := NewWriter()
+		w := NewWriter(NewEncoders(1))
 		b := tarOf(t, tar.Header{Typeflag: tar.TypeSymlink, Name: test.name, Linkname: test.link})
 		for len(b) > 0 {
 			n, _, event, err := w.Scanner.Next(b)

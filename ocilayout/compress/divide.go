@@ -209,7 +209,7 @@ func (c *collector) add(b *block) error {
 
 // packChunked does the work of Pack for zstd:chunked.
 func (p *Pool) packChunked(ctx context.Context, w *sumWriter, produce func(context.Context, *Stream) error) (Result, error) {
-	tables := chunked.NewWriter()
+	tables := chunked.NewWriter(p.tables)
 	defer tables.Close()
 	c := &collector{tables: tables, hash: sha256.New()}
 	r, err := p.pack(ctx, w, tables, c.add, produce)

@@ -37,6 +37,7 @@ type Pool struct {
 	size        int              // of a block
 	blocks      chan *block      // free blocks; nil stands for one that is not allocated yet
 	compressors chan *compressor // free compressors; nil likewise
+	tables      *chunked.Encoders
 }
 
 type block struct {
@@ -57,6 +58,7 @@ func NewPool(m Method, workers int) *Pool {
 		size:        blockBytes,
 		blocks:      make(chan *block, blocksPerWorker*workers),
 		compressors: make(chan *compressor, workers),
+		tables:      chunked.NewEncoders(workers),
 	}
 	if m.algorithm == algorithmNone {
 		p.size = plainBlockBytes
