@@ -175,8 +175,13 @@ func (a *ArchiveFile) OpenBlob(_ context.Context, d ispec.Descriptor) (io.ReadCl
 	if err != nil {
 		return nil, err
 	}
-	return io.NopCloser(f), nil
+	return nopCloser{f}, nil
 }
+
+// nopCloser closes nothing, and can seek.
+type nopCloser struct{ *io.SectionReader }
+
+func (nopCloser) Close() error { return nil }
 
 // Find finds an image in the layout in the archive, as FindImage does in a directory.
 // The error is ErrNoLayout if the archive has only Docker's manifest.json.

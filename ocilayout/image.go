@@ -26,7 +26,8 @@ type Image struct {
 	// Manifest and ConfigBlob describe the blobs besides the layers.
 	Manifest, ConfigBlob ispec.Descriptor
 
-	open OpenBlob
+	open      OpenBlob
+	openRange OpenRange
 }
 
 // OpenBlob opens a blob of an image, wherever it is stored. The error is fs.ErrNotExist if there is no such blob.
@@ -70,7 +71,7 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 	if err != nil {
 		return nil, err
 	}
-	img := &Image{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open}
+	img := &Image{Digest: desc.Digest, Manifest: desc, ConfigBlob: manifest.Config, open: s.Open, openRange: s.openRange}
 	var lost struct {
 		Config struct {
 			OnBuild []string

@@ -19,8 +19,9 @@ type ImageSource struct {
 	Name       string // for people
 	Descriptor ispec.Descriptor
 	Open       OpenBlob
-	Dir        string // the layout, or empty
-	Repository string // the repository with the registry's name, or empty
+	OpenRange  OpenRange // nil if what Open returns can seek
+	Dir        string    // the layout, or empty
+	Repository string    // the repository with the registry's name, or empty
 }
 
 // FindImage finds an image in a layout by its tag or full name.

@@ -104,8 +104,16 @@ func (f *fakeRegistry) serveBlob(w http.ResponseWriter, r *http.Request, reposit
 			refuse(w, http.StatusNotFound, "BLOB_UNKNOWN")
 			return
 		}
-		var from int
-		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err == nil && from <= len(b) && f.ranges {
+		var from, last int
+		switch n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &last); {
+		case !f.ranges || n == 0 || from > len(b):
+		case n == 2 && last < len(b):
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, last, len(b)))
+			w.Header().Set("Content-Length", fmt.Sprint(last+1-from))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(b[from : last+1])
+			return
+		case n == 1:
 			w.Header().Set("Content-Length", fmt.Sprint(len(b)-from))
 			w.WriteHeader(http.StatusPartialContent)
 			_, _ = w.Write(b[from:])

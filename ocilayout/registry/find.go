@@ -3,9 +3,11 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -33,6 +35,7 @@ func (c *Client) Find(ctx context.Context, r Reference) (*ocilayout.ImageSource,
 			}
 			return repo.open(ctx, d)
 		},
+		OpenRange: repo.openRange,
 	}, nil
 }
 
@@ -59,6 +62,47 @@ func (r *repository) open(ctx context.Context, d ispec.Descriptor) (io.ReadClose
 		return answer.Body, nil
 	}
 	return b, b.open()
+}
+
+// errNoRanges means that a registry does not answer requests for a part of a blob.
+var errNoRanges = errors.New("the registry sends only whole blobs")
+
+// openRange opens length bytes of a blob, from offset on. It is an error if the registry sends more than that.
+func (r *repository) openRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	if err := d.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("read %q of %s: %w", d.Digest, r.at.Name(), err)
+	}
+	part := d
+	part.Size = length
+	b := &blobReader{ctx: auth.AppendRepositoryScope(ctx, r.scope, auth.ActionPull), repo: r, of: part,
+		what: fmt.Sprintf("read %d bytes of blob %s of %s", length, d.Digest, r.at.Name())}
+	b.fetch = func(ctx context.Context) (io.ReadCloser, error) { return r.getRange(ctx, d, offset+b.n, offset+length) }
+	return b, b.open()
+}
+
+// getRange requests the bytes of a blob from an offset to before another one.
+func (r *repository) getRange(ctx context.Context, d ispec.Descriptor, from, to int64) (io.ReadCloser, error) {
+	header := http.Header{}
+	header.Set("Accept-Encoding", "identity")
+	header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
+	answer, err := r.send(ctx, http.MethodGet, r.url(blobs, d.Digest.String()), header)
+	if err != nil {
+		return nil, err
+	}
+	sent := answer.Header.Get("Content-Range")
+	switch {
+	case answer.StatusCode != http.StatusPartialContent:
+		err = errNoRanges
+	case sent != "" && !strings.HasPrefix(sent, fmt.Sprintf("bytes %d-%d/", from, to-1)):
+		err = fmt.Errorf("the registry sends %q instead of bytes %d-%d", sent, from, to-1)
+	default:
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(answer.Body, to-from), answer.Body}, nil
+	}
+	answer.Body.Close() // the rest is not read: the connection ends
+	return nil, err
 }
 
 // get requests a manifest or another blob from an offset.

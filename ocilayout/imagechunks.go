@@ -1,0 +1,200 @@
+package ocilayout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/export-profile/export-profile/ocilayout/chunked"
+)
+
+// OpenRange opens length bytes of a blob, from offset on, without reading the others.
+// Callers must check the digest of what they read.
+type OpenRange func(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error)
+
+// openRange opens a part of a blob, in a registry or in a file.
+func (s *ImageSource) openRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	if s.OpenRange != nil {
+		return s.OpenRange(ctx, d, offset, length)
+	}
+	return openRangeOf(ctx, s.Open, d, offset, length)
+}
+
+// openRangeOf opens a part of a blob that open opens as a file.
+func openRangeOf(ctx context.Context, open OpenBlob, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	r, err := open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := r.(io.Seeker)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("read a part of blob %s: it can only be read from its beginning", d.Digest), r.Close())
+	}
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(r, length), r}, nil
+}
+
+// FetchedChunks says what a client downloads that fetches chunks, as podman does with partial pulls.
+// The headers of HTTP come on top of all numbers.
+type FetchedChunks struct {
+	Bytes    int64 // the sum of the following
+	Contents int64 // chunks that the client lacks, with the gaps between
+	Tables   int64 // TOCs and tar-split data of the layers that it lacks
+	Whole    int64 // manifest, config, and layers without tables
+	Ranges   int   // of contents
+}
+
+// tabled is a layer with tables, and a way to read them.
+type tabled struct {
+	layer ispec.Descriptor
+	at    chunked.Location
+	open  OpenRange
+	name  string // in errors
+}
+
+// tabledLayers returns the layers that have tables.
+func tabledLayers(layers []ispec.Descriptor, open OpenRange, name func(i int) string) (all []tabled) {
+	for i, d := range layers {
+		if at, err := layerTables(d.MediaType, d); err == nil && at != (chunked.Location{}) { // clients do not use wrong tables
+			all = append(all, tabled{d, at, open, name(i)})
+		}
+	}
+	return all
+}
+
+// tablesAtOnce limits how many TOCs are read at the same time.
+const tablesAtOnce = 4
+
+// readTOCs calls visit with each entry of the layers' TOCs, in the order of its layer's TOC. Several goroutines call it.
+func readTOCs(ctx context.Context, layers []tabled, visit func(i int, e *chunked.Entry) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(tablesAtOnce)
+	for i, l := range layers {
+		group.Go(func() error {
+			err := l.entries(ctx, func(e *chunked.Entry) error { return visit(i, e) })
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", l.name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// entries reads the layer's TOC, and nothing else of its blob.
+func (l tabled) entries(ctx context.Context, visit func(*chunked.Entry) error) error {
+	r, err := l.open(ctx, l.layer, l.at.TOC.Offset, l.at.TOC.Length)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	t, err := chunked.NewTOCReader(r, l.at)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	for {
+		e, err := t.Next()
+		if err == nil {
+			err = visit(e)
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// inventory returns the digests of the files and chunks in all layers.
+func inventory(ctx context.Context, layers []tabled) (*chunked.Inventory, error) {
+	var mu sync.Mutex
+	v := &chunked.Inventory{}
+	err := readTOCs(ctx, layers, func(_ int, e *chunked.Entry) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return v.Add(e)
+	})
+	return v, err
+}
+
+// fetchChunks says what a holder of the old layers fetches of the new ones, which it lacks.
+func fetchChunks(ctx context.Context, old, next []tabled) (f FetchedChunks, err error) {
+	v, err := inventory(ctx, old)
+	if err != nil {
+		return f, err
+	}
+	missing := make([]*chunked.Missing, len(next))
+	for i := range next {
+		missing[i] = chunked.NewMissing(v)
+	}
+	err = readTOCs(ctx, next, func(i int, e *chunked.Entry) error {
+		missing[i].Add(e)
+		return nil
+	})
+	if err != nil {
+		return f, err
+	}
+	for i, l := range next {
+		bytes, ranges := missing[i].Finish(l.at.TOC.Offset)
+		f.Contents += bytes
+		f.Ranges += ranges
+		f.Tables += l.at.TOC.Length + l.at.TarSplit.Length
+	}
+	f.Bytes = f.Contents + f.Tables
+	return f, nil
+}
+
+// FetchChunks says what a holder of this image fetches to have next, if it fetches only the chunks that it lacks.
+// A chunk is known if any layer of this image has it, or a file with its digest. Layers without tables give and save nothing.
+//
+// FetchChunks reads the TOCs of both images. It returns nil if no layer that this image lacks has one.
+func (img *Image) FetchChunks(ctx context.Context, next *Image) (*FetchedChunks, error) {
+	have, want := img.Blobs(), next.Blobs()
+	var added []tabled
+	for _, l := range next.tabled("second") {
+		if _, ok := want[l.layer.Digest]; ok && !contains(have, l.layer.Digest) {
+			added = append(added, l)
+			delete(want, l.layer.Digest) // the same layer twice is fetched once
+		}
+	}
+	if len(added) == 0 {
+		return nil, nil
+	}
+	f, err := fetchChunks(ctx, img.tabled("first"), added)
+	if err != nil {
+		return nil, err
+	}
+	f.Whole, _ = fetch(have, want)
+	f.Bytes += f.Whole
+	return &f, nil
+}
+
+func contains(blobs map[digest.Digest]int64, d digest.Digest) bool {
+	_, ok := blobs[d]
+	return ok
+}
+
+// tabled returns the layers of the image that have tables.
+func (img *Image) tabled(which string) []tabled {
+	layers := make([]ispec.Descriptor, len(img.Layers))
+	for i, l := range img.Layers {
+		layers[i] = l.Descriptor
+	}
+	return tabledLayers(layers, img.openRange, func(i int) string { return fmt.Sprintf("layer %d of the %s image", i+1, which) })
+}
