@@ -21,11 +21,15 @@ const diffHelp = `examples:
 
 Shows which packages were added, removed or changed from A to B, as nix store diff-closures does,
 and how their sizes differ. For two images it also shows which layers they share,
-and what a machine that has A fetches to get B.
+and what a machine that has A fetches to get B: by layers and, if they are zstd:chunked, by chunks.
 
 A and B are images: oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME;
 or profiles, result links or store paths in the store of --from.
-Of images that export-profile made, it reads only the manifest and the config.
+Of images that export-profile made, it reads only the manifest, the config and the tables of chunks.
+
+By chunks means what podman and CRI-O ask for with partial pulls: the chunks that no layer of A has,
+small gaps between them, and the tables of the layers that A lacks. HTTP headers come on top.
+A registry that sends no ranges leaves this unknown.
 
 --max-size and --max-growth set a limit; above it, the exit status is 3 and an error gives the reason.
 They count the bytes of blobs if A and B are both images, and otherwise those of store paths.
@@ -128,6 +132,9 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	of, size, before := "store paths", d.B.NarSize, d.A.NarSize
 	if d.Layers != nil {
 		of, size, before = "blobs", d.B.Size, d.A.Size
+		if err := d.addChunks(ctx, sides[0].image, sides[1].image); err != nil {
+			return err
+		}
 	}
 	d.Exceeded = append(d.Exceeded, budget.exceeded(fmt.Sprintf("%q", b), of, size, &before)...)
 	if o.json {
