@@ -46,7 +46,7 @@ func loaders(p person, dir, transport, file, name string) map[string]*exec.Cmd {
 func TestArchiveLoaders(t *testing.T) {
 	p := lab.user
 	for _, transport := range []string{"oci-archive:", "docker-archive:"} {
-		for _, c := range compressions {
+		for _, c := range archiveCompressions(transport) {
 			t.Run(transport+c, func(t *testing.T) {
 				dir := p.scratch(t)
 				digest := p.export(t, dir, "image", "--profile", lab.profile, "--compression", c, "--tag", "hello:v1", transport+"hello.tar")
@@ -110,7 +110,6 @@ func TestArchiveSkopeo(t *testing.T) {
 			dir := p.scratch(t)
 			args := []string{"image", "--profile", lab.profile, "--compression", c, "--tag", "hello:v1"}
 			digest := p.export(t, dir, append(args, "oci-archive:oci.tar")...)
-			p.export(t, dir, append(args, "docker-archive:docker.tar")...)
 			layout := p.export(t, dir, append(args, "oci:layout:v1")...)
 			if digest != layout {
 				t.Errorf("the archive's digest is %s; want the layout's, %s", digest, layout)
@@ -129,6 +128,10 @@ func TestArchiveSkopeo(t *testing.T) {
 			if diff := cmp.Diff(want, inspect("oci-archive:oci.tar")); diff != "" || want.Digest != digest {
 				t.Errorf("skopeo inspect (-oci +oci-archive):\n%s", diff)
 			}
+			if !slices.Contains(archiveCompressions("docker-archive:"), c) {
+				return
+			}
+			p.export(t, dir, append(args, "docker-archive:docker.tar")...)
 			got := inspect("docker-archive:docker.tar") // its digests are those of uncompressed tars
 			if len(got.Layers) != len(want.Layers) || !cmp.Equal(got.Env, want.Env) || got.Os != want.Os || got.Architecture != want.Architecture {
 				t.Errorf("skopeo inspect docker-archive: %+v, want layers, env and platform of %+v", got, want)

@@ -27,7 +27,7 @@ func TestContainerd(t *testing.T) {
 				t.Errorf("%v\nwant %s", r, d.version)
 			}
 			for _, transport := range []string{"oci-archive:", "docker-archive:"} {
-				for _, c := range compressions {
+				for _, c := range archiveCompressions(transport) {
 					t.Run(transport+c, func(t *testing.T) {
 						const name, other = "docker.io/library/hello:v1", "registry.example.com/team/hello:v2"
 						stream := p.command(p.scratch(t), lab.program, "image", "--profile", lab.profile, "--compression", c,

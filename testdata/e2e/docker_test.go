@@ -44,12 +44,12 @@ func TestDocker(t *testing.T) {
 				t.Errorf("%v\nwant version %s, and %s", r, d.version, d.says)
 			}
 			for _, transport := range []string{"oci-archive:", "docker-archive:"} {
-				for _, c := range compressions {
+				for _, c := range archiveCompressions(transport) {
 					t.Run(transport+c, func(t *testing.T) {
 						stream := p.command(p.scratch(t), lab.program, "image", "--profile", lab.profile, "--compression", c,
 							"--tag", "hello:v1", "--tag", "registry.example.com/team/hello:v2", transport+"-")
 						load := m.command("docker", "load")
-						if c == "zstd" && !d.zstd {
+						if strings.HasPrefix(c, "zstd") && !d.zstd {
 							load.Stdin = pipe(t, stream)
 							if r := try(t, load); r.status() == 0 {
 								t.Errorf("%v\nwant a failure, as export-profile warned", r)

@@ -96,11 +96,12 @@ func TestPodmanRandomUser(t *testing.T) {
 // TestPodmanCompressions checks that podman runs images of all compressions.
 func TestPodmanCompressions(t *testing.T) {
 	p := lab.user
-	for _, compression := range []string{"none", "zstd"} {
+	for _, compression := range []string{"none", "zstd", "zstd:chunked"} {
 		t.Run(compression, func(t *testing.T) {
 			dir := p.scratch(t)
-			load(t, p, dir, "as-"+compression, "--compression", compression)
-			if r := podmanRun(t, p, dir, "as-"+compression, "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
+			name := "as-" + tagOf(compression)
+			load(t, p, dir, name, "--compression", compression)
+			if r := podmanRun(t, p, dir, name, "curl", "--version"); !strings.HasPrefix(r.stdout, curlVersion(t)) {
 				t.Errorf("%v\nwant %q", r, curlVersion(t))
 			}
 		})
@@ -172,7 +173,7 @@ func TestPodmanNewer(t *testing.T) {
 		do(t, podman("rmi", name))
 	}
 	for _, transport := range []string{"oci-archive:", "docker-archive:"} {
-		for _, c := range compressions {
+		for _, c := range archiveCompressions(transport) {
 			t.Run(transport+c, func(t *testing.T) {
 				pipeInto(t, lab.user.command(dir, lab.program, "image", "--profile", lab.profile, "--compression", c,
 					"--tag", "hello:v1", transport+"-"), podman("load"))

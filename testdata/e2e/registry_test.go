@@ -252,12 +252,12 @@ func TestPushCompressions(t *testing.T) {
 	for _, c := range compressions {
 		t.Run(c, func(t *testing.T) {
 			dir := p.scratch(t)
-			name := v.address + "/team/curl-" + c
+			name := v.address + "/team/curl-" + tagOf(c)
 			args := []string{"image", "--profile", lab.profile, "--compression", c}
 			got := p.export(t, dir, append(args, "--tag", "latest", "--digest-file", "digest", "docker://"+name+":v1")...)
 			want := p.export(t, dir, append(args, "oci:layout:v1")...)
 			for _, tag := range []string{"v1", "latest"} {
-				if pushed := checkPushed(t, v.address, "team/curl-"+c, tag); pushed != want || got != want {
+				if pushed := checkPushed(t, v.address, "team/curl-"+tagOf(c), tag); pushed != want || got != want {
 					t.Errorf("printed %s; the registry has %s as %s; want %s", got, pushed, tag, want)
 				}
 			}
