@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -51,6 +52,7 @@ type runner struct {
 	fake  *fakeRegistry
 	keys  Keys
 	parts []rootfs.Part
+	z     string // compression; empty for gzip
 	to    string // repository with tag; empty for a layout
 	local *ocilayout.Cache
 	from  *Reference
@@ -77,7 +79,7 @@ func (r *runner) run(ctx context.Context) (digest.Digest, error) {
 	if err != nil {
 		return "", err
 	}
-	img := image(r.T, nil, "gzip", r.parts...)
+	img := image(r.T, nil, cmp.Or(r.z, "gzip"), r.parts...)
 	if img.Layers, err = cache.Find(ctx, img.Layers, img.Compression, r.local); err != nil {
 		return "", err
 	}
@@ -226,9 +228,9 @@ func setClaim(t *testing.T, f *fakeRegistry, tag string, m ispec.Manifest) {
 }
 
 // tagOf returns the tag of a part's layer.
-func tagOf(t *testing.T, p rootfs.Part) string {
+func tagOf(t *testing.T, compression string, p rootfs.Part) string {
 	t.Helper()
-	img := image(t, nil, "gzip", p)
+	img := image(t, nil, compression, p)
 	r, err := ocilayout.NewRecord(img.Layers[0], img.Compression)
 	if err != nil {
 		t.Fatal(err)
@@ -236,27 +238,31 @@ func tagOf(t *testing.T, p rootfs.Part) string {
 	return layerTag(r)
 }
 
+// resign changes the record in a claim, and signs it if the keys can.
+func resign(t *testing.T, m *ispec.Manifest, k Keys, change func(*ocilayout.Record)) {
+	t.Helper()
+	var r ocilayout.Record
+	if err := json.Unmarshal([]byte(m.Annotations[annotationClaim]), &r); err != nil {
+		t.Fatal(err)
+	}
+	change(&r)
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Annotations[annotationClaim] = string(text)
+	if k.Sign != nil {
+		m.Annotations[annotationSignature] = k.Sign(layerClaim.signedBytes(string(text)))
+	}
+}
+
 // TestPoisonedCache checks that forged and damaged claims and blobs are not used, and that the image is right all the same.
 func TestPoisonedCache(t *testing.T) {
 	keys, other := signer(1), signer(2)
 	a, b := part("a", 1, 10<<10), part("b", 2, 10<<10)
 	want := layoutDigest(t, image(t, nil, "gzip", a))
-	tag, tagB := tagOf(t, a), tagOf(t, b)
-	resign := func(m *ispec.Manifest, k Keys, change func(*ocilayout.Record)) {
-		var r ocilayout.Record
-		if err := json.Unmarshal([]byte(m.Annotations[annotationClaim]), &r); err != nil {
-			t.Fatal(err)
-		}
-		change(&r)
-		text, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Annotations[annotationClaim] = string(text)
-		if k.Sign != nil {
-			m.Annotations[annotationSignature] = k.Sign(layerClaim.signedBytes(string(text)))
-		}
-	}
+	tag, tagB := tagOf(t, "gzip", a), tagOf(t, "gzip", b)
+	resign := func(m *ispec.Manifest, k Keys, change func(*ocilayout.Record)) { resign(t, m, k, change) }
 	type poison struct {
 		name    string
 		explain string // part of the explanation
@@ -377,7 +383,7 @@ func TestSharedFallback(t *testing.T) {
 	a := part("a", 1, 10<<10)
 	want := layoutDigest(t, image(t, nil, "gzip", a))
 	(&runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a}}).want(want, built)
-	blob := claimOf(t, f, tagOf(t, a)).Layers[0].Digest
+	blob := claimOf(t, f, tagOf(t, "gzip", a)).Layers[0].Digest
 	content := f.all("cache/layers")[blob]
 	for _, repository := range []string{"team/hello", "cache/layers"} {
 		f.put("cache/layers", blob, nil)

@@ -37,14 +37,14 @@ func TestReplayedClaims(t *testing.T) {
 	}
 	var tags []string
 	for _, p := range parts {
-		tags = append(tags, tagOf(t, p), blobTag(layer[p.Name].Descriptor.Digest))
+		tags = append(tags, tagOf(t, "gzip", p), blobTag(layer[p.Name].Descriptor.Digest))
 	}
 	for _, name := range facts {
 		tags = append(tags, factTag(name))
 	}
 	replayed := 0
 	for _, p := range parts {
-		own, ownBlob := tagOf(t, p), blobTag(layer[p.Name].Descriptor.Digest)
+		own, ownBlob := tagOf(t, "gzip", p), blobTag(layer[p.Name].Descriptor.Digest)
 		genuine, want := claimOf(t, f, own), layoutDigest(t, image(t, nil, "gzip", p))
 		for _, tag := range tags {
 			if tag == own || tag == ownBlob { // the same claim
