@@ -384,3 +384,33 @@ func TestChunkedArchive(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestOldRecords checks that this version reads the records of versions that did not know zstd:chunked, and writes the same for plain layers.
+func TestOldRecords(t *testing.T) {
+	c := testCache(t, t.TempDir())
+	dir, err := c.newFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, diffID := method("zstd"), digest.FromString("tar")
+	name := blobRecordName(diffID, z)
+	line := fmt.Sprintf(`{"compressor":"zstd:1, compress v1.20.3, blocks 1","digest":%q,"size":1000,"modTime":1}`, digest.FromString("blob"))
+	if err := os.WriteFile(filepath.Join(c.dir, name), sealRecord(name, []byte(line)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.loadBlob(diffID, z)
+	if want := (ispec.Descriptor{MediaType: ispec.MediaTypeImageLayerZstd, Digest: digest.FromString("blob"), Size: 1000}); err != nil || !cmp.Equal(r.descriptor(z), want) {
+		t.Errorf("loadBlob = %+v, %v; want %+v", r, err, want)
+	}
+	if err := c.store(dir.Path, name, r); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(c.dir, name)); err != nil || !bytes.HasPrefix(b, []byte(line+"\n")) {
+		t.Errorf("the record is now %s, %v; want %s", b, err, line)
+	}
+
+	record, _ := sampleRecord(t)
+	if b := mustJSON(t, record); bytes.Contains(b, []byte("annotations")) {
+		t.Errorf("the shared record of a plain layer is %s; want no annotations", b)
+	}
+}

@@ -140,18 +140,21 @@ func (d *dockerReader) readImage(i dockerImage) {
 		img.found.add(Problem{Blob: i.Config, What: err.Error()})
 	}
 	diffIDs, claims := d.layerClaims(img, i.Config, config, len(i.Layers))
+	at := slices.IndexFunc(d.images, func(had *image) bool { return had.config == own })
 	for n, name := range i.Layers {
 		var diffID digest.Digest
 		if diffIDs != nil {
 			diffID = diffIDs[n]
 		}
 		if l := d.readLayer(name, diffID, claims[n]); l != nil {
+			if at >= 0 && n < len(d.images[at].layers) && d.images[at].layers[n].desc.Digest == l.desc.Digest {
+				l.desc.Annotations = d.images[at].layers[n].desc.Annotations // manifest.json has no place for them
+			}
 			d.addLayer(img, l)
 		} else {
 			d.problem("layer %d, %s, is missing or not a regular file", n+1, quote(name))
 		}
 	}
-	at := slices.IndexFunc(d.images, func(had *image) bool { return had.config == own })
 	switch {
 	case at >= 0 && slices.Equal(d.images[at].layers, img.layers):
 		for _, p := range img.found.list {
