@@ -34,9 +34,9 @@ type BlobSource struct {
 }
 
 // Chunked reports whether the descriptor of a layer says where its tables of zstd:chunked are.
-func (s *BlobSource) Chunked() bool {
-	return s.Descriptor.Annotations[chunked.AnnotationTOCDigest] != ""
-}
+func (s *BlobSource) Chunked() bool { return hasTables(s.Descriptor) }
+
+func hasTables(d ispec.Descriptor) bool { return d.Annotations[chunked.AnnotationTOCDigest] != "" }
 
 // Key identifies the content of a layer, like the key of a rootfs.Part, once the blob was read and checked.
 // It includes the blob's digest: the diffID alone is a mere claim of the config.

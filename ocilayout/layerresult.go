@@ -13,6 +13,8 @@ type LayerResult struct {
 	Name string // of the layer's first object
 	How  How
 	Size int64 // of the layer's blob
+	// Chunked says that the layer has tables of zstd:chunked. With that compression some layers have none, as chunked.Writer.Finish explains.
+	Chunked bool
 }
 
 // How says where the blob of a layer came from.

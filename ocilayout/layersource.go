@@ -66,7 +66,7 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, m compress.Metho
 		group.Go(func() (err error) {
 			results[i].Name = layers[i].title()
 			blobs[i], results[i].How, err = a.add(groupCtx, layers[i])
-			results[i].Size = blobs[i].Size
+			results[i].Size, results[i].Chunked = blobs[i].Size, hasTables(blobs[i].Descriptor)
 			return err
 		})
 	}

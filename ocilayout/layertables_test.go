@@ -115,6 +115,26 @@ func TestProveTables(t *testing.T) {
 	}
 }
 
+// TestResultChunked checks that results say which layers have no tables.
+func TestResultChunked(t *testing.T) {
+	for _, z := range []string{"zstd:chunked", "zstd"} {
+		image := with(sampleImage(t, 1), z)
+		l, err := Open(t.Context(), filepath.Join(t.TempDir(), "layout"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if _, err := l.AddImage(t.Context(), image); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range l.Results() {
+			if want := z == "zstd:chunked" && i > 0; r.Chunked != want { // the first has a name that is not UTF-8
+				t.Errorf("%s: layer %d has tables: %v; want %v", z, i, r.Chunked, want)
+			}
+		}
+	}
+}
+
 // addedManifest adds an image to a layout, and returns its manifest. The image is not verified.
 func addedManifest(t *testing.T, image ImageSpec) ispec.Manifest {
 	t.Helper()

@@ -36,8 +36,16 @@ func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r re
 	if err != nil {
 		return nil, image, err
 	}
+	plain := 0
 	for _, l := range out.Results() {
 		say.debugf("layer %s: %v, %d bytes", l.Name, l.How, l.Size)
+		if r.image.Compression.Chunked() && !l.Chunked && l.How != ocilayout.Reused {
+			say.debugf("layer %s has no chunks", l.Name)
+			plain++
+		}
+	}
+	if plain > 0 {
+		say.notef("%s without chunks: a name in it is not UTF-8, or it has more than about 400,000 files (--debug names it)", count(plain, "layer"))
 	}
 	if err := r.budget.check("the image", "blobs", out.LastImage().Size(), nil); err != nil {
 		return nil, image, err
