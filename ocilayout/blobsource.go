@@ -26,7 +26,8 @@ type BlobSource struct {
 	// Open, if not nil, reads the blob from a registry.
 	// It is called only if the blob is needed outside that registry.
 	Open       func(context.Context) (io.ReadCloser, error)
-	Repository string // in the registry that Open reads, with the registry's name
+	OpenRange  OpenRange // of the same registry, or nil
+	Repository string    // in the registry that Open reads, with the registry's name
 	// Evictable says that the blob is in a cache, which may delete it at any time.
 	Evictable bool
 	// Origin says in errors where the blob comes from. If it is empty, the image can be built without this blob.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -165,10 +166,16 @@ func fetchChunks(ctx context.Context, old, next []tabled) (f FetchedChunks, err 
 //
 // FetchChunks reads the TOCs of both images. It returns nil if no layer that this image lacks has one.
 func (img *Image) FetchChunks(ctx context.Context, next *Image) (*FetchedChunks, error) {
-	have, want := img.Blobs(), next.Blobs()
+	return fetchAdded(ctx, img.Blobs(), img.tabled("first"), next.Blobs(), next.tabled("second"))
+}
+
+// fetchAdded says what a holder of some blobs fetches, old layers with tables among them, to have the wanted ones.
+// It changes want. It returns nil if no wanted layer that is missing has tables.
+func fetchAdded(ctx context.Context, have map[digest.Digest]int64, old []tabled, want map[digest.Digest]int64, next []tabled) (*FetchedChunks, error) {
 	var added []tabled
-	for _, l := range next.tabled("second") {
-		if _, ok := want[l.layer.Digest]; ok && !contains(have, l.layer.Digest) {
+	for _, l := range next {
+		_, wanted := want[l.layer.Digest]
+		if _, ok := have[l.layer.Digest]; wanted && !ok {
 			added = append(added, l)
 			delete(want, l.layer.Digest) // the same layer twice is fetched once
 		}
@@ -176,7 +183,7 @@ func (img *Image) FetchChunks(ctx context.Context, next *Image) (*FetchedChunks,
 	if len(added) == 0 {
 		return nil, nil
 	}
-	f, err := fetchChunks(ctx, img.tabled("first"), added)
+	f, err := fetchChunks(ctx, old, added)
 	if err != nil {
 		return nil, err
 	}
@@ -185,9 +192,27 @@ func (img *Image) FetchChunks(ctx context.Context, next *Image) (*FetchedChunks,
 	return &f, nil
 }
 
-func contains(blobs map[digest.Digest]int64, d digest.Digest) bool {
-	_, ok := blobs[d]
-	return ok
+// FetchChunks is like [Image.FetchChunks], but for blobs that need not be those of a whole image. Open reads their tables.
+func (p *PreviousImage) FetchChunks(ctx context.Context, next []ispec.Descriptor, open OpenRange) (*FetchedChunks, error) {
+	want := make(map[digest.Digest]int64)
+	for _, d := range next {
+		want[d.Digest] = d.Size
+	}
+	old := tabledLayers(p.all, p.openRange, func(i int) string { return fmt.Sprintf("layer %d of the previous image", i+1) })
+	return fetchAdded(ctx, p.blobs, old, want, tabledLayers(next, open, func(i int) string { return fmt.Sprintf("blob %s", next[i].Digest) }))
+}
+
+// OpenRange opens a part of one of the image's blobs.
+func (img *Image) OpenRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	return img.openRange(ctx, d, offset, length)
+}
+
+// OpenRange opens a part of a layer's blob.
+func (c *Cache) OpenRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	if err := checkDigest(d.Digest); err != nil {
+		return nil, err
+	}
+	return openRangeOf(ctx, func(context.Context, ispec.Descriptor) (io.ReadCloser, error) { return os.Open(c.blob(d.Digest)) }, d, offset, length)
 }
 
 // tabled returns the layers of the image that have tables.

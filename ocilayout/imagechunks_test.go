@@ -184,6 +184,14 @@ func TestFetchChunks(t *testing.T) {
 		} else if tt.check != nil && !tt.check(*got, manifests[tt.next]) {
 			t.Errorf("%s: FetchChunks = %+v; want %s", name, got, tt.what)
 		}
+		if tt.old == "mixed" {
+			continue // its top layers are not for planning
+		}
+		m := manifests[tt.next]
+		got, err = readPrevious(t, dirs[0], "v1").FetchChunks(t.Context(), append(m.Layers, m.Config, next.Manifest), next.OpenRange)
+		if diff := cmp.Diff(&want, got); err != nil || diff != "" {
+			t.Errorf("%s: FetchChunks of the previous image = _, %v; want <nil> and (-want +got)\n%s", name, err, diff)
+		}
 	}
 
 	// The same from an archive.

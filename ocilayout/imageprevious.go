@@ -21,7 +21,9 @@ type PreviousImage struct {
 	// Layers below them belong to a base image: a new image has them if it has that base.
 	Layers []PreviousLayer
 
-	blobs map[digest.Digest]int64 // sizes of all blobs, including the manifest
+	blobs     map[digest.Digest]int64 // sizes of all blobs, including the manifest
+	all       []ispec.Descriptor      // of all layers
+	openRange OpenRange               // nil if it is not known where the blobs are
 }
 
 // PreviousLayer is a layer with what its image's history says it holds.
@@ -68,6 +70,7 @@ func (s *ImageSource) readPrevious(ctx context.Context) (*PreviousImage, error) 
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	p := newPreviousImage(s.Descriptor, manifest)
+	p.openRange = s.openRange
 	if err := p.parse(manifest, config, s); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func (s *ImageSource) readPrevious(ctx context.Context) (*PreviousImage, error) 
 }
 
 func newPreviousImage(image ispec.Descriptor, manifest ispec.Manifest) *PreviousImage {
-	p := &PreviousImage{Digest: image.Digest, blobs: map[digest.Digest]int64{
+	p := &PreviousImage{Digest: image.Digest, all: manifest.Layers, blobs: map[digest.Digest]int64{
 		image.Digest:           image.Size,
 		manifest.Config.Digest: manifest.Config.Size,
 	}}

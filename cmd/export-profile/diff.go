@@ -132,9 +132,11 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	of, size, before := "store paths", d.B.NarSize, d.A.NarSize
 	if d.Layers != nil {
 		of, size, before = "blobs", d.B.Size, d.A.Size
-		if err := d.addChunks(ctx, sides[0].image, sides[1].image); err != nil {
-			return err
+		f, err := sides[0].image.FetchChunks(ctx, sides[1].image)
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
 		}
+		d.Layers.set(f, err)
 	}
 	d.Exceeded = append(d.Exceeded, budget.exceeded(fmt.Sprintf("%q", b), of, size, &before)...)
 	if o.json {

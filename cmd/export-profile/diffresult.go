@@ -2,14 +2,12 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strings"
 
-	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile"
 )
 
@@ -49,38 +47,7 @@ type layerDifference struct {
 	Fetch   int64 `json:"fetchBytes"` // blobs of B that A lacks
 	Had     int64 `json:"hadBytes"`
 
-	Chunks        *chunkFetch `json:"chunks,omitempty"`        // if a layer of B that A lacks is zstd:chunked
-	ChunksUnknown string      `json:"chunksUnknown,omitempty"` // why there is no Chunks, although one is
-}
-
-// chunkFetch says what a holder of an image fetches of another one by chunks.
-type chunkFetch struct {
-	Fetch    int64 `json:"fetchBytes"`   // the sum of the following
-	Contents int64 `json:"contentBytes"` // of files
-	Tables   int64 `json:"tableBytes"`   // of layers that it lacks
-	Whole    int64 `json:"wholeBytes"`   // other blobs that it lacks
-	Ranges   int   `json:"ranges"`       // of contents
-}
-
-// words says what is fetched.
-func (c *chunkFetch) words() string {
-	return fmt.Sprintf("%s: %s of files in %s, %s of tables and %s of whole blobs",
-		humanBytes(c.Fetch), humanBytes(c.Contents), count(c.Ranges, "range"), humanBytes(c.Tables), humanBytes(c.Whole))
-}
-
-// addChunks adds what a holder of A fetches by chunks. If that cannot be found out, it adds the reason.
-func (d *difference) addChunks(ctx context.Context, a, b *ocilayout.Image) error {
-	f, err := a.FetchChunks(ctx, b)
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	switch {
-	case err != nil:
-		d.Layers.ChunksUnknown = err.Error()
-	case f != nil:
-		d.Layers.Chunks = &chunkFetch{f.Bytes, f.Contents, f.Tables, f.Whole, f.Ranges}
-	}
-	return nil
+	fetchedChunks
 }
 
 func compareSides(a, b *side) *difference {
@@ -159,12 +126,7 @@ func (d *difference) print(w io.Writer) error {
 	if l := d.Layers; l != nil {
 		fmt.Fprintf(&b, "blobs: %s, %s; %d of %d layers are shared: a holder of the first image fetches %s and has %s\n",
 			humanBytes(d.B.Size), growth(d.B.Size-d.A.Size), l.Shared, d.B.Layers, humanBytes(l.Fetch), humanBytes(l.Had))
-		switch {
-		case l.Chunks != nil:
-			fmt.Fprintf(&b, "by chunks: it fetches %s\n", l.Chunks.words())
-		case l.ChunksUnknown != "":
-			fmt.Fprintf(&b, "by chunks: what it fetches is unknown: %s\n", l.ChunksUnknown)
-		}
+		b.WriteString(l.words())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -117,6 +117,8 @@ type imageUpdate struct {
 	Had     int64  `json:"hadBytes"`
 	Unused  int64  `json:"deadBytes"`
 	Size    int64  `json:"visibleBytes"`
+
+	fetchedChunks
 }
 
 // compare compares the written image with the previous one.

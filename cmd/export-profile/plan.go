@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -29,6 +30,8 @@ plan knows the size of a blob if a cache, the previous image or the base image h
 Otherwise it shows the size of the layer's contents.
 If DEST is in a registry, plan asks the registry which blobs it has.
 It does not count the manifest and the config, a few kilobytes.
+Of zstd:chunked layers it also knows, by the tables of known blobs, what a node with the previous image
+fetches by chunks; see diff. The others are unknown until built.
 plan reads a shared cache (--cache docker://…) and adds nothing to it.
 `
 
@@ -110,11 +113,38 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	p.Send, p.Had = p.transfer(a.baseImage.blobs(), had)
 	if plan.previous != nil {
 		p.Previous = plan.update(p.transfer(a.baseImage.blobs(), plan.has))
+		f, err := plan.previous.FetchChunks(ctx, append(p.blobs(), a.baseImage.blobs()...), openKnown(cache, layers, a.baseImage))
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		p.Previous.set(f, err)
+		if p.Previous.Chunks == nil && p.Unknown > 0 && z.Chunked() {
+			p.Previous.ChunksUnknown = "its new layers are not built yet"
+		}
 	}
 	if o.json {
 		return printJSON(t.out, p)
 	}
 	return p.print(t.out)
+}
+
+// openKnown returns what opens a part of a known blob: of the shared cache, the base image or this machine's cache.
+func openKnown(cache *ocilayout.Cache, layers []ocilayout.Layer, base *baseImage) ocilayout.OpenRange {
+	from := make(map[string]ocilayout.OpenRange) // by digest
+	for _, l := range layers {
+		if l.Shared != nil && l.Shared.OpenRange != nil {
+			from[l.Shared.Descriptor.Digest.String()] = l.Shared.OpenRange
+		}
+	}
+	for _, d := range base.blobs() {
+		from[d.Digest.String()] = base.image.OpenRange
+	}
+	return func(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+		if open := from[d.Digest.String()]; open != nil {
+			return open(ctx, d, offset, length)
+		}
+		return cache.OpenRange(ctx, d, offset, length)
+	}
 }
 
 // plannedRepository returns the repository that an image would be pushed to, or nil if it would go into a file.

@@ -119,6 +119,11 @@ func (p planResult) print(w io.Writer) error {
 	}
 	if p.Previous != nil {
 		fmt.Fprintf(&b, "%s\n", p.Previous.words(p.withUnknown(p.Previous.Fetch)))
+		var more []string
+		if p.Unknown > 0 {
+			more = append(more, "and "+p.withUnknown(0))
+		}
+		b.WriteString(p.Previous.fetchedChunks.words(more...))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

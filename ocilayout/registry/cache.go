@@ -112,6 +112,7 @@ func (c *SharedCache) find(ctx context.Context, l ocilayout.Layer, z compress.Me
 	s.Repository = c.at.Name()
 	d := s.Descriptor
 	s.Open = func(ctx context.Context) (io.ReadCloser, error) { return c.open(ctx, d) }
+	s.OpenRange = c.repo.openRange
 	return s, nil
 }
 
