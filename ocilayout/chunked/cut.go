@@ -1,6 +1,7 @@
 package chunked
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 )
@@ -10,21 +11,35 @@ const MaxPiece = 4 << 20
 
 // Limits of chunks, in bytes before compression. Changing one changes the bytes of images.
 const (
-	// minCut is the size of the smallest piece that is cut.
+	// minCut is the size of the smallest piece that is cut. Each further chunk adds about 55 bytes to the tables of its layer,
+	// which every client of the layer fetches, and at least 10 bytes to the frames.
 	minCut = 4 << 10
 
 	// minStable is the size of the smallest chunk between two volatile ones. A smaller one joins them.
 	// podman fetches a gap of up to 1 KiB, after compression, with what surrounds it.
-	minStable = 4 << 10
+	minStable = 2 << 10
 
 	// maxVolatile is the most volatile chunks of a piece. If there are more, they join their neighbours.
 	maxVolatile = 64
 
-	// maxCuts is the most chunks of a piece.
-	maxCuts = 2*maxVolatile + 1
+	// maxStable is the size of the largest chunk between volatile ones. Where a rebuild changes only parts of a program,
+	// smaller ones save more, but cost more of the image: see README.md of package ocilayout.
+	maxStable = 1 << 20
 
-	// maxName is the most bytes behind a store hash that can belong to the name of the store path. Nix allows 211 with the hash.
-	maxName = 211 - hashDigits
+	// searched is how many bytes before the largest end of a chunk or a piece are searched for its end.
+	// If an insertion is shorter, the ends behind it are soon in the same places again.
+	searched = maxStable / 4
+
+	// maxCuts is the most chunks of a piece.
+	maxCuts = 2*maxVolatile + 1 + MaxPiece/(maxStable-searched)
+
+	// maxPath is the most bytes behind a store hash that its volatile chunk has: the rest of a path.
+	// A longer name of the store path moves what is behind it.
+	maxPath = 256
+
+	// maxPadding is the most zeros behind such a path that its volatile chunk has.
+	// Linkers align what follows, so a longer path has less of them.
+	maxPadding = 64
 )
 
 // A store hash stands between two bytes: /HASH-NAME.
@@ -36,35 +51,32 @@ const (
 // Classes of bytes.
 const (
 	isDigit = 1 << iota // of Nix's base 32
-	isName              // of the name of a store path
+	isPath              // of paths
 )
 
 var class = func() (t [256]byte) {
 	const digits = "0123456789abcdfghijklmnpqrsvwxyz" // that of package nix32
 	for _, c := range []byte(digits) {
-		t[c] = isDigit | isName
+		t[c] = isDigit | isPath
 	}
-	for _, c := range []byte("eoutABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?=") {
-		t[c] = isName
+	for _, c := range []byte("eoutABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?=/") { // the rest of the bytes that names of store paths have
+		t[c] = isPath
 	}
 	return t
 }()
 
-// PieceEnd returns where the first piece of b ends. b holds the next bytes of a large file: more than MaxPiece/4, at most [MaxPiece].
+// PieceEnd returns where the first piece of b ends. b holds the next bytes of a large file: [MaxPiece] of them, or fewer at its end.
 //
-// The place is in the last quarter of MaxPiece, and depends only on the bytes there. Two versions of a file that differ by an insertion
+// The place is near the end of b, and depends only on the bytes there. Two versions of a file that differ by an insertion
 // have the same places again soon behind it. A piece does not end in a store hash.
 func PieceEnd(b []byte) int {
-	return endBefore(b, len(b)-MaxPiece/4)
-}
-
-// endBefore returns the place from i to len(b) whose next bytes have the greatest hash. The last of several wins.
-func endBefore(b []byte, i int) int {
 	end, most := len(b), uint64(0)
-	for i = max(i, 1); i+8 <= len(b); i++ {
-		if h := binary.LittleEndian.Uint64(b[i:]) * 0x9e3779b97f4a7c15; h >= most {
+	i := max(len(b)-searched, 1)
+	for w := b[min(i, len(b)):]; len(w) >= 8; w = w[1:] { // the place whose next bytes have the greatest hash
+		if h := binary.LittleEndian.Uint64(w) * 0x9e3779b97f4a7c15; h >= most {
 			end, most = i, h
 		}
+		i++
 	}
 	for s := end - 1; s > 0 && s > end-hashBytes; s-- {
 		if s+hashBytes <= len(b) && isHash(b[s:s+hashBytes]) {
@@ -90,8 +102,9 @@ func isHash(b []byte) bool {
 // AppendCuts appends to ends where the chunks of b end. b is a file, or a piece of one, and the last chunk ends with it.
 // If b is empty, it has no chunks.
 //
-// When a store path is rebuilt, files of the paths that need it often differ only in its hash. So each cluster of store hashes
-// is in a small chunk of its own, and the chunks between are those of the earlier build. Cuts depend only on b.
+// When a store path is rebuilt, files of the paths that need it often differ only in its hash, and if its name has another length,
+// in a few numbers of each program. So each of these places is in a small volatile chunk of its own,
+// and the chunks between are those of the earlier build. Cuts depend only on b.
 func AppendCuts(ends []int, b []byte) []int {
 	if len(b) == 0 {
 		return ends
@@ -99,66 +112,107 @@ func AppendCuts(ends []int, b []byte) []int {
 	if len(b) < minCut {
 		return append(ends, len(b))
 	}
-	first := len(ends)
-	ends = appendVolatile(ends, b)
-	if len(ends)-first > 2*maxVolatile {
-		ends = join(ends, first)
+	places := appendHashes(nil, b)
+	if n := len(places); len(b) >= minProgram {
+		if places = appendProgram(places, b); len(places) > n {
+			slices.SortFunc(places, func(a, b span) int { return cmp.Or(a.start-b.start, a.end-b.end) })
+		}
 	}
-	if n := len(ends); n > first && len(b)-ends[n-1] < minStable {
-		ends = ends[:n-1] // the last volatile chunk takes the rest
+	places = join(places, minStable)
+	if len(places) > maxVolatile {
+		places = joinMost(places)
 	}
-	if n := len(ends); n > first && ends[first] < minStable {
-		ends = slices.Delete(ends, first, first+1) // the first volatile chunk begins with b
+	last := 0
+	for _, p := range places {
+		if p.start < minStable { // of the first place
+			p.start = 0
+		}
+		if len(b)-p.end < minStable { // of the last place
+			p.end = len(b)
+		}
+		ends = appendStable(ends, b, last, p.start)
+		if last = p.end; p.end > p.start {
+			ends = append(ends, p.end)
+		}
 	}
-	if n := len(ends); n == first || ends[n-1] < len(b) {
-		ends = append(ends, len(b))
+	return appendStable(ends, b, last, len(b))
+}
+
+// appendStable appends the ends of the chunks of b[start:end], in which there is no volatile place.
+func appendStable(ends []int, b []byte, start, end int) []int {
+	for end-start > maxStable {
+		start += PieceEnd(b[start:][:maxStable])
+		ends = append(ends, start)
+	}
+	if end > start {
+		ends = append(ends, end)
 	}
 	return ends
 }
 
-// appendVolatile appends the starts and ends of the clusters of store hashes in b, with their names.
-func appendVolatile(ends []int, b []byte) []int {
-	first := len(ends)
+// span is a volatile place in a piece. An empty one is only a cut.
+type span struct{ start, end int }
+
+// appendHashes appends the places of store hashes in b, with the rest of their paths.
+func appendHashes(places []span, b []byte) []span {
 	for i := nextHash(b, 0); i >= 0; {
 		end := i + hashBytes
-		for limit := min(end+maxName, len(b)); end < limit && class[b[end]]&isName != 0; {
+		for limit := min(end+maxPath, len(b)); end < limit && class[b[end]]&isPath != 0; {
 			end++
 		}
-		if n := len(ends); n > first && i-ends[n-1] < minStable {
-			ends[n-1] = end
+		for limit := min(end+maxPadding, len(b)); end < limit && b[end] == 0; {
+			end++
+		}
+		if n := len(places); n > 0 && i-places[n-1].end < minStable { // so that memory is bounded
+			places[n-1].end = max(places[n-1].end, end)
 		} else {
-			ends = append(ends, i, end)
+			places = append(places, span{i, end})
 		}
 		i = nextHash(b, i+hashBytes-1)
 	}
-	return ends
+	return places
 }
 
-// join joins clusters in ends[first:] until maxVolatile are left. The largest gaps stay; of equal ones, the first.
-func join(ends []int, first int) []int {
-	clusters := ends[first:]
-	gaps := make([]int, 0, len(clusters)/2)
-	for i := 2; i < len(clusters); i += 2 {
-		gaps = append(gaps, clusters[i]-clusters[i-1])
+// join joins sorted places that have fewer than gap bytes between them. Cuts that are so near to a place are dropped.
+func join(places []span, gap int) []span {
+	joined := places[:0]
+	for _, p := range places {
+		n := len(joined)
+		switch {
+		case n == 0 || p.start-joined[n-1].end >= gap:
+			joined = append(joined, p)
+		case joined[n-1].start == joined[n-1].end:
+			joined[n-1] = p
+		case p.start < p.end:
+			joined[n-1].end = max(joined[n-1].end, p.end)
+		}
+	}
+	return joined
+}
+
+// joinMost joins sorted places until maxVolatile are left. The largest gaps stay; of equal ones, the first.
+func joinMost(places []span) []span {
+	gaps := make([]int, 0, len(places))
+	for i := range places[1:] {
+		gaps = append(gaps, places[i+1].start-places[i].end)
 	}
 	slices.Sort(gaps)
 	least := gaps[len(gaps)-(maxVolatile-1)]
 	larger, _ := slices.BinarySearch(gaps, least+1)
 	equal := maxVolatile - 1 - (len(gaps) - larger) // gaps of that size that stay
-
-	kept := 2
-	for i := 2; i < len(clusters); i += 2 {
-		gap := clusters[i] - clusters[i-1]
-		if gap > least || gap == least && equal > 0 {
-			if gap == least {
-				equal--
-			}
-			clusters[kept-1], clusters[kept] = clusters[i-1], clusters[i]
-			kept += 2
+	joined := places[:1]
+	for _, p := range places[1:] {
+		gap := p.start - joined[len(joined)-1].end
+		if gap == least {
+			equal--
+		}
+		if gap > least || gap == least && equal >= 0 {
+			joined = append(joined, p)
+		} else {
+			joined[len(joined)-1].end = p.end
 		}
 	}
-	clusters[kept-1] = clusters[len(clusters)-1]
-	return ends[:first+kept]
+	return joined
 }
 
 // nextHash returns where in b, at i or later, the slash before the next store hash is, or -1.

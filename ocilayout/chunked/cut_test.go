@@ -2,6 +2,7 @@ package chunked
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -19,14 +20,14 @@ const (
 // noise returns n bytes without a store hash.
 func noise(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, r.Uint64())
 	}
-	return b
+	return b[:n]
 }
 
-// concat joins byte slices and strings, and repeats of a byte.
+// concat joins byte slices, strings and numbers of line ends.
 func concat(parts ...any) []byte {
 	var b []byte
 	for _, p := range parts {
@@ -36,7 +37,7 @@ func concat(parts ...any) []byte {
 		case []byte:
 			b = append(b, p...)
 		case int:
-			b = append(b, make([]byte, p)...)
+			b = append(b, bytes.Repeat([]byte("\n"), p)...)
 		}
 	}
 	return b
@@ -88,16 +89,19 @@ func TestAppendCuts(t *testing.T) {
 		{"one byte", []byte("a"), []int{1}},
 		{"small, with a hash", concat(2*k, oldHash, k), []int{3*k + len(oldHash)}},
 		{"no hash", concat(100 * k), []int{100 * k}},
+		{"large, no hash", bytes.Repeat([]byte("0123456789abcde\n"), 100*k), []int{k*k - 16, 1600 * k}},
 		{"a hash", concat(10*k, oldHash, 10*k), []int{path(10 * k), path(10*k) + hash, 20*k + len(oldHash)}},
 		{"a hash at the beginning", concat(oldHash, 10*k), []int{len(oldHash), 10*k + len(oldHash)}},
 		{"a hash at the end", concat(10*k, oldHash), []int{path(10 * k), 10*k + len(oldHash)}},
-		{"a hash near both ends", concat(3*k, oldHash, 3*k), []int{6*k + len(oldHash)}},
+		{"a hash near both ends", concat(k, oldHash, strings.Repeat(newHash, 40), k), []int{2*k + 41*len(oldHash)}},
 		{"two hashes near each other", concat(10*k, oldHash, "/lib:", newHash, 10*k),
 			[]int{path(10 * k), 10*k + 2*len(oldHash) + 5, 20*k + 2*len(oldHash) + 5}},
 		{"two hashes apart", concat(10*k, oldHash, 10*k, newHash, 10*k),
 			[]int{path(10 * k), 10*k + len(oldHash), path(20*k + len(oldHash)), 20*k + 2*len(oldHash), 30*k + 2*len(oldHash)}},
-		{"a long name ends", concat(10*k, oldHash, strings.Repeat("x", 20*k)),
-			[]int{path(10 * k), path(10*k) + hashBytes + maxName, 30*k + len(oldHash)}},
+		{"a long path ends", concat(10*k, oldHash, strings.Repeat("x", 20*k)),
+			[]int{path(10 * k), path(10*k) + hashBytes + maxPath, 30*k + len(oldHash)}},
+		{"zeros behind a hash", concat(10*k, oldHash, make([]byte, 10), 10*k),
+			[]int{path(10 * k), path(10*k) + hash + 10, 20*k + len(oldHash) + 10}},
 		{"too many digits", concat(10*k, strings.Replace(oldHash, "/0", "/00", 1), 10*k), []int{20*k + len(oldHash) + 1}},
 		{"too few digits", concat(10*k, strings.Replace(oldHash, "/0", "/", 1), 10*k), []int{20*k + len(oldHash) - 1}},
 		{"a letter that is no digit", concat(10*k, strings.Replace(oldHash, "abc", "abe", 1), 10*k), []int{20*k + len(oldHash)}},
@@ -127,10 +131,65 @@ func TestAppendCutsManyHashes(t *testing.T) {
 	}
 }
 
+// program returns a program of 64 bits that has size bytes of code, as patchelf leaves it: the path of its libraries is at the end.
+func program(path string, size int) []byte {
+	le := binary.LittleEndian
+	const headers, pages = 4, 4096
+	text := noise(11, size/pages*pages)
+	copy(text[pages:], make([]byte, pages)) // not only noise
+	dynamic := pages + len(text)
+	strings := dynamic + 2*pages
+	b := concat("\x7fELF\x02\x01\x01", make([]byte, pages-7), text, noise(12, pages), noise(13, pages))
+	symbols := noise(14, 200<<10)
+	sections := dynamic + pages + 1000
+	le.PutUint64(b[32:], 64)               // program headers
+	le.PutUint64(b[40:], uint64(sections)) // section headers
+	le.PutUint16(b[54:], 56)
+	le.PutUint16(b[56:], headers)
+	le.PutUint16(b[60:], 12)
+	header := func(i int, kind uint32, offset, n int) {
+		h := b[64+56*i:]
+		le.PutUint32(h, kind)
+		le.PutUint64(h[8:], uint64(offset))
+		le.PutUint64(h[32:], uint64(n))
+	}
+	header(0, elfLoad, 0, pages)
+	header(1, elfLoad, pages, len(text))
+	header(2, elfDynamic, dynamic, 12*16)
+	header(3, elfLoad, strings, len(path)+len(symbols))
+	for i, tag := range []uint64{1, 1, 14, 12, 13, 5, 6, 10, 11, 0x6ffffffe, 0x6fffffff, 0} {
+		le.PutUint64(b[dynamic+16*i:], tag)
+		le.PutUint64(b[dynamic+16*i+8:], uint64(i*len(path)))
+	}
+	for i, kind := range []uint32{0, 1, 3, 11, 5, 0x6fffffff, 0x6ffffffe, 4, 1, 1, 1, 3} {
+		h := b[sections+64*i : sections+64*i+64]
+		clear(h)
+		le.PutUint32(h, uint32(i))
+		le.PutUint32(h[4:], kind)
+		le.PutUint64(h[8:], 2)
+		le.PutUint64(h[32:], uint64(i*len(path)))
+		le.PutUint64(h[48:], 8)
+	}
+	return concat(b, path, make([]byte, 24-len(path)%8), symbols)
+}
+
+// A name of another length costs a few small chunks of a program.
+func TestRenamed(t *testing.T) {
+	for _, size := range []int{100 << 10, 2 << 20, 9 << 20} {
+		before, after := program(oldHash+"/lib", size), program(newHash+"-r2/lib", size)
+		if n := newBytes(before, after); n == 0 || n > 8<<10 {
+			t.Errorf("program of %d bytes: %d new bytes; want at most %d", size, n, 8<<10)
+		}
+		if len(chunks(before)) > 12+2*size/maxStable {
+			t.Errorf("program of %d bytes: %d chunks", size, len(chunks(before)))
+		}
+	}
+}
+
 // A new hash costs one small chunk, wherever it is in a file, and if its name is longer, too.
 func TestRebuild(t *testing.T) {
 	file := func(hash string) []byte {
-		return concat(noise(1, 3<<20), hash, noise(2, 5<<20), hash, noise(3, 100), hash, noise(4, 6<<20))
+		return concat(noise(1, 3<<20), hash, noise(2, 2<<20), hash, noise(3, 100), hash, noise(4, 1<<20))
 	}
 	if n := newBytes(file(oldHash), file(newHash)); n == 0 || n > 400 {
 		t.Errorf("another hash: %d new bytes; want 1 to 400", n)
@@ -142,8 +201,8 @@ func TestRebuild(t *testing.T) {
 
 // An insertion costs the piece that has it, or two if the end of that piece moves.
 func TestInsertion(t *testing.T) {
-	old := noise(5, 40<<20)
-	for _, n := range []int{1, 7, 4096, 300_000} {
+	old := noise(5, 16<<20)
+	for _, n := range []int{1, 7, 4096, 200_000} {
 		b := slices.Insert(slices.Clone(old), 6<<20, noise(6, n)...)
 		if got := newBytes(old, b); got > 3*MaxPiece {
 			t.Errorf("%d bytes inserted: %d new bytes; want at most %d", n, got, 3*MaxPiece)
@@ -152,15 +211,15 @@ func TestInsertion(t *testing.T) {
 }
 
 func TestPieceEnd(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(5) {
 		b := noise(seed, MaxPiece)
 		end := PieceEnd(b)
-		if end < MaxPiece*3/4 || end > MaxPiece {
-			t.Fatalf("PieceEnd = %d; want it in the last quarter of %d", end, MaxPiece)
+		if end < MaxPiece-searched || end > MaxPiece {
+			t.Fatalf("PieceEnd = %d; want it in the last %d bytes of %d", end, searched, MaxPiece)
 		}
-		copy(b, noise(seed+100, MaxPiece*3/4)) // not looked at
+		copy(b, noise(seed+100, MaxPiece-searched)) // not looked at
 		if got := PieceEnd(b); got != end {
-			t.Errorf("PieceEnd depends on the first three quarters")
+			t.Errorf("PieceEnd depends on bytes that are too far from the end")
 		}
 		if got := PieceEnd(b[MaxPiece/2:]); got != end-MaxPiece/2 {
 			t.Errorf("PieceEnd depends on the length before")
@@ -215,6 +274,9 @@ func FuzzAppendCuts(f *testing.F) {
 	f.Add([]byte(oldHash), uint16(10_000))
 	f.Add([]byte(oldHash+"/lib:"+newHash), uint16(3000))
 	f.Add([]byte(strings.Repeat("a", 100)), uint16(5000))
+	p := program(oldHash, 8<<10)
+	f.Add(p[:5000], uint16(0))
+	f.Add(append(slices.Clone(p[4096:12<<10]), versionsNeeded...), uint16(0))
 	f.Fuzz(func(t *testing.T, seed []byte, gap uint16) {
 		b := bytes.Repeat(concat(int(gap), seed), 20)
 		if len(b) > MaxPiece {
