@@ -111,10 +111,13 @@ func (c *Cache) place(file, compressor string, d digest.Digest, size int64) (r b
 	return blobRecord{Compressor: compressor, Digest: d, Size: size, ModTime: fi.ModTime().UnixNano()}, os.Rename(file, c.blob(d))
 }
 
+// ErrOtherResult means that a layer that was built is not what the cache says of it; see Options.VerifyCache.
+var ErrOtherResult = errors.New("verify cache")
+
 // compare checks a layer that was built against what the cache says of it.
 func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress.Method) error {
 	if tar, err := c.loadTar(key); err == nil && tar.DiffID != b.diffID {
-		return fmt.Errorf("verify cache: the diffID is %s, and was %s", b.diffID, tar.DiffID)
+		return fmt.Errorf("%w: the diffID is %s, and was %s", ErrOtherResult, b.diffID, tar.DiffID)
 	}
 	compressor, err := c.compressor(z)
 	if err != nil {
@@ -125,10 +128,10 @@ func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress
 		return nil
 	}
 	if r.Digest != b.Digest {
-		return fmt.Errorf("verify cache: the blob of diffID %s is %s, and was %s", b.diffID, b.Digest, r.Digest)
+		return fmt.Errorf("%w: the blob of diffID %s is %s, and was %s", ErrOtherResult, b.diffID, b.Digest, r.Digest)
 	}
 	if err := sameAnnotations(b.Annotations, r.Annotations); err != nil {
-		return fmt.Errorf("verify cache: blob %s: %w", b.Digest, err)
+		return fmt.Errorf("%w: blob %s: %w", ErrOtherResult, b.Digest, err)
 	}
 	r.ModTime = -1 // forces open to hash it
 	f, err := c.open(ctx, blobRecordName(b.diffID, z), &r)
@@ -136,7 +139,7 @@ func (c *Cache) compare(ctx context.Context, key string, b layerBlob, z compress
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("verify cache: %w", err)
+		return fmt.Errorf("%w: %w", ErrOtherResult, err)
 	}
 	return f.Close()
 }

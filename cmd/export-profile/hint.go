@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/exportstore"
@@ -73,6 +74,8 @@ func hint(err error) string {
 		return "free some space, or choose another place (--cache for temporary files)"
 	case errors.As(err, &spool):
 		return "name a writable directory for large temporary files with --cache"
+	case errors.Is(err, ocilayout.ErrOtherResult):
+		return "export-profile cache verify removes what is damaged; --no-cache makes the image without the cache"
 	case errors.Is(err, rootfs.ErrDirExists):
 		return "choose another directory, or remove this one"
 	case errors.Is(err, fs.ErrPermission):
