@@ -22,9 +22,9 @@ type sum [16]byte
 // tarScanner receives the bytes of a tar, as they come out of the frames of a blob.
 // It records what the tables must say about each entry, but no names: tar-split data have the headers.
 type tarScanner struct {
-	entries []tarEntry
-	frames  []contentFrame // of all entries
-	tail    sum            // of what follows the last entry's contents
+	entries list[tarEntry]
+	frames  list[contentFrame] // of all entries
+	tail    sum                // of what follows the last entry's contents
 	tailLen int64
 	err     error // why the rest of the tar is not scanned
 
@@ -64,6 +64,27 @@ type contentFrame struct {
 	zeros       bool
 }
 
+// list is a list that grows without being copied, so that it needs no more memory than it has items.
+type list[T any] struct {
+	blocks [][]T
+	n      int
+}
+
+const listBlock = 1 << 10
+
+func (l *list[T]) add(item T) {
+	if l.n%listBlock == 0 {
+		l.blocks = append(l.blocks, make([]T, 0, listBlock))
+	}
+	last := &l.blocks[len(l.blocks)-1]
+	*last = append(*last, item)
+	l.n++
+}
+
+func (l *list[T]) at(i int) *T { return &l.blocks[i/listBlock][i%listBlock] }
+
+func (l *list[T]) last() *T { return l.at(l.n - 1) }
+
 func newTarScanner() *tarScanner {
 	return &tarScanner{want: blockSize, content: sha256.New(), frame: sha256.New(), tailSum: sha256.New()}
 }
@@ -72,7 +93,7 @@ func newTarScanner() *tarScanner {
 func (t *tarScanner) write(p []byte) {
 	for len(p) > 0 && t.err == nil {
 		if t.left == 0 && t.begins { // the frame of the last contents goes on
-			t.entries[len(t.entries)-1].unaligned, t.begins = true, false
+			t.entries.last().unaligned, t.begins = true, false
 		}
 		var n int
 		switch {
@@ -96,7 +117,7 @@ func (t *tarScanner) write(p []byte) {
 // writeContent receives contents.
 func (t *tarScanner) writeContent(p []byte) int {
 	p = p[:min(int64(len(p)), t.left)]
-	e := &t.entries[len(t.entries)-1]
+	e := t.entries.last()
 	if t.inFrame == 0 {
 		t.begins, t.zeros = true, true
 	} else if !t.begins {
@@ -104,7 +125,7 @@ func (t *tarScanner) writeContent(p []byte) int {
 	}
 	t.zeros = t.zeros && isZero(p)
 	t.content.Write(p)
-	if len(t.frames) > e.frames {
+	if t.frames.n > e.frames {
 		t.frame.Write(p)
 	}
 	t.crc = crc64Of(t.crc, p)
@@ -143,22 +164,22 @@ func (t *tarScanner) endFrame(offset, end int64) {
 	if !begins || t.err != nil {
 		return
 	}
-	e := &t.entries[len(t.entries)-1]
+	e := t.entries.last()
 	if e.unaligned {
 		return
 	}
-	if len(t.frames) == MaxEntries {
+	if t.frames.n == MaxEntries {
 		t.err = fmt.Errorf("the contents have more than %d frames", MaxEntries)
 		return
 	}
 	f := contentFrame{offset: offset, end: end, size: size, zeros: t.zeros}
-	if len(t.frames) == e.frames {
+	if t.frames.n == e.frames {
 		f.sum = sumOf(t.content)
 	} else {
 		f.sum = sumOf(t.frame)
 		t.frame.Reset()
 	}
-	t.frames = append(t.frames, f)
+	t.frames.add(f)
 }
 
 // writeHeaders receives padding and headers.
@@ -244,15 +265,15 @@ func (t *tarScanner) addEntry() error {
 	if err != nil {
 		return err
 	}
-	if len(t.entries) == MaxEntries {
+	if t.entries.n == MaxEntries {
 		return fmt.Errorf("it has more than %d entries", MaxEntries)
 	}
 	full := sha256.Sum256(t.headers)
-	e := tarEntry{before: int16(t.padding), headers: sum(full[:]), frames: len(t.frames)}
+	e := tarEntry{before: int16(t.padding), headers: sum(full[:]), frames: t.frames.n}
 	if h.Typeflag == tar.TypeReg {
 		e.size = h.Size
 	}
-	t.entries = append(t.entries, e)
+	t.entries.add(e)
 	t.headers, t.padding, t.at, t.want = t.headers[:0], 0, 0, blockSize
 	if t.left = e.size; t.left > 0 {
 		t.content.Reset()

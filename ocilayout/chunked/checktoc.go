@@ -62,8 +62,8 @@ func (t *checkTOC) next() *Entry {
 	return e
 }
 
-// entry compares the next entry with the tar's, whose headers are h, if they are known.
-func (t *checkTOC) entry(e *tarEntry, frames []contentFrame, h *tarHeader) {
+// entry compares the next entry with the tar's, whose frames end before end, and whose headers are h, if they are known.
+func (t *checkTOC) entry(e *tarEntry, end int, h *tarHeader) {
 	if t.r == nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (t *checkTOC) entry(e *tarEntry, frames []contentFrame, h *tarHeader) {
 		return
 	}
 	if first == nil {
-		t.stop(fmt.Errorf("it has %d entries, but the tar has %d", t.count, len(t.c.tar.entries)))
+		t.stop(fmt.Errorf("it has %d entries, but the tar has %d", t.count, t.c.tar.entries.n))
 		return
 	}
 	t.count++
@@ -94,20 +94,20 @@ func (t *checkTOC) entry(e *tarEntry, frames []contentFrame, h *tarHeader) {
 	if !e.content.is(first.Digest) {
 		report("has the digest %s, but other contents in the tar", first.Digest)
 	}
-	if err := t.chunks(first, e, frames); err != nil {
+	if err := t.chunks(first, e, end-e.frames); err != nil {
 		report("%w", err)
 	}
 }
 
 // chunks compares the chunks of a file with its frames, and returns the first difference.
-func (t *checkTOC) chunks(first *Entry, e *tarEntry, frames []contentFrame) (differs error) {
+func (t *checkTOC) chunks(first *Entry, e *tarEntry, frames int) (differs error) {
 	if e.unaligned {
 		differs = errors.New("its contents share a frame of the blob with something else")
 	}
 	end, count := first.EndOffset, 0
 	for chunk := first; ; count++ {
-		if differs == nil && count < len(frames) {
-			differs = compareChunk(chunk, &frames[count])
+		if differs == nil && count < frames {
+			differs = compareChunk(chunk, t.c.tar.frames.at(e.frames+count))
 		}
 		if chunk = t.next(); chunk == nil || chunk.Type != TypeChunk {
 			t.ahead = chunk
@@ -120,10 +120,11 @@ func (t *checkTOC) chunks(first *Entry, e *tarEntry, frames []contentFrame) (dif
 		return differs
 	case t.r == nil: // the next entry is unreadable
 		return nil
-	case count != len(frames):
-		return fmt.Errorf("has %d chunks, but %d frames in the blob", count, len(frames))
-	case end != frames[count-1].end:
-		return fmt.Errorf("ends at byte %d of the blob, but its last frame ends at byte %d", end, frames[count-1].end)
+	case count != frames:
+		return fmt.Errorf("has %d chunks, but %d frames in the blob", count, frames)
+	}
+	if last := t.c.tar.frames.at(e.frames + count - 1); end != last.end {
+		return fmt.Errorf("ends at byte %d of the blob, but its last frame ends at byte %d", end, last.end)
 	}
 	return nil
 }

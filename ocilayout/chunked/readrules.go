@@ -36,7 +36,7 @@ func newTOCRules(loc Location) tocRules {
 }
 
 // MaxEntries limits how many entries, and how many chunks, a reader of this package takes from one layer.
-const MaxEntries = 1 << 21
+const MaxEntries = 1 << 20
 
 // add checks the next entry.
 func (t *tocRules) add(e *Entry) error {
