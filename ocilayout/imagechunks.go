@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"sync"
 
@@ -192,14 +194,46 @@ func fetchAdded(ctx context.Context, have map[digest.Digest]int64, old []tabled,
 	return &f, nil
 }
 
+// FetchChunks says what a holder of p fetches by chunks to have the last image added; see [Image.FetchChunks].
+// Call it before the image is published: it reads the TOCs where the blobs were made.
+func (l *Layout) FetchChunks(ctx context.Context, p *PreviousImage) (*FetchedChunks, error) {
+	next := tabledLayers(l.lastImage.all, l.openRange, func(i int) string { return fmt.Sprintf("layer %d of the new image", i+1) })
+	return fetchAdded(ctx, p.blobs, p.tabled(), maps.Clone(l.lastImage.blobs), next)
+}
+
+// openRange opens a part of a blob that was made or found on this machine.
+func (l *Layout) openRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	return openRangeOf(ctx, func(context.Context, ispec.Descriptor) (io.ReadCloser, error) {
+		if f := l.blobFiles.get(d.Digest); f != nil {
+			return nopCloser{io.NewSectionReader(f, 0, d.Size)}, nil
+		}
+		f, err := os.Open(l.engine.path(d.Digest))
+		if errors.Is(err, fs.ErrNotExist) && l.options.Cache != nil {
+			f, err = os.Open(l.options.Cache.blob(d.Digest))
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.New("it is not on this machine")
+		}
+		if err != nil {
+			l.explain(&err)
+			return nil, err
+		}
+		return f, nil
+	}, d, offset, length)
+}
+
 // FetchChunks is like [Image.FetchChunks], but for blobs that need not be those of a whole image. Open reads their tables.
 func (p *PreviousImage) FetchChunks(ctx context.Context, next []ispec.Descriptor, open OpenRange) (*FetchedChunks, error) {
 	want := make(map[digest.Digest]int64)
 	for _, d := range next {
 		want[d.Digest] = d.Size
 	}
-	old := tabledLayers(p.all, p.openRange, func(i int) string { return fmt.Sprintf("layer %d of the previous image", i+1) })
-	return fetchAdded(ctx, p.blobs, old, want, tabledLayers(next, open, func(i int) string { return fmt.Sprintf("blob %s", next[i].Digest) }))
+	return fetchAdded(ctx, p.blobs, p.tabled(), want, tabledLayers(next, open, func(i int) string { return fmt.Sprintf("blob %s", next[i].Digest) }))
+}
+
+// tabled returns the layers of the image that have tables.
+func (p *PreviousImage) tabled() []tabled {
+	return tabledLayers(p.all, p.openRange, func(i int) string { return fmt.Sprintf("layer %d of the previous image", i+1) })
 }
 
 // OpenRange opens a part of one of the image's blobs.

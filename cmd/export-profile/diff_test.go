@@ -75,4 +75,38 @@ func TestDiffChunks(t *testing.T) {
 	if text, got := diff(inRegistry+":v1", inRegistry+":v2"); !reflect.DeepEqual(want, got) {
 		t.Errorf("of a registry with ranges, diff prints %q", text)
 	}
+
+	// image says the same when it has made an update, with and without a cache.
+	for _, place := range places {
+		for _, cache := range []string{"--no-cache", "--cache=" + filepath.Join(dir, "cache")} {
+			previous, to := place+":v1", place+":v3"
+			if strings.HasPrefix(place, "oci-archive:") {
+				previous, to = places[0]+":v1", place+"v3"
+			}
+			var out, stderr bytes.Buffer
+			args := []string{"image", "--json", cache, "--from", golden, "--compression", "zstd:chunked", "--symlink", "/etc:/opt", "--tag", "v3", "--previous", previous, to}
+			if strings.HasPrefix(place, "oci-archive:") {
+				args[10] = "x:v3"
+			}
+			if status := run(t.Context(), args, terminal{out: &out, err: &stderr}); status != 0 {
+				t.Fatal(stderr.String())
+			}
+			var made struct {
+				Previous imageUpdate `json:"previous"`
+			}
+			if err := json.Unmarshal(out.Bytes(), &made); err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(place, "oci-archive:") {
+				previous = place + "v1"
+			}
+			_, want := diff(previous, to)
+			if got := made.Previous.fetchedChunks; want.Chunks == nil || !reflect.DeepEqual(got, want.fetchedChunks) {
+				t.Errorf("image %s %s says %+v; want %+v, as diff does", cache, to, got, want.fetchedChunks)
+			}
+			if note := "note: by chunks: it fetches " + want.Chunks.String() + "\n"; !strings.Contains(stderr.String(), note) {
+				t.Errorf("image %s %s says %q; want %q", cache, to, stderr.String(), note)
+			}
+		}
+	}
 }

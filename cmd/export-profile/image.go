@@ -152,11 +152,12 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 		return err
 	}
 	defer say.closing(&err, out)
+	changed := plan.compare(ctx, out.Layout)
 	if err := o.publish(ctx, say, out, r, a, image); err != nil {
 		return err
 	}
 	shared.finish(ctx, say, &o.cacheFlags)
-	changed := plan.compare(say, out.LastImage())
+	changed.note(say)
 	a.deep.note(say)
 	o.trim(say)
 	return o.print(t, say, out, r, a, image, changed)

@@ -121,14 +121,25 @@ type imageUpdate struct {
 	fetchedChunks
 }
 
-// compare compares the written image with the previous one.
-func (p layerPlan) compare(say *speaker, next *ocilayout.PreviousImage) *imageUpdate {
+// compare compares the image in a layout with the previous one. It returns nil if there is none.
+func (p layerPlan) compare(ctx context.Context, l *ocilayout.Layout) *imageUpdate {
 	if p.previous == nil {
 		return nil
 	}
-	c := p.update(p.previous.Fetch(next))
-	say.notef("%s", c.words(humanBytes(c.Fetch)))
+	c := p.update(p.previous.Fetch(l.LastImage()))
+	c.set(l.FetchChunks(ctx, p.previous))
 	return c
+}
+
+// note says what changed.
+func (c *imageUpdate) note(say *speaker) {
+	if c == nil {
+		return
+	}
+	say.notef("%s", c.words(humanBytes(c.Fetch)))
+	if words := c.fetchedChunks.words(); words != "" {
+		say.notef("%s", strings.TrimSuffix(words, "\n"))
+	}
 }
 
 // update returns the step from the previous image, which must not be nil.
