@@ -59,7 +59,7 @@ var ownImports = map[string][]string{
 		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
 		"profile/sbom", "profile/scan", "profile/source", "profile/trust",
 		"rootfs", "rootfs/base", "rootfs/overlay", "rootfs/staging", "rootfs/startup",
-		"ocilayout", "ocilayout/chunked", "ocilayout/compress", "ocilayout/history", "ocilayout/plan", "ocilayout/registry", "ocilayout/verify",
+		"ocilayout", "ocilayout/compress", "ocilayout/history", "ocilayout/plan", "ocilayout/registry", "ocilayout/verify",
 	},
 }
 

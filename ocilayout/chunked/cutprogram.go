@@ -93,7 +93,7 @@ func appendTables(places []span, b []byte) []span {
 	return appendTable(places, b, dynamicSymbols, 4, elfSectionBytes, elfLeastSections, beforeTable, isSectionHeader)
 }
 
-// appendTable looks for tables that have entries of size bytes, of which one has the bytes of mark at offset at.
+// appendTable looks for tables that have entries of size bytes. One entry has the bytes of mark at offset at.
 // A table has at least least entries. The places begin that many bytes before it.
 func appendTable(places []span, b, mark []byte, at, size, least, before int, isEntry func([]byte) bool) []span {
 	last := 0 // no table begins before it

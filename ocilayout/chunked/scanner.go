@@ -45,7 +45,7 @@ const (
 // maxHeaders limits the PAX headers of an entry.
 const maxHeaders = 1 << 20
 
-// Next takes n bytes of b, all of which are the content of a file, or none of which are. It does not keep b.
+// Next takes n bytes of b. Either all are the content of a file, or none is. It does not keep b.
 // After [Begun], Entry describes the entry. An entry of a file that is not empty ends with [Ended], any other at once.
 func (s *Scanner) Next(b []byte) (n int, content bool, event Event, err error) {
 	if s.left > 0 {
