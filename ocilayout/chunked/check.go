@@ -201,7 +201,7 @@ func (c *Checker) openSplit() *checkSplit {
 		c.missing(inSplit, c.loc.TarSplit)
 		return s
 	}
-	t, err := newTableReader(c.tarSplit, c.loc.TarSplit, digest.FromBytes(c.tarSplit)) // checkTOC compares the digest
+	t, err := newTableReader(c.tarSplit, c.loc.TarSplit, maxTarSplit, digest.FromBytes(c.tarSplit)) // checkTOC compares the digest
 	if err != nil {
 		c.problem(inSplit, err)
 		return s

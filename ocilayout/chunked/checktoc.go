@@ -30,7 +30,7 @@ func (c *Checker) openTOC() *checkTOC {
 		c.missing(inTOC, c.loc.TOC)
 		return t
 	}
-	table, err := newTableReader(c.toc, c.loc.TOC, c.loc.Digest)
+	table, err := newTableReader(c.toc, c.loc.TOC, MaxTable, c.loc.Digest)
 	if err != nil {
 		c.problem(inTOC, err)
 		return t

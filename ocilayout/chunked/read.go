@@ -68,7 +68,7 @@ type TOCReader struct {
 
 // NewTOCReader reads the compressed TOC from r, as [ReadTOC] does, and checks its digest.
 func NewTOCReader(r io.Reader, loc Location) (*TOCReader, error) {
-	t, err := openTable(r, loc.TOC, loc.Digest)
+	t, err := openTable(r, loc.TOC, MaxTable, loc.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("read TOC: %w", err)
 	}
@@ -388,7 +388,8 @@ func (j *jsonReader) xattrs() (map[string]string, error) {
 // tableReader decompresses a table.
 type tableReader struct {
 	z    *zstd.Decoder
-	span Span
+	most int64 // bytes once decompressed
+	want int64 // likewise, as declared
 	n    int64 // bytes read
 }
 
@@ -396,7 +397,8 @@ type tableReader struct {
 const maxTableWindow = 32 << 20
 
 // openTable reads a compressed table from r, and checks its digest before it decompresses anything.
-func openTable(r io.Reader, span Span, want digest.Digest) (*tableReader, error) {
+// Once decompressed it may have at most most bytes.
+func openTable(r io.Reader, span Span, most int64, want digest.Digest) (*tableReader, error) {
 	var compressed bytes.Buffer // grows with what is read, not with what is declared
 	n, err := io.Copy(&compressed, io.LimitReader(r, min(span.Length, MaxTable)))
 	if err != nil {
@@ -405,10 +407,10 @@ func openTable(r io.Reader, span Span, want digest.Digest) (*tableReader, error)
 	if n != span.Length {
 		return nil, fmt.Errorf("it ends after %d of %d bytes", n, span.Length)
 	}
-	return newTableReader(compressed.Bytes(), span, want)
+	return newTableReader(compressed.Bytes(), span, most, want)
 }
 
-func newTableReader(compressed []byte, span Span, want digest.Digest) (*tableReader, error) {
+func newTableReader(compressed []byte, span Span, most int64, want digest.Digest) (*tableReader, error) {
 	if got := digest.FromBytes(compressed); got != want {
 		return nil, fmt.Errorf("it has the digest %s, want %s", got, want)
 	}
@@ -417,7 +419,7 @@ func newTableReader(compressed []byte, span Span, want digest.Digest) (*tableRea
 	if err != nil {
 		return nil, err
 	}
-	return &tableReader{z: z, span: span}, nil
+	return &tableReader{z: z, most: min(most, span.Uncompressed), want: span.Uncompressed}, nil
 }
 
 // Read reads the decompressed table. It fails where the table has another length than it should.
@@ -425,10 +427,10 @@ func (t *tableReader) Read(p []byte) (int, error) {
 	n, err := t.z.Read(p)
 	t.n += int64(n)
 	switch {
-	case t.n > min(t.span.Uncompressed, MaxTable):
-		return 0, fmt.Errorf("it has more than %d bytes once decompressed", min(t.span.Uncompressed, MaxTable))
-	case err == io.EOF && t.n != t.span.Uncompressed:
-		return 0, fmt.Errorf("it has %d bytes once decompressed, want %d", t.n, t.span.Uncompressed)
+	case t.n > t.most:
+		return 0, fmt.Errorf("it has more than %d bytes once decompressed", t.most)
+	case err == io.EOF && t.n != t.want:
+		return 0, fmt.Errorf("it has %d bytes once decompressed, want %d", t.n, t.want)
 	}
 	return n, err
 }

@@ -33,7 +33,7 @@ type SplitReader struct {
 // NewSplitReader reads the compressed tar-split data from r, and checks their digest, which the TOC has.
 // From r it reads loc.TarSplit.Length bytes, which are those of the blob from loc.TarSplit.Offset on.
 func NewSplitReader(r io.Reader, loc Location, want digest.Digest) (*SplitReader, error) {
-	t, err := openTable(r, loc.TarSplit, want)
+	t, err := openTable(r, loc.TarSplit, maxTarSplit, want)
 	if err != nil {
 		return nil, fmt.Errorf("read tar-split data: %w", err)
 	}

@@ -172,6 +172,41 @@ func TestChunkedSame(t *testing.T) {
 	}
 }
 
+// TestChunkedMany checks a layer of very many files: its tar-split data has more bytes than a TOC may have.
+func TestChunkedMany(t *testing.T) {
+	if !testrun.Exhaustive() {
+		t.Skip("makes a layer of 130,000 files")
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := range 130_000 {
+		err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("file%d", i), Size: 1, ModTime: time.Unix(1, 0)})
+		if err == nil {
+			_, err = w.Write([]byte{byte(i)})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Parse("zstd:chunked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, location := packChunked(t, m, b.Bytes(), 2, 1<<20)
+	if location.TarSplit.Uncompressed <= chunked.MaxTable {
+		t.Errorf("the tar-split data has %d bytes; want more than %d", location.TarSplit.Uncompressed, chunked.MaxTable)
+	}
+	err = chunked.Check(bytes.NewReader(blob), location, digest.FromBytes(b.Bytes()), func(entry, problem string) {
+		t.Errorf("%q: %s", entry, problem)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // packChunked compresses a tar, which it writes in pieces of step bytes. If that is 0, it fills windows to different lengths.
 func packChunked(t *testing.T, m Method, content []byte, workers, step int) ([]byte, chunked.Location) {
 	t.Helper()
