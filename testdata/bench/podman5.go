@@ -47,7 +47,7 @@ func (l *lab) trixie() (string, error) {
 	})
 }
 
-// inTrixie runs a command in the next Debian, with its own mounts. All but the node's storage disappears with the command.
+// inTrixie runs a command in the next Debian, with its own mounts. All but the directory of the node disappears with the command.
 const inTrixie = `set -eu
 root=$1 scratch=$2 node=$3
 shift 3
@@ -55,8 +55,9 @@ mount --bind "$root" "$root"
 mount -t proc none "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
-for dir in run tmp dev/shm var/lib/containers; do mount -t tmpfs none "$root/$dir"; done
-mkdir -p "$node/tmp"
+for dir in run tmp dev/shm; do mount -t tmpfs none "$root/$dir"; done
+mkdir -p "$node/tmp" "$node/known"
+mount --bind "$node/known" "$root/var/lib/containers" # what podman knows about blobs: otherwise it would compress and push all layers again
 mount --bind "$node/tmp" "$root/var/tmp" # a disk, but not a place that other nodes see
 mkdir -p "$root$scratch"
 mount --bind "$scratch" "$root$scratch"
