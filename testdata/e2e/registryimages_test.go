@@ -178,7 +178,12 @@ func TestRegistryIndex(t *testing.T) {
 
 func imageOf(t *testing.T, p person, dir, image string) (m ispec.Manifest) {
 	t.Helper()
-	r := do(t, p.command(dir, "skopeo", "inspect", "--raw", image))
+	return decodeManifest(t, do(t, p.command(dir, "skopeo", "inspect", "--raw", image)))
+}
+
+// decodeManifest returns the manifest that a command has printed.
+func decodeManifest(t *testing.T, r result) (m ispec.Manifest) {
+	t.Helper()
 	if err := json.Unmarshal([]byte(r.stdout), &m); err != nil {
 		t.Fatalf("%v: %v", r, err)
 	}

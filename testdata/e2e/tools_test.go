@@ -48,17 +48,25 @@ func TestSkopeo(t *testing.T) {
 	}
 }
 
-// TestUmoci checks that umoci unpacks the tree that rootfs writes. umoci does not support zstd.
+// TestUmoci checks that umoci unpacks the tree that rootfs writes. Debian's umoci does not support zstd.
 func TestUmoci(t *testing.T) {
 	p := lab.user
 	dir := p.scratch(t)
 	flags := []string{"--profile", lab.profile, "--user", "app:1000"}
 	p.export(t, dir, slices.Concat([]string{"rootfs"}, flags, []string{"./root"})...)
 	want := list(t, filepath.Join(dir, "root"))
-	for _, c := range []string{"gzip", "none"} {
-		p.export(t, dir, slices.Concat([]string{"image"}, flags, []string{"--compression", c, "oci:layout:" + c})...)
-		do(t, p.command(dir, "umoci", "unpack", "--rootless", "--image", "layout:"+c, "bundle-"+c))
-		unpacked := filepath.Join(dir, "bundle-"+c, "rootfs")
+	for _, c := range compressions {
+		umoci, tag := "umoci", tagOf(c)
+		p.export(t, dir, slices.Concat([]string{"image"}, flags, []string{"--compression", c, "oci:layout:" + tag})...)
+		if strings.HasPrefix(c, "zstd") {
+			r := try(t, p.command(dir, umoci, "unpack", "--rootless", "--image", "layout:"+tag, "old-"+tag))
+			if r.status() == 0 || !strings.Contains(r.stderr, "not correct mediatype") {
+				t.Errorf("%v\nwant an error about the media type", r)
+			}
+			umoci = goTool(t, "umoci")
+		}
+		do(t, p.command(dir, umoci, "unpack", "--rootless", "--image", "layout:"+tag, "bundle-"+tag))
+		unpacked := filepath.Join(dir, "bundle-"+tag, "rootfs")
 		if diff := cmp.Diff(want, list(t, unpacked)); diff != "" {
 			t.Errorf("umoci unpack of %s (-rootfs +umoci):\n%s", c, diff)
 		}
@@ -78,9 +86,15 @@ func TestUmoci(t *testing.T) {
 
 // TestBuildah checks that buildah can use an image as a base.
 func TestBuildah(t *testing.T) {
+	for _, c := range []string{"gzip", "zstd:chunked"} {
+		t.Run(c, func(t *testing.T) { testBuildah(t, c) })
+	}
+}
+
+func testBuildah(t *testing.T, compression string) {
 	p := lab.user
 	dir := p.scratch(t)
-	p.export(t, dir, "image", "--profile", lab.profile, "--env", "GREETING=hello", "oci:layout:v1")
+	p.export(t, dir, "image", "--profile", lab.profile, "--env", "GREETING=hello", "--compression", compression, "oci:layout:v1")
 	container := strings.TrimSpace(do(t, p.command(dir, "buildah", "from", "oci:"+dir+"/layout:v1")).stdout)
 	defer func() { do(t, p.command(dir, "buildah", "rm", container)) }()
 	r := do(t, p.command(dir, "buildah", "inspect", "--format", "{{.OCIv1.Config.Env}}", container))
@@ -91,6 +105,7 @@ func TestBuildah(t *testing.T) {
 	if got := strings.TrimSpace(mount.stdout); got != lab.object {
 		t.Errorf("%v\nwant %q", mount, lab.object)
 	}
+	checkProgram(t, do(t, p.command(dir, "buildah", append([]string{"run", "--isolation", "chroot", container, "--"}, programOf(compression)...)...)), compression)
 }
 
 // TestTools checks that the common tools are installed, and prints what to install.
