@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -94,6 +95,9 @@ func TestPodmanChunked(t *testing.T) {
 				t.Errorf("%s:%s: %v; %d layers in parts; want only parts\n%s", n.repository, tag, got, partialLayers(log), log)
 			}
 			fetched[n.repository+":"+tag] = got
+			if tag == "v2" {
+				checkPredicted(t, v.address+"/"+n.repository, got, partialLayers(log))
+			}
 		}
 		got, _ := plain.pull(t, v.registryProxy, "plain/curl", tag)
 		t.Logf("plain/curl:%s: %v", tag, got)
@@ -130,6 +134,31 @@ func TestPodmanChunked(t *testing.T) {
 		t.Errorf("podman diff of a container says %q; want /tmp/new, and nothing in the store", got)
 	}
 	do(t, ours.podman("rm", "changed"))
+}
+
+// checkPredicted checks that podman has requested the ranges for the update from v1 to v2 that export-profile diff predicts:
+// as many as it says, and two for the tables of each layer. Their headers come on top.
+func checkPredicted(t *testing.T, repository string, got traffic, layers int) {
+	t.Helper()
+	var d struct {
+		Layers struct {
+			Chunks struct {
+				ContentBytes, TableBytes int64
+				Ranges                   int
+			}
+		}
+	}
+	out := do(t, lab.user.command(lab.user.scratch(t), lab.program, "diff", "--quiet", "--json", "docker://"+repository+":v1", "docker://"+repository+":v2")).stdout
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatal(err)
+	}
+	c := d.Layers.Chunks
+	const header = 250 // of a part, with the boundary before it
+	least := c.ContentBytes + c.TableBytes
+	t.Logf("%s: diff predicts %d bytes in %d ranges and %d bytes of tables", repository, c.ContentBytes, c.Ranges, c.TableBytes)
+	if most := least + int64(got.spliced)*header; got.spliced != c.Ranges+2*layers || got.ranges < least || got.ranges > most {
+		t.Errorf("%s: podman fetches %v; want %d to %d bytes of %d parts", repository, got, least, most, c.Ranges+2*layers)
+	}
 }
 
 // TestPodmanChunkedNoRanges checks that podman never has a wrong image from registries that do not answer requests for parts.
