@@ -41,10 +41,14 @@ func hasTables(d ispec.Descriptor) bool { return d.Annotations[chunked.Annotatio
 
 // Key identifies the content of a layer, like the key of a rootfs.Part, once the blob was read and checked.
 // It includes the blob's digest: the diffID alone is a mere claim of the config.
-// It lacks the annotations, which do not change the content.
+// It includes the annotations, if there are any: whoever reads the layer compares the tables that they name with the content.
 func (s *BlobSource) Key() string {
 	d := s.Descriptor
-	return digest.FromString(fmt.Sprintf("layer %q %q %d %q", d.MediaType, d.Digest, d.Size, s.DiffID)).String()
+	key := fmt.Sprintf("layer %q %q %d %q", d.MediaType, d.Digest, d.Size, s.DiffID)
+	if len(d.Annotations) > 0 {
+		key += fmt.Sprintf(" %q", d.Annotations) // in the order of their names
+	}
+	return digest.FromString(key).String()
 }
 
 func (s *BlobSource) path() string { return filepath.Join(s.Dir, blobs, s.Descriptor.Digest.Encoded()) }

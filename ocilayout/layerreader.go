@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/export-profile/export-profile/ocilayout/chunked"
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/opencontainers/go-digest"
@@ -23,6 +24,7 @@ type layerReader struct {
 	plain  *sumReader
 	close  []io.Closer
 	tar    *tar.Reader
+	lie    error // the first one in the tables
 }
 
 func openLayer(ctx context.Context, open OpenBlob, layer *BlobSource) (_ *layerReader, err error) {
@@ -37,7 +39,7 @@ func openLayer(ctx context.Context, open OpenBlob, layer *BlobSource) (_ *layerR
 		}
 	}()
 	l.blob = &sumReader{ctx: ctx, r: r, hash: sha256.New(), most: layer.Descriptor.Size}
-	z, err := compress.NewReader(bufio.NewReaderSize(l.blob, tarBuffer), layer.Descriptor.MediaType)
+	z, err := l.decompress(bufio.NewReaderSize(l.blob, tarBuffer))
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +47,23 @@ func openLayer(ctx context.Context, open OpenBlob, layer *BlobSource) (_ *layerR
 	l.plain = &sumReader{ctx: ctx, r: z, hash: sha256.New(), most: maxPlain}
 	l.tar = tar.NewReader(bufio.NewReaderSize(l.plain, tarBuffer))
 	return l, nil
+}
+
+// decompress reads the tar. If the layer has tables, it compares them with the tar.
+func (l *layerReader) decompress(blob io.Reader) (io.ReadCloser, error) {
+	d := l.source.Descriptor
+	tables, err := chunked.ParseAnnotations(d.Annotations, d.Size)
+	if err != nil {
+		return nil, err
+	}
+	if tables == (chunked.Location{}) {
+		return compress.NewReader(blob, d.MediaType)
+	}
+	return chunked.NewChecker(blob, tables, func(entry, problem string) {
+		if l.lie == nil {
+			l.lie = fmt.Errorf("%.255q: %s", "/"+entry, problem)
+		}
+	}), nil
 }
 
 // finish reads the rest of the layer and checks it.
@@ -60,6 +79,9 @@ func (l *layerReader) finish() error {
 	}
 	if got := digest.NewDigest(digest.SHA256, l.plain.hash); got != l.source.DiffID {
 		return fmt.Errorf("blob %s is %s once decompressed, and the config says %s", d.Digest, got, l.source.DiffID)
+	}
+	if l.lie != nil { // podman would make other files of the layer than those that were read
+		return fmt.Errorf("blob %s has tables of zstd:chunked that lie: %w", d.Digest, l.lie)
 	}
 	return nil
 }

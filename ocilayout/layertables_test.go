@@ -392,6 +392,40 @@ func TestPreviousTables(t *testing.T) {
 	}
 }
 
+// TestReadLyingTables checks that whoever reads a layer to its end is told if its tables lie, and that such a layer has a key of its own.
+func TestReadLyingTables(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "layout")
+	d := write(t, dir, with(sampleImage(t, 1), "zstd:chunked"), Name{Tag: "v1"})
+	good := readManifest(t, dir, d)
+	f := foreign{t, dir}
+	keys := make(map[string]bool)
+	for name, want := range map[string]string{"honest": "", "lying": "has tables of zstd:chunked that lie: \"/\": TOC: it has the digest"} {
+		m := good
+		m.Layers = slices.Clone(good.Layers)
+		if want != "" {
+			m.Layers[1].Annotations = maps.Clone(good.Layers[1].Annotations)
+			m.Layers[1].Annotations[chunked.AnnotationTOCDigest] = digest.FromString("x").String()
+		}
+		f.index(f.blob(ispec.MediaTypeImageManifest, mustJSON(t, m)))
+		img, err := imageIn(t.Context(), dir, "", ispec.Platform{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[img.Layers[1].Key()] = true
+		for _, err = range img.Contents(t.Context(), 1) {
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: Contents: %v; want %q", name, err, want)
+		}
+		if _, err := listLayer(t.Context(), img.open, &img.Layers[1], nil); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: listLayer: %v; want %q", name, err, want)
+		}
+	}
+	if len(keys) != 2 {
+		t.Error("both layers have the same key")
+	}
+}
+
 // TestChunkedArchive checks that an archive has the manifest with the annotations.
 func TestChunkedArchive(t *testing.T) {
 	image := with(sampleImage(t, 1), "zstd:chunked")
