@@ -83,13 +83,13 @@ func appendHeaders(places []span, b []byte) []span {
 
 // Bytes that most programs have once.
 var (
-	versionsNeeded = []byte("\xfe\xff\xff\x6f\x00\x00\x00\x00")                 // the tag in the dynamic section
+	gnuHash        = []byte("\xf5\xfe\xff\x6f\x00\x00\x00\x00")                 // the tag of a hash table in the dynamic section
 	dynamicSymbols = []byte("\x0b\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00") // type and flags in the section header
 )
 
 // appendTables appends the places of what looks like a dynamic section or section headers.
 func appendTables(places []span, b []byte) []span {
-	places = appendTable(places, b, versionsNeeded, 0, elfDynamicBytes, elfLeastDynamic, 0, isDynamicEntry)
+	places = appendTable(places, b, gnuHash, 0, elfDynamicBytes, elfLeastDynamic, 0, isDynamicEntry)
 	return appendTable(places, b, dynamicSymbols, 4, elfSectionBytes, elfLeastSections, beforeTable, isSectionHeader)
 }
 
