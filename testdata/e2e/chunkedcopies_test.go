@@ -169,7 +169,7 @@ func TestChunkedCopies(t *testing.T) {
 	if r.status() == 0 || !strings.Contains(r.stderr, "zstd compression is not supported for docker images") {
 		t.Errorf("%v\nwant an error about zstd", r)
 	}
-	// The files are the same, whoever unpacks them.
+	// The files are the same as those of a gzip image.
 	p.export(t, dir, "image", "--profile", lab.profile, "docker://"+registry+"/team/curl:gzip")
 	for tag, file := range map[string]string{"gzip": "gzip.tar", "v1": "chunked.tar"} {
 		do(t, p.command(dir, crane, "export", registry+"/team/curl:"+tag, file))
