@@ -41,7 +41,7 @@ func hasTables(d ispec.Descriptor) bool { return d.Annotations[chunked.Annotatio
 
 // Key identifies the content of a layer, like the key of a rootfs.Part, once the blob was read and checked.
 // It includes the blob's digest: the diffID alone is a mere claim of the config.
-// It includes the annotations, if there are any: whoever reads the layer compares the tables that they name with the content.
+// It includes the annotations, if there are any: a reader of the layer compares the tables that they name with the content.
 func (s *BlobSource) Key() string {
 	d := s.Descriptor
 	key := fmt.Sprintf("layer %q %q %d %q", d.MediaType, d.Digest, d.Size, s.DiffID)

@@ -392,7 +392,7 @@ func TestPreviousTables(t *testing.T) {
 	}
 }
 
-// TestReadLyingTables checks that whoever reads a layer to its end is told if its tables lie, and that such a layer has a key of its own.
+// TestReadLyingTables checks that a reader of a whole layer learns if its tables lie, and that such a layer has a key of its own.
 func TestReadLyingTables(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	d := write(t, dir, with(sampleImage(t, 1), "zstd:chunked"), Name{Tag: "v1"})
