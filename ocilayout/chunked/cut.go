@@ -59,7 +59,7 @@ var class = func() (t [256]byte) {
 	for _, c := range []byte(digits) {
 		t[c] = isDigit | isPath
 	}
-	for _, c := range []byte("eoutABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?=/") { // the rest of the bytes that names of store paths have
+	for _, c := range []byte("eoutABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?=/") { // the other bytes of store paths
 		t[c] = isPath
 	}
 	return t
