@@ -45,13 +45,10 @@ type layerOptions struct {
 	vouch func(context.Context, []*ocilayout.BlobSource, map[string]string) ([]error, error)
 }
 
-// defaultLayers returns how many layers an image has at most if --max-layers does not say it. 0 means the planner's default.
-func defaultLayers(compress.Method) int { return 0 }
-
 // options parses the flags, and reads the file and the name in them. The layers will be compressed with z.
 func (f *layerFlags) options(z compress.Method) (o layerOptions, err error) {
 	o.verifyPrevious, o.compression = f.verifyPrevious, z
-	o.MaxLayers, o.DefaultLayers, o.MaxWaste = f.maxLayers, defaultLayers(z), int(f.maxWaste)
+	o.MaxLayers, o.MaxWaste = f.maxLayers, int(f.maxWaste)
 	switch {
 	case f.maxLayers < 0 || f.maxLayers > plan.MaxLayers:
 		return o, usagef("as in --max-layers 40", "--max-layers: want 1 to %d layers, not %d", plan.MaxLayers, f.maxLayers)

@@ -83,11 +83,9 @@ func (m Mode) String() string {
 
 // Options configure New. The zero value is usable.
 type Options struct {
-	MaxLayers int     // at most 120; 0 means DefaultLayers, and 120 with ModePerPath
+	MaxLayers int     // at most 120; 0 means 60, and 120 with ModePerPath
 	Mode      Mode    // must be ModeAuto with a Policy
 	Policy    *Policy // groups parts by name; may be nil
-	// DefaultLayers is the limit of a new image with ModeAuto if MaxLayers is 0. 0 means 60.
-	DefaultLayers int
 	// BaseLayers is the number of layers of the base image. They count against MaxLayers.
 	BaseLayers int
 }
@@ -127,8 +125,6 @@ func (o Options) check() error {
 	switch {
 	case o.MaxLayers < 0 || o.MaxLayers > MaxLayers:
 		return fmt.Errorf("at most %d layers: want 1 to %d", o.MaxLayers, MaxLayers)
-	case o.DefaultLayers < 0:
-		return fmt.Errorf("at most %d layers by default: want 1 or more", o.DefaultLayers)
 	case o.BaseLayers < 0 || o.BaseLayers >= cmp.Or(o.MaxLayers, MaxLayers):
 		return fmt.Errorf("%w: at most %d, and the base image has %d already", ErrTooManyLayers, cmp.Or(o.MaxLayers, MaxLayers), o.BaseLayers)
 	case o.Mode > ModePerPath:
@@ -148,7 +144,7 @@ func (o Options) limit() int {
 		return cmp.Or(o.MaxLayers, MaxLayers) - o.BaseLayers
 	}
 	if o.MaxLayers == 0 {
-		return min(cmp.Or(o.DefaultLayers, defaultLayers), MaxLayers-o.BaseLayers)
+		return min(defaultLayers, MaxLayers-o.BaseLayers)
 	}
 	return o.MaxLayers - o.BaseLayers
 }
