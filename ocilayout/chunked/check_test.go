@@ -201,6 +201,8 @@ var lies = []struct {
 	{"another algorithm", naive{toc: reg(func(e *Entry) { e.Digest = "sha512:" + strings.Repeat("0", 128) })}, "is no SHA-256 digest"},
 	{"file digest", naive{toc: reg(func(e *Entry) { e.Digest = digest.FromString("x").String() })}, "d/a: in the TOC: has the digest sha256:"},
 	{"file digest, one chunk", naive{toc: named("d/b", func(e *Entry) { e.Digest = digest.FromString("x").String() })}, "d/b: in the TOC: has the digest sha256:"},
+	{"end of the file digest", naive{toc: reg(func(e *Entry) { e.Digest = otherEnd(e.Digest) })}, "d/a: in the TOC: has the digest sha256:"},
+	{"end of a chunk digest", naive{toc: chunk(func(e *Entry) { e.ChunkDigest = otherEnd(e.ChunkDigest) })}, "d/a: in the TOC: its chunk at byte 512 has the digest sha256:"},
 	{"chunk digest", naive{toc: chunk(func(e *Entry) { e.ChunkDigest = digest.FromString("x").String() })}, "d/a: in the TOC: its chunk at byte 512 has the digest sha256:"},
 	{"first chunk's digest", naive{toc: reg(func(e *Entry) { e.ChunkDigest = digest.FromString("x").String() })}, "d/a: in the TOC: its chunk at byte 0 has the digest sha256:"},
 	{"no chunk digest", naive{toc: chunk(func(e *Entry) { e.ChunkDigest = "" })}, "has a chunk without a digest"},
@@ -293,6 +295,14 @@ var lies = []struct {
 	{"split: base 64", naive{splitRaw: put(`"payload":"`, `"payload":"%`)}, "illegal base64"},
 	{"split: line end in base 64", naive{splitRaw: put(`"payload":"`, `"payload":"\n`)}, "line ends in base 64"},
 	{"split: two names", naive{splitRaw: put(`"name":"d/a"`, `"name":"d/a","name_raw":"eA=="`)}, "two names"},
+}
+
+// otherEnd returns a digest that only ends differently.
+func otherEnd(d string) string {
+	if strings.HasSuffix(d, "0") {
+		return d[:len(d)-1] + "1"
+	}
+	return d[:len(d)-1] + "0"
 }
 
 func cut(what string) func(string) string { return put(what, "") }

@@ -16,8 +16,7 @@ const (
 	maxEntryHeaders = 4 * maxHeader // bytes of all headers of an entry
 )
 
-// sum is the beginning of a SHA-256 digest. No two contents with the same one are known or feasible.
-type sum [16]byte
+type sum [sha256.Size]byte
 
 // tarScanner receives the bytes of a tar, as they come out of the frames of a blob.
 // It records what the tables must say about each entry, but no names: tar-split data have the headers.
@@ -152,8 +151,7 @@ func isZero(p []byte) bool {
 }
 
 func sumOf(h hash.Hash) (s sum) {
-	var full [sha256.Size]byte
-	copy(s[:], h.Sum(full[:0]))
+	h.Sum(s[:0])
 	return s
 }
 
@@ -268,8 +266,7 @@ func (t *tarScanner) addEntry() error {
 	if t.entries.n == MaxEntries {
 		return fmt.Errorf("it has more than %d entries", MaxEntries)
 	}
-	full := sha256.Sum256(t.headers)
-	e := tarEntry{before: int16(t.padding), headers: sum(full[:]), frames: t.frames.n}
+	e := tarEntry{before: int16(t.padding), headers: sha256.Sum256(t.headers), frames: t.frames.n}
 	if h.Typeflag == tar.TypeReg {
 		e.size = h.Size
 	}

@@ -129,11 +129,11 @@ func (t *checkTOC) chunks(first *Entry, e *tarEntry, frames int) (differs error)
 	return nil
 }
 
-// is reports whether s is the beginning of a digest, or whether there is no digest.
-func (s sum) is(d string) bool {
+// is reports whether s is a digest, or whether there is no digest.
+func (s *sum) is(d string) bool {
 	var digits [2 * len(s)]byte
 	hex.Encode(digits[:], s[:])
-	return d == "" || strings.HasPrefix(strings.TrimPrefix(d, "sha256:"), string(digits[:]))
+	return d == "" || strings.TrimPrefix(d, "sha256:") == string(digits[:])
 }
 
 // compareChunk compares a chunk with its frame.
