@@ -156,6 +156,27 @@ func TestChunked(t *testing.T) {
 	}
 }
 
+// TestChunkedBytes pins the bytes of zstd:chunked blobs: the frames, the cuts and the tables. It fails if an update of the compressors'
+// module changes them, or a change of cuts, for which chunked.FormatVersion must be raised. Both belong in the release notes.
+func TestChunkedBytes(t *testing.T) {
+	content := sampleTar(t)
+	for _, test := range []struct{ method, want string }{
+		{"zstd:chunked", "46a2fdcd0b8c12b5230ee48642530d1d5307c6f9a3ab8a6bf879b80a2ac7c810"},
+		{"zstd:chunked:3", "88c1044e14fafb85f303351c2ca10ce6d6d9671cfe2a47bcbd3c9293df5f4e01"},
+		{"zstd:chunked:6", "c7d6f73cd0690121d5df04bbfcf77ff12058d79102f7ca7a8c39578c9765d648"},
+		{"zstd:chunked:10", "af3094be7d29d05f160131607e22189fd92f10db0367ab8e86c65426363cf7da"},
+	}[:testrun.Of(1, 4)] {
+		m, err := Parse(test.method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := packChunked(t, m, content, 2, windowBytes)
+		if got := fmt.Sprintf("%x", sha256.Sum256(b)); got != test.want {
+			t.Errorf("%s: blob of %d bytes has sha256 %s; want %s", test.method, len(b), got, test.want)
+		}
+	}
+}
+
 // TestChunkedSame checks that neither the number of workers nor the sizes of writes changes a byte.
 func TestChunkedSame(t *testing.T) {
 	content := sampleTar(t)
