@@ -175,6 +175,13 @@ func TestChunkedCopies(t *testing.T) {
 		do(t, p.command(dir, crane, "export", registry+"/team/curl:"+tag, file))
 	}
 	do(t, p.command(dir, "cmp", "gzip.tar", "chunked.tar"))
+	// crane's archives have Docker's format, and it says of their layers that they are gzip.
+	do(t, p.command(dir, crane, "pull", registry+"/team/curl:v1", "crane.tar"))
+	do(t, p.command(dir, crane, "push", "crane.tar", registry+"/crane/curl:lie"))
+	r = try(t, p.command(dir, lab.program, "verify", "docker://"+registry+"/crane/curl:lie"))
+	if r.status() == 0 || !strings.Contains(r.stdout, "gzip: invalid header") {
+		t.Errorf("%v\nwant an error about gzip", r)
+	}
 	// podman knows that the registry has the blob, but has forgotten the annotations.
 	name := registry + "/team/curl:v1"
 	do(t, p.podman(dir, "pull", "-q", "--tls-verify=false", name))
