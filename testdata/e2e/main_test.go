@@ -8,7 +8,7 @@
 //
 //	go test -count=1 -v -timeout 80m ./testdata/e2e
 //
-// The tests keep Debian packages in E2E_DIR (default /var/tmp/export-profile-e2e), and what Nix builds
+// The tests keep Debian packages and Go programs in E2E_DIR (default /var/tmp/export-profile-e2e), and what Nix builds
 // from them in /nix/store. So a second run is faster.
 package e2e
 
