@@ -1,6 +1,7 @@
 package ocilayout
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -257,7 +258,7 @@ func (a *layerAdder) recompress(ctx context.Context, tar tarRecord, other compre
 		return b, err
 	}
 	defer f.Close()
-	plain, err := compress.NewReader(f, other.MediaType())
+	plain, err := compress.NewReader(bufio.NewReaderSize(f, 64<<10), other.MediaType())
 	if err != nil {
 		return b, err
 	}
