@@ -190,9 +190,8 @@ func (c *Checker) missing(what string, span Span) {
 
 // checkSplit compares the tar-split data with the tar.
 type checkSplit struct {
-	c    *Checker
-	r    *SplitReader // nil after the first problem that makes the rest meaningless
-	name string
+	c *Checker
+	r *SplitReader // nil after the first problem that makes the rest meaningless
 }
 
 func (c *Checker) openSplit() *checkSplit {

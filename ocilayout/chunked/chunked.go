@@ -15,8 +15,9 @@
 // # Trust
 //
 // The annotations are part of the manifest, and hold the digest of the compressed TOC. The TOC holds the digests
-// of the compressed tar-split data and of each file and chunk. A client that fetches chunks does not read the tar,
-// so a wrong TOC would give it other files than the tar has. [Check] compares all of them.
+// of the compressed tar-split data and of each file and chunk. A client that fetches chunks does not read the tar.
+// podman 5.4 refuses tables that describe another tar, since it compares the diffID. A client that does not
+// would have other files than the tar has. [Check] compares all of them.
 package chunked
 
 // FormatVersion is the version of what this package writes: where files are cut, and the bytes of the tables.

@@ -58,12 +58,12 @@ func parseSum(digest string) (sum [sha256.Size]byte, ok bool) {
 	return sum, err == nil
 }
 
-// Missing finds out which ranges of a layer's blob a client requests that has an inventory.
+// Missing finds the ranges of a layer's blob that a client with an inventory requests.
 // It takes the entries of the layer's TOC in their order.
 //
 // It counts as podman does. If the client has a file, by its digest, it requests nothing of it.
 // Otherwise it requests each chunk that it lacks, up to where the next chunk of the file begins.
-// It does not see that it requests something twice. See [Missing.Finish] for the gaps between.
+// A chunk that occurs twice in the layer counts twice. See [Missing.Finish] for the gaps between.
 type Missing struct {
 	has   *Inventory
 	spans []byteRange // missing ones, in order; no two touch

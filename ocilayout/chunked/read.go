@@ -51,7 +51,7 @@ const tocVersion = 1
 // TOCReader reads the entries of a TOC one by one. It remembers of each name only a hash.
 //
 // It refuses a TOC with another version, with unknown or repeated fields, or without the digest of the tar-split data.
-// Names stay inside the tree and occur once, also if they are spelled differently. Hard links lead to earlier files.
+// Names stay inside the tree and occur once, even if they are spelled differently. Hard links lead to earlier files.
 // A file that is not empty has a digest. Its chunks cover it, in order and without overlap.
 // In the blob they follow each other, before the tables. Other entries have no contents.
 type TOCReader struct {
@@ -221,7 +221,7 @@ var entryFields = []string{
 	"digest", "offset", "endOffset", "chunkSize", "chunkOffset", "chunkDigest", "chunkType",
 }
 
-// readEntry reads the next entry. It sets the name also if the rest is malformed.
+// readEntry reads the next entry. It sets the name even if the rest is malformed.
 func (t *TOCReader) readEntry() error {
 	last := t.entry.Name
 	t.entry = Entry{}

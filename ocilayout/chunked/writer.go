@@ -86,7 +86,7 @@ func (w *Writer) entry(e *Entry) error {
 // Finish returns the end of a blob whose frames have size bytes, and where its tables are.
 //
 // A layer has no tables, and is an ordinary layer, if a name is not UTF-8, which JSON cannot express,
-// or if a table is too large for those who read it: a TOC of more than 150 MiB, which is about 400,000 files.
+// or if a table is too large for its readers: a TOC of more than 150 MiB, which is about 400,000 files, or of more than [MaxEntries].
 func (w *Writer) Finish(size int64) (tail []byte, l Location, err error) {
 	if err := w.Scanner.Close(); err != nil {
 		return nil, l, err
@@ -104,7 +104,7 @@ func (w *Writer) Finish(size int64) (tail []byte, l Location, err error) {
 	if err != nil {
 		return nil, l, fmt.Errorf("compress TOC: %w", err)
 	}
-	if w.illegal || w.toc.size > MaxTable || w.toc.compressed.Len() > MaxTable || w.tarSplit.compressed.Len() > MaxTable {
+	if w.illegal || w.count > MaxEntries || w.toc.size > MaxTable || w.toc.compressed.Len() > MaxTable || w.tarSplit.compressed.Len() > MaxTable {
 		return nil, Location{}, nil
 	}
 	l.Digest = w.toc.digest()
