@@ -48,7 +48,7 @@ func openRangeOf(ctx context.Context, open OpenBlob, d ispec.Descriptor, offset,
 	}{io.LimitReader(r, length), r}, nil
 }
 
-// FetchedChunks says what a client downloads that fetches chunks, as podman does with partial pulls.
+// FetchedChunks says what a client downloads if it fetches chunks, as podman does with partial pulls.
 // The headers of HTTP come on top of all numbers.
 type FetchedChunks struct {
 	Bytes    int64 // the sum of the following
@@ -79,7 +79,8 @@ func tabledLayers(layers []ispec.Descriptor, open OpenRange, name func(i int) st
 // tablesAtOnce limits how many TOCs are read at the same time.
 const tablesAtOnce = 4
 
-// readTOCs calls visit with each entry of the layers' TOCs, in the order of its layer's TOC. Several goroutines call it.
+// readTOCs calls visit with each entry of the layers' TOCs, in the order of its layer's TOC.
+// Calls for different layers run at the same time.
 func readTOCs(ctx context.Context, layers []tabled, visit func(i int, e *chunked.Entry) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(tablesAtOnce)
@@ -196,10 +197,20 @@ func fetchAdded(ctx context.Context, have map[digest.Digest]int64, old []tabled,
 
 // FetchChunks says what a holder of p fetches by chunks to have the last image added; see [Image.FetchChunks].
 // Call it before the image is published: it reads the TOCs where the blobs were made.
-func (l *Layout) FetchChunks(ctx context.Context, p *PreviousImage) (*FetchedChunks, error) {
-	next := tabledLayers(l.lastImage.all, l.openRange, func(i int) string { return fmt.Sprintf("layer %d of the new image", i+1) })
+// Elsewhere opens those of blobs that are not on this machine.
+func (l *Layout) FetchChunks(ctx context.Context, p *PreviousImage, elsewhere OpenRange) (*FetchedChunks, error) {
+	open := func(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
+		r, err := l.openRange(ctx, d, offset, length)
+		if errors.Is(err, errElsewhere) {
+			return elsewhere(ctx, d, offset, length)
+		}
+		return r, err
+	}
+	next := tabledLayers(l.lastImage.all, open, func(i int) string { return fmt.Sprintf("layer %d of the new image", i+1) })
 	return fetchAdded(ctx, p.blobs, p.tabled(), maps.Clone(l.lastImage.blobs), next)
 }
+
+var errElsewhere = errors.New("it is not on this machine")
 
 // openRange opens a part of a blob that was made or found on this machine.
 func (l *Layout) openRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
@@ -212,7 +223,7 @@ func (l *Layout) openRange(ctx context.Context, d ispec.Descriptor, offset, leng
 			f, err = os.Open(l.options.Cache.blob(d.Digest))
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.New("it is not on this machine")
+			return nil, errElsewhere
 		}
 		if err != nil {
 			l.explain(&err)

@@ -80,7 +80,7 @@ func (l *layerReader) finish() error {
 	if got := digest.NewDigest(digest.SHA256, l.plain.hash); got != l.source.DiffID {
 		return fmt.Errorf("blob %s is %s once decompressed, and the config says %s", d.Digest, got, l.source.DiffID)
 	}
-	if l.lie != nil { // podman would make other files of the layer than those that were read
+	if l.lie != nil { // podman refuses such a layer, and others could make other files of it
 		return fmt.Errorf("blob %s has tables of zstd:chunked that lie: %w", d.Digest, l.lie)
 	}
 	return nil

@@ -51,6 +51,9 @@ func sameAnnotations(said, recorded map[string]string) error {
 // and the TOC has the digest.
 func proveTables(blob io.ReaderAt, size int64, tables chunked.Location) error {
 	want := tables.Footer()
+	if size < int64(len(want)) {
+		return errors.New("it is too small for the tables that its record names")
+	}
 	footer := make([]byte, len(want))
 	if _, err := blob.ReadAt(footer, size-int64(len(want))); err != nil {
 		return err

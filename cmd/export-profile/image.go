@@ -152,7 +152,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err er
 		return err
 	}
 	defer say.closing(&err, out)
-	changed := plan.compare(ctx, out.Layout)
+	changed := plan.compare(ctx, say, out.Layout, openKnown(cache, r.image.Layers, a.baseImage))
 	if err := o.publish(ctx, say, out, r, a, image); err != nil {
 		return err
 	}

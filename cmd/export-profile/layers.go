@@ -122,12 +122,15 @@ type imageUpdate struct {
 }
 
 // compare compares the image in a layout with the previous one. It returns nil if there is none.
-func (p layerPlan) compare(ctx context.Context, l *ocilayout.Layout) *imageUpdate {
+// It reads the tables of chunks, if they are to be said, from this machine or from elsewhere.
+func (p layerPlan) compare(ctx context.Context, say *speaker, l *ocilayout.Layout, elsewhere ocilayout.OpenRange) *imageUpdate {
 	if p.previous == nil {
 		return nil
 	}
 	c := p.update(p.previous.Fetch(l.LastImage()))
-	c.set(l.FetchChunks(ctx, p.previous))
+	if say.json || !say.quiet {
+		c.set(l.FetchChunks(ctx, p.previous, elsewhere))
+	}
 	return c
 }
 

@@ -30,8 +30,8 @@ plan knows the size of a blob if a cache, the previous image or the base image h
 Otherwise it shows the size of the layer's contents.
 If DEST is in a registry, plan asks the registry which blobs it has.
 It does not count the manifest and the config, a few kilobytes.
-Of zstd:chunked layers it also knows, by the tables of known blobs, what a node with the previous image
-fetches by chunks; see diff. The others are unknown until built.
+If known blobs are zstd:chunked layers, plan reads their tables and says what a node with the previous image
+fetches of them by chunks; see diff. It does not know this of layers that are not built yet.
 plan reads a shared cache (--cache docker://…) and adds nothing to it.
 `
 
@@ -118,7 +118,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 			return cause
 		}
 		p.Previous.set(f, err)
-		if p.Previous.Chunks == nil && p.Unknown > 0 && z.Chunked() {
+		if p.Previous.Chunks == nil && p.Previous.ChunksUnknown == "" && p.Unknown > 0 && z.Chunked() {
 			p.Previous.ChunksUnknown = "its new layers are not built yet"
 		}
 	}
@@ -142,6 +142,9 @@ func openKnown(cache *ocilayout.Cache, layers []ocilayout.Layer, base *baseImage
 	return func(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
 		if open := from[d.Digest.String()]; open != nil {
 			return open(ctx, d, offset, length)
+		}
+		if cache == nil {
+			return nil, errors.New("it is not on this machine")
 		}
 		return cache.OpenRange(ctx, d, offset, length)
 	}

@@ -67,7 +67,7 @@ func (r *repository) open(ctx context.Context, d ispec.Descriptor) (io.ReadClose
 // errNoRanges means that a registry does not answer requests for a part of a blob.
 var errNoRanges = errors.New("the registry sends only whole blobs")
 
-// openRange opens length bytes of a blob, from offset on. It is an error if the registry sends more than that.
+// openRange opens length bytes of a blob, from offset on. It reads no more if the registry sends more.
 func (r *repository) openRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
 	if err := d.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("read %q of %s: %w", d.Digest, r.at.Name(), err)

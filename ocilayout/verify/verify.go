@@ -12,7 +12,7 @@
 //   - The tar of a layer is readable to its end. Names and hard links stay inside the tree, no name occurs twice,
 //     no entry is below one that is not a directory, and whiteouts are empty files.
 //   - If annotations say that a layer has the tables of zstd:chunked, all of them are there, and the tables agree with the tar,
-//     as [chunked.Checker] compares them. Podman makes files from the tables, and does not read the tar.
+//     as [chunked.Checker] compares them. Clients that fetch chunks make files from the tables, and do not read the tar.
 //
 // BuildKit's attestations are not images: of their blobs only digests and sizes are compared.
 //
