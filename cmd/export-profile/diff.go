@@ -27,7 +27,7 @@ A and B are images: oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or dock
 or profiles, result links or store paths in the store of --from.
 Of images that export-profile made, it reads only the manifest, the config and the tables of chunks.
 
-By chunks means what podman and CRI-O ask for with partial pulls: the chunks that no layer of A has,
+By chunks means what podman, buildah and CRI-O ask for with partial pulls: the chunks that no layer of A has,
 small gaps between them, and the tables of the layers that A lacks. HTTP headers come on top.
 A registry that sends no ranges leaves this unknown.
 

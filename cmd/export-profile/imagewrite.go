@@ -45,7 +45,7 @@ func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r re
 		}
 	}
 	if plain > 0 {
-		say.notef("%s without chunks: a name in it is not UTF-8, or it has more than about 400,000 files (--debug names it)", count(plain, "layer"))
+		say.notef("%s without chunks: a name is not UTF-8, or a layer has more than about 400,000 files; --debug names the layers", count(plain, "layer"))
 	}
 	if err := r.budget.check("the image", "blobs", out.LastImage().Size(), nil); err != nil {
 		return nil, image, err

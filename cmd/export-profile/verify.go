@@ -25,8 +25,9 @@ It reads each blob once and stores none. A compressed archive, or one from a pip
 goes through a temporary file.
 
 In every image, verify checks the digests and sizes of all blobs, the diffIDs, the tars,
-and the form of index, manifest and config. In layers that export-profile made, it also checks
-that each store path has the NAR hash in the image's history, and that nothing else is visible.
+the tables of zstd:chunked layers, and the form of index, manifest and config.
+In layers that export-profile made, it also checks that each store path has the NAR hash
+in the image's history, and that nothing else is visible.
 It prints one line for each kind of problem in a layer, with the number and the first path,
 and then exits with status 3. --json lists all problems.
 Store paths that --allow-store-changes has changed are compared with no hash; a note says how many.
