@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -297,15 +298,15 @@ func TestFetchChunksReadsTables(t *testing.T) {
 	}
 
 	// A source that has neither ranges nor files is not read from its beginning.
-	opened := 0
+	var opened atomic.Int32 // several layers at a time
 	images[1].openRange = (&ImageSource{Open: func(context.Context, ispec.Descriptor) (io.ReadCloser, error) {
-		opened++
+		opened.Add(1)
 		return io.NopCloser(neverRead{t}), nil
 	}}).openRange
 	if _, err := images[0].FetchChunks(t.Context(), images[1]); err == nil || !strings.Contains(err.Error(), "only be read from its beginning") {
 		t.Errorf("of a stream, FetchChunks = %v; want that it can only be read from its beginning", err)
 	}
-	if opened == 0 {
+	if opened.Load() == 0 {
 		t.Error("the stream was not opened")
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,16 @@ import (
 // that it reads no whole layers, and that it says why it does not know what a registry without ranges sends.
 func TestDiffChunks(t *testing.T) {
 	reg, address := newFakeRegistry(t)
+	var ranges atomic.Bool // whether the registry answers requests for a part of a blob
+	reg.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if !ranges.Load() || !strings.Contains(r.URL.Path, "/blobs/") || r.Method != http.MethodGet || r.Header.Get("Range") == "" {
+			return false
+		}
+		reg.mu.Lock()
+		defer reg.mu.Unlock()
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(reg.blobs[strings.TrimPrefix(r.URL.Path, "/v2/")]))
+		return true
+	}
 	t.Setenv("HOME", t.TempDir())
 	dir := t.TempDir()
 	golden := storetest.File(t, "basic.nix-export")
@@ -63,15 +74,7 @@ func TestDiffChunks(t *testing.T) {
 		!strings.Contains(text, "\nby chunks: what it fetches is unknown: layer ") {
 		t.Errorf("of a registry without ranges, diff prints %q", text)
 	}
-	reg.fault = func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.Contains(r.URL.Path, "/blobs/") || r.Method != http.MethodGet || r.Header.Get("Range") == "" {
-			return false
-		}
-		reg.mu.Lock()
-		defer reg.mu.Unlock()
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(reg.blobs[strings.TrimPrefix(r.URL.Path, "/v2/")]))
-		return true
-	}
+	ranges.Store(true)
 	if text, got := diff(inRegistry+":v1", inRegistry+":v2"); !reflect.DeepEqual(want, got) {
 		t.Errorf("of a registry with ranges, diff prints %q", text)
 	}
