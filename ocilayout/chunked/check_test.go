@@ -453,7 +453,7 @@ func signed(b []byte) []byte {
 	return b
 }
 
-// liesAlone is how many of the lies a TOC shows without the tar.
+// liesAlone counts the lies that a TOC shows without the tar.
 const liesAlone = 74
 
 // TestCheckLies checks that Check names each lie. Those that a TOC shows without the tar, ReadTOC refuses with the same words.

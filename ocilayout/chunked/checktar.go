@@ -44,7 +44,7 @@ type tarScanner struct {
 	zeros   bool  // the frame has only zeros
 }
 
-// tarEntry is what the tables must say about an entry.
+// tarEntry holds what the tables must say about an entry.
 type tarEntry struct {
 	before    int16 // bytes of padding before the headers
 	headers   sum   // of the padding and the headers

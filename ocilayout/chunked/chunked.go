@@ -20,6 +20,6 @@
 // would have other files than the tar has. [Check] compares all of them.
 package chunked
 
-// FormatVersion is the version of what this package writes: where files are cut, and the bytes of the tables.
+// FormatVersion counts the changes of the bytes that this package writes: those of the cuts and of the tables.
 // Cache keys contain it.
 const FormatVersion = 1

@@ -6,38 +6,38 @@ import (
 	"slices"
 )
 
-// MaxPiece is the most bytes of a file that are cut at once. A larger file is cut into pieces first, at [PieceEnd].
+// MaxPiece limits the bytes that are cut at once. [PieceEnd] divides a larger file into pieces first.
 const MaxPiece = 4 << 20
 
 // Limits of chunks, in bytes before compression. Changing one changes the bytes of images.
 const (
-	// minCut is the size of the smallest piece that is cut. Each further chunk adds about 55 bytes to the tables of its layer,
+	// Pieces smaller than minCut stay whole. Each further chunk adds about 55 bytes to the tables of its layer,
 	// which every client of the layer fetches, and at least 10 bytes to the frames.
 	minCut = 4 << 10
 
-	// minStable is the size of the smallest chunk between two volatile ones. A smaller one joins them.
+	// minStable limits the chunk between two volatile ones from below. A smaller one joins them.
 	// podman fetches a gap of up to 1 KiB, after compression, with what surrounds it.
 	minStable = 2 << 10
 
-	// maxVolatile is the most volatile chunks of a piece. If there are more, they join their neighbours.
+	// maxVolatile limits the volatile chunks of a piece. If there are more, they join their neighbours.
 	maxVolatile = 64
 
-	// maxStable is the size of the largest chunk between volatile ones. Where a rebuild changes only parts of a program,
-	// smaller ones save more, but cost more of the image: see README.md of package ocilayout.
+	// maxStable limits the chunk between two volatile ones. Smaller chunks save more where a rebuild changes
+	// only parts of a program, but they make the image larger: see README.md of package ocilayout.
 	maxStable = 1 << 20
 
 	// searched is how many bytes before the largest end of a chunk or a piece are searched for its end.
 	// If an insertion is shorter, the ends behind it are soon in the same places again. Searching takes a nanosecond a byte.
 	searched = maxStable / 8
 
-	// maxCuts is the most chunks of a piece.
+	// maxCuts limits the chunks of a piece. It follows from the limits above.
 	maxCuts = 2*maxVolatile + 1 + MaxPiece/(maxStable-searched)
 
-	// maxPath is the most bytes behind a store hash that its volatile chunk has: the rest of a path.
+	// maxPath limits the bytes behind a store hash that its volatile chunk takes: the rest of a path.
 	// A longer name of the store path moves what is behind it.
 	maxPath = 256
 
-	// maxPadding is the most zeros behind such a path that its volatile chunk has.
+	// maxPadding limits the zeros behind such a path that its volatile chunk takes.
 	// Linkers align what follows, so a longer path has less of them.
 	maxPadding = 64
 )

@@ -70,8 +70,8 @@ func ParseAnnotations(annotations map[string]string, size int64) (Location, erro
 		return l, nil
 	}
 	var err error
-	if l.Digest, err = digest.Parse(annotations[AnnotationTOCDigest]); err != nil || l.Digest.Algorithm() != digest.SHA256 {
-		return Location{}, fmt.Errorf("annotation %q: %q is no SHA-256 digest", AnnotationTOCDigest, annotations[AnnotationTOCDigest])
+	if l.Digest, err = parseDigest(annotations[AnnotationTOCDigest]); err != nil {
+		return Location{}, fmt.Errorf("annotation %q: %w", AnnotationTOCDigest, err)
 	}
 	if l.TOC, err = parseSpan(annotations[AnnotationTOC], ":"+strconv.Itoa(tocType), size, MaxTable); err != nil {
 		return Location{}, fmt.Errorf("annotation %q: %w", AnnotationTOC, err)
