@@ -322,7 +322,7 @@ func hostile(t *testing.T, digested func(*ispec.Descriptor) bool, d digest.Diges
 	if err != nil {
 		t.Fatal(err)
 	}
-	index, err := p.referrers(t.Context(), tag, subject)
+	index, err := p.repo.taggedReferrers(t.Context(), subject.Digest)
 	want := 1
 	if evil.Digest.Validate() == nil && evil.Size >= 0 {
 		want = 2 // it may be right: nothing here reads it

@@ -23,7 +23,8 @@ type fakeRegistry struct {
 	*httptest.Server
 	login  string  // required NAME:PASSWORD, or "" for none
 	bearer *bearer // requires tokens, if not nil
-	lists  bool    // implements the referrers API, or at least says so
+	lists  bool    // implements the referrers API
+	page   int     // how many referrers a page has, or 0 for all
 	ranges bool    // supports range requests
 
 	mu sync.Mutex
@@ -88,8 +89,8 @@ func (f *fakeRegistry) serve(w http.ResponseWriter, r *http.Request) {
 		f.serveBlob(w, r, repository, rest)
 	} else if repository, which, ok := strings.Cut(path, "/manifests/"); ok {
 		f.serveManifest(w, r, repository, which)
-	} else if strings.Contains(path, "/referrers/") {
-		refuse(w, http.StatusNotFound, "NOT_FOUND") // registries that list referrers say so when a subject is pushed
+	} else if repository, subject, ok := strings.Cut(path, "/referrers/"); ok {
+		f.serveReferrers(w, r, repository, digest.Digest(subject))
 	}
 }
 

@@ -80,8 +80,7 @@ func (p *Push) addReferrer(ctx context.Context, subject, referrer ispec.Descript
 	}
 	p.referring.Lock()
 	defer p.referring.Unlock()
-	tag := subject.Digest.Algorithm().String() + "-" + subject.Digest.Encoded()
-	index, err := p.referrers(ctx, tag, subject)
+	index, err := p.repo.taggedReferrers(ctx, subject.Digest)
 	if err != nil {
 		return err
 	}
@@ -95,36 +94,6 @@ func (p *Push) addReferrer(ctx context.Context, subject, referrer ispec.Descript
 	if err != nil {
 		return err
 	}
-	_, err = p.repo.putManifest(ctx, descriptorOf(ispec.MediaTypeImageIndex, b), b, tag)
+	_, err = p.repo.putManifest(ctx, descriptorOf(ispec.MediaTypeImageIndex, b), b, referrersTag(subject.Digest))
 	return err
-}
-
-// referrers reads the index under a referrers tag. Registries answer in many ways if there is none.
-func (p *Push) referrers(ctx context.Context, tag string, subject ispec.Descriptor) (ispec.Index, error) {
-	index := ispec.Index{MediaType: ispec.MediaTypeImageIndex, Manifests: []ispec.Descriptor{}}
-	index.SchemaVersion = 2
-	image, b, err := p.repo.getManifest(ctx, tag)
-	switch {
-	case isMissing(err):
-		if status(err) != http.StatusNotFound {
-			p.client.explain("%s:%s: not there, it seems: %v", p.to.Name(), tag, &Error{Do: "read it", Status: status(err), Err: err})
-		}
-		return index, nil
-	case err != nil:
-		return index, err
-	case image.MediaType != ispec.MediaTypeImageIndex, image.Digest == subject.Digest: // some registries resolve the tag to the subject
-		return index, nil
-	}
-	var old ispec.Index
-	if err := json.Unmarshal(b, &old); err != nil {
-		return index, fmt.Errorf("referrers tag %s: %w", tag, err)
-	}
-	for _, d := range old.Manifests {
-		if d.Digest.Validate() != nil || d.Size < 0 {
-			p.client.explain("%s:%s: dropped the referrer %q of %d bytes", p.to.Name(), tag, d.Digest, d.Size)
-			continue
-		}
-		index.Manifests = append(index.Manifests, d)
-	}
-	return index, nil
 }

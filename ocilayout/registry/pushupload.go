@@ -60,31 +60,17 @@ func (r *repository) begin(ctx context.Context, d digest.Digest, from string) (*
 
 // uploadURL returns the Location of an upload. It must lead to the registry itself, since the login goes there, too.
 func uploadURL(answer *http.Response, root string) (*url.URL, error) {
-	registry, err := url.Parse(root)
-	if err != nil {
-		return nil, err
-	}
 	location := answer.Header.Get("Location")
 	if location == "" {
 		return nil, fmt.Errorf("the registry sent no Location for the blob")
 	}
-	place, err := answer.Request.URL.Parse(location)
-	if err != nil {
+	place, own, err := ownURL(answer, root, location)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("the registry sent a Location that is no URL")
-	}
-	// A registry behind a proxy that adds TLS may not know that its clients use it.
-	if registry.Scheme == "https" && place.Scheme == "http" && (place.Port() == "" || place.Port() == "80" || place.Port() == port(registry)) &&
-		hostname(registry.Host) == place.Hostname() {
-		place.Scheme, place.Host = registry.Scheme, registry.Host
-	}
-	// Some proxies drop the port from the name of the host.
-	if place.Scheme == registry.Scheme && place.Port() == "" && registry.Port() == "443" && place.Hostname() == registry.Hostname() {
-		place.Host = registry.Host
-	}
-	if !sameHost(place, registry) || place.Scheme != registry.Scheme && place.Scheme != "https" {
+	case !own:
 		return nil, fmt.Errorf("the registry wants the blob sent to another host, %q", place.Host)
 	}
-	place.User, place.Fragment = nil, ""
 	return place, nil
 }
 

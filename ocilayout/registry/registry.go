@@ -16,6 +16,9 @@
 //
 // [Push.Attach] attaches documents to an image, even before its manifest is pushed.
 //
+// [Client.Referrers] lists and reads what is attached to an image: by the referrers API, or by the referrers tag.
+// What a registry lists is checked against the artifact's own manifest, which names the image.
+//
 // # Sharing layers
 //
 // A [SharedCache] is a repository in which machines find layers that others have built and signed,
