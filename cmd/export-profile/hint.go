@@ -50,6 +50,8 @@ func hint(err error) string {
 		return addSource
 	case errors.As(err, &hash) && hash.AppleDouble != "":
 		return "write the tar again with COPYFILE_DISABLE=1 tar …, or remove the files whose names begin with ._"
+	case hintKey(err) != "":
+		return hintKey(err)
 	case hintRead(err) != "":
 		return hintRead(err)
 	case errors.Is(err, profile.ErrUntrusted):

@@ -38,7 +38,7 @@ var ownImports = map[string][]string{
 	"profile/nixdb":         {"profile", "profile/sqlite", "rootfs"},
 	"profile/sbom":          {"profile"},
 	"profile/sbom/sbomtest": {},
-	"profile/attestation":   {"profile"},
+	"profile/attestation":   {"profile", "profile/trust"},
 	"profile/scan":          {"profile", "profile/nar", "profile/nix32", "rootfs"},
 	"profile/tarstore":      {"profile", "profile/casehack", "profile/input", "profile/nar", "profile/scan", "rootfs"},
 	"profile/storetest":     {"profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging", "rootfs/testrun"},
@@ -57,7 +57,7 @@ var ownImports = map[string][]string{
 	"cmd/export-profile/internal/report": {"rootfs"},
 	"cmd/export-profile": {
 		"cmd/export-profile/internal/report",
-		"profile", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
+		"profile", "profile/attestation", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
 		"profile/sbom", "profile/scan", "profile/source", "profile/trust",
 		"rootfs", "rootfs/base", "rootfs/overlay", "rootfs/staging", "rootfs/startup",
 		"ocilayout", "ocilayout/compress", "ocilayout/history", "ocilayout/plan", "ocilayout/registry", "ocilayout/verify",
@@ -71,6 +71,7 @@ var foreignImports = map[string][]string{
 		"github.com/klauspost/compress", "github.com/mikelolasagasti/xz",
 		"github.com/andybalholm/brotli", "github.com/pierrec/lz4/v4",
 	},
+	"profile/attestation":   {"github.com/secure-systems-lab/go-securesystemslib/encrypted"}, // cosign's encrypted keys
 	"profile/sbom":          {"github.com/spdx/tools-golang/spdx/v2", "github.com/CycloneDX/cyclonedx-go"},
 	"profile/sbom/sbomtest": {"github.com/santhosh-tekuri/jsonschema/v6"},
 	"profile/storetest": { // writes what the others read

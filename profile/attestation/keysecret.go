@@ -1,0 +1,114 @@
+package attestation
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"strings"
+
+	"github.com/export-profile/export-profile/profile/trust"
+)
+
+// SecretKey is a key that signs: ECDSA with P-256, or Ed25519.
+type SecretKey struct {
+	public PublicKey
+	// sign signs a message. The same message makes the same signature.
+	sign func(message []byte) ([]byte, error)
+}
+
+// ParseSecretKey parses a file of one secret key:
+//
+//   - PEM "PRIVATE KEY" (PKCS #8, RFC 5958) of an ECDSA key with P-256 or an Ed25519 key (RFC 8410);
+//   - PEM "ENCRYPTED SIGSTORE PRIVATE KEY" or "ENCRYPTED COSIGN PRIVATE KEY": such a key, encrypted with
+//     scrypt and NaCl's secretbox, as cosign generate-key-pair writes it;
+//   - a secret key as Nix writes it, "name:base64", see [trust.ParseSecretKey].
+//
+// The password is for an encrypted key: nil means that there is none, which is [ErrPassword]; it may be empty.
+// ParseSecretKey refuses other keys with a [KeyError]. Errors do not quote text.
+func ParseSecretKey(text, password []byte) (*SecretKey, error) {
+	if len(text) > MaxKeys {
+		return nil, &KeyError{Secret: true, Reason: fmt.Sprintf("it has more than %d bytes", MaxKeys)}
+	}
+	if !isPEM(text) {
+		return parseNixSecret(text)
+	}
+	block, rest, err := nextBlock(text)
+	if err != nil {
+		return nil, &KeyError{Secret: true, Reason: err.Error()}
+	}
+	switch form := formOfBlock(block); {
+	case form != PKCS8 && form != EncryptedCosign:
+		return nil, &KeyError{Secret: true, Form: form, Reason: form.describe()}
+	case len(block.Headers) > 0:
+		return nil, &KeyError{Secret: true, Reason: "the PEM block has headers"}
+	case isPEM(rest):
+		return nil, &KeyError{Secret: true, Reason: "there are several PEM blocks"}
+	case len(bytes.TrimSpace(rest)) > 0:
+		return nil, &KeyError{Secret: true, Reason: "there is text outside of the PEM block"}
+	case form == EncryptedCosign:
+		der, err := decrypt(block.Bytes, password)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", secretKey, err)
+		}
+		block = &pem.Block{Bytes: der}
+	}
+	return parsePKCS8(block.Bytes)
+}
+
+// parseNixSecret parses a key in Nix's form.
+func parseNixSecret(text []byte) (*SecretKey, error) {
+	key, err := trust.ParseSecretKey(string(text))
+	if err != nil {
+		var form KeyForm
+		if keys, public := trust.ParseKeys(string(text)); public == nil && len(keys) > 0 {
+			form = NixPublicKey
+		}
+		return nil, &KeyError{Secret: true, Form: form, Reason: strings.TrimPrefix(err.Error(), secretKey+": ")}
+	}
+	public, err := newPublicKey(key.Public().Public)
+	if err == nil {
+		err = checkName(key.Name)
+	}
+	if err != nil {
+		return nil, &KeyError{Secret: true, Reason: err.Error()}
+	}
+	public.Name = key.Name
+	return &SecretKey{public, func(message []byte) ([]byte, error) {
+		_, signature, _ := strings.Cut(key.Sign(message), ":")
+		return base64.StdEncoding.DecodeString(signature)
+	}}, nil
+}
+
+// parsePKCS8 parses a key without encryption.
+func parsePKCS8(der []byte) (*SecretKey, error) {
+	fail := func(form KeyForm, why string) (*SecretKey, error) {
+		return nil, &KeyError{Secret: true, Form: form, Reason: why}
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return fail(UnknownForm, "the PEM block holds no key of a known algorithm, or is damaged")
+	}
+	key, ok := parsed.(crypto.Signer)
+	if !ok {
+		return fail(UnknownForm, "it is not for signatures")
+	}
+	public, err := newPublicKey(key.Public())
+	if err != nil {
+		return fail(formOfKey(key.Public()), err.Error())
+	}
+	return &SecretKey{public, func(message []byte) ([]byte, error) {
+		if _, ok := key.(ed25519.PrivateKey); ok {
+			return key.Sign(nil, message, crypto.Hash(0))
+		}
+		sum := sha256.Sum256(message)
+		return key.Sign(nil, sum[:], crypto.SHA256) // without random numbers: RFC 6979 makes the nonce
+	}}, nil
+}
+
+// Public returns the public key.
+func (k *SecretKey) Public() PublicKey { return k.public }
