@@ -31,6 +31,8 @@ in the image's history, and that nothing else is visible.
 It prints one line for each kind of problem in a layer, with the number and the first path,
 and then exits with status 3. --json lists all problems.
 Store paths that --allow-store-changes has changed are compared with no hash; a note says how many.
+For an image in a registry, notes list what is attached to it and to its parts, such as SBOMs and attestations;
+--json has the list under "attached". Nothing in the list is verified.
 If the blob of a layer is damaged, and the cache has that blob with the same damage, the cache drops it.
 `
 
@@ -118,7 +120,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	if err != nil {
 		return fmt.Errorf("verify %q: %w", word, err)
 	}
-	if err := o.print(t, say, report); err != nil {
+	if err := o.print(t, say, report, listAttached(ctx, say, opener, n, report)); err != nil {
 		return err
 	}
 	if report.Count > 0 {
@@ -141,7 +143,8 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 const mostLines = 100
 
 // print prints the digests of the images, or all problems, or as text one line for problems that are alike.
-func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error {
+// For an image in a registry it adds what is attached.
+func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report, attached []attachedResult) error {
 	if o.json {
 		indexes := []string{}
 		for _, d := range r.Indexes {
@@ -152,7 +155,8 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 			Images   []verify.ImageReport `json:"images"`
 			Problems []verify.Problem     `json:"problems"`
 			Count    int                  `json:"problemCount"`
-		}{indexes, append([]verify.ImageReport{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count})
+			Attached []attachedResult     `json:"attached,omitzero"` // only in a registry that lists it
+		}{indexes, append([]verify.ImageReport{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count, attached})
 	}
 	more := r.Count
 	for i, g := range groupVerified(r.Problems, len(r.Images) > 1) {
@@ -187,5 +191,6 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report) error 
 				i.Digest, count(i.Foreign, "layer"), i.Layers)
 		}
 	}
+	noteAttached(say, attached)
 	return nil
 }
