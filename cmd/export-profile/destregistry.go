@@ -71,13 +71,13 @@ func (d *registryDestination) open(ctx context.Context, o destinationOptions, sa
 	if err != nil {
 		return nil, err
 	}
-	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, sboms []*sbomFile) error {
+	attach := func(ctx context.Context, image ispec.Descriptor, created time.Time, documents []*document) error {
 		manifest, err := layout.Manifest(image)
 		if err != nil {
 			return err
 		}
 		a := attacher{push, d.image, image, manifest, say}
-		return a.attach(ctx, created, sboms)
+		return a.attach(ctx, created, documents)
 	}
 	return &imageWriter{Layout: layout, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		manifest, err := layout.Manifest(image)

@@ -174,6 +174,14 @@ type request struct {
 	sharedCache *sharedCacheOptions
 }
 
+// documents lists the documents about the image.
+func (r *request) documents() (all []*document) {
+	for _, b := range r.sboms {
+		all = append(all, &b.document)
+	}
+	return all
+}
+
 // request checks the flags and the destination, so that a wrong word fails before anything that takes long.
 func (o *imageOptions) request(word string) (r request, err error) {
 	if r.dest, err = parseDestination(word, o.tags); err != nil {
@@ -204,8 +212,8 @@ func (o *imageOptions) request(word string) (r request, err error) {
 		return r, err
 	}
 	files := []resultFile{{word, r.dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}}
-	for _, b := range r.sboms {
-		files = append(files, resultFile{"--sbom " + b.word, b.file})
+	for _, d := range r.documents() {
+		files = append(files, d.result())
 	}
 	if err := distinct(files...); err != nil {
 		return r, err

@@ -60,7 +60,7 @@ func (o *imageOptions) publish(ctx context.Context, say *speaker, out *imageWrit
 		return err
 	}
 	defer digest.remove(say)
-	defer removeSBOMs(say, r.sboms)
+	defer removeDocuments(say, r.documents())
 	manifest, err := out.Manifest(image)
 	if err != nil {
 		return err
@@ -69,14 +69,14 @@ func (o *imageOptions) publish(ctx context.Context, say *speaker, out *imageWrit
 		return err
 	}
 	if out.attach != nil {
-		if err := out.attach(ctx, image, r.image.Created, r.sboms); err != nil {
+		if err := out.attach(ctx, image, r.image.Created, r.documents()); err != nil {
 			return err
 		}
 	}
 	if err := out.publish(ctx, image); err != nil {
 		return err
 	}
-	return withHint(errors.Join(digest.publish(), publishSBOMs(r.sboms)), "the image is complete; run the command again for the file")
+	return withHint(errors.Join(digest.publish(), publishDocuments(r.documents())), "the image is complete; run the command again for the file")
 }
 
 // print prints the image's digest, or all about it as JSON.

@@ -36,36 +36,21 @@ func (f *sbomFlags) files(d destination) ([]*sbomFile, error) {
 		if named && file == "" {
 			return nil, usagef(sbomExample, "--sbom %q: no file", word)
 		}
-		if !named {
-			switch at := d.place(); {
-			case at.Layout != "":
-				file = strings.TrimRight(at.Layout, "/") + ofTag(at.Tags[0]) + format.Extension()
-			case at.Archive == standardName:
-				return nil, usagef(sbomExample, "--sbom %q: the image goes to standard output; name a file", word)
-			case at.Archive != "":
-				file = at.Archive + format.Extension()
-			}
+		b := &sbomFile{format: format, document: document{
+			kind: "SBOM", flag: "--sbom " + word, toFile: "--sbom " + name + ":", extension: format.Extension(), mediaType: format.MediaType(), file: file,
+		}}
+		if !named && !b.beside(d.place()) {
+			return nil, usagef(sbomExample, "--sbom %q: the image goes to standard output; name a file", word)
 		}
-		all = append(all, &sbomFile{word: word, format: format, file: file})
+		all = append(all, b)
 	}
 	return all, nil
 }
 
-// ofTag returns the part of a file name for a tag, since a layout can have an SBOM for each of its tags.
-func ofTag(tag string) string {
-	if tag == "latest" {
-		return ""
-	}
-	return "-" + tag
-}
-
 // sbomFile is an SBOM that image makes.
 type sbomFile struct {
-	word    string
-	format  sbom.Format
-	file    string // "" if it is only attached in a registry
-	content []byte
-	pending *pendingFile
+	document
+	format sbom.Format
 }
 
 // writeSBOMs makes the SBOMs of an image whose blobs are written, as pending files.
@@ -94,9 +79,7 @@ func writeSBOMs(sboms []*sbomFile, closure *profile.Closure, under *baseImage, i
 		if err := b.format.Write(&text, closure, of); err != nil {
 			return err
 		}
-		b.content = text.Bytes()
-		var err error
-		if b.pending, err = newPendingFile(b.file, text.String()); err != nil {
+		if err := b.write(text.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -110,19 +93,4 @@ func sbomFileNames(sboms []*sbomFile) (files []string) {
 		}
 	}
 	return files
-}
-
-func removeSBOMs(say *speaker, sboms []*sbomFile) {
-	for _, b := range sboms {
-		b.pending.remove(say)
-	}
-}
-
-func publishSBOMs(sboms []*sbomFile) error {
-	for _, b := range sboms {
-		if err := b.pending.publish(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
