@@ -7,21 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // MediaType is the media type of the bundles that [SecretKey.Sign] makes: Sigstore bundles of version 0.3
 // (https://github.com/sigstore/protobuf-specs/blob/v0.5.0/protos/sigstore_bundle.proto).
 const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-// IsMediaType returns whether t is the media type of a bundle: version 0.1, 0.2 or 0.3, in either spelling.
+// IsMediaType returns whether t is [MediaType], in either of its spellings. cosign refuses older versions, too.
 func IsMediaType(t string) bool {
-	version, ok := strings.CutPrefix(t, "application/vnd.dev.sigstore.bundle+json;version=")
-	if !ok {
-		version = strings.TrimSuffix(strings.TrimPrefix(t, "application/vnd.dev.sigstore.bundle.v"), "+json")
-		ok = t == "application/vnd.dev.sigstore.bundle.v"+version+"+json"
-	}
-	return ok && (version == "0.1" || version == "0.2" || version == "0.3")
+	return t == MediaType || t == "application/vnd.dev.sigstore.bundle+json;version=0.3"
 }
 
 const (

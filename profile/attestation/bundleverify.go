@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // SignatureError reports that no trusted key has made the signature of a bundle.
@@ -31,20 +32,21 @@ func (b *Bundle) Verify(keys Keys) (PublicKey, error) {
 	case b.PayloadType != PayloadType:
 		return fail(false, "the payload has type %q, not %q", b.PayloadType, PayloadType)
 	}
+	named := b.KeyHint != "" && slices.ContainsFunc(keys, func(k PublicKey) bool { return k.isHinted(b.KeyHint) })
 	message := preAuthEncoding(b.PayloadType, b.Payload)
-	named := false
+	signer := "" // a key of another name than the bundle says
 	for _, k := range keys {
-		hinted := k.isHinted(b.KeyHint)
-		named = named || hinted && b.KeyHint != ""
 		switch {
 		case !k.verify(message, b.signature):
-		case hinted:
+		case k.isHinted(b.KeyHint):
 			return k, nil
 		default:
-			return fail(false, "key %q made it, but the bundle names key %q", k.ID(), b.KeyHint)
+			signer = k.ID()
 		}
 	}
 	switch {
+	case signer != "":
+		return fail(named, "key %q made it, but the bundle names key %q", signer, b.KeyHint)
 	case named:
 		return fail(true, "that of key %q does not verify", b.KeyHint)
 	case b.KeyHint == "":

@@ -11,8 +11,12 @@ import (
 	"strings"
 )
 
+// maxMembers limits the keys of an object. Those that are read have fewer than ten.
+const maxMembers = 256
+
 // object decodes a JSON object into its values. Package json takes "Payload" for "payload", and the last of two equal keys;
 // other programs take the first. So object keeps the case of keys and refuses two keys that are equal but for case.
+// It leaves out keys whose value is null, which is how protocol buffers in JSON may write that there is none.
 // Values may be nested as deeply as package json accepts.
 func object(text []byte) (map[string]json.RawMessage, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -26,16 +30,21 @@ func object(text []byte) (map[string]json.RawMessage, error) {
 		if err != nil || !ok {
 			return nil, errors.New("not a JSON object")
 		}
-		if fold := strings.ToLower(strings.ToUpper(key)); folded[fold] {
+		fold := strings.ToLower(strings.ToUpper(key)) // ſ becomes s, as in package json
+		if folded[fold] {
 			return nil, fmt.Errorf("key %q occurs twice", key)
-		} else {
-			folded[fold] = true
+		}
+		folded[fold] = true
+		if len(folded) > maxMembers {
+			return nil, fmt.Errorf("the JSON object has more than %d keys", maxMembers)
 		}
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return nil, fmt.Errorf("value of key %q: not JSON", key)
 		}
-		values[key] = value
+		if string(value) != "null" {
+			values[key] = value
+		}
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, errors.New("the JSON object does not end")

@@ -1,0 +1,478 @@
+package attestation
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/export-profile/export-profile/rootfs/testrun"
+)
+
+// signers are the secret keys of testdata/keys.txtar with which these tests sign.
+var signers = []string{"ec.pem", "ed.pem", "nix.sec"}
+
+// signedBundle signs a payload with a key of testdata/keys.txtar.
+func signedBundle(t testing.TB, key, payload string) (*SecretKey, []byte) {
+	t.Helper()
+	k := parseSecret(t, testKeys(t)[key], "")
+	b, err := k.Sign([]byte(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, b
+}
+
+// verified reads a bundle and verifies it.
+func verified(b []byte, keys Keys) (*Bundle, error) {
+	bundle, err := ReadBundle(b)
+	if err != nil {
+		return nil, err
+	}
+	_, err = bundle.Verify(keys)
+	return bundle, err
+}
+
+// TestSign pins the bytes of bundles, which are the same every time.
+func TestSign(t *testing.T) {
+	want := map[string]string{
+		"ec.pem": `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"` + ecID + `"}},` +
+			`"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":` +
+			`"MEUCIDgwkw8yMES7Rxrr53G7uzKN5Rfu1cvDPRArNCIdlY/lAiEAug5V+H+tl0tEVFCq/EOnrUew5qoV+LN9K36HCb7PgBE="}]}}`,
+		"ed.pem": `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"` + edID + `"}},` +
+			`"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":` +
+			`"GuqBwbzG4OYLOjrW3CbbgpXBhpLJR3D5twrFdnnoULaYmZJeNIB1vlfBQQQs+XD3OPcW5X4kQTg5Y26g+gGCAg=="}]}}`,
+		"nix.sec": `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"` + nixID + `"}},` +
+			`"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":` +
+			`"c/oKrqH2/DaBSQhPK3qFOwM09w9ntUm2HcvJA51+NYFrI7QxO8xNeQSidpdejdipG4vji+jXZGUSb5ke4aGbAg=="}]}}`,
+	}
+	for _, name := range signers {
+		k, got := signedBundle(t, name, "{}")
+		if diff := cmp.Diff(want[name], string(got)); diff != "" {
+			t.Errorf("Sign with %s (-want +got):\n%s", name, diff)
+		}
+		b, err := ReadBundle(got)
+		if err != nil {
+			t.Errorf("ReadBundle(%s) = %v", got, err)
+			continue
+		}
+		if string(b.Payload) != "{}" || b.PayloadType != PayloadType || b.KeyHint != k.Public().ID() || b.ByCertificate {
+			t.Errorf("ReadBundle(%s) = %+v", got, b)
+		}
+		if by, err := b.Verify(Keys{k.Public()}); err != nil || by.ID() != k.Public().ID() {
+			t.Errorf("Verify = %v, %v; want key %s", by, err, k.Public().ID())
+		}
+	}
+}
+
+// TestUnusualNames checks that the name of a Nix key is in the bundle as it is.
+func TestUnusualNames(t *testing.T) {
+	text := string(testKeys(t)["nix.sec"])
+	for _, name := range []string{"<&>", `"\`, "ключ", "a/b", "#", "-"} {
+		k := parseSecret(t, []byte(strings.Replace(text, "example.com-1", name, 1)), "")
+		signed, err := k.Sign([]byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := verified(signed, Keys{k.Public()})
+		if err != nil || !strings.HasPrefix(b.KeyHint, name+":") || bytes.ContainsAny(signed, "\n\r") {
+			t.Errorf("bundle of key %q: %+v, %v; %s", name, b, err, signed)
+		}
+	}
+}
+
+// TestOtherBundles reads what cosign has written, and checks it with the public keys that cosign has written.
+func TestOtherBundles(t *testing.T) {
+	a, err := txtar.ParseFile("testdata/bundles.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := testKeys(t)
+	ecdsa, err := ParseKeys(files["cosign2.pub"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed25519, err := ParseKeys(files["ed.pub"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range a.Files {
+		b, err := ReadBundle(f.Data)
+		if f.Name == "signature.json" {
+			if err == nil || err.Error() != "read bundle: it signs a file and has no DSSE envelope" {
+				t.Errorf("ReadBundle(%s) = %v, %v", f.Name, b, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("ReadBundle(%s) = %v", f.Name, err)
+			continue
+		}
+		key, other := ecdsa, ed25519
+		if strings.Contains(f.Name, "ed25519") {
+			key, other = other, key
+		}
+		if _, err := b.Verify(key); err != nil {
+			t.Errorf("Verify of %s = %v", f.Name, err)
+		}
+		if _, err := b.Verify(other); err == nil {
+			t.Errorf("Verify of %s with another key = <nil>", f.Name)
+		}
+		want := Summary{"https://slsa.dev/provenance/v1", []string{fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("hello manifest")))}, key[0].ID(), false}
+		got, err := b.Peek()
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("Peek of %s: %v (-want +got):\n%s", f.Name, err, diff)
+		}
+	}
+}
+
+// rewritten are bundles that say the same as that of TestSign by ec.pem: %[1]s is its signature, %[2]s its hint.
+var rewritten = []string{
+	// as protocol buffers write JSON, with spaces and null
+	` { "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.3", "verificationMaterial": {"publicKey": {"hint": %[2]q}, "x509CertificateChain": null, "tlogEntries": [], "timestampVerificationData": null}, "messageSignature": null,
+	"dsseEnvelope": {"signatures": [{"keyid": "", "sig": %[1]q}], "payload": "e30=", "payloadType": "application/vnd.in-toto+json"}}` + "\n",
+	`{"mediaType":"application/vnd.dev.sigstore.bundle+json;version=0.3","verificationMaterial":{"publicKey":{}},"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":%[1]q}]}}`,
+	`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":""},
+	"tlogEntries":[{"logIndex":"18300934","inclusionProof":{"hashes":["AAAA"]}}],"timestampVerificationData":{"rfc3161Timestamps":[{"signedTimestamp":"AAAA"}]}},
+	"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":%[1]q,"keyid":"any"}]}}`,
+	`{"\u006dediaType":"application\/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":%[2]q}},"dsseEnvelope":{"payload":"e30\u003d","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":%[1]q}]}}`,
+}
+
+// signatureOf returns the signature of a bundle in base 64.
+func signatureOf(t testing.TB, bundle []byte) string {
+	t.Helper()
+	_, after, _ := bytes.Cut(bundle, []byte(`"sig":"`))
+	sig, _, ok := bytes.Cut(after, []byte(`"`))
+	if !ok {
+		t.Fatalf("no signature in %s", bundle)
+	}
+	return string(sig)
+}
+
+func TestRewrittenBundles(t *testing.T) {
+	k, signed := signedBundle(t, "ec.pem", "{}")
+	for _, format := range rewritten {
+		text := fmt.Sprintf(format, signatureOf(t, signed), ecID)
+		if b, err := verified([]byte(text), Keys{k.Public()}); err != nil || string(b.Payload) != "{}" {
+			t.Errorf("ReadBundle and Verify of %s = %v, %v", text, b, err)
+		}
+	}
+}
+
+// TestBundlesRefused changes one thing in a bundle.
+func TestBundlesRefused(t *testing.T) {
+	k, signed := signedBundle(t, "ec.pem", "{}")
+	sig := signatureOf(t, signed)
+	for _, test := range []struct{ old, new, err string }{
+		{string(signed), "", "read bundle: not a JSON object"},
+		{string(signed), "[]", "read bundle: not a JSON object"},
+		{string(signed), string(signed) + string(signed), "read bundle: there is text after the JSON object"},
+		{`"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json",`, ``, `read bundle: "mediaType" is missing`},
+		{`"application/vnd.dev.sigstore.bundle.v0.3+json"`, `3`, `read bundle: "mediaType" is not a string`},
+		{`bundle.v0.3+json`, `bundle.v0.4+json`, `read bundle: media type "application/vnd.dev.sigstore.bundle.v0.4+json" is not supported`},
+		{`bundle.v0.3+json`, `bundle+json;version=1`, `read bundle: media type "application/vnd.dev.sigstore.bundle+json;version=1" is not supported`},
+		{`"mediaType"`, `"MediaType"`, `read bundle: key "MediaType" is not known`},
+		{`"mediaType"`, `"media_type"`, `read bundle: key "media_type" is not known`},
+		{`{"mediaType"`, `{"new":1,"mediaType"`, `read bundle: key "new" is not known`},
+		{`"dsseEnvelope":{`, `"dsseEnvelope":null,"dsseEnvelope":{`, `read bundle: key "dsseEnvelope" occurs twice`},
+		{`"dsseEnvelope":{`, `"DsseEnvelope":{`, `read bundle: key "DsseEnvelope" is not known`},
+		{`"dsseEnvelope":{`, `"messageSignature":{},"dsseEnvelope":{`, `read bundle: it signs a file and has no DSSE envelope`},
+		{`"dsseEnvelope":`, `"messageSignature":`, `read bundle: it signs a file and has no DSSE envelope`},
+		{`"verificationMaterial":{"publicKey":{"hint":"` + ecID + `"}},`, ``, `read bundle: verification material: not a JSON object`},
+		{`"publicKey":{"hint":"` + ecID + `"}`, ``, `read bundle: verification material: it names no key or certificate, or several`},
+		{`{"publicKey":`, `{"certificate":{},"publicKey":`, `read bundle: verification material: it names no key or certificate, or several`},
+		{`{"publicKey":`, `{"new":{},"publicKey":`, `read bundle: verification material: key "new" is not known`},
+		{`{"hint":"` + ecID + `"}`, `[]`, `read bundle: verification material: public key: not a JSON object`},
+		{`{"hint":"` + ecID + `"}`, `{"hint":1}`, `read bundle: verification material: "hint" is not a string`},
+		{`{"hint":`, `{"rawBytes":"","hint":`, `read bundle: verification material: public key: key "rawBytes" is not known`},
+		{`"payload":"e30="`, `"Payload":"e30="`, `read bundle: DSSE envelope: key "Payload" is not known`},
+		{`"payload":"e30="`, `"payload":"e30=","Payload":"e30="`, `read bundle: DSSE envelope: key "Payload" occurs twice`},
+		{`"payload":"e30="`, `"payload":"e30=","payload":"e30="`, `read bundle: DSSE envelope: key "payload" occurs twice`},
+		{`"payload":"e30=",`, ``, `read bundle: DSSE envelope: "payload" is missing`},
+		{`"payload":"e30="`, `"payload":{}`, `read bundle: DSSE envelope: "payload" is not a string`},
+		{`e30=`, `e30`, `read bundle: DSSE envelope: "payload" is not in base 64`},
+		{`e30=`, `e31=`, `read bundle: DSSE envelope: "payload" is not in base 64`}, // spare bits
+		{`e30=`, `e3\n0=`, `read bundle: DSSE envelope: "payload" is not in base 64`},
+		{`"payloadType":"application/vnd.in-toto+json",`, ``, `read bundle: DSSE envelope: "payloadType" is missing`},
+		{`"signatures":[`, `"signatures":[{"sig":""},`, `read bundle: DSSE envelope: it has 2 signatures, not one`},
+		{`[{"sig":"` + sig + `"}]`, `[]`, `read bundle: DSSE envelope: it has 0 signatures, not one`},
+		{`[{"sig":"` + sig + `"}]`, `{"sig":"` + sig + `"}`, `read bundle: DSSE envelope: "signatures" is not a list`},
+		{`,"signatures":[{"sig":"` + sig + `"}]`, ``, `read bundle: DSSE envelope: "signatures" is not a list`},
+		{`{"sig":`, `{"SIG":`, `read bundle: DSSE envelope: signature: key "SIG" is not known`},
+		{`{"sig":`, `{"keyid":1,"sig":`, `read bundle: DSSE envelope: signature: "keyid" is not a string`},
+		{`{"sig":`, `{"cert":"","sig":`, `read bundle: DSSE envelope: signature: key "cert" is not known`},
+		{sig, strings.TrimRight(sig, "="), `read bundle: DSSE envelope: "sig" is not in base 64`},
+		{sig, "", `signature: that of key "` + ecID + `" does not verify`},
+		{`e30=`, `e30gIA==`, `signature: that of key "` + ecID + `" does not verify`},
+		{`vnd.in-toto+json`, `vnd.in-totO+json`, `signature: the payload has type "application/vnd.in-totO+json", not "application/vnd.in-toto+json"`},
+		{ecID, edID, `signature: key "` + ecID + `" made it, but the bundle names key "` + edID + `"`},
+		{`{"publicKey":{"hint":"` + ecID + `"}}`, `{"certificate":{"rawBytes":"AAAA"}}`, `signature: it is by a certificate, not by a key`},
+		{`{"publicKey":{"hint":"` + ecID + `"}}`, `{"x509CertificateChain":{"certificates":[{"rawBytes":"AAAA"}]}}`, `signature: it is by a certificate, not by a key`},
+	} {
+		changed := strings.Replace(string(signed), test.old, test.new, 1)
+		if changed == string(signed) {
+			t.Errorf("%q is not in the bundle", test.old)
+		}
+		if b, err := verified([]byte(changed), Keys{k.Public()}); err == nil || err.Error() != test.err {
+			t.Errorf("ReadBundle and Verify with %q for %q = %v, %v; want %q", test.new, test.old, b, err, test.err)
+		}
+	}
+}
+
+// TestBundleFlips checks that no bundle with a flipped bit, a byte less or a byte more verifies.
+func TestBundleFlips(t *testing.T) {
+	for _, name := range signers {
+		k, signed := signedBundle(t, name, `{"subject":[]}`)
+		keys := Keys{k.Public()}
+		check := func(what string, at int, b []byte) {
+			if bundle, err := verified(b, keys); err == nil {
+				t.Errorf("%s: bundle with %s at %d verifies: %s, %+v", name, what, at, b, bundle)
+			}
+		}
+		for bit := 0; bit < len(signed)*8; bit += testrun.Of(5, 1) {
+			b := bytes.Clone(signed)
+			b[bit/8] ^= 1 << (bit % 8)
+			check("a flipped bit", bit, b)
+		}
+		for i := 0; i < len(signed); i += testrun.Of(3, 1) {
+			check("its end", i, signed[:i])
+			check("a byte removed", i, append(signed[:i:i], signed[i+1:]...))
+			check("a byte twice", i, append(signed[:i+1:i+1], signed[i:]...))
+		}
+	}
+}
+
+// TestOtherKeys checks who may have signed.
+func TestOtherKeys(t *testing.T) {
+	files := testKeys(t)
+	const sameName = "example.com-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
+	keysOf := func(texts ...string) (all Keys) {
+		for _, text := range texts {
+			keys, err := ParseKeys(fill(files, text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, keys...)
+		}
+		return all
+	}
+	k, signed := signedBundle(t, "nix.sec", "{}")
+	unnamed := bytes.Replace(signed, []byte(`{"hint":"`+nixID+`"}`), []byte("{}"), 1)
+	lying := bytes.Replace(signed, []byte(nixID), []byte(sameName), 1)
+	other := bytes.Replace(signed, []byte(nixID), []byte(ecID), 1)
+	for _, test := range []struct {
+		bundle []byte
+		keys   Keys
+		err    *SignatureError // nil if it verifies
+	}{
+		{signed, keysOf("{nix.pub}"), nil},
+		{signed, keysOf("{ec.pub}", "{ed.pub}", sameName, "{nix.pub}"), nil},
+		{signed, keysOf("second-1"+strings.TrimPrefix(nixID, "example.com-1"), "{nix.pub}"), nil},
+		{signed, keysOf(string(k.Public().PEM())), nil},
+		{unnamed, keysOf("{ec.pub}", "{nix.pub}"), nil},
+		{signed, nil, &SignatureError{nixID, false, "there are no keys to check it with"}},
+		{signed, keysOf("{ec.pub}", "{ed.pub}"), &SignatureError{nixID, false, `none of the given keys made it; the bundle names key "` + nixID + `"`}},
+		{signed, keysOf(sameName), &SignatureError{nixID, false, `none of the given keys made it; the bundle names key "` + nixID + `"`}},
+		{unnamed, keysOf(sameName, "{ec.pub}"), &SignatureError{"", false, "none of the given keys made it; the bundle names no key"}},
+		{lying, keysOf(sameName), &SignatureError{sameName, true, `that of key "` + sameName + `" does not verify`}},
+		{lying, keysOf("{nix.pub}"), &SignatureError{sameName, false, `key "` + nixID + `" made it, but the bundle names key "` + sameName + `"`}},
+		{lying, keysOf(sameName, "{nix.pub}"), &SignatureError{sameName, true, `key "` + nixID + `" made it, but the bundle names key "` + sameName + `"`}},
+		{other, keysOf("{ec.pub}", "{nix.pub}"), &SignatureError{ecID, true, `key "` + nixID + `" made it, but the bundle names key "` + ecID + `"`}},
+		{other, keysOf("{ec.pub}"), &SignatureError{ecID, true, `that of key "` + ecID + `" does not verify`}},
+		{signed, keysOf("second-1" + strings.TrimPrefix(nixID, "example.com-1")), &SignatureError{nixID, false,
+			`key "second-1` + strings.TrimPrefix(nixID, "example.com-1") + `" made it, but the bundle names key "` + nixID + `"`}},
+	} {
+		b, err := ReadBundle(test.bundle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		by, err := b.Verify(test.keys)
+		var got *SignatureError
+		errors.As(err, &got)
+		if diff := cmp.Diff(test.err, got); diff != "" || (err == nil) != (test.err == nil) {
+			t.Errorf("Verify of the bundle of key %q = %v, %v (-want +got):\n%s", b.KeyHint, by.ID(), err, diff)
+		}
+		if err == nil && by.Fingerprint() != k.Public().Fingerprint() {
+			t.Errorf("Verify = key %q; want %q", by.ID(), nixID)
+		}
+	}
+}
+
+// TestMixedBundles exchanges parts of two bundles.
+func TestMixedBundles(t *testing.T) {
+	k, one := signedBundle(t, "ec.pem", `{"a":1}`)
+	_, two := signedBundle(t, "ec.pem", `{"a":2}`)
+	_, third := signedBundle(t, "ed.pem", `{"a":1}`)
+	payload := base64.StdEncoding.EncodeToString([]byte(`{"a":1}`))
+	for name, mixed := range map[string]string{
+		"another payload":        strings.Replace(string(two), base64.StdEncoding.EncodeToString([]byte(`{"a":2}`)), payload, 1),
+		"another signature":      strings.Replace(string(one), signatureOf(t, one), signatureOf(t, two), 1),
+		"another key's":          strings.Replace(string(one), signatureOf(t, one), signatureOf(t, third), 1),
+		"another key's and hint": string(third),
+	} {
+		if b, err := verified([]byte(mixed), Keys{k.Public()}); err == nil {
+			t.Errorf("bundle with %s verifies: %+v", name, b)
+		}
+	}
+}
+
+func TestIsMediaType(t *testing.T) {
+	for mediaType, want := range map[string]bool{
+		MediaType: true,
+		"application/vnd.dev.sigstore.bundle+json;version=0.1": false,
+		"application/vnd.dev.sigstore.bundle+json;version=0.3": true,
+		"application/vnd.dev.sigstore.bundle.v0.2+json":        false,
+		"application/vnd.dev.sigstore.bundle.v0.4+json":        false,
+		"application/vnd.dev.sigstore.bundle.v0.3":             false,
+		"application/vnd.dev.sigstore.bundle0.3+json":          false,
+		"application/vnd.dev.sigstore.bundle+json":             false,
+		"application/vnd.dev.sigstore.bundle.v0.3+json ":       false,
+		"0.3": false,
+		"":    false,
+	} {
+		if got := IsMediaType(mediaType); got != want {
+			t.Errorf("IsMediaType(%q) = %t; want %t", mediaType, got, want)
+		}
+	}
+}
+
+func TestReadBundles(t *testing.T) {
+	_, one := signedBundle(t, "ec.pem", `{"a":1}`)
+	_, two := signedBundle(t, "ed.pem", `{"a":2}`)
+	for _, test := range []struct {
+		text     string
+		payloads string
+		err      string
+	}{
+		{"", "", ""},
+		{"\n \r\n", "", ""},
+		{string(one), `{"a":1}`, ""},
+		{string(one) + "\n" + string(two) + "\n", `{"a":1} {"a":2}`, ""},
+		{"\n" + string(one) + "\r\n\n" + string(two), `{"a":1} {"a":2}`, ""},
+		{string(one) + string(two) + "\n", "", "line 1: read bundle: there is text after the JSON object"},
+		{string(one) + "\n\n{}\n", "", `line 3: read bundle: "mediaType" is missing`},
+		{strings.Replace(string(one), ",", ",\n", 1), "", "line 1: read bundle: not a JSON object"},
+		{strings.Repeat(string(one)+"\n", maxBundleCount+1), "", "line 4097: there are more than 4096 bundles"},
+	} {
+		bundles, err := ReadBundles(strings.NewReader(test.text))
+		var payloads []string
+		for _, b := range bundles {
+			payloads = append(payloads, string(b.Payload))
+		}
+		name := test.text[:min(len(test.text), 40)]
+		if got := strings.Join(payloads, " "); got != test.payloads {
+			t.Errorf("ReadBundles(%q) = %s, %v; want %s", name, got, err, test.payloads)
+		}
+		if (err == nil) != (test.err == "") || err != nil && err.Error() != test.err {
+			t.Errorf("ReadBundles(%q) = %v; want %q", name, err, test.err)
+		}
+	}
+}
+
+// TestReadBundlesBounded checks that endless files end.
+func TestReadBundlesBounded(t *testing.T) {
+	for name, test := range map[string]struct{ text, err string }{
+		"lines":    {strings.Repeat(" ", 1<<20-1) + "\n", fmt.Sprintf("there are more than %d bytes of bundles", maxBundles)},
+		"one line": {strings.Repeat(" ", 1<<20), fmt.Sprintf("line 1: it has more than %d bytes", MaxBundle)},
+	} {
+		if b, err := ReadBundles(&endless{text: test.text}); err == nil || err.Error() != test.err {
+			t.Errorf("ReadBundles of endless %s = %v, %v; want %q", name, b, err, test.err)
+		}
+	}
+	broken := io.MultiReader(strings.NewReader("\n"), &failing{})
+	if b, err := ReadBundles(broken); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("ReadBundles of a file that cannot be read = %v, %v; want %v", b, err, io.ErrUnexpectedEOF)
+	}
+}
+
+// endless repeats a text.
+type endless struct {
+	text string
+	at   int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.text[e.at:])
+	e.at = (e.at + n) % len(e.text)
+	return n, nil
+}
+
+// failing cannot be read.
+type failing struct{}
+
+func (*failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestPeek(t *testing.T) {
+	for _, test := range []struct {
+		payload string
+		want    string // the predicate type and the subjects
+		err     string
+	}{
+		{payload: `{"predicateType":"p","subject":[{"name":"x","digest":{"sha256":"aa","sha512":"bb"}},{"digest":{"sha256":"cc"}}]}`, want: "p sha256:aa sha256:cc"},
+		{payload: `{"predicateType":"p","subject":[{"digest":{"sha1":"aa"}}]}`, want: "p"},
+		{payload: `{"predicateType":"p","subject":[]}`, want: "p"},
+		{payload: `{"predicateType":"p"}`, err: `read statement: "subject" is not a list`},
+		{payload: `{"PredicateType":"p","subject":[]}`, err: `read statement: "predicateType" is missing`},
+		{payload: `{"predicateType":"p","subject":[{"name":"x"}]}`, err: "read statement: subject: not a JSON object"},
+		{payload: `{"predicateType":"p","subject":[{"digest":{"sha256":1}}]}`, err: `read statement: subject: "sha256" is not a string`},
+		{payload: `{"predicateType":"p","subject":[{"digest":{"sha256":"a","SHA256":"b"}}]}`, err: `read statement: subject: key "SHA256" occurs twice`},
+		{payload: `{"predicateType":"p","subject":[` + strings.Repeat(`{},`, maxSubjects) + `{}]}`, err: "read statement: it has more than 1024 subjects"},
+		{payload: ``, err: "read statement: not a JSON object"},
+	} {
+		_, signed := signedBundle(t, "ed.pem", test.payload)
+		b, err := ReadBundle(signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := b.Peek()
+		name := test.payload[:min(len(test.payload), 80)]
+		if got := strings.Join(append([]string{s.PredicateType}, s.Subjects...), " "); got != test.want {
+			t.Errorf("Peek of %s = %s, %v; want %s", name, got, err, test.want)
+		}
+		if (err == nil) != (test.err == "") || err != nil && err.Error() != test.err {
+			t.Errorf("Peek of %s = %v; want %q", name, err, test.err)
+		}
+		if err == nil && s.KeyHint != edID {
+			t.Errorf("Peek of %s: hint %q; want %q", name, s.KeyHint, edID)
+		}
+	}
+	other := &Bundle{PayloadType: "text/plain", Payload: []byte("{}")}
+	if _, err := other.Peek(); err == nil || err.Error() != `read statement: the payload has type "text/plain", not "application/vnd.in-toto+json"` {
+		t.Errorf("Peek of a text = %v", err)
+	}
+}
+
+func FuzzReadBundles(f *testing.F) {
+	k, signed := signedBundle(f, "ec.pem", `{"predicateType":"p","subject":[]}`)
+	f.Add(signed)
+	f.Add(append(append(bytes.Clone(signed), '\n'), signed...))
+	a, err := txtar.ParseFile("testdata/bundles.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range a.Files {
+		f.Add(file.Data)
+	}
+	for _, format := range rewritten {
+		f.Add(fmt.Appendf(nil, format, signatureOf(f, signed), ecID))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		bundles, err := ReadBundles(bytes.NewReader(text))
+		if err != nil && bundles != nil {
+			t.Fatalf("ReadBundles(%q) = %v, %v", text, bundles, err)
+		}
+		for _, b := range bundles {
+			_, _ = b.Peek()
+			if _, err := b.Verify(Keys{k.Public()}); err == nil && string(b.Payload) != `{"predicateType":"p","subject":[]}` {
+				t.Errorf("Verify(%q) = <nil> for payload %q", text, b.Payload)
+			}
+		}
+	})
+}
