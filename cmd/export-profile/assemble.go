@@ -12,6 +12,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/decompress"
 	"github.com/export-profile/export-profile/profile/nixdb"
+	"github.com/export-profile/export-profile/profile/sbom"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/base"
 	"github.com/export-profile/export-profile/rootfs/overlay"
@@ -71,6 +72,13 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 	if err := f.makeBaseFiles(a, view, want.baseFiles, say); err != nil {
 		return nil, err
 	}
+	if a.metadata = want.metadata; want.sbom != "" {
+		if err := addSBOM(a.baseFiles, a.baseImage.lower(), a.closure, want.sbom, a.metadata); err != nil {
+			return nil, err
+		}
+	}
+	noteUnmatched(a.metadata, a.closure, say)
+	say.notes(a.baseFiles.Notes)
 	if parts, err = a.baseImage.without(parts, say); err != nil {
 		return nil, err
 	}
@@ -113,6 +121,7 @@ type assembly struct {
 	store     profile.Store
 	deep      deepPaths
 	closure   *profile.Closure
+	metadata  sbom.Metadata // of --metadata
 	baseFiles *base.Files
 	overlay   *overlay.Overlay
 	baseImage *baseImage // nil without --base
@@ -143,7 +152,6 @@ func (f *assemblyFlags) makeBaseFiles(a *assembly, view *rootfs.View, o base.Opt
 			return err
 		}
 	}
-	say.notes(a.baseFiles.Notes)
 	arch, err := a.baseFiles.Architecture()
 	a.arch = a.baseImage.architecture(arch)
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/export-profile/export-profile/profile/sbom"
 	"github.com/export-profile/export-profile/rootfs/base"
 	"github.com/export-profile/export-profile/rootfs/overlay"
 )
@@ -29,12 +30,14 @@ func (f *closureFlags) flags(fs *pflag.FlagSet) {
 type assemblyFlags struct {
 	closureFlags
 	overlayFlags
+	metadataFlags
 	bare    bool
 	user    string
 	users   []string
 	groups  []string
 	caFiles []string
 	nixDB   bool
+	sbom    sbomInImage
 	base    baseFlags
 	workdir string // absolute, or ""
 }
@@ -48,6 +51,8 @@ func (f *assemblyFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.caFiles, "ca-file", nil, "let programs in the image trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&f.bare, "bare", false, "add only the files that the original script makes: no /tmp, accounts or certificate links")
 	fs.BoolVar(&f.nixDB, "with-nix-db", false, "add Nix's database of the store paths, so that Nix works in the image")
+	f.sbom.flags(fs)
+	f.metadataFlags.flags(fs)
 	f.closureFlags.cacheFlags.flags(fs)
 }
 
@@ -57,6 +62,8 @@ type assemblyOptions struct {
 	user      base.User
 	byName    bool // the image's /etc/passwd has the user's numbers
 	changes   overlay.Options
+	sbom      sbom.Format // of the SBOM in the image, or ""
+	metadata  sbom.Metadata
 }
 
 // parse checks the flags and reads the files that they name, before a run starts anything that takes long.
@@ -77,6 +84,12 @@ func (f *assemblyFlags) parse() (w assemblyOptions, err error) {
 	}
 	if f.nixDB && f.base.name != "" {
 		return w, usagef("", "--with-nix-db does not know the store paths of --base")
+	}
+	if w.sbom, err = f.sbom.format(); err != nil {
+		return w, err
+	}
+	if w.metadata, err = f.metadataFlags.read(); err != nil {
+		return w, err
 	}
 	if readsStdin(w.changes) && slices.Contains(f.from, standardName) {
 		return w, usagef("", "--add - and --from - both read standard input")
@@ -108,6 +121,9 @@ func (f *assemblyFlags) baseOptions() (o base.Options, err error) {
 	}
 	if f.bare && f.nixDB {
 		return o, usagef("", "--with-nix-db adds files, but --bare makes only those of the script")
+	}
+	if f.bare && f.sbom.word != "" {
+		return o, usagef("", "--sbom-in-image adds a file, but --bare makes only those of the script")
 	}
 	for _, name := range f.caFiles {
 		b, err := os.ReadFile(name)

@@ -20,6 +20,7 @@ const imageHelp = `examples:
   export-profile image --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
   export-profile image --cache docker://registry.example.com/cache --cache-key-file secret-key oci:hello:v1
   export-profile image --sbom spdx --max-size 500MB docker://registry.example.com/hello:v1
+  export-profile image --sbom spdx --sbom-in-image spdx --metadata metadata.json docker://registry.example.com/hello:v1
   export-profile image --base docker://debian:12 docker://registry.example.com/hello:v1
 
 Makes an OCI image of a profile and everything it refers to, and prints the image's digest.
@@ -210,6 +211,9 @@ func (o *imageOptions) request(word string) (r request, err error) {
 	}
 	if r.sboms, err = o.sbomFlags.files(r.dest); err != nil {
 		return r, err
+	}
+	if len(o.metadataFiles) > 0 && len(r.sboms) == 0 && o.assemblyFlags.sbom.word == "" {
+		return r, usagef("as in --sbom spdx --metadata "+shellWord(o.metadataFiles[0]), "--metadata is about SBOMs: also use --sbom or --sbom-in-image")
 	}
 	files := []resultFile{{word, r.dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}}
 	for _, d := range r.documents() {

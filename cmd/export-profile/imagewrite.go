@@ -65,7 +65,7 @@ func (o *imageOptions) publish(ctx context.Context, say *speaker, out *imageWrit
 	if err != nil {
 		return err
 	}
-	if err := writeSBOMs(r.sboms, a.closure, a.baseImage, r.image, image, manifest); err != nil {
+	if err := writeSBOMs(r.sboms, a, r.image, image, manifest); err != nil {
 		return err
 	}
 	if out.attach != nil {

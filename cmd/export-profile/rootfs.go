@@ -101,6 +101,9 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 	if compression.Chunked() {
 		return usagef("as in --compression zstd", "--compression %s: only the manifest of an image says where its tables are", o.compression)
 	}
+	if len(o.metadataFiles) > 0 && o.assemblyFlags.sbom.word == "" {
+		return usagef("as in --sbom-in-image spdx --metadata "+shellWord(o.metadataFiles[0]), "--metadata is about SBOMs: also use --sbom-in-image")
+	}
 	place := place{Archive: dir}
 	if isTar {
 		place.Archive = file

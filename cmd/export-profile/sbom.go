@@ -14,15 +14,22 @@ const sbomHelp = `examples:
   export-profile sbom --profile ./result --format cyclonedx --output hello.cdx.json
   export-profile sbom --from oci:hello:v1 > hello.spdx.json
   export-profile sbom --from docker://registry.example.com/team/hello:v1 --format cyclonedx
+  export-profile sbom --metadata metadata.json --metadata corrections.json > hello.spdx.json
 
 Writes an SPDX 2.3 or CycloneDX 1.6 document in JSON about a profile or, with --from IMAGE, an existing image.
 It lists every store path with its name and version, its NAR hash, its references and its layer.
 Nothing is guessed, and the same closure gives the same document.
 image --sbom writes the same document when it makes the image, and attaches it in a registry.
+
+--metadata adds what no store knows: licences, CPEs, package URLs, home pages, sources and suppliers, by store path,
+by name and version (curl-8.4.0) or by name (curl). The most specific entry wins, field by field,
+and any entry of a later file wins over those of earlier files. What no file says stays unknown.
+profile/sbom/metadata.nix writes such a file from nixpkgs.
 `
 
 type sbomOptions struct {
 	closureFlags
+	metadataFlags
 	inspectFlags
 	outputFlags
 	format, output string
@@ -35,6 +42,7 @@ func setupSBOM(fs *pflag.FlagSet) runFunc {
 	o.closureFlags.images = &o.inspectFlags
 	fs.StringVar(&o.format, "format", "spdx", "`spdx|cyclonedx` write the SBOM in this format")
 	fs.StringVar(&o.output, "output", "", "write the SBOM to `FILE` (- is standard output, the default)")
+	o.metadataFlags.flags(fs)
 	o.inspectFlags.flags(fs)
 	o.outputFlags.messageFlags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
@@ -52,6 +60,10 @@ func (o *sbomOptions) run(ctx context.Context, t terminal) (err error) {
 	if err != nil {
 		return usagef("as in --format cyclonedx", "--format: %v", err)
 	}
+	metadata, err := o.metadataFlags.read()
+	if err != nil {
+		return err
+	}
 	closure, store, err := o.find(ctx, t, say)
 	if err != nil {
 		return err
@@ -64,8 +76,9 @@ func (o *sbomOptions) run(ctx context.Context, t terminal) (err error) {
 			of.Created = *created
 		}
 	}
+	noteUnmatched(metadata, closure, say)
 	var b bytes.Buffer
-	if err := format.Write(&b, closure, of); err != nil {
+	if err := format.Write(&b, closure, of, metadata); err != nil {
 		return err
 	}
 	if o.output == "" || o.output == standardName {

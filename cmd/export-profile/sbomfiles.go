@@ -54,7 +54,7 @@ type sbomFile struct {
 }
 
 // writeSBOMs makes the SBOMs of an image whose blobs are written, as pending files.
-func writeSBOMs(sboms []*sbomFile, closure *profile.Closure, under *baseImage, image ocilayout.ImageSpec, desc ispec.Descriptor, manifest []byte) error {
+func writeSBOMs(sboms []*sbomFile, a *assembly, image ocilayout.ImageSpec, desc ispec.Descriptor, manifest []byte) error {
 	if len(sboms) == 0 {
 		return nil
 	}
@@ -63,7 +63,7 @@ func writeSBOMs(sboms []*sbomFile, closure *profile.Closure, under *baseImage, i
 		return fmt.Errorf("manifest: %w", err)
 	}
 	of := sbom.Image{Digest: desc.Digest.String(), Created: image.Created, Layers: make(map[profile.Path]string)}
-	for _, h := range under.objects() {
+	for _, h := range a.baseImage.objects() {
 		of.Layers[profile.Path(profile.StoreDir+"/"+h.Name)] = m.Layers[h.Layer].Digest.String()
 	}
 	below := len(m.Layers) - len(image.Layers) // the number of the base image's layers
@@ -76,7 +76,7 @@ func writeSBOMs(sboms []*sbomFile, closure *profile.Closure, under *baseImage, i
 	}
 	for _, b := range sboms {
 		var text bytes.Buffer
-		if err := b.format.Write(&text, closure, of); err != nil {
+		if err := b.format.Write(&text, a.closure, of, a.metadata); err != nil {
 			return err
 		}
 		if err := b.write(text.Bytes()); err != nil {

@@ -1,6 +1,7 @@
 package sbom
 
 import (
+	"cmp"
 	"io"
 	"strconv"
 	"strings"
@@ -16,13 +17,14 @@ const (
 	narHashProperty   = "nix:nar_hash"
 	narSizeProperty   = "nix:nar_size"
 	layerProperty     = "oci:layer_digest"
+	cpeProperty       = "syft:cpe23" // from the second CPE on: syft and grype read no other place
 )
 
 // writeCycloneDX writes a document whose subject, the image or the closure, depends on the roots.
 // The bom-ref of a store path is the path itself.
-func writeCycloneDX(w io.Writer, c *profile.Closure, i Image) error {
+func writeCycloneDX(w io.Writer, c *profile.Closure, i Image, m Metadata) error {
 	bom := cdx.NewBOM()
-	bom.SerialNumber = "urn:uuid:" + uuid(CycloneDX, c, i)
+	bom.SerialNumber = "urn:uuid:" + uuid(CycloneDX, c, i, m)
 	subject := cdx.Component{BOMRef: "closure", Type: cdx.ComponentTypeApplication, Name: name(c)}
 	if i.Digest != "" {
 		subject = cdx.Component{
@@ -55,6 +57,8 @@ func writeCycloneDX(w io.Writer, c *profile.Closure, i Image) error {
 			properties = append(properties, cdx.Property{Name: layerProperty, Value: layer})
 		}
 		component.Properties = &properties
+		says := m.of(info.Path)
+		says.toCycloneDX(&component)
 		components = append(components, component)
 		dependencies = append(dependencies, dependency(component.BOMRef, references(info)))
 	}
@@ -73,4 +77,43 @@ func dependency(of string, on []profile.Path) cdx.Dependency {
 		d.Dependencies = &refs
 	}
 	return d
+}
+
+// toCycloneDX writes into a component what the metadata says of it.
+func (p *Package) toCycloneDX(to *cdx.Component) {
+	to.PackageURL = cmp.Or(p.PURL, to.PackageURL)
+	to.Description = p.Description
+	to.Licenses = cdxLicenses(p.Licenses)
+	if p.Supplier != nil {
+		to.Supplier = &cdx.OrganizationalEntity{Name: p.Supplier.Name}
+		if p.Supplier.URL != "" {
+			to.Supplier.URL = &[]string{p.Supplier.URL}
+		}
+	}
+	var identities []cdx.EvidenceIdentity
+	for i, cpe := range p.CPEs {
+		if i == 0 {
+			to.CPE = cpe
+			continue
+		}
+		identities = append(identities, cdx.EvidenceIdentity{Field: cdx.EvidenceIdentityFieldTypeCPE, ConcludedValue: cpe})
+		*to.Properties = append(*to.Properties, cdx.Property{Name: cpeProperty, Value: cpe})
+	}
+	if identities != nil {
+		to.Evidence = &cdx.Evidence{Identity: &cdx.EvidenceIdentityChoice{Identities: &identities}}
+	}
+	var references []cdx.ExternalReference
+	if p.Homepage != "" {
+		references = append(references, cdx.ExternalReference{Type: cdx.ERTypeWebsite, URL: p.Homepage})
+	}
+	if p.Source != "" {
+		kind := cdx.ERTypeSourceDistribution
+		if p.isVCS() {
+			kind = cdx.ERTypeVCS
+		}
+		references = append(references, cdx.ExternalReference{Type: kind, URL: p.Source})
+	}
+	if references != nil {
+		to.ExternalReferences = &references
+	}
 }

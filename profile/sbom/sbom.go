@@ -3,10 +3,28 @@
 // It guesses nothing from files or their names. Each store path is a package. The document says of it
 // the name and version into which Nix splits its name, its NAR hash, its references to other store paths,
 // and in an image, the digest of its layer.
-// Fields that Nix does not know, such as licences and suppliers, are marked as unknown.
+// Fields that Nix does not know, such as licences and suppliers, are marked as unknown,
+// unless [Metadata] says them. They go to these places:
 //
-// The same closure in the same image gives the same bytes: identifiers derive from the image's digest,
-// or from the closure if there is no image, and the timestamp is the creation time of the image.
+//	            SPDX 2.3                                     CycloneDX 1.6
+//	licences    licenseDeclared, hasExtractedLicensingInfos  licenses, with acknowledgement "declared"
+//	CPEs        externalRefs: SECURITY, cpe23Type            cpe; from the second on, evidence.identity and properties: syft:cpe23
+//	purl        externalRefs: PACKAGE-MANAGER, purl          purl
+//	homepage    homepage                                     externalReferences: website
+//	source      downloadLocation                             externalReferences: source-distribution or vcs
+//	description summary                                      description
+//	supplier    supplier: Organization                       supplier
+//
+// All licences of a package apply. SPDX has them as one expression with AND. A licence that is not on the SPDX list
+// is LicenseRef-…, with its name and URL in hasExtractedLicensingInfos. CycloneDX has a list of identifiers and names,
+// or one expression if a licence is an expression. A component of CycloneDX has one cpe. evidence.identity has the others
+// by its specification, and syft and grype read them from the property syft:cpe23
+// (syft/format/internal/cyclonedxutil/helpers/cpe.go).
+//
+// [Format.InImage] says where an image has the document of its own store paths.
+//
+// The same closure and metadata in the same image give the same bytes: identifiers derive from the image's digest,
+// or from the closure if there is no image, and from what the metadata says. The timestamp is the creation time of the image.
 package sbom
 
 import (
@@ -61,12 +79,12 @@ func (f Format) Extension() string {
 }
 
 // Write writes a document of a closure.
-func (f Format) Write(w io.Writer, c *profile.Closure, i Image) error {
+func (f Format) Write(w io.Writer, c *profile.Closure, i Image, m Metadata) error {
 	write := writeSPDX
 	if f == CycloneDX {
 		write = writeCycloneDX
 	}
-	if err := write(w, c, i); err != nil {
+	if err := write(w, c, i, m); err != nil {
 		return fmt.Errorf("write %s document: %w", f, err)
 	}
 	return nil
@@ -81,7 +99,7 @@ func (i Image) created() string {
 }
 
 // uuid derives the UUID of a document. It has version 8, which leaves the meaning of the bits to the application.
-func uuid(f Format, c *profile.Closure, i Image) string {
+func uuid(f Format, c *profile.Closure, i Image, m Metadata) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "export-profile %s 1\n%s\n", f, i.Digest)
 	if i.Digest == "" {
@@ -92,6 +110,7 @@ func uuid(f Format, c *profile.Closure, i Image) string {
 			fmt.Fprintf(h, "%s %s\n", info.Path, info.NarHash)
 		}
 	}
+	m.sum(h, c)
 	b := h.Sum(nil)[:16]
 	b[6] = b[6]&0x0f | 0x80
 	b[8] = b[8]&0x3f | 0x80

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the documents into testdata")
 
-func path(t *testing.T, base string) profile.Path {
+func path(t testing.TB, base string) profile.Path {
 	t.Helper()
 	p, err := profile.ParseBase(base)
 	if err != nil {
@@ -29,7 +29,7 @@ func path(t *testing.T, base string) profile.Path {
 }
 
 // closure has a self-reference, odd names, an unknown hash and two roots.
-func closure(t *testing.T) *profile.Closure {
+func closure(t testing.TB) *profile.Closure {
 	t.Helper()
 	hash, err := profile.ParseHash("sha256:" + strings.Repeat("ab", 32))
 	if err != nil {
@@ -71,7 +71,7 @@ func TestWrite(t *testing.T) {
 		{"closure", CycloneDX, Image{}},
 	} {
 		var b bytes.Buffer
-		if err := tt.format.Write(&b, c, tt.image); err != nil {
+		if err := tt.format.Write(&b, c, tt.image, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := sbomtest.Validate(string(tt.format), b.Bytes()); err != nil {
@@ -98,7 +98,7 @@ func TestSchemasRefuse(t *testing.T) {
 	c := closure(t)
 	for f, from := range map[Format]string{SPDX: `"SPDX-2.3"`, CycloneDX: `"1.6"`} {
 		var b bytes.Buffer
-		if err := f.Write(&b, c, image(c)); err != nil {
+		if err := f.Write(&b, c, image(c), nil); err != nil {
 			t.Fatal(err)
 		}
 		broken := strings.Replace(b.String(), from, "16", 1)
@@ -112,7 +112,7 @@ func TestSchemasRefuse(t *testing.T) {
 func TestReadAgain(t *testing.T) {
 	c := closure(t)
 	var b bytes.Buffer
-	if err := SPDX.Write(&b, c, image(c)); err != nil {
+	if err := SPDX.Write(&b, c, image(c), nil); err != nil {
 		t.Fatal(err)
 	}
 	var doc v2_3.Document
@@ -133,7 +133,7 @@ func TestReadAgain(t *testing.T) {
 		}
 	}
 	b.Reset()
-	if err := CycloneDX.Write(&b, c, image(c)); err != nil {
+	if err := CycloneDX.Write(&b, c, image(c), nil); err != nil {
 		t.Fatal(err)
 	}
 	bom := new(cdx.BOM)
@@ -151,10 +151,10 @@ func TestUUID(t *testing.T) {
 	other := *c
 	other.Roots = c.Roots[:1]
 	for name, id := range map[string]string{
-		"SPDX of the image":      uuid(SPDX, c, image(c)),
-		"CycloneDX of the image": uuid(CycloneDX, c, image(c)),
-		"closure":                uuid(SPDX, c, Image{}),
-		"other roots":            uuid(SPDX, &other, Image{}),
+		"SPDX of the image":      uuid(SPDX, c, image(c), nil),
+		"CycloneDX of the image": uuid(CycloneDX, c, image(c), nil),
+		"closure":                uuid(SPDX, c, Image{}, nil),
+		"other roots":            uuid(SPDX, &other, Image{}, nil),
 	} {
 		if had := seen[id]; had != "" {
 			t.Errorf("%s has the UUID of %s", name, had)
@@ -165,7 +165,7 @@ func TestUUID(t *testing.T) {
 		}
 	}
 	again := Image{Digest: image(c).Digest}
-	if uuid(SPDX, &other, again) != uuid(SPDX, c, image(c)) {
+	if uuid(SPDX, &other, again, nil) != uuid(SPDX, c, image(c), nil) {
 		t.Error("an image's UUID depends on more than its digest")
 	}
 }

@@ -1,6 +1,7 @@
 package sbom
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"strings"
@@ -34,13 +35,13 @@ func spdxID(p profile.Path) common.ElementID {
 
 // writeSPDX writes a document that describes the image, which CONTAINS all store paths, or else the roots.
 // A reference is a DEPENDS_ON relationship.
-func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
+func writeSPDX(w io.Writer, c *profile.Closure, i Image, m Metadata) error {
 	doc := v2_3.Document{
 		SPDXVersion:       v2_3.Version,
 		DataLicense:       v2_3.DataLicense,
 		SPDXIdentifier:    "DOCUMENT",
 		DocumentName:      name(c),
-		DocumentNamespace: "https://spdx.org/spdxdocs/" + escape(name(c)) + "-" + uuid(SPDX, c, i),
+		DocumentNamespace: "https://spdx.org/spdxdocs/" + escape(name(c)) + "-" + uuid(SPDX, c, i, m),
 		CreationInfo: &v2_3.CreationInfo{
 			Creators: []common.Creator{{CreatorType: "Tool", Creator: "export-profile"}}, // without a version, which would change the bytes
 			Created:  i.created(),
@@ -66,15 +67,17 @@ func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
 			relate("DOCUMENT", common.TypeRelationshipDescribe, spdxID(root))
 		}
 	}
+	refs := new(licenseRefs)
 	for _, info := range c.Infos {
 		name, version := split(info.Path)
+		says := m.of(info.Path)
 		p := v2_3.Package{
 			PackageName:           name,
 			PackageSPDXIdentifier: spdxID(info.Path),
 			PackageVersion:        version,
 			PackageFileName:       string(info.Path),
 			PackageExternalReferences: []*v2_3.PackageExternalReference{
-				{Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: packageURL(info.Path)},
+				{Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: cmp.Or(says.PURL, packageURL(info.Path))},
 				{Category: common.CategoryOther, RefType: storePathType, Locator: string(info.Path)},
 			},
 		}
@@ -86,7 +89,9 @@ func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
 			p.PackageExternalReferences = append(p.PackageExternalReferences,
 				&v2_3.PackageExternalReference{Category: common.CategoryOther, RefType: layerType, Locator: layer})
 		}
-		doc.Packages = append(doc.Packages, spdxPackage(p))
+		add := spdxPackage(p)
+		says.toSPDX(add, refs)
+		doc.Packages = append(doc.Packages, add)
 		if i.Digest != "" {
 			relate(spdxImage, common.TypeRelationshipContains, spdxID(info.Path))
 		}
@@ -94,6 +99,7 @@ func writeSPDX(w io.Writer, c *profile.Closure, i Image) error {
 			relate(spdxID(info.Path), common.TypeRelationshipDependsOn, spdxID(r))
 		}
 	}
+	doc.OtherLicenses = refs.all
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
@@ -108,4 +114,19 @@ func spdxPackage(p v2_3.Package) *v2_3.Package {
 	p.PackageLicenseDeclared = noAssertion
 	p.PackageCopyrightText = noAssertion
 	return &p
+}
+
+// toSPDX writes into a package what the metadata says of it.
+func (p *Package) toSPDX(to *v2_3.Package, refs *licenseRefs) {
+	to.PackageLicenseDeclared = cmp.Or(conjunction(p.Licenses, refs), to.PackageLicenseDeclared)
+	to.PackageDownloadLocation = cmp.Or(p.Source, to.PackageDownloadLocation)
+	to.PackageHomePage = p.Homepage
+	to.PackageSummary = p.Description
+	if p.Supplier != nil {
+		to.PackageSupplier = &common.Supplier{SupplierType: "Organization", Supplier: p.Supplier.Name}
+	}
+	for _, cpe := range p.CPEs {
+		to.PackageExternalReferences = append(to.PackageExternalReferences,
+			&v2_3.PackageExternalReference{Category: common.CategorySecurity, RefType: common.TypeSecurityCPE23Type, Locator: cpe})
+	}
 }

@@ -192,6 +192,11 @@ func TestBadProfile(t *testing.T) {
 			name: "no certificate file",
 			args: []string{"image", "--profile", lab.object, "--ca-file", "ca.pem", "oci:x"}, err: `read certificates "ca\.pem"`,
 		},
+		{
+			name: "metadata of another program", prepare: func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "m.json"), "{\n\"curl\": {}}") },
+			args: []string{"image", "--profile", lab.object, "--sbom", "spdx", "--metadata", "m.json", "oci:x"},
+			err:  `read metadata "m\.json": line 2: unknown field "curl": want version or packages`, hint: `metadata\.nix`,
+		},
 	} {
 		if m.status == 0 {
 			m.status = 1

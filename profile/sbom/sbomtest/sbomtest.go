@@ -4,10 +4,12 @@ package sbomtest
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,13 +36,21 @@ func Validate(format string, document []byte) error {
 	return schema.Validate(doc)
 }
 
-// schemas loads the schema of SPDX from this package, and that of CycloneDX from its Go module.
-var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
+// cycloneDX finds the directory of the schemas of CycloneDX.
+func cycloneDX() (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go").Output()
 	if err != nil {
-		return nil, fmt.Errorf("find schemas: %w", err)
+		return "", fmt.Errorf("find schemas: %w", err)
 	}
-	dir := filepath.Join(strings.TrimSpace(string(out)), "schema")
+	return filepath.Join(strings.TrimSpace(string(out)), "schema"), nil
+}
+
+// schemas loads the schema of SPDX from this package, and that of CycloneDX from its Go module.
+var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
+	dir, err := cycloneDX()
+	if err != nil {
+		return nil, err
+	}
 	compiler := jsonschema.NewCompiler()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(spdx))
 	if err == nil {
@@ -83,4 +93,36 @@ func addFile(compiler *jsonschema.Compiler, url, name string) error {
 		return fmt.Errorf("schema %q: %w", name, err)
 	}
 	return nil
+}
+
+// CompileSchema compiles a schema of our own, with its formats.
+func CompileSchema(schema []byte) (*jsonschema.Schema, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("schema.json", doc); err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	return compiler.Compile("schema.json")
+}
+
+// LicenseIDs returns the identifiers of licences that CycloneDX 1.6 allows, sorted.
+func LicenseIDs() ([]string, error) {
+	dir, err := cycloneDX()
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "spdx.schema.json"))
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	var schema struct{ Enum []string }
+	if err := json.Unmarshal(b, &schema); err != nil {
+		return nil, fmt.Errorf("schema of licences: %w", err)
+	}
+	slices.Sort(schema.Enum)
+	return schema.Enum, nil
 }
