@@ -27,11 +27,9 @@ type VisibleObject struct {
 // Only reading these layers shows what they hold; see Tree. VisibleObjects trusts the history as far as it is consistent.
 func (img *Image) VisibleObjects() (objects []VisibleObject, foreign int) {
 	visible := make(map[string]VisibleObject)
-	entries := slices.DeleteFunc(slices.Clone(img.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
-	for i := range img.Layers {
-		h, err := history.Parse(entries[i])
+	for i, h := range img.layerClaims() {
 		switch {
-		case err != nil:
+		case h == nil:
 			foreign++
 			continue
 		case h.Top: // its objects are files above all store objects
@@ -49,6 +47,48 @@ func (img *Image) VisibleObjects() (objects []VisibleObject, foreign int) {
 	return sortObjects(visible), foreign
 }
 
+// layerClaims returns what the history says about each layer: nil if another program made it, or if its entry is damaged.
+func (img *Image) layerClaims() []*history.Claim {
+	entries := slices.DeleteFunc(slices.Clone(img.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
+	claims := make([]*history.Claim, len(img.Layers))
+	for i := range claims {
+		if i == len(entries) {
+			break
+		}
+		if c, err := history.Parse(entries[i]); err == nil {
+			claims[i] = &c
+		}
+	}
+	return claims
+}
+
+// HasChanges reports whether the image has a layer of changes on top of its store objects, according to the history.
+func (img *Image) HasChanges() bool {
+	return slices.ContainsFunc(img.layerClaims(), func(c *history.Claim) bool { return c != nil && c.Top })
+}
+
+// purposely says what a layer changes on purpose, according to the history.
+type purposely struct {
+	top     bool            // everything in it, since it has only changes
+	objects map[string]bool // store objects, by name
+}
+
+func (img *Image) changes() []purposely {
+	all := make([]purposely, len(img.Layers))
+	for i, c := range img.layerClaims() {
+		if c == nil {
+			continue
+		}
+		all[i] = purposely{c.Top, make(map[string]bool)}
+		for _, o := range c.Objects {
+			if o.Changed {
+				all[i].objects[o.Name] = true
+			}
+		}
+	}
+	return all
+}
+
 func sortObjects(visible map[string]VisibleObject) []VisibleObject {
 	objects := make([]VisibleObject, 0, len(visible))
 	for _, o := range visible {
@@ -60,7 +100,7 @@ func sortObjects(visible map[string]VisibleObject) []VisibleObject {
 
 // VisibleObjects lists the visible store objects, sorted by name, with all digits of their NAR hashes but no sizes.
 // The hash is empty if the object was not hashed (see TreeOptions.Hash): its entries are scattered in a layer,
-// or several layers hold parts of it.
+// or several layers hold parts of it. Changed is set if the history says so of the object, or of changes in a layer above it.
 func (t *ImageTree) VisibleObjects() []VisibleObject {
 	visible := make(map[string]VisibleObject)
 	for _, name := range t.StoreNames() {
@@ -83,7 +123,9 @@ func (t *ImageTree) visibleObject(name string) (o VisibleObject, there bool) {
 	for e := range t.Lower.Within(root) {
 		n++
 		one = one && e.Layer == first.Layer
+		o.Changed = o.Changed || t.changes[e.Layer].top
 	}
+	o.Changed = o.Changed || t.changes[first.Layer].objects[name]
 	if one && n == t.counts[first.Layer][name] {
 		o.Hash = t.listings[first.Layer].Objects[name]
 	}

@@ -25,6 +25,7 @@ type ImageTree struct {
 	listings []*layerListing
 	counts   []map[string]int                // by layer: how many entries each store object has
 	sums     map[int]map[string]*listedEntry // by layer, filled on demand: the files of the store
+	changes  []purposely                     // by layer
 }
 
 // TreeOptions control how an image is read.
@@ -52,6 +53,7 @@ func (img *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err er
 		}
 	}()
 	t := &ImageTree{listings: make([]*layerListing, len(img.Layers)), sums: make(map[int]map[string]*listedEntry)}
+	t.changes = img.changes()
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	first := make(map[string]int, len(img.Layers))

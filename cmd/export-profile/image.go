@@ -22,6 +22,7 @@ const imageHelp = `examples:
   export-profile image --sbom spdx --max-size 500MB docker://registry.example.com/hello:v1
   export-profile image --sbom spdx --sbom-in-image spdx --metadata metadata.json docker://registry.example.com/hello:v1
   export-profile image --base docker://debian:12 docker://registry.example.com/hello:v1
+  export-profile image --attest key.pem docker://registry.example.com/hello:v1
 
 Makes an OCI image of a profile and everything it refers to, and prints the image's digest.
 The same closure and flags give the same digest, from any source, on any machine.
@@ -38,6 +39,11 @@ With --cache docker://REGISTRY/NAME, machines share the layers they have built. 
 only what a key that it trusts has signed (--trusted-cache-key), and adds layers if it has
 a secret key (--cache-key-file). With a shared cache, --previous docker://… keeps a layer only
 if such a key has signed it, or if --verify-previous finds the layer right.
+
+--attest signs a statement that lists the store paths in the image, each with its NAR hash, its references
+and the signatures of Nix's keys. The key is a file of
+openssl genpkey -algorithm ed25519, cosign generate-key-pair or nix key generate-secret.
+The same image, flags and key give the same statement. It names no place on this machine and no user.
 `
 
 type imageOptions struct {
@@ -47,6 +53,7 @@ type imageOptions struct {
 	sharedCacheFlags
 	checkFlags
 	sbomFlags
+	attestFlags
 	imageFileFlags
 	outputFlags
 	tags        []string
@@ -75,6 +82,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.verifyCache, "verify-cache", false, "build everything despite the cache, and fail if the result differs")
 	fs.StringVar(&o.digestFile, "digest-file", "", "also write the image's digest to `FILE`")
 	o.sbomFlags.flags(fs)
+	o.attestFlags.flags(fs, "the image's store paths and their hashes")
 	fs.StringVar(&o.maxSize, "max-size", "", "make no image whose blobs are larger than `SIZE`, such as 500MB, and exit with status 3")
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.BoolVar(&o.check, "check", false, "look for programs that would not start, as export-profile check does; on errors, make no image and exit with status 3")
@@ -107,16 +115,16 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 		if err := o.checkFlags.unused(o.check); err != nil {
 			return err
 		}
-		return o.run(ctx, t, args[0])
+		return o.run(ctx, t, fs, args[0])
 	}
 }
 
 // run makes the image: source → profile → closure → parts → layers → destination.
-func (o *imageOptions) run(ctx context.Context, t terminal, word string) (err error) {
+func (o *imageOptions) run(ctx context.Context, t terminal, fs *pflag.FlagSet, word string) (err error) {
 	say := o.speaker(t)
 	defer say.close()
 	defer func() { err = o.recheckCache(ctx, err) }()
-	r, err := o.request(word)
+	r, err := o.request(t, fs, word)
 	if err != nil {
 		return err
 	}
@@ -171,6 +179,8 @@ type request struct {
 	image       ocilayout.ImageSpec
 	layers      layerOptions
 	sboms       []*sbomFile
+	attestation *attestationFile // nil without --attest
+	parameters  map[string]any   // of the attestation
 	budget      budget
 	sharedCache *sharedCacheOptions
 }
@@ -180,11 +190,11 @@ func (r *request) documents() (all []*document) {
 	for _, b := range r.sboms {
 		all = append(all, &b.document)
 	}
-	return all
+	return append(all, r.attestation.documents()...)
 }
 
 // request checks the flags and the destination, so that a wrong word fails before anything that takes long.
-func (o *imageOptions) request(word string) (r request, err error) {
+func (o *imageOptions) request(t terminal, fs *pflag.FlagSet, word string) (r request, err error) {
 	if r.dest, err = parseDestination(word, o.tags); err != nil {
 		return r, err
 	}
@@ -215,6 +225,10 @@ func (o *imageOptions) request(word string) (r request, err error) {
 	if len(o.metadataFiles) > 0 && len(r.sboms) == 0 && o.assemblyFlags.sbom.word == "" {
 		return r, usagef("as in --sbom spdx --metadata "+shellWord(o.metadataFiles[0]), "--metadata is about SBOMs: also use --sbom or --sbom-in-image")
 	}
+	if r.attestation, err = o.signer(t, r.dest.place()); err != nil {
+		return r, err
+	}
+	r.parameters = parameters(fs, r.image.Created)
 	files := []resultFile{{word, r.dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}}
 	for _, d := range r.documents() {
 		files = append(files, d.result())

@@ -68,6 +68,9 @@ func (o *imageOptions) publish(ctx context.Context, say *speaker, out *imageWrit
 	if err := writeSBOMs(r.sboms, a, r.image, image, manifest); err != nil {
 		return err
 	}
+	if err := o.attest(ctx, say, r, a, image); err != nil {
+		return err
+	}
 	if out.attach != nil {
 		if err := out.attach(ctx, image, r.image.Created, r.documents()); err != nil {
 			return err
@@ -91,10 +94,11 @@ func (o *imageOptions) print(t terminal, say *speaker, out *imageWriter, r reque
 			Layers   int            `json:"layers"`
 			Base     string         `json:"base,omitempty"`
 			Previous *imageUpdate   `json:"previous,omitempty"`
-			SBOMs    []string       `json:"sboms,omitempty"` // files
+			SBOMs    []string       `json:"sboms,omitempty"`       // files
+			Attested string         `json:"attestation,omitempty"` // file
 			contents
 		}{image.Digest.String(), r.dest.place(), r.image.Platform, len(r.image.Layers) + a.baseImage.layers(), a.baseImage.digest(),
-			changed, sbomFileNames(r.sboms), a.contents()})
+			changed, sbomFileNames(r.sboms), r.attestation.name(), a.contents()})
 	case out.stdout:
 		say.debugf("digest: %s", image.Digest)
 		return nil

@@ -15,22 +15,7 @@ import (
 // no tag leads to it, unless the SBOM has a file.
 func TestRefusedSBOM(t *testing.T) {
 	artifacts := func(status int) func(*fakeRegistry) func(http.ResponseWriter, *http.Request) bool {
-		return func(*fakeRegistry) func(http.ResponseWriter, *http.Request) bool {
-			return func(w http.ResponseWriter, r *http.Request) bool {
-				if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/manifests/") {
-					return false
-				}
-				b := new(bytes.Buffer)
-				_, _ = b.ReadFrom(r.Body)
-				r.Body = http.NoBody
-				if bytes.Contains(b.Bytes(), []byte(`"subject"`)) {
-					w.WriteHeader(status)
-					return true
-				}
-				r.Body = readCloser{b}
-				return false
-			}
-		}
+		return func(*fakeRegistry) func(http.ResponseWriter, *http.Request) bool { return refusingArtifacts(status) }
 	}
 	// subjects refuses documents about images that it does not have.
 	subjects := func(reg *fakeRegistry) func(http.ResponseWriter, *http.Request) bool {
@@ -100,6 +85,24 @@ func TestRefusedSBOM(t *testing.T) {
 				t.Errorf("after exit status %d, the file: %v", status, err)
 			}
 		})
+	}
+}
+
+// refusingArtifacts answers each manifest with a subject with a status.
+func refusingArtifacts(status int) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/manifests/") {
+			return false
+		}
+		b := new(bytes.Buffer)
+		_, _ = b.ReadFrom(r.Body)
+		r.Body = http.NoBody
+		if bytes.Contains(b.Bytes(), []byte(`"subject"`)) {
+			w.WriteHeader(status)
+			return true
+		}
+		r.Body = readCloser{b}
+		return false
 	}
 }
 

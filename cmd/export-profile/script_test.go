@@ -72,10 +72,11 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 //	damage FILE OFFSET         change one byte of a file
 //	cut FILE SIZE              keep only the first bytes of a file
 //	litter DIR                 fail if a run left temporary files
+//	statement KEY FILE         verify attestations, and print their statements, one a line
 //	sbom FORMAT FILE…          fail if SBOMs do not follow the published schema
 //	only DIR NAME…             fail if a directory has other files
 //
-// and the variables GOLDEN (the golden closure's export stream), REGISTRATION, PROFILE (its profile) and HELLO (a program in it).
+// and the variables GOLDEN (the golden closure's export stream), CACHE (a binary cache of it), REGISTRATION, PROFILE (its profile) and HELLO (a program in it).
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -83,6 +84,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir+"/home")
 			env.Setenv("GOLDEN", storetest.File(t, "basic.nix-export"))
+			env.Setenv("CACHE", storetest.File(t, "basic.cache"))
 			env.Setenv("REGISTRATION", storetest.File(t, "basic.registration"))
 			env.Setenv("TREE", storetest.File(t, "basic.tree"))
 			env.Setenv("PROFILE", string(storetest.GoldenProfile))
@@ -104,6 +106,8 @@ func TestScript(t *testing.T) {
 			"litter":   litter,
 			"only":     only,
 			"sbom":     validateSBOM,
+
+			"statement": showStatements,
 		},
 	})
 }

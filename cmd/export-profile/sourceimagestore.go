@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,6 +28,8 @@ type imageStore struct {
 
 	objects map[profile.Path]imageObject
 	paths   []profile.Path
+	// scattered lists the objects that are not in objects: they were changed on purpose, and several layers hold their files.
+	scattered []profile.Path
 }
 
 var (
@@ -41,6 +44,8 @@ type imageObject struct {
 	Size  int64  // of the NAR
 	Layer int
 	Refs  []string `json:",omitempty"` // base names, sorted
+
+	Changed bool `json:",omitempty"` // on purpose, as the history says
 }
 
 // imageFact is the kind of the facts about images.
@@ -48,22 +53,36 @@ const imageFact = "imagestore1"
 
 // readImageStore scans the layers of an image, unless the cache has a fact about them.
 func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
+	s, err := scanImageStore(ctx, say, image, in, facts)
+	if err == nil && len(s.scattered) > 0 {
+		err = scatteredError(image, s.scattered[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	say.notef("an image does not record references; they were found in the files of its store paths")
+	return s, nil
+}
+
+// scanImageStore is like readImageStore, but leaves out the objects that were changed on purpose and are spread over several layers.
+func scanImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, in io.Closer, facts *rootfs.Facts) (*imageStore, error) {
 	key := sha256.New()
 	for _, l := range image.Layers {
 		fmt.Fprintf(key, "%s\n", l.Key())
 	}
 	about := "sha256:" + hex.EncodeToString(key.Sum(nil))
+	s := &imageStore{image: image, in: in}
 	var objects []imageObject
 	if fact := facts.Load(imageFact, about); fact == nil || json.Unmarshal(fact, &objects) != nil {
 		var err error
-		if objects, err = scanImage(ctx, say, image, facts); err != nil {
+		if objects, s.scattered, err = scanImage(ctx, say, image, facts); err != nil {
 			return nil, err
 		}
-		if b, err := json.Marshal(objects); err == nil {
+		if b, err := json.Marshal(objects); err == nil && len(s.scattered) == 0 {
 			facts.Keep(imageFact, about, b)
 		}
 	}
-	s := &imageStore{image: image, in: in, objects: make(map[profile.Path]imageObject, len(objects))}
+	s.objects = make(map[profile.Path]imageObject, len(objects))
 	for _, o := range objects { // sorted
 		p, err := profile.ParseBase(o.Name)
 		if err != nil {
@@ -72,27 +91,30 @@ func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, i
 		s.objects[p] = o
 		s.paths = append(s.paths, p)
 	}
-	if err := s.compare(); err != nil {
-		return nil, err
-	}
-	say.notef("an image does not record references; they were found in the files of its store paths")
-	return s, nil
+	return s, s.compare()
 }
 
-// compare checks the objects against the image's history. It has no hash of an object that was changed on purpose.
+func scatteredError(image *ocilayout.Image, p profile.Path) error {
+	return fmt.Errorf("image %s: the files of %q are spread over several layers", image.Digest, p)
+}
+
+// compare checks the objects against the image's history. It has no hash of an object that was changed on purpose,
+// and does not name those that a layer of changes hides.
 func (s *imageStore) compare() error {
 	visible, _ := s.image.VisibleObjects()
 	for _, h := range visible {
 		o, ok := s.objects[profile.Path(profile.StoreDir+"/"+h.Name)]
-		if !ok || !h.Changed && !strings.HasPrefix(o.Hash, h.Hash) {
-			return withHint(fmt.Errorf("image %s: %q is not what its history says", s.image.Digest, h.Name), "export-profile verify lists everything wrong with an image")
+		if ok && (h.Changed || o.Changed || strings.HasPrefix(o.Hash, h.Hash)) || !ok && s.image.HasChanges() {
+			continue
 		}
+		return withHint(fmt.Errorf("image %s: %q is not what its history says", s.image.Digest, h.Name), "export-profile verify lists everything wrong with an image")
 	}
 	return nil
 }
 
-// scanImage reads all layers once to find NAR hashes and references.
-func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts *rootfs.Facts) ([]imageObject, error) {
+// scanImage reads all layers to find NAR hashes and references. It also returns the objects that have none,
+// since a layer of changes on purpose holds some of their files. If the history does not name every object, it reads the layers twice.
+func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts *rootfs.Facts) (objects []imageObject, scattered []profile.Path, err error) {
 	var names []string
 	visible, foreign := image.VisibleObjects()
 	for _, h := range visible {
@@ -101,16 +123,57 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts 
 	if foreign > 0 { // the history lacks the objects of those layers
 		tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Facts: facts, Hash: narHash})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		names = tree.StoreNames()
 	}
+	tree, found, err := scanFor(ctx, say, image, names)
+	if err == nil && !hasAll(names, tree.StoreNames()) {
+		tree, found, err = scanFor(ctx, say, image, tree.StoreNames())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	objects = []imageObject{}
+	for _, h := range tree.VisibleObjects() {
+		p, err := profile.ParseBase(h.Name)
+		if err != nil {
+			continue // another file in the store directory
+		}
+		o, ok := found[p.Root()+" "+h.Hash]
+		switch {
+		case !ok && h.Changed:
+			scattered = append(scattered, p)
+			continue
+		case !ok:
+			return nil, nil, scatteredError(image, p)
+		}
+		o.Name, o.Layer, o.Changed = h.Name, h.Layer, h.Changed
+		objects = append(objects, o)
+	}
+	return objects, scattered, nil
+}
+
+// hasAll reports whether all names of store objects are in known.
+func hasAll(known, names []string) bool {
+	has := make(map[string]bool, len(known))
+	for _, name := range known {
+		has[name] = true
+	}
+	return !slices.ContainsFunc(names, func(name string) bool {
+		_, err := profile.ParseBase(name)
+		return err == nil && !has[name]
+	})
+}
+
+// scanFor reads all layers and looks for references to the objects of the given names. Its map is by root and hash.
+func scanFor(ctx context.Context, say *speaker, image *ocilayout.Image, names []string) (*ocilayout.ImageTree, map[string]imageObject, error) {
 	index, err := scan.NewIndex(scan.Candidates(names, func(string) bool { return false }))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var mu sync.Mutex
-	found := make(map[string]imageObject) // by root and hash
+	found := make(map[string]imageObject)
 	tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Hash: func(t rootfs.Tree, root string) (string, int64, error) {
 		h, finder, n := sha256.New(), index.Finder(), new(byteCount)
 		if err := nar.Write(io.MultiWriter(h, finder, n), t, root); err != nil {
@@ -125,23 +188,7 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts 
 		found[root+" "+o.Hash] = o
 		return o.Hash, o.Size, nil
 	}})
-	if err != nil {
-		return nil, err
-	}
-	objects := []imageObject{}
-	for _, h := range tree.VisibleObjects() {
-		p, err := profile.ParseBase(h.Name)
-		if err != nil {
-			continue // another file in the store directory
-		}
-		o, ok := found[p.Root()+" "+h.Hash]
-		if !ok {
-			return nil, fmt.Errorf("image %s: the files of %q are spread over several layers", image.Digest, p)
-		}
-		o.Name, o.Layer = h.Name, h.Layer
-		objects = append(objects, o)
-	}
-	return objects, nil
+	return tree, found, err
 }
 
 // byteCount counts what is written to it.
