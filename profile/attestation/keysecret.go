@@ -2,10 +2,6 @@ package attestation
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/ed25519"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -81,32 +77,6 @@ func parseNixSecret(text []byte) (*SecretKey, error) {
 	return &SecretKey{public, func(message []byte) ([]byte, error) {
 		_, signature, _ := strings.Cut(key.Sign(message), ":")
 		return base64.StdEncoding.DecodeString(signature)
-	}}, nil
-}
-
-// parsePKCS8 parses a key without encryption.
-func parsePKCS8(der []byte) (*SecretKey, error) {
-	fail := func(form KeyForm, why string) (*SecretKey, error) {
-		return nil, &KeyError{Secret: true, Form: form, Reason: why}
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return fail(UnknownForm, "the PEM block holds no key of a known algorithm, or is damaged")
-	}
-	key, ok := parsed.(crypto.Signer)
-	if !ok {
-		return fail(UnknownForm, "it is not for signatures")
-	}
-	public, err := newPublicKey(key.Public())
-	if err != nil {
-		return fail(formOfKey(key.Public()), err.Error())
-	}
-	return &SecretKey{public, func(message []byte) ([]byte, error) {
-		if _, ok := key.(ed25519.PrivateKey); ok {
-			return key.Sign(nil, message, crypto.Hash(0))
-		}
-		sum := sha256.Sum256(message)
-		return key.Sign(nil, sum[:], crypto.SHA256) // without random numbers: RFC 6979 makes the nonce
 	}}, nil
 }
 
