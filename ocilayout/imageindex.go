@@ -19,6 +19,13 @@ import (
 type IndexResult struct {
 	Descriptor ispec.Descriptor
 	Platforms  []ispec.Platform // of the images, in the order of the index
+	Parts      []IndexPart      // the images, in the same order
+}
+
+// IndexPart is an image of an index.
+type IndexPart struct {
+	Descriptor ispec.Descriptor // with the platform
+	Sources    []int            // the sources that have the image, by their position
 }
 
 // AddIndex joins images for different platforms into one index, which can be published like an image.
@@ -32,7 +39,8 @@ type IndexResult struct {
 func (l *Layout) AddIndex(ctx context.Context, sources []*ImageSource, annotations map[string]string) (_ IndexResult, err error) {
 	defer l.explain(&err)
 	j := indexBuilder{layout: l, blobs: make(map[digest.Digest]*BlobSource)}
-	for _, s := range sources {
+	for i, s := range sources {
+		j.source = i
 		j.visited = make(map[digest.Digest]bool)
 		if err := j.follow(ctx, s, s.Descriptor, 0); err != nil {
 			return IndexResult{}, fmt.Errorf("add image %q to the index: %w", s.Name, err)
@@ -55,6 +63,7 @@ func (l *Layout) AddIndex(ctx context.Context, sources []*ImageSource, annotatio
 	for _, d := range images {
 		if !isAttestation(d) {
 			result.Platforms = append(result.Platforms, *d.Platform)
+			result.Parts = append(result.Parts, IndexPart{d, j.sourcesOf(d.Digest)})
 		}
 	}
 	if result.Descriptor, err = l.addJSON(ctx, ispec.MediaTypeImageIndex, index); err != nil {
@@ -67,6 +76,7 @@ func (l *Layout) AddIndex(ctx context.Context, sources []*ImageSource, annotatio
 type indexBuilder struct {
 	layout *Layout
 	images []member
+	source int // position of the current source
 	// visited has the descriptors that the current source has already led to.
 	// Small indexes that name each other many times would otherwise expand beyond all bounds.
 	visited map[digest.Digest]bool
@@ -75,8 +85,9 @@ type indexBuilder struct {
 }
 
 type member struct {
-	desc   ispec.Descriptor
-	source string
+	desc     ispec.Descriptor
+	source   string
+	position int // of the source
 }
 
 // AnnotationReference is the annotation in which an attestation names its image.
@@ -142,7 +153,7 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 	} else if image.Platform, err = readConfigPlatform(ctx, open, manifest.Config); err != nil {
 		return err
 	}
-	j.images = append(j.images, member{image, s.Name})
+	j.images = append(j.images, member{image, s.Name, j.source})
 	for _, d := range append([]ispec.Descriptor{desc, manifest.Config}, manifest.Layers...) {
 		if err := checkDigest(d.Digest); err != nil {
 			return err
@@ -194,6 +205,16 @@ func (j *indexBuilder) distinct() ([]ispec.Descriptor, error) {
 		return cmp.Or(cmp.Compare(a.Annotations[AnnotationReference], b.Annotations[AnnotationReference]), cmp.Compare(a.Digest, b.Digest))
 	})
 	return append(images, attestations...), errors.Join(errs...)
+}
+
+// sourcesOf lists the positions of the sources that have an image.
+func (j *indexBuilder) sourcesOf(d digest.Digest) (positions []int) {
+	for _, i := range j.images {
+		if i.desc.Digest == d && !slices.Contains(positions, i.position) {
+			positions = append(positions, i.position)
+		}
+	}
+	return positions
 }
 
 // copy puts all blobs into the staged layout, or delivers them. Manifests come last, since they name the others.

@@ -71,6 +71,11 @@ func TestAddIndex(t *testing.T) {
 	if s := strings.Join(got, " "); s != "linux/amd64 linux/arm/v7 linux/arm64" {
 		t.Errorf("the index is for %s", s)
 	}
+	for i, want := range []int{1, 2, 0} {
+		if p := first.Parts[i]; len(p.Sources) != 1 || p.Sources[0] != want {
+			t.Errorf("part %d comes from the sources %v; want %d", i, p.Sources, want)
+		}
+	}
 	index := readIndexBlob(t, dir, first.Descriptor.Digest)
 	if len(index.Manifests) != 3 || index.MediaType != ispec.MediaTypeImageIndex || index.Annotations["k"] != "v" ||
 		index.Manifests[0].Annotations != nil || index.Manifests[0].Platform.Architecture != "amd64" {

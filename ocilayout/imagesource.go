@@ -21,6 +21,7 @@ type ImageSource struct {
 	Open       OpenBlob
 	OpenRange  OpenRange // nil if what Open returns can seek
 	Dir        string    // the layout, or empty
+	Tags       []string  // the tags that the image has in its layout or archive, at most 100
 	Repository string    // the repository with the registry's name, or empty
 }
 
@@ -47,11 +48,19 @@ func findSource(ctx context.Context, dir, tag string) (*ImageSource, error) {
 	return sourceIn(index, tag, &ImageSource{Name: namedIn(dir, tag), Open: openBlobIn(path), Dir: path})
 }
 
+// maxTags limits the tags of an image that are listed.
+const maxTags = 100
+
 // sourceIn finds an image in an index and sets the descriptor of s.
 func sourceIn(index ispec.Index, tag string, s *ImageSource) (*ImageSource, error) {
 	desc, err := findImage(index.Manifests, tag)
 	if err != nil {
 		return nil, err
+	}
+	for _, d := range index.Manifests {
+		if name := d.Annotations[ispec.AnnotationRefName]; d.Digest == desc.Digest && name != "" && len(s.Tags) < maxTags && !slices.Contains(s.Tags, name) {
+			s.Tags = append(s.Tags, name)
+		}
 	}
 	desc.Annotations = nil // they only name the image in this index
 	s.Descriptor = desc
