@@ -54,20 +54,11 @@ func (r *Referrers) Read(ctx context.Context, subject digest.Digest, listed ispe
 
 // parseAttached parses the manifest of an artifact.
 func parseAttached(subject digest.Digest, d ispec.Descriptor, b []byte) (*Attached, error) {
-	if d.Size > maxArtifact {
-		return nil, fmt.Errorf("its manifest has more than %d MiB", maxArtifact>>20)
-	}
 	if d.MediaType != ispec.MediaTypeImageManifest {
 		return nil, fmt.Errorf("it is of type %q, and an artifact is an image manifest", d.MediaType)
 	}
-	var m struct {
-		ArtifactType string
-		Config       ispec.Descriptor
-		Layers       descriptors
-		Subject      *ispec.Descriptor
-		Annotations  map[string]string
-	}
-	if err := json.Unmarshal(b, &m); err != nil {
+	m, err := parseArtifact(b)
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -80,6 +71,23 @@ func parseAttached(subject digest.Digest, d ispec.Descriptor, b []byte) (*Attach
 		d.ArtifactType = m.Config.MediaType
 	}
 	return &Attached{Descriptor: d, Subject: subject, Config: m.Config, Layers: m.Layers, Manifest: b}, nil
+}
+
+// artifact is the manifest of an artifact.
+type artifact struct {
+	ArtifactType string
+	Config       ispec.Descriptor
+	Layers       descriptors
+	Subject      *ispec.Descriptor
+	Annotations  map[string]string
+}
+
+func parseArtifact(b []byte) (m artifact, err error) {
+	if len(b) > maxArtifact {
+		return m, fmt.Errorf("its manifest has more than %d MiB", maxArtifact>>20)
+	}
+	err = json.Unmarshal(b, &m)
+	return m, err
 }
 
 // maxContent limits the bytes of a document that Content reads.

@@ -15,6 +15,7 @@
 // and a blob that cannot be mounted, too.
 //
 // [Push.Attach] attaches documents to an image, even before its manifest is pushed.
+// [Push.Carry] copies what is attached to the same image in another repository.
 //
 // [Client.Referrers] lists and reads what is attached to an image: by the referrers API, or by the referrers tag.
 // What a registry lists is checked against the artifact's own manifest, which names the image.
