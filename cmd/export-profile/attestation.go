@@ -24,10 +24,7 @@ func (f *attestFlags) open(key *attestation.SecretKey, at place) (*attestationFi
 	a := &attestationFile{key: key, document: document{
 		kind: "attestation", flag: f.keyFlag + " " + f.keyFile, toFile: "--attestation-file ",
 		extension: attestation.Extension, mediaType: attestation.MediaType, file: f.file,
-		annotations: map[string]string{ // as cosign and sigstore-go write and look for them
-			"dev.sigstore.bundle.content":       "dsse-envelope",
-			"dev.sigstore.bundle.predicateType": attestation.PredicateType,
-		},
+		annotations: bundleAnnotations(attestation.PredicateType),
 	}}
 	switch {
 	case f.file == standardName:
@@ -38,6 +35,11 @@ func (f *attestFlags) open(key *attestation.SecretKey, at place) (*attestationFi
 		return nil, usagef("as in --attestation-file hello"+attestation.Extension, "%s: the image goes to standard output; name a file", f.keyFlag)
 	}
 	return a, nil
+}
+
+// bundleAnnotations returns the annotations of an attached attestation, as cosign and sigstore-go write and look for them.
+func bundleAnnotations(predicateType string) map[string]string {
+	return map[string]string{"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": predicateType}
 }
 
 // result returns the file.

@@ -101,6 +101,7 @@ type destinationOptions struct {
 type imageWriter struct {
 	*ocilayout.Layout
 	publish func(context.Context, ispec.Descriptor) error
+	push    *registry.Push                                                        // nil if the destination is a file
 	attach  func(context.Context, ispec.Descriptor, time.Time, []*document) error // before publish; nil if nothing can be attached there
 	stdout  bool                                                                  // the image itself goes to standard output
 }

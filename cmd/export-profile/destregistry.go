@@ -79,7 +79,7 @@ func (d *registryDestination) open(ctx context.Context, o destinationOptions, sa
 		a := attacher{push, d.image, image, manifest, say}
 		return a.attach(ctx, created, documents)
 	}
-	return &imageWriter{Layout: layout, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
+	return &imageWriter{Layout: layout, push: push, attach: attach, publish: func(ctx context.Context, image ispec.Descriptor) error {
 		manifest, err := layout.Manifest(image)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -23,6 +24,12 @@ A docker-archive cannot hold several platforms.
 IMAGE is oci:DIR[:TAG], docker://REGISTRY/NAME[:TAG|@DIGEST] or oci-archive:FILE[:TAG].
 DEST and IMAGE can be in the same layout or repository.
 Blobs that the destination's registry has are neither fetched nor sent.
+
+What the images have comes along, if it is about them: SBOMs, attestations, signatures. From registry to
+registry that is every artifact attached to them, unchanged. Beside a layout or archive, it is the files
+DIR-TAG.spdx.json, DIR-TAG.cdx.json and DIR-TAG.intoto.jsonl, as image writes them; a registry gets them
+attached. A layout or archive gets DEST-linux-arm64.spdx.json and so on for each platform, and all
+attestations in DEST.intoto.jsonl.
 
 The config of an image says which platform it is for. If IMAGE is for several platforms, all join.
 Two different images for one platform are an error. The order of images does not matter.
@@ -110,6 +117,11 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err != nil {
 		return err
 	}
+	carried := &carrier{say: say, registry: &o.registryFlags, push: out.push, repository: dest.repository(), at: dest.place()}
+	defer carried.remove()
+	if err := carried.carry(ctx, index, names, sources); err != nil {
+		return err
+	}
 	digest, err := newPendingFile(o.digestFile, index.Descriptor.Digest.String()+"\n")
 	if err != nil {
 		return err
@@ -118,7 +130,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err := out.publish(ctx, index.Descriptor); err != nil {
 		return err
 	}
-	if err := digest.publish(); err != nil {
+	if err := errors.Join(digest.publish(), carried.publish()); err != nil {
 		return withHint(err, "the image is complete; run the command again for the file")
 	}
 	published(t.out, "the image is complete: %s", index.Descriptor.Digest)
@@ -127,7 +139,8 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 			Digest string `json:"digest"`
 			place
 			Platforms []ispec.Platform `json:"platforms"`
-		}{index.Descriptor.Digest.String(), dest.place(), index.Platforms})
+			Carried   []carriedResult  `json:"carried,omitempty"` // what came along with the parts
+		}{index.Descriptor.Digest.String(), dest.place(), index.Platforms, carried.results})
 	}
 	if out.stdout {
 		say.debugf("digest: %s", index.Descriptor.Digest)

@@ -26,7 +26,7 @@ type fakeRegistry struct {
 	blobs   map[string][]byte // by repository and digest, and manifests also by tag
 	types   map[string]string
 	changed int
-	fault   func(w http.ResponseWriter, r *http.Request) bool // reports whether it has answered; set before the first request
+	fault   func(w http.ResponseWriter, r *http.Request) bool // reports whether it has answered; changed with mu held
 }
 
 // newFakeRegistry starts a registry and returns it with its address.
@@ -38,7 +38,10 @@ func newFakeRegistry(t *testing.T) (*fakeRegistry, string) {
 }
 
 func (s *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.fault != nil && s.fault(w, r) {
+	s.mu.Lock()
+	fault := s.fault
+	s.mu.Unlock()
+	if fault != nil && fault(w, r) {
 		return
 	}
 	s.mu.Lock()

@@ -6,21 +6,32 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/registry"
 	"github.com/export-profile/export-profile/ocilayout/verify"
+	"github.com/export-profile/export-profile/profile/attestation"
 	"github.com/export-profile/export-profile/profile/sbom"
 )
 
 // attachedResult is an artifact that is attached to an image or an index in a registry. Nothing in it has been verified.
 type attachedResult struct {
-	Subject      string            `json:"subject"` // the digest of the image or index
-	Digest       string            `json:"digest"`  // of the artifact's manifest
-	ArtifactType string            `json:"artifactType"`
-	Size         int64             `json:"size,omitempty"` // of the contents
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	Problem      string            `json:"problem,omitempty"` // why the artifact cannot be read
+	Subject      string `json:"subject"` // the digest of the image or index
+	Digest       string `json:"digest"`  // of the artifact's manifest
+	ArtifactType string `json:"artifactType"`
+	Size         int64  `json:"size,omitempty"` // of the contents
+	// What an attestation says itself, if it is one.
+	PredicateType string `json:"predicateType,omitempty"`
+	KeyHint       string `json:"keyHint,omitempty"`
+
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Problem     string            `json:"problem,omitempty"` // why the artifact cannot be read
 }
 
 // mostAttached limits the artifacts of an image or index that are read for the list. Of the others it has what the registry lists.
 const mostAttached = 100
+
+// Limits of the attestations of an image or index that are read to find out whose key they name.
+const (
+	mostPeeked      = 20
+	mostPeekedBytes = 16 << 20
+)
 
 // listAttached lists what is attached to an image in a registry and to its parts. It returns nil for other images,
 // and if the registry does not list it: then a note says why.
@@ -57,6 +68,7 @@ func (o *imageOpener) attached(ctx context.Context, at registry.Reference, r *ve
 		if err != nil {
 			return nil, err
 		}
+		peeked := 0
 		for i, d := range listed {
 			// The list may have another type than the artifact's manifest, and no annotations.
 			result := attachedResult{Subject: subject.String(), Digest: d.Digest.String(), ArtifactType: d.ArtifactType, Annotations: d.Annotations}
@@ -66,6 +78,11 @@ func (o *imageOpener) attached(ctx context.Context, at registry.Reference, r *ve
 					return nil, err
 				}
 				result.read(a, err)
+				if attestation.IsMediaType(result.ArtifactType) && result.Size <= mostPeekedBytes && err == nil && peeked < mostPeeked {
+					peeked++
+					content, err := referrers.Content(ctx, a)
+					result.peek(content, err)
+				}
 			}
 			all = append(all, result)
 		}
@@ -87,6 +104,19 @@ func (a *attachedResult) read(from *registry.Attached, err error) {
 	}
 }
 
+// peek fills in what an attestation says itself.
+func (a *attachedResult) peek(content []byte, err error) {
+	var s attestation.Summary
+	if err == nil {
+		s, err = peek(content)
+	}
+	if err != nil {
+		a.Problem = err.Error()
+		return
+	}
+	a.PredicateType, a.KeyHint = s.PredicateType, s.KeyHint
+}
+
 // noteAttached notes what is attached to an image. Types are quoted: the registry may send anything.
 func noteAttached(say *speaker, all []attachedResult) {
 	for i, a := range all {
@@ -96,6 +126,9 @@ func noteAttached(say *speaker, all []attachedResult) {
 			return
 		case a.Problem != "":
 			say.notef("attached to %s: %s, which cannot be read: %s", a.Subject, a.Digest, a.Problem)
+		case a.KeyHint != "":
+			say.notef("attached to %s: %s %q of %s, which names key %q and is not verified, %s",
+				a.Subject, a.kind(), a.ArtifactType, humanBytes(a.Size), a.KeyHint, a.Digest)
 		default:
 			say.notef("attached to %s: %s %q of %s, %s", a.Subject, a.kind(), a.ArtifactType, humanBytes(a.Size), a.Digest)
 		}
@@ -107,6 +140,9 @@ func (a attachedResult) kind() string {
 	switch a.ArtifactType {
 	case sbom.SPDX.MediaType(), sbom.CycloneDX.MediaType():
 		return "SBOM"
+	}
+	if attestation.IsMediaType(a.ArtifactType) {
+		return "attestation"
 	}
 	return "artifact"
 }

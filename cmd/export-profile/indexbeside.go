@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/profile/attestation"
+	"github.com/export-profile/export-profile/profile/sbom"
+)
+
+// mostBeside limits the bytes of a file beside an image that is read.
+const mostBeside = 64 << 20
+
+// sourceFiles lists the documents that lie beside a layout or archive.
+type sourceFiles struct {
+	names []string // without extension
+	say   *speaker
+	read  map[string][]carriedDocument // by file name
+	used  map[string]bool              // files that are about a part
+	order []string                     // of the files that exist
+}
+
+// filesBeside looks for the files of an image in a layout or archive.
+func filesBeside(say *speaker, n imageName, tags []string) *sourceFiles {
+	f := &sourceFiles{say: say, read: make(map[string][]carriedDocument), used: make(map[string]bool)}
+	switch {
+	case n.path == standardName:
+	case n.transport.archive:
+		f.names = []string{n.path}
+	default:
+		if !strings.ContainsAny(n.tag, ":/") && n.tag != "" {
+			f.names = []string{strings.TrimRight(n.path, "/") + ofTag(n.tag)}
+		}
+		for _, tag := range tags {
+			if name := strings.TrimRight(n.path, "/") + ofTag(tag); !strings.Contains(tag, "/") && !slices.Contains(f.names, name) {
+				f.names = append(f.names, name)
+			}
+		}
+	}
+	return f
+}
+
+// about returns the documents that are about a part.
+func (f *sourceFiles) about(part ispec.Descriptor) (all []carriedDocument) {
+	for _, name := range f.names {
+		for _, base := range []string{name, name + ofPlatform(part.Platform)} {
+			for _, format := range []sbom.Format{sbom.SPDX, sbom.CycloneDX} {
+				file := base + format.Extension()
+				for _, d := range f.documents(file, func(b []byte) []carriedDocument { return []carriedDocument{{format.MediaType(), b, file}} }) {
+					if format.IsAbout(d.content, part.Digest.String()) {
+						all, f.used[file] = append(all, d), true
+					}
+				}
+			}
+		}
+		file := name + attestation.Extension
+		for _, d := range f.documents(file, func(b []byte) []carriedDocument { return f.statements(file, b) }) {
+			if s, err := peek(d.content); err == nil && slices.Contains(s.Subjects, part.Digest.String()) {
+				all, f.used[file] = append(all, d), true
+			}
+		}
+	}
+	return all
+}
+
+// documents reads a file once.
+func (f *sourceFiles) documents(file string, parse func([]byte) []carriedDocument) []carriedDocument {
+	all, ok := f.read[file]
+	if ok {
+		return all
+	}
+	b, err := readBeside(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		f.say.notef("%q does not come along: %v", file, err)
+	default:
+		all, f.order = parse(b), append(f.order, file)
+	}
+	f.read[file] = all
+	return all
+}
+
+// readBeside reads a regular file of at most 64 MiB.
+func readBeside(file string) ([]byte, error) {
+	fi, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, errors.New("it is not a file")
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	b, err := io.ReadAll(io.LimitReader(in, mostBeside+1))
+	if err == nil && len(b) > mostBeside {
+		err = fmt.Errorf("it has more than %d MiB", mostBeside>>20)
+	}
+	return b, err
+}
+
+// statements returns the lines of a file that are attestations.
+func (f *sourceFiles) statements(file string, b []byte) (all []carriedDocument) {
+	for line := range bytes.Lines(b) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		if len(all) == mostAttached {
+			f.say.notef("%q: only the first %d attestations are read", file, mostAttached)
+			break
+		}
+		var bundle struct{ MediaType string }
+		if err := json.Unmarshal(line, &bundle); err != nil || !attestation.IsMediaType(bundle.MediaType) {
+			f.say.notef("%q: a line is no Sigstore bundle of version 0.3, and does not come along", file)
+			continue
+		}
+		all = append(all, carriedDocument{bundle.MediaType, line, file})
+	}
+	return all
+}
+
+// peek returns what a Sigstore bundle says that it is about. Nothing of it is verified.
+func peek(bundle []byte) (attestation.Summary, error) {
+	b, err := attestation.ReadBundle(bundle)
+	if err != nil {
+		return attestation.Summary{}, err
+	}
+	return b.Peek()
+}
+
+// noteStale notes the files that are about none of the parts.
+func (f *sourceFiles) noteStale(say *speaker) {
+	if f == nil {
+		return
+	}
+	for _, file := range f.order {
+		if !f.used[file] {
+			say.notef("%q is about another image, and does not come along", file)
+		}
+	}
+}
