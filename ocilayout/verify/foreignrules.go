@@ -106,6 +106,7 @@ func (f *foreignRules) entry(h *tar.Header) item {
 	if isWhiteout && (h.Typeflag != tar.TypeReg || h.Size != 0) {
 		return bad("is a whiteout but not an empty file")
 	}
+	i := item{other: true}
 	switch {
 	case isWhiteout:
 		f.remember(h.Name, name, seenWhiteout)
@@ -113,8 +114,11 @@ func (f *foreignRules) entry(h *tar.Header) item {
 		f.remember(h.Name, name, seenDir)
 	default:
 		f.remember(h.Name, name, seenOther)
+		if t := h.Typeflag; t == tar.TypeSymlink || (t == tar.TypeReg || t == tar.TypeCont) && !isSparse(h) {
+			i.entry = rootfs.Entry{Path: name, Mode: modeOf(h), Size: h.Size, Target: h.Linkname}
+		}
 	}
-	return item{other: true}
+	return i
 }
 
 // remember reports a name that occurs twice, and a name below something that is not a directory.

@@ -31,7 +31,8 @@ type layer struct {
 
 	damaged bool // the blob has another digest
 	found   findings
-	store   storeChanges // made by a layer of another program
+	store   storeChanges      // made by a layer of another program
+	objects map[string]Object // those that were hashed, by name
 }
 
 // layerKey identifies a layer. Images that share it share the result of one check.
@@ -148,7 +149,7 @@ func (l *layer) checkContents(blob io.Reader, c *Claims, o Options) {
 		algorithm = l.diffID.Algorithm()
 	}
 	plain := &plainReader{r: r, hash: algorithm.Hash(), limit: o.MaxLayer}
-	w := newWalker(l, bufio.NewReaderSize(plain, blobBuffer), c.objects, o.Hash)
+	w := newWalker(l, bufio.NewReaderSize(plain, blobBuffer), c.objects, o)
 	w.walk()
 	if err := rootfs.Drain(plain); err != nil {
 		if w.broken == nil {

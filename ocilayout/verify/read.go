@@ -37,7 +37,9 @@ type Claims struct {
 	images       []*image
 	layers       []*layer        // of all images, each once
 	indexes      []digest.Digest // of multi-platform images
-	found        findings        // problems of indexes
+	parts        map[digest.Digest][]Part
+	tags         []string // of the images in the layout
+	found        findings // problems of indexes
 
 	read    int64                  // bytes of documents
 	seen    map[digest.Digest]bool // manifests and indexes
@@ -47,7 +49,8 @@ type Claims struct {
 
 // image holds the contents of a manifest and its config.
 type image struct {
-	digest digest.Digest // of the manifest, or of the config if an archive has no manifest
+	digest digest.Digest    // of the manifest, or of the config if an archive has no manifest
+	desc   ispec.Descriptor // of the manifest
 	config digest.Digest
 	layers []*layer
 	found  findings
@@ -117,12 +120,19 @@ func (c *Claims) readLayout(ctx context.Context, tag string, open func(name stri
 		c.found.add(Problem{Blob: ispec.ImageIndexFile, What: err.Error()})
 		return true, nil
 	}
+	selected := make(map[digest.Digest]bool)
 	for _, d := range parsed.Manifests {
 		if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[ocilayout.AnnotationFullName] == tag {
 			found = true
+			selected[d.Digest] = true
 			if err := c.follow(ctx, d, ispec.ImageIndexFile, 0); err != nil {
 				return true, err
 			}
+		}
+	}
+	for _, d := range parsed.Manifests {
+		if name := d.Annotations[ispec.AnnotationRefName]; selected[d.Digest] && !slices.Contains(c.tags, name) && len(c.tags) < maxImages {
+			c.tags = append(c.tags, name)
 		}
 	}
 	return found, nil
@@ -134,6 +144,7 @@ func newClaims(open ocilayout.OpenBlob) *Claims {
 		found:   findings{limit: documentProblems},
 		seen:    make(map[digest.Digest]bool),
 		byKey:   make(map[layerKey]*layer),
+		parts:   make(map[digest.Digest][]Part),
 		objects: make(map[string]bool),
 	}
 }
@@ -173,7 +184,7 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		return nil
 	}
 	c.seen[d.Digest] = true
-	img := &image{digest: d.Digest, found: findings{limit: documentProblems}, attestation: d.Annotations[ocilayout.AnnotationReference] != "" && !index}
+	img := &image{digest: d.Digest, desc: d, found: findings{limit: documentProblems}, attestation: isAttestation(d) && !index}
 	found := &img.found
 	if index {
 		found = &c.found
@@ -196,11 +207,18 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		return nil
 	}
 	for _, m := range parsed.Manifests {
+		if depth == 0 {
+			c.parts[d.Digest] = append(c.parts[d.Digest], Part{m.Digest, m.MediaType, isAttestation(m)})
+		}
 		if err := c.follow(ctx, m, d.Digest.String(), depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func isAttestation(d ispec.Descriptor) bool {
+	return d.Annotations[ocilayout.AnnotationReference] != ""
 }
 
 // readDocument reads a JSON blob and reports its problems.

@@ -47,6 +47,7 @@ package verify
 import (
 	"cmp"
 	"context"
+	"io"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -64,6 +65,12 @@ type Options struct {
 	Hash func(t rootfs.Tree, root string) (hex string, size int64, err error)
 	// Progress, if set, receives the number of blob bytes read since its last call, from several goroutines.
 	Progress func(bytes int64)
+	// Store also hashes the objects that were changed on purpose, and fills ImageReport.Store.
+	Store bool
+	// File, if set, is called for each regular file and each symbolic link outside of the store objects of this program's layers:
+	// base files, and all files of layers with changes and of other programs' layers, except sparse files. Blob names the layer.
+	// What File returns receives the content or the target, and is closed. It may be nil. File is called from several goroutines.
+	File func(blob string, e rootfs.Entry) io.WriteCloser
 	// MaxLayer limits the bytes of a decompressed layer; 0 means 64 GiB.
 	MaxLayer int64
 
@@ -95,6 +102,10 @@ type ImageReport struct {
 	Objects int           `json:"objects"`                    // visible store objects
 	Size    int64         `json:"narSize"`                    // of the visible objects
 	Changed []string      `json:"changedOnPurpose,omitempty"` // names of visible objects that were not compared with their hashes, since the history says why
+
+	Store   []Object `json:"-"` // the visible store objects, sorted by name, if Options.Store is set; nil if Stacked
+	Blobs   []string `json:"-"` // names of the layers' blobs
+	Stacked bool     `json:"-"` // other programs' layers, or layers with changes, may change store objects: only Claims.ReadStore shows the result
 }
 
 // Check reads the layers, several at a time, and reports the problems of the layers and of the claims.
@@ -128,7 +139,7 @@ func (c *Claims) Check(ctx context.Context, o Options) (*Report, error) {
 			merge(&all, &l.found, Problem{Image: img.digest, Layer: i + 1, Blob: l.blob()})
 		}
 		if !img.attestation {
-			r.Images = append(r.Images, img.checkVisible(&all))
+			r.Images = append(r.Images, img.checkVisible(&all, o.Store))
 		}
 	}
 	for _, l := range c.layers {

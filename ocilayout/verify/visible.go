@@ -16,8 +16,8 @@ type visibleObject struct {
 }
 
 // checkVisible applies the layers in order, counts the objects that are visible in the end, and reports layers
-// that contradict lower ones. It goes by the history alone: layer.check compares a layer with its history.
-func (img *image) checkVisible(found *findings) ImageReport {
+// that contradict lower ones. It fills Store if store is set. It goes by the history alone: layer.check compares a layer with its history.
+func (img *image) checkVisible(found *findings, store bool) ImageReport {
 	result := ImageReport{Digest: img.digest, Layers: len(img.layers)}
 	visible := make(map[string]visibleObject)
 	foreign := make(map[string]int) // by object, the layer of another program that wrote to it
@@ -29,6 +29,8 @@ func (img *image) checkVisible(found *findings) ImageReport {
 		found.add(p)
 	}
 	for i, l := range img.layers {
+		result.Blobs = append(result.Blobs, l.blob())
+		result.Stacked = result.Stacked || l.claim == nil || l.claim.Top
 		if l.claim != nil && l.claim.Top { // changes that the user asked for, and that the history lists
 			for _, name := range sorted(l.store.hidden) {
 				delete(visible, name)
@@ -92,5 +94,8 @@ func (img *image) checkVisible(found *findings) ImageReport {
 		}
 	}
 	slices.Sort(result.Changed)
+	if store && !result.Stacked {
+		result.Store = img.store(visible)
+	}
 	return result
 }

@@ -16,6 +16,8 @@ import (
 type walker struct {
 	layer  *layer
 	hash   func(rootfs.Tree, string) (string, int64, error)
+	file   func(string, rootfs.Entry) io.WriteCloser
+	store  bool // record the objects
 	raw    *bufio.Reader
 	end    endReader
 	tar    *tar.Reader
@@ -27,8 +29,8 @@ type walker struct {
 
 // newWalker returns a walker that compares the tar with the claim of the layer.
 // Without a claim, or if the claim is of changes, it records in l how the layer changes the claimed objects.
-func newWalker(l *layer, tarball *bufio.Reader, claimed map[string]bool, hash func(rootfs.Tree, string) (string, int64, error)) *walker {
-	w := &walker{layer: l, hash: hash, raw: tarball, end: endReader{r: tarball}}
+func newWalker(l *layer, tarball *bufio.Reader, claimed map[string]bool, o Options) *walker {
+	w := &walker{layer: l, hash: o.Hash, file: o.File, store: o.Store, raw: tarball, end: endReader{r: tarball}}
 	w.tar = tar.NewReader(&w.end)
 	if l.claim != nil && !l.claim.Top {
 		w.own = newOwnRules(l)
@@ -43,7 +45,7 @@ func newWalker(l *layer, tarball *bufio.Reader, claimed map[string]bool, hash fu
 type item struct {
 	entry rootfs.Entry
 	bad   bool // its problem was reported; the path may be empty
-	other bool // a whiteout, or any entry of a layer with foreignRules
+	other bool // a whiteout, or any entry of a layer with foreignRules: only a file or a link has a path
 }
 
 // rules checks the entries of a layer.
@@ -97,12 +99,17 @@ func (w *walker) walk() {
 	i, ok := w.next()
 	for ok {
 		switch {
-		case w.own == nil || i.bad || i.other:
+		case i.bad:
+			i, ok = w.next()
+		case i.other:
+			w.show(&i.entry)
 			i, ok = w.next()
 		case isObject(i.entry.Path):
 			i, ok = w.object(i)
 		default:
+			shown := w.show(&i.entry)
 			w.own.addBase(i.entry)
+			shown()
 			i, ok = w.next()
 		}
 	}
@@ -149,10 +156,14 @@ func (w *walker) object(first item) (item, bool) {
 		}
 	}
 	claim := w.own.object(root)
-	if claim != nil && w.hash != nil && !claim.Changed {
+	if claim != nil && w.hash != nil && (w.store || !claim.Changed) {
 		hex, size, err := w.hash(tree, root)
+		if err == nil && clean && w.broken == nil && w.store {
+			w.layer.record(claim, hex, size)
+		}
 		switch {
 		case w.broken != nil, !clean, errors.Is(err, errReported):
+		case claim.Changed && err == nil:
 		case err != nil:
 			w.layer.found.addf(root, "NAR hash: %v", err)
 		case claim.Hash != "" && !strings.HasPrefix(hex, claim.Hash):

@@ -80,7 +80,7 @@ func walkTar(tarball []byte, claim *history.Claim) (*layer, []string) {
 // walkTarWith is walkTar with another hash of store objects.
 func walkTarWith(tarball []byte, claim *history.Claim, hash func(rootfs.Tree, string) (string, int64, error)) (*layer, []string) {
 	l := &layer{claim: claim, found: findings{limit: 100}}
-	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), map[string]bool{"o": true}, hash).walk()
+	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), map[string]bool{"o": true}, Options{Hash: hash}).walk()
 	var lines []string
 	for _, p := range l.found.list {
 		lines = append(lines, p.String())
@@ -112,7 +112,7 @@ func TestWalkNext(t *testing.T) {
 func TestWalkWithoutHash(t *testing.T) {
 	l := &layer{claim: &history.Claim{Objects: []history.Object{{Name: "a", Size: 9}}}, found: findings{limit: 100}}
 	tarball := tarOf(t, dir("nix/", 0o755), dir("nix/store/", 0o755), dir("nix/store/a/", 0o555), dir("nix/store/a/d/", 0o555), dir("nix/store/b/", 0o555))
-	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), nil, nil).walk()
+	newWalker(l, bufio.NewReader(bytes.NewReader(tarball)), nil, Options{}).walk()
 	if len(l.found.list) != 1 || l.found.list[0].Path != "nix/store/b" {
 		t.Errorf("problems %v; want one of nix/store/b", l.found.list)
 	}
