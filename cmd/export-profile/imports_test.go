@@ -38,8 +38,8 @@ var ownImports = map[string][]string{
 	"profile/nixdb":         {"profile", "profile/sqlite", "rootfs"},
 	"profile/sbom":          {"profile"},
 	"profile/sbom/sbomtest": {},
-	"profile/attestation":   {"profile", "profile/trust"},
 	"profile/scan":          {"profile", "profile/nar", "profile/nix32", "rootfs"},
+	"profile/attestation":   {"profile", "profile/nar", "profile/scan", "profile/trust", "rootfs"},
 	"profile/tarstore":      {"profile", "profile/casehack", "profile/input", "profile/nar", "profile/scan", "rootfs"},
 	"profile/storetest":     {"profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging", "rootfs/testrun"},
 	"profile/source": {

@@ -67,7 +67,7 @@ func (s *speaker) notes(all []string) {
 // Problems of documents differ in more than the path.
 func groupVerified(all []verify.Problem, severalImages bool) []problemGroup {
 	return groupProblems(all, func(p verify.Problem) string {
-		if p.Layer == 0 {
+		if p.Layer == 0 && p.Path == "" {
 			return p.Image.String() + p.String()
 		}
 		return fmt.Sprintf("%s\x00%d\x00%s\x00%s", p.Image, p.Layer, p.Blob, kindOfProblem(p.What))

@@ -14,6 +14,8 @@ const verifyHelp = `examples:
   export-profile verify --json oci:hello
   export-profile verify docker://registry.example.com/team/hello:v1
   export-profile verify docker-archive:hello.tar
+  export-profile verify --key key.pub docker://registry.example.com/team/hello:v1
+  export-profile verify --key key.pub --require-signed-by cache.example.com-1:6NCHdD59X… oci:hello:v1
 
 Checks that an image is what it says it is, and prints its digest. For an image for several platforms
 it prints the digest of the whole and then of each part.
@@ -33,6 +35,12 @@ and then exits with status 3. --json lists all problems.
 Store paths that --allow-store-changes has changed are compared with no hash; a note says how many.
 For an image in a registry, notes list what is attached to it and to its parts, such as SBOMs and attestations;
 --json has the list under "attached". Nothing in the list is verified.
+With --key, an image also needs a statement that a given key has signed, as image --attest and attest write it.
+verify then checks that the image holds exactly the store paths of the statement, each with the NAR hash
+computed from the layers, and that no file mentions another store path: the image is complete.
+An image for several platforms needs a statement for the whole and one for each part.
+Statements by other keys or of other programs are skipped. If given keys have signed several
+about the image, all must be right.
 If the blob of a layer is damaged, and the cache has that blob with the same damage, the cache drops it.
 `
 
@@ -40,6 +48,7 @@ type verifyOptions struct {
 	outputFlags
 	registryFlags
 	cacheFlags
+	statementFlags
 	maxLayer string
 }
 
@@ -48,6 +57,7 @@ func setupVerify(fs *pflag.FlagSet) runFunc {
 	o.onlySpools = true
 	fs.StringVar(&o.maxLayer, "max-layer", "", "allow a layer at most `SIZE` bytes once decompressed, such as 500MB or 2GiB (default 64GiB)")
 	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR`, and drop damaged blobs from the cache there (default $XDG_CACHE_HOME/export-profile)")
+	o.statementFlags.flags(fs)
 	o.registryFlags.flags(fs)
 	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
@@ -107,24 +117,34 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	if err := o.readCA(); err != nil {
 		return err
 	}
+	statements, err := o.verifier(t.in, n)
+	if err != nil {
+		return err
+	}
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer say.closing(&err, opener)
 	claims, err := n.transport.claims(ctx, opener, n)
 	if err != nil {
 		return n.hint(err)
 	}
+	if err := statements.prepare(ctx, opener, n, claims, &options); err != nil {
+		return fmt.Errorf("verify %q: %w", word, err)
+	}
 	reading := say.progress("verifying", claims.Size())
 	options.Progress = reading.add
 	report, err := claims.Check(ctx, options)
 	reading.done()
+	if err == nil {
+		err = statements.compare(ctx, claims, report, options)
+	}
 	if err != nil {
 		return fmt.Errorf("verify %q: %w", word, err)
 	}
-	if err := o.print(t, say, report, listAttached(ctx, say, opener, n, report)); err != nil {
+	if err := o.print(t, say, report, statements, listAttached(ctx, say, opener, n, report)); err != nil {
 		return err
 	}
 	if report.Count > 0 {
-		err := error(&foundError{fmt.Sprintf("verify %q: %s", word, count(report.Count, "problem"))})
+		err := statements.hint(&foundError{fmt.Sprintf("verify %q: %s", word, count(report.Count, "problem"))}, word)
 		dropped := 0
 		for _, d := range report.Damaged {
 			if o.existing().Recheck(ctx, d) {
@@ -144,7 +164,7 @@ const mostLines = 100
 
 // print prints the digests of the images, or all problems, or as text one line for problems that are alike.
 // For an image in a registry it adds what is attached.
-func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report, attached []attachedResult) error {
+func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report, statements *statementVerifier, attached []attachedResult) error {
 	if o.json {
 		indexes := []string{}
 		for _, d := range r.Indexes {
@@ -156,7 +176,9 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report, attach
 			Problems []verify.Problem     `json:"problems"`
 			Count    int                  `json:"problemCount"`
 			Attached []attachedResult     `json:"attached,omitzero"` // only in a registry that lists it
-		}{indexes, append([]verify.ImageReport{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count, attached})
+			// Statements are those by the keys of --key about these images.
+			Statements []statementResult `json:"statements,omitzero"`
+		}{indexes, append([]verify.ImageReport{}, r.Images...), append([]verify.Problem{}, r.Problems...), r.Count, attached, statements.list()})
 	}
 	more := r.Count
 	for i, g := range groupVerified(r.Problems, len(r.Images) > 1) {
@@ -191,6 +213,7 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report, attach
 				i.Digest, count(i.Foreign, "layer"), i.Layers)
 		}
 	}
+	statements.note(say, r)
 	noteAttached(say, attached)
 	return nil
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/export-profile/export-profile/ocilayout/registry"
+	"github.com/export-profile/export-profile/ocilayout/verify"
+	"github.com/export-profile/export-profile/profile/attestation"
+)
+
+// bundleTypes is how the artifact types of attached bundles begin.
+const bundleTypes = "application/vnd.dev.sigstore.bundle"
+
+// mostBundles limits the bytes of all bundles that are read from a registry.
+const mostBundles = 1 << 30
+
+// collect reads all bundles where those of the images belong.
+func (v *statementVerifier) collect(ctx context.Context, o *imageOpener, n imageName, claims *verify.Claims) error {
+	switch {
+	case v.flags.file == standardName:
+		if v.stdin == nil {
+			return errors.New("read attestations: there is no standard input")
+		}
+		return v.readLines("standard input", v.stdin)
+	case v.flags.file != "":
+		return v.readFile(v.flags.file)
+	case n.transport.remote:
+		return v.collectAttached(ctx, o, n.ref, claims)
+	}
+	var places []string
+	for _, name := range besideImage(n, claims.Tags()) {
+		places = append(places, fmt.Sprintf("%q", name))
+		if err := v.readFile(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	v.looked = strings.Join(places, " or ")
+	return nil
+}
+
+// besideImage returns the names of the files with attestations of images in a layout or archive.
+// A layout has one for each tag, also the other tags of an image.
+func besideImage(n imageName, tags []string) (names []string) {
+	switch {
+	case n.path == standardName:
+		return nil
+	case n.transport.archive:
+		return []string{n.path + attestation.Extension}
+	}
+	seen := make(map[string]bool)
+	for _, tag := range tags {
+		part := ""
+		if tag != "" {
+			part = ofTag(tag)
+		}
+		if name := strings.TrimRight(n.path, "/") + part + attestation.Extension; !seen[name] && !strings.ContainsAny(tag, "/\x00") {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (v *statementVerifier) readFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("read attestations: %w", err)
+	}
+	defer f.Close()
+	return v.readLines(name, f)
+}
+
+func (v *statementVerifier) readLines(name string, r io.Reader) error {
+	if err := v.chooser.AddLines(name, r); err != nil {
+		return fmt.Errorf("read attestations %q: %w", name, err)
+	}
+	return nil
+}
+
+// collectAttached reads what is attached to the images and indexes in a registry.
+func (v *statementVerifier) collectAttached(ctx context.Context, o *imageOpener, at registry.Reference, claims *verify.Claims) error {
+	client, err := o.registry.client(o.say)
+	if err != nil {
+		return err
+	}
+	referrers, err := client.Referrers(ctx, at)
+	if err != nil {
+		return err
+	}
+	subjects, indexes := claims.Manifests()
+	for d := range indexes {
+		subjects = append(subjects, d)
+	}
+	slices.Sort(subjects)
+	size := 0
+	return referrers.Documents(ctx, subjects, bundleTypes, func(d registry.Document) error {
+		if d.Err != nil {
+			return v.chooser.Skip(d.Digest.String(), d.Err)
+		}
+		if size += len(d.Content); size > mostBundles {
+			return fmt.Errorf("read what is attached to the image: more than %d bytes: %w", mostBundles, attestation.ErrTooMany)
+		}
+		return v.chooser.Add(d.Digest.String(), d.Content)
+	})
+}
