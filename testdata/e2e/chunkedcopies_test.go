@@ -69,40 +69,6 @@ func checkProgram(t *testing.T, r result, compression string) {
 	}
 }
 
-// goTools are programs that no Debian has in the version that these tests need.
-var goTools = map[string]string{
-	"crane": "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
-	"umoci": "github.com/opencontainers/umoci/cmd/umoci@v0.6.0",
-}
-
-// goTool builds a program of goTools, and returns its file. The program is kept for later runs.
-func goTool(t *testing.T, name string) string {
-	t.Helper()
-	pkg, version, _ := strings.Cut(goTools[name], "@")
-	dir := filepath.Join(lab.dir, "go-tools", name+"-"+version)
-	program := filepath.Join(dir, path.Base(pkg))
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// A module of its own ignores the program's replace directives, for which "go install" refuses it.
-	writeFile(t, filepath.Join(dir, "go.mod"), "module tools\n\ngo 1.26\n")
-	for _, args := range [][]string{{"get", pkg + "@" + version}, {"build", "-o", program + ".new", pkg}} {
-		cmd := exec.Command("go", args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if _, err := output(cmd); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Rename(program+".new", program); err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
-
 // tablesIn counts the layers of an image, by their media type and by how many annotations about tables they have.
 func tablesIn(m ispec.Manifest) map[string]int {
 	count := make(map[string]int)
