@@ -77,10 +77,10 @@ func (f *sbomInImage) format() (sbom.Format, error) {
 	return format, nil
 }
 
-// addSBOM adds an SBOM of the closure to the base files. It cannot say anything about the image, whose digest depends on it.
+// addSBOM adds an SBOM of the closure to the base files.
 func addSBOM(files *base.Files, lower *rootfs.Lower, closure *profile.Closure, f sbom.Format, m sbom.Metadata) error {
 	var b bytes.Buffer
-	if err := f.Write(&b, closure, sbom.Image{}, m); err != nil {
+	if err := f.Write(&b, closure, sbom.Image{Inside: true}, m); err != nil {
 		return err
 	}
 	if err := files.AddFile(lower, f.InImage(closure), b.Bytes()); err != nil {

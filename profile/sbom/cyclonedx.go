@@ -26,7 +26,10 @@ func writeCycloneDX(w io.Writer, c *profile.Closure, i Image, m Metadata) error 
 	bom := cdx.NewBOM()
 	bom.SerialNumber = "urn:uuid:" + uuid(CycloneDX, c, i, m)
 	subject := cdx.Component{BOMRef: "closure", Type: cdx.ComponentTypeApplication, Name: name(c)}
-	if i.Digest != "" {
+	switch {
+	case i.Inside:
+		subject = cdx.Component{BOMRef: "image", Type: cdx.ComponentTypeContainer, Name: name(c)}
+	case i.Digest != "":
 		subject = cdx.Component{
 			BOMRef: i.Digest, Type: cdx.ComponentTypeContainer, Name: name(c), Version: i.Digest,
 			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: strings.TrimPrefix(i.Digest, "sha256:")}},

@@ -13,8 +13,7 @@ import "github.com/export-profile/export-profile/profile"
 const InImageDir = "var/lib/db/sbom"
 
 // InImage returns the path of the document in an image, without a leading slash. It is named after the closure's first root.
-//
-// The document in the image is the one of [Format.Write] without an [Image]: the image's digest and layers depend on it.
+// The document is that of [Image.Inside].
 func (f Format) InImage(c *profile.Closure) string {
 	return InImageDir + "/" + name(c) + f.Extension()
 }

@@ -43,6 +43,10 @@ type Image struct {
 	Digest  string                  // of the manifest, "sha256:<hex>"
 	Created time.Time               // zero: one second after the epoch
 	Layers  map[profile.Path]string // digest of the layer blob of each path, as far as known
+
+	// Inside says that the document is for a place in the image itself. It cannot name the digest or layers, which depend on it.
+	// CycloneDX then has a container as its subject, and not the closure, which syft takes for one more package.
+	Inside bool
 }
 
 // Format is a document format.
@@ -102,6 +106,9 @@ func (i Image) created() string {
 func uuid(f Format, c *profile.Closure, i Image, m Metadata) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "export-profile %s 1\n%s\n", f, i.Digest)
+	if i.Inside {
+		fmt.Fprintln(h, "inside")
+	}
 	if i.Digest == "" {
 		for _, root := range c.Roots {
 			fmt.Fprintf(h, "%s\n", root)

@@ -69,6 +69,8 @@ func TestWrite(t *testing.T) {
 		{"image", CycloneDX, image(c)},
 		{"closure", SPDX, Image{}},
 		{"closure", CycloneDX, Image{}},
+		{"inside", SPDX, Image{Inside: true}},
+		{"inside", CycloneDX, Image{Inside: true}},
 	} {
 		var b bytes.Buffer
 		if err := tt.format.Write(&b, c, tt.image, nil); err != nil {
@@ -154,6 +156,7 @@ func TestUUID(t *testing.T) {
 		"SPDX of the image":      uuid(SPDX, c, image(c), nil),
 		"CycloneDX of the image": uuid(CycloneDX, c, image(c), nil),
 		"closure":                uuid(SPDX, c, Image{}, nil),
+		"inside":                 uuid(SPDX, c, Image{Inside: true}, nil),
 		"other roots":            uuid(SPDX, &other, Image{}, nil),
 	} {
 		if had := seen[id]; had != "" {

@@ -13,6 +13,8 @@ import (
 var goTools = map[string]string{
 	"cosign": "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3", // takes minutes
 	"crane":  "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
+	"grype":  "github.com/anchore/grype/cmd/grype@v0.121.3", // takes minutes; syft shares most packages
+	"syft":   "github.com/anchore/syft/cmd/syft@v1.57.1",
 	"umoci":  "github.com/opencontainers/umoci/cmd/umoci@v0.6.0",
 }
 
