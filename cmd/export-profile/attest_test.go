@@ -261,3 +261,58 @@ func TestRefusedAttestation(t *testing.T) {
 		}
 	}
 }
+
+// TestAttestIndexInRegistry checks that attest attaches a statement to each image of an index and to the index,
+// and that the one about the index is the same that index --attest makes.
+func TestAttestIndexInRegistry(t *testing.T) {
+	reg, address := newFakeRegistry(t)
+	t.Setenv("HOME", t.TempDir())
+	at, key := "docker://"+address+"/team/hello:", keyFile(t)
+	golden := storetest.File(t, "basic.nix-export")
+	exec := func(status int, args ...string) (stdout, stderr string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if got := run(t.Context(), args, terminal{out: &out, err: &errs}); got != status {
+			t.Fatalf("%q exits with %d; want %d: %s", args, got, status, &errs)
+		}
+		return out.String(), errs.String()
+	}
+	exec(0, "image", "--no-cache", "--from", golden, at+"amd64")
+	exec(0, "image", "--no-cache", "--from", golden, "--platform", "linux/arm64", at+"arm64")
+	exec(0, "index", "--attest", key, at+"v1", at+"amd64", at+"arm64")
+	artifacts, content := reg.attached(t, attestation.MediaType)
+	if len(artifacts) != 1 {
+		t.Fatalf("after index --attest, the registry has %v; want one artifact", artifacts)
+	}
+	for range 2 {
+		out, _ := exec(0, "attest", "--key", key, at+"v1")
+		digests := strings.Fields(out)
+		_, all := reg.attached(t, attestation.MediaType)
+		if len(digests) != 3 || len(all) != 3 || !bytes.Equal(all[digests[2]], content[digests[2]]) {
+			t.Fatalf("attest prints %q, and the registry has %d artifacts; want 3, and the same about the index", digests, len(all))
+		}
+		index := statementIn(t, all[digests[2]])
+		if len(index.Parts) != 2 || index.Parts[0].Digest != digests[0] || index.Parts[1].Platform != "linux/arm64" || index.Kind != attestation.OfIndex {
+			t.Errorf("the statement about the index is %+v; want one with the parts %q", index, digests[:2])
+		}
+		for _, d := range digests[:2] {
+			if s := statementIn(t, all[d]); s.Subject != d || s.Kind != attestation.OfContents || len(s.Paths) != 6 {
+				t.Errorf("the statement is %+v; want one about %s", s, d)
+			}
+		}
+	}
+
+	file := filepath.Join(t.TempDir(), "hello.intoto.jsonl")
+	reg.mu.Lock()
+	reg.fault = refusingArtifacts(403)
+	reg.mu.Unlock()
+	if _, stderr := exec(1, "attest", "--key", key, at+"v1"); !strings.Contains(stderr, "hint: write the attestation to a file: --attestation-file hello.intoto.jsonl") {
+		t.Errorf("attest to a registry that refuses says %s", stderr)
+	}
+	if _, stderr := exec(0, "attest", "--key", key, "--attestation-file", file, at+"v1"); !strings.Contains(stderr, "note: the attestation is only in") {
+		t.Errorf("attest to a registry that refuses, with a file, says %s", stderr)
+	}
+	if b := readFile(t, file); strings.Count(b, "\n") != 3 {
+		t.Errorf("the file has %d lines; want 3", strings.Count(b, "\n"))
+	}
+}

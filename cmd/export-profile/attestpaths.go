@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/attestation"
 	"github.com/export-profile/export-profile/profile/nar"
@@ -150,37 +148,3 @@ func (s pathSet) applyLayer(l overlay.Layer) {
 		}
 	}
 }
-
-// imagePaths lists the store paths in a finished image, from its layers alone. It also returns the name of the first store path
-// that no other one refers to, for people.
-func imagePaths(ctx context.Context, say *speaker, image *ocilayout.Image) (paths pathSet, name string, err error) {
-	store, err := scanImageStore(ctx, say, image, nil, nil) // without facts: what is signed comes from the layers
-	if err != nil {
-		return nil, "", err
-	}
-	paths = make(pathSet)
-	for _, p := range store.paths {
-		info, err := store.Info(ctx, p)
-		switch {
-		case err != nil:
-			return nil, "", err
-		case store.objects[p].Changed:
-			paths.change(p)
-		default:
-			paths.add(info)
-		}
-	}
-	for _, p := range store.scattered {
-		paths.change(p)
-	}
-	if len(paths) == 0 {
-		return nil, "", fmt.Errorf("image %s: %w", image.Digest, errNoStorePaths)
-	}
-	roots, err := store.roots(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	return paths, roots[0].Name(), nil
-}
-
-var errNoStorePaths = errors.New("it has no store paths, so there is nothing to state")

@@ -34,6 +34,7 @@ func commands() []command {
 		{"ls", "[flags] [PATH…]", "list the files in an image, with sizes", lsHelp, setupLs},
 		{"diff", "[flags] A B", "compare two images or profiles", diffHelp, setupDiff},
 		{"sbom", "[flags]", "write an SBOM, in SPDX or CycloneDX", sbomHelp, setupSBOM},
+		{"attest", "[flags] IMAGE", "sign a statement of what is in an image", attestHelp, setupAttest},
 		{"report", "[flags] FILE", "write an HTML page that shows what is in an image, and why", reportHelp, setupReport},
 		{"cache", "[flags] [prune|verify]", "show, prune or verify the cache", cacheHelp, setupCache},
 		{"verify", "[flags] IMAGE", "check that an image is what it says it is", verifyHelp, setupVerify},

@@ -35,6 +35,16 @@ func (f *attestFlags) fileFlags(fs *pflag.FlagSet) {
 		"(default: DIR-TAG.intoto.jsonl or ARCHIVE.intoto.jsonl; in a registry it is attached to the image)")
 }
 
+// inputs lists the files that are read, so that no result replaces them.
+func (f *attestFlags) inputs() (all []resultFile) {
+	for _, in := range []resultFile{{f.keyFlag + " " + f.keyFile, f.keyFile}, {"--key-password-file " + f.passwordFile, f.passwordFile}} {
+		if in.file != standardName {
+			all = append(all, in)
+		}
+	}
+	return all
+}
+
 // reader is something that reads standard input if it is given.
 type reader struct {
 	flag  string // with its value

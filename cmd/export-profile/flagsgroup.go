@@ -20,7 +20,7 @@ type flagGroup struct {
 // before where it comes from, and a command's own flags before those that many commands share.
 var flagGroups = []flagGroup{
 	{"common flags", "profile from tag entrypoint user previous"},
-	{"what comes out", "format output tree sort top depth precise all bytes json-format writable env-file sbom attest key-password-file attestation-file digest-file man"},
+	{"what comes out", "format output tree sort top depth precise all bytes json-format writable env-file sbom attest attest/key key-password-file attestation-file digest-file man"},
 	{"what goes in", "base platform ca-file with-nix-db sbom-in-image metadata bare file"},
 	{"files and users", "add mkdir symlink whiteout layer owner mode allow-store-changes add-user add-group"},
 	{"config", "env cmd workdir expose volume label annotation stop-signal author created os-version os-feature " +

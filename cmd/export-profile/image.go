@@ -233,6 +233,7 @@ func (o *imageOptions) request(t terminal, fs *pflag.FlagSet, word string) (r re
 	for _, d := range r.documents() {
 		files = append(files, d.result())
 	}
+	files = append(files, o.inputs()...)
 	if err := distinct(files...); err != nil {
 		return r, err
 	}

@@ -15,6 +15,7 @@ const indexHelp = `examples:
   export-profile index oci:hello:v1 oci:hello:v1-amd64 oci:hello:v1-arm64
   export-profile index --tag registry.example.com/team/hello:v1 oci:hello oci:amd64 oci:arm64
   export-profile index docker://registry.example.com/hello:v1 docker://registry.example.com/hello:amd64 oci:arm64
+  export-profile index --attest key.pem docker://registry.example.com/hello:v1 oci:amd64 oci:arm64
 
 Joins images for different platforms into one image, and prints its digest. podman, Docker and
 Kubernetes choose the part for their platform. The images themselves do not change, and nothing is run.
@@ -33,12 +34,16 @@ attestations in DEST.intoto.jsonl.
 
 The config of an image says which platform it is for. If IMAGE is for several platforms, all join.
 Two different images for one platform are an error. The order of images does not matter.
+
+--attest signs a statement that lists the images by digest. What is in them is stated by attestations of their own,
+which image --attest and attest make, and which come along.
 `
 
 type indexOptions struct {
 	outputFlags
 	registryFlags
 	cacheFlags
+	attestFlags
 	tags        []string
 	annotations []string
 	digestFile  string
@@ -54,18 +59,19 @@ func setupIndex(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.sync, "sync", false, "flush the layout to disk before the image becomes visible")
 	fs.StringArrayVar(&o.cache, "cache", nil, "put large temporary files into `DIR` (default $XDG_CACHE_HOME/export-profile)")
 	o.registryFlags.pushFlags(fs)
+	o.attestFlags.flags(fs, "the images of the index and their digests")
 	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) < 2 {
 			return usagef(indexExample, "index: want a destination and at least one image")
 		}
-		return o.run(ctx, t, args[0], args[1:])
+		return o.run(ctx, t, indexParameters(fs), args[0], args[1:])
 	}
 }
 
 const indexExample = "as in export-profile index oci:hello:v1 oci:hello:v1-amd64 oci:hello:v1-arm64"
 
-func (o *indexOptions) run(ctx context.Context, t terminal, word string, images []string) (err error) {
+func (o *indexOptions) run(ctx context.Context, t terminal, parameters map[string]any, word string, images []string) (err error) {
 	if err := o.cacheFlags.check(); err != nil {
 		return err
 	}
@@ -83,9 +89,6 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	if err != nil {
 		return err
 	}
-	if err := distinct(resultFile{word, dest.place().file()}, resultFile{"--digest-file " + o.digestFile, o.digestFile}); err != nil {
-		return err
-	}
 	annotations, err := parsePairs("--annotation", o.annotations)
 	if err != nil {
 		return err
@@ -97,6 +100,14 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 			return err
 		}
 		names = append(names, n)
+	}
+	attestation, err := o.signer(t, dest.place(), names)
+	if err != nil {
+		return err
+	}
+	files := []resultFile{{word, dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}, attestation.result()}
+	if err := distinct(append(files, o.inputs()...)...); err != nil {
+		return err
 	}
 	opener := o.opener(say, t.in, &o.registryFlags)
 	defer say.closing(&err, opener)
@@ -119,6 +130,9 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 	}
 	carried := &carrier{say: say, registry: &o.registryFlags, push: out.push, repository: dest.repository(), at: dest.place()}
 	defer carried.remove()
+	if err := attestation.signIndex(out, index.Descriptor, parameters, carried); err != nil {
+		return err
+	}
 	if err := carried.carry(ctx, index, names, sources); err != nil {
 		return err
 	}
@@ -127,6 +141,9 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		return err
 	}
 	defer digest.remove(say)
+	if err := attestation.attachIndex(ctx, out, index.Descriptor); err != nil {
+		return err
+	}
 	if err := out.publish(ctx, index.Descriptor); err != nil {
 		return err
 	}
@@ -138,9 +155,10 @@ func (o *indexOptions) run(ctx context.Context, t terminal, word string, images 
 		return printJSON(t.out, struct {
 			Digest string `json:"digest"`
 			place
-			Platforms []ispec.Platform `json:"platforms"`
-			Carried   []carriedResult  `json:"carried,omitempty"` // what came along with the parts
-		}{index.Descriptor.Digest.String(), dest.place(), index.Platforms, carried.results})
+			Platforms   []ispec.Platform `json:"platforms"`
+			Attestation string           `json:"attestation,omitempty"` // file
+			Carried     []carriedResult  `json:"carried,omitempty"`     // what came along with the parts
+		}{index.Descriptor.Digest.String(), dest.place(), index.Platforms, attestation.name(), carried.results})
 	}
 	if out.stdout {
 		say.debugf("digest: %s", index.Descriptor.Digest)

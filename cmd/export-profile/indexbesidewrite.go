@@ -70,14 +70,19 @@ func (f *besideFiles) add(at place, part ispec.Descriptor, d carriedDocument) (f
 		}
 		content = append(line.Bytes(), '\n')
 	}
+	return file, f.put(file, content)
+}
+
+// put adds the content of a file. More content for a file of attestations is more lines.
+func (f *besideFiles) put(file string, content []byte) error {
 	had, ok := f.contents[file]
 	switch lines := strings.HasSuffix(file, attestation.Extension); {
 	case ok && (bytes.Equal(had, content) || lines && bytes.Contains(append([]byte("\n"), had...), append([]byte("\n"), content...))):
-		return file, nil
+		return nil
 	case ok && !lines:
-		return "", fmt.Errorf("there is another one for %q", file)
+		return fmt.Errorf("there is another one for %q", file)
 	case f.size+len(content) > mostCarried:
-		return "", fmt.Errorf("all documents together have more than %d MiB", mostCarried>>20)
+		return fmt.Errorf("all documents together have more than %d MiB", mostCarried>>20)
 	}
 	if f.contents == nil {
 		f.contents = make(map[string][]byte)
@@ -87,7 +92,7 @@ func (f *besideFiles) add(at place, part ispec.Descriptor, d carriedDocument) (f
 	}
 	f.contents[file] = append(had, content...)
 	f.size += len(content)
-	return file, nil
+	return nil
 }
 
 // write writes the files as pending ones.
