@@ -11,7 +11,7 @@ with builtins;
 let
   flat = x: if ! (tryEval (isList x)).success then [ ] else if isList x then concatMap flat x else if x == null then [ ] else [ x ];
   first = l: if l == [ ] then null else head l;
-  value = x: let t = tryEval (deepSeq x x); in if t.success then t.value else null; # nixpkgs throws for what is broken or unfree
+  try = x: let t = tryEval x; in if t.success then t.value else null; # nixpkgs throws for what is broken or unfree
   given = s: removeAttrs s (filter (n: elem s.${n} [ null [ ] "" ]) (attrNames s));
   text = x: if isString x then replaceStrings [ "\n" "\t" "\r" ] [ " " " " " " ] (unsafeDiscardStringContext x) else null;
   matching = form: l: filter (x: x != null && match form x != null) (map text (flat l));
@@ -32,7 +32,7 @@ let
       commits = map (c: "git+${src.gitRepoUrl}@${c}") (filter (c: src ? gitRepoUrl && isString c) [ (src.tag or null) (src.rev or null) ]);
       mirrored = url: let m = match "mirror://([^/]+)/(.*)" url; in if m == null then url else map (to: to + elemAt m 1) (mirrors.${head m} or [ ]);
     in first (urls [ commits (map mirrored (flat (src.urls or src.url or null))) ]);
-  entry = p: let m = p.meta or { }; i = m.identifiers or { }; in given (mapAttrs (_: value) {
+  entry = p: let m = p.meta or { }; i = m.identifiers or { }; in given (mapAttrs (_: x: try (deepSeq x x)) {
     licenses = map license (flat (m.license or null));
     cpes = matching "cpe:2[.]3:[aho*-](:([A-Za-z0-9._*?-]|\\\\[^A-Za-z0-9])+){10}" (if i.cpe or null != null then i.cpe else map (c: c.cpe or null) (i.possibleCPEs or [ ]));
     purl = first (matching "pkg:[A-Za-z][A-Za-z0-9.+-]*/${chars}" (i.purl or null));
@@ -42,9 +42,9 @@ let
     supplier = if supplier == null then null else { name = supplier; };
   });
 
-  works = x: value (isAttrs x && x.type or null == "derivation" && isString x.outPath) == true;
+  works = x: try (isAttrs x && x.type or null == "derivation" && isString x.outPath) == true;
   nodes = xs: map (p: { key = p.outPath; inherit p; }) (filter works (flat xs));
-  inputs = p: map value [ (p.buildInputs or null) (p.propagatedBuildInputs or null) (p.paths or null) (p.stdenv.cc.libc or null) (p.stdenv.cc.cc or null) ];
+  inputs = p: map try [ (p.buildInputs or null) (p.propagatedBuildInputs or null) (p.paths or null) (p.stdenv.cc.libc or null) (p.stdenv.cc.cc or null) ];
   all = genericClosure { startSet = nodes packages; operator = n: nodes (inputs n.p); };
   outputs = n: map (o: { name = unsafeDiscardStringContext n.p.${o}.outPath; value = entry n.p; }) (n.p.outputs or [ "out" ]);
 in { version = 1; packages = listToAttrs (concatMap outputs all); }

@@ -122,7 +122,7 @@ func TestParseMetadata(t *testing.T) {
 	}
 }
 
-// FuzzParseMetadata checks that documents are valid with everything that the parser takes.
+// FuzzParseMetadata checks that documents are valid with everything that the parser takes, and that their expressions are.
 func FuzzParseMetadata(f *testing.F) {
 	for _, tt := range metadataFiles {
 		f.Add([]byte(strings.ReplaceAll(tt.file, `"a-1"`, `"hello"`)))
@@ -131,6 +131,14 @@ func FuzzParseMetadata(f *testing.F) {
 		file, err := ParseMetadata(b)
 		if err != nil {
 			return
+		}
+		refs := new(licenseRefs)
+		for _, p := range file {
+			if all := conjunction(p.Licenses, refs); all != "" {
+				if _, err := parseExpression(all); err != nil {
+					t.Errorf("%v become %q: %v", p.Licenses, all, err)
+				}
+			}
 		}
 		c := closure(t)
 		for _, format := range []Format{SPDX, CycloneDX} {

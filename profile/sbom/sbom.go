@@ -17,7 +17,7 @@
 //
 // All licences of a package apply. SPDX has them as one expression with AND. A licence that is not on the SPDX list
 // is LicenseRef-…, with its name and URL in hasExtractedLicensingInfos. CycloneDX has a list of identifiers and names,
-// or one expression if a licence is an expression. A component of CycloneDX has one cpe. evidence.identity has the others
+// or one expression if a licence is an expression. Only CycloneDX has the URL of a supplier. A component of CycloneDX has one cpe. evidence.identity has the others
 // by its specification, and syft and grype read them from the property syft:cpe23
 // (syft/format/internal/cyclonedxutil/helpers/cpe.go).
 //

@@ -4,7 +4,7 @@ let
     inherit name outputs;
     system = builtins.currentSystem;
     builder = "/bin/false"; # nothing may build them
-  } // attrs // { outputs = outputs; };
+  } // attrs // { inherit outputs; tests = abort "nothing needs this"; };
   mit = { spdxId = "MIT"; fullName = "MIT License"; shortName = "mit"; free = true; };
   asl20 = { spdxId = "Apache-2.0"; fullName = "Apache License 2.0"; };
   own = { fullName = "House rules (of the house)"; shortName = "house-rules"; url = "https://example.com/rules"; free = false; };

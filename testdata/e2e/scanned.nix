@@ -18,7 +18,7 @@ in rec {
     (make "libxml2-2.11.5" { } {
       identifiers.possibleCPEs = map (vendor: { cpe = cpe vendor "libxml2" "2.11.5"; }) [ "libxml2_project" "xmlsoft" ];
     })
-    (one "nghttp2-1.57.0" "nghttp2" "nghttp2" "1.57.0")
+    (make "nghttp2-1.57.0" { } { identifiers = { cpe = cpe "nghttp2" "nghttp2" "1.57.0"; purl = "pkg:github/nghttp2/nghttp2@v1.57.0"; }; })
     (one "openssl-3.0.12" "openssl" "openssl" "3.0.12")
     (one "python3-3.11.6" "python" "python" "3.11.6")
     (make "semver-7.3.4" { } { identifiers = { cpe = cpe "npmjs" "semver" "7.3.4"; purl = "pkg:npm/semver@7.3.4"; }; })
