@@ -24,15 +24,15 @@ func (b *Bundle) Verify(keys Keys) (PublicKey, error) {
 	fail := func(named bool, format string, args ...any) (PublicKey, error) {
 		return PublicKey{}, &SignatureError{b.KeyHint, named, fmt.Sprintf(format, args...)}
 	}
+	named := b.KeyHint != "" && slices.ContainsFunc(keys, func(k PublicKey) bool { return k.isHinted(b.KeyHint) })
 	switch {
 	case len(keys) == 0:
 		return fail(false, "there are no keys to check it with")
 	case b.ByCertificate:
 		return fail(false, "it is by a certificate, not by a key")
 	case b.PayloadType != PayloadType:
-		return fail(false, "the payload has type %q, not %q", b.PayloadType, PayloadType)
+		return fail(named, "the payload has type %q, not %q", b.PayloadType, PayloadType)
 	}
-	named := b.KeyHint != "" && slices.ContainsFunc(keys, func(k PublicKey) bool { return k.isHinted(b.KeyHint) })
 	message := preAuthEncoding(b.PayloadType, b.Payload)
 	signer := "" // a key of another name than the bundle says
 	for _, k := range keys {

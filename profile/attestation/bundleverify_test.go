@@ -52,6 +52,7 @@ func TestOtherKeys(t *testing.T) {
 	k, signed := signedBundle(t, "nix.sec", "{}")
 	unnamed := bytes.Replace(signed, []byte(`{"hint":"`+nixID+`"}`), []byte("{}"), 1)
 	lying := bytes.Replace(signed, []byte(nixID), []byte(sameName), 1)
+	retyped := bytes.Replace(signed, []byte(PayloadType), []byte("text/plain"), 1)
 	other := bytes.Replace(signed, []byte(nixID), []byte(ecID), 1)
 	for _, test := range []struct {
 		bundle []byte
@@ -63,6 +64,8 @@ func TestOtherKeys(t *testing.T) {
 		{signed, keysOf("second-1"+strings.TrimPrefix(nixID, "example.com-1"), "{nix.pub}"), nil},
 		{signed, keysOf(string(k.Public().PEM())), nil},
 		{unnamed, keysOf("{ec.pub}", "{nix.pub}"), nil},
+		{retyped, keysOf("{nix.pub}"), &SignatureError{nixID, true, `the payload has type "text/plain", not "application/vnd.in-toto+json"`}},
+		{retyped, keysOf("{ec.pub}"), &SignatureError{nixID, false, `the payload has type "text/plain", not "application/vnd.in-toto+json"`}},
 		{signed, nil, &SignatureError{nixID, false, "there are no keys to check it with"}},
 		{signed, keysOf("{ec.pub}", "{ed.pub}"), &SignatureError{nixID, false, `none of the given keys made it; the bundle names key "` + nixID + `"`}},
 		{signed, keysOf(sameName), &SignatureError{nixID, false, `none of the given keys made it; the bundle names key "` + nixID + `"`}},

@@ -22,6 +22,7 @@ type attestKey struct {
 	name   string
 	secret []string // flags of export-profile
 	public string   // file in PEM
+	ours   string   // file for export-profile, in the form of the key's maker
 }
 
 const cosignPassword = "correct-horse"
@@ -50,10 +51,10 @@ func makeKeys(t *testing.T, p person, dir, cosign string) (keys []attestKey) {
 	}
 	writeFile(t, filepath.Join(dir, "nix.pub"), string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
 	return []attestKey{
-		{"ecdsa", []string{"--attest", "ecdsa.pem"}, "ecdsa.pub"},
-		{"ed25519", []string{"--attest", "ed25519.pem"}, "ed25519.pub"},
-		{"nix", []string{"--attest", "nix.sec"}, "nix.pub"},
-		{"cosign", []string{"--attest", "cosign.key", "--key-password-file", "password"}, "cosign.pub"},
+		{"ecdsa", []string{"--attest", "ecdsa.pem"}, "ecdsa.pub", "ecdsa.pub"},
+		{"ed25519", []string{"--attest", "ed25519.pem"}, "ed25519.pub", "ed25519.pub"},
+		{"nix", []string{"--attest", "nix.sec"}, "nix.pub", "nix.key"},
+		{"cosign", []string{"--attest", "cosign.key", "--key-password-file", "password"}, "cosign.pub", "cosign.pub"},
 	}
 }
 
@@ -142,7 +143,7 @@ func TestCosign(t *testing.T) {
 			digest := p.export(t, dir, append(append([]string{"image", "--profile", lab.profile}, k.secret...), "docker://"+image)...)
 			cosignAccepts(t, p, dir, cosign, digest, cosignVerify(k.public, "slsaprovenance1", image)...)
 			cosignAccepts(t, p, dir, cosign, digest, cosignVerify(k.public, "slsaprovenance1", address+"/team/"+k.name+"@"+digest)...)
-			verifies(t, p, dir, digest, "docker://"+image)
+			verifies(t, p, dir, digest, "docker://"+image, "--key", k.ours)
 			for _, other := range keys {
 				if other.name != k.name {
 					refuses(t, p, dir, "no matching attestations", cosign, cosignVerify(other.public, "slsaprovenance1", image)...)
@@ -154,7 +155,7 @@ func TestCosign(t *testing.T) {
 	}
 }
 
-// TestCosignRefuses attaches changed attestations to an image. cosign accepts none of them.
+// TestCosignRefuses attaches changed attestations to an image. Neither cosign nor export-profile accepts one of them.
 func TestCosignRefuses(t *testing.T) {
 	cosign := goTool(t, "cosign")
 	p := lab.user
@@ -188,21 +189,19 @@ func TestCosignRefuses(t *testing.T) {
 		}
 		return strings.Replace(bundles[0], b.DSSEEnvelope.Payload, base64.StdEncoding.EncodeToString([]byte(changed)), 1)
 	}
-	attestations := map[string]string{
-		"unchanged":        bundles[0],
-		"path-renamed":     payload(func(s string) string { return strings.Replace(s, "-curl-", "-bash-", 1) }),
-		"path-removed":     payload(func(s string) string { return cutBetween(s, `{"name":"/nix/store/`, `,{"name":"/nix/store/`) }),
-		"type-changed":     strings.Replace(bundles[0], "vnd.in-toto+json", "vnd.in-toto+JSON", 1),
-		"signature-cut":    strings.Replace(bundles[0], `"sig":"MEU`, `"sig":"MEY`, 1),
-		"another-image's":  bundles[1],
-		"another-key's":    bundles[2],
-		"signed-twice":     strings.Replace(bundles[0], `"signatures":[`, `"signatures":[{"sig":"AAAA"},`, 1),
-		"without-material": cutBetween(bundles[0], `"verificationMaterial"`, `"dsseEnvelope"`),
-	}
-	if !strings.Contains(bundles[0], `"sig":"MEU`) { // DER with one long number
-		attestations["signature-cut"] = strings.Replace(bundles[0], `"sig":"ME`, `"sig":"MF`, 1)
-	}
-	for name, bundle := range attestations {
+	signature := strings.Replace(bundles[0], `"sig":"ME`, `"sig":"MF`, 1) // another length
+	for name, test := range map[string]struct{ bundle, why string }{
+		"unchanged":        {bundles[0], ""},
+		"path-renamed":     {payload(func(s string) string { return strings.Replace(s, "-curl-", "-bash-", 1) }), "has a given key's name and not its signature"},
+		"path-removed":     {payload(func(s string) string { return cutBetween(s, `{"name":"/nix/store/`, `{"name":"/nix/store/`) }), "has a given key's name and not its signature"},
+		"type-changed":     {strings.Replace(bundles[0], "vnd.in-toto+json", "vnd.in-toto+JSON", 1), "the payload has type"},
+		"signature-cut":    {signature, "has a given key's name and not its signature"},
+		"another-image's":  {bundles[1], "signed by a given key and about another image"},
+		"another-key's":    {bundles[2], "signed by another key"},
+		"signed-twice":     {strings.Replace(bundles[0], `"signatures":[`, `"signatures":[{"sig":"AAAA"},`, 1), "it has 2 signatures"},
+		"without-material": {cutBetween(bundles[0], `"verificationMaterial"`, `"dsseEnvelope"`), "verification material"},
+	} {
+		bundle := test.bundle
 		repository := "team/" + strings.ReplaceAll(name, "'", "")
 		image := address + "/" + repository + ":v1"
 		do(t, p.command(dir, "skopeo", "copy", "-q", "--dest-tls-verify=false", "oci:layout0:v1", "docker://"+image))
@@ -216,11 +215,17 @@ func TestCosignRefuses(t *testing.T) {
 		if name == "unchanged" {
 			cosignAccepts(t, p, dir, cosign, manifest.Digest.String(), cosignVerify(k.public, "slsaprovenance1", image)...)
 			do(t, p.command(dir, cosign, blobArgs...))
-			verifies(t, p, dir, manifest.Digest.String(), "docker://"+image)
+			verifies(t, p, dir, manifest.Digest.String(), "docker://"+image, "--key", k.public)
+			verifies(t, p, dir, manifest.Digest.String(), "oci:layout0:v1", "--key", k.public, "--attestation-file", "bundle")
 			continue
 		}
 		refuses(t, p, dir, "Error: ", cosign, cosignVerify(k.public, "slsaprovenance1", image)...)
 		refuses(t, p, dir, "Error: ", cosign, blobArgs...)
+		for _, args := range [][]string{{"docker://" + image}, {"oci:layout0:v1", "--attestation-file", "bundle"}} {
+			if r := try(t, p.command(dir, lab.program, append([]string{"verify", "--key", k.public}, args...)...)); r.status() != 3 || !strings.Contains(r.stdout, test.why) {
+				t.Errorf("%s: %v\nwant status 3 and %q", name, r, test.why)
+			}
+		}
 	}
 }
 
@@ -355,7 +360,7 @@ func TestCosignBeside(t *testing.T) {
 				do(t, q.command(dir, cosign, append([]string{"attest", "--predicate", "predicate.json", "--type", predicate}, offline...)...))
 			}
 			cosignAccepts(t, p, dir, cosign, digest, cosignVerify(tt.ours.public, "slsaprovenance1", image)...)
-			verifies(t, p, dir, digest, "docker://"+image)
+			verifies(t, p, dir, digest, "docker://"+image, "--key", tt.ours.ours)
 			if tt.signer == "cosign.key" { // cosign does not verify what it signs with Ed25519
 				do(t, p.command(dir, cosign, "verify", "--key", "cosign.pub", "--insecure-ignore-tlog", image))
 				do(t, p.command(dir, cosign, cosignVerify("cosign.pub", "https://example.com/predicate", image)...))
