@@ -131,6 +131,7 @@ func readStore(ctx context.Context, source *ocilayout.ImageSource, r ImageReport
 	objects := []Object{}
 	for _, v := range tree.VisibleObjects() {
 		_, changed := slices.BinarySearch(r.Changed, v.Name)
+		changed = changed || v.Changed // also an object that a layer of changes has added
 		objects = append(objects, Object{v.Name, v.Hash, sizes[rootfs.StoreDir+"/"+v.Name+" "+v.Hash], v.Layer, changed})
 	}
 	return objects, nil
