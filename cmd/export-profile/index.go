@@ -133,7 +133,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, parameters map[strin
 	if err := attestation.signIndex(out, index.Descriptor, parameters, carried); err != nil {
 		return err
 	}
-	if err := carried.carry(ctx, index, names, sources); err != nil {
+	if err := carried.carry(ctx, out, index, names, sources); err != nil {
 		return err
 	}
 	digest, err := newPendingFile(o.digestFile, index.Descriptor.Digest.String()+"\n")

@@ -51,7 +51,7 @@ func filesBeside(say *speaker, n imageName, tags []string) *sourceFiles {
 // about returns the documents that are about a part.
 func (f *sourceFiles) about(part ispec.Descriptor) (all []carriedDocument) {
 	for _, name := range f.names {
-		for _, base := range []string{name, name + ofPlatform(part.Platform)} {
+		for _, base := range slices.Compact([]string{name, name + ofPlatform(part.Platform)}) {
 			for _, format := range []sbom.Format{sbom.SPDX, sbom.CycloneDX} {
 				file := base + format.Extension()
 				for _, d := range f.documents(file, func(b []byte) []carriedDocument { return []carriedDocument{{format.MediaType(), b, file}} }) {

@@ -25,8 +25,11 @@ func besideName(at place) string {
 	return ""
 }
 
-// ofPlatform returns the part of a file name for a platform.
+// ofPlatform returns the part of a file name for a platform: "" for an index, which has none.
 func ofPlatform(p *ispec.Platform) string {
+	if p == nil {
+		return ""
+	}
 	name := "-" + p.OS + "-" + p.Architecture
 	if p.Variant != "" {
 		name += "-" + p.Variant

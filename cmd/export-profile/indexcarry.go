@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -45,9 +46,13 @@ type carriedDocument struct {
 
 // carry takes along what all parts have, in the order of the index.
 // In a registry everything is attached before a tag leads to the index; files are pending until publish.
-func (c *carrier) carry(ctx context.Context, index ocilayout.IndexResult, names []imageName, sources []*ocilayout.ImageSource) error {
+func (c *carrier) carry(ctx context.Context, out *imageWriter, index ocilayout.IndexResult, names []imageName, sources []*ocilayout.ImageSource) error {
+	parts, err := c.withSame(ctx, out, index, sources)
+	if err != nil {
+		return err
+	}
 	files := make([]*sourceFiles, len(names))
-	for _, part := range index.Parts {
+	for _, part := range parts {
 		for _, i := range part.Sources {
 			if names[i].transport.remote {
 				if err := c.fromRegistry(ctx, part.Descriptor, names[i].ref); err != nil {
@@ -75,6 +80,30 @@ func (c *carrier) carry(ctx context.Context, index ocilayout.IndexResult, names 
 		c.say.notef("%s of the images came along, such as SBOMs and attestations; --json lists them", count(n, "document"))
 	}
 	return c.beside.write()
+}
+
+// withSame returns the parts of an index, and the index itself if a source is the same index: then what is about that one is about
+// this one. A registry gets the index without a tag first, since some accept artifacts only for what they have.
+func (c *carrier) withSame(ctx context.Context, out *imageWriter, index ocilayout.IndexResult, sources []*ocilayout.ImageSource) ([]ocilayout.IndexPart, error) {
+	same := ocilayout.IndexPart{Descriptor: index.Descriptor}
+	for i, s := range sources {
+		if s.Descriptor.Digest == index.Descriptor.Digest {
+			same.Sources = append(same.Sources, i)
+		}
+	}
+	if same.Sources == nil {
+		return index.Parts, nil
+	}
+	if c.push != nil {
+		manifest, err := out.Manifest(index.Descriptor)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.push.Untagged(ctx, index.Descriptor, manifest); err != nil {
+			return nil, err
+		}
+	}
+	return append(slices.Clone(index.Parts), same), nil
 }
 
 // fromRegistry takes along what is attached to a part in a registry.
@@ -171,13 +200,17 @@ func (c *carrier) fromFile(ctx context.Context, part ispec.Descriptor, source *o
 		c.addBeside(part, d)
 		return nil
 	}
-	image := *source
-	image.Descriptor = part
-	read, err := image.Read(ctx, ispec.Platform{})
-	if err != nil {
-		return err
+	var created *time.Time
+	if part.MediaType == ispec.MediaTypeImageManifest {
+		image := *source
+		image.Descriptor = part
+		read, err := image.Read(ctx, ispec.Platform{})
+		if err != nil {
+			return err
+		}
+		created = read.Config.Created
 	}
-	attached, err := c.push.Attach(ctx, ispec.Descriptor{MediaType: part.MediaType, Digest: part.Digest, Size: part.Size}, d.attachment(read.Config.Created))
+	attached, err := c.push.Attach(ctx, ispec.Descriptor{MediaType: part.MediaType, Digest: part.Digest, Size: part.Size}, d.attachment(created))
 	switch {
 	case refused(err):
 		c.say.notef("the document is only in %q: %v", d.origin, err)

@@ -169,6 +169,21 @@ func TestIndexCarries(tt *testing.T) {
 		t.Errorf("the runs left %q", left)
 	}
 
+	// A statement about an index is also one about the same index elsewhere, but not about another one.
+	both, _ := t.exec("index oci:both:v3 oci:both:v2")
+	t.write("both-v3.intoto.jsonl", t.read("both-v3.intoto.jsonl"), t.statement(both))
+	for _, from := range []string{"oci:both:v3", "$R/index/same:v1"} {
+		to := map[string]string{"oci:both:v3": "$R/index/same:v1", "$R/index/same:v1": "$R/index/again:v1"}[from]
+		t.exec("index " + to + " " + from)
+		if types := t.attached(to, both); len(types) != 1 || types[0] != attestation.MediaType {
+			t.Errorf("attached to the index at %s are %q; want its statement", to, types)
+		}
+	}
+	other, _ := t.exec("index --annotation a=b $R/index/other:v1 oci:both:v3")
+	if types := t.attached("$R/index/other:v1", other); len(types) != 0 || other == both {
+		t.Errorf("attached to another index are %q; want nothing", types)
+	}
+
 	_, stderr = t.exec("index --digest-file digest oci-archive:- oci:both:v2")
 	wantContains(t, "standard error", stderr, "does not come along: the image goes to standard output")
 }
