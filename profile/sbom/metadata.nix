@@ -15,8 +15,8 @@ let
   given = s: removeAttrs s (filter (n: elem s.${n} [ null [ ] "" ]) (attrNames s));
   text = x: if isString x then replaceStrings [ "\n" "\t" "\r" ] [ " " " " " " ] (unsafeDiscardStringContext x) else null;
   matching = form: l: filter (x: x != null && match form x != null) (map text (flat l));
-  chars = "([A-Za-z0-9._~!$&'()*+,;=:@/?#-]|%[0-9A-Fa-f][0-9A-Fa-f])+";
-  urls = matching "[A-Za-z][A-Za-z0-9+.-]*://${chars}";
+  chars = "([A-Za-z0-9._~!$&'()*+,;=:@/?#-]|%[0-9A-Fa-f][0-9A-Fa-f])";
+  urls = matching "[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._~@-]+(:[0-9]+)?([/?#]${chars}*)?";
 
   id = l: "LicenseRef-" + concatStringsSep "-" (filter isString (split "[^A-Za-z0-9.]+" (l.shortName or l.fullName or "unknown")));
   spdx = l: # nixpkgs has expressions of licences since 26.05
@@ -35,7 +35,7 @@ let
   entry = p: let m = p.meta or { }; i = m.identifiers or { }; in given (mapAttrs (_: x: try (deepSeq x x)) {
     licenses = map license (flat (m.license or null));
     cpes = matching "cpe:2[.]3:[aho*-](:([A-Za-z0-9._*?-]|\\\\[^A-Za-z0-9])+){10}" (if i.cpe or null != null then i.cpe else map (c: c.cpe or null) (i.possibleCPEs or [ ]));
-    purl = first (matching "pkg:[A-Za-z][A-Za-z0-9.+-]*/${chars}" (i.purl or null));
+    purl = first (matching "pkg:[A-Za-z][A-Za-z0-9.+-]*/${chars}+" (i.purl or null));
     homepage = first (urls (m.homepage or null));
     source = source (p.src or { });
     description = text (m.description or null);

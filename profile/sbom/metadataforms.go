@@ -17,8 +17,9 @@ var (
 	// purlPattern requires a type and a name. Other programs check the rest, which differs by type.
 	purlPattern = regexp.MustCompile(`^pkg:[A-Za-z][A-Za-z0-9.+\-]*/([A-Za-z0-9.\-_~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})+$`)
 
-	// urlPattern leaves out what differs between RFC 3986 and what programs take, such as addresses in brackets.
-	urlPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.\-]*://([A-Za-z0-9.\-_~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})+$`)
+	// urlPattern leaves out what differs between RFC 3986 and what programs take, such as addresses in brackets, and passwords.
+	urlPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.\-]*://(([A-Za-z0-9.\-_~!$&'()*+,;=@]|%[0-9A-Fa-f]{2})+(:[0-9]+)?)` +
+		`([/?#]([A-Za-z0-9.\-_~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})*)?$`)
 
 	expressionPattern = regexp.MustCompile(`^[A-Za-z0-9.\-+() ]+$`)
 
