@@ -164,9 +164,7 @@ func (v *statementVerifier) compare(ctx context.Context, claims *verify.Claims, 
 	for _, index := range r.Indexes {
 		c := &attestation.Contents{Digest: index.String(), Index: true}
 		for _, p := range parts[index] {
-			if !p.Attestation {
-				c.Parts = append(c.Parts, p.Digest.String())
-			}
+			c.Parts = append(c.Parts, p.Digest.String())
 		}
 		v.check(r, verify.Problem{Blob: index.String()}, c)
 	}

@@ -31,15 +31,20 @@ func attestedSample(t testing.TB) (s *storetest.Sample, nixKey string) {
 	return s.Signed("signer-1")
 }
 
-// seededKey returns a secret key and its public key in PEM, made of a seed.
-func seededKey(t testing.TB, seed byte) (secret *attestation.SecretKey, public []byte) {
+// seededPEM returns a secret key made of a seed.
+func seededPEM(t testing.TB, seed byte) []byte {
 	t.Helper()
-	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
-	der, err := x509.MarshalPKCS8PrivateKey(private)
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err = attestation.ParseSecretKey(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// seededKey returns a secret key made of a seed, and its public key in PEM.
+func seededKey(t testing.TB, seed byte) (secret *attestation.SecretKey, public []byte) {
+	t.Helper()
+	secret, err := attestation.ParseSecretKey(seededPEM(t, seed), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,9 +53,8 @@ func sortObjects(objects []Object) {
 
 // Part is what an index lists.
 type Part struct {
-	Digest      digest.Digest
-	MediaType   string
-	Attestation bool // of BuildKit, not an image
+	Digest    digest.Digest
+	MediaType string
 }
 
 // Manifests returns the digests of all images with a manifest, except attestations, and the parts of the indexes that

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/profile/attestation"
+)
+
+// runAll is run with what it prints.
+func runAll(t *testing.T, args ...string) (out, stderr string, status int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	status = run(t.Context(), args, terminal{out: &o, err: &e})
+	return o.String(), e.String(), status
+}
+
+// keyFiles writes a secret key and its public key, made of a seed.
+func keyFiles(t *testing.T, seed byte) (secret, public string) {
+	t.Helper()
+	_, text := seededKey(t, seed)
+	dir := t.TempDir()
+	secret, public = filepath.Join(dir, "key.pem"), filepath.Join(dir, "key.pub")
+	for name, b := range map[string][]byte{secret: seededPEM(t, seed), public: text} {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return secret, public
+}
+
+// TestVerifyStatementsOfIndex checks that an index and each of its images need a statement of their own.
+func TestVerifyStatementsOfIndex(t *testing.T) {
+	sample, _ := attestedSample(t)
+	key, _ := seededKey(t, 1)
+	_, keyFile := keyFiles(t, 1)
+	cache, dir := sample.WriteCache(t, "none"), filepath.Join(t.TempDir(), "image")
+	args := []string{"index", "--quiet", "oci:" + dir + ":v1"}
+	for _, arch := range []string{"amd64", "arm64"} {
+		if out, status := verifyRun(t, "image", "--quiet", "--no-cache", "--platform", "linux/"+arch, "--no-check-sigs",
+			"--from", cache, "--profile", string(sample.Root), "oci:"+dir+":"+arch); status != 0 {
+			t.Fatal(out)
+		}
+		args = append(args, "oci:"+dir+":"+arch)
+	}
+	if out, status := verifyRun(t, args...); status != 0 {
+		t.Fatal(out)
+	}
+	var layout, index ispec.Index
+	read := func(name string, v any) {
+		t.Helper()
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(b, v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(filepath.Join(dir, "index.json"), &layout)
+	top := layout.Manifests[slices.IndexFunc(layout.Manifests, func(d ispec.Descriptor) bool { return d.Annotations[ispec.AnnotationRefName] == "v1" })].Digest
+	read(filepath.Join(dir, "blobs", "sha256", top.Encoded()), &index)
+	amd, arm := index.Manifests[0], index.Manifests[1]
+
+	of := func(d digest.Digest, parts ...ispec.Descriptor) *attestation.Statement {
+		p := &attested{sample: sample}
+		p.index.Manifests = []ispec.Descriptor{{Digest: d}}
+		s := p.statement()
+		if parts != nil {
+			s.Kind, s.Paths, s.Parameters = attestation.OfIndex, nil, nil
+			for _, part := range parts {
+				s.Parts = append(s.Parts, attestation.Part{Digest: part.Digest.String(), MediaType: part.MediaType})
+			}
+		}
+		return s
+	}
+	other := ispec.Descriptor{Digest: digest.FromString("old"), MediaType: ispec.MediaTypeImageManifest}
+	for _, tt := range []struct {
+		name       string
+		statements []*attestation.Statement
+		want       []string
+	}{
+		{"all", []*attestation.Statement{of(amd.Digest), of(top, amd, arm), of(arm.Digest)}, nil},
+		{"none of the index", []*attestation.Statement{of(amd.Digest), of(arm.Digest)},
+			[]string{top.String() + ": no given key has signed a statement about it: there is none"}},
+		{"none of a part", []*attestation.Statement{of(amd.Digest), of(top, amd, arm)},
+			[]string{"image " + arm.Digest.String()[:19] + ": no given key has signed a statement about it: there is none"}},
+		{"only of the index", []*attestation.Statement{of(top, amd, arm)}, []string{"image " + amd.Digest.String()[:19], "image " + arm.Digest.String()[:19]}},
+		{"other order", []*attestation.Statement{of(amd.Digest), of(top, arm, amd), of(arm.Digest)},
+			[]string{"part 1 is " + amd.Digest.String() + ", but the statement says " + arm.Digest.String(), "part 2 is"}},
+		{"old part", []*attestation.Statement{of(amd.Digest), of(top, amd, other), of(arm.Digest)},
+			[]string{"part 2 is " + arm.Digest.String() + ", but the statement says " + other.Digest.String()}},
+		{"part more", []*attestation.Statement{of(amd.Digest), of(top, amd, arm, other), of(arm.Digest)}, []string{"it has 2 parts, but part 3 of the statement is"}},
+		{"part less", []*attestation.Statement{of(amd.Digest), of(top, amd), of(arm.Digest)}, []string{"part 2 is " + arm.Digest.String() + ", but the statement has only 1"}},
+		{"of an image", []*attestation.Statement{of(amd.Digest), of(top), of(arm.Digest)}, []string{"the statement is about an image, but this is an index"}},
+		{"part of an index of its own", []*attestation.Statement{of(amd.Digest, other), of(top, amd, arm), of(arm.Digest)},
+			[]string{"the statement is about an index, but this is an image"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &attested{testImage: testImage{t: t}, key: key}
+			for _, s := range tt.statements {
+				p.state(s)
+			}
+			p.must(os.WriteFile(dir+"-v1.intoto.jsonl", []byte(strings.Join(p.lines, "\n")), 0o600))
+			out, stderr, status := runAll(t, "verify", "--key", keyFile, "oci:"+dir+":v1")
+			if tt.want == nil {
+				want := key.Public().ID()
+				if status != 0 || strings.Count(stderr, "signed by "+want) != 3 || !strings.Contains(stderr, "2 images, each with a statement of its own") {
+					t.Errorf("verify exits with %d and says %s%s", status, out, stderr)
+				}
+				return
+			}
+			lines := strings.Split(strings.TrimSpace(out), "\n")
+			if status != 3 || len(lines) != len(tt.want) {
+				t.Fatalf("verify exits with %d and prints\n%s\nwant 3 and\n%s", status, out, strings.Join(tt.want, "\n"))
+			}
+			for i, want := range tt.want {
+				if !strings.Contains(lines[i], want) {
+					t.Errorf("problem %d is\n%s\nwant\n%s", i+1, lines[i], want)
+				}
+			}
+		})
+	}
+}
+
+// TestVerifyStatementsInRegistry checks that statements come from what is attached to an image, and that what other keys sign changes nothing.
+func TestVerifyStatementsInRegistry(t *testing.T) {
+	reg, address := newFakeRegistry(t)
+	t.Setenv("HOME", t.TempDir())
+	sample, nixKey := attestedSample(t)
+	secret, public := keyFiles(t, 1)
+	otherSecret, otherPublic := keyFiles(t, 2)
+	at := "docker://" + address + "/team/app"
+	attach := func(key string) {
+		t.Helper()
+		if _, stderr, status := runAll(t, "image", "--no-cache", "--platform", "linux/amd64", "--no-check-sigs", "--from", sample.WriteCache(t, "none"),
+			"--profile", string(sample.Root), "--attest", key, at+":v1"); status != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	attach(secret)
+	expect := func(status int, want string, args ...string) string {
+		t.Helper()
+		out, stderr, got := runAll(t, append([]string{"verify"}, args...)...)
+		if got != status || !strings.Contains(out+stderr, want) {
+			t.Fatalf("verify %q exits with %d and says %s%s\nwant %d and %s", args, got, out, stderr, status, want)
+		}
+		return out
+	}
+	d := strings.TrimSpace(expect(0, "3 store paths, all accounted for", "--key", public, at+":v1"))
+	expect(0, "3 store paths, all accounted for; 3 signed by "+nixKey, "--key", public, "--require-signed-by", nixKey, at+"@"+d)
+	expect(3, "one is signed by another key, or by none: key", "--key", otherPublic, at+":v1")
+	expect(3, "hint: the holder of the secret key makes one: export-profile attest --key KEY "+at, "--key", otherPublic, at+":v1")
+	expect(1, "read attestations: open gone", "--key", public, "--attestation-file", "gone", at+":v1")
+
+	var result struct{ Statements []statementResult }
+	if err := json.Unmarshal([]byte(expect(0, "", "--json", "--key", otherPublic, "--key", public, "--require-signed-by", nixKey, at+":v1")), &result); err != nil {
+		t.Fatal(err)
+	}
+	key, _ := seededKey(t, 1)
+	want := []statementResult{{Subject: d, Kind: string(attestation.OfBuild), Key: key.Public().ID(), Paths: 3, SignedBy: map[string]int{nixKey: 3}}}
+	if len(result.Statements) == 1 {
+		want[0].From = result.Statements[0].From
+	}
+	if diff := cmp.Diff(want, result.Statements); diff != "" || digest.Digest(want[0].From).Validate() != nil {
+		t.Errorf("verify --json has the statements (-want +got):\n%s", diff)
+	}
+
+	attach(otherSecret)
+	expect(0, "note: skipped 1 attestation by other keys", "--key", public, at+":v1")
+	expect(0, "", "--key", otherPublic, at+":v1")
+
+	reg.mu.Lock()
+	reg.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		refused := strings.Contains(r.URL.Path, "/referrers/") || strings.Contains(r.URL.Path, "/manifests/sha256-")
+		if refused {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		return refused
+	}
+	reg.mu.Unlock()
+	if out := expect(1, "list what is attached to ", "--key", public, at+":v1"); out != "" {
+		t.Errorf("verify without a verdict prints %q", out)
+	}
+}
+
+// TestVerifyKeyFlags checks how keys are given, and which are refused.
+func TestVerifyKeyFlags(t *testing.T) {
+	dir, sample, _ := attestedImage(t)
+	key, public := seededKey(t, 1)
+	secret, keyFile := keyFiles(t, 1)
+	p := &attested{testImage: testImage{t: t, dir: dir}, sample: sample, key: key}
+	p.load()
+	p.state(p.statement())
+	bundle, empty := filepath.Join(t.TempDir(), "bundle"), filepath.Join(t.TempDir(), "empty")
+	p.must(os.WriteFile(bundle, []byte(p.lines[0]), 0o600))
+	p.must(os.WriteFile(empty, []byte("# no key\n"), 0o600))
+	for _, tt := range []struct {
+		args   string
+		stdin  string
+		status int
+		want   string
+	}{
+		{"--key " + keyFile + " --attestation-file " + bundle, "", 0, "all accounted for"},
+		{"--key - --attestation-file " + bundle, string(public), 0, "all accounted for"},
+		{"--attestation-file - --key " + keyFile, p.lines[0], 0, "all accounted for"},
+		{"--key - --attestation-file -", "", 2, "standard input can be only one of"},
+		{"--key - --key -", "", 2, "standard input can be only one of"},
+		{"--attestation-file " + bundle, "", 2, "--attestation-file: want --key, too"},
+		{"--allow-missing x", "", 2, "--allow-missing: want --key, too"},
+		{"--require-signed-by x", "", 2, "--require-signed-by: want --key, too"},
+		{"--key " + keyFile + " --allow-missing [", "", 2, `--allow-missing "[": not a name or pattern`},
+		{"--key " + keyFile + " --require-signed-by " + empty, "", 2, "there is no key in it"},
+		{"--key " + keyFile + " --require-signed-by x", "", 2, "--require-signed-by: public key"},
+		{"--key " + empty, "", 1, "public key: there is none"},
+		{"--key -", "", 1, "public key: there is none"},
+		{"--key " + secret, "", 1, "public key: it is a secret key"},
+		{"--key gone", "", 1, "read keys: open gone"},
+		{"--key " + keyFile, "", 3, `hint: it belongs into "` + dir + `.intoto.jsonl"; --attestation-file names another file`},
+	} {
+		in, err := os.CreateTemp(t.TempDir(), "")
+		p.must(err)
+		_, err = in.WriteString(tt.stdin)
+		p.must(err)
+		_, err = in.Seek(0, 0)
+		p.must(err)
+		var out, stderr bytes.Buffer
+		args := append(append([]string{"verify"}, strings.Fields(tt.args)...), "oci:"+dir)
+		if status := run(t.Context(), args, terminal{in: in, out: &out, err: &stderr}); status != tt.status || !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("verify %s exits with %d and says %s%s\nwant %d and %s", tt.args, status, &out, &stderr, tt.status, tt.want)
+		}
+		in.Close()
+	}
+}
