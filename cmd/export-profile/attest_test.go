@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
+	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/attestation"
 	"github.com/export-profile/export-profile/profile/source"
@@ -206,14 +208,14 @@ func TestAttestInRegistry(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	at := "docker://" + address + "/team/hello:v1"
 	args := []string{"image", "--no-cache", "--from", storetest.File(t, "basic.nix-export"), "--attest", keyFile(t), "--sbom", "spdx", at}
-	var digest string
+	var made string
 	var before map[string][]byte
 	for range 2 {
 		var out, stderr bytes.Buffer
 		if status := run(t.Context(), args, terminal{out: &out, err: &stderr}); status != 0 {
 			t.Fatalf("image exits with %d: %s", status, &stderr)
 		}
-		digest = strings.TrimSpace(out.String())
+		made = strings.TrimSpace(out.String())
 		if before != nil && !maps.EqualFunc(before, reg.blobs, bytes.Equal) {
 			t.Errorf("the second image --attest changes the registry")
 		}
@@ -225,12 +227,12 @@ func TestAttestInRegistry(t *testing.T) {
 		"dev.sigstore.bundle.predicateType": "https://slsa.dev/provenance/v1",
 		"org.opencontainers.image.created":  "1970-01-01T00:00:01Z",
 	}
-	if len(artifacts) != 1 || !maps.Equal(artifacts[digest].Annotations, want) {
-		t.Fatalf("the registry has %v; want one artifact of %s with %v", artifacts, digest, want)
+	if len(artifacts) != 1 || !maps.Equal(artifacts[made].Annotations, want) {
+		t.Fatalf("the registry has %v; want one artifact of %s with %v", artifacts, made, want)
 	}
-	s := statementIn(t, content[digest])
-	if s.Subject != digest || s.Kind != attestation.OfBuild || len(s.Paths) != 6 {
-		t.Errorf("the statement is %+v; want one about %s", s, digest)
+	s := statementIn(t, content[made])
+	if s.Subject != made || s.Kind != attestation.OfBuild || len(s.Paths) != 6 {
+		t.Errorf("the statement is %+v; want one about %s", s, made)
 	}
 }
 
@@ -259,6 +261,25 @@ func TestRefusedAttestation(t *testing.T) {
 		if exists(file) != (file != "") {
 			t.Errorf("the file %q is there: %v", file, exists(file))
 		}
+	}
+}
+
+// TestIndexStatement checks that a statement about an index lists its images in order, and not BuildKit's attestations about them.
+func TestIndexStatement(t *testing.T) {
+	digestOf := func(c string) digest.Digest { return digest.Digest("sha256:" + strings.Repeat(c, 64)) }
+	parts := []ispec.Descriptor{
+		{Digest: digestOf("2"), MediaType: ispec.MediaTypeImageManifest, Platform: &ispec.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}},
+		{Digest: digestOf("1"), MediaType: ocilayout.DockerImageType},
+		{Digest: digestOf("3"), MediaType: ispec.MediaTypeImageManifest, Annotations: map[string]string{ocilayout.AnnotationReference: string(digestOf("1"))},
+			Platform: &ispec.Platform{OS: "unknown", Architecture: "unknown"}},
+	}
+	s := indexStatement(ispec.Descriptor{Digest: digestOf("0")}, parts)
+	want := []attestation.Part{
+		{Digest: string(digestOf("2")), MediaType: ispec.MediaTypeImageManifest, Platform: "linux/arm/v7"},
+		{Digest: string(digestOf("1")), MediaType: ocilayout.DockerImageType},
+	}
+	if _, err := s.Payload(); err != nil || !slices.Equal(s.Parts, want) {
+		t.Errorf("indexStatement has the parts %v, %v; want %v", s.Parts, err, want)
 	}
 }
 

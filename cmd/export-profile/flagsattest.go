@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -125,6 +127,9 @@ func (f *attestFlags) password() ([]byte, error) {
 	}
 	const most = 1 << 16
 	file, err := os.Open(f.passwordFile)
+	if errors.Is(err, fs.ErrNotExist) { // the word may be the password itself, so it is not quoted
+		return nil, usagef("as in --key-password-file password.txt", "--key-password-file: there is no such file")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read password of the key: %w", err)
 	}

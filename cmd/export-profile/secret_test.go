@@ -16,7 +16,7 @@ import (
 	"github.com/export-profile/export-profile/profile/storetest"
 )
 
-// TestNoSecret checks that the login for a registry is in no message, not even of --debug, in no blob of the image and its SBOM,
+// TestNoSecret checks that the login for a registry, and the key of an attestation, is in no message, not even of --debug, in no blob of the image and its SBOM,
 // and in no list of processes.
 func TestNoSecret(t *testing.T) {
 	const secret = "s3cr3t-w0rd"
@@ -59,8 +59,8 @@ func TestNoSecret(t *testing.T) {
 			t.Setenv("REGISTRY_AUTH_FILE", filepath.Join(dir, "auth.json"))
 			var out bytes.Buffer
 			at := "docker://" + address + "/team/hello:v1"
-			sbom := filepath.Join(t.TempDir(), "sbom.json")
-			status := run(t.Context(), []string{"image", "--debug", "--no-cache", "--from", storetest.File(t, "basic.nix-export"), "--sbom", "spdx:" + sbom, at},
+			sbom, key := filepath.Join(t.TempDir(), "sbom.json"), keyFile(t)
+			status := run(t.Context(), []string{"image", "--debug", "--no-cache", "--from", storetest.File(t, "basic.nix-export"), "--sbom", "spdx:" + sbom, "--attest", key, at},
 				terminal{out: &out, err: &out})
 			if (status != 0) != refused || !used.Load() {
 				t.Errorf("image exits with %d, and the registry got the login: %v: %s", status, used.Load(), &out)
@@ -75,7 +75,8 @@ func TestNoSecret(t *testing.T) {
 					_, _ = io.Copy(&out, z)
 				}
 			}
-			for _, word := range []string{secret, login, login[:12]} {
+			_, seed, _ := strings.Cut(testKey, ":")
+			for _, word := range []string{secret, login, login[:12], seed[:40]} {
 				if at := strings.Index(out.String(), word); at >= 0 {
 					t.Errorf("refused %v, helper %v: the secret is in %q", refused, helper, out.String()[max(0, at-200):at+len(word)])
 				}

@@ -15,7 +15,8 @@ import (
 // TestSweep sweeps what image, rootfs, index and cache do. Without EXHAUSTIVE it is a sample.
 func TestSweep(t *testing.T) {
 	p := lab.user
-	// start returns a directory with an export stream, after commands of export-profile in it.
+	secret, _ := signingKey(t, "sweep-1")
+	// start returns a directory with an export stream and a secret key, after commands of export-profile in it.
 	start := func(t *testing.T, commands ...[]string) string {
 		t.Helper()
 		dir := p.scratch(t)
@@ -23,6 +24,7 @@ func TestSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 		goldenExport(t, filepath.Join(dir, "golden"))
+		writeFile(t, filepath.Join(dir, "key"), readFile(t, secret))
 		if err := p.own(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -41,8 +43,9 @@ func TestSweep(t *testing.T) {
 		start [][]string
 		sweepCase
 	}{
-		{nil, sweepCase{name: "new", args: image("--cache", "cache", "--digest-file", "digest", "--sbom", "spdx:sbom", "oci:layout:v1"),
-			output: []string{"layout"}, beside: []string{"digest", "sbom"}}},
+		{nil, sweepCase{name: "new", args: image("--cache", "cache", "--digest-file", "digest", "--sbom", "spdx:sbom",
+			"--attest", "key", "--attestation-file", "attestation", "oci:layout:v1"),
+			output: []string{"layout"}, beside: []string{"digest", "sbom", "attestation"}}},
 		{[][]string{other, kept}, sweepCase{name: "replaced tag", args: image("--cache", "cache", "oci:layout:v1"), output: []string{"layout"}}},
 		{[][]string{cached, other}, sweepCase{name: "from the cache", args: image("--cache", "cache", "oci:layout:v2"), output: []string{"layout"}}},
 		{[][]string{cached}, sweepCase{name: "recompressed", args: image("--cache", "cache", "--compression", "zstd", "oci:layout:v1"), output: []string{"layout"}}},
@@ -57,6 +60,7 @@ func TestSweep(t *testing.T) {
 		{[][]string{cached}, sweepCase{name: "tar", args: []string{"rootfs", "--cache", "cache", "--from", "golden/basic.nix-export", "tar:root.tar"}, output: []string{"root.tar"}}},
 		{[][]string{other, kept}, sweepCase{name: "index", args: []string{"index", "--cache", "cache", "oci:joined:v1", "oci:layout:v1"}, output: []string{"joined"}}},
 		{nil, sweepCase{name: "sbom", args: []string{"sbom", "--no-cache", "--from", "golden/basic.nix-export", "--output", "sbom"}, output: []string{"sbom"}}},
+		{[][]string{other}, sweepCase{name: "attest", args: []string{"attest", "--cache", "cache", "--key", "key", "oci:layout:v1"}, output: []string{"layout-v1.intoto.jsonl"}}},
 		{nil, sweepCase{name: "report", args: []string{"report", "--no-cache", "--from", "golden/basic.nix-export", "page.html"}, output: []string{"page.html"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
