@@ -83,6 +83,11 @@ func TestUnusualNames(t *testing.T) {
 			t.Errorf("bundle of key %q: %+v, %v; %s", name, b, err, signed)
 		}
 	}
+	for _, name := range []string{"a\u202eb", "a\xffb", "a\x00b", "\u00a0"} {
+		if k, err := ParseSecretKey([]byte(strings.Replace(text, "example.com-1", name, 1)), nil); err == nil {
+			t.Errorf("ParseSecretKey accepts the name %q: %s", name, k.Public().ID())
+		}
+	}
 }
 
 // TestOtherBundles reads what cosign has written, and checks it with the public keys that cosign has written.

@@ -3,8 +3,11 @@ package attestation
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -168,6 +171,26 @@ func TestPublicKeyFlips(t *testing.T) {
 		if refused == 0 {
 			t.Errorf("no flipped bit of %s is refused", name)
 		}
+	}
+}
+
+// TestPKIXForm checks that a public key has one form only. The standard library accepts more fields after those of the key.
+func TestPKIXForm(t *testing.T) {
+	block, _ := pem.Decode(testKeys(t)["ed.pub"])
+	var parts []asn1.RawValue
+	if _, err := asn1.Unmarshal(block.Bytes, &parts); err != nil {
+		t.Fatal(err)
+	}
+	longer, err := asn1.Marshal(append(parts, asn1.RawValue{FullBytes: []byte{asn1.TagNull, 0}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x509.ParsePKIXPublicKey(longer); err != nil {
+		t.Errorf("the standard library refuses %x: %v; this case tests nothing", longer, err)
+	}
+	keys, err := ParseKeys(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: longer}))
+	if err == nil {
+		t.Errorf("ParseKeys(%x) = %v; want an error", longer, keys)
 	}
 }
 
