@@ -93,6 +93,11 @@ type attestedResult struct {
 
 // print prints the digests that the attestations are about.
 func (o *attestOptions) print(t terminal, a *attestationFile, at place, all []*imageStatement) error {
+	where := fmt.Sprintf("%q", a.file)
+	if at.Repository != "" {
+		where = at.Repository
+	}
+	published(t.out, "the attestation is complete: %s", where)
 	if o.json {
 		results := []attestedResult{}
 		for _, one := range all {
