@@ -2,11 +2,8 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -39,17 +36,9 @@ func makeKeys(t *testing.T, p person, dir, cosign string) (keys []attestKey) {
 	writeFile(t, filepath.Join(dir, "nix.key"), readFile(t, public))
 	do(t, p.with("COSIGN_PASSWORD="+cosignPassword).command(dir, cosign, "generate-key-pair"))
 	writeFile(t, filepath.Join(dir, "password"), cosignPassword+"\n")
-	// cosign does not read Nix's form.
-	_, text, _ := strings.Cut(strings.TrimSpace(readFile(t, public)), ":")
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKIXPublicKey(ed25519.PublicKey(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(dir, "nix.pub"), string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+	// cosign does not read Nix's form. The manual has this line.
+	do(t, p.command(dir, "sh", "-ec", `
+		(printf '\060\052\060\005\006\003\053\145\160\003\041\000'; cut -d: -f2 nix.key | base64 -d) | openssl pkey -pubin -inform DER -out nix.pub`))
 	return []attestKey{
 		{"ecdsa", []string{"--attest", "ecdsa.pem"}, "ecdsa.pub", "ecdsa.pub"},
 		{"ed25519", []string{"--attest", "ed25519.pem"}, "ed25519.pub", "ed25519.pub"},
