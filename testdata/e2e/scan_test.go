@@ -177,6 +177,7 @@ func TestGrype(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "metadata.json"), metadata)
 	flaws := writeDatabase(t, p, dir, metadata)
 	p.export(t, dir, "image", "--platform", "linux/amd64", "--profile", root, "--sbom", "spdx", "--sbom", "cyclonedx", "oci:plain")
+	p.export(t, dir, "image", "--platform", "linux/amd64", "--profile", root, "oci-archive:a.tar")
 	p.export(t, dir, "image", "--platform", "linux/amd64", "--profile", root, "--sbom", "spdx", "--sbom", "cyclonedx",
 		"--sbom-in-image", "spdx", "--metadata", "metadata.json", "oci:known")
 
@@ -227,6 +228,7 @@ func TestGrype(t *testing.T) {
 		t.Errorf("the manual lacks this table:\n%s", table.String())
 	}
 	for source, want := range map[string]map[string]string{
+		"oci-archive:a.tar":   image,
 		"sbom:plain.cdx.json": plain,
 		"sbom:known.cdx.json": known,
 		"oci-dir:known":       image, // grype reads no SBOM in an image by default
