@@ -47,7 +47,7 @@ type attestOptions struct {
 func setupAttest(fs *pflag.FlagSet) runFunc {
 	o := &attestOptions{}
 	o.onlySpools = true
-	o.keyFlag = "--key"
+	o.keyFlag, o.finished = "--key", true
 	fs.StringVar(&o.keyFile, "key", "", "sign with the secret key in `FILE` (- is standard input)")
 	o.attestFlags.fileFlags(fs)
 	o.sourceFlags.flags(fs)

@@ -32,7 +32,11 @@ func (f *attestFlags) open(key *attestation.SecretKey, at place) (*attestationFi
 	case f.file != "":
 		a.flag = "--attestation-file " + f.file
 	case !a.beside(at):
-		return nil, usagef("as in --attestation-file hello"+attestation.Extension, "%s: the image goes to standard output; name a file", f.keyFlag)
+		where := "goes to standard output"
+		if f.finished {
+			where = "comes from standard input"
+		}
+		return nil, usagef("as in --attestation-file hello"+attestation.Extension, "%s: the image %s; name a file", f.keyFlag, where)
 	}
 	return a, nil
 }
@@ -66,9 +70,9 @@ func (a *attestationFile) name() string {
 	return a.file
 }
 
-// sign signs statements, and writes them into a pending file. Only the first one becomes the content to attach.
-func (a *attestationFile) sign(statements ...*attestation.Statement) error {
-	bundles, err := signAll(a.key, statements)
+// sign signs a statement, and writes it into a pending file, unless it is only attached.
+func (a *attestationFile) sign(s *attestation.Statement) error {
+	bundles, err := signAll(a.key, []*attestation.Statement{s})
 	if err != nil {
 		return err
 	}

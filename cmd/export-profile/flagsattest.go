@@ -19,6 +19,7 @@ import (
 // attestFlags name the key that signs attestations, and their file.
 type attestFlags struct {
 	keyFlag      string // "--attest" or "--key"
+	finished     bool   // the image is there already
 	keyFile      string
 	passwordFile string
 	file         string
