@@ -164,7 +164,9 @@ func (v *statementVerifier) compare(ctx context.Context, claims *verify.Claims, 
 	for _, index := range r.Indexes {
 		c := &attestation.Contents{Digest: index.String(), Index: true}
 		for _, p := range parts[index] {
-			c.Parts = append(c.Parts, p.Digest.String())
+			if !p.Attestation {
+				c.Parts = append(c.Parts, p.Digest.String())
+			}
 		}
 		v.check(r, verify.Problem{Blob: index.String()}, c)
 	}

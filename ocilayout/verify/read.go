@@ -208,7 +208,7 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 	}
 	for _, m := range parsed.Manifests {
 		if depth == 0 {
-			c.parts[d.Digest] = append(c.parts[d.Digest], Part{m.Digest, m.MediaType})
+			c.parts[d.Digest] = append(c.parts[d.Digest], Part{m.Digest, m.MediaType, isAttestation(m)})
 		}
 		if err := c.follow(ctx, m, d.Digest.String(), depth+1); err != nil {
 			return err

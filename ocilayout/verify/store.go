@@ -53,8 +53,9 @@ func sortObjects(objects []Object) {
 
 // Part is what an index lists.
 type Part struct {
-	Digest    digest.Digest
-	MediaType string
+	Digest      digest.Digest
+	MediaType   string
+	Attestation bool // of BuildKit, not an image
 }
 
 // Manifests returns the digests of all images with a manifest, except attestations, and the parts of the indexes that

@@ -231,7 +231,7 @@ func TestManifests(t *testing.T) {
 	if !slices.Equal(images, []digest.Digest{image.Digest}) {
 		t.Errorf("images: %v; want %v", images, image.Digest)
 	}
-	want := []Part{{image.Digest, ispec.MediaTypeImageManifest}, {attestation.Digest, ispec.MediaTypeImageManifest}}
+	want := []Part{{image.Digest, ispec.MediaTypeImageManifest, false}, {attestation.Digest, ispec.MediaTypeImageManifest, true}}
 	if d := gocmp.Diff(map[digest.Digest][]Part{top.Digest: want}, indexes); d != "" {
 		t.Errorf("indexes (-want +got):\n%s", d)
 	}

@@ -18,7 +18,7 @@ type Contents struct {
 	Layers  []string // names of the layers, as [Scanner.File] got them
 
 	Index bool
-	Parts []string // digests of all manifests that an index lists, in its order
+	Parts []string // digests of the images that an index lists, in its order
 }
 
 // Object is a store object in the layers of an image.
