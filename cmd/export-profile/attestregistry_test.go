@@ -184,3 +184,30 @@ func TestAttestIndexInRegistry(t *testing.T) {
 		t.Errorf("the file has %d lines; want 3", strings.Count(b, "\n"))
 	}
 }
+
+// TestAttestVerifiesPrevious checks that image --attest keeps no layer of a registry unread.
+func TestAttestVerifiesPrevious(t *testing.T) {
+	_, address := newFakeRegistry(t)
+	t.Setenv("HOME", t.TempDir())
+	at := "docker://" + address + "/team/hello:"
+	for _, tt := range []struct {
+		args       []string
+		unverified bool
+	}{
+		{[]string{at + "v1"}, false},
+		{[]string{"--previous", at + "v1", at + "v2"}, true},
+		{[]string{"--previous", at + "v1", "--attest", keyFile(t), at + "v3"}, false},
+	} {
+		var out, stderr bytes.Buffer
+		args := append([]string{"image", "--no-cache", "--from", storetest.File(t, "basic.nix-export")}, tt.args...)
+		if status := run(t.Context(), args, terminal{out: &out, err: &stderr}); status != 0 {
+			t.Fatalf("%q exits with %d: %s", args, status, &stderr)
+		}
+		if got := strings.Contains(stderr.String(), "of the previous image unverified"); got != tt.unverified {
+			t.Errorf("%q says %s; want unverified layers: %v", args, &stderr, tt.unverified)
+		}
+		if strings.Contains(stderr.String(), "did not keep") {
+			t.Errorf("%q says %s; want the layers kept", args, &stderr)
+		}
+	}
+}

@@ -44,6 +44,7 @@ if such a key has signed it, or if --verify-previous finds the layer right.
 and the signatures of Nix's keys. The key is a file of
 openssl genpkey -algorithm ed25519, cosign generate-key-pair or nix key generate-secret.
 The same image, flags and key give the same statement. It names no place on this machine and no user.
+With --attest, layers that --previous keeps from a registry are verified, as with --verify-previous.
 `
 
 type imageOptions struct {
@@ -229,6 +230,9 @@ func (o *imageOptions) request(t terminal, fs *pflag.FlagSet, word string) (r re
 		return r, err
 	}
 	r.parameters = parameters(fs, r.image.Created)
+	if r.attestation != nil && r.layers.previous != nil && r.layers.previous.transport.remote {
+		r.layers.verifyPrevious = true // a key should not sign what a registry claims
+	}
 	files := []resultFile{{word, r.dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}}
 	for _, d := range r.documents() {
 		files = append(files, d.result())
