@@ -168,6 +168,8 @@ func wrongHeader(h *tar.Header, modes int64) string {
 func wrongMode(e rootfs.Entry) string {
 	want := e.Mode.Type()
 	switch {
+	case (e.Path == "nix" || e.Path == rootfs.StoreDir) && !e.IsDir():
+		return "is not a directory, and hides the store objects of all other layers"
 	case e.IsLink():
 		want |= 0o777
 	case e.Path == "nix" || e.Path == rootfs.StoreDir:

@@ -162,6 +162,42 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// TestStoreReplaced checks that layers cannot replace each other's objects in a way that the histories do not tell:
+// with hashes that begin alike, or with a link or a file in place of the store.
+func TestStoreReplaced(t *testing.T) {
+	sameDigits := func(t rootfs.Tree, root string) (string, int64, error) {
+		hex, size, err := listing(t, root)
+		return "0123456789ab" + hex, size, err
+	}
+	first := storeLayer{"export-profile", "a@0123456789ab:7", storeDirs + " nix/store/a/ nix/store/a/f=7"}
+	for _, tt := range []struct {
+		name, comment, files, want string
+	}{
+		{"same object", first.comment, first.files, ""},
+		{"other object", first.comment, storeDirs + " nix/store/a/ nix/store/a/g=7", `"nix/store/a": differs from the object in layer 1, which is not hidden`},
+		{"store a link", "base:0", "nix/ nix/store>/srv x=0", `"nix/store": is not a directory, and hides the store objects of all other layers`},
+		{"store a file", "base:0", "nix/ nix/store=0 x=0", `"nix/store": is not a directory, and hides`},
+		{"nix a link", "base:0", "nix>/srv x=0", `"nix": is not a directory, and hides`},
+	} {
+		m := make(memory)
+		c := newClaims(m.open)
+		if err := c.follow(t.Context(), m.putImage(t, first, storeLayer{"export-profile", tt.comment, tt.files}), "index.json", 0); err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Check(t.Context(), Options{Hash: sameDigits})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for _, p := range r.Problems {
+			lines = append(lines, p.String())
+		}
+		if tt.want == "" && lines != nil || tt.want != "" && (len(lines) == 0 || !strings.Contains(lines[0], tt.want)) {
+			t.Errorf("%s: problems %q; want %q", tt.name, lines, tt.want)
+		}
+	}
+}
+
 // TestReadStoreFails checks that a blob that cannot be read is another error than contents that fit no tree.
 func TestReadStoreFails(t *testing.T) {
 	m := make(memory)

@@ -15,6 +15,13 @@ type visibleObject struct {
 	layer int
 }
 
+// sameFound reports whether two layers hold the same object, as far as they were hashed. A history has too few digits to tell.
+func sameFound(a, b *layer, name string) bool {
+	x, ok := a.objects[name]
+	y, ok2 := b.objects[name]
+	return !ok || !ok2 || x.Hash == y.Hash
+}
+
 // checkVisible applies the layers in order, counts the objects that are visible in the end, and reports layers
 // that contradict lower ones. It fills Store if store is set. It goes by the history alone: layer.check compares a layer with its history.
 func (img *image) checkVisible(found *findings, store bool) ImageReport {
@@ -75,7 +82,7 @@ func (img *image) checkVisible(found *findings, store bool) ImageReport {
 			delete(foreign, name)
 		}
 		for _, o := range l.claim.Objects {
-			if below, ok := visible[o.Name]; ok && o.Name != history.BaseName && (below.Hash != o.Hash || o.Hash == "") {
+			if below, ok := visible[o.Name]; ok && o.Name != history.BaseName && (below.Hash != o.Hash || o.Hash == "" || !sameFound(img.layers[below.layer], l, o.Name)) {
 				problem(i, o.Name, "differs from the object in layer %d, which is not hidden", below.layer+1)
 			}
 			if below, ok := foreign[o.Name]; ok {

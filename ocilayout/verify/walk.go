@@ -158,7 +158,7 @@ func (w *walker) object(first item) (item, bool) {
 	claim := w.own.object(root)
 	if claim != nil && w.hash != nil && (w.store || !claim.Changed) {
 		hex, size, err := w.hash(tree, root)
-		if err == nil && clean && w.broken == nil && w.store {
+		if err == nil && clean && w.broken == nil {
 			w.layer.record(claim, hex, size)
 		}
 		switch {
