@@ -61,7 +61,7 @@ func (l *Layout) AddIndex(ctx context.Context, sources []*ImageSource, annotatio
 	}
 	result := IndexResult{}
 	for _, d := range images {
-		if !isAttestation(d) {
+		if !IsAttestation(d) {
 			result.Platforms = append(result.Platforms, *d.Platform)
 			result.Parts = append(result.Parts, IndexPart{d, j.sourcesOf(d.Digest)})
 		}
@@ -90,10 +90,15 @@ type member struct {
 	position int // of the source
 }
 
-// AnnotationReference is the annotation in which an attestation names its image.
+// AnnotationReference is the annotation in which an attestation of BuildKit names its image.
 const AnnotationReference = "vnd.docker.reference.digest"
 
-func isAttestation(d ispec.Descriptor) bool { return d.Annotations[AnnotationReference] != "" }
+// IsAttestation reports whether an entry of an index is an attestation of BuildKit, and not an image
+// (https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md).
+// Its platform is unknown, so that no client takes it for an image: an entry with a platform is an image, whatever it names.
+func IsAttestation(d ispec.Descriptor) bool {
+	return d.Annotations[AnnotationReference] != "" && d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
+}
 
 // mostImages limits the images and attestations of an index.
 const mostImages = 1000
@@ -148,7 +153,7 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 		return fmt.Errorf("manifest %s belongs to %s, and is not an image by itself", desc.Digest, manifest.Subject.Digest)
 	}
 	image := ispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
-	if isAttestation(desc) {
+	if IsAttestation(desc) {
 		image.Platform, image.Annotations = desc.Platform, desc.Annotations
 	} else if image.Platform, err = readConfigPlatform(ctx, open, manifest.Config); err != nil {
 		return err
@@ -183,7 +188,7 @@ func (j *indexBuilder) distinct() ([]ispec.Descriptor, error) {
 			continue
 		}
 		seen[i.desc.Digest] = true
-		if isAttestation(i.desc) {
+		if IsAttestation(i.desc) {
 			attestations = append(attestations, i.desc)
 			continue
 		}

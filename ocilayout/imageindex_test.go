@@ -173,7 +173,7 @@ func TestAddIndexForeign(t *testing.T) {
 	if err != nil || len(j.Platforms) != 1 {
 		t.Fatalf("AddIndex = %+v, %v; want one platform", j, err)
 	}
-	if m := readIndexBlob(t, dir, j.Descriptor.Digest).Manifests; len(m) != 2 || m[1].Digest != attestation.Digest || !isAttestation(m[1]) {
+	if m := readIndexBlob(t, dir, j.Descriptor.Digest).Manifests; len(m) != 2 || m[1].Digest != attestation.Digest || !IsAttestation(m[1]) {
 		t.Errorf("the index has %+v; want the attestation last", m)
 	}
 	for tag, want := range map[string]string{

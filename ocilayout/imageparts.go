@@ -9,7 +9,7 @@ import (
 )
 
 // Parts returns the manifests that an index lists, in its order, or nil if s is an image by itself.
-// Those with [AnnotationReference] are attestations of BuildKit, and not images. At most 1000 are allowed.
+// Some may be attestations, see [IsAttestation]. At most 1000 are allowed.
 func (s *ImageSource) Parts(ctx context.Context) ([]ispec.Descriptor, error) {
 	if t := s.Descriptor.MediaType; t != ispec.MediaTypeImageIndex && t != DockerListType {
 		return nil, nil

@@ -37,7 +37,7 @@ func attestImages(ctx context.Context, say *speaker, found *ocilayout.ImageSourc
 	var all []*imageStatement
 	index := indexStatement(found.Descriptor, parts)
 	for _, d := range parts {
-		if isBuildKits(d) {
+		if ocilayout.IsAttestation(d) {
 			continue
 		}
 		if t := d.MediaType; t == ispec.MediaTypeImageIndex || t == ocilayout.DockerListType {
@@ -52,14 +52,11 @@ func attestImages(ctx context.Context, say *speaker, found *ocilayout.ImageSourc
 	return append(all, &imageStatement{Statement: index, subject: found.Descriptor}), nil
 }
 
-// isBuildKits reports whether a manifest of an index is not an image, but an attestation of BuildKit.
-func isBuildKits(d ispec.Descriptor) bool { return d.Annotations[ocilayout.AnnotationReference] != "" }
-
 // indexStatement states which images an index has.
 func indexStatement(index ispec.Descriptor, parts []ispec.Descriptor) *attestation.Statement {
 	s := &attestation.Statement{Kind: attestation.OfIndex, Name: "index", Subject: index.Digest.String()}
 	for _, d := range parts {
-		if isBuildKits(d) {
+		if ocilayout.IsAttestation(d) {
 			continue
 		}
 		part := attestation.Part{Digest: d.Digest.String(), MediaType: d.MediaType}

@@ -161,6 +161,9 @@ func (v *statementVerifier) compare(ctx context.Context, claims *verify.Claims, 
 		return nil
 	}
 	manifests, parts := claims.Manifests()
+	if len(r.Indexes)+len(r.Images) == 0 && r.Count == 0 {
+		v.addProblem(r, verify.Problem{What: "there is no image that a statement could be about"})
+	}
 	for _, index := range r.Indexes {
 		c := &attestation.Contents{Digest: index.String(), Index: true}
 		for _, p := range parts[index] {

@@ -134,6 +134,26 @@ func TestVerifyStatementsOfIndex(t *testing.T) {
 	}
 }
 
+// TestVerifyFalseAttestation checks that verify --key never accepts a layout in which it has compared no image with a statement,
+// whatever an index.json, which no key signs, says about its entries.
+func TestVerifyFalseAttestation(t *testing.T) {
+	dir, sample, _ := attestedImage(t)
+	_, keyFile := keyFiles(t, 1)
+	p := &attested{testImage: testImage{t: t, dir: dir}, sample: sample}
+	p.load()
+	image := p.index.Manifests[0]
+	marked := image
+	marked.Platform = &ispec.Platform{OS: "unknown", Architecture: "unknown"}
+	marked.Annotations = map[string]string{"vnd.docker.reference.digest": image.Digest.String()}
+	for _, entries := range [][]ispec.Descriptor{{marked}, {marked, marked}} {
+		p.index.Manifests = entries
+		p.saveIndex()
+		if out, stderr, status := runAll(t, "verify", "--key", keyFile, "oci:"+dir); status != 3 {
+			t.Errorf("verify of %v exits with %d and says %s%s", entries, status, out, stderr)
+		}
+	}
+}
+
 // TestVerifyStatementsInRegistry checks that statements come from what is attached to an image, and that what other keys sign changes nothing.
 func TestVerifyStatementsInRegistry(t *testing.T) {
 	reg, address := newFakeRegistry(t)

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
 
 	_ "crypto/sha512" // for digests that use it
 
@@ -41,10 +38,18 @@ type Claims struct {
 	tags         []string // of the images in the layout
 	found        findings // problems of indexes
 
-	read    int64                  // bytes of documents
-	seen    map[digest.Digest]bool // manifests and indexes
+	read    int64 // bytes of documents
+	seen    map[documentKey]bool
 	byKey   map[layerKey]*layer
 	objects map[string]bool // names of the store objects that any layer claims
+}
+
+// documentKey identifies a manifest or an index, as what it was read. An entry of an index can call an image an attestation,
+// and another entry the same image an image.
+type documentKey struct {
+	digest      digest.Digest
+	mediaType   string
+	attestation bool
 }
 
 // image holds the contents of a manifest and its config.
@@ -61,88 +66,22 @@ type image struct {
 // documentProblems limits the problems that are kept of one document.
 const documentProblems = leastProblems
 
-// ReadLayout reads the index, manifests and configs of a layout:
-// of the image with the tag or full name, or of all images if tag is empty.
-// The error is fs.ErrNotExist if there is no layout or no such image. Check reports every other problem.
-func ReadLayout(ctx context.Context, dir, tag string) (_ *Claims, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("read layout %q: %w", dir, err)
-		}
-	}()
-	c := newClaims(func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
-		return openRegular(filepath.Join(dir, ispec.ImageBlobsDir, d.Digest.Algorithm().String(), d.Digest.Encoded()))
-	})
-	found, err := c.readLayout(ctx, tag, func(name string) (io.ReadCloser, error) { return openRegular(filepath.Join(dir, name)) })
-	if err == nil && !found {
-		err = noImage(tag)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
 // ReadImage reads the manifest and the config of an image, or those of all images of an index, from any source.
 // It accepts Docker's media types. Claims keeps the contents, but not the documents.
 func ReadImage(ctx context.Context, s *ocilayout.ImageSource) (*Claims, error) {
 	c := newClaims(s.Open)
 	c.acceptDocker = true
-	if err := c.follow(ctx, s.Descriptor, "manifest", 0); err != nil {
+	if err := c.follow(ctx, s.Descriptor, "manifest", 0, false); err != nil {
 		return nil, fmt.Errorf("read image %q: %w", s.Name, err)
 	}
 	return c, nil
-}
-
-func noImage(tag string) error { return fmt.Errorf("find image %q: %w", tag, fs.ErrNotExist) }
-
-// readLayout reads the top-level files of a layout and the images that tag selects.
-// It reports whether there was such an image.
-func (c *Claims) readLayout(ctx context.Context, tag string, open func(name string) (io.ReadCloser, error)) (found bool, err error) {
-	index, err := readFile(open, ispec.ImageIndexFile)
-	if err != nil {
-		return false, err
-	}
-	version, err := readFile(open, ispec.ImageLayoutFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	if err != nil {
-		c.found.add(Problem{Blob: ispec.ImageLayoutFile, What: "is missing"})
-	} else {
-		c.checkShape(&c.found, ispec.ImageLayoutFile, version, layoutShape)
-	}
-	if !c.checkShape(&c.found, ispec.ImageIndexFile, index, indexShape) {
-		return true, nil
-	}
-	var parsed ispec.Index
-	if err := json.Unmarshal(index, &parsed); err != nil {
-		c.found.add(Problem{Blob: ispec.ImageIndexFile, What: err.Error()})
-		return true, nil
-	}
-	selected := make(map[digest.Digest]bool)
-	for _, d := range parsed.Manifests {
-		if tag == "" || d.Annotations[ispec.AnnotationRefName] == tag || d.Annotations[ocilayout.AnnotationFullName] == tag {
-			found = true
-			selected[d.Digest] = true
-			if err := c.follow(ctx, d, ispec.ImageIndexFile, 0); err != nil {
-				return true, err
-			}
-		}
-	}
-	for _, d := range parsed.Manifests {
-		if name := d.Annotations[ispec.AnnotationRefName]; selected[d.Digest] && !slices.Contains(c.tags, name) && len(c.tags) < maxImages {
-			c.tags = append(c.tags, name)
-		}
-	}
-	return found, nil
 }
 
 func newClaims(open ocilayout.OpenBlob) *Claims {
 	return &Claims{
 		open:    open,
 		found:   findings{limit: documentProblems},
-		seen:    make(map[digest.Digest]bool),
+		seen:    make(map[documentKey]bool),
 		byKey:   make(map[layerKey]*layer),
 		parts:   make(map[digest.Digest][]Part),
 		objects: make(map[string]bool),
@@ -159,8 +98,9 @@ func (c *Claims) Size() int64 {
 }
 
 // follow reads the manifest or the index that d refers to. Problems of d itself are reported for the document in.
-func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, depth int) error {
-	if c.seen[d.Digest] {
+func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, depth int, attestation bool) error {
+	key := documentKey{d.Digest, d.MediaType, attestation}
+	if c.seen[key] {
 		return nil
 	}
 	var s shape
@@ -183,8 +123,8 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		c.found.add(Problem{Blob: in, What: "has too many images, or too deeply nested indexes"})
 		return nil
 	}
-	c.seen[d.Digest] = true
-	img := &image{digest: d.Digest, desc: d, found: findings{limit: documentProblems}, attestation: isAttestation(d) && !index}
+	c.seen[key] = true
+	img := &image{digest: d.Digest, desc: d, found: findings{limit: documentProblems}, attestation: attestation && !index}
 	found := &img.found
 	if index {
 		found = &c.found
@@ -207,18 +147,15 @@ func (c *Claims) follow(ctx context.Context, d ispec.Descriptor, in string, dept
 		return nil
 	}
 	for _, m := range parsed.Manifests {
+		attestation := ocilayout.IsAttestation(m)
 		if depth == 0 {
-			c.parts[d.Digest] = append(c.parts[d.Digest], Part{m.Digest, m.MediaType, isAttestation(m)})
+			c.parts[d.Digest] = append(c.parts[d.Digest], Part{m.Digest, m.MediaType, attestation})
 		}
-		if err := c.follow(ctx, m, d.Digest.String(), depth+1); err != nil {
+		if err := c.follow(ctx, m, d.Digest.String(), depth+1, attestation); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func isAttestation(d ispec.Descriptor) bool {
-	return d.Annotations[ocilayout.AnnotationReference] != ""
 }
 
 // readDocument reads a JSON blob and reports its problems.
@@ -344,32 +281,4 @@ func (c *Claims) layerClaims(img *image, name string, config ispec.Image, layers
 		}
 	}
 	return diffIDs, claims
-}
-
-// openRegular opens a regular file. It does not block on a named pipe.
-func openRegular(name string) (io.ReadCloser, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%q: %w", name, ocilayout.ErrIrregular)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-func readFile(open func(string) (io.ReadCloser, error), name string) ([]byte, error) {
-	f, err := open(name)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, ocilayout.MaxDocument+1))
-	if err == nil && len(b) > ocilayout.MaxDocument {
-		err = fmt.Errorf("%q: has more than %d bytes", name, ocilayout.MaxDocument)
-	}
-	return b, errors.Join(err, f.Close())
 }

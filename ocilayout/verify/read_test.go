@@ -3,9 +3,11 @@ package verify
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,15 +34,18 @@ func (m memory) put(mediaType, doc string) ispec.Descriptor {
 	return ispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(doc))}
 }
 
-func indexOf(d ispec.Descriptor) string {
-	return fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`, d.MediaType, d.Digest, d.Size)
+func indexOf(entries ...ispec.Descriptor) string {
+	index := ispec.Index{Manifests: entries}
+	index.SchemaVersion = 2
+	b, _ := json.Marshal(index)
+	return string(b)
 }
 
 func checkAll(t *testing.T, m memory, roots ...ispec.Descriptor) (*Claims, []string) {
 	t.Helper()
 	c := newClaims(m.open)
 	for _, d := range roots {
-		if err := c.follow(t.Context(), d, "index.json", 0); err != nil {
+		if err := c.follow(t.Context(), d, "index.json", 0, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -115,7 +120,7 @@ func TestLargeDocument(t *testing.T) {
 
 	c := newClaims(m.open)
 	c.read = maxDocuments
-	if err := c.follow(t.Context(), m.put(ispec.MediaTypeImageIndex, `{}`), "index.json", 0); err != nil {
+	if err := c.follow(t.Context(), m.put(ispec.MediaTypeImageIndex, `{}`), "index.json", 0, false); err != nil {
 		t.Fatal(err)
 	}
 	if len(c.found.list) != 1 || !strings.Contains(c.found.list[0].What, "is not checked") {
@@ -136,7 +141,8 @@ func TestReadAttestation(t *testing.T) {
 		if damaged {
 			m[statement.Digest] = []byte(`{"a":2}`)
 		}
-		c, lines := checkAll(t, m, manifest)
+		index := m.put(ispec.MediaTypeImageIndex, indexOf(manifest))
+		c, lines := checkAll(t, m, index)
 		if damaged {
 			wantOne(t, "a damaged attestation", lines, "has the digest")
 		} else if len(lines) > 0 {
@@ -144,6 +150,57 @@ func TestReadAttestation(t *testing.T) {
 		}
 		if r, err := c.Check(t.Context(), Options{}); err != nil || len(r.Images) != 0 {
 			t.Errorf("Check = %+v, %v; want no image", r, err)
+		}
+	}
+}
+
+// TestFalseAttestation checks that an image which claims to be an attestation is an image, if some client takes it for one.
+func TestFalseAttestation(t *testing.T) {
+	m := memory{}
+	image := m.putImage(t, storeLayer{"COPY", "", "a=1"})
+	other := m.putImage(t, storeLayer{"COPY", "", "a=2"})
+	marked := func(platform *ispec.Platform, tag string) ispec.Descriptor {
+		d := image
+		d.Platform, d.Annotations = platform, map[string]string{ocilayout.AnnotationReference: other.Digest.String()}
+		if tag != "" {
+			d.Annotations[ispec.AnnotationRefName] = tag
+		}
+		return d
+	}
+	unknown, linux := &ispec.Platform{OS: "unknown", Architecture: "unknown"}, &ispec.Platform{OS: "linux", Architecture: "amd64"}
+	nested := func(entries ...ispec.Descriptor) ispec.Descriptor {
+		return m.put(ispec.MediaTypeImageIndex, indexOf(entries...))
+	}
+	for _, tt := range []struct {
+		name    string
+		tag     string
+		entries []ispec.Descriptor // of index.json
+		image   bool
+	}{
+		{"beside an image", "", []ispec.Descriptor{other, marked(unknown, "")}, false},
+		{"in an index", "", []ispec.Descriptor{nested(other, marked(unknown, ""))}, false},
+		{"with a tag", "", []ispec.Descriptor{other, marked(unknown, "v1")}, true},
+		{"by its tag", "v1", []ispec.Descriptor{other, marked(unknown, "v1")}, true},
+		{"alone", "", []ispec.Descriptor{marked(unknown, "")}, true},
+		{"of a platform", "", []ispec.Descriptor{other, marked(linux, "")}, true},
+		{"of no platform", "", []ispec.Descriptor{other, marked(nil, "")}, true},
+		{"of a platform, in an index", "", []ispec.Descriptor{nested(other, marked(linux, ""))}, true},
+		{"also as an image", "", []ispec.Descriptor{nested(other, marked(unknown, ""), image)}, true},
+	} {
+		c := newClaims(m.open)
+		if _, err := c.readLayout(t.Context(), tt.tag, func(string) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(indexOf(tt.entries...))), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Check(t.Context(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := func(d digest.Digest) bool { return d == image.Digest }
+		images, _ := c.Manifests()
+		if got := slices.ContainsFunc(r.Images, func(i ImageReport) bool { return is(i.Digest) }); got != tt.image || slices.ContainsFunc(images, is) != tt.image {
+			t.Errorf("%s: the images are %v, and in the report %+v; want the marked one: %v", tt.name, images, r.Images, tt.image)
 		}
 	}
 }

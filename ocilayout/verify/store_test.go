@@ -130,7 +130,7 @@ func TestStore(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := make(memory)
 			c := newClaims(m.open)
-			if err := c.follow(t.Context(), m.putImage(t, tt.layers...), "index.json", 0); err != nil {
+			if err := c.follow(t.Context(), m.putImage(t, tt.layers...), "index.json", 0, false); err != nil {
 				t.Fatal(err)
 			}
 			s := &shown{}
@@ -181,7 +181,7 @@ func TestStoreReplaced(t *testing.T) {
 	} {
 		m := make(memory)
 		c := newClaims(m.open)
-		if err := c.follow(t.Context(), m.putImage(t, first, storeLayer{"export-profile", tt.comment, tt.files}), "index.json", 0); err != nil {
+		if err := c.follow(t.Context(), m.putImage(t, first, storeLayer{"export-profile", tt.comment, tt.files}), "index.json", 0, false); err != nil {
 			t.Fatal(err)
 		}
 		r, err := c.Check(t.Context(), Options{Hash: sameDigits})
@@ -210,7 +210,7 @@ func TestReadStoreFails(t *testing.T) {
 		}
 		return m.open(ctx, d)
 	})
-	if err := c.follow(t.Context(), d, "index.json", 0); err != nil {
+	if err := c.follow(t.Context(), d, "index.json", 0, false); err != nil {
 		t.Fatal(err)
 	}
 	r := ImageReport{Digest: d.Digest}
@@ -242,6 +242,7 @@ func TestManifests(t *testing.T) {
 	image := m.putImage(t, storeLayer{"COPY", "", "a=1"})
 	attestation := image
 	attestation.Annotations = map[string]string{"vnd.docker.reference.digest": image.Digest.String()}
+	attestation.Platform = &ispec.Platform{OS: "unknown", Architecture: "unknown"}
 	attestation.Digest = "sha256:" + digest.Digest(strings.Repeat("7", 64))
 	index, err := json.Marshal(ispec.Index{MediaType: ispec.MediaTypeImageIndex, Manifests: []ispec.Descriptor{image, attestation}})
 	if err != nil {

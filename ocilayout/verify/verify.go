@@ -15,6 +15,8 @@
 //     as [chunked.Checker] compares them. Clients that fetch chunks make files from the tables, and do not read the tar.
 //
 // BuildKit's attestations are not images: of their blobs only digests and sizes are compared.
+// An entry of an index is one only if its platform is unknown, too. What has a tag in a layout, or is alone there, is an image,
+// since clients take it for one.
 //
 // In an archive, no name occurs twice or leads out of the archive, and a file named after a digest has that digest.
 // If the archive has a layout and Docker's manifest.json, both list the same images.
