@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -124,7 +125,7 @@ func TestSyft(t *testing.T) {
 type flaw struct{ ID, Vendor, Product, Ecosystem, Name, Below string }
 
 // writeDatabase writes a database for grype, with a flaw for each CPE in metadata, and one of an npm package.
-// The database's package is that of grype's own module, so the program that writes it is built there.
+// It returns what each flaw is in, by its ID.
 func writeDatabase(t *testing.T, p person, dir, metadata string) (flaws map[string]string) {
 	t.Helper()
 	var file struct {
@@ -147,24 +148,38 @@ func writeDatabase(t *testing.T, p person, dir, metadata string) (flaws map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	run := p.command(dir, grypeDB(t), "6")
+	run.Stdin = strings.NewReader(string(input))
+	do(t, run)
+	return flaws
+}
+
+// grypeDB builds the program that writes databases, in grype's module, and returns its file. The program is kept for later runs.
+func grypeDB(t *testing.T) string {
+	t.Helper()
 	module := filepath.Dir(goTool(t, "grype"))
 	source, err := os.ReadFile("grypedb.go.txt") // a .go file would need grype in our go.mod
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Join(module, "grypedb"), 0o755); err != nil {
+	name := fmt.Sprintf("grypedb-%.4x", sha256.Sum256(source))
+	program := filepath.Join(module, name, "grypedb")
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(module, "grypedb", "main.go"), string(source))
-	build := exec.Command("go", "build", "-o", "grypedb/grypedb", "./grypedb")
+	writeFile(t, filepath.Join(module, name, "main.go"), string(source))
+	build := exec.Command("go", "build", "-o", program+".new", "./"+name)
 	build.Dir, build.Env = module, append(os.Environ(), "CGO_ENABLED=0")
 	if _, err := output(build); err != nil {
 		t.Fatal(err)
 	}
-	run := p.command(dir, filepath.Join(module, "grypedb", "grypedb"), "6")
-	run.Stdin = strings.NewReader(string(input))
-	do(t, run)
-	return flaws
+	if err := os.Rename(program+".new", program); err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 // TestGrype checks what grype matches in an image and in its SBOMs, without metadata and with it.
