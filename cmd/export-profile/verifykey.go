@@ -49,6 +49,7 @@ type statementVerifier struct {
 	wanted  []string // digests of the images and indexes that need a statement
 	looked  string   // where attestations belong, for a hint
 	results []statementResult
+	remote  bool // the image is in a registry
 	absent  bool // a statement was not found
 }
 
@@ -61,7 +62,7 @@ func (f *statementFlags) verifier(stdin *os.File, n imageName) (*statementVerifi
 	if len(standard) > 1 {
 		return nil, usagef("give the others as files", "verify: standard input can be only one of --key, --attestation-file and IMAGE")
 	}
-	v := &statementVerifier{flags: f, stdin: stdin}
+	v := &statementVerifier{flags: f, stdin: stdin, remote: n.transport.remote}
 	for _, pattern := range f.allowMissing {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
 			return nil, usagef(`as in --allow-missing '*-example'`, "--allow-missing %q: not a name or pattern", pattern)
@@ -105,9 +106,12 @@ func (f *statementFlags) withoutKey() error {
 func (v *statementVerifier) readPublicKeys(name string) (attestation.Keys, error) {
 	in := io.Reader(v.stdin)
 	if name != standardName {
+		if isKeyText(name) && !exists(name) { // the text may be secret
+			return nil, usagef("write the public key to a file, or to standard input: --key - < key.pub", "--key: want the name of a file, not the key itself")
+		}
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, fmt.Errorf("read keys: %w", err)
+			return nil, hintMissing(fmt.Errorf("read keys: %w", err), "the holder of the secret key has it: openssl pkey -in key.pem -pubout -out key.pub")
 		}
 		defer f.Close()
 		in = f

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -215,6 +217,70 @@ func TestVerifyStatementsInRegistry(t *testing.T) {
 	}
 }
 
+// TestVerifyKeyOfArchives checks where the statements about archives come from, and that an image in Docker's form alone has none.
+func TestVerifyKeyOfArchives(t *testing.T) {
+	sample, _ := attestedSample(t)
+	secret, public := keyFiles(t, 1)
+	dir := t.TempDir()
+	for _, transport := range []string{"oci-archive", "docker-archive"} {
+		name := filepath.Join(dir, transport+".tar")
+		if _, stderr, status := runAll(t, "image", "--no-cache", "--platform", "linux/amd64", "--no-check-sigs", "--from", sample.WriteCache(t, "none"),
+			"--profile", string(sample.Root), "--attest", secret, transport+":"+name); status != 0 {
+			t.Fatal(stderr)
+		}
+		if out, stderr, status := runAll(t, "verify", "--key", public, transport+":"+name); status != 0 || !strings.Contains(stderr, "all accounted for") {
+			t.Errorf("verify %s exits with %d and says %s%s", transport, status, out, stderr)
+		}
+		in, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, stderr bytes.Buffer
+		status := run(t.Context(), []string{"verify", "--key", public, transport + ":-"}, terminal{in: in, out: &out, err: &stderr})
+		in.Close()
+		if want := "hint: --attestation-file names the file with the attestations; "; status != 3 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("verify %s:- exits with %d and says %s%s; want 3 and %s", transport, status, &out, &stderr, want)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "docker-archive.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := filepath.Join(dir, "plain.tar")
+	if err := os.WriteFile(plain, withoutFile(t, b, "index.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, stderr, status := runAll(t, "verify", "--key", public, "--attestation-file", filepath.Join(dir, "docker-archive.tar.intoto.jsonl"), "docker-archive:"+plain)
+	if want := "has only Docker's form, without a manifest that a statement could be about"; status != 3 || !strings.Contains(out, want) {
+		t.Errorf("verify of an archive without a layout exits with %d and says %s%s; want 3 and %s", status, out, stderr, want)
+	}
+}
+
+// withoutFile returns a tar without one of its files.
+func withoutFile(t *testing.T, archive []byte, name string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for r := tar.NewReader(bytes.NewReader(archive)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err == nil && h.Name != name {
+			if err = w.WriteHeader(h); err == nil {
+				_, err = io.Copy(w, r)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // TestVerifyKeyFlags checks how keys are given, and which are refused.
 func TestVerifyKeyFlags(t *testing.T) {
 	dir, sample, _ := attestedImage(t)
@@ -247,6 +313,8 @@ func TestVerifyKeyFlags(t *testing.T) {
 		{"--key -", "", 1, "public key: there is none"},
 		{"--key " + secret, "", 1, "public key: it is a secret key"},
 		{"--key gone", "", 1, "read keys: open gone"},
+		{"--key gone", "", 1, "hint: the holder of the secret key has it: "},
+		{"--key " + testKey, "", 2, "--key: want the name of a file, not the key itself"},
 		{"--key " + keyFile, "", 3, `hint: it belongs into "` + dir + `.intoto.jsonl"; --attestation-file names another file`},
 	} {
 		in, err := os.CreateTemp(t.TempDir(), "")

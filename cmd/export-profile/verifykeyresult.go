@@ -77,7 +77,11 @@ func (v *statementVerifier) hint(err error, word string) error {
 		return err
 	}
 	var hints []string
-	if v.looked != "" {
+	switch {
+	case v.flags.file != "" || v.remote:
+	case v.looked == "":
+		hints = append(hints, "--attestation-file names the file with the attestations")
+	default:
 		hints = append(hints, "it belongs into "+v.looked+"; --attestation-file names another file")
 	}
 	hints = append(hints, "the holder of the secret key makes one: export-profile attest --key KEY "+word)

@@ -39,6 +39,8 @@
 // Such a layer lies on top of the others, and users put anything there. Its files are checked like those of
 // another program, its contents are compared with nothing, and the objects that it hides are not visible.
 //
+// Options.Store makes Check report the visible store objects as they are in the bytes, for a comparison with more than the history.
+//
 // Layers of other programs may have their entries in any order. Their contents are compared with nothing,
 // and [ImageReport] counts these layers.
 //
