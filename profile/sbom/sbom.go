@@ -17,9 +17,11 @@
 //
 // All licences of a package apply. SPDX has them as one expression with AND. A licence that is not on the SPDX list
 // is LicenseRef-…, with its name and URL in hasExtractedLicensingInfos. CycloneDX has a list of identifiers and names,
-// or one expression if a licence is an expression. Only CycloneDX has the URL of a supplier. A component of CycloneDX has one cpe. evidence.identity has the others
-// by its specification, and syft and grype read them from the property syft:cpe23
-// (syft/format/internal/cyclonedxutil/helpers/cpe.go).
+// or one expression if a licence is an expression. There, a licence that is not on the list is only LicenseRef-….
+//
+// A component of CycloneDX has one cpe. By the specification, evidence.identity has the others.
+// syft and grype read them from the property syft:cpe23 (syft/format/internal/cyclonedxutil/helpers/cpe.go).
+// Only CycloneDX has the URL of a supplier.
 //
 // [Format.InImage] says where an image has the document of its own store paths.
 //
