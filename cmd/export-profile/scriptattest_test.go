@@ -20,10 +20,10 @@ func showStatements(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	keys, err := attestation.ParseKeys([]byte(ts.ReadFile(args[0])))
 	ts.Check(err)
-	bundles, err := attestation.ReadBundles(strings.NewReader(ts.ReadFile(args[1])))
-	ts.Check(err)
-	for _, b := range bundles {
-		_, err := b.Verify(keys)
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		b, err := attestation.ReadBundle([]byte(line))
+		ts.Check(err)
+		_, err = b.Verify(keys)
 		ts.Check(err)
 		_, err = attestation.ParseStatement(b.Payload)
 		ts.Check(err)

@@ -1,12 +1,10 @@
 package attestation
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 )
 
 // MediaType is the media type of the bundles that [SecretKey.Sign] makes: Sigstore bundles of version 0.3
@@ -132,36 +130,4 @@ func (b *Bundle) readMaterial(raw []byte) error {
 		b.KeyHint, err = text(values, "hint")
 	}
 	return err
-}
-
-// ReadBundles reads a file of bundles in JSON Lines: one a line. Blank lines are ignored.
-func ReadBundles(r io.Reader) ([]*Bundle, error) {
-	limited := &io.LimitedReader{R: r, N: maxBundles + 1}
-	lines := bufio.NewScanner(limited)
-	lines.Buffer(nil, MaxBundle+1)
-	var bundles []*Bundle
-	n := 1
-	for ; lines.Scan(); n++ {
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		if len(bundles) == maxBundleCount {
-			return nil, fmt.Errorf("line %d: there are more than %d bundles", n, maxBundleCount)
-		}
-		b, err := ReadBundle(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		bundles = append(bundles, b)
-	}
-	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong):
-		return nil, fmt.Errorf("line %d: it has more than %d bytes", n, MaxBundle)
-	case err != nil:
-		return nil, fmt.Errorf("line %d: %w", n, err)
-	case limited.N == 0:
-		return nil, fmt.Errorf("there are more than %d bytes of bundles", maxBundles)
-	}
-	return bundles, nil
 }

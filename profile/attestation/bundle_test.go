@@ -248,52 +248,50 @@ func TestIsMediaType(t *testing.T) {
 	}
 }
 
-func TestReadBundles(t *testing.T) {
-	_, one := signedBundle(t, "ec.pem", `{"a":1}`)
-	_, two := signedBundle(t, "ed.pem", `{"a":2}`)
+func TestBundleLines(t *testing.T) {
 	for _, test := range []struct {
-		text     string
-		payloads string
-		err      string
+		text  string
+		lines []string
+		err   string
 	}{
-		{"", "", ""},
-		{"\n \r\n", "", ""},
-		{string(one), `{"a":1}`, ""},
-		{string(one) + "\n" + string(two) + "\n", `{"a":1} {"a":2}`, ""},
-		{"\n" + string(one) + "\r\n\n" + string(two), `{"a":1} {"a":2}`, ""},
-		{string(one) + string(two) + "\n", "", "line 1: read bundle: there is text after the JSON object"},
-		{string(one) + "\n\n{}\n", "", `line 3: read bundle: "mediaType" is missing`},
-		{strings.Replace(string(one), ",", ",\n", 1), "", "line 1: read bundle: not a JSON object"},
-		{strings.Repeat(string(one)+"\n", maxBundleCount+1), "", "line 4097: there are more than 4096 bundles"},
+		{"", nil, ""},
+		{"\n \r\n", nil, ""},
+		{"a", []string{"1 a"}, ""},
+		{"a\nb\n", []string{"1 a", "2 b"}, ""},
+		{"\na\r\n\n b", []string{"2 a", "4 b"}, ""},
+		{"a\nstop\nb\n", []string{"1 a"}, "line 2: stopped"},
 	} {
-		bundles, err := ReadBundles(strings.NewReader(test.text))
-		var payloads []string
-		for _, b := range bundles {
-			payloads = append(payloads, string(b.Payload))
-		}
-		name := test.text[:min(len(test.text), 40)]
-		if got := strings.Join(payloads, " "); got != test.payloads {
-			t.Errorf("ReadBundles(%q) = %s, %v; want %s", name, got, err, test.payloads)
+		var lines []string
+		err := bundleLines(strings.NewReader(test.text), func(n int, line []byte) error {
+			if string(line) == "stop" {
+				return errors.New("stopped")
+			}
+			lines = append(lines, fmt.Sprintf("%d %s", n, line))
+			return nil
+		})
+		if d := cmp.Diff(test.lines, lines); d != "" {
+			t.Errorf("bundleLines(%q) (-want +got):\n%s", test.text, d)
 		}
 		if (err == nil) != (test.err == "") || err != nil && err.Error() != test.err {
-			t.Errorf("ReadBundles(%q) = %v; want %q", name, err, test.err)
+			t.Errorf("bundleLines(%q) = %v; want %q", test.text, err, test.err)
 		}
 	}
 }
 
-// TestReadBundlesBounded checks that endless files end.
-func TestReadBundlesBounded(t *testing.T) {
+// TestBundleLinesBounded checks that endless files end.
+func TestBundleLinesBounded(t *testing.T) {
+	none := func(int, []byte) error { return errors.New("a line is not blank") }
 	for name, test := range map[string]struct{ text, err string }{
-		"lines":    {strings.Repeat(" ", 1<<20-1) + "\n", fmt.Sprintf("there are more than %d bytes of bundles", maxBundles)},
+		"lines":    {strings.Repeat(" ", 1<<20-1) + "\n", fmt.Sprintf("more than %d bytes: %v", maxBundles, ErrTooMany)},
 		"one line": {strings.Repeat(" ", 1<<20), fmt.Sprintf("line 1: it has more than %d bytes", MaxBundle)},
 	} {
-		if b, err := ReadBundles(&endless{text: test.text}); err == nil || err.Error() != test.err {
-			t.Errorf("ReadBundles of endless %s = %v, %v; want %q", name, b, err, test.err)
+		if err := bundleLines(&endless{text: test.text}, none); err == nil || err.Error() != test.err {
+			t.Errorf("bundleLines of endless %s = %v; want %q", name, err, test.err)
 		}
 	}
 	broken := io.MultiReader(strings.NewReader("\n"), &failing{})
-	if b, err := ReadBundles(broken); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("ReadBundles of a file that cannot be read = %v, %v; want %v", b, err, io.ErrUnexpectedEOF)
+	if err := bundleLines(broken, none); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("bundleLines of a file that cannot be read = %v; want %v", err, io.ErrUnexpectedEOF)
 	}
 }
 
@@ -314,7 +312,7 @@ type failing struct{}
 
 func (*failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func FuzzReadBundles(f *testing.F) {
+func FuzzReadBundle(f *testing.F) {
 	k, signed := signedBundle(f, "ec.pem", `{"predicateType":"p","subject":[]}`)
 	f.Add(signed)
 	f.Add(append(append(bytes.Clone(signed), '\n'), signed...))
@@ -329,15 +327,16 @@ func FuzzReadBundles(f *testing.F) {
 		f.Add(fmt.Appendf(nil, format, signatureOf(f, signed), ecID))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		bundles, err := ReadBundles(bytes.NewReader(text))
-		if err != nil && bundles != nil {
-			t.Fatalf("ReadBundles(%q) = %v, %v", text, bundles, err)
-		}
-		for _, b := range bundles {
+		_ = bundleLines(bytes.NewReader(text), func(_ int, line []byte) error {
+			b, err := ReadBundle(line)
+			if err != nil {
+				return nil
+			}
 			_, _ = b.Peek()
 			if _, err := b.Verify(Keys{k.Public()}); err == nil && string(b.Payload) != `{"predicateType":"p","subject":[]}` {
-				t.Errorf("Verify(%q) = <nil> for payload %q", text, b.Payload)
+				t.Errorf("Verify(%q) = <nil> for payload %q", line, b.Payload)
 			}
-		}
+			return nil
+		})
 	})
 }

@@ -1,7 +1,6 @@
 package attestation
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -109,28 +108,7 @@ func (c *Chooser) skip(s Skipped) error {
 // AddLines adds the bundles of a file in JSON Lines: one a line. Blank lines are ignored.
 // Lines that are not bundles are skipped; the error is for what cannot be read or is too large.
 func (c *Chooser) AddLines(name string, r io.Reader) error {
-	limited := &io.LimitedReader{R: r, N: maxBundles + 1}
-	lines := bufio.NewScanner(limited)
-	lines.Buffer(nil, MaxBundle+1)
-	n := 1
-	for ; lines.Scan(); n++ {
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		if err := c.Add(fmt.Sprintf("%s, line %d", name, n), line); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-	}
-	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong):
-		return fmt.Errorf("line %d: it has more than %d bytes", n, MaxBundle)
-	case err != nil:
-		return fmt.Errorf("line %d: %w", n, err)
-	case limited.N == 0:
-		return fmt.Errorf("more than %d bytes: %w", maxBundles, ErrTooMany)
-	}
-	return nil
+	return bundleLines(r, func(n int, line []byte) error { return c.Add(fmt.Sprintf("%s, line %d", name, n), line) })
 }
 
 // Statements returns all chosen statements.
