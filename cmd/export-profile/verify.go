@@ -37,7 +37,7 @@ For an image in a registry, notes list what is attached to it and to its parts, 
 --json has the list under "attached". Nothing in the list is verified.
 With --key, an image also needs a statement that a given key has signed, as image --attest and attest write it.
 verify then checks that the image holds exactly the store paths of the statement, each with the NAR hash
-computed from the layers, and that no file mentions another store path: the image is complete.
+computed from the layers, and that neither a file nor the config mentions another store path: the image is complete.
 An image for several platforms needs a statement for the whole and one for each part.
 Statements by other keys or of other programs are skipped. If given keys have signed several
 about the image, all must be right.

@@ -184,7 +184,7 @@ func (v *statementVerifier) compare(ctx context.Context, claims *verify.Claims, 
 			v.addProblem(r, at)
 			continue
 		}
-		c := &attestation.Contents{Digest: image.Digest.String(), Layers: image.Blobs}
+		c := &attestation.Contents{Digest: image.Digest.String(), Layers: image.Blobs, Config: image.Config}
 		signed, _ := v.chooser.About(c.Digest)
 		objects := image.Store
 		if image.Stacked && len(signed) > 0 {

@@ -208,6 +208,11 @@ var statementFaults = []struct {
 		p.foreign(regular("etc/motd", "see "+examplePath+"/doc"), tarFile{Header: link("srv/x", examplePath)}, regular("srv/y", "/nix/store/eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee-x"))
 		p.state(p.statement())
 	}, want: []string{`"etc/motd": mentions "0c1p5z4kda11zza9v4r1k2jjr3fa9v4s-example-1.0"`}},
+	{name: "mention in the config", plant: func(p *attested) {
+		p.config.Config.Entrypoint, p.config.Config.Labels = []string{"/bin/sh", examplePath + "/bin/x"}, map[string]string{"of " + string(p.sample.Root): "x"}
+		p.save()
+		p.state(p.statement())
+	}, want: []string{`its config mentions "0c1p5z4kda11zza9v4r1k2jjr3fa9v4s-example-1.0", which the statement does not list`}},
 	{name: "another program's layer has a store path", plant: func(p *attested) {
 		p.foreign(regular(examplePath[1:], "x"))
 		p.state(p.statement())

@@ -54,11 +54,12 @@ type documentKey struct {
 
 // image holds the contents of a manifest and its config.
 type image struct {
-	digest digest.Digest    // of the manifest, or of the config if an archive has no manifest
-	desc   ispec.Descriptor // of the manifest
-	config digest.Digest
-	layers []*layer
-	found  findings
+	digest   digest.Digest    // of the manifest, or of the config if an archive has no manifest
+	desc     ispec.Descriptor // of the manifest
+	config   digest.Digest
+	layers   []*layer
+	found    findings
+	settings json.RawMessage // what the config says about running the image, or nil
 
 	attestation bool // a manifest of BuildKit that describes an image
 }
@@ -235,7 +236,10 @@ func (c *Claims) readManifest(ctx context.Context, img *image, d ispec.Descripto
 			return err
 		}
 		if ok {
-			if err := json.Unmarshal(b, &config); err != nil {
+			settings := struct {
+				Config *json.RawMessage `json:"config"`
+			}{&img.settings}
+			if err := errors.Join(json.Unmarshal(b, &config), json.Unmarshal(b, &settings)); err != nil {
 				problem(m.Config.Digest, "%v", err)
 				ok = false
 			}

@@ -25,7 +25,7 @@ func sameFound(a, b *layer, name string) bool {
 // checkVisible applies the layers in order, counts the objects that are visible in the end, and reports layers
 // that contradict lower ones. It fills Store if store is set. It goes by the history alone: layer.check compares a layer with its history.
 func (img *image) checkVisible(found *findings, store bool) ImageReport {
-	result := ImageReport{Digest: img.digest, Layers: len(img.layers)}
+	result := ImageReport{Digest: img.digest, Layers: len(img.layers), Config: img.settings}
 	visible := make(map[string]visibleObject)
 	foreign := make(map[string]int) // by object, the layer of another program that wrote to it
 	problem := func(layer int, name, format string, args ...any) {

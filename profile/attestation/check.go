@@ -16,6 +16,7 @@ type Contents struct {
 	Digest  string   // of the manifest or index
 	Objects []Object // everything visible in the store, sorted by name
 	Layers  []string // names of the layers, as [Scanner.File] got them
+	Config  []byte   // JSON that says how to run the image, or nil
 
 	Index bool
 	Parts []string // digests of the images that an index lists, in its order
@@ -54,7 +55,7 @@ type Checked struct {
 //   - The statement is about this digest, and of the kind that fits.
 //   - The store holds exactly the listed paths, and nothing else. Each has the NAR hash and size of the statement.
 //   - The statement and the image's history agree on what was changed on purpose. Such a path is compared with no hash.
-//   - Each reference of a path is to a listed path, and no file mentions another one, except those that the [Scanner] allows.
+//   - Each reference of a path is to a listed path, and neither a file nor a text of the config mentions another one, except those that the [Scanner] allows.
 //   - An index has exactly the parts of the statement, in its order. The parts have statements of their own.
 //   - One of the keys of CheckOptions.SignedBy, if there are any, has signed each path as Nix does, see [trust.Fingerprint].
 //

@@ -1,6 +1,8 @@
 package attestation
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"path"
@@ -117,6 +119,22 @@ func (s *Scanner) File(layer string, e rootfs.Entry) io.WriteCloser {
 	return l
 }
 
+// config returns the mentions of paths that the list lacks in the texts of a JSON document.
+func (s *Scanner) config(list digests, document []byte) *mentions {
+	m := newMentions(maxObjectMentions)
+	l := s.look(m, []digests{list})
+	for d := json.NewDecoder(bytes.NewReader(document)); ; {
+		token, err := d.Token()
+		if err != nil { // the end, or what the check of the config has reported
+			return m
+		}
+		if text, ok := token.(string); ok {
+			l.Content([]byte(text))
+			l.mentions.End()
+		}
+	}
+}
+
 func (s *Scanner) allows(base string) bool { return s.allow != nil && s.allow(base) }
 
 func newMentions(most int) *mentions { return &mentions{most: most, known: make(digests)} }
@@ -197,7 +215,11 @@ func (s *Scanner) unlisted(st *Statement, c *Contents) (problems []Problem) {
 	report := func(m *mentions, root string) {
 		for _, found := range m.list {
 			if !list[[32]byte([]byte(found.path.Digest()))] {
-				problems = append(problems, Problem{found.file, fmt.Sprintf("mentions %q, which the statement does not list", found.path)})
+				what := fmt.Sprintf("mentions %q, which the statement does not list", found.path)
+				if found.file == "" {
+					what = "its config " + what
+				}
+				problems = append(problems, Problem{found.file, what})
 			}
 		}
 		if m.more {
@@ -215,6 +237,7 @@ func (s *Scanner) unlisted(st *Statement, c *Contents) (problems []Problem) {
 			}
 		}
 	}
+	report(s.config(list, c.Config), "")
 	seen := make(map[string]bool)
 	for _, layer := range c.Layers {
 		if m := s.files[layer]; m != nil && !seen[layer] {
