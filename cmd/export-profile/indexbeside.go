@@ -17,7 +17,7 @@ import (
 )
 
 // mostBeside limits the bytes of a file beside an image that is read.
-const mostBeside = 64 << 20
+const mostBeside = 96 << 20
 
 // sourceFiles lists the documents that lie beside a layout or archive.
 type sourceFiles struct {
@@ -89,7 +89,7 @@ func (f *sourceFiles) documents(file string, parse func([]byte) []carriedDocumen
 	return all
 }
 
-// readBeside reads a regular file of at most 64 MiB.
+// readBeside reads a regular file of at most 96 MiB.
 func readBeside(file string) ([]byte, error) {
 	fi, err := os.Stat(file)
 	if err != nil {

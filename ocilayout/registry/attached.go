@@ -90,10 +90,10 @@ func parseArtifact(b []byte) (m artifact, err error) {
 	return m, err
 }
 
-// maxContent limits the bytes of a document that Content reads.
-const maxContent = 64 << 20
+// maxContent limits the bytes of a document that Content reads. The largest bundle of an attestation has about 86 MiB.
+const maxContent = 96 << 20
 
-// Content reads the content of an artifact that has one layer, of at most 64 MiB, and checks its digest and size.
+// Content reads the content of an artifact that has one layer, of at most 96 MiB, and checks its digest and size.
 func (r *Referrers) Content(ctx context.Context, a *Attached) ([]byte, error) {
 	what := fmt.Sprintf("read what is attached to %s@%s: %s", r.repo.at.Name(), a.Subject, a.Digest)
 	if n := len(a.Layers); n != 1 {

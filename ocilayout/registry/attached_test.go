@@ -33,7 +33,7 @@ func TestReadAttached(t *testing.T) {
 		{"many layers", func(m *ispec.Manifest) { m.Layers = slices.Repeat(m.Layers, 10_001) }, "more than 10000 entries", ""},
 		{"no layer", func(m *ispec.Manifest) { m.Layers = nil }, "", "it has 0 layers"},
 		{"two layers", func(m *ispec.Manifest) { m.Layers = append(m.Layers, content) }, "", "it has 2 layers"},
-		{"a large layer", func(m *ispec.Manifest) { m.Layers[0].Size = 1 << 40 }, "", "at most 64 MiB"},
+		{"a large layer", func(m *ispec.Manifest) { m.Layers[0].Size = 1 << 40 }, "", "at most 96 MiB"},
 		{"a negative size", func(m *ispec.Manifest) { m.Layers[0].Size = -1 }, "", "-1 bytes"},
 		{"another size", func(m *ispec.Manifest) { m.Layers[0].Size = 1 }, "", "not what was described"},
 		{"no digest", func(m *ispec.Manifest) { m.Layers[0].Digest = "sha256:../x" }, "", "content: digest"},
