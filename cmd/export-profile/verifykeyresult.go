@@ -82,7 +82,7 @@ func (v *statementVerifier) hint(err error, word string) error {
 	case v.looked == "":
 		hints = append(hints, "--attestation-file names the file with the attestations")
 	default:
-		hints = append(hints, "it belongs into "+v.looked+"; --attestation-file names another file")
+		hints = append(hints, "it belongs in "+v.looked+"; --attestation-file names another file")
 	}
 	hints = append(hints, "the holder of the secret key makes one: export-profile attest --key KEY "+word)
 	return withHint(err, "%s", strings.Join(hints, "; "))

@@ -198,7 +198,7 @@ func TestVerifyKeyFlags(t *testing.T) {
 		{"--key gone", "", 1, "read keys: open gone"},
 		{"--key gone", "", 1, "hint: the holder of the secret key has it: "},
 		{"--key " + testKey, "", 2, "--key: want the name of a file, not the key itself"},
-		{"--key " + keyFile, "", 3, `hint: it belongs into "` + dir + `.intoto.jsonl"; --attestation-file names another file`},
+		{"--key " + keyFile, "", 3, `hint: it belongs in "` + dir + `.intoto.jsonl"; --attestation-file names another file`},
 	} {
 		in, err := os.CreateTemp(t.TempDir(), "")
 		p.must(err)

@@ -163,6 +163,36 @@ func TestUnlisted(t *testing.T) {
 	}
 }
 
+// TestMentionInLink checks that a link to a store path is a mention, however its target is spelt, in an object or in a file of a layer.
+func TestMentionInLink(t *testing.T) {
+	base := missingPath.Base()
+	for target, want := range map[string]bool{
+		"../" + base: true, "../" + base + "/bin": true, "/nix//store/./" + base: true, "/nix/store/x/../" + base: true,
+		"../../../../../nix/store/" + base: true, "../../store/x/../" + base: true,
+		base: false, "../x/" + base: false, "../" + libPath.Base(): false, "x": false,
+	} {
+		link := rootfs.Link(libPath.Root()+"/l", target)
+		s := statement(t)
+		inObject, inLayer := NewScanner([]*Statement{s}, nil), NewScanner([]*Statement{s}, nil)
+		hex, _, err := inObject.Hash(func(yield func(rootfs.Entry, error) bool) {
+			_ = yield(rootfs.Dir(libPath.Root(), 0o555), nil) && yield(link, nil)
+		}, libPath.Root())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := inLayer.File("layer", link)
+		if _, err := io.WriteString(w, target); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		c := &Contents{Objects: []Object{{Name: libPath.Base(), Hash: hex}}, Layers: []string{"layer"}}
+		for where, scanner := range map[string]*Scanner{"object": inObject, "layer": inLayer} {
+			if got := scanner.unlisted(s, c); len(got) > 1 || (len(got) == 1) != want || want && got[0].Path != link.Path {
+				t.Errorf("link to %q in an %s: problems %+v; want one: %v", target, where, got, want)
+			}
+		}
+	}
+}
+
 // TestManyMentions checks that what is kept of an object is bounded, and that the check still fails.
 func TestManyMentions(t *testing.T) {
 	s := statement(t)

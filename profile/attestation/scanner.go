@@ -109,14 +109,21 @@ func (s *Scanner) File(layer string, e rootfs.Entry) io.WriteCloser {
 	if len(lists) == 0 {
 		return nil
 	}
+	l := s.look(s.ofLayer(layer), lists)
+	if l.file = e.Path; e.IsLink() {
+		l.resolved(e)
+	}
+	return l
+}
+
+// ofLayer returns where to keep the mentions in a layer's files.
+func (s *Scanner) ofLayer(layer string) *mentions {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.files[layer] == nil {
 		s.files[layer] = newMentions(maxLayerMentions)
 	}
-	l := s.look(s.files[layer], lists)
-	l.file = e.Path
-	return l
+	return s.files[layer]
 }
 
 // config returns the mentions of paths that the list lacks in the texts of a JSON document.
@@ -184,10 +191,21 @@ func (s *Scanner) look(m *mentions, lists []digests) *lookout {
 // Entry implements [nar.Sink].
 func (l *lookout) Entry(e rootfs.Entry) error {
 	if l.file = e.Path; e.IsLink() {
+		l.resolved(e)
 		l.Content([]byte(e.Target))
 		l.mentions.End()
 	}
 	return nil
+}
+
+// resolved looks at where a link leads if its target has no store directory, or another spelling of it, such as "../HASH-NAME".
+func (l *lookout) resolved(e rootfs.Entry) {
+	to := e.Target
+	if !path.IsAbs(to) {
+		to = "/" + path.Dir(e.Path) + "/" + to
+	}
+	l.Content([]byte(path.Clean(to)))
+	l.mentions.End()
 }
 
 // Content implements [nar.Sink].
