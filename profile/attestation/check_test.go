@@ -146,10 +146,14 @@ func TestUnlisted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if w := scanner.File("base", rootfs.Link(missingPath.Root()+"/x", "")); w != nil {
-		t.Error("File of a store path that no statement lists is not nil")
+	hidden := scanner.File("hidden", rootfs.File(missingPath.Root()+"/x", 0o444, 1, nil))
+	if _, err := io.WriteString(hidden, string(missingPath)); err != nil || hidden.Close() != nil {
+		t.Fatal(err)
 	}
 	wantLines(t, "one", problemsOf(Check(one, c, CheckOptions{Scanner: scanner})), []string{`etc/link: mentions "0c1p5z4kda11zza9v4r1k2jjr3fa9v4s-example-1.0"`})
+	inHidden := *c
+	inHidden.Layers = []string{"hidden"}
+	wantLines(t, "hidden", problemsOf(Check(one, &inHidden, CheckOptions{Scanner: scanner})), []string{missingPath.Root() + `/x: mentions "0c1p5z4kda11zza9v4r1k2jjr3fa9v4s-example-1.0"`})
 	c.Digest, c.Objects = other.Subject, c.Objects[1:]
 	other.Paths[0].NarHash, other.Paths[0].NarSize = one.Paths[1].NarHash, one.Paths[1].NarSize
 	other.Paths[0].References = nil

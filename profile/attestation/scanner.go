@@ -99,15 +99,15 @@ func (s *Scanner) Hash(t rootfs.Tree, root string) (hex string, size int64, err 
 }
 
 // File returns a writer that looks for mentions in the content of a file that is in no object which Hash reads,
-// or in the target of a symbolic link. The caller closes it. It is nil for a file in a store object that no statement lists.
+// or in the target of a symbolic link. The caller closes it. It looks also into store objects that no statement lists:
+// a higher layer may hide them, while a hard link elsewhere still shows the file.
 func (s *Scanner) File(layer string, e rootfs.Entry) io.WriteCloser {
 	lists := s.all
 	if rest, ok := strings.CutPrefix(e.Path, rootfs.StoreDir+"/"); ok {
 		base, _, _ := strings.Cut(rest, "/")
-		lists = s.of[base]
-	}
-	if len(lists) == 0 {
-		return nil
+		if own := s.of[base]; len(own) > 0 {
+			lists = own
+		}
 	}
 	l := s.look(s.ofLayer(layer), lists)
 	if l.file = e.Path; e.IsLink() {
