@@ -178,13 +178,18 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 }
 
 // distinct returns each image once, at most one for each platform, and the attestations behind them.
+// What one source calls an attestation and another an image is an image.
 func (j *indexBuilder) distinct() ([]ispec.Descriptor, error) {
 	var images, attestations []ispec.Descriptor
 	byPlatform := make(map[string]member)
+	isImage := make(map[digest.Digest]bool)
+	for _, i := range j.images {
+		isImage[i.desc.Digest] = isImage[i.desc.Digest] || !IsAttestation(i.desc)
+	}
 	seen := make(map[digest.Digest]bool)
 	var errs []error
 	for _, i := range j.images {
-		if seen[i.desc.Digest] {
+		if seen[i.desc.Digest] || isImage[i.desc.Digest] && IsAttestation(i.desc) {
 			continue
 		}
 		seen[i.desc.Digest] = true

@@ -159,11 +159,14 @@ func TestAddIndexForeign(t *testing.T) {
 	attestation.Platform = &ispec.Platform{OS: "unknown", Architecture: "unknown"}
 	attestation.Annotations = map[string]string{AnnotationReference: image.Digest.String()}
 	built := f.blob(ispec.MediaTypeImageIndex, mustJSON(t, ispec.Index{Manifests: []ispec.Descriptor{attestation, image}}))
+	called := image // an attestation of itself
+	called.Platform, called.Annotations = attestation.Platform, attestation.Annotations
+	both := f.blob(ispec.MediaTypeImageIndex, mustJSON(t, ispec.Index{Manifests: []ispec.Descriptor{called, image}}))
 	docker := f.image(true, ispec.Image{}, []string{"f a x"})
 	nothing := f.blob(ispec.MediaTypeImageManifest, mustJSON(t, ispec.Manifest{Config: f.blob(ispec.MediaTypeImageConfig, []byte("{}"))}))
 	subject := f.blob(ispec.MediaTypeImageManifest, mustJSON(t, ispec.Manifest{Subject: &image}))
 	var all []ispec.Descriptor
-	for tag, d := range map[string]ispec.Descriptor{"built": built, "docker": docker, "nothing": nothing, "subject": subject, "image": image} {
+	for tag, d := range map[string]ispec.Descriptor{"built": built, "both": both, "docker": docker, "nothing": nothing, "subject": subject, "image": image} {
 		d.Annotations = map[string]string{ispec.AnnotationRefName: tag}
 		all = append(all, d)
 	}
@@ -175,6 +178,13 @@ func TestAddIndexForeign(t *testing.T) {
 	}
 	if m := readIndexBlob(t, dir, j.Descriptor.Digest).Manifests; len(m) != 2 || m[1].Digest != attestation.Digest || !IsAttestation(m[1]) {
 		t.Errorf("the index has %+v; want the attestation last", m)
+	}
+	j, err = publishIndex(t, dir, "both", namedSource{f.dir, "both"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := readIndexBlob(t, dir, j.Descriptor.Digest).Manifests; len(m) != 1 || m[0].Digest != image.Digest || IsAttestation(m[0]) {
+		t.Errorf("the index of what is both has %+v; want the image alone", m)
 	}
 	for tag, want := range map[string]string{
 		"docker":  "an index is of OCI images",
