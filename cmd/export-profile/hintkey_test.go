@@ -18,6 +18,7 @@ func TestHintKey(t *testing.T) {
 	hints := map[string]struct{ secret, public string }{ // the first word or words of each
 		"ec.pem":              {"", "write its public key: openssl pkey -in"},
 		"ec.pub":              {"name the file of the secret key", ""},
+		"openssh.pub":         {"name the file of the secret key", "name the file of a public key: PEM (openssl pkey -in"},
 		"nix.sec":             {"", "write its public key: nix key convert-secret-to-public"},
 		"nix.pub":             {"name the file of the secret key", ""},
 		"cosign3.key":         {"name a file that holds its password with --key-password-file", "write its public key: cosign public-key --key"},
@@ -25,9 +26,9 @@ func TestHintKey(t *testing.T) {
 		"sec1-encrypted.pem":  {"convert it: openssl pkcs8 -topk8 -nocrypt", "write its public key: openssl pkey -in"},
 		"pkcs8-encrypted.pem": {"decrypt it: openssl pkcs8 -in", "write its public key: openssl pkey -in"},
 		"rsa.pem":             {"make another key: openssl genpkey -algorithm ed25519", "write its public key: openssl pkey -in"},
-		"rsa.pub":             {"name the file of the secret key", ""},
+		"rsa.pub":             {"name the file of the secret key", "name the file of a public key: PEM (openssl pkey -in"},
 		"p384.pem":            {"make another key: openssl genpkey -algorithm ed25519", "write its public key: openssl pkey -in"},
-		"openssh.pem":         {"make another key: openssl genpkey -algorithm ed25519", ""},
+		"openssh.pem":         {"make another key: openssl genpkey -algorithm ed25519", "name the file of a public key: PEM (openssl pkey -in"},
 		"certificate.pem":     {"name the file of the secret key", "write its public key: openssl x509 -in"},
 		"x25519.pem":          {"", "write its public key: openssl pkey -in"},
 	}

@@ -77,7 +77,7 @@ func (f *statementFlags) verifier(stdin *os.File, n imageName) (*statementVerifi
 	}
 	var err error
 	if v.signedBy, err = parseTrusted("--require-signed-by", f.signedBy); err != nil {
-		return nil, err
+		return nil, hintNixKey(err)
 	}
 	if len(f.signedBy) > 0 && len(v.signedBy) == 0 {
 		return nil, usagef("", "--require-signed-by %q: there is no key in it", f.signedBy[0])

@@ -192,6 +192,8 @@ func TestVerifyKeyFlags(t *testing.T) {
 		{"--key " + keyFile + " --allow-missing [", "", 2, `--allow-missing "[": not a name or pattern`},
 		{"--key " + keyFile + " --require-signed-by " + empty, "", 2, "there is no key in it"},
 		{"--key " + keyFile + " --require-signed-by x", "", 2, "--require-signed-by: public key"},
+		{"--key " + keyFile + " --require-signed-by " + keyFile, "", 1, "hint: --require-signed-by wants the Nix key that signed the store paths, such as cache.nixos.org-1:"},
+		{"--key " + bundle, "", 1, "public key: it is JSON, not a key\nexport-profile: hint: name the file of a public key: PEM (openssl pkey -in KEY -pubout -out key.pub), or name:base64"},
 		{"--key " + empty, "", 1, "public key: there is none"},
 		{"--key -", "", 1, "public key: there is none"},
 		{"--key " + secret, "", 1, "public key: it is a secret key"},

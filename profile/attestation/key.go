@@ -70,7 +70,10 @@ func parseNixKeys(text string) (Keys, error) {
 				return nil, &KeyError{Form: NixSecretKey, Reason: NixSecretKey.describe()}
 			}
 		}
-		return nil, &KeyError{Reason: strings.Replace(err.Error(), publicKey+": ", "", 1)}
+		if form := formOfText(text); form != UnknownForm {
+			return nil, &KeyError{Form: form, Reason: form.describe()}
+		}
+		return nil, &KeyError{Reason: withoutKind(err, publicKey)}
 	}
 	if len(parsed) == 0 {
 		return nil, &KeyError{Reason: "there is none"}
@@ -88,6 +91,15 @@ func parseNixKeys(text string) (Keys, error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// withoutKind returns an error about a key in Nix's form without the words "public key" or "secret key", which [KeyError] adds.
+func withoutKind(err error, kind string) string {
+	text := err.Error()
+	if short := strings.Replace(text, kind+": ", "", 1); short != text {
+		return short
+	}
+	return strings.Replace(text, kind+" ", "", 1)
 }
 
 // parsePKIX parses a PEM block.

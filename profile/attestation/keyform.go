@@ -47,6 +47,9 @@ const (
 	RSA             KeyForm = "RSA"
 	OtherCurve      KeyForm = "other curve"
 	Certificate     KeyForm = "CERTIFICATE"
+
+	OpenSSHPublicKey KeyForm = "OpenSSH public key"
+	JSON             KeyForm = "JSON" // such as a bundle
 )
 
 // describe says what a key is.
@@ -68,6 +71,10 @@ func (f KeyForm) describe() string {
 		return "it is for another curve than P-256"
 	case Certificate:
 		return "it is a certificate"
+	case OpenSSHPublicKey:
+		return "it is a public key of OpenSSH"
+	case JSON:
+		return "it is JSON, not a key"
 	}
 	return "it is of an unknown kind"
 }
@@ -87,6 +94,20 @@ func formOfBlock(block *pem.Block) KeyForm {
 	switch f := KeyForm(block.Type); f {
 	case PKIXPublicKey, PKCS8, EncryptedPKCS8, EncryptedCosign, SEC1, OpenSSH, Certificate:
 		return f
+	}
+	return UnknownForm
+}
+
+// formOfText returns the form of a text without PEM that is no key in Nix's form.
+func formOfText(text string) KeyForm {
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "{") {
+		return JSON
+	}
+	for _, algorithm := range []string{"ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"} { // as in authorized_keys(5)
+		if strings.HasPrefix(text, algorithm) {
+			return OpenSSHPublicKey
+		}
 	}
 	return UnknownForm
 }

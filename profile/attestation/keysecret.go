@@ -60,11 +60,17 @@ func ParseSecretKey(text, password []byte) (*SecretKey, error) {
 func parseNixSecret(text []byte) (*SecretKey, error) {
 	key, err := trust.ParseSecretKey(string(text))
 	if err != nil {
-		var form KeyForm
+		if len(bytes.TrimSpace(text)) == 0 {
+			return nil, &KeyError{Secret: true, Reason: "it is empty"}
+		}
+		form := formOfText(string(text))
+		if form != UnknownForm {
+			return nil, &KeyError{Secret: true, Form: form, Reason: form.describe()}
+		}
 		if keys, public := trust.ParseKeys(string(text)); public == nil && len(keys) > 0 {
 			form = NixPublicKey
 		}
-		return nil, &KeyError{Secret: true, Form: form, Reason: strings.TrimPrefix(err.Error(), secretKey+": ")}
+		return nil, &KeyError{Secret: true, Form: form, Reason: withoutKind(err, secretKey)}
 	}
 	public, err := newPublicKey(key.Public().Public)
 	if err == nil {
