@@ -1,9 +1,5 @@
 package main
 
-import (
-	"strings"
-)
-
 // document is a document about an image, such as an SBOM or an attestation.
 // In a registry it is attached to the image; beside a layout or an archive it is a file.
 type document struct {
@@ -25,21 +21,13 @@ type document struct {
 func (d *document) beside(at place) (ok bool) {
 	switch {
 	case at.Layout != "":
-		d.file = strings.TrimRight(at.Layout, "/") + ofTag(at.Tags[0]) + d.extension
+		d.file = besideLayout(at.Layout, at.Tags[0]) + d.extension
 	case at.Archive == standardName:
 		return false
 	case at.Archive != "":
 		d.file = at.Archive + d.extension
 	}
 	return true
-}
-
-// ofTag returns the part of a file name for a tag, since a layout can have a document for each of its tags.
-func ofTag(tag string) string {
-	if tag == "latest" {
-		return ""
-	}
-	return "-" + tag
 }
 
 // result returns the document's file and the flag that asks for it.

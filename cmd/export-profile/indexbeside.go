@@ -37,10 +37,10 @@ func filesBeside(say *speaker, n imageName, tags []string) *sourceFiles {
 		f.names = []string{n.path}
 	default:
 		if !strings.ContainsAny(n.tag, ":/") && n.tag != "" {
-			f.names = []string{strings.TrimRight(n.path, "/") + ofTag(n.tag)}
+			f.names = []string{besideLayout(n.path, n.tag)}
 		}
 		for _, tag := range tags {
-			if name := strings.TrimRight(n.path, "/") + ofTag(tag); !strings.Contains(tag, "/") && !slices.Contains(f.names, name) {
+			if name := besideLayout(n.path, tag); !strings.Contains(tag, "/") && !slices.Contains(f.names, name) {
 				f.names = append(f.names, name)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 func besideName(at place) string {
 	switch {
 	case at.Layout != "":
-		return strings.TrimRight(at.Layout, "/") + ofTag(at.Tags[0])
+		return besideLayout(at.Layout, at.Tags[0])
 	case at.Archive != standardName:
 		return at.Archive
 	}

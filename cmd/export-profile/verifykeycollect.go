@@ -56,11 +56,7 @@ func besideImage(n imageName, tags []string) (names []string) {
 	}
 	seen := make(map[string]bool)
 	for _, tag := range tags {
-		part := ""
-		if tag != "" {
-			part = ofTag(tag)
-		}
-		if name := strings.TrimRight(n.path, "/") + part + attestation.Extension; !seen[name] && !strings.ContainsAny(tag, "/\x00") {
+		if name := besideLayout(n.path, tag) + attestation.Extension; !seen[name] && !strings.ContainsAny(tag, "/\x00") {
 			seen[name] = true
 			names = append(names, name)
 		}
