@@ -117,9 +117,15 @@ func imagePaths(ctx context.Context, say *speaker, image *ocilayout.Image) (path
 	for _, p := range store.scattered {
 		paths.change(p)
 	}
+	for _, name := range store.strange {
+		paths.addStrange(name)
+	}
 	roots, err := store.roots(ctx)
 	if err != nil {
 		return nil, "", err
+	}
+	if err := paths.check(); err != nil {
+		return nil, "", fmt.Errorf("image %s: %w", image.Digest, err)
 	}
 	return paths, roots[0].Name(), nil
 }

@@ -25,6 +25,20 @@ func (s pathSet) add(info *profile.Info) { s[info.Path] = pathOf(info) }
 // change marks a store path as changed on purpose. Then nothing else is known of it.
 func (s pathSet) change(p profile.Path) { s[p] = attestation.Path{Path: p, Changed: true} }
 
+// addStrange adds a name in the store directory that is no store path, for check.
+func (s pathSet) addStrange(name string) { s.change(profile.Path(profile.StoreDir + "/" + name)) }
+
+// check refuses a name in the store directory that is no store path: a statement cannot list it,
+// so verify would always refuse the image.
+func (s pathSet) check() error {
+	for _, p := range slices.Sorted(maps.Keys(s)) {
+		if profile.CheckBase(p.Base()) != nil {
+			return fmt.Errorf("%q is in the image and no store path, so no statement can list it", p)
+		}
+	}
+	return nil
+}
+
 func (s pathSet) sorted() []attestation.Path {
 	all := make([]attestation.Path, 0, len(s))
 	for _, p := range slices.Sorted(maps.Keys(s)) {
@@ -79,7 +93,7 @@ func (a *assembly) visiblePaths(ctx context.Context, say *speaker, facts *rootfs
 	for _, l := range a.overlay.Layers {
 		paths.applyLayer(l)
 	}
-	return paths.sorted(), nil
+	return paths.sorted(), paths.check()
 }
 
 // withHash returns an Info whose NAR hash and size are known.
@@ -106,7 +120,8 @@ func (s pathSet) addBase(ctx context.Context, say *speaker, b *baseImage, facts 
 		p, err := profile.ParseBase(o.Name)
 		_, known := s[p]
 		switch {
-		case err != nil: // another file in the store directory
+		case err != nil:
+			s.addStrange(o.Name)
 		case o.Changed:
 			s.change(p)
 		case !known:
@@ -143,8 +158,6 @@ func (s pathSet) applyLayer(l overlay.Layer) {
 			continue
 		}
 		name, _, _ := strings.Cut(below, "/")
-		if p, err := profile.ParseBase(name); err == nil {
-			s.change(p)
-		}
+		s.change(profile.Path(profile.StoreDir + "/" + name))
 	}
 }

@@ -30,6 +30,7 @@ type imageStore struct {
 	paths   []profile.Path
 	// scattered lists the objects that are not in objects: they were changed on purpose, and several layers hold their files.
 	scattered []profile.Path
+	strange   []string // names in the store directory that are no store paths; of a scan without facts
 }
 
 var (
@@ -75,7 +76,7 @@ func scanImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, i
 	var objects []imageObject
 	if fact := facts.Load(imageFact, about); fact == nil || json.Unmarshal(fact, &objects) != nil {
 		var err error
-		if objects, s.scattered, err = scanImage(ctx, say, image, facts); err != nil {
+		if objects, err = s.scan(ctx, say, facts); err != nil {
 			return nil, err
 		}
 		if b, err := json.Marshal(objects); err == nil && len(s.scattered) == 0 {
@@ -112,10 +113,11 @@ func (s *imageStore) compare() error {
 	return nil
 }
 
-// scanImage reads all layers to find NAR hashes and references. It also returns the objects that have none,
+// scan reads all layers to find NAR hashes and references. It fills scattered with the objects that have none,
 // since a layer of changes on purpose holds some of their files. If the history does not name every object, it reads the layers twice.
-func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts *rootfs.Facts) (objects []imageObject, scattered []profile.Path, err error) {
+func (s *imageStore) scan(ctx context.Context, say *speaker, facts *rootfs.Facts) (objects []imageObject, err error) {
 	var names []string
+	image := s.image
 	visible, foreign := image.VisibleObjects()
 	for _, h := range visible {
 		names = append(names, h.Name)
@@ -123,7 +125,7 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts 
 	if foreign > 0 { // the history lacks the objects of those layers
 		tree, err := readLayers(ctx, say, image, ocilayout.TreeOptions{Facts: facts, Hash: narHash})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		names = tree.StoreNames()
 	}
@@ -132,26 +134,27 @@ func scanImage(ctx context.Context, say *speaker, image *ocilayout.Image, facts 
 		tree, found, err = scanFor(ctx, say, image, tree.StoreNames())
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	objects = []imageObject{}
 	for _, h := range tree.VisibleObjects() {
 		p, err := profile.ParseBase(h.Name)
 		if err != nil {
-			continue // another file in the store directory
+			s.strange = append(s.strange, h.Name)
+			continue
 		}
 		o, ok := found[p.Root()+" "+h.Hash]
 		switch {
 		case !ok && h.Changed:
-			scattered = append(scattered, p)
+			s.scattered = append(s.scattered, p)
 			continue
 		case !ok:
-			return nil, nil, scatteredError(image, p)
+			return nil, scatteredError(image, p)
 		}
 		o.Name, o.Layer, o.Changed = h.Name, h.Layer, h.Changed
 		objects = append(objects, o)
 	}
-	return objects, scattered, nil
+	return objects, nil
 }
 
 // hasAll reports whether all names of store objects are in known.
