@@ -45,7 +45,7 @@ func attestImages(ctx context.Context, say *speaker, found *ocilayout.ImageSourc
 		}
 		one, err := attestImage(ctx, say, found.Part(d), store)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("image %s: %w", d.Digest, err)
 		}
 		all = append(all, one)
 	}

@@ -35,6 +35,7 @@ and then exits with status 3. --json lists all problems.
 Store paths that --allow-store-changes has changed are compared with no hash; a note says how many.
 For an image in a registry, notes list what is attached to it and to its parts, such as SBOMs and attestations;
 --json has the list under "attached". Nothing in the list is verified.
+With --key, the notes say which attestations a given key has signed.
 With --key, an image also needs a statement that a given key has signed, as image --attest and attest write it.
 verify then checks that the image holds exactly the store paths of the statement, each with the NAR hash
 computed from the layers, and that neither a file nor the config mentions another store path: the image is complete.
@@ -214,6 +215,6 @@ func (o *verifyOptions) print(t terminal, say *speaker, r *verify.Report, statem
 		}
 	}
 	statements.note(say, r)
-	noteAttached(say, attached)
+	noteAttached(say, attached, statements)
 	return nil
 }

@@ -118,7 +118,8 @@ func (a *attachedResult) peek(content []byte, err error) {
 }
 
 // noteAttached notes what is attached to an image. Types are quoted: the registry may send anything.
-func noteAttached(say *speaker, all []attachedResult) {
+// Statements, unless nil, know which attestations a given key has signed.
+func noteAttached(say *speaker, all []attachedResult, statements *statementVerifier) {
 	for i, a := range all {
 		switch {
 		case i == mostAttached:
@@ -126,6 +127,8 @@ func noteAttached(say *speaker, all []attachedResult) {
 			return
 		case a.Problem != "":
 			say.notef("attached to %s: %s, which cannot be read: %s", a.Subject, a.Digest, a.Problem)
+		case statements.signer(a.Digest) != "":
+			say.notef("attached to %s: %s %q of %s, signed by %s, %s", a.Subject, a.kind(), a.ArtifactType, humanBytes(a.Size), statements.signer(a.Digest), a.Digest)
 		case a.KeyHint != "":
 			say.notef("attached to %s: %s %q of %s, which names key %q and is not verified, %s",
 				a.Subject, a.kind(), a.ArtifactType, humanBytes(a.Size), a.KeyHint, a.Digest)

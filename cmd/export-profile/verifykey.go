@@ -49,8 +49,10 @@ type statementVerifier struct {
 	wanted  []string // digests of the images and indexes that need a statement
 	looked  string   // where attestations belong, for a hint
 	results []statementResult
-	remote  bool // the image is in a registry
-	absent  bool // a statement was not found
+	remote  bool                 // the image is in a registry
+	absent  *attestation.Absence // what was found instead of a statement, or nil
+	// unsigned lists where the statements are that have store paths without any signature, although one is wanted.
+	unsigned []string
 }
 
 // verifier reads the keys. It returns nil without --key.
@@ -216,12 +218,15 @@ func (v *statementVerifier) check(r *verify.Report, at verify.Problem, c *attest
 		v.addProblem(r, p)
 	}
 	if len(signed) == 0 && len(broken) == 0 {
-		v.absent = true
-		at.What = v.chooser.Absence(v.wanted)
+		v.absent = v.chooser.Absence(v.wanted)
+		at.What = v.absent.String()
 		v.addProblem(r, at)
 	}
 	for _, s := range signed {
 		checked := attestation.Check(s.Statement, c, attestation.CheckOptions{Scanner: v.scanner, SignedBy: v.signedBy})
+		if checked.Unsigned > 0 {
+			v.unsigned = append(v.unsigned, s.From)
+		}
 		for _, found := range checked.Problems {
 			p := at
 			p.Path, p.What = found.Path, found.What

@@ -123,12 +123,12 @@ var statementFaults = []struct {
 		p.change(func(s *attestation.Statement) { s.Kind, s.Parameters = attestation.OfContents, nil })
 	}},
 	{name: "none: required key", plant: func(p *attested) { p.state(p.statement()) }, flags: []string{"--require-signed-by", "NIXKEY"}},
-	{name: "no attestation", plant: func(p *attested) {}, want: []string{"no given key has signed a statement about it: there is none"}},
+	{name: "no attestation", plant: func(p *attested) {}, want: []string{"no statement about it is signed by a given key: no attestation was found"}},
 	{name: "another key", plant: func(p *attested) { other, _ := seededKey(p.t, 2); p.state(p.statement(), other) },
-		want: []string{`of those found, one is signed by another key, or by none: key "`}},
+		want: []string{`is signed by a given key; found: 1 by key "`}},
 	{name: "another program", plant: func(p *attested) {
 		p.sign([]byte(`{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"https://spdx.dev/Document","predicate":{}}`))
-	}, want: []string{"one is signed by a given key and not about store paths"}},
+	}, want: []string{"1 by a given key, but not about store paths"}},
 	{name: "none: another program's, another key's and no bundle, too", plant: func(p *attested) {
 		other, _ := seededKey(p.t, 2)
 		p.state(p.statement())
@@ -138,7 +138,7 @@ var statementFaults = []struct {
 	}},
 	{name: "replayed", plant: func(p *attested) {
 		p.change(func(s *attestation.Statement) { s.Subject = digest.FromString("old").String() })
-	}, want: []string{"one is signed by a given key and about another image, " + digest.FromString("old").String()}},
+	}, want: []string{"1 by a given key about another image, " + digest.FromString("old").String()}},
 	{name: "none: replayed beside a true one", plant: func(p *attested) {
 		p.change(func(s *attestation.Statement) { s.Subject, s.Paths = digest.FromString("old").String(), s.Paths[:1] })
 		p.state(p.statement())

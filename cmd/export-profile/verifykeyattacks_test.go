@@ -20,9 +20,9 @@ import (
 
 // Reasons for which an attack is refused.
 const (
-	whyForged   = `one has a given key's name and not its signature|cannot be read|one is signed by another key`
-	whyOther    = `signed by another key, or by none: key "maker-1:`
-	whyReplayed = `one is signed by a given key and about another image`
+	whyForged   = `names a given key, but its signature does not verify|cannot be read|1 by key|1 by another key, or by none`
+	whyOther    = `1 by key "maker-1:`
+	whyReplayed = `1 by a given key about another image`
 	whyDigest   = `has the digest |read layer|read blob|cannot be read|: not JSON`
 	whyPaths    = `its NAR hash is|its NAR has|is in the image, but the statement|is not in the image, but the statement|mentions "|` +
 		`refers to "|changed on purpose|is signed by no required key`
@@ -99,7 +99,7 @@ var attacks = []struct {
 			s.Subject = string(d)
 		})
 	}},
-	{"no statement", `there is none`, func(a *attack) { a.lines = nil }},
+	{"no statement", `no attestation was found`, func(a *attack) { a.lines = nil }},
 	{"keys", whyForged + `|public key: `, func(a *attack) {
 		before := a.keys
 		a.keys = string(a.garble([]byte(a.keys)))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/export-profile/export-profile/ocilayout/verify"
 	"github.com/export-profile/export-profile/profile/attestation"
@@ -29,6 +28,18 @@ func (v *statementVerifier) list() []statementResult {
 		return nil
 	}
 	return append([]statementResult{}, v.results...)
+}
+
+// signer returns the ID of the given key that has signed an attached bundle, or "".
+func (v *statementVerifier) signer(from string) string {
+	if v == nil {
+		return ""
+	}
+	key, ok := v.chooser.Signer(from)
+	if !ok {
+		return ""
+	}
+	return key.ID()
 }
 
 // note says what was proven, if there is no problem, and what was not considered.
@@ -69,21 +80,4 @@ func (v *statementVerifier) note(say *speaker, r *verify.Report) {
 	if r.Count == 0 && others > 0 {
 		say.notef("skipped %s by a given key about other images (--debug lists them)", count(others, "statement"))
 	}
-}
-
-// hint adds to an error what to do about a missing statement.
-func (v *statementVerifier) hint(err error, word string) error {
-	if v == nil || !v.absent {
-		return err
-	}
-	var hints []string
-	switch {
-	case v.flags.file != "" || v.remote:
-	case v.looked == "":
-		hints = append(hints, "--attestation-file names the file with the attestations")
-	default:
-		hints = append(hints, "it belongs in "+v.looked+"; --attestation-file names another file")
-	}
-	hints = append(hints, "the holder of the secret key makes one: export-profile attest --key KEY "+word)
-	return withHint(err, "%s", strings.Join(hints, "; "))
 }

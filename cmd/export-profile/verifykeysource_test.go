@@ -47,13 +47,15 @@ func TestVerifyStatementsInRegistry(t *testing.T) {
 	secret, public := keyFiles(t, 1)
 	otherSecret, otherPublic := keyFiles(t, 2)
 	at := "docker://" + address + "/team/app"
-	attach := func(key string) {
+	image := func(dest string, flags ...string) {
 		t.Helper()
-		if _, stderr, status := runAll(t, "image", "--no-cache", "--platform", "linux/amd64", "--no-check-sigs", "--from", sample.WriteCache(t, "none"),
-			"--profile", string(sample.Root), "--attest", key, at+":v1"); status != 0 {
+		if _, stderr, status := runAll(t, append([]string{"image", "--no-cache", "--platform", "linux/amd64", "--no-check-sigs", "--from", sample.WriteCache(t, "none"),
+			"--profile", string(sample.Root), dest}, flags...)...); status != 0 {
 			t.Fatal(stderr)
 		}
 	}
+	attach := func(key string) { t.Helper(); image(at+":v1", "--attest", key) }
+	image(at + "-copy:v1")
 	attach(secret)
 	expect := func(status int, want string, args ...string) string {
 		t.Helper()
@@ -64,16 +66,19 @@ func TestVerifyStatementsInRegistry(t *testing.T) {
 		return out
 	}
 	d := strings.TrimSpace(expect(0, "3 store paths, all accounted for", "--key", public, at+":v1"))
+	expect(3, "hint: skopeo copies no attestations: oras cp -r copies an image with them; the holder of the secret key makes one", "--key", public, at+"-copy:v1")
+	key, _ := seededKey(t, 1)
+	expect(0, ", signed by "+key.Public().ID()+", sha256:", "--key", public, at+":v1")
+	expect(0, ", which names key ", at+":v1")
 	expect(0, "3 store paths, all accounted for; 3 signed by "+nixKey, "--key", public, "--require-signed-by", nixKey, at+"@"+d)
-	expect(3, "one is signed by another key, or by none: key", "--key", otherPublic, at+":v1")
-	expect(3, "hint: the holder of the secret key makes one: export-profile attest --key KEY "+at, "--key", otherPublic, at+":v1")
+	expect(3, `found: 1 by key "`, "--key", otherPublic, at+":v1")
+	expect(3, "hint: is the right key given? If it is, its holder makes the statement: export-profile attest --key KEY "+at, "--key", otherPublic, at+":v1")
 	expect(1, "read attestations: open gone", "--key", public, "--attestation-file", "gone", at+":v1")
 
 	var result struct{ Statements []statementResult }
 	if err := json.Unmarshal([]byte(expect(0, "", "--json", "--key", otherPublic, "--key", public, "--require-signed-by", nixKey, at+":v1")), &result); err != nil {
 		t.Fatal(err)
 	}
-	key, _ := seededKey(t, 1)
 	want := []statementResult{{Subject: d, Kind: string(attestation.OfBuild), Key: key.Public().ID(), Paths: 3, SignedBy: map[string]int{nixKey: 3}}}
 	if len(result.Statements) == 1 {
 		want[0].From = result.Statements[0].From
@@ -85,6 +90,12 @@ func TestVerifyStatementsInRegistry(t *testing.T) {
 	attach(otherSecret)
 	expect(0, "note: skipped 1 attestation by other keys", "--key", public, at+":v1")
 	expect(0, "", "--key", otherPublic, at+":v1")
+
+	if _, stderr, status := runAll(t, "attest", "--key", secret, at+":v1"); status != 0 {
+		t.Fatal(stderr)
+	}
+	expect(3, "a source that has them: export-profile attest --key KEY --from https://cache.example.com "+at+":v1; the one without stays wrong until the registry deletes it: sha256:",
+		"--key", public, "--require-signed-by", nixKey, at+":v1")
 
 	reg.mu.Lock()
 	reg.fault = func(w http.ResponseWriter, r *http.Request) bool {
@@ -166,7 +177,7 @@ func withoutFile(t *testing.T, archive []byte, name string) []byte {
 
 // TestVerifyKeyFlags checks how keys are given, and which are refused.
 func TestVerifyKeyFlags(t *testing.T) {
-	dir, sample, _ := attestedImage(t)
+	dir, sample, nixKey := attestedImage(t)
 	key, public := seededKey(t, 1)
 	secret, keyFile := keyFiles(t, 1)
 	p := &attested{testImage: testImage{t: t, dir: dir}, sample: sample, key: key}
@@ -175,6 +186,14 @@ func TestVerifyKeyFlags(t *testing.T) {
 	bundle, empty := filepath.Join(t.TempDir(), "bundle"), filepath.Join(t.TempDir(), "empty")
 	p.must(os.WriteFile(bundle, []byte(p.lines[0]), 0o600))
 	p.must(os.WriteFile(empty, []byte("# no key\n"), 0o600))
+	changed, unsigned := filepath.Join(t.TempDir(), "changed"), filepath.Join(t.TempDir(), "unsigned")
+	p.must(os.WriteFile(changed, []byte(strings.Replace(p.lines[0], `"payload":"`, `"payload":"e30g`, 1)), 0o600))
+	p.change(func(s *attestation.Statement) {
+		for i := range s.Paths {
+			s.Paths[i].Signatures = nil
+		}
+	})
+	p.must(os.WriteFile(unsigned, []byte(p.lines[1]), 0o600))
 	for _, tt := range []struct {
 		args   string
 		stdin  string
@@ -200,7 +219,11 @@ func TestVerifyKeyFlags(t *testing.T) {
 		{"--key gone", "", 1, "read keys: open gone"},
 		{"--key gone", "", 1, "hint: the holder of the secret key has it: "},
 		{"--key " + testKey, "", 2, "--key: want the name of a file, not the key itself"},
-		{"--key " + keyFile, "", 3, `hint: it belongs in "` + dir + `.intoto.jsonl"; --attestation-file names another file`},
+		{"--key " + keyFile, "", 3, `hint: it belongs in "` + dir + `.intoto.jsonl"; --attestation-file names another file; skopeo copies no attestations: `},
+		{"--key " + keyFile + " --attestation-file " + changed, "", 3, `names a given key, but its signature does not verify (`},
+		{"--key " + keyFile + " --attestation-file " + changed, "", 3, "hint: an attestation was changed after it was signed: get its file again"},
+		{"--key " + keyFile + " --require-signed-by " + nixKey + " --attestation-file " + unsigned, "", 3,
+			"hint: the holder of the key makes a statement with signatures, from a source that has them: export-profile attest --key KEY --attestation-file " + unsigned + " --from https://cache.example.com oci:" + dir},
 	} {
 		in, err := os.CreateTemp(t.TempDir(), "")
 		p.must(err)
@@ -210,7 +233,7 @@ func TestVerifyKeyFlags(t *testing.T) {
 		p.must(err)
 		var out, stderr bytes.Buffer
 		args := append(append([]string{"verify"}, strings.Fields(tt.args)...), "oci:"+dir)
-		if status := run(t.Context(), args, terminal{in: in, out: &out, err: &stderr}); status != tt.status || !strings.Contains(stderr.String(), tt.want) {
+		if status := run(t.Context(), args, terminal{in: in, out: &out, err: &stderr}); status != tt.status || !strings.Contains(out.String()+stderr.String(), tt.want) {
 			t.Errorf("verify %s exits with %d and says %s%s\nwant %d and %s", tt.args, status, &out, &stderr, tt.status, tt.want)
 		}
 		in.Close()

@@ -48,7 +48,7 @@ func (b *Bundle) Verify(keys Keys) (PublicKey, error) {
 	case signer != "":
 		return fail(named, "key %q made it, but the bundle names key %q", signer, b.KeyHint)
 	case named:
-		return fail(true, "that of key %q does not verify", b.KeyHint)
+		return fail(true, "key %q did not make it", b.KeyHint)
 	case b.KeyHint == "":
 		return fail(false, "none of the given keys made it; the bundle names no key")
 	}

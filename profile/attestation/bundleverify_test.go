@@ -70,11 +70,11 @@ func TestOtherKeys(t *testing.T) {
 		{signed, keysOf("{ec.pub}", "{ed.pub}"), &SignatureError{nixID, false, `none of the given keys made it; the bundle names key "` + nixID + `"`}},
 		{signed, keysOf(sameName), &SignatureError{nixID, false, `none of the given keys made it; the bundle names key "` + nixID + `"`}},
 		{unnamed, keysOf(sameName, "{ec.pub}"), &SignatureError{"", false, "none of the given keys made it; the bundle names no key"}},
-		{lying, keysOf(sameName), &SignatureError{sameName, true, `that of key "` + sameName + `" does not verify`}},
+		{lying, keysOf(sameName), &SignatureError{sameName, true, `key "` + sameName + `" did not make it`}},
 		{lying, keysOf("{nix.pub}"), &SignatureError{sameName, false, `key "` + nixID + `" made it, but the bundle names key "` + sameName + `"`}},
 		{lying, keysOf(sameName, "{nix.pub}"), &SignatureError{sameName, true, `key "` + nixID + `" made it, but the bundle names key "` + sameName + `"`}},
 		{other, keysOf("{ec.pub}", "{nix.pub}"), &SignatureError{ecID, true, `key "` + nixID + `" made it, but the bundle names key "` + ecID + `"`}},
-		{other, keysOf("{ec.pub}"), &SignatureError{ecID, true, `that of key "` + ecID + `" does not verify`}},
+		{other, keysOf("{ec.pub}"), &SignatureError{ecID, true, `key "` + ecID + `" did not make it`}},
 		{signed, keysOf("second-1" + strings.TrimPrefix(nixID, "example.com-1")), &SignatureError{nixID, false,
 			`key "second-1` + strings.TrimPrefix(nixID, "example.com-1") + `" made it, but the bundle names key "` + nixID + `"`}},
 	} {

@@ -47,6 +47,7 @@ type CheckOptions struct {
 type Checked struct {
 	Problems []Problem
 	Paths    int            // in the statement
+	Unsigned int            // of them without any signature, if CheckOptions.SignedBy wants one
 	SignedBy map[string]int // how many of them each key of CheckOptions.SignedBy has signed; by "name:base64"
 }
 
@@ -95,7 +96,7 @@ func (r *Checked) compareParts(s *Statement, c *Contents) {
 		case i >= len(s.Parts):
 			r.addf("", "part %d is %s, but the statement has only %d", i+1, c.Parts[i], len(s.Parts))
 		case i >= len(c.Parts):
-			r.addf("", "it has %d parts, but part %d of the statement is %s", len(c.Parts), i+1, s.Parts[i].Digest)
+			r.addf("", "part %d of the statement is %s, but the index has only %d", i+1, s.Parts[i].Digest, len(c.Parts))
 		case s.Parts[i].Digest != c.Parts[i]:
 			r.addf("", "part %d is %s, but the statement says %s", i+1, c.Parts[i], s.Parts[i].Digest)
 		}
@@ -161,6 +162,9 @@ func (r *Checked) checkSignatures(s *Statement, keys trust.Keys) {
 		if p.Changed {
 			r.addf(p.Path.Root(), "was changed on purpose, so no signature is about it")
 			continue
+		}
+		if len(p.Signatures) == 0 {
+			r.Unsigned++
 		}
 		message := []byte(trust.Fingerprint(p.Info()))
 		signed := false

@@ -116,7 +116,7 @@ func TestCheckParts(t *testing.T) {
 	}{
 		{"a b", nil},
 		{"b a", []string{"part 1 is b, but the statement says a", "part 2 is a, but the statement says b"}},
-		{"a", []string{"it has 1 parts, but part 2 of the statement is b"}},
+		{"a", []string{"part 2 of the statement is b, but the index has only 1"}},
 		{"a b c", []string{"part 3 is c, but the statement has only 2"}},
 		{"a c", []string{"part 2 is c, but the statement says b"}},
 	} {

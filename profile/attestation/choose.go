@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 )
 
 // Chooser chooses the statements that count, among all bundles that were found with an image: those of this program
 // that a trusted key has signed. The holder of another key can put bundles beside the image, too, so these are skipped.
 type Chooser struct {
 	keys Keys
+	// signers has the keys of all bundles that a trusted key has signed, by where they were found.
+	signers map[string]PublicKey
 
 	Signed   []Signed  // in the order in which they were added, each payload once for each key
 	Broken   []Broken  // signed by a trusted key and of this program, but not to be understood
@@ -50,7 +51,7 @@ func NewChooser(keys Keys) (*Chooser, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("choose statements: no keys")
 	}
-	return &Chooser{keys: keys}, nil
+	return &Chooser{keys: keys, signers: make(map[string]PublicKey)}, nil
 }
 
 // maxSkipped limits the bundles whose reasons are kept.
@@ -69,6 +70,7 @@ func (c *Chooser) Add(from string, bundle []byte) error {
 	if err != nil {
 		return c.skip(Skipped{From: from, KeyHint: b.KeyHint, Err: err})
 	}
+	c.signers[from] = key
 	s, err := ParseStatement(b.Payload)
 	switch {
 	case errors.Is(err, ErrForeign):
@@ -92,6 +94,12 @@ func (c *Chooser) Add(from string, bundle []byte) error {
 	}
 	c.Signed = append(c.Signed, Signed{s, key, from, b.Payload})
 	return nil
+}
+
+// Signer returns the trusted key that has signed the bundle found there, whatever is in it.
+func (c *Chooser) Signer(from string) (key PublicKey, ok bool) {
+	key, ok = c.signers[from]
+	return key, ok
 }
 
 // Skip adds a bundle that could not be read.
@@ -133,56 +141,4 @@ func (c *Chooser) About(digest string) (signed []Signed, broken []Broken) {
 		}
 	}
 	return signed, broken
-}
-
-// few limits what an explanation lists.
-const few = 3
-
-// Absence explains why there is no statement about an image or index.
-// Others are the digests of the other images that are checked with it: statements about these explain nothing.
-func (c *Chooser) Absence(others []string) string {
-	var about, hints, changed, foreign, unreadable []string
-	for _, s := range c.Signed {
-		if !slices.Contains(others, s.Subject) {
-			about = append(about, s.Subject)
-		}
-	}
-	for _, s := range c.Skipped {
-		var wrong *SignatureError
-		switch {
-		case s.Key != "":
-			foreign = append(foreign, s.Err.Error())
-		case errors.As(s.Err, &wrong) && wrong.Named:
-			changed = append(changed, fmt.Sprintf("%s: %v", s.From, s.Err))
-		case errors.As(s.Err, &wrong) && s.KeyHint != "":
-			hints = append(hints, fmt.Sprintf("key %q", s.KeyHint))
-		case errors.As(s.Err, &wrong):
-			hints = append(hints, wrong.Reason)
-		default:
-			unreadable = append(unreadable, fmt.Sprintf("%s: %v", s.From, s.Err))
-		}
-	}
-	var why []string
-	add := func(one, many string, list []string) {
-		slices.Sort(list)
-		distinct := slices.Compact(slices.Clone(list))
-		more := ""
-		if n := len(distinct); n > few {
-			distinct, more = distinct[:few], fmt.Sprintf(" and %d more", n-few)
-		}
-		if text := strings.Join(distinct, ", ") + more; len(list) == 1 {
-			why = append(why, fmt.Sprintf(one, text))
-		} else if len(list) > 1 {
-			why = append(why, fmt.Sprintf(many, len(list), text))
-		}
-	}
-	add("one has a given key's name and not its signature (%s)", "%d have a given key's name and not its signature (%s)", changed)
-	add("one is signed by a given key and about another image, %s", "%d are signed by a given key and about other images: %s", about)
-	add("one is signed by another key, or by none: %s", "%d are signed by other keys, or by none: %s", hints)
-	add("one is signed by a given key and not about store paths (%s)", "%d are signed by a given key and not about store paths (%s)", foreign)
-	add("one cannot be read (%s)", "%d cannot be read (%s)", unreadable)
-	if len(why) == 0 {
-		return "no given key has signed a statement about it: there is none"
-	}
-	return "no given key has signed a statement about it; of those found, " + strings.Join(why, "; ")
 }

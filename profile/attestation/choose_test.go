@@ -66,6 +66,14 @@ func TestChooser(t *testing.T) {
 	if want := []string{"file, line 4", "file, line 5", "file, line 6", "file, line 7"}; !slices.Equal(from, want) {
 		t.Errorf("skipped: %q; want %q", from, want)
 	}
+	for line, want := range map[int]bool{1: true, 4: false, 6: false, 7: false, 9: true} {
+		if key, ok := c.Signer(fmt.Sprintf("file, line %d", line)); ok != want || ok && key.ID() != c.Signed[0].Key.ID() {
+			t.Errorf("Signer of line %d = %q, %t; want %t", line, key.ID(), ok, want)
+		}
+	}
+	if a := c.Absence(nil); !a.Forged || !a.Others || a.Empty() {
+		t.Errorf("Absence = %+v; want it forged and by others", a)
+	}
 	signed, broken := c.About(all[0].Subject)
 	if len(signed) != 1 || len(broken) != 2 {
 		t.Errorf("About = %d statements and %d broken ones; want 1 and 2", len(signed), len(broken))
@@ -74,17 +82,17 @@ func TestChooser(t *testing.T) {
 	if signed, broken := c.About(all[2].Subject); len(signed) != 1 || len(broken) != 1 || broken[0].From != "file, line 9" {
 		t.Errorf("About = %v and %+v", signed, broken)
 	}
-	if got, want := c.Absence([]string{all[2].Subject}), "no given key has signed a statement about it; of those found, "+
-		"one has a given key's name and not its signature (file, line 7: signature: that of key"; !strings.HasPrefix(got, want) {
+	if got, want := c.Absence([]string{all[2].Subject}).String(), "no statement about it is signed by a given key; found: "+
+		`1 that names a given key, but its signature does not verify (file, line 7: key "`; !strings.HasPrefix(got, want) {
 		t.Errorf("Absence = %s\nwant %s…", got, want)
 	}
 	for _, part := range []string{
-		"one is signed by a given key and about another image, " + all[0].Subject,
-		`one is signed by another key, or by none: key "a-1:`,
-		"one is signed by a given key and not about store paths (read statement: predicate type",
-		"one cannot be read (file, line 6: read bundle: ",
+		"; 1 by a given key about another image, " + all[0].Subject,
+		`; 1 by key "a-1:`,
+		"; 1 by a given key, but not about store paths (read statement: predicate type",
+		"; 1 that cannot be read (file, line 6: read bundle: ",
 	} {
-		if got := c.Absence([]string{all[2].Subject}); !strings.Contains(got, part) {
+		if got := c.Absence([]string{all[2].Subject}).String(); !strings.Contains(got, part) {
 			t.Errorf("Absence = %s\nwant a part %s", got, part)
 		}
 	}
@@ -92,8 +100,8 @@ func TestChooser(t *testing.T) {
 
 func TestAbsence(t *testing.T) {
 	_, other, c := chooserKeys(t)
-	if got, want := c.Absence(nil), "no given key has signed a statement about it: there is none"; got != want {
-		t.Errorf("Absence = %q; want %q", got, want)
+	if got, want := c.Absence(nil), "no statement about it is signed by a given key: no attestation was found"; got.String() != want || !got.Empty() || got.Forged || got.Others {
+		t.Errorf("Absence = %+v; want %q", got, want)
 	}
 	for i := range 9 {
 		if err := c.Add(fmt.Sprint(i), signPayload(t, other, []byte(`{}`))); err != nil {
@@ -103,8 +111,8 @@ func TestAbsence(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := c.Absence(nil), "9 cannot be read (0: lost, 1: lost, 2: lost and 6 more)"; !strings.Contains(got, want) ||
-		!strings.Contains(got, "9 are signed by other keys, or by none: key ") {
+	if got, want := c.Absence(nil).String(), "9 that cannot be read (0: lost, 1: lost, 2: lost and 6 more)"; !strings.Contains(got, want) ||
+		!strings.Contains(got, `9 by other keys: "`) {
 		t.Errorf("Absence = %q; want a part %q", got, want)
 	}
 }

@@ -181,12 +181,12 @@ func TestCosignRefuses(t *testing.T) {
 	signature := strings.Replace(bundles[0], `"sig":"ME`, `"sig":"MF`, 1) // another length
 	for name, test := range map[string]struct{ bundle, why string }{
 		"unchanged":        {bundles[0], ""},
-		"path-renamed":     {payload(func(s string) string { return strings.Replace(s, "-curl-", "-bash-", 1) }), "has a given key's name and not its signature"},
-		"path-removed":     {payload(func(s string) string { return cutBetween(s, `{"name":"/nix/store/`, `{"name":"/nix/store/`) }), "has a given key's name and not its signature"},
+		"path-renamed":     {payload(func(s string) string { return strings.Replace(s, "-curl-", "-bash-", 1) }), "names a given key, but its signature does not verify"},
+		"path-removed":     {payload(func(s string) string { return cutBetween(s, `{"name":"/nix/store/`, `{"name":"/nix/store/`) }), "names a given key, but its signature does not verify"},
 		"type-changed":     {strings.Replace(bundles[0], "vnd.in-toto+json", "vnd.in-toto+JSON", 1), "the payload has type"},
-		"signature-cut":    {signature, "has a given key's name and not its signature"},
-		"another-image's":  {bundles[1], "signed by a given key and about another image"},
-		"another-key's":    {bundles[2], "signed by another key"},
+		"signature-cut":    {signature, "names a given key, but its signature does not verify"},
+		"another-image's":  {bundles[1], "1 by a given key about another image"},
+		"another-key's":    {bundles[2], `found: 1 by key "`},
 		"signed-twice":     {strings.Replace(bundles[0], `"signatures":[`, `"signatures":[{"sig":"AAAA"},`, 1), "it has 2 signatures"},
 		"without-material": {cutBetween(bundles[0], `"verificationMaterial"`, `"dsseEnvelope"`), "verification material"},
 	} {
