@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -89,16 +90,25 @@ func (f *sourceFiles) documents(file string, parse func([]byte) []carriedDocumen
 	return all
 }
 
-// readBeside reads a regular file of at most 96 MiB.
-func readBeside(file string) ([]byte, error) {
-	fi, err := os.Stat(file)
+// openBeside opens a regular file. The user did not name it, so it does not wait for the writer of a named pipe in its place.
+func openBeside(file string) (*os.File, error) {
+	in, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	if !fi.Mode().IsRegular() {
-		return nil, errors.New("it is not a file")
+	fi, err := in.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: file, Err: errors.New("not a regular file")}
 	}
-	in, err := os.Open(file)
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	return in, nil
+}
+
+// readBeside reads a regular file of at most 96 MiB.
+func readBeside(file string) ([]byte, error) {
+	in, err := openBeside(file)
 	if err != nil {
 		return nil, err
 	}

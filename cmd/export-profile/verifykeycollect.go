@@ -30,14 +30,19 @@ func (v *statementVerifier) collect(ctx context.Context, o *imageOpener, n image
 		}
 		return v.readLines("standard input", v.stdin)
 	case v.flags.file != "":
-		return v.readFile(v.flags.file)
+		f, err := os.Open(v.flags.file) // may be a named pipe
+		if err != nil {
+			return fmt.Errorf("read attestations: %w", err)
+		}
+		defer f.Close()
+		return v.readLines(v.flags.file, f)
 	case n.transport.remote:
 		return v.collectAttached(ctx, o, n.ref, claims)
 	}
 	var places []string
 	for _, name := range besideImage(n, claims.Tags()) {
 		places = append(places, fmt.Sprintf("%q", name))
-		if err := v.readFile(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := v.readBeside(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -64,8 +69,8 @@ func besideImage(n imageName, tags []string) (names []string) {
 	return names
 }
 
-func (v *statementVerifier) readFile(name string) error {
-	f, err := os.Open(name)
+func (v *statementVerifier) readBeside(name string) error {
+	f, err := openBeside(name)
 	if err != nil {
 		return fmt.Errorf("read attestations: %w", err)
 	}
