@@ -45,6 +45,8 @@ func hintSecretKey(form attestation.KeyForm) string {
 		return "make another key: openssl genpkey -algorithm ed25519 -out key.pem"
 	case attestation.PKIXPublicKey, attestation.NixPublicKey, attestation.Certificate, attestation.OpenSSHPublicKey, attestation.JSON:
 		return "name the file of the secret key"
+	case attestation.PKCS8, attestation.NixSecretKey:
+		return "leave out --key-password-file"
 	}
 	return ""
 }

@@ -19,7 +19,7 @@ var signers = []string{"ec.pem", "ed.pem", "nix.sec"}
 // signedBundle signs a payload with a key of testdata/keys.txtar.
 func signedBundle(t testing.TB, key, payload string) (*SecretKey, []byte) {
 	t.Helper()
-	k := parseSecret(t, testKeys(t)[key], "")
+	k := parseSecret(t, testKeys(t)[key])
 	b, err := k.Sign([]byte(payload))
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestSign(t *testing.T) {
 func TestUnusualNames(t *testing.T) {
 	text := string(testKeys(t)["nix.sec"])
 	for _, name := range []string{"<&>", `"\`, "ключ", "a/b", "#", "-"} {
-		k := parseSecret(t, []byte(strings.Replace(text, "example.com-1", name, 1)), "")
+		k := parseSecret(t, []byte(strings.Replace(text, "example.com-1", name, 1)))
 		signed, err := k.Sign([]byte("{}"))
 		if err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // chooserKeys returns two secret keys, and a chooser that trusts the first.
 func chooserKeys(t testing.TB) (trusted, other *SecretKey, c *Chooser) {
 	t.Helper()
-	trusted, other = parseSecret(t, []byte(nixSecret("a-1", 1)), ""), parseSecret(t, []byte(nixSecret("a-1", 2)), "")
+	trusted, other = parseSecret(t, []byte(nixSecret("a-1", 1))), parseSecret(t, []byte(nixSecret("a-1", 2)))
 	c, err := NewChooser(Keys{trusted.Public()})
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func TestPublishedSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := parseSecret(t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "")
+	k := parseSecret(t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	message := preAuthEncoding("http://example.com/HelloWorld", []byte("hello world"))
 	signature, err := k.sign(message)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestPublishedSignature(t *testing.T) {
 
 // TestStrictDER checks that an ECDSA signature verifies in one encoding only.
 func TestStrictDER(t *testing.T) {
-	k := parseSecret(t, testKeys(t)["ec.pem"], "")
+	k := parseSecret(t, testKeys(t)["ec.pem"])
 	message := []byte("message")
 	var signature []byte
 	for i := 0; len(signature) != 70; i++ { // neither number has a leading zero
@@ -127,7 +127,7 @@ func TestStrictDER(t *testing.T) {
 
 // TestEd25519IsPlain checks that signatures are of the message, not of its hash, as cosign wants it for envelopes.
 func TestEd25519IsPlain(t *testing.T) {
-	k := parseSecret(t, testKeys(t)["ed.pem"], "")
+	k := parseSecret(t, testKeys(t)["ed.pem"])
 	signature, err := k.sign([]byte("message"))
 	if err != nil {
 		t.Fatal(err)

@@ -267,7 +267,7 @@ func TestNixSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := parseSecret(t, files["nix.sec"], "")
+	k := parseSecret(t, files["nix.sec"])
 	signed, err := k.Sign([]byte("{}"))
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 // KeyError reports that a key is refused. It does not quote the key.
 type KeyError struct {
 	Secret bool    // whether a secret key is wanted, not a public one
-	Form   KeyForm // what it is instead, if it is a key that another program can convert, or else ""
+	Form   KeyForm // what it is instead, if it is a key that another program can convert, or what needs no password; or ""
 	Reason string
 }
 

@@ -3,7 +3,6 @@ package attestation
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"strings"
 
@@ -24,14 +23,18 @@ type SecretKey struct {
 //     scrypt and NaCl's secretbox, as cosign generate-key-pair writes it;
 //   - a secret key as Nix writes it, "name:base64", see [trust.ParseSecretKey].
 //
-// The password is for an encrypted key: nil means that there is none, which is [ErrPassword]; it may be empty.
+// The password is for an encrypted key, and only for one: nil means that there is none, which is [ErrPassword]; it may be empty.
 // ParseSecretKey refuses other keys with a [KeyError]. Errors do not quote text.
 func ParseSecretKey(text, password []byte) (*SecretKey, error) {
 	if len(text) > MaxKeys {
 		return nil, &KeyError{Secret: true, Reason: fmt.Sprintf("it has more than %d bytes", MaxKeys)}
 	}
 	if !isPEM(text) {
-		return parseNixSecret(text)
+		k, err := parseNixSecret(text)
+		if err == nil && password != nil {
+			return nil, needlessPassword(NixSecretKey)
+		}
+		return k, err
 	}
 	block, rest, err := nextBlock(text)
 	if err != nil {
@@ -51,9 +54,18 @@ func ParseSecretKey(text, password []byte) (*SecretKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", secretKey, err)
 		}
-		block = &pem.Block{Bytes: der}
+		return parsePKCS8(der)
 	}
-	return parsePKCS8(block.Bytes)
+	k, err := parsePKCS8(block.Bytes)
+	if err == nil && password != nil {
+		return nil, needlessPassword(PKCS8)
+	}
+	return k, err
+}
+
+// needlessPassword is the error for a password of a key that has none: its owner believes that the key is encrypted.
+func needlessPassword(form KeyForm) error {
+	return &KeyError{Secret: true, Form: form, Reason: "it is not encrypted, but a password is given"}
 }
 
 // parseNixSecret parses a key in Nix's form.

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// parseSecret parses a secret key of testdata/keys.txtar.
-func parseSecret(t testing.TB, text []byte, password string) *SecretKey {
+// parseSecret parses a secret key without a password.
+func parseSecret(t testing.TB, text []byte) *SecretKey {
 	t.Helper()
-	k, err := ParseSecretKey(text, []byte(password))
+	k, err := ParseSecretKey(text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,8 @@ var secretCases = []struct {
 }{
 	{text: "{ec.pem}", password: "-", id: ecID},
 	{text: "\n {ec.pem}\n\n", password: "-", id: ecID},
-	{text: "{ec.pem}", password: "not needed", id: ecID},
+	{text: "{ec.pem}", password: "not needed", form: PKCS8, err: "it is not encrypted, but a password is given"},
+	{text: "{nix.sec}", form: NixSecretKey, err: "it is not encrypted, but a password is given"},
 	{text: "{ed.pem}", password: "-", id: edID},
 	{text: "{nix.sec}", password: "-", id: nixID},
 	{text: " {nix.sec}\n", password: "-", id: nixID},
