@@ -103,6 +103,9 @@ func (c command) run(ctx context.Context, t terminal, args []string) error {
 	if err := emptyFlags(fs); err != nil {
 		return err
 	}
+	if err := swallowedFlags(fs); err != nil {
+		return err
+	}
 	return run(ctx, t, fs.Args())
 }
 
