@@ -39,6 +39,7 @@ func (a *attestationFile) publishAll(ctx context.Context, say *speaker, all []*i
 	if err != nil {
 		return err
 	}
+	a.noteReplaced(say, all)
 	if a.pending, err = newPendingFile(a.file, string(lines(bundles))); err != nil {
 		return err
 	}
