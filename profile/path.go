@@ -15,7 +15,7 @@ const StoreDir = "/" + rootfs.StoreDir
 // Limits of store paths in Nix (libstore/path.cc).
 const (
 	digestLen  = 32
-	maxNameLen = 211
+	MaxNameLen = 211 // bytes of the name behind the hash
 )
 
 // Path is a store path: "/nix/store/<32 characters of nix32>-<name>".
@@ -60,19 +60,30 @@ func CheckBase(base string) error {
 	switch {
 	case name == "":
 		return errors.New("name is empty")
-	case len(name) > maxNameLen:
-		return fmt.Errorf("name is longer than %d bytes", maxNameLen)
+	case len(name) > MaxNameLen:
+		return fmt.Errorf("name is longer than %d bytes", MaxNameLen)
 	case first == ".", first == "..":
 		return fmt.Errorf("name %q begins with %q", name, first)
 	}
 	for _, c := range []byte(name) {
-		switch {
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', strings.IndexByte("+-._?=", c) >= 0:
-		default:
+		if !IsNameByte(c) {
 			return fmt.Errorf("illegal character %q in its name", c)
 		}
 	}
 	return nil
+}
+
+// IsNameByte reports whether the name of a store path may have a character.
+func IsNameByte(c byte) bool {
+	switch {
+	case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		return true
+	}
+	switch c {
+	case '+', '-', '.', '_', '?', '=':
+		return true
+	}
+	return false
 }
 
 // Base returns "<hash>-<name>".

@@ -8,7 +8,7 @@ import (
 const someDigest = "6821dyl8slsfcylbd6mxghxdqg9f36w9"
 
 func TestParsePath(t *testing.T) {
-	long := strings.Repeat("n", maxNameLen)
+	long := strings.Repeat("n", MaxNameLen)
 	for _, test := range []struct {
 		in, name string
 		err      string

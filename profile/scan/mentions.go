@@ -15,8 +15,7 @@ func (m Mention) Digest() string { return string(m)[:digestLen] }
 
 const (
 	mentionPrefix = profile.StoreDir + "/"
-	maxName       = 211 // bytes of the name in a store path (Nix, libstore/path.cc)
-	maxMention    = len(mentionPrefix) + digestLen + 1 + maxName
+	maxMention    = len(mentionPrefix) + digestLen + 1 + profile.MaxNameLen
 )
 
 // Mentions is an io.Writer that finds store paths in its input by their form, even across writes:
@@ -81,7 +80,7 @@ func (f *Mentions) scan(b []byte, end int) {
 
 // isMention reports whether b begins with the base name of a store path that is no placeholder.
 func isMention(b []byte) bool {
-	if len(b) < digestLen+2 || b[digestLen] != '-' || !isNameByte(b[digestLen+1]) {
+	if len(b) < digestLen+2 || b[digestLen] != '-' || !profile.IsNameByte(b[digestLen+1]) {
 		return false
 	}
 	same := true
@@ -96,21 +95,8 @@ func isMention(b []byte) bool {
 
 func mentionOf(b []byte) Mention {
 	n := digestLen + 1
-	for n < len(b) && n < digestLen+1+maxName && isNameByte(b[n]) {
+	for n < len(b) && n < digestLen+1+profile.MaxNameLen && profile.IsNameByte(b[n]) {
 		n++
 	}
 	return Mention(b[:n])
-}
-
-// isNameByte reports whether the name of a store path may have a character.
-func isNameByte(c byte) bool {
-	switch {
-	case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		return true
-	}
-	switch c {
-	case '+', '-', '.', '_', '?', '=':
-		return true
-	}
-	return false
 }
