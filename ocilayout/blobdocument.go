@@ -47,7 +47,7 @@ func checkSize(n int64) error {
 
 // readDocument opens and reads a document.
 func readDocument(ctx context.Context, open OpenBlob, d ispec.Descriptor) ([]byte, error) {
-	if err := checkDigest(d.Digest); err != nil {
+	if err := CheckDigest(d.Digest); err != nil {
 		return nil, err
 	}
 	if d.Size > MaxDocument { // check before open, which may fetch it

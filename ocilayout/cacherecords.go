@@ -142,7 +142,7 @@ func (c *Cache) loadTar(key string) (r tarRecord, err error) {
 	if err := c.load(key, &r); err != nil {
 		return r, err
 	}
-	return r, checkDigest(r.DiffID)
+	return r, CheckDigest(r.DiffID)
 }
 
 // loadBlob loads the record of a tar's blob, made by any version of the compressor.
@@ -155,7 +155,7 @@ func (c *Cache) loadBlob(diffID digest.Digest, z compress.Method) (r blobRecord,
 
 // check refuses a record that does not describe a blob that z made.
 func (r blobRecord) check(z compress.Method) error {
-	if err := checkDigest(r.Digest); err != nil {
+	if err := CheckDigest(r.Digest); err != nil {
 		return err
 	}
 	return checkTables(r.Annotations, r.Size, z.Chunked())

@@ -27,7 +27,7 @@ func (c *Cache) ReadThrough(open OpenBlob) OpenBlob {
 		return open
 	}
 	return func(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
-		if err := checkDigest(d.Digest); err != nil {
+		if err := CheckDigest(d.Digest); err != nil {
 			return nil, err
 		}
 		if f, err := c.openRemote(ctx, d); err == nil {

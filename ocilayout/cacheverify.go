@@ -79,7 +79,7 @@ func (c *Cache) verify(ctx context.Context, progress func(int64)) (damage []Dama
 		var r tarRecord
 		err := c.peek(filepath.Join(partsName, f.name), &r)
 		if err == nil {
-			err = checkDigest(r.DiffID)
+			err = CheckDigest(r.DiffID)
 		}
 		if isDamage(err) {
 			err = drop(f, partsName, err.Error())
@@ -151,7 +151,7 @@ func (r blobRecord) checkNamed(name string) error {
 	if z, err := compress.Parse(word); err == nil {
 		return r.check(z)
 	}
-	return checkDigest(r.Digest)
+	return CheckDigest(r.Digest)
 }
 
 // prove compares the location of the tables, if the record has one, with the blob.
@@ -180,7 +180,7 @@ func isDamage(err error) bool {
 // checkBlob hashes a blob of the cache.
 func checkBlob(ctx context.Context, f cacheFile, progress func(int64)) error {
 	want := digest.NewDigestFromEncoded(digest.SHA256, f.name)
-	if checkDigest(want) != nil {
+	if CheckDigest(want) != nil {
 		return errors.New("its name is no digest")
 	}
 	if fi, err := os.Lstat(f.path); err != nil {
@@ -222,7 +222,7 @@ func (c *Cache) recheck(ctx context.Context, record string) {
 // If the cache has the blob, and it is damaged, Recheck removes it, so that the next run makes or fetches it again.
 // A nil cache has no blobs.
 func (c *Cache) Recheck(ctx context.Context, d digest.Digest) (removed bool) {
-	if c == nil || checkDigest(d) != nil {
+	if c == nil || CheckDigest(d) != nil {
 		return false
 	}
 	f := cacheFile{path: c.blob(d), name: d.Encoded()}

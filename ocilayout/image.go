@@ -105,7 +105,7 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 			return nil, fmt.Errorf("layer %d: it is of type %q, which cannot be used", i+1, d.MediaType)
 		}
 		diffID := img.Config.RootFS.DiffIDs[i]
-		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
+		if err := errors.Join(CheckDigest(d.Digest), CheckDigest(diffID)); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
 		if err := checkSize(d.Size); err != nil {

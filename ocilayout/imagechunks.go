@@ -254,7 +254,7 @@ func (img *Image) OpenRange(ctx context.Context, d ispec.Descriptor, offset, len
 
 // OpenRange opens a part of a layer's blob.
 func (c *Cache) OpenRange(ctx context.Context, d ispec.Descriptor, offset, length int64) (io.ReadCloser, error) {
-	if err := checkDigest(d.Digest); err != nil {
+	if err := CheckDigest(d.Digest); err != nil {
 		return nil, err
 	}
 	return openRangeOf(ctx, func(context.Context, ispec.Descriptor) (io.ReadCloser, error) { return os.Open(c.blob(d.Digest)) }, d, offset, length)

@@ -90,7 +90,7 @@ type member struct {
 	position int // of the source
 }
 
-// AnnotationReference is the annotation in which an attestation of BuildKit names its image.
+// AnnotationReference is the key of the annotation by which an attestation of BuildKit names its image.
 const AnnotationReference = "vnd.docker.reference.digest"
 
 // IsAttestation reports whether an entry of an index is an attestation of BuildKit, and not an image
@@ -160,7 +160,7 @@ func (j *indexBuilder) follow(ctx context.Context, s *ImageSource, desc ispec.De
 	}
 	j.images = append(j.images, member{image, s.Name, j.source})
 	for _, d := range append([]ispec.Descriptor{desc, manifest.Config}, manifest.Layers...) {
-		if err := checkDigest(d.Digest); err != nil {
+		if err := CheckDigest(d.Digest); err != nil {
 			return err
 		}
 		if err := checkSize(d.Size); err != nil {

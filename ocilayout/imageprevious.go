@@ -117,7 +117,7 @@ func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *Im
 			return fmt.Errorf("layer %d: %w: it is of type %q", i+1, history.ErrForeign, d.MediaType)
 		}
 		diffID := config.RootFS.DiffIDs[i]
-		if err := errors.Join(checkDigest(d.Digest), checkDigest(diffID)); err != nil {
+		if err := errors.Join(CheckDigest(d.Digest), CheckDigest(diffID)); err != nil {
 			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
 		if err := checkSize(d.Size); err != nil {

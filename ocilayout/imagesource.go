@@ -155,7 +155,7 @@ func readIndex(ctx context.Context, path string) (index ispec.Index, err error) 
 // openBlobIn returns an OpenBlob for the layout at path.
 func openBlobIn(path string) OpenBlob {
 	return func(_ context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
-		if err := checkDigest(d.Digest); err != nil {
+		if err := CheckDigest(d.Digest); err != nil {
 			return nil, err
 		}
 		return os.Open(filepath.Join(path, blobs, d.Digest.Encoded()))

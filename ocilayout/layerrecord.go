@@ -83,7 +83,7 @@ func (r Record) content() []string {
 
 // check refuses a record that describes no blob.
 func (r Record) check() error {
-	if err := errors.Join(checkDigest(r.DiffID), checkDigest(r.Blob)); err != nil {
+	if err := errors.Join(CheckDigest(r.DiffID), CheckDigest(r.Blob)); err != nil {
 		return err
 	}
 	if r.Size < 0 || r.Size > maxBlob || r.TarSize <= 0 || r.TarSize > maxBlob {

@@ -71,7 +71,7 @@ func (c *Cache) forecast(l Layer, z compress.Method) LayerForecast {
 		return built
 	}
 	var tar tarRecord
-	if c.peek(key, &tar) != nil || checkDigest(tar.DiffID) != nil || tar.proves(l) != nil {
+	if c.peek(key, &tar) != nil || CheckDigest(tar.DiffID) != nil || tar.proves(l) != nil {
 		return built
 	}
 	compressor, err := c.compressor(z)

@@ -171,7 +171,7 @@ func (e *engine) clone(name string, d digest.Digest) (bool, error) {
 
 // StatBlob reports whether the layout has a blob.
 func (e *engine) StatBlob(_ context.Context, d digest.Digest) (bool, error) {
-	if err := checkDigest(d); err != nil {
+	if err := CheckDigest(d); err != nil {
 		return false, err
 	}
 	_, err := os.Lstat(e.path(d))
@@ -199,8 +199,8 @@ func (e *engine) Close() error {
 	return e.Engine.Close()
 }
 
-// checkDigest refuses digests that cannot name a blob in our layouts.
-func checkDigest(d digest.Digest) error {
+// CheckDigest refuses digests that cannot name a blob in our layouts, and that this program does not compute.
+func CheckDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
 		return fmt.Errorf("digest %q: %w", d, err)
 	}

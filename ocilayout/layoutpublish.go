@@ -165,7 +165,7 @@ func (j *journal) addBlobsOf(ctx context.Context, path string, images []ispec.De
 			continue
 		}
 		for d := range old {
-			if checkDigest(d) == nil {
+			if CheckDigest(d) == nil {
 				j.Blobs = append(j.Blobs, d)
 			}
 		}

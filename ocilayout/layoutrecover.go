@@ -49,7 +49,7 @@ func readJournal(staging string) (*journal, error) {
 		return nil, fmt.Errorf("parse journal: %w", err)
 	}
 	for _, d := range j.Blobs {
-		if err := checkDigest(d); err != nil {
+		if err := CheckDigest(d); err != nil {
 			return nil, fmt.Errorf("parse journal: %w", err)
 		}
 	}

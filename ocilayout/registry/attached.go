@@ -35,7 +35,7 @@ func (r *Referrers) Read(ctx context.Context, subject digest.Digest, listed ispe
 	at := r.repo.at
 	at.Digest = listed.Digest
 	what := fmt.Sprintf("read what is attached to %s@%s: %s", at.Name(), subject, listed.Digest)
-	if err := errors.Join(checkDigest(subject), checkDigest(listed.Digest)); err != nil {
+	if err := errors.Join(ocilayout.CheckDigest(subject), ocilayout.CheckDigest(listed.Digest)); err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	d, b, err := r.repo.fetchManifest(ctx, at)
@@ -73,7 +73,7 @@ func parseAttached(subject digest.Digest, d ispec.Descriptor, b []byte) (*Attach
 	return &Attached{Descriptor: d, Subject: subject, Config: m.Config, Layers: m.Layers, Manifest: b}, nil
 }
 
-// artifact is the manifest of an artifact.
+// artifact has the fields of an artifact's manifest that count here.
 type artifact struct {
 	ArtifactType string
 	Config       ispec.Descriptor
@@ -100,7 +100,7 @@ func (r *Referrers) Content(ctx context.Context, a *Attached) ([]byte, error) {
 		return nil, fmt.Errorf("%s: it has %d layers, and a document has one", what, n)
 	}
 	d := a.Layers[0]
-	if err := checkDigest(d.Digest); err != nil {
+	if err := ocilayout.CheckDigest(d.Digest); err != nil {
 		return nil, fmt.Errorf("%s: content: %w", what, err)
 	}
 	if d.Size < 0 || d.Size > maxContent {

@@ -94,7 +94,7 @@ func (p *Push) carryArtifact(ctx context.Context, from *Referrers, subject diges
 func (p *Push) carryBlobs(ctx context.Context, from *Referrers, all []ispec.Descriptor) error {
 	left := int64(maxCarriedBytes)
 	for _, d := range all {
-		if err := checkDigest(d.Digest); err != nil {
+		if err := ocilayout.CheckDigest(d.Digest); err != nil {
 			return err
 		}
 		if d.Size < 0 || d.Size > left {

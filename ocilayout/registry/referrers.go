@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/ocilayout"
 )
 
 // Referrers lists and reads what is attached to the manifests of one repository: artifacts that have a manifest as their subject.
@@ -44,7 +46,7 @@ const maxReferrers = 10_000
 // Lists of more than 10,000 artifacts, 8 MiB or 100 pages are errors. The error matches [ErrDenied] if the registry refuses to list.
 func (r *Referrers) List(ctx context.Context, subject digest.Digest) ([]ispec.Descriptor, error) {
 	what := fmt.Sprintf("list what is attached to %s@%s", r.repo.at.Name(), subject)
-	if err := checkDigest(subject); err != nil {
+	if err := ocilayout.CheckDigest(subject); err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	var all []ispec.Descriptor
@@ -75,17 +77,6 @@ func (r *Referrers) List(ctx context.Context, subject digest.Digest) ([]ispec.De
 	}
 	slices.SortFunc(all, func(a, b ispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
 	return slices.CompactFunc(all, func(a, b ispec.Descriptor) bool { return a.Digest == b.Digest }), nil
-}
-
-// checkDigest refuses digests that this package cannot compute.
-func checkDigest(d digest.Digest) error {
-	if err := d.Validate(); err != nil {
-		return fmt.Errorf("digest %q: %w", d, err)
-	}
-	if d.Algorithm() != digest.SHA256 {
-		return fmt.Errorf("digest %q: unsupported algorithm", d)
-	}
-	return nil
 }
 
 // referrersTag returns the tag under which clients list the referrers of a manifest in registries that do not.
