@@ -20,7 +20,6 @@ type imageStatement struct {
 	subject  ispec.Descriptor
 	image    *ocilayout.Image // nil for an index
 	platform string           // or ""
-	signed   int              // store paths with a signature
 }
 
 // attestImages states what is in an image, or in each image of an index and in the index itself, which comes last.
@@ -83,16 +82,10 @@ func attestImage(ctx context.Context, say *speaker, found *ocilayout.ImageSource
 			return nil, err
 		}
 	}
-	a := &imageStatement{
+	return &imageStatement{
 		Statement: &attestation.Statement{Kind: attestation.OfContents, Name: name, Subject: image.Digest.String(), Paths: paths.sorted()},
 		subject:   found.Descriptor, image: image, platform: platformName(image.Config.Platform),
-	}
-	for _, p := range a.Paths {
-		if len(p.Signatures) > 0 {
-			a.signed++
-		}
-	}
-	return a, nil
+	}, nil
 }
 
 // imagePaths lists the store paths in a finished image, from its layers alone. It also returns the name of the first store path

@@ -102,13 +102,7 @@ func (o *attestOptions) print(t terminal, a *attestationFile, at place, all []*i
 	if o.json {
 		results := []attestedResult{}
 		for _, one := range all {
-			r := attestedResult{Digest: one.Subject, Platform: one.platform, Index: one.image == nil, Paths: len(one.Paths), Signed: one.signed}
-			for _, p := range one.Paths {
-				if p.Changed {
-					r.Changed++
-				}
-			}
-			results = append(results, r)
+			results = append(results, attestedResult{one.Subject, one.platform, one.image == nil, len(one.Paths), one.Signed(), one.Changed()})
 		}
 		return printJSON(t.out, struct {
 			Attested   []attestedResult `json:"attested"`

@@ -29,14 +29,8 @@ func (a *attestationFile) noteReplaced(say *speaker, all []*imageStatement) {
 		if at < 0 {
 			continue
 		}
-		signed := 0
-		for _, p := range old.Paths {
-			if len(p.Signatures) > 0 {
-				signed++
-			}
-		}
 		lost, keep := "the image's flags", ""
-		if signed > all[at].signed {
+		if old.Signed() > all[at].Signed() {
 			lost, keep = "the image's flags and more signatures of Nix's keys", "; --from SOURCE takes signatures from there"
 		}
 		say.notef("%q is replaced: image --attest wrote it, with %s; --attestation-file FILE leaves it in place%s", a.file, lost, keep)

@@ -235,12 +235,7 @@ func (v *statementVerifier) check(r *verify.Report, at verify.Problem, c *attest
 			}
 			v.addProblem(r, p)
 		}
-		result := statementResult{Subject: s.Subject, Kind: string(s.Kind), Key: s.Key.ID(), From: s.From, Paths: checked.Paths, Parts: len(s.Parts), Problems: len(checked.Problems)}
-		for _, p := range s.Paths {
-			if p.Changed {
-				result.Changed++
-			}
-		}
+		result := statementResult{Subject: s.Subject, Kind: string(s.Kind), Key: s.Key.ID(), From: s.From, Paths: checked.Paths, Parts: len(s.Parts), Changed: s.Changed(), Problems: len(checked.Problems)}
 		if len(v.signedBy) > 0 {
 			result.SignedBy = checked.SignedBy
 		}

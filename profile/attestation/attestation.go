@@ -87,6 +87,26 @@ type Path struct {
 	Changed    bool           // the image's maker changed it on purpose
 }
 
+// Signed returns how many of the paths have a signature.
+func (s *Statement) Signed() (n int) {
+	for _, p := range s.Paths {
+		if len(p.Signatures) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Changed returns how many of the paths were changed on purpose.
+func (s *Statement) Changed() (n int) {
+	for _, p := range s.Paths {
+		if p.Changed {
+			n++
+		}
+	}
+	return n
+}
+
 // Part is one image of an index.
 type Part struct {
 	Digest    string // of the manifest
