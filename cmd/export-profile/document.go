@@ -19,15 +19,10 @@ type document struct {
 // beside names the document's file after the image. A document of an image in a registry gets no file.
 // ok is false if the image goes to standard output: then its user has to name a file.
 func (d *document) beside(at place) (ok bool) {
-	switch {
-	case at.Layout != "":
-		d.file = besideLayout(at.Layout, at.Tags[0]) + d.extension
-	case at.Archive == standardName:
-		return false
-	case at.Archive != "":
-		d.file = at.Archive + d.extension
+	if name := besideName(at); name != "" {
+		d.file = name + d.extension
 	}
-	return true
+	return at.Archive != standardName
 }
 
 // result returns the document's file and the flag that asks for it.

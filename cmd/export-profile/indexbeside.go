@@ -31,22 +31,10 @@ type sourceFiles struct {
 
 // filesBeside looks for the files of an image in a layout or archive.
 func filesBeside(say *speaker, n imageName, tags []string) *sourceFiles {
-	f := &sourceFiles{say: say, read: make(map[string][]carriedDocument), used: make(map[string]bool)}
-	switch {
-	case n.path == standardName:
-	case n.transport.archive:
-		f.names = []string{n.path}
-	default:
-		if !strings.ContainsAny(n.tag, ":/") && n.tag != "" {
-			f.names = []string{besideLayout(n.path, n.tag)}
-		}
-		for _, tag := range tags {
-			if name := besideLayout(n.path, tag); !strings.Contains(tag, "/") && !slices.Contains(f.names, name) {
-				f.names = append(f.names, name)
-			}
-		}
+	if n.tag != "" && !strings.Contains(n.tag, ":") {
+		tags = append([]string{n.tag}, tags...)
 	}
-	return f
+	return &sourceFiles{names: besideNames(n, tags), say: say, read: make(map[string][]carriedDocument), used: make(map[string]bool)}
 }
 
 // about returns the documents that are about a part.

@@ -13,18 +13,6 @@ import (
 	"github.com/export-profile/export-profile/profile/sbom"
 )
 
-// besideName returns the name, without extension, of the files beside an image in a layout or archive: DIR-TAG or ARCHIVE.
-// It is "" if there is no such file.
-func besideName(at place) string {
-	switch {
-	case at.Layout != "":
-		return besideLayout(at.Layout, at.Tags[0])
-	case at.Archive != standardName:
-		return at.Archive
-	}
-	return ""
-}
-
 // ofPlatform returns the part of a file name for a platform: "" for an index, which has none.
 func ofPlatform(p *ispec.Platform) string {
 	if p == nil {

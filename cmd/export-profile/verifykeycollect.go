@@ -15,7 +15,7 @@ import (
 	"github.com/export-profile/export-profile/profile/attestation"
 )
 
-// bundleTypes is how the artifact types of attached bundles begin.
+// bundleTypes is the prefix of the artifact types of attached bundles.
 const bundleTypes = "application/vnd.dev.sigstore.bundle"
 
 // mostBundles limits the bytes of all bundles that are read from a registry.
@@ -40,7 +40,8 @@ func (v *statementVerifier) collect(ctx context.Context, o *imageOpener, n image
 		return v.collectAttached(ctx, o, n.ref, claims)
 	}
 	var places []string
-	for _, name := range besideImage(n, claims.Tags()) {
+	for _, name := range besideNames(n, claims.Tags()) {
+		name += attestation.Extension
 		places = append(places, fmt.Sprintf("%q", name))
 		if err := v.readBeside(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -48,25 +49,6 @@ func (v *statementVerifier) collect(ctx context.Context, o *imageOpener, n image
 	}
 	v.looked = strings.Join(places, " or ")
 	return nil
-}
-
-// besideImage returns the names of the files with attestations of images in a layout or archive.
-// A layout has one for each tag, also the other tags of an image.
-func besideImage(n imageName, tags []string) (names []string) {
-	switch {
-	case n.path == standardName:
-		return nil
-	case n.transport.archive:
-		return []string{n.path + attestation.Extension}
-	}
-	seen := make(map[string]bool)
-	for _, tag := range tags {
-		if name := besideLayout(n.path, tag) + attestation.Extension; !seen[name] && !strings.ContainsAny(tag, "/\x00") {
-			seen[name] = true
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 func (v *statementVerifier) readBeside(name string) error {
