@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/profile/attestation"
 )
 
-// attestationFile is the attestation of an image or of an image and its parts. Methods of a nil one do nothing.
+// attestationFile holds the attestation of an image, or those of an index and its images. Methods of a nil one do nothing.
 type attestationFile struct {
 	document
 	key *attestation.SecretKey

@@ -74,9 +74,8 @@ func pathOf(info *profile.Info) attestation.Path {
 // that has other store paths, whose references are unknown.
 func (a *assembly) visiblePaths(ctx context.Context, say *speaker, facts *rootfs.Facts) ([]attestation.Path, error) {
 	paths := make(pathSet)
-	parts := a.closure.Parts(ctx)
-	for i, info := range a.closure.Infos {
-		known, err := withHash(info, parts[i].Tree)
+	for _, info := range a.closure.Infos {
+		known, err := withHash(info, a.store.Files(ctx, info.Path))
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ func noteUnmatched(m sbom.Metadata, c *profile.Closure, say *speaker) {
 	}
 }
 
-// sbomInImage is the flag --sbom-in-image.
+// sbomInImage holds the value of --sbom-in-image.
 type sbomInImage struct{ word string }
 
 func (f *sbomInImage) flags(fs *pflag.FlagSet) {

@@ -229,9 +229,11 @@ func (o *imageOptions) request(t terminal, fs *pflag.FlagSet, word string) (r re
 	if r.attestation, err = o.signer(t, r.dest.place()); err != nil {
 		return r, err
 	}
-	r.parameters = parameters(fs, r.image.Created)
-	if r.attestation != nil && r.layers.previous != nil && r.layers.previous.transport.remote {
-		r.layers.verifyPrevious = true // a key should not sign what a registry claims
+	if r.attestation != nil {
+		r.parameters = parameters(fs, r.image.Created)
+		if r.layers.previous != nil && r.layers.previous.transport.remote {
+			r.layers.verifyPrevious = true // a key should not sign what a registry claims
+		}
 	}
 	files := []resultFile{{word, r.dest.place().file()}, {"--digest-file " + o.digestFile, o.digestFile}}
 	for _, d := range r.documents() {

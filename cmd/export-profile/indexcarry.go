@@ -202,15 +202,13 @@ func (c *carrier) fromFile(ctx context.Context, part ispec.Descriptor, source *o
 	}
 	var created *time.Time
 	if part.MediaType == ispec.MediaTypeImageManifest {
-		image := *source
-		image.Descriptor = part
-		read, err := image.Read(ctx, ispec.Platform{})
+		read, err := source.Part(part).Read(ctx, ispec.Platform{})
 		if err != nil {
 			return err
 		}
 		created = read.Config.Created
 	}
-	attached, err := c.push.Attach(ctx, ispec.Descriptor{MediaType: part.MediaType, Digest: part.Digest, Size: part.Size}, d.attachment(created))
+	attached, err := c.push.Attach(ctx, source.Part(part).Descriptor, d.attachment(created))
 	switch {
 	case refused(err):
 		c.say.notef("the document is only in %q: %v", d.origin, err)

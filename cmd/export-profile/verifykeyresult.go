@@ -9,7 +9,7 @@ import (
 	"github.com/export-profile/export-profile/profile/attestation"
 )
 
-// statementResult is what a signed statement says about an image or index, and how many problems it has.
+// statementResult sums up a signed statement about an image or index, and counts its problems.
 type statementResult struct {
 	Subject  string         `json:"subject"` // the digest of the image or index
 	Kind     string         `json:"kind"`    // the statement's build type

@@ -51,7 +51,7 @@ func sortObjects(objects []Object) {
 	slices.SortFunc(objects, func(a, b Object) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// Part is what an index lists.
+// Part is one entry of an index.
 type Part struct {
 	Digest      digest.Digest
 	MediaType   string

@@ -108,7 +108,7 @@ type ImageReport struct {
 	Changed []string      `json:"changedOnPurpose,omitempty"` // names of visible objects that were not compared with their hashes, since the history says why
 
 	Store []Object `json:"-"` // the visible store objects, sorted by name, if Options.Store is set; nil if Stacked
-	// Config is the JSON of what the config says about running the image: its entrypoint, environment, labels and so on. It may be nil.
+	// Config says how to run the image, as JSON: its entrypoint, environment, labels and so on. It may be nil.
 	Config  []byte   `json:"-"`
 	Blobs   []string `json:"-"` // names of the layers' blobs
 	Stacked bool     `json:"-"` // other programs' layers, or layers with changes, may change store objects: only Claims.ReadStore shows the result
