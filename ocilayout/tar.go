@@ -10,8 +10,9 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// FormatVersion is the version of the bytes of an image. Programs with the same FormatVersion and the same
-// compressor (see [compress.Version]) make the same layers of the same parts.
+// FormatVersion is the version of the bytes of layers. Programs with the same FormatVersion and the same
+// compressor (see [compress.Version]) make the same layers of the same parts. With the same [plan.FormatVersion],
+// too, they make the same image.
 const FormatVersion = tarFormat
 
 // tarFormat is the version of how we turn parts into a tar. It is in every cache key.

@@ -27,7 +27,7 @@ type layerFlags struct {
 
 func (f *layerFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.layers, "layers", "auto", "`auto|single|per-path` divide store paths into layers")
-	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 60; 120 with --previous or --layers per-path)")
+	fs.IntVar(&f.maxLayers, "max-layers", 0, "make at most `N` layers (default 100; 120 with --previous or --layers per-path)")
 	fs.StringVar(&f.layersFile, "layers-file", "", "read from `FILE` which store paths share a layer; a line is NAME: PATTERN…")
 	fs.StringVar(&f.previous, "previous", "", "keep the layers of `IMAGE`, such as the last release (oci:DIR[:TAG] or docker://…), that are still needed")
 	f.maxWaste = plan.DefaultMaxWaste

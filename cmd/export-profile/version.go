@@ -11,6 +11,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
 const versionHelp = `examples:
@@ -20,7 +21,7 @@ const versionHelp = `examples:
 Prints the version of the program and the commit that it was built from.
 
 Two programs make the same image from the same packages and flags
-if both print the same format and the same compressor.
+if both print the same format, the same plan and the same compressor.
 `
 
 // buildVersion says what this program was built from. A field is empty if the build did not record it.
@@ -28,7 +29,8 @@ type buildVersion struct {
 	Version    string `json:"version"`
 	Commit     string `json:"commit,omitempty"`
 	Modified   bool   `json:"modified,omitempty"` // files differed from the commit
-	Format     int    `json:"format"`
+	Format     int    `json:"format"`             // of layers
+	Plan       int    `json:"plan"`               // for store paths among layers
 	Compressor string `json:"compressor,omitempty"`
 	Go         string `json:"go,omitempty"`
 }
@@ -51,8 +53,8 @@ func setupVersion(fs *pflag.FlagSet) runFunc {
 		case v.Modified:
 			commit += ", modified"
 		}
-		_, err := fmt.Fprintf(t.out, "export-profile %s\ncommit: %s\nformat: %d\ncompressor: %s\ngo: %s\n",
-			v.Version, commit, v.Format, cmp.Or(v.Compressor, "unknown"), cmp.Or(v.Go, "unknown"))
+		_, err := fmt.Fprintf(t.out, "export-profile %s\ncommit: %s\nformat: %d\nplan: %d\ncompressor: %s\ngo: %s\n",
+			v.Version, commit, v.Format, v.Plan, cmp.Or(v.Compressor, "unknown"), cmp.Or(v.Go, "unknown"))
 		return err
 	}
 }
@@ -63,7 +65,7 @@ var pseudoVersion = regexp.MustCompile(`[-.]\d{14}-([0-9a-f]{12})(?:\+dirty)?$`)
 // versionOf reads build information, which may be nil. It prefers the commit of a repository
 // to the commit in the name of a downloaded module's version.
 func versionOf(info *debug.BuildInfo) buildVersion {
-	v := buildVersion{Version: "unknown", Format: ocilayout.FormatVersion, Compressor: compress.Version()}
+	v := buildVersion{Version: "unknown", Format: ocilayout.FormatVersion, Plan: plan.FormatVersion, Compressor: compress.Version()}
 	if info == nil {
 		return v
 	}

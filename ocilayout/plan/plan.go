@@ -41,12 +41,18 @@ const MaxLayers = 120
 // ErrTooManyLayers is wrapped by the errors of plans that need more layers than they may have.
 var ErrTooManyLayers = errors.New("too many layers")
 
-// Limits of a plan.
-const (
-	defaultLayers = 60
+// FormatVersion counts the changes of plans: how parts are divided into layers, and how layers are ordered.
+// Another plan changes the digest of an image. The bytes of a layer follow from its parts alone, so no cache depends on the plan.
+const FormatVersion = 2
 
-	minLayerBytes = 1 << 20 // approximate minimum for a layer of small parts
-	maxLayerBytes = 4 << 20 // approximate maximum for a layer of small parts
+// Limits of a plan. testdata/bench/README.md says what other values would cost.
+const (
+	defaultLayers = 100 // fewer than MaxLayers, so that updates have room
+
+	minLayerBytes = 128 << 10 // approximate minimum for a layer of small parts
+	maxLayerBytes = 4 << 20   // approximate maximum for a layer of small parts
+
+	minProfileBytes = 1 << 20 // a smaller profile shares the layer of the base part, which mostly changes with it
 )
 
 // Mode selects how a plan divides parts into layers.
@@ -83,7 +89,7 @@ func (m Mode) String() string {
 
 // Options configure New. The zero value is usable.
 type Options struct {
-	MaxLayers int     // at most 120; 0 means 60, and 120 with ModePerPath
+	MaxLayers int     // at most 120; 0 means 100, and 120 with ModePerPath
 	Mode      Mode    // must be ModeAuto with a Policy
 	Policy    *Policy // groups parts by name; may be nil
 	// BaseLayers is the number of layers of the base image. They count against MaxLayers.
@@ -94,14 +100,14 @@ type Options struct {
 // It opens no file, and the order of its input does not matter.
 // Every part is in one layer.
 //
-// A part of 1 MiB or more has its own layer. Smaller parts share a layer with those
+// A part of 128 KiB or more has its own layer. Smaller parts share a layer with those
 // that the same packages need. Packages are what the profiles refer to, and profiles are the base part's Refs.
-// Tiny groups are merged until they have 1 MiB, and large ones are divided at 4 MiB.
+// Tiny groups are merged until they have 128 KiB, and large ones are divided at 4 MiB.
 // While there are too many layers, the two smallest are merged.
 //
 // The parts that most packages need come first, and equal ones in path order.
 // The profiles and the base part change with every release, so they come last:
-// small profiles share a layer with the base part, large ones come before it.
+// small profiles share a layer with the base part, and those of 1 MiB or more come before it.
 //
 // The layers of a policy come before all others, in the order of the policy. They are never merged or divided.
 // It is an error if the options allow too few layers for a policy or for ModePerPath.

@@ -179,7 +179,7 @@ func TestNewProperties(t *testing.T) {
 		parts := randomParts(r, n, hasBase)
 		limit := o.MaxLayers
 		if limit == 0 {
-			limit = 60
+			limit = 100
 		}
 		switch r.IntN(6) {
 		case 0:
@@ -247,7 +247,7 @@ func TestNewProperties(t *testing.T) {
 // TestNewLimits checks each mode with as many paths as layers, one less and one more: every path must occur once.
 func TestNewLimits(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for _, most := range []int{1, 2, 3, 7, 60, 119, 120} {
+	for _, most := range []int{1, 2, 3, 7, 100, 119, 120} {
 		for n := most - 1; n <= most+1; n++ {
 			for mode := ModeAuto; mode <= ModePerPath; mode++ {
 				parts := randomParts(r, n, n > 1)

@@ -309,7 +309,7 @@ func (p *planner) tail(included []bool) []*bin {
 	for i, part := range p.parts {
 		switch {
 		case !included[i] || p.policyLayer[i] != noLine:
-		case p.profiles[i] && (part.Size >= minLayerBytes || p.options.Mode == ModePerPath):
+		case p.profiles[i] && (part.Size >= minProfileBytes || p.options.Mode == ModePerPath):
 			tail = append(tail, p.newBin(i))
 		case part.Root == "" || p.profiles[i]:
 			last = last.merge(p.newBin(i))

@@ -14,7 +14,7 @@ const DefaultMaxWaste = 10
 
 // StickyOptions configure Sticky.
 type StickyOptions struct {
-	Options // MaxLayers 0 means 60 for a new image, and 120 with a previous one
+	Options // MaxLayers 0 means 100 for a new image, and 120 with a previous one
 
 	// MaxWaste limits the unused bytes, in percent of everything that the layers hold.
 	// Bytes are unused if a layer holds them and the image does not show them.
