@@ -65,6 +65,12 @@ func (l *lab) allActions() map[string]action {
 	for _, c := range []string{"none", "gzip", "zstd", "zstd:3", "zstd:chunked"} {
 		actions["cold "+c] = func() (sample, error) { return l.cold(l.base.profile, "--compression", c) }
 	}
+	for _, c := range []string{"gzip", "zstd"} {
+		for _, n := range workers {
+			actions[fmt.Sprintf("cold %s, %d workers", c, n)] = func() (sample, error) { return l.coldWorkers(c, n) }
+			actions[fmt.Sprintf("bound %s, %d workers", c, n)] = func() (sample, error) { return l.bound(c, n) }
+		}
+	}
 	packages := closures[l.options.small]
 	for name, pkg := range map[string]string{"leaf": packages.leaf, "library": packages.mid} {
 		with := func(act func(g *generation) (sample, error)) action {

@@ -25,8 +25,10 @@ import (
 // and its memory does not remain in the parent.
 func runChild(ctx context.Context, name string, args []string) error {
 	switch {
+	case name == "bound" && len(args) == 2:
+		return compressFromMemory(ctx, os.Stdout, args[0], args[1])
 	case name == "compress" && len(args) == 0:
-		return compress(os.Stdin, os.Stdout)
+		return compressStream(os.Stdin, os.Stdout)
 	case name == "memory" && len(args) == 0:
 		return touchMemory()
 	case name == "plan" && len(args) == 1:
@@ -47,10 +49,10 @@ func runChild(ctx context.Context, name string, args []string) error {
 	return fmt.Errorf("child %q: unknown", name)
 }
 
-// compression is the default of images, written out because compress must do the same.
+// compression is the default of images, written out because compressStream must do the same.
 const compression = "gzip:2"
 
-func compress(r io.Reader, w io.Writer) error {
+func compressStream(r io.Reader, w io.Writer) error {
 	z, err := gzip.NewWriterLevel(w, 2)
 	if err != nil {
 		return err

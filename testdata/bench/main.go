@@ -43,6 +43,7 @@ func main() {
 	program := flag.String("program", "", "measure the export-profile `FILE` instead of building one")
 	patience := flag.Duration("patience", 10*time.Second, "wait at most this long for other programs to pause before each action")
 	timeout := flag.Duration("timeout", 10*time.Minute, "fail a command that takes longer")
+	busy := flag.Bool("busy", false, "run the command in the arguments and draw how many cores it kept busy")
 	child := flag.String("child", "", "(internal)")
 	flag.Parse()
 
@@ -50,6 +51,12 @@ func main() {
 	defer stop()
 	if *child != "" {
 		if err := runChild(ctx, *child, flag.Args()); err != nil {
+			fatal(err)
+		}
+		return
+	}
+	if *busy {
+		if err := showBusy(ctx, os.Stdout, flag.Args()); err != nil {
 			fatal(err)
 		}
 		return

@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // row compares an action of export-profile with one of another tool, or with a limit.
 type row struct {
 	what       string
@@ -35,7 +37,15 @@ func rows() []row {
 		{what: "cold, zstd:3 : umoci insert", ours: "cold zstd:3", peer: "umoci insert", value: seconds, limit: 0.28},
 		{what: "cold, zstd:3 : umoci insert, size", ours: "cold zstd:3", peer: "umoci insert", value: content, limit: 1.0},
 		{what: "cold, none : tar --hard-dereference", ours: "cold none", peer: "tar", value: seconds, limit: 1.0},
-
+	}
+	for _, c := range []string{"gzip", "zstd"} {
+		for _, n := range workers {
+			on := fmt.Sprintf("%s, %d workers", c, n)
+			rows = append(rows, row{what: "cold, " + on + " : hash and compress from memory", ours: "cold " + on, peer: "bound " + on,
+				value: seconds, limit: 1.05})
+		}
+	}
+	rows = append(rows, []row{
 		{what: "nothing changed, new layout", ours: "same, new layout", value: seconds, limit: 0.05, target: "≤ 0.05 s"},
 		{what: "nothing changed, same layout", ours: "same, same layout", value: seconds, limit: 0.05, target: "≤ 0.05 s"},
 		{what: "nothing changed, files of the store opened", ours: "same, opens", value: opens, limit: 0, target: "0"},
@@ -45,7 +55,7 @@ func rows() []row {
 			less: 0.05, limit: 1.3, target: "≤ 0.05 s + 1.3 ×"},
 		{what: "a leaf changed, pushed over the previous image, no cache", ours: "leaf pushed", value: seconds, limit: 2, target: "≤ 2 s"},
 		{what: "a library changed : the changed paths alone", ours: "library", peer: "library alone", value: seconds},
-	}
+	}...)
 	for _, of := range []string{"leaf", "library"} {
 		rows = append(rows,
 			row{what: "a " + of + " changed, bytes to push, --previous : tar.gz of the changed paths", ours: of + " new bytes, previous",
