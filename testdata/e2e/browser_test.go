@@ -214,8 +214,14 @@ func (p *page) click(selector string) {
 	if at.Hit != "" {
 		p.t.Fatalf("%s cannot be clicked: %s covers it", selector, at.Hit)
 	}
+	p.clickAt(at.X, at.Y)
+}
+
+// clickAt clicks with the mouse on a place of the window.
+func (p *page) clickAt(x, y float64) {
+	p.t.Helper()
 	for _, what := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
-		p.call("Input.dispatchMouseEvent", map[string]any{"type": what, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
+		p.call("Input.dispatchMouseEvent", map[string]any{"type": what, "x": x, "y": y, "button": "left", "clickCount": 1}, nil)
 	}
 }
 

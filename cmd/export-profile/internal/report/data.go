@@ -1,11 +1,15 @@
 package report
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"io"
+	"slices"
+	"unicode/utf8"
 )
 
-// data is the input of the script. web/src/model.js documents how the script extends it.
+// data holds the facts that the charts are drawn from, as report --json prints them.
 type data struct {
 	Roots   []int        `json:"roots"`
 	Objects []dataObject `json:"objects"`
@@ -60,9 +64,60 @@ func (r *Report) data() data {
 	return d
 }
 
-// writeData writes JSON that is safe inside a script element: encoding/json escapes <, >, &, U+2028 and U+2029.
-func (r *Report) writeData(w io.Writer) error {
+// columns is the input of the script: the same facts, but the fields of all objects in columns, which is half as long.
+// web/src/model.js makes objects of them.
+type columns struct {
+	Roots   []int       `json:"roots"`
+	Objects dataColumns `json:"objects"`
+	Layers  []dataLayer `json:"layers"`
+}
+
+type dataColumns struct {
+	Path       []string       `json:"path"`
+	Names      map[int]string `json:"names"` // those that are not the path without its hash
+	Size       []int64        `json:"size"`
+	Closure    []int64        `json:"closure"`
+	Exclusive  []int64        `json:"exclusive"`
+	References string         `json:"references"` // base64 of varints: for each object their number, the first, and the distances to the next
+	Before     []int          `json:"before"`
+	Dominator  []int          `json:"dominator"`
+	Layer      []int          `json:"layer"`
+	New        []int          `json:"new"`
+}
+
+// digestLength is the length of the hash and the dash in a base name.
+const digestLength = 33
+
+func (d data) columns() columns {
+	c := dataColumns{
+		Path: []string{}, Names: make(map[int]string), Size: []int64{}, Closure: []int64{}, Exclusive: []int64{},
+		Before: []int{}, Dominator: []int{}, Layer: []int{}, New: []int{},
+	}
+	var references []byte
+	for i, o := range d.Objects {
+		c.Path = append(c.Path, o.Path)
+		if digest := o.Path[:min(digestLength, len(o.Path))]; utf8.RuneCountInString(digest) < digestLength || o.Path[len(digest):] != o.Name {
+			c.Names[i] = o.Name
+		}
+		c.Size, c.Closure, c.Exclusive = append(c.Size, o.Size), append(c.Closure, o.Closure), append(c.Exclusive, o.Exclusive)
+		references = binary.AppendUvarint(references, uint64(len(o.References)))
+		last := 0
+		for _, j := range slices.Sorted(slices.Values(o.References)) {
+			references = binary.AppendUvarint(references, uint64(j-last))
+			last = j
+		}
+		c.Before, c.Dominator, c.Layer = append(c.Before, o.Before), append(c.Dominator, o.Dominator), append(c.Layer, o.Layer)
+		if o.New {
+			c.New = append(c.New, i)
+		}
+	}
+	c.References = base64.StdEncoding.EncodeToString(references)
+	return columns{d.Roots, c, d.Layers}
+}
+
+// writeJSON writes JSON that is safe inside a script element: encoding/json escapes <, >, &, U+2028 and U+2029.
+func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(true)
-	return e.Encode(r.data())
+	return e.Encode(v)
 }

@@ -1,7 +1,8 @@
 // Package report writes one HTML file that shows people what an image contains, and why.
 //
 // The page needs no network. Its Content-Security-Policy allows only its own script and style, by their hashes.
-// The page has the facts twice. The tables are complete without the script; they are for printing and for screen readers.
+// The page has the facts twice. The tables are for printing and for screen readers, and need no script.
+// They are complete if there are at most 500 store paths; otherwise the script shows further ones.
 // From JSON, the script draws a treemap and the graph of references.
 // web/build.mjs builds bundle.js from web/src and d3. The Go program embeds bundle.js, so building it needs no npm.
 //
@@ -143,9 +144,29 @@ func (r *Report) check() error {
 // exclusive returns for each object the bytes that would leave with it: its own, and those of all objects that it dominates.
 func (r *Report) exclusive() []int64 {
 	sum := make([]int64, len(r.Objects))
+	pending := make([]int, len(r.Objects)) // dominated objects that are not yet in the sum
 	for i, o := range r.Objects {
-		for at := i; at != None; at = r.Objects[at].Dominator {
-			sum[at] += o.Size
+		sum[i] = o.Size
+		if o.Dominator != None {
+			pending[o.Dominator]++
+		}
+	}
+	var done []int
+	for i, n := range pending {
+		if n == 0 {
+			done = append(done, i)
+		}
+	}
+	for len(done) > 0 {
+		i := done[len(done)-1]
+		done = done[:len(done)-1]
+		d := r.Objects[i].Dominator
+		if d == None {
+			continue
+		}
+		sum[d] += sum[i]
+		if pending[d]--; pending[d] == 0 {
+			done = append(done, d)
 		}
 	}
 	return sum

@@ -2,11 +2,9 @@ package report
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"html"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/export-profile/export-profile/rootfs"
@@ -30,7 +28,7 @@ func Write(w io.Writer, r *Report) error {
 	p.WriteString("</div>\n")
 	p.foot()
 	p.WriteString(`<script type="application/json" id="data">`)
-	if err := r.writeData(p); err != nil {
+	if err := writeJSON(p, r.data().columns()); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	p.WriteString("</script>\n<script>" + script + "</script>\n</body>\n</html>\n")
@@ -40,11 +38,11 @@ func Write(w io.Writer, r *Report) error {
 	return nil
 }
 
-// WriteJSON writes only the data that the charts are drawn from.
+// WriteJSON writes only the data that the charts are drawn from, with one JSON object for each store object.
 func WriteJSON(w io.Writer, r *Report) error {
 	err := r.check()
 	if err == nil {
-		err = r.writeData(w)
+		err = writeJSON(w, r.data())
 	}
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -100,7 +98,13 @@ func (p page) head(r *Report) {
 <nav aria-label="Sections"><a href="#large">What is large</a> <a href="#why">Why it is here</a> <a href="#check">Findings</a> ` +
 		`<a href="#since">Changes</a> <a href="#closure">Store paths</a> <a href="#image">Layers</a></nav>
 </header>
-<noscript><p class="note">Without JavaScript, the page has no charts and no search. The tables have everything.</p></noscript>
+<noscript><p class="note">Without JavaScript, the page has no charts and no search. `)
+	if r.large() {
+		p.put("The tables have at most %d rows.", maxRows)
+	} else {
+		p.WriteString("The tables have everything.")
+	}
+	p.WriteString(`</p></noscript>
 <div class="columns">
 `)
 }
@@ -168,19 +172,26 @@ func (p page) findings(r *Report) {
 		return
 	}
 	p.table("Problems that the check found", "Severity", "Path", "Reason")
-	for _, f := range r.Findings {
+	at := make(map[string]int, len(r.Objects))
+	for i, o := range r.Objects {
+		at[o.Path] = i
+	}
+	for _, f := range r.Findings[:min(len(r.Findings), maxRows)] {
 		class := "warning"
 		if f.Severity == "error" {
 			class = "error"
 		}
 		p.put("<tr><td><span class=\"severity %s\">%s</span></td><td class=\"path\">", class, f.Severity)
-		p.object(r, slices.IndexFunc(r.Objects, func(o Object) bool {
-			rest, ok := strings.CutPrefix(strings.TrimPrefix(f.Path, "/"+rootfs.StoreDir+"/"), o.Path)
-			return ok && (rest == "" || rest[0] == '/')
-		}), f.Path)
+		name, _, _ := strings.Cut(strings.TrimPrefix(f.Path, "/"+rootfs.StoreDir+"/"), "/")
+		i, ok := at[name]
+		if !ok {
+			i = None
+		}
+		p.object(r, i, f.Path)
 		p.put("</td><td>%s</td></tr>\n", f.Reason)
 	}
 	p.WriteString("</tbody>\n</table></div>\n")
+	p.left(len(r.Findings), "finding", "the first", "check")
 }
 
 func (p page) since(r *Report) {
@@ -206,7 +217,7 @@ func (p page) since(r *Report) {
 		p.WriteString("<p>The packages are the same.</p>\n")
 	} else {
 		p.table("Packages that changed", "Package", "Change", "Before", "Now", "#Size")
-		for _, c := range changes {
+		for _, c := range largestChanges(changes) {
 			sign, grown := "", c.After-c.Before
 			if grown > 0 {
 				sign = "+"
@@ -216,6 +227,7 @@ func (p page) since(r *Report) {
 				c.Package, c.what(), c.what(), before, after, sign, size(grown))
 		}
 		p.WriteString("</tbody>\n</table></div>\n")
+		p.left(len(changes), "package", "those that grew or shrank most", "diff")
 	}
 	if len(r.Previous.Lost) > 0 {
 		p.table("Layers of the previous image that are not kept", "Layer", "#Blob", "Contents", "Now in other layers")
@@ -228,107 +240,6 @@ func (p page) since(r *Report) {
 		}
 		p.WriteString("</tbody>\n</table></div>\n")
 	}
-}
-
-// objects writes the table of all store objects, the largest first.
-func (p page) objects(r *Report) {
-	p.WriteString("<section id=\"closure\">\n<h2>Store paths</h2>\n" +
-		"<div class=\"scroll\"><table id=\"paths\"><caption>All store paths, with their own size, their size with all they need, " +
-		"and how much would leave the image without them</caption>\n<thead><tr>")
-	for _, column := range [][2]string{
-		{"name", "Package"}, {"size", "#Own size"}, {"closure", "#With all it needs"},
-		{"exclusive", "#Would leave"}, {"users", "#Needed by"}, {"layer", "#Layer"},
-	} {
-		title, isNumber := strings.CutPrefix(column[1], "#")
-		class, sorted := "", ""
-		if isNumber {
-			class = " class=\"number\""
-		}
-		if column[0] == "size" {
-			sorted = " aria-sort=\"descending\""
-		}
-		p.put("<th scope=\"col\" data-sort=\""+column[0]+"\""+class+sorted+"><button type=\"button\">%s</button></th>", title)
-	}
-	p.WriteString("</tr></thead>\n<tbody>\n")
-	exclusive, layers, isNew := r.exclusive(), r.layerOf(), r.isNew()
-	users := make([]int, len(r.Objects))
-	order := make([]int, len(r.Objects))
-	for i, o := range r.Objects {
-		order[i] = i
-		for _, j := range o.References {
-			users[j]++
-		}
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(r.Objects[b].Size, r.Objects[a].Size) })
-	for _, i := range order {
-		o := r.Objects[i]
-		fresh, layer := "", "–"
-		if isNew[i] {
-			fresh = " <span class=\"new\">new</span>"
-		}
-		if layers[i] != None {
-			layer = r.Layers[layers[i]].Title
-		}
-		p.put("<tr data-object=\"%d\"><th scope=\"row\"><button type=\"button\" class=\"pick\" data-object=\"%d\">%s</button>"+fresh+
-			"<small>%s</small></th><td class=\"number\">%s</td><td class=\"number\">%s</td><td class=\"number\">%s</td>"+
-			"<td class=\"number\">%d</td><td class=\"number\">%s</td></tr>\n",
-			i, i, o.Name, o.Path, size(o.Size), size(o.Closure), size(exclusive[i]), users[i], strings.TrimPrefix(layer, "layer "))
-	}
-	p.WriteString("</tbody>\n</table></div>\n</section>\n")
-}
-
-func (p page) layers(r *Report) {
-	p.WriteString("<section id=\"image\">\n<h2>Layers</h2>\n")
-	p.table("Layers of the image, the lowest first", "Layer", "State", "#Visible", "#Blob", "Contents")
-	for _, l := range r.Layers {
-		var bytes int64
-		for _, part := range l.Parts {
-			if part.Object != None {
-				bytes += r.Objects[part.Object].Size
-			} else {
-				bytes += part.Size
-			}
-		}
-		blob := "–"
-		if l.Blob > 0 {
-			blob = size(l.Blob)
-		}
-		state := string(l.State)
-		if state == "" {
-			state = "–"
-		}
-		p.put("<tr><th scope=\"row\" class=\"short\">%s</th><td>%s</td><td class=\"number\">%s</td><td class=\"number\">%s</td><td>", l.Title, state, size(bytes), blob)
-		const few = 8
-		long := len(l.Parts) > few
-		if long {
-			p.put("<details class=\"contents\"><summary>%s</summary>", count(len(l.Parts), "part"))
-		}
-		for i, part := range l.Parts {
-			if i > 0 {
-				p.WriteString(", ")
-			}
-			if part.Object != None {
-				p.object(r, part.Object, r.Objects[part.Object].Name)
-			} else {
-				p.put("%s", part.Title)
-			}
-		}
-		if long {
-			p.WriteString("</details>")
-		}
-		if len(l.Gone) > 0 {
-			p.WriteString("<p class=\"note\">also holds, but no longer shows: ")
-			p.names(l.Gone)
-			p.WriteString("</p>")
-		}
-		if len(l.Hides) > 0 {
-			p.WriteString("<p class=\"note\">hides ")
-			p.names(l.Hides)
-			p.WriteString("</p>")
-		}
-		p.WriteString("</td></tr>\n")
-	}
-	p.WriteString("</tbody>\n</table></div>\n</section>\n")
 }
 
 // table begins a table. The title of a column of numbers has the prefix #, which is not shown.

@@ -1,12 +1,14 @@
 // The graph of references. Each object hangs from its predecessor on the shortest chain from the profile,
 // so the line to the middle shows why the object is in the image. For the chosen object, all references are drawn.
+// The largest objects are elements, and so are those that have to do with the chosen one.
+// The others of a kind are one path of dots, and the mouse finds them by their place.
 import { hierarchy, tree } from 'd3-hierarchy'
-import { select } from 'd3-selection'
+import { pointer, select } from 'd3-selection'
 import 'd3-transition'
 import { linkRadial, pointRadial } from 'd3-shape'
 import { zoom, zoomIdentity } from 'd3-zoom'
 import { truncate } from './dom.js'
-import { chain, count, kinds, size } from './model.js'
+import { bySize, chain, count, kinds, maxElements, size } from './model.js'
 
 const spacing = 13 // distance of dots on a ring
 const ring = 96 // smallest distance of rings
@@ -15,6 +17,7 @@ const maxLandmarks = 10 // dots with names while no object is chosen
 const landmarkLetters = 22 // longest name of these
 const chainScale = 1.1 // largest scale to show a chain
 const chainMargin = 130 // pixels around a chain
+const maxNear = 200 // references, and as many users, of the chosen object that become elements
 
 export function drawGraph(place, model, pick) {
   const top = model.roots.length === 1 ? model.roots[0] : { next: model.roots, size: 0 }
@@ -29,9 +32,14 @@ export function drawGraph(place, model, pick) {
   const at = []
   for (const d of nodes) {
     [d.px, d.py] = pointRadial(d.x, d.y)
+    d.place = `${Math.round(d.px)},${Math.round(d.py)}`
     at[d.data.i] = d
   }
-  const largest = Math.max(...model.objects.map(o => o.size), 1)
+  const isRoot = d => d.data.kind === 'root'
+  const ofSize = [...nodes].sort((a, b) => isRoot(b) - isRoot(a) || bySize(a.data, b.data))
+  const always = ofSize.slice(0, maxElements)
+  const dots = ofSize.slice(maxElements)
+  const largest = model.objects.reduce((most, o) => Math.max(most, o.size), 1)
   const dot = o => 3 + 13 * Math.sqrt(o.size / largest)
 
   const svg = select(place).append('svg').attr('role', 'tree')
@@ -44,26 +52,69 @@ export function drawGraph(place, model, pick) {
   const every = field.append('path').attr('class', 'every')
   const around = field.append('g').attr('class', 'around')
   const way = field.append('g').attr('class', 'way')
-  const node = field.selectAll('g.node').data(nodes).join('g')
-    .attr('class', d => `node ${d.data.kind}`)
-    .attr('role', 'treeitem').attr('tabindex', -1)
-    .attr('aria-level', d => d.depth + 1)
-    .attr('aria-label', d => `${d.data.name}: ${size(d.data.size)}, ${kinds[d.data.kind]}, ${count(d.data.next.length, 'package')} below`)
-    .attr('data-object', d => d.data.i)
-    .attr('transform', d => `translate(${d.px},${d.py})`)
-  node.append('circle').attr('r', d => dot(d.data))
-  node.append('title').text(d => `${d.data.name}: ${size(d.data.size)}; ${kinds[d.data.kind]}`)
+  const rest = field.append('g').attr('class', 'dots')
+  const restTitle = rest.append('title')
+  const elements = field.append('g').attr('role', 'none')
   // Names run outwards from their dots and are never upside down.
   const outwards = d => d.depth === 0 ? 0 : d.x * 180 / Math.PI - 90
   const turned = d => d.x >= Math.PI
-  node.append('text').attr('dy', '.32em')
-    .attr('transform', d => `rotate(${outwards(d)}) translate(${(dot(d.data) + 4)},0)${turned(d) ? ' rotate(180)' : ''}`)
-    .attr('text-anchor', d => turned(d) ? 'end' : 'start')
-    .text(d => d.depth === radii.length - 1 ? d.data.name : truncate(d.data.name, radii[d.depth + 1] - d.y - dot(d.data) - 6, fontSize))
   const names = field.append('g').attr('class', 'names')
-  node.on('click', (_, d) => pick(d.data)).on('keydown', onKey)
-  let last = nodes[0]
-  node.filter(d => d === last).attr('tabindex', 0)
+  let last = nodes[0] // the keyboard's
+  let matched = null
+  let node
+  draw([])
+
+  // draw makes elements of the objects that always are, and of some more. In the order of the tree, they are read aloud in that order.
+  function draw(more) {
+    const some = dots.length === 0 ? nodes : [...new Set([...always, last, ...more])].sort((a, b) => a.data.i - b.data.i)
+    node = elements.selectAll('g.node').data(some, d => d.data.i).join(newNode).order()
+    node.attr('tabindex', d => d === last ? 0 : -1).classed('dim', d => matched !== null && !matched.has(d.data))
+  }
+
+  function newNode(enter) {
+    const g = enter.append('g')
+      .attr('class', d => `node ${d.data.kind}`)
+      .attr('role', 'treeitem').attr('tabindex', -1)
+      .attr('aria-level', d => d.depth + 1)
+      .attr('aria-label', d => `${d.data.name}: ${size(d.data.size)}, ${kinds[d.data.kind]}, ${count(d.data.next.length, 'package')} below`)
+      .attr('data-object', d => d.data.i)
+      .attr('transform', d => `translate(${d.px},${d.py})`)
+    g.append('circle').attr('r', d => dot(d.data))
+    g.append('title').text(describe)
+    g.append('text').attr('dy', '.32em')
+      .attr('transform', d => `rotate(${outwards(d)}) translate(${(dot(d.data) + 4)},0)${turned(d) ? ' rotate(180)' : ''}`)
+      .attr('text-anchor', d => turned(d) ? 'end' : 'start')
+      .text(d => d.depth === radii.length - 1 ? d.data.name : truncate(d.data.name, radii[d.depth + 1] - d.y - dot(d.data) - 6, fontSize))
+    return g.on('click', (_, d) => pick(d.data)).on('keydown', onKey)
+  }
+
+  function describe(d) { return `${d.data.name}: ${size(d.data.size)}; ${kinds[d.data.kind]}` }
+
+  // drawDots draws the others: of each kind those that match a search, and those that don't.
+  function drawDots() {
+    const groups = []
+    for (const kind of Object.keys(kinds)) {
+      for (const matches of [true, false]) {
+        const some = dots.filter(d => d.data.kind === kind && matches === (matched === null || matched.has(d.data)))
+        if (some.length) groups.push({ class: kind + (matches ? '' : ' dim'), some })
+      }
+    }
+    rest.selectAll('path').data(groups).join('path').attr('class', g => g.class)
+      .attr('d', g => g.some.map(d => `M${d.place}h0`).join(''))
+  }
+  drawDots()
+
+  // dotAt returns the dot below the mouse.
+  function dotAt(event) {
+    const [x, y] = pointer(event, rest.node())
+    let nearest = null, least = Infinity
+    for (const d of dots) {
+      const distance = (d.px - x) ** 2 + (d.py - y) ** 2
+      if (distance < least) [least, nearest] = [distance, d]
+    }
+    return nearest
+  }
+  rest.on('mousemove', event => restTitle.text(describe(dotAt(event)))).on('click', event => pick(dotAt(event).data))
 
   let width = 0, height = 0, chosen = null
   const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)')
@@ -80,12 +131,14 @@ export function drawGraph(place, model, pick) {
     })
   svg.call(zooming)
 
-  const moveTo = transform => (reducedMotion.matches ? svg : svg.transition().duration(250)).call(zooming.transform, transform)
+  // A large graph jumps, since browsers need too long for each picture of it.
+  const moving = () => reducedMotion.matches || dots.length > 0 ? svg : svg.transition().duration(250)
+  const moveTo = transform => moving().call(zooming.transform, transform)
 
   // fitTo returns the transform that shows these nodes, at a scale of at most maxScale.
   function fitTo(some, maxScale, margin) {
-    const xs = some.map(d => d.px), ys = some.map(d => d.py)
-    const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)]
+    let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity
+    for (const d of some) [x0, x1, y0, y1] = [Math.min(x0, d.px), Math.max(x1, d.px), Math.min(y0, d.py), Math.max(y1, d.py)]
     const k = Math.min(maxScale, (width - 2 * margin) / Math.max(x1 - x0, 1), (height - 2 * margin) / Math.max(y1 - y0, 1))
     return zoomIdentity.translate(width / 2, height / 2).scale(k).translate(-(x0 + x1) / 2, -(y0 + y1) / 2)
   }
@@ -95,7 +148,7 @@ export function drawGraph(place, model, pick) {
   function landmarks() {
     const { k } = whole()
     const some = []
-    for (const d of [...nodes].sort((a, b) => b.data.size - a.data.size || a.data.i - b.data.i)) {
+    for (const d of [...always].sort((a, b) => bySize(a.data, b.data))) {
       if (some.every(e => Math.abs(d.py - e.py) * k > 18 || Math.abs(d.px - e.px) * k > 3.6 * (Math.min(d.data.name.length, landmarkLetters) + Math.min(e.data.name.length, landmarkLetters)) + 10)) some.push(d)
       if (some.length === maxLandmarks) break
     }
@@ -133,19 +186,24 @@ export function drawGraph(place, model, pick) {
 
   function focusable(d) {
     last = d
-    node.attr('tabindex', n => n === d ? 0 : -1)
+    if (node.filter(n => n === d).empty()) draw(node.data())
+    else node.attr('tabindex', n => n === d ? 0 : -1)
   }
 
   // straight returns the path of a straight line.
-  const straight = (a, b) => `M${a.px},${a.py}L${b.px},${b.py}`
+  const straight = (a, b) => `M${a.place}L${b.place}`
 
   function choose(o) {
     chosen = o
     const steps = o ? chain(o).map(o => at[o.i]) : []
     const on = new Set(steps)
+    const largestOf = objects => dots.length === 0 ? objects : [...objects].sort(bySize).slice(0, maxNear)
+    const near = new Set(o ? [...largestOf(o.references), ...largestOf(o.users)].map(r => at[r.i]) : [])
+    if (o) last = at[o.i]
     svg.classed('choosing', o !== null)
+    draw([...steps, ...near])
     node.classed('on', d => on.has(d)).classed('chosen', d => d.data === o).attr('aria-selected', d => d.data === o)
-      .classed('near', d => o !== null && (o.references.includes(d.data) || o.users.includes(d.data)))
+      .classed('near', d => near.has(d))
     way.selectAll('path').data(steps.slice(1)).join('path').attr('d', (d, i) => link({ source: steps[i], target: d }))
     around.selectAll('path').data(o ? [['uses', o.references], ['used', o.users]] : []).join('path')
       .attr('class', d => d[0]).attr('d', d => d[1].map(r => straight(at[o.i], at[r.i])).join(''))
@@ -154,19 +212,24 @@ export function drawGraph(place, model, pick) {
     names.selectAll('text').data(named).join('text').attr('x', d => d.px).attr('y', d => d.py).attr('dy', '-.7em')
       .text(d => o ? d.data.name : truncate(d.data.name, landmarkLetters, 1 / 0.62))
     if (!o) return moveTo(whole())
-    focusable(at[o.i])
     moveTo(fitTo(steps, chainScale, chainMargin))
   }
 
   new ResizeObserver(fit).observe(place)
   return {
     choose,
-    match(set) { node.classed('dim', d => set !== null && !set.has(d.data)) },
-    all(on) {
-      every.attr('d', on ? nodes.flatMap(d => d.data.references.map(r => straight(d, at[r.i]))).join('') : null)
+    match(set) {
+      matched = set
+      node.classed('dim', d => set !== null && !set.has(d.data))
+      drawDots()
     },
-    larger: () => (reducedMotion.matches ? svg : svg.transition()).call(zooming.scaleBy, 1.6),
-    smaller: () => (reducedMotion.matches ? svg : svg.transition()).call(zooming.scaleBy, 1 / 1.6),
+    all(on) {
+      let lines = ''
+      if (on) for (const d of nodes) for (const r of d.data.references) lines += straight(d, at[r.i])
+      every.attr('d', on ? lines : null)
+    },
+    larger: () => moving().call(zooming.scaleBy, 1.6),
+    smaller: () => moving().call(zooming.scaleBy, 1 / 1.6),
     whole: () => moveTo(whole()),
   }
 }

@@ -1,4 +1,5 @@
 // The page. All its parts show the chosen object and the results of a search. The address has the chosen object, so that a link can be shared.
+import { button } from './dom.js'
 import { drawGraph } from './graph.js'
 import { read } from './model.js'
 import { drawPanel, spoken } from './panel.js'
@@ -13,7 +14,7 @@ document.documentElement.classList.add('live')
 const status = $('status')
 const panel = drawPanel($('panel'), model)
 const parts = [
-  drawTable($('paths'), model, status),
+  drawTable($('paths'), $('more'), model, status),
   drawTreemap($('map'), model, pick),
   drawGraph($('graph'), model, pick),
 ]
@@ -46,10 +47,17 @@ function follow() {
   if (o || path === '' || path === 'nothing') choose(o ?? null, false)
 }
 
+// showParts replaces a button by the parts of a layer that the page leaves out.
+function showParts(rest, layer) {
+  const parts = layer.parts.slice(rest.dataset.shown)
+  rest.replaceWith(...parts.flatMap(p => [', ', p.object === undefined ? p.title : button(model.objects[p.object])]).slice(1))
+}
+
 addEventListener('hashchange', follow)
 document.addEventListener('click', event => {
-  const target = event.target.closest('button.pick, button.clear')
-  if (target) pick(target.matches('.pick') ? model.objects[target.dataset.object] : null)
+  const target = event.target.closest('button.pick, button.clear, button.parts')
+  if (target?.matches('.parts')) showParts(target, model.layers[target.dataset.layer])
+  else if (target) pick(target.matches('.pick') ? model.objects[target.dataset.object] : null)
 })
 for (const radio of document.querySelectorAll('input[name=by]')) {
   radio.addEventListener('change', () => treemap.show(radio.value))

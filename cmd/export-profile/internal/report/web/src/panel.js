@@ -1,6 +1,6 @@
 // The panel with the details of the chosen object: why it is in the image, and what would leave with it.
 import { button, element } from './dom.js'
-import { chain, count, leaving, share, size } from './model.js'
+import { bySize, chain, count, leaving, share, size } from './model.js'
 
 const maxEntries = 200 // of a list
 
@@ -49,7 +49,7 @@ const entry = (o, figure) => element('li', {}, button(o), ' ', element('span', {
 
 function list(title, objects) {
   if (objects.length === 0) return []
-  const sorted = [...objects].sort((a, b) => b.size - a.size || a.i - b.i)
+  const sorted = [...objects].sort(bySize)
   const more = sorted.length - maxEntries
   return [element('details', objects.length <= 6 ? { open: '' } : {},
     element('summary', {}, `${title}: ${objects.length}`),

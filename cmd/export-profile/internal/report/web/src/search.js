@@ -1,16 +1,16 @@
 // The search for store paths. A path matches if it contains all words.
 import { button, element } from './dom.js'
-import { count, size } from './model.js'
+import { bySize, count, size } from './model.js'
 
 const maxResults = 12
 
 export function drawSearch(input, results, status, model, pick, match) {
+  const texts = model.objects.map(o => o.path.toLowerCase())
   let found = []
   function search() {
     const words = input.value.trim().toLowerCase().split(/\s+/).filter(Boolean)
     found = words.length === 0 ? []
-      : model.objects.filter(o => words.every(w => o.path.toLowerCase().includes(w)))
-        .sort((a, b) => b.size - a.size || a.i - b.i)
+      : model.objects.filter(o => words.every(w => texts[o.i].includes(w))).sort(bySize)
     results.replaceChildren(...found.slice(0, maxResults).map(o =>
       element('li', {}, button(o), ' ', element('span', { class: 'figure' }, size(o.size)))))
     const more = found.length > maxResults ? `; the ${maxResults} largest are shown` : ''

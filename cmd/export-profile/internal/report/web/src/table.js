@@ -1,13 +1,59 @@
-// The table of store paths. The page already has it; this code only sorts and filters it.
+// The table of store paths. The page has the rows of the largest; this code sorts, filters and extends it.
+import { button, element } from './dom.js'
+import { bySize, count, maxElements, size } from './model.js'
 
-export function drawTable(table, model, status) {
+const values = {
+  name: o => o.name, size: o => o.size, closure: o => o.closure, exclusive: o => o.exclusive,
+  users: o => o.users.length, layer: o => o.layer,
+}
+const words = new Intl.Collator('en', { numeric: true })
+
+// newRow returns the row of an object. It is like those that export-profile writes.
+function newRow(model, o) {
+  const number = text => element('td', { class: 'number' }, text)
+  return element('tr', { 'data-object': o.i },
+    element('th', { scope: 'row' }, button(o), ...(o.new ? [' ', element('span', { class: 'new' }, 'new')] : []), element('small', {}, o.path)),
+    number(size(o.size)), number(size(o.closure)), number(size(o.exclusive)), number(`${o.users.length}`),
+    number(model.layers[o.layer]?.title.replace(/^layer /, '') ?? '–'))
+}
+
+export function drawTable(table, more, model, status) {
   const body = table.tBodies[0]
-  const rows = [...body.rows].map(row => ({ row, o: model.objects[row.dataset.object] }))
-  const values = {
-    name: o => o.name, size: o => o.size, closure: o => o.closure, exclusive: o => o.exclusive,
-    users: o => o.users.length, layer: o => o.layer,
+  const rows = [] // of objects, made when they are first shown
+  for (const row of body.rows) rows[row.dataset.object] = row
+  const rowOf = o => rows[o.i] ??= newRow(model, o)
+  const ofSize = [...model.objects].sort(bySize)
+  let order = ofSize, matched = null, chosen = null, limit = maxElements, shown = ofSize.slice(0, limit)
+
+  // show puts the rows into the table. A page with few rows keeps all of them, and hides some.
+  function show() {
+    const all = matched === null ? order : order.filter(o => matched.has(o))
+    const next = more ? all.slice(0, limit) : order
+    if (next.length !== shown.length || next.some((o, i) => o !== shown[i])) body.replaceChildren(...next.map(rowOf))
+    shown = next
+    mark()
+    if (!more) {
+      for (const o of order) rows[o.i].hidden = matched !== null && !matched.has(o)
+      return
+    }
+    const rest = all.length - shown.length
+    more.replaceChildren(`${shown.length} of ${count(all.length, 'store path')} shown. `)
+    if (rest === 0) return
+    const extend = element('button', { type: 'button', class: 'extend' }, `Show ${Math.min(rest, maxElements)} more`)
+    extend.addEventListener('click', () => {
+      const last = shown.at(-1)
+      limit += maxElements
+      show()
+      rowOf(last).nextElementSibling?.querySelector('button').focus() // the keyboard goes on with the first new row
+    })
+    more.append(extend)
   }
-  const words = new Intl.Collator('en', { numeric: true })
+
+  function mark() {
+    for (const row of body.querySelectorAll('.chosen')) row.classList.remove('chosen')
+    if (chosen) rows[chosen.i]?.classList.add('chosen')
+  }
+
   for (const th of table.tHead.rows[0].cells) {
     const value = values[th.dataset.sort]
     th.querySelector('button').addEventListener('click', () => {
@@ -16,20 +62,25 @@ export function drawTable(table, model, status) {
       for (const other of table.tHead.rows[0].cells) other.removeAttribute('aria-sort')
       th.setAttribute('aria-sort', descending ? 'descending' : 'ascending')
       const sign = descending ? -1 : 1
-      rows.sort((a, b) => {
-        const [x, y] = [value(a.o), value(b.o)]
-        return sign * (text ? words.compare(x, y) : x - y) || a.o.i - b.o.i
+      order = [...model.objects].sort((a, b) => {
+        const [x, y] = [value(a), value(b)]
+        return sign * (text ? words.compare(x, y) : x - y) || a.i - b.i
       })
-      body.append(...rows.map(r => r.row))
+      limit = maxElements
+      show()
       status.textContent = `sorted by ${th.textContent}, ${descending ? 'descending' : 'ascending'}`
     })
   }
+  if (more) show()
   return {
     choose(o) {
-      for (const r of rows) r.row.classList.toggle('chosen', r.o === o)
+      chosen = o
+      mark()
     },
     match(set) {
-      for (const r of rows) r.row.hidden = set !== null && !set.has(r.o)
+      matched = set
+      limit = maxElements
+      show()
     },
   }
 }

@@ -1,8 +1,8 @@
 // The treemap of sizes: by package, by layer, or by what brings an object in.
 import { hierarchy, treemap, treemapSquarify } from 'd3-hierarchy'
-import { select } from 'd3-selection'
+import { pointer, select } from 'd3-selection'
 import { truncate } from './dom.js'
-import { count, kinds, leaving, share, size } from './model.js'
+import { count, kinds, leaving, maxElements, share, size } from './model.js'
 
 const header = 18 // height of a group's title, in pixels
 const minSide = 2 // pixels; smaller cells are not drawn
@@ -37,14 +37,17 @@ function below(root, top) {
 const leaf = o => ({ name: o.name, size: o.size, kind: o.kind, object: o })
 const leafOf = p => ({ name: p.title, size: p.size, kind: 'other' })
 
+// Large cells are elements. All smaller ones of a kind are one path, and the mouse finds them by their place.
 export function drawTreemap(place, model, pick) {
   const svg = select(place).append('svg').attr('role', 'listbox').attr('aria-label', 'Treemap. Arrow keys move, Enter chooses.')
   const patterns = svg.append('defs').append('pattern').attr('id', 'new').attr('width', 6).attr('height', 6)
     .attr('patternUnits', 'userSpaceOnUse').attr('patternTransform', 'rotate(45)')
   patterns.append('rect').attr('class', 'hatch').attr('width', 2).attr('height', 6)
   const field = svg.append('g').attr('role', 'none')
+  const small = svg.append('g').attr('class', 'dots').attr('role', 'none')
+  const smallTitle = small.append('title')
   const border = svg.append('rect').attr('class', 'border').attr('role', 'none')
-  let width = 0, mode = 'package', chosen = null, matched = null, cells = []
+  let width = 0, mode = 'package', chosen = null, matched = null, cells = [], dots = []
 
   function draw() {
     if (width === 0) return
@@ -57,7 +60,10 @@ export function drawTreemap(place, model, pick) {
       .paddingOuter(d => d.depth > 0 ? 1 : 0).paddingTop(d => titled(d) ? header : d.depth > 0 ? 1 : 0)(root)
     const big = d => d.x1 - d.x0 >= minSide && d.y1 - d.y0 >= minSide
     const leaves = root.leaves()
-    cells = leaves.filter(d => d.data.size > 0 && big(d))
+    const drawn = leaves.filter(d => d.data.size > 0 && big(d))
+    const large = new Set([...drawn].sort((a, b) => b.value - a.value).slice(0, maxElements))
+    cells = drawn.filter(d => large.has(d))
+    dots = drawn.filter(d => !large.has(d))
 
     field.selectAll('*').remove()
     const group = field.selectAll('g.group').data((root.children ?? []).filter(d => d.children && big(d))).join('g').attr('class', 'group').attr('role', 'none')
@@ -67,6 +73,14 @@ export function drawTreemap(place, model, pick) {
       .text(d => truncate(`${d.data.name} · ${size(d.value)}`, d.x1 - d.x0 - 8, 12.5))
     group.append('title').text(d => `${d.data.name}: ${size(d.value)}, ${share(model, d.value)}`)
 
+    drawCells()
+    drawDots()
+    place.nextElementSibling.textContent = leaves.length > drawn.length
+      ? `${count(leaves.length - drawn.length, 'path')} too small to draw; the table has them all.` : ''
+    mark()
+  }
+
+  function drawCells() {
     const cell = field.selectAll('g.cell').data(cells).join('g')
       .attr('class', d => `cell ${d.data.kind}`)
       .attr('role', 'option').attr('tabindex', -1)
@@ -82,11 +96,36 @@ export function drawTreemap(place, model, pick) {
       .text(d => truncate(`${size(d.data.size)} · ${share(model, d.data.size)}`, d.x1 - d.x0 - 8, 11))
     cell.on('click', (_, d) => d.data.object && pick(d.data.object)).on('keydown', onKey)
     field.select('g.cell').attr('tabindex', 0)
-
-    const small = leaves.length - cells.length
-    place.nextElementSibling.textContent = small ? `${count(small, 'path')} too small to draw; the table has them all.` : ''
-    mark()
   }
+
+  const outline = some => some.map(d => `M${d.x0},${d.y0}H${d.x1}V${d.y1}H${d.x0}Z`).join('')
+
+  // drawDots draws the small cells: of each kind those that match a search, and those that don't.
+  function drawDots() {
+    const groups = []
+    for (const kind of Object.keys(kinds)) {
+      for (const matches of [true, false]) {
+        const some = dots.filter(d => d.data.kind === kind && matches === (matched === null || matched.has(d.data.object)))
+        if (some.length) groups.push({ class: kind + (matches ? '' : ' dim'), some })
+      }
+    }
+    const fresh = dots.filter(d => d.data.object?.new)
+    if (fresh.length) groups.push({ class: 'new', some: fresh })
+    small.selectAll('path').data(groups).join('path').attr('class', g => g.class).attr('d', g => outline(g.some))
+  }
+
+  // dotAt returns the small cell below the mouse.
+  function dotAt(event) {
+    const [x, y] = pointer(event, small.node())
+    return dots.find(d => d.x0 <= x && x < d.x1 && d.y0 <= y && y < d.y1)
+  }
+  small.on('mousemove', event => {
+    const d = dotAt(event)
+    smallTitle.text(d ? describe(d) : '')
+  }).on('click', event => {
+    const o = dotAt(event)?.data.object
+    if (o) pick(o)
+  })
 
   const describe = ({ data: { name, size: bytes, kind, object } }) =>
     `${name}: ${size(bytes)}, ${share(model, bytes)}; ${kinds[kind]}${object?.new ? '; new since the previous image' : ''}`
@@ -120,7 +159,7 @@ export function drawTreemap(place, model, pick) {
       .classed('chosen', d => chosen !== null && d.data.object === chosen)
       .attr('aria-selected', d => chosen !== null && d.data.object === chosen)
       .classed('dim', d => matched !== null && !matched.has(d.data.object))
-    const cell = chosen && cells.find(d => d.data.object === chosen)
+    const cell = chosen && (cells.find(d => d.data.object === chosen) ?? dots.find(d => d.data.object === chosen))
     border.attr('visibility', cell ? null : 'hidden')
     if (cell) border.attr('x', cell.x0).attr('y', cell.y0).attr('width', cell.x1 - cell.x0).attr('height', cell.y1 - cell.y0)
   }
@@ -135,6 +174,6 @@ export function drawTreemap(place, model, pick) {
   return {
     show(next) { mode = next; draw() },
     choose(o) { chosen = o; mark() },
-    match(set) { matched = set; mark() },
+    match(set) { matched = set; mark(); drawDots() },
   }
 }
