@@ -21,6 +21,8 @@ const cacheHelp = `examples:
   export-profile cache prune --older-than 7d --max-size 5GB
   export-profile cache prune --all
   export-profile cache verify
+  export-profile cache --cache docker://registry.example.com/cache
+  export-profile cache prune --cache docker://registry.example.com/cache --older-than 60d
 
 Shows what the cache holds, or prunes or verifies it. By default, prune removes what was not used for 30 days;
 image and rootfs do that once a day by themselves. Pruning, or deleting the whole directory,
@@ -32,22 +34,29 @@ The first two also make the cache drop it.
 
 layers are blobs that image built; a blob that is also in a layout takes space once (a hard link).
 facts are what is known about the files of store objects, and narinfo are answers of binary caches.
+
+Only this command prunes a shared cache (docker://…). Runs with a secret key leave a note of what they used, by the day.
+Those without a key leave none, so choose a time in which each image is built with the key.
+Runs may use the cache meanwhile. The registry must allow deletion, and frees the space when it collects garbage.
 `
 
 type cacheOptions struct {
 	outputFlags
 	cacheFlags
+	registryFlags
 	olderThan, maxSize string
 	all                bool
 }
 
 func setupCache(fs *pflag.FlagSet) runFunc {
 	o := &cacheOptions{}
-	fs.StringArrayVar(&o.cache, "cache", nil, "show, prune or verify the cache in `DIR` (default $XDG_CACHE_HOME/export-profile)")
+	o.allowShared = true
+	fs.StringArrayVar(&o.cache, "cache", nil, "show, prune or verify the cache in `DIR` (default $XDG_CACHE_HOME/export-profile), or show or prune a shared one in docker://REGISTRY/NAME")
 	fs.StringVar(&o.olderThan, "older-than", "", "prune what was not used for `TIME`, such as 12h, 7d or 2w (default 30d)")
 	fs.StringVar(&o.maxSize, "max-size", "", "prune the layers unused for longest until at most `SIZE` remains, such as 5GB or 500MiB")
 	fs.BoolVar(&o.all, "all", false, "prune everything")
-	o.outputFlags.jsonFlag(fs)
+	o.registryFlags.flags(fs)
+	o.outputFlags.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := o.checkWords(); err != nil {
 			return err
@@ -55,6 +64,14 @@ func setupCache(fs *pflag.FlagSet) runFunc {
 		switch {
 		case (len(args) == 0 || args[0] == "verify") && (o.olderThan != "" || o.maxSize != "" || o.all):
 			return usagef("as in export-profile cache prune --older-than 7d", "cache: these flags need prune")
+		case o.sharedCache() != "" && o.namedDir() != "":
+			return usagef("", "cache: want one --cache, a directory or docker://…, not %q", o.cache)
+		case len(args) == 0 && o.sharedCache() != "":
+			return o.showShared(ctx, t)
+		case len(args) == 1 && args[0] == "prune" && o.sharedCache() != "":
+			return o.pruneShared(ctx, t)
+		case len(args) == 1 && args[0] == "verify" && o.sharedCache() != "":
+			return usagef("as in export-profile cache verify", "cache verify: runs check each blob of a shared cache when they fetch it; verify hashes a cache on this machine")
 		case len(args) == 0:
 			return o.show(t)
 		case len(args) == 1 && args[0] == "prune":
@@ -115,17 +132,13 @@ func (o *cacheOptions) show(t terminal) error {
 }
 
 func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
-	options := ocilayout.PruneOptions{OlderThan: keepUnused}
-	var err error
-	switch {
-	case o.all && (o.olderThan != "" || o.maxSize != ""):
-		return usagef("", "--all removes everything, so --older-than and --max-size have no effect")
-	case o.all:
+	age, err := o.age()
+	if err != nil {
+		return err
+	}
+	options := ocilayout.PruneOptions{OlderThan: age}
+	if o.all {
 		options.OlderThan = 1
-	case o.olderThan != "":
-		if options.OlderThan, err = parseAge(o.olderThan); err != nil {
-			return usagef("as in --older-than 7d", "--older-than: %v", err)
-		}
 	}
 	if o.maxSize != "" {
 		if options.MaxSize, err = parseBytes(o.maxSize); err != nil {
@@ -135,6 +148,21 @@ func (o *cacheOptions) prune(ctx context.Context, t terminal) error {
 	return o.report(t, "removed from %s:",
 		func(c *ocilayout.Cache) (ocilayout.Usage, error) { return c.Prune(ctx, options) },
 		func(dir string) (rootfs.Usage, error) { return rootfs.RemoveUnused(dir, options.OlderThan) })
+}
+
+// age returns how long what is pruned was unused.
+func (o *cacheOptions) age() (time.Duration, error) {
+	switch {
+	case o.all && (o.olderThan != "" || o.maxSize != ""):
+		return 0, usagef("", "--all removes everything, so --older-than and --max-size have no effect")
+	case o.olderThan == "":
+		return keepUnused, nil
+	}
+	age, err := parseAge(o.olderThan)
+	if err != nil {
+		return 0, usagef("as in --older-than 7d", "--older-than: %v", err)
+	}
+	return age, nil
 }
 
 // report calls a function for each part of the cache and prints the sums.

@@ -36,26 +36,41 @@ type sharedCacheOptions struct {
 	keys registry.Keys
 }
 
+// readOnly keeps the command from adding anything to the cache, even use notes.
+func (o *sharedCacheOptions) readOnly() {
+	if o != nil {
+		o.keys.Sign = nil
+	}
+}
+
+// parseSharedCache parses the name of a shared cache, a repository without a tag.
+func parseSharedCache(name string) (at registry.Reference, err error) {
+	const example = "as in --cache docker://registry.example.com/team/cache"
+	if at, err = registry.ParseReference(name); err != nil {
+		return at, usagef(example, "--cache: %v", err)
+	}
+	if at.Digest != "" || at.Tag != "latest" || strings.HasSuffix(name, ":latest") {
+		return at, usagef(example, "--cache %q: want a repository without a tag", registryPrefix+name)
+	}
+	return at, nil
+}
+
 // settings parses the flags and reads the keys in them. It returns nil if no cache is shared.
 func (f *sharedCacheFlags) settings(c *cacheFlags) (*sharedCacheOptions, error) {
-	const example = "as in --cache docker://registry.example.com/team/cache"
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	name := c.sharedCache()
 	if name == "" {
 		if f.keyFile != "" || len(f.trusted) > 0 {
-			return nil, usagef(example, "--cache-key-file and --trusted-cache-key need --cache docker://…")
+			return nil, usagef("as in --cache docker://registry.example.com/team/cache", "--cache-key-file and --trusted-cache-key need --cache docker://…")
 		}
 		return nil, nil
 	}
 	o := &sharedCacheOptions{}
 	var err error
-	if o.at, err = registry.ParseReference(name); err != nil {
-		return nil, usagef(example, "--cache: %v", err)
-	}
-	if o.at.Digest != "" || o.at.Tag != "latest" || strings.HasSuffix(name, ":latest") {
-		return nil, usagef(example, "--cache %q: want a repository without a tag", registryPrefix+name)
+	if o.at, err = parseSharedCache(name); err != nil {
+		return nil, err
 	}
 	keys, err := parseTrusted("--trusted-cache-key", f.trusted)
 	if err != nil {
@@ -146,15 +161,37 @@ func (s *sharedCache) recorder() func(context.Context, ocilayout.Record, ocilayo
 	return s.Keep
 }
 
-// finish writes the remaining facts, and notes what the cache contributed.
-func (s *sharedCache) finish(ctx context.Context, say *speaker, c *cacheFlags) {
+// sharedCacheResult tells readers of JSON what a shared cache contributed, and what that cost.
+type sharedCacheResult struct {
+	Repository    string `json:"repository"`
+	Found         int    `json:"foundLayers"`
+	FoundFacts    int    `json:"foundFacts"`
+	Written       int    `json:"writtenLayers"`
+	WrittenFacts  int    `json:"writtenFacts"`
+	Lost          int    `json:"lostLayers"`
+	LookUps       int    `json:"lookUps"`
+	Requests      int64  `json:"requests"`
+	ReceivedBytes int64  `json:"receivedBytes"`
+	SentBytes     int64  `json:"sentBytes"`
+}
+
+// finish writes the remaining facts, and notes what the cache contributed. lost is how many layers were found, but not fetched.
+// It returns nil without a usable shared cache.
+func (s *sharedCache) finish(ctx context.Context, say *speaker, c *cacheFlags, lost int) *sharedCacheResult {
 	if s == nil || s.SharedCache == nil {
-		return
+		return nil
 	}
 	s.WriteFacts(ctx)
 	stats := s.Stats()
-	say.notef("shared cache %s: %s and %s found there, %d and %d written to it", s.at.Name(),
-		count(stats.Found, "layer"), count(stats.FoundFacts, "fact"), stats.Written, stats.WrittenFacts)
+	say.notef("shared cache %s: %s and %s found there, %d and %d written to it; %s, %s received and %s sent", s.at.Name(),
+		count(stats.Found, "layer"), count(stats.FoundFacts, "fact"), stats.Written, stats.WrittenFacts,
+		count(int(stats.Requests), "request"), humanBytes(stats.Received), humanBytes(stats.Sent))
+	if lost > 0 {
+		say.notef("%s of the shared cache were gone or damaged when they were needed, and were made here: --debug says why", count(lost, "layer"))
+	}
+	if err := s.WriteErr(); err != nil {
+		say.notef("nothing was written to the shared cache: %v", err)
+	}
 	if err := s.Err(); err != nil {
 		say.notef("the shared cache failed and was not used any further: %v", err)
 		var blob *ocilayout.BlobError
@@ -162,4 +199,35 @@ func (s *sharedCache) finish(ctx context.Context, say *speaker, c *cacheFlags) {
 			say.notef("blob %s was damaged in the cache, which has dropped it, and is damaged in this image: run the command again", blob.Digest)
 		}
 	}
+	return &sharedCacheResult{s.at.Name(), stats.Found, stats.FoundFacts, stats.Written, stats.WrittenFacts, lost,
+		stats.LookUps, stats.Requests, stats.Received, stats.Sent}
+}
+
+// countLost counts the layers that the shared cache had when they were looked up, and that were made here all the same.
+// The results begin with the layers of a base image.
+func countLost(layers []ocilayout.Layer, results []ocilayout.LayerResult) (n int) {
+	results = results[len(results)-len(layers):]
+	for i, l := range layers {
+		if l.Shared != nil && results[i].How != ocilayout.Fetched {
+			n++
+		}
+	}
+	return n
+}
+
+// withoutShared forgets all blobs of the shared cache if an error says that one of them is gone, and returns how many these are.
+func withoutShared(layers []ocilayout.Layer, err error) (n int) {
+	var blob *ocilayout.BlobError
+	if !errors.As(err, &blob) || !slices.ContainsFunc(layers, func(l ocilayout.Layer) bool {
+		return l.Shared != nil && l.Shared.Descriptor.Digest == blob.Digest
+	}) {
+		return 0
+	}
+	for i := range layers {
+		if layers[i].Shared != nil {
+			layers[i].Shared = nil
+			n++
+		}
+	}
+	return n
 }

@@ -58,7 +58,7 @@ func (c *cacheFlags) checkWords() error {
 	}
 	switch {
 	case shared > 0 && !c.allowShared:
-		return usagef("", "--cache docker://…: only image and plan use a shared cache")
+		return usagef("", "--cache docker://…: only image, plan and cache use a shared cache")
 	case shared > 0 && c.noCache:
 		return usagef("", "--cache docker://… and --no-cache exclude each other")
 	case dirs > 1 || shared > 1:

@@ -157,20 +157,16 @@ func (o *imageOptions) run(ctx context.Context, t terminal, fs *pflag.FlagSet, w
 	if r.image.Layers, err = shared.find(ctx, layersOn(plan.layers, a.overlay.Layers), r.image.Compression, cache); err != nil {
 		return err
 	}
-	out, image, err := o.write(ctx, t, say, r, a, cache, shared)
+	out, image, changed, lost, err := o.deliver(ctx, t, say, &r, a, plan, cache, shared)
 	if err != nil {
 		return err
 	}
 	defer say.closing(&err, out)
-	changed := plan.compare(ctx, say, out.Layout, openKnown(cache, r.image.Layers, a.baseImage))
-	if err := o.publish(ctx, say, out, r, a, image); err != nil {
-		return err
-	}
-	shared.finish(ctx, say, &o.cacheFlags)
+	traffic := shared.finish(ctx, say, &o.cacheFlags, lost)
 	changed.note(say)
 	a.deep.note(say)
 	o.trim(say)
-	return o.print(t, say, out, r, a, image, changed)
+	return o.print(t, say, out, r, a, image, changed, traffic)
 }
 
 // request holds the parsed flags of image.

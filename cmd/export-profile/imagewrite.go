@@ -10,6 +10,32 @@ import (
 	"github.com/export-profile/export-profile/ocilayout"
 )
 
+// deliver writes the image's blobs to its destination and publishes the image. If a layer of the shared cache is gone
+// by the time the destination turns out to need it, deliver does it again without the shared cache.
+// lost is how many layers were found there, but not fetched. The caller closes the writer.
+func (o *imageOptions) deliver(ctx context.Context, t terminal, say *speaker, r *request, a *assembly, plan layerPlan, cache *ocilayout.Cache, shared *sharedCache) (
+	out *imageWriter, image ispec.Descriptor, changed *imageUpdate, lost int, err error) {
+	for {
+		if out, image, err = o.write(ctx, t, say, *r, a, cache, shared); err != nil {
+			return nil, image, nil, 0, err
+		}
+		if !o.verifyCache {
+			lost += countLost(r.image.Layers, out.Results())
+		}
+		changed = plan.compare(ctx, say, out.Layout, openKnown(cache, r.image.Layers, a.baseImage))
+		if err = o.publish(ctx, say, out, *r, a, image); err == nil {
+			return out, image, changed, lost, nil
+		}
+		err = errors.Join(err, out.Close())
+		n := withoutShared(r.image.Layers, err)
+		if n == 0 {
+			return nil, image, nil, 0, err
+		}
+		say.debugf("all over again without the shared cache: %v", err)
+		lost += n
+	}
+}
+
 // write writes the image's blobs to its destination, where nothing sees them yet. The caller closes the writer.
 func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r request, a *assembly, cache *ocilayout.Cache, shared *sharedCache) (
 	_ *imageWriter, _ ispec.Descriptor, err error) {
@@ -83,22 +109,23 @@ func (o *imageOptions) publish(ctx context.Context, say *speaker, out *imageWrit
 }
 
 // print prints the image's digest, or all about it as JSON.
-func (o *imageOptions) print(t terminal, say *speaker, out *imageWriter, r request, a *assembly, image ispec.Descriptor, changed *imageUpdate) error {
+func (o *imageOptions) print(t terminal, say *speaker, out *imageWriter, r request, a *assembly, image ispec.Descriptor, changed *imageUpdate, traffic *sharedCacheResult) error {
 	published(t.out, "the image is complete: %s", image.Digest)
 	switch {
 	case o.json:
 		return printJSON(t.out, struct {
 			Digest string `json:"digest"`
 			place
-			Platform ispec.Platform `json:"platform"`
-			Layers   int            `json:"layers"`
-			Base     string         `json:"base,omitempty"`
-			Previous *imageUpdate   `json:"previous,omitempty"`
-			SBOMs    []string       `json:"sboms,omitempty"`       // files
-			Attested string         `json:"attestation,omitempty"` // file
+			Platform ispec.Platform     `json:"platform"`
+			Layers   int                `json:"layers"`
+			Base     string             `json:"base,omitempty"`
+			Previous *imageUpdate       `json:"previous,omitempty"`
+			SBOMs    []string           `json:"sboms,omitempty"`       // files
+			Attested string             `json:"attestation,omitempty"` // file
+			Shared   *sharedCacheResult `json:"sharedCache,omitempty"`
 			contents
 		}{image.Digest.String(), r.dest.place(), r.image.Platform, len(r.image.Layers) + a.baseImage.layers(), a.baseImage.digest(),
-			changed, sbomFileNames(r.sboms), r.attestation.name(), a.contents()})
+			changed, sbomFileNames(r.sboms), r.attestation.name(), traffic, a.contents()})
 	case out.stdout:
 		say.debugf("digest: %s", image.Digest)
 		return nil

@@ -83,6 +83,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if err != nil {
 		return err
 	}
+	options.readOnly()
 	known := exists(o.wantedDir()) // before assembling creates it
 	shared, err := options.open(ctx, &o.registryFlags, nil, say)
 	if err != nil {

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +25,8 @@ import (
 //	blob-DIGEST  the same claim, found by the blob, to prove what a layer of an image holds
 //	fact-HASH    a fact about a store object; HASH is the hash of the fact's name
 //
+// Beside them are use notes, which say when runs used which of these tags; see useNote.
+//
 // A claim is trusted only with a signature by a trusted key, and only about its own subject:
 // the claim names the subject, and the signature covers that. So a registry can withhold claims, but not forge them.
 // A claim that cannot be read or is not trusted is a miss, which Options.Explain reports.
@@ -36,6 +37,7 @@ type SharedCache struct {
 	client *Client
 	at     Reference
 	keys   Keys
+	day    useDay
 	repo   *repository
 	push   *Push
 	reads  chan struct{} // limits the blobs that are read at the same time
@@ -43,16 +45,23 @@ type SharedCache struct {
 	emptyMu  sync.Mutex
 	hasEmpty bool // the repository has the empty config
 
-	mu     sync.Mutex
-	failed error             // why the cache was given up
-	facts  map[string][]byte // facts for WriteFacts
-	stats  SharedCacheStats
+	noting sync.Mutex // held while a use note is written
+
+	mu         sync.Mutex
+	failed     error             // why the cache was given up
+	unwritable error             // why nothing is written to the cache
+	facts      map[string][]byte // facts for WriteFacts
+	used       map[string]bool   // tags that the run uses, and whether a use note names them
+	traffic    traffic
+	stats      SharedCacheStats
 }
 
-// SharedCacheStats counts the layers and facts of a run.
+// SharedCacheStats counts the layers and facts of a run, and what they cost.
 type SharedCacheStats struct {
 	Found, FoundFacts     int // layers and facts that the cache has
 	Written, WrittenFacts int // layers and facts that were written
+	LookUps               int // of claims
+	Traffic                   // with the repository of the cache
 }
 
 // parallelClaims is how many claims are requested at the same time.
@@ -69,16 +78,25 @@ func (c *Client) SharedCache(ctx context.Context, at Reference, from *Reference,
 		return nil, err
 	}
 	push.once = true
-	return &SharedCache{client: c, at: at, keys: keys, repo: push.repo, push: push,
-		reads: make(chan struct{}, parallel), facts: make(map[string][]byte)}, nil
+	cache := &SharedCache{client: c, at: at, keys: keys, day: dayOf(c.now()), repo: push.repo, push: push,
+		reads: make(chan struct{}, parallel), facts: make(map[string][]byte), used: make(map[string]bool)}
+	cache.repo.count = &cache.traffic
+	return cache, nil
 }
 
 // Find looks up the layers that would be built otherwise: they are neither kept from another image nor in local,
 // this machine's own cache, which may be nil. Find sets Layer.Shared of those that the shared cache has,
 // and returns the other layers unchanged.
+// Before it looks, it says in a use note that the run uses all of these layers, so that they are not pruned meanwhile.
 func (c *SharedCache) Find(ctx context.Context, layers []ocilayout.Layer, z compress.Method, local *ocilayout.Cache) ([]ocilayout.Layer, error) {
 	layers = slices.Clone(layers)
 	known := local.Forecast(layers, z)
+	for _, l := range layers {
+		if want, err := ocilayout.NewRecord(l, z); err == nil {
+			c.uses(layerTag(want))
+		}
+	}
+	c.announce(ctx)
 	var group errgroup.Group
 	group.SetLimit(parallelClaims)
 	for i := range layers {
@@ -142,6 +160,8 @@ func (c *SharedCache) Vouch(ctx context.Context, layers []*ocilayout.BlobSource,
 			}
 			if err := r.Vouches(l, wanted); err != nil {
 				doubts[i] = fmt.Errorf("%s:%s is not trusted: %w", c.at.Name(), tag, err)
+			} else {
+				c.uses(tag)
 			}
 			return nil
 		})
@@ -152,8 +172,6 @@ func (c *SharedCache) Vouch(ctx context.Context, layers []*ocilayout.BlobSource,
 func layerTag(r ocilayout.Record) string { return "layer-" + r.Key() }
 
 func blobTag(d digest.Digest) string { return "blob-" + d.Encoded() }
-
-func factTag(name string) string { return fmt.Sprintf("fact-%x", sha256.Sum256([]byte(name))) }
 
 // open opens a blob. It waits if too many are open.
 func (c *SharedCache) open(ctx context.Context, d ispec.Descriptor) (io.ReadCloser, error) {
@@ -196,6 +214,13 @@ func (c *SharedCache) Err() error {
 	return c.failed
 }
 
+// WriteErr returns why nothing was written to the cache although there is a key, or nil.
+func (c *SharedCache) WriteErr() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unwritable
+}
+
 func (c *SharedCache) count(f func(*SharedCacheStats)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +231,9 @@ func (c *SharedCache) count(f func(*SharedCacheStats)) {
 func (c *SharedCache) Stats() SharedCacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stats
+	s := c.stats
+	s.Traffic = c.traffic.sum()
+	return s
 }
 
 // layerName names a layer in messages.
@@ -225,6 +252,10 @@ func layerName(l ocilayout.Layer) string {
 // It serves as ocilayout.Options.Record. A failure does not affect the image.
 func (c *SharedCache) Keep(ctx context.Context, r ocilayout.Record, blob ocilayout.Blob) {
 	if c.keys.Sign == nil {
+		return
+	}
+	c.uses(layerTag(r))
+	if !c.announce(ctx) {
 		return
 	}
 	existing, err := c.record(ctx, r)
@@ -265,78 +296,4 @@ func (c *SharedCache) finishWrite(ctx context.Context, what string, err error, c
 		c.client.explain("%s: not shared: %v", what, err)
 		c.fail(err)
 	}
-}
-
-// factRecord is the claim about a fact.
-type factRecord struct {
-	Name string        `json:"name"`
-	Fact digest.Digest `json:"fact"`
-	Size int64         `json:"size"`
-}
-
-func (f factRecord) descriptor() ispec.Descriptor {
-	return ispec.Descriptor{MediaType: "application/octet-stream", Digest: f.Fact, Size: f.Size}
-}
-
-// Fact returns the fact of a name, or nil. It serves as rootfs.Facts.Ask.
-func (c *SharedCache) Fact(ctx context.Context, name string) []byte {
-	b, err := c.readFact(ctx, name)
-	if err != nil {
-		if !errors.Is(err, errNoClaim) {
-			c.client.explain("fact %s: %v", name, err)
-		}
-		return nil
-	}
-	c.count(func(s *SharedCacheStats) { s.FoundFacts++ })
-	return b
-}
-
-func (c *SharedCache) readFact(ctx context.Context, name string) ([]byte, error) {
-	var r factRecord
-	if err := c.readClaim(ctx, factClaim, factTag(name), &r); err != nil {
-		return nil, err
-	}
-	if r.Name != name {
-		return nil, fmt.Errorf("%s:%s is not trusted: it is about %q", c.at.Name(), factTag(name), r.Name)
-	}
-	return c.repo.fetchConfig(ctx, r.descriptor())
-}
-
-// KeepFact remembers a fact for WriteFacts. It serves as rootfs.Facts.Tell.
-func (c *SharedCache) KeepFact(name string, fact []byte) {
-	if c.keys.Sign == nil || len(fact) > ocilayout.MaxDocument {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.facts[name] = fact
-}
-
-// WriteFacts writes the remembered facts that the cache lacks.
-func (c *SharedCache) WriteFacts(ctx context.Context) {
-	c.mu.Lock()
-	facts := c.facts
-	c.facts = make(map[string][]byte)
-	c.mu.Unlock()
-	var group errgroup.Group
-	group.SetLimit(parallelClaims)
-	for name, fact := range facts {
-		group.Go(func() error {
-			r := factRecord{name, digest.FromBytes(fact), int64(len(fact))}
-			var existing factRecord
-			if err := c.readClaim(ctx, factClaim, factTag(name), &existing); err == nil && existing == r || c.Err() != nil {
-				return nil
-			}
-			image, manifest, err := c.keys.newClaim(factClaim, r, r.descriptor())
-			if err == nil {
-				err = c.push.putBytes(ctx, r.descriptor(), fact)
-			}
-			if err == nil {
-				err = c.writeClaim(ctx, image, manifest, factTag(name))
-			}
-			c.finishWrite(ctx, "fact "+name, err, func(s *SharedCacheStats) { s.WrittenFacts++ })
-			return nil
-		})
-	}
-	_ = group.Wait()
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,6 +44,12 @@ func signer(seed byte) Keys {
 	}
 }
 
+// counts returns the counts without what they cost.
+func (s SharedCacheStats) counts() SharedCacheStats {
+	s.LookUps, s.Traffic = 0, Traffic{}
+	return s
+}
+
 // reader returns keys that only verify.
 func reader(k Keys) Keys { k.Sign = nil; return k }
 
@@ -56,10 +63,13 @@ type runner struct {
 	to    string // repository with tag; empty for a layout
 	local *ocilayout.Cache
 	from  *Reference
+	now   func() time.Time // or nil
+	facts []string         // names of facts that the run asks for, and keeps
 
 	mu        sync.Mutex
 	explained []string
 	stats     SharedCacheStats
+	writeErr  error
 	push      Stats
 	how       []ocilayout.How
 }
@@ -74,10 +84,19 @@ func (r *runner) explain(format string, args ...any) {
 func (r *runner) run(ctx context.Context) (digest.Digest, error) {
 	r.Helper()
 	r.explained = nil
-	c := client(r.T, Options{Explain: r.explain})
+	c := client(r.T, Options{Explain: r.explain, Now: r.now})
 	cache, err := c.SharedCache(ctx, r.fake.at("cache/layers"), r.from, r.keys)
 	if err != nil {
 		return "", err
+	}
+	defer func() {
+		cache.WriteFacts(ctx)
+		r.stats, r.writeErr = cache.Stats(), cache.WriteErr()
+	}()
+	for _, name := range r.facts {
+		if cache.Fact(ctx, name) == nil {
+			cache.KeepFact(name, []byte("fact of "+name))
+		}
 	}
 	img := image(r.T, nil, cmp.Or(r.z, "gzip"), r.parts...)
 	if img.Layers, err = cache.Find(ctx, img.Layers, img.Compression, r.local); err != nil {
@@ -100,7 +119,7 @@ func (r *runner) run(ctx context.Context) (digest.Digest, error) {
 	}
 	defer l.Close()
 	desc, err := l.AddImage(ctx, img)
-	r.stats, r.how = cache.Stats(), nil
+	r.how = nil
 	for _, result := range l.Results() {
 		r.how = append(r.how, result.How)
 	}
@@ -150,7 +169,7 @@ func TestSharedCache(t *testing.T) {
 	}
 	writer := &runner{T: t, fake: f, keys: keys, parts: []rootfs.Part{a, b}}
 	writer.want(want, built, built)
-	if writer.stats != (SharedCacheStats{Written: 2}) {
+	if got := writer.stats.counts(); got != (SharedCacheStats{Written: 2}) {
 		t.Errorf("Stats of the first machine = %+v; want 2 written", writer.stats)
 	}
 
@@ -158,7 +177,7 @@ func TestSharedCache(t *testing.T) {
 	f.forget()
 	second := &runner{T: t, fake: f, keys: reader(keys), parts: []rootfs.Part{unread(a), unread(b)}}
 	second.want(want, fetched, fetched)
-	if n := f.count("P"); n > 0 || second.stats != (SharedCacheStats{Found: 2}) {
+	if n := f.count("P"); n > 0 || second.stats.counts() != (SharedCacheStats{Found: 2}) {
 		t.Errorf("Stats of the second machine = %+v with %d requests that write; want 2 found and no such request", second.stats, n)
 	}
 
@@ -488,7 +507,7 @@ func TestSharedFacts(t *testing.T) {
 		w.KeepFact(name, []byte("fact of "+name))
 	}
 	w.WriteFacts(t.Context())
-	if got := w.Stats(); got != (SharedCacheStats{WrittenFacts: 2}) {
+	if got := w.Stats().counts(); got != (SharedCacheStats{WrittenFacts: 2}) {
 		t.Errorf("Stats = %+v, %v; want 2 facts written", got, w.Err())
 	}
 	r := cache(reader(keys))

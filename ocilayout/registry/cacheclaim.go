@@ -90,6 +90,7 @@ func (c *SharedCache) readClaim(ctx context.Context, kind claimKind, tag string,
 	if err := c.Err(); err != nil {
 		return err
 	}
+	c.count(func(s *SharedCacheStats) { s.LookUps++ })
 	at := c.at
 	at.Tag, at.Digest = tag, ""
 	image, b, err := c.repo.fetchManifest(ctx, at)
@@ -136,8 +137,8 @@ func (c *SharedCache) writeClaim(ctx context.Context, image ispec.Descriptor, ma
 		return err
 	}
 	ctx = c.push.scoped(ctx, "")
-	for _, tag := range tags {
-		if err := c.push.tag(ctx, image, manifest, tag); err != nil {
+	for _, tag := range tags { // the caller has just found that the first one does not lead there
+		if err := c.push.putTag(ctx, image, manifest, tag); err != nil {
 			return err
 		}
 	}
@@ -151,7 +152,12 @@ func (c *SharedCache) putEmptyConfig(ctx context.Context) error {
 	if c.hasEmpty {
 		return nil
 	}
-	err := c.push.putBytes(ctx, emptyDescriptor(), []byte(emptyConfig))
+	err := c.push.putEmptyConfig(ctx)
 	c.hasEmpty = err == nil
 	return err
+}
+
+// putEmptyConfig pushes the config of all artifacts.
+func (p *Push) putEmptyConfig(ctx context.Context) error {
+	return p.putBytes(ctx, emptyDescriptor(), []byte(emptyConfig))
 }

@@ -20,6 +20,8 @@ import (
 // manifestTypes are the media types of what registries store under manifests.
 var manifestTypes = []string{ocilayout.DockerImageType, ocilayout.DockerListType, ispec.MediaTypeImageManifest, ispec.MediaTypeImageIndex}
 
+func acceptManifests() http.Header { return http.Header{"Accept": {strings.Join(manifestTypes, ", ")}} }
+
 // fetchManifest reads the manifest that a tag or digest leads to.
 func (r *repository) fetchManifest(ctx context.Context, at Reference) (image ispec.Descriptor, b []byte, err error) {
 	err = r.try(ctx, "read manifest of "+at.String(), func(ctx context.Context) error {
@@ -35,7 +37,7 @@ var errNoManifest = errors.New("not a manifest")
 // getManifest requests a manifest. Its descriptor comes from its content, since some registries send neither length nor digest.
 func (r *repository) getManifest(ctx context.Context, reference string) (image ispec.Descriptor, b []byte, err error) {
 	ctx = auth.AppendRepositoryScope(ctx, r.scope, auth.ActionPull)
-	answer, err := r.send(ctx, http.MethodGet, r.url(manifests, reference), http.Header{"Accept": {strings.Join(manifestTypes, ", ")}})
+	answer, err := r.send(ctx, http.MethodGet, r.url(manifests, reference), acceptManifests())
 	if err != nil {
 		return image, nil, err
 	}

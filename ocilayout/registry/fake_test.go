@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ type fakeRegistry struct {
 	lists  bool    // implements the referrers API
 	page   int     // how many referrers a page has, or 0 for all
 	ranges bool    // supports range requests
+	keeps  bool    // deletes nothing
 
 	mu sync.Mutex
 	// fault, if not nil, is called before each request, and reports whether it has answered.
@@ -91,6 +93,39 @@ func (f *fakeRegistry) serve(w http.ResponseWriter, r *http.Request) {
 		f.serveManifest(w, r, repository, which)
 	} else if repository, subject, ok := strings.Cut(path, "/referrers/"); ok {
 		f.serveReferrers(w, r, repository, digest.Digest(subject))
+	} else if repository, ok := strings.CutSuffix(path, "/tags/list"); ok {
+		f.serveTags(w, r, repository)
+	}
+}
+
+// serveTags lists tags in their order, f.page of them on each page.
+func (f *fakeRegistry) serveTags(w http.ResponseWriter, r *http.Request, repository string) {
+	var tags []string
+	for _, tag := range slices.Sorted(maps.Keys(f.manifests[repository])) {
+		if !strings.Contains(tag, ":") && tag > r.URL.Query().Get("last") {
+			tags = append(tags, tag)
+		}
+	}
+	if f.page > 0 && len(tags) > f.page {
+		tags = tags[:f.page]
+		w.Header().Set("Link", fmt.Sprintf(`</v2/%s/tags/list?last=%s>; rel="next"`, repository, tags[f.page-1]))
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"name": repository, "tags": tags})
+}
+
+// deleteManifest deletes a manifest and all tags that lead to it.
+func (f *fakeRegistry) deleteManifest(w http.ResponseWriter, repository, which string) {
+	b, ok := f.manifests[repository][which]
+	switch {
+	case f.keeps:
+		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED")
+	case !strings.Contains(which, ":"):
+		refuse(w, http.StatusBadRequest, "DIGEST_INVALID") // as Docker's registry
+	case !ok:
+		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN")
+	default:
+		maps.DeleteFunc(f.manifests[repository], func(_ string, other []byte) bool { return bytes.Equal(other, b) })
+		w.WriteHeader(http.StatusAccepted)
 	}
 }
 
@@ -144,6 +179,10 @@ func (f *fakeRegistry) serveBlob(w http.ResponseWriter, r *http.Request, reposit
 }
 
 func (f *fakeRegistry) serveManifest(w http.ResponseWriter, r *http.Request, repository, which string) {
+	if r.Method == http.MethodDelete {
+		f.deleteManifest(w, repository, which)
+		return
+	}
 	if r.Method != http.MethodPut {
 		b, ok := f.manifests[repository][which]
 		if !ok {

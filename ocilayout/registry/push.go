@@ -140,6 +140,15 @@ func (p *Push) tag(ctx context.Context, image ispec.Descriptor, manifest []byte,
 	})
 }
 
+// putTag is tag without asking first where the tag leads.
+func (p *Push) putTag(ctx context.Context, image ispec.Descriptor, manifest []byte, tag string) error {
+	what := fmt.Sprintf("push manifest %s to %s:%s", image.Digest, p.to.Name(), tag)
+	return p.repo.try(ctx, what, func(ctx context.Context) error {
+		_, err := p.repo.putManifest(ctx, image, manifest, tag)
+		return err
+	})
+}
+
 // restoreKept pushes the kept blobs that the repository lacks after all. It reports whether there were any.
 func (p *Push) restoreKept(ctx context.Context) (bool, error) {
 	p.restoring.Lock() // the manifests of an index are put concurrently

@@ -164,6 +164,9 @@ func (p *Push) count(f func(*Stats)) {
 
 func (p *Push) open(ctx context.Context, b ocilayout.Blob, cancel context.CancelCauseFunc) (*uploadBody, error) {
 	r, err := b.Open(ctx)
+	if err != nil && b.Reuse != nil && b.Reuse.Evictable {
+		err = &ocilayout.BlobError{Digest: b.Digest, Err: err} // it was there when it was looked up
+	}
 	if err != nil {
 		return nil, err
 	}

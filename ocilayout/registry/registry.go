@@ -24,6 +24,10 @@
 //
 // A [SharedCache] is a repository in which machines find layers that others have built and signed,
 // and facts about store objects. Package ocilayout takes layers from it and builds the rest.
+// A run asks for what it needs by tags that follow from that, and never lists the tags of the cache.
+//
+// Registries do not say when something was read. So each run that may write leaves a use note, at most one a day for the same
+// image: a tag with the day, whose manifest names what the run used. [Client.PruneCache] deletes what no note of the last days names.
 //
 // # Failures
 //
@@ -79,6 +83,8 @@ type Options struct {
 	Sent func(bytes int64)
 	// Retrying, if not nil, is called before each retry with the error and the wait, from several goroutines.
 	Retrying func(err error, wait time.Duration)
+	// Now, if not nil, replaces time.Now for the use and the age of what is in a shared cache.
+	Now func() time.Time
 	// Explain, if not nil, receives messages for people about everything else that did not go as planned,
 	// for example a refused mount, from several goroutines.
 	Explain func(format string, args ...any)
@@ -102,7 +108,7 @@ func New(o Options) (*Client, error) {
 	t.Proxy = o.Proxy
 	t.MaxIdleConnsPerHost = parallel + 2
 	t.ResponseHeaderTimeout = 5 * time.Minute // a registry may copy a large blob before it answers
-	g := &guard{next: t, proxy: o.Proxy, local: make(map[string]bool)}
+	g := &guard{next: &meter{t}, proxy: o.Proxy, local: make(map[string]bool)}
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, ControlContext: g.control}
 	t.DialContext = dialer.DialContext
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: o.Insecure}
@@ -135,6 +141,14 @@ func (o Options) checkRedirect(r *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%s %w at %q", last.URL.Host, errPlainRedirect, r.URL.Host)
 	}
 	return nil
+}
+
+// now returns the time in UTC.
+func (c *Client) now() time.Time {
+	if c.options.Now != nil {
+		return c.options.Now().UTC()
+	}
+	return time.Now().UTC()
 }
 
 func (c *Client) explain(format string, args ...any) {

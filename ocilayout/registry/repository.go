@@ -23,6 +23,7 @@ type repository struct {
 	scope  oras.Reference
 	plain  bool // plain HTTP
 	auth   *auth.Client
+	count  *traffic // of all requests, or nil
 
 	mu      sync.Mutex
 	login   string          // file that the login came from
@@ -85,7 +86,7 @@ func (r *repository) send(ctx context.Context, method, url string, header http.H
 
 // do sends a request. An answer whose status is not 2xx is an error, and an answer of success has a body to close.
 func (r *repository) do(request *http.Request) (*http.Response, error) {
-	request = request.WithContext(context.WithValue(request.Context(), originKey{}, r.at.host()))
+	request = request.WithContext(metered(context.WithValue(request.Context(), originKey{}, r.at.host()), r.count))
 	answer, err := r.auth.Do(request)
 	if err == nil && r.hides(answer) && request.Body == nil && r.greet(request.Context()) {
 		answer.Body.Close()
