@@ -3,16 +3,17 @@ package plan
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// largeClosure makes 10,000 parts with 200,000 references, for 1000 packages.
-func largeClosure() []rootfs.Part {
+// largeClosure makes n parts with 20 references each, for a tenth as many packages.
+func largeClosure(n int) []rootfs.Part {
 	r := rand.New(rand.NewPCG(3, 4))
-	parts := randomParts(r, 10_000, false)
+	parts := randomParts(r, n, false)
 	for i := range parts {
 		p := &parts[i]
 		p.Key = fmt.Sprintf("sha256:%064x", i)
@@ -24,35 +25,71 @@ func largeClosure() []rootfs.Part {
 	}
 	profile := &parts[len(parts)-1]
 	profile.Refs = nil
-	for range 1000 {
+	for range n / 10 {
 		profile.Refs = append(profile.Refs, parts[r.IntN(len(parts)-1)].Root)
 	}
 	return append(parts, rootfs.Part{Name: history.BaseName, Key: fmt.Sprintf("sha256:%064x", 1<<60), Refs: []string{profile.Root}, Size: 5 << 10})
 }
 
+// sizes are numbers of parts.
+var sizes = []int{10_000, 50_000}
+
 func BenchmarkNew(b *testing.B) {
-	parts := largeClosure()
-	for b.Loop() {
-		if _, err := New(parts, Options{}); err != nil {
+	for _, n := range sizes {
+		parts := largeClosure(n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := New(parts, Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// updates are changes of a closure, and the waste that an update allows.
+var updates = []struct {
+	name  string
+	waste int
+	every int // one of so many parts changes; the base part always does
+}{
+	{"leaf", DefaultMaxWaste, 1 << 30},
+	{"many", DefaultMaxWaste, 8}, // most layers have unused bytes
+	{"waste", 0, 1000},           // most layers are rebuilt, one after the other
+}
+
+func BenchmarkSticky(b *testing.B) {
+	for _, n := range sizes {
+		parts := largeClosure(n)
+		layers, err := New(parts, Options{})
+		if err != nil {
 			b.Fatal(err)
+		}
+		previous := claimsOf(b, nil, layers)
+		for _, u := range updates {
+			next := changeParts(parts, u.every)
+			b.Run(fmt.Sprintf("%d/%s", n, u.name), func(b *testing.B) {
+				for b.Loop() {
+					if _, _, err := Sticky(next, previous, StickyOptions{MaxWaste: u.waste}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }
 
-// BenchmarkSticky plans an image in which one part and the base part have changed.
-func BenchmarkSticky(b *testing.B) {
-	parts := largeClosure()
-	layers, err := New(parts, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	previous := claimsOf(b, nil, layers)
-	for _, i := range []int{len(parts) / 2, len(parts) - 1} {
-		parts[i].Key = fmt.Sprintf("sha256:%064x", 1<<61+i)
-	}
-	for b.Loop() {
-		if _, _, err := Sticky(parts, previous, StickyOptions{MaxWaste: DefaultMaxWaste}); err != nil {
-			b.Fatal(err)
+// changeParts gives one of every so many parts, and the last one, another name and key. No reference follows.
+func changeParts(parts []rootfs.Part, every int) []rootfs.Part {
+	next := slices.Clone(parts)
+	for i := range next {
+		p := &next[i]
+		if i%every == every/2 && p.Root != "" || i == len(next)/2 {
+			p.Name += "-next"
+			p.Root += "-next"
+			p.Key = fmt.Sprintf("sha256:%064x", 1<<61+i)
 		}
 	}
+	next[len(next)-1].Key = fmt.Sprintf("sha256:%064x", 1<<61)
+	return next
 }

@@ -8,19 +8,23 @@ import (
 
 // bin collects the parts of one layer.
 type bin struct {
-	parts  []int // in path order
+	parts  []int // in any order
+	first  int   // the least of parts
 	size   int64
 	needed int // how many packages need its most needed part
 }
 
+// merge returns a bin with the parts of both, which must no longer be used.
 func (b *bin) merge(h *bin) *bin {
-	m := &bin{
-		parts:  slices.Concat(b.parts, h.parts),
+	if len(b.parts) < len(h.parts) {
+		b, h = h, b
+	}
+	return &bin{
+		parts:  append(b.parts, h.parts...),
+		first:  min(b.first, h.first),
 		size:   b.size + h.size,
 		needed: max(b.needed, h.needed),
 	}
-	slices.Sort(m.parts)
-	return m
 }
 
 // mergeSmallest merges the two smallest bins, in the place of the smallest.
@@ -33,7 +37,7 @@ func mergeSmallest(bins []*bin) []*bin {
 
 // compare orders bins by size, and equal ones in path order.
 func (b *bin) compare(h *bin) int {
-	return cmp.Or(cmp.Compare(b.size, h.size), cmp.Compare(b.parts[0], h.parts[0]))
+	return cmp.Or(cmp.Compare(b.size, h.size), cmp.Compare(b.first, h.first))
 }
 
 // binHeap has the smallest bin first.

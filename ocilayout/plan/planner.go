@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"github.com/export-profile/export-profile/rootfs"
@@ -90,112 +89,6 @@ func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 	return p, err
 }
 
-// findNeeds finds for each part the packages that need it: those that reach it, including itself.
-// It takes 64 packages at a time, and passes their bits along references,
-// in one pass if there are no cycles. It visits only parts that these packages reach.
-func (p *planner) findNeeds(packages []bool) {
-	order := p.order()
-	place := make([]int, len(order))
-	for i, n := range order {
-		place[n] = i
-	}
-	sets := make([]uint64, len(p.parts)) // which of the current 64 packages need each part
-	type set struct {
-		before int    // number of the set of earlier packages
-		some   uint64 // current packages
-	}
-	numbers, last := make(map[set]int), 0
-	seen := make([]bool, len(p.parts))
-	for next := 0; next < len(packages); {
-		var some []int
-		for bit := 0; next < len(packages) && bit < 64; next++ {
-			if packages[next] {
-				sets[next] |= 1 << bit
-				some = append(some, next)
-				bit++
-			}
-		}
-		reached := p.reachable(some, place, seen)
-		for again := true; again; {
-			again = false
-			for _, n := range reached {
-				for _, ref := range p.refs[n] {
-					if sets[ref]|sets[n] != sets[ref] {
-						sets[ref] |= sets[n]
-						again = again || place[ref] < place[n]
-					}
-				}
-			}
-		}
-		// Number the sets so far: parts get equal numbers if and only if their sets are equal.
-		clear(numbers)
-		for _, n := range reached {
-			p.needCount[n] += bits.OnesCount64(sets[n])
-			s := set{p.needSet[n], sets[n]}
-			if numbers[s] == 0 {
-				last++
-				numbers[s] = last
-			}
-			p.needSet[n] = numbers[s]
-			sets[n] = 0
-		}
-	}
-}
-
-// reachable returns the parts from and everything that they reach, sorted by place.
-// seen is scratch space: all false before and after the call.
-func (p *planner) reachable(from, place []int, seen []bool) []int {
-	reached := make([]int, 0, len(from))
-	add := func(n int) {
-		if !seen[n] {
-			seen[n] = true
-			reached = append(reached, n)
-		}
-	}
-	for _, n := range from {
-		add(n)
-	}
-	for i := 0; i < len(reached); i++ {
-		for _, ref := range p.refs[reached[i]] {
-			add(ref)
-		}
-	}
-	for _, n := range reached {
-		seen[n] = false
-	}
-	slices.SortFunc(reached, func(a, b int) int { return cmp.Compare(place[a], place[b]) })
-	return reached
-}
-
-// order sorts the parts so that each comes before those that it refers to, except in cycles.
-func (p *planner) order() []int {
-	type visit struct{ n, ref int } // ref is the next reference to follow
-	order := make([]int, 0, len(p.parts))
-	seen := make([]bool, len(p.parts))
-	for i := range p.parts {
-		if seen[i] {
-			continue
-		}
-		seen[i] = true
-		for path := []visit{{n: i}}; len(path) > 0; {
-			v := &path[len(path)-1]
-			if v.ref == len(p.refs[v.n]) {
-				order = append(order, v.n)
-				path = path[:len(path)-1]
-				continue
-			}
-			ref := p.refs[v.n][v.ref]
-			v.ref++
-			if !seen[ref] {
-				seen[ref] = true
-				path = append(path, visit{n: ref})
-			}
-		}
-	}
-	slices.Reverse(order)
-	return order
-}
-
 // divide puts the included parts into at most most bins, lowest layer first.
 // It merges bins of a policy only as a last resort.
 func (p *planner) divide(included []bool, most int) []*bin {
@@ -217,7 +110,7 @@ func (p *planner) divide(included []bool, most int) []*bin {
 		body, tail[0] = nil, body[0].merge(tail[0])
 	}
 	slices.SortFunc(body, func(a, b *bin) int {
-		return cmp.Or(cmp.Compare(b.needed, a.needed), cmp.Compare(a.parts[0], b.parts[0]))
+		return cmp.Or(cmp.Compare(b.needed, a.needed), cmp.Compare(a.first, b.first))
 	})
 	bins := slices.Concat(fixed, body, tail)
 	for len(bins) > max(most, 1) {
@@ -234,6 +127,7 @@ func (p *planner) divide(included []bool, most int) []*bin {
 func (p *planner) groups(bins []*bin) []Group {
 	layers := make([]Group, 0, len(bins))
 	for _, b := range bins {
+		slices.Sort(b.parts)
 		l := Group{Parts: make([]rootfs.Part, len(b.parts))}
 		for i, n := range b.parts {
 			l.Parts[i] = p.parts[n]
@@ -244,12 +138,21 @@ func (p *planner) groups(bins []*bin) []Group {
 }
 
 func (p *planner) newBin(parts ...int) *bin {
-	b := &bin{parts: parts}
+	b := &bin{}
 	for _, n := range parts {
-		b.size += p.parts[n].Size
-		b.needed = max(b.needed, p.needCount[n])
+		p.add(b, n)
 	}
 	return b
+}
+
+// add adds a part to a bin.
+func (p *planner) add(b *bin, n int) {
+	if len(b.parts) == 0 || n < b.first {
+		b.first = n
+	}
+	b.parts = append(b.parts, n)
+	b.size += p.parts[n].Size
+	b.needed = max(b.needed, p.needCount[n])
 }
 
 // policyBins returns the bins of the policy's layers, in the order of the policy.
@@ -289,9 +192,7 @@ func (p *planner) body(included []bool) []*bin {
 				open[p.needSet[i]] = b
 				small = append(small, b)
 			}
-			b.parts = append(b.parts, i)
-			b.size += part.Size
-			b.needed = max(b.needed, p.needCount[i])
+			p.add(b, i)
 		}
 	}
 	h := (*binHeap)(&small)
@@ -312,7 +213,7 @@ func (p *planner) tail(included []bool) []*bin {
 		case p.profiles[i] && (part.Size >= minProfileBytes || p.options.Mode == ModePerPath):
 			tail = append(tail, p.newBin(i))
 		case part.Root == "" || p.profiles[i]:
-			last = last.merge(p.newBin(i))
+			p.add(last, i)
 		}
 	}
 	if len(last.parts) > 0 {

@@ -250,7 +250,7 @@ func (s *sticky) result(bins []*bin) ([]Group, Summary, error) {
 	}
 	layers = append(layers, s.planner.groups(bins)...)
 	if len(s.hidden) > 0 {
-		layers[len(layers)-1].Hidden = s.hidden
+		layers[len(layers)-1].Hidden = s.hiddenRoots()
 	}
 	s.countLayers()
 	return layers, s.summary, nil
@@ -272,11 +272,11 @@ func (s *sticky) positions() []int {
 // countLayers fills in what became of the previous layers.
 func (s *sticky) countLayers() {
 	s.summary.Unused, s.summary.Size = s.unused, s.size
-	for i, l := range s.previous {
+	for i, l := range s.layers {
 		switch {
 		case s.keep[i]:
 			s.summary.Kept++
-		case slices.ContainsFunc(l.Objects, s.isPart):
+		case slices.ContainsFunc(l.objects, func(o heldObject) bool { return o.isPart }):
 			s.summary.Rebuilt++
 		default:
 			s.summary.Dropped++
