@@ -17,6 +17,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,30 +40,62 @@ const (
 // The returned address has no scheme. config is added to the http section of its configuration.
 func startRegistry(t *testing.T, config string) (address string) {
 	t.Helper()
-	dir := lab.user.scratch(t)
-	address = strings.Replace(freeAddress(t), "127.0.0.1", "localhost", 1) // the name in certificates
-	writeFile(t, filepath.Join(dir, "config.yml"), fmt.Sprintf(
-		"version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\n%s", dir,
-		strings.ReplaceAll("http:\n  addr: ADDRESS\n"+config, "ADDRESS", address)))
-	cmd := lab.user.command(dir, "docker-registry", "serve", "config.yml")
-	logged, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = logged, logged
-	if err := cmd.Start(); err != nil {
+	return newDockerRegistry(t, config).address
+}
+
+// dockerRegistry is Debian's docker-registry on this machine, with its data in a directory.
+type dockerRegistry struct {
+	dir, address string
+	logged       *os.File
+	cmd          *exec.Cmd
+}
+
+func newDockerRegistry(t *testing.T, config string) *dockerRegistry {
+	t.Helper()
+	r := &dockerRegistry{dir: lab.user.scratch(t)}
+	r.address = strings.Replace(freeAddress(t), "127.0.0.1", "localhost", 1) // the name in certificates
+	writeFile(t, filepath.Join(r.dir, "config.yml"), fmt.Sprintf(
+		"version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\n%s", r.dir,
+		strings.ReplaceAll("http:\n  addr: ADDRESS\n"+config, "ADDRESS", r.address)))
+	var err error
+	if r.logged, err = os.Create(filepath.Join(r.dir, "log")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		logged.Close()
-		if b, err := os.ReadFile(logged.Name()); err != nil || t.Failed() {
+		r.stop()
+		r.logged.Close()
+		if b, err := os.ReadFile(r.logged.Name()); err != nil || t.Failed() {
 			t.Logf("docker-registry: %v\n%s", err, b[max(0, len(b)-2000):]) // it also logs requests for missing blobs
 		}
 	})
-	awaitServer(t, "tcp", address)
-	return address
+	r.start(t)
+	return r
+}
+
+// start starts the registry, with additional environment variables.
+func (r *dockerRegistry) start(t *testing.T, env ...string) {
+	t.Helper()
+	r.cmd = lab.user.with(env...).command(r.dir, "docker-registry", "serve", "config.yml")
+	r.cmd.Stdout, r.cmd.Stderr = r.logged, r.logged
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitServer(t, "tcp", r.address)
+}
+
+func (r *dockerRegistry) stop() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+// collect frees the blobs that no manifest needs. The registry is stopped meanwhile.
+func (r *dockerRegistry) collect(t *testing.T) {
+	t.Helper()
+	r.stop()
+	if out, err := lab.user.command(r.dir, "docker-registry", "garbage-collect", "config.yml").CombinedOutput(); err != nil {
+		t.Fatalf("collect garbage: %v\n%s", err, out)
+	}
+	r.start(t)
 }
 
 // registryCall sends a request about a repository to a registry.
