@@ -28,7 +28,8 @@ var ownImports = map[string][]string{
 	"profile/nar":           {"profile", "rootfs"},
 	"profile/casehack":      {"profile", "profile/nar", "rootfs"},
 	"profile/references":    {"profile", "profile/nar", "rootfs"},
-	"profile/decompress":    {},
+	"profile/decompress/xz": {},
+	"profile/decompress":    {"profile/decompress/xz"},
 	"profile/trust":         {"profile", "profile/nar", "profile/nix32", "rootfs"},
 	"profile/input":         {"profile/decompress", "rootfs/staging"},
 	"profile/sqlite":        {},
@@ -68,8 +69,7 @@ var ownImports = map[string][]string{
 // Every package may import the standard library and golang.org/x/sys.
 var foreignImports = map[string][]string{
 	"profile/decompress": {
-		"github.com/klauspost/compress", "github.com/mikelolasagasti/xz",
-		"github.com/andybalholm/brotli", "github.com/pierrec/lz4/v4",
+		"github.com/klauspost/compress", "github.com/andybalholm/brotli", "github.com/pierrec/lz4/v4",
 	},
 	"profile/attestation":   {"github.com/secure-systems-lab/go-securesystemslib/encrypted"}, // cosign's encrypted keys
 	"profile/sbom":          {"github.com/spdx/tools-golang/spdx/v2", "github.com/CycloneDX/cyclonedx-go"},

@@ -19,8 +19,9 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
 	"github.com/pierrec/lz4/v4"
+
+	"github.com/export-profile/export-profile/profile/decompress/xz"
 )
 
 // MaxWindow limits how many bytes back a stream may refer to its own output.
@@ -45,7 +46,7 @@ func (e *WindowError) Error() string {
 var magics = map[string][]string{
 	"gzip":  {gzipMagic},
 	"zstd":  new(zstdFormat).magics(),
-	"xz":    {xzMagic},
+	"xz":    {xz.Magic},
 	"bzip2": {"BZh"},
 	"lz4":   new(lz4Format).magics(),
 }
@@ -119,17 +120,8 @@ func newReader(name string, r io.Reader, trailing func()) (io.ReadCloser, error)
 		}
 		return reader(name, z, nil), nil
 	case "xz":
-		if trailing != nil {
-			r = newXZStreams(r, trailing)
-		}
-		h := &headReader{r: r}
-		z, err := xz.NewReader(&lateEnd{r: h}, MaxWindow)
-		d := reader(name, z, nil)
-		d.window = func() uint64 { return xzWindow(h.head) }
-		if err != nil {
-			return nil, d.wrap(err)
-		}
-		return d, nil
+		z, free := newXZ(r, trailing)
+		return reader(name, z, free), nil
 	case "zstd":
 		if trailing != nil {
 			r = newFrames(r, &zstdFormat{}, trailing)
@@ -148,24 +140,6 @@ func newReader(name string, r io.Reader, trailing func()) (io.ReadCloser, error)
 		return reader(name, lz4.NewReader(newFrames(r, &lz4Format{}, trailing)), nil), nil
 	}
 	return nil, fmt.Errorf("compression %q: %w", name, errors.ErrUnsupported)
-}
-
-// lateEnd never returns io.EOF together with the last bytes:
-// package xz would overlook streams that begin in those bytes.
-type lateEnd struct {
-	r     io.Reader
-	ended bool
-}
-
-func (l *lateEnd) Read(p []byte) (int, error) {
-	if l.ended {
-		return 0, io.EOF
-	}
-	n, err := l.r.Read(p)
-	if n > 0 && err == io.EOF {
-		l.ended, err = true, nil
-	}
-	return n, err
 }
 
 // decompressor unifies the errors of all libraries.
@@ -216,10 +190,13 @@ type closedReader struct{}
 func (closedReader) Read([]byte) (int, error) { return 0, fs.ErrClosed }
 
 func wrap(name string, err error) error {
+	var window *xz.WindowError
 	switch {
-	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, xz.ErrMemlimit):
+	case errors.As(err, &window):
+		return &WindowError{Compression: name, Size: window.Size}
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return &WindowError{Compression: name}
-	case errors.Is(err, xz.ErrBuf), err == io.EOF:
+	case err == io.EOF:
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("decompress %s: %w", name, err)

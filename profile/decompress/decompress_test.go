@@ -18,6 +18,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+
+	"github.com/export-profile/export-profile/profile/decompress/xz"
 )
 
 // plain returns the content of the files in testdata, which Debian's xz and bzip2 made.
@@ -178,7 +180,7 @@ func TestSeveral(t *testing.T) {
 // twoXZ returns where the second stream begins in two.xz.
 func twoXZ(t testing.TB) int {
 	t.Helper()
-	return bytes.LastIndex(testdata(t, "two.xz"), []byte(xzMagic))
+	return bytes.LastIndex(testdata(t, "two.xz"), []byte(xz.Magic))
 }
 
 // validCut returns whether a file cut after n bytes is still valid. In zstd, an empty file is one without frames:

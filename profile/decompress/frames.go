@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// frames passes frames of zstd or lz4, or streams of xz, through, up to the end of the last one.
+// frames passes frames of zstd or lz4 through, up to the end of the last one.
 // An end within a frame is io.ErrUnexpectedEOF. Package lz4 alone accepts an end between two blocks.
 //
-// Each frame begins with a magic number. Those of zstd and lz4 may be skippable frames:
-// u32(0x184d2a50…5f) u32(size), and size bytes. All numbers of zstd and lz4 are little-endian.
+// Each frame begins with a magic number. Both formats may have skippable frames:
+// u32(0x184d2a50…5f) u32(size), and size bytes. All numbers are little-endian.
 type frames struct {
 	r        *bufio.Reader
 	format   frameFormat

@@ -37,7 +37,7 @@ func newZstd(h *headReader) (io.Reader, func(), error) {
 	}, nil
 }
 
-// maxHead is enough to find the size of the window: in the header of a zstd frame, or of the first block in xz.
+// maxHead is enough to find the size of the window in the header of a frame.
 const maxHead = 64
 
 // headReader remembers the beginning of a stream.

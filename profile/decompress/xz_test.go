@@ -7,6 +7,8 @@ import (
 	"hash/crc64"
 	"strings"
 	"testing"
+
+	"github.com/export-profile/export-profile/profile/decompress/xz"
 )
 
 // storeXZ makes an xz file that contains b as it is, as xz does if b cannot be compressed. b has less than 64 KiB.
@@ -30,7 +32,7 @@ func storeXZ(b []byte) []byte {
 	index := withCRC(binary.AppendUvarint(binary.AppendUvarint([]byte{0, 1}, uint64(size)), uint64(len(b))))
 	footer := append(binary.LittleEndian.AppendUint32(nil, uint32(len(index)/4-1)), flags...)
 
-	out := append([]byte(xzMagic), flags...)
+	out := append([]byte(xz.Magic), flags...)
 	out = binary.LittleEndian.AppendUint32(out, crc32.ChecksumIEEE(flags))
 	out = append(append(out, block...), index...)
 	out = binary.LittleEndian.AppendUint32(out, crc32.ChecksumIEEE(footer))

@@ -1,0 +1,195 @@
+package xz
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// errData reports compressed data that no encoder writes.
+var errData = errors.New("the compressed data are damaged")
+
+// Limits of LZMA, and of the chunks of LZMA2.
+const (
+	maxPacked   = 1 << 16 // compressed bytes of a chunk
+	maxUnpacked = 1 << 21 // bytes that a chunk becomes
+	maxSymbol   = 32      // more than the bytes of the longest symbol, which is 20
+	minMatch    = 2
+)
+
+// lzma decodes LZMA. Everything but in lasts from chunk to chunk.
+type lzma struct {
+	model
+	lc, lp, pb uint      // how many bits of the last byte and of the position select a model
+	state      uint8     // what the last symbols were; a state below 7 follows a literal
+	reps       [4]uint32 // the last distances, less one
+
+	dict dictionary
+	in   input
+}
+
+// setProperties sets lc, lp and pb.
+func (z *lzma) setProperties(b byte) bool {
+	z.lc, z.lp, z.pb = uint(b)%9, uint(b)/9%5, uint(b)/45
+	return z.pb <= 4 && z.lc+z.lp <= 4
+}
+
+// reset forgets what the model has learnt.
+func (z *lzma) reset() {
+	z.model.reset(1 << (z.lc + z.lp))
+	z.state, z.reps = 0, [4]uint32{}
+}
+
+// nextLiteral maps a state to the one after a literal.
+var nextLiteral = [16]uint8{0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 4, 5}
+
+// after returns the state after a match: after one value if a literal came before, otherwise after the other.
+func after(state, literal, match uint8) uint8 {
+	if state < 7 {
+		return literal
+	}
+	return match
+}
+
+// decode decodes the packed bytes in z.in to the next n bytes of the dictionary, which has room for them.
+//
+// Variables live in registers. A chunk is decoded as a whole, so nothing has to be saved between two symbols.
+// The input is not checked at each byte, since zeros or old bytes follow it, only at each symbol and at the end.
+func (z *lzma) decode(packed, n int) error {
+	in, m, dict := &z.in, &z.model, &z.dict
+	if packed < 5 || in[0] != 0 {
+		return errData
+	}
+	r := rangeDecoder{size: 1<<32 - 1, code: uint64(binary.BigEndian.Uint32(in[1:])), next: 5}
+	buf, pos := dict.buf, dict.pos
+	limit := pos + n
+	past, posMask, litMask, lc := uint(dict.past), uint(1)<<(z.pb&7)-1, uint(1)<<(z.lp&7)-1, z.lc&7
+	state, last := z.state, dict.last()
+	rep0, rep1, rep2, rep3 := z.reps[0], z.reps[1], z.reps[2], z.reps[3]
+	for pos < limit {
+		if r.next > packed {
+			return errData
+		}
+		position := uint(pos) + past
+		at := state<<4 | uint8(position&posMask)
+		r = r.fill(in)
+		p := &m.isMatch[at]
+		bound := r.bound(*p)
+		if r.code < bound {
+			r = r.low(bound, p)
+			tree := &m.literal[(position&litMask<<lc|uint(last)>>(8-lc))&15]
+			if state < 7 {
+				r, last = r.literal(in, tree)
+			} else {
+				r, last = r.matchedLiteral(in, tree, buf[dict.from(pos, rep0)])
+			}
+			buf[pos] = last
+			pos++
+			state = nextLiteral[state&15]
+			continue
+		}
+		r = r.high(bound, p)
+
+		var length int
+		r = r.fill(in)
+		p = &m.isRep[state&15]
+		if bound := r.bound(*p); r.code < bound {
+			r = r.low(bound, p)
+			rep3, rep2, rep1 = rep2, rep1, rep0
+			r, length = r.length(in, &m.lengths[0], position&posMask)
+			r, rep0 = r.distance(in, m, length)
+			state = after(state, 7, 10)
+		} else {
+			r = r.high(bound, p)
+			r = r.fill(in)
+			p = &m.isRep0[state&15]
+			if bound := r.bound(*p); r.code < bound {
+				r = r.low(bound, p)
+				r = r.fill(in)
+				p = &m.isLong[at]
+				bound := r.bound(*p)
+				if r.code < bound {
+					r = r.low(bound, p)
+					if pos == 0 && dict.end == 0 {
+						return errData
+					}
+					last = buf[dict.from(pos, rep0)]
+					buf[pos] = last
+					pos++
+					state = after(state, 9, 11)
+					continue
+				}
+				r = r.high(bound, p)
+			} else {
+				r = r.high(bound, p)
+				r = r.fill(in)
+				p = &m.isRep1[state&15]
+				if bound := r.bound(*p); r.code < bound {
+					r = r.low(bound, p)
+					rep1, rep0 = rep0, rep1
+				} else {
+					r = r.high(bound, p)
+					r = r.fill(in)
+					p = &m.isRep2[state&15]
+					if bound := r.bound(*p); r.code < bound {
+						r = r.low(bound, p)
+						rep2, rep1, rep0 = rep1, rep0, rep2
+					} else {
+						r = r.high(bound, p)
+						rep3, rep2, rep1, rep0 = rep2, rep1, rep0, rep3
+					}
+				}
+			}
+			r, length = r.length(in, &m.lengths[1], position&posMask)
+			state = after(state, 8, 11)
+		}
+
+		length += minMatch
+		distance := int(rep0) + 1
+		if length > limit-pos || distance > dict.size {
+			return errData
+		}
+		from := pos - distance
+		if from < 0 { // the match begins in the lap before
+			if dict.end == 0 {
+				return errData
+			}
+			copied := copy(buf[pos:pos+length], buf[from+dict.end:dict.end])
+			pos += copied
+			length -= copied
+			from = 0
+		}
+		end := pos + length
+		switch {
+		case distance < 8: // the match repeats itself; the library's copy would not
+			for ; pos < end; pos++ {
+				buf[pos] = buf[pos-distance]
+			}
+		case length <= 32:
+			for ; pos < end; pos += 8 {
+				binary.LittleEndian.PutUint64(buf[pos:], binary.LittleEndian.Uint64(buf[from:]))
+				from += 8
+			}
+			pos = end
+		default:
+			for pos < end { // as often as the match repeats itself
+				pos += copy(buf[pos:end], buf[from:pos])
+			}
+		}
+		last = buf[pos-1]
+	}
+	r = r.fill(in)
+	if r.next != packed || r.code != 0 {
+		return errData
+	}
+	dict.pos, z.state, z.reps = pos, state, [4]uint32{rep0, rep1, rep2, rep3}
+	return nil
+}
+
+// from returns the index of the byte at a distance, less one, before pos. An earlier match has checked the distance.
+func (d *dictionary) from(pos int, distance uint32) int {
+	from := pos - int(distance) - 1
+	if from < 0 {
+		from += d.end
+	}
+	return from
+}
