@@ -23,6 +23,9 @@ type Closure struct {
 // parallelInfos limits concurrent calls of Store.Info. It hides the latency of a store on a network.
 const parallelInfos = 32
 
+// maxShare limits the paths that a worker asks about at a time, so that an error soon ends the search.
+const maxShare = 16
+
 // maxRefused limits the objects that are untrusted or have no files and whose references FindClosure follows.
 // It follows them only to report everything at once, and a hostile store may invent objects without end.
 const maxRefused = 10_000
@@ -42,9 +45,13 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 	var workers sync.WaitGroup
 	for range parallelInfos {
 		workers.Go(func() {
-			for p, ok := f.next(); ok; p, ok = f.next() {
-				info, err := s.Info(ctx, p)
-				f.found(p, info, err)
+			for paths := f.next(); paths != nil; paths = f.next() {
+				answers := make([]infoAnswer, len(paths))
+				for i, p := range paths {
+					info, err := s.Info(ctx, p)
+					answers[i] = infoAnswer{p, info, err}
+				}
+				f.found(answers)
 			}
 		})
 	}
@@ -83,7 +90,7 @@ type finder struct {
 	mu    sync.Mutex
 	wake  sync.Cond
 	queue []Path
-	due   int // answers that workers wait for
+	due   int // shares of the queue that workers ask about
 	seen  map[Path]bool
 
 	infos     []*Info
@@ -105,8 +112,16 @@ func (f *finder) add(paths []Path) {
 	}
 }
 
-// next takes a path from the queue. It waits for one, and returns false once the search is over.
-func (f *finder) next() (Path, bool) {
+// infoAnswer is what a store knows of a path.
+type infoAnswer struct {
+	path Path
+	info *Info
+	err  error
+}
+
+// next takes a worker's share of the queue. It waits for one, and returns nil once the search is over.
+// A share is one path unless many are queued: a local store answers faster than workers take turns.
+func (f *finder) next() []Path {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.queue) == 0 && f.due > 0 && f.err == nil {
@@ -114,19 +129,28 @@ func (f *finder) next() (Path, bool) {
 	}
 	if len(f.queue) == 0 || f.err != nil {
 		f.wake.Broadcast()
-		return "", false
+		return nil
 	}
-	p := f.queue[0]
-	f.queue = f.queue[1:]
+	share := min(max(1, len(f.queue)/parallelInfos), maxShare)
+	paths := f.queue[:share:share]
+	f.queue = f.queue[share:]
 	f.due++
-	return p, true
+	return paths
 }
 
-// found records the answer of a store.
-func (f *finder) found(p Path, info *Info, err error) {
+// found records answers of a store.
+func (f *finder) found(answers []infoAnswer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.due--
+	for _, a := range answers {
+		f.record(a.path, a.info, a.err)
+	}
+	f.wake.Broadcast()
+}
+
+// record adds one answer to the findings.
+func (f *finder) record(p Path, info *Info, err error) {
 	switch {
 	case err == nil:
 		f.infos = append(f.infos, info)
@@ -152,7 +176,6 @@ func (f *finder) found(p Path, info *Info, err error) {
 	case f.err == nil:
 		f.err = err
 	}
-	f.wake.Broadcast()
 }
 
 // failed returns the error that ended the search. It locks, because AfterFunc may still call fail.
@@ -205,12 +228,15 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 		}
 		prover, ok := c.store.(Prover)
 		part.Unproven = !ok || !prover.Proven(info.Path)
+		if len(info.References) > 0 {
+			part.Refs = make([]string, 0, len(info.References))
+		}
 		for _, ref := range info.References {
 			if ref != info.Path {
 				part.Refs = append(part.Refs, ref.Root())
 			}
 		}
-		slices.Sort(part.Refs)
+		slices.Sort(part.Refs) // a store sorts them already, which costs little here
 		parts = append(parts, part)
 	}
 	return parts

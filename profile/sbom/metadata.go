@@ -61,6 +61,9 @@ type Supplier struct {
 
 // Unmatched counts the entries that are about none of the closure's store paths.
 func (m Metadata) Unmatched(c *profile.Closure) int {
+	if len(m) == 0 {
+		return 0
+	}
 	matched := make(map[string]bool)
 	for _, info := range c.Infos {
 		for _, key := range keys(info.Path) {
