@@ -2,7 +2,6 @@ package localstore
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -12,66 +11,118 @@ import (
 	"github.com/export-profile/export-profile/profile/casehack"
 )
 
-// dirent is an entry of a directory.
-type dirent struct {
-	name     string
-	original string // if it differs from name; see package casehack
-	kind     uint8  // unix.DT_DIR and so on; unix.DT_UNKNOWN if the file system does not tell
+// directory holds the entries of a directory, sorted by the bytes of their names.
+// There can be a million of them. So each takes two bytes besides its name, and four for its place in the order.
+type directory struct {
+	chunks [][]byte // of whole records: the kind of an entry and the length of its name, a byte each, and the name
+	order  []uint32 // where the records are: index of the chunk and offset in it, 16 bits each
+	// restored says that entries are shown with the names that they had before Nix changed them; see package casehack.
+	restored bool
 }
 
-// shown returns the name of an entry in the store object.
-func (d *dirent) shown() string { return cmp.Or(d.original, d.name) }
+const (
+	chunkSize = 1 << 16
+	maxChunks = 1 << 16
+)
 
-// restoreNames gives entries their original names, and sorts them again.
-func restoreNames(entries []dirent) {
-	for i := range entries {
-		if original, changed := casehack.Original(entries[i].name); changed {
-			entries[i].original = original
+// at returns an entry's name on disk and its kind: unix.DT_DIR and so on, or unix.DT_UNKNOWN if the file system does not tell.
+func (l *directory) at(i int) (name []byte, kind uint8) {
+	r := l.chunks[l.order[i]>>16][l.order[i]&0xffff:]
+	return r[2:][:r[1]], r[0]
+}
+
+// sort sorts the entries by the names that they are shown with.
+func (l *directory) sort() {
+	key := func(at uint32) []byte {
+		r := l.chunks[at>>16][at&0xffff:]
+		return r[2:][:r[1]]
+	}
+	if l.restored {
+		raw := key
+		key = func(at uint32) []byte { return []byte(shown(string(raw(at)))) }
+	}
+	slices.SortFunc(l.order, func(a, b uint32) int { return bytes.Compare(key(a), key(b)) })
+}
+
+// restoreNames shows the entries with their original names.
+func (l *directory) restoreNames() {
+	l.restored = true
+	l.sort()
+}
+
+// changed returns the first name that looks as if Nix has changed it, or "".
+func (l *directory) changed() string {
+	for i := range l.order {
+		if name, _ := l.at(i); bytes.IndexByte(name, '~') >= 0 {
+			if _, changed := casehack.Original(string(name)); changed {
+				return string(name)
+			}
 		}
 	}
-	slices.SortFunc(entries, func(a, b dirent) int { return cmp.Compare(a.shown(), b.shown()) })
+	return ""
 }
 
-// list reads the entries of a directory, sorted by the bytes of their names.
+// shown returns the original name of a file.
+func shown(name string) string {
+	if original, changed := casehack.Original(name); changed {
+		return original
+	}
+	return name
+}
+
+// list reads the entries of a directory.
 // The directory usually tells their kinds, which saves one system call per entry.
-func list(fd int, buf []byte) ([]dirent, error) {
-	var (
-		names []byte
-		ends  []int
-		kinds []uint8
-	)
+func list(fd int, buf []byte) (directory, error) {
+	var l directory
+	count := 0
+	err := eachDirent(fd, buf, func(name []byte, kind uint8) error {
+		last := len(l.chunks) - 1
+		if last < 0 || len(l.chunks[last])+2+len(name) > chunkSize {
+			if len(l.chunks) == maxChunks {
+				return errors.New("has too many entries")
+			}
+			l.chunks = append(l.chunks, nil)
+			last++
+		}
+		l.chunks[last] = append(append(l.chunks[last], kind, uint8(len(name))), name...)
+		count++
+		return nil
+	})
+	if err != nil {
+		return l, err
+	}
+	l.order = make([]uint32, 0, count)
+	for i, chunk := range l.chunks {
+		for at := 0; at < len(chunk); at += 2 + int(chunk[at+1]) {
+			l.order = append(l.order, uint32(i<<16|at))
+		}
+	}
+	l.sort()
+	return l, nil
+}
+
+// eachDirent calls do with each entry of a directory but . and .., in no order. The name is valid until do returns.
+func eachDirent(fd int, buf []byte, do func(name []byte, kind uint8) error) error {
 	for {
 		var n int
 		err := retryEINTR(func() (err error) { n, err = unix.Getdents(fd, buf); return err })
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			break
+		if n == 0 || err != nil {
+			return err
 		}
 		for rest := buf[:n]; len(rest) > 0; {
 			name, kind, size := parseDirent(rest)
-			if size == 0 {
-				return nil, errors.New("unreadable directory entry")
+			if size == 0 || len(name) > 255 {
+				return errors.New("unreadable directory entry")
 			}
 			rest = rest[size:]
 			if string(name) == "." || string(name) == ".." {
 				continue
 			}
-			names = append(names, name...)
-			ends = append(ends, len(names))
-			kinds = append(kinds, kind)
+			if err := do(name, kind); err != nil {
+				return err
+			}
 		}
 	}
-	// Let all names share one string, which saves two allocations per name.
-	all, from := string(names), 0
-	entries := make([]dirent, len(ends))
-	for i, end := range ends {
-		entries[i] = dirent{name: all[from:end], kind: kinds[i]}
-		from = end
-	}
-	slices.SortFunc(entries, func(a, b dirent) int { return cmp.Compare(a.name, b.name) })
-	return entries, nil
 }
 
 // parseDirent parses the first struct linux_dirent64 (getdents64(2)) in b:

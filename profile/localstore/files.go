@@ -8,12 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/export-profile/export-profile/profile"
-	"github.com/export-profile/export-profile/profile/casehack"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -33,7 +31,7 @@ func (s *Store) walkNames(ctx context.Context, p profile.Path, restore func(name
 	return func(yield func(rootfs.Entry, error) bool) {
 		w := walk{ctx: ctx, buf: make([]byte, 32<<10), restore: restore}
 		defer w.close()
-		e, err := w.enter(int(s.storeDir.Fd()), dirent{name: p.Base()}, p.Root())
+		e, err := w.enter(int(s.storeDir.Fd()), p.Base(), unix.DT_UNKNOWN, p.Root())
 		runtime.KeepAlive(s.storeDir)
 		for err == nil {
 			if !yield(e, nil) {
@@ -64,7 +62,8 @@ type level struct {
 	fd       int // -1 if it was closed because of maxOpen
 	dev, ino uint64
 	path     string
-	entries  []dirent // not yet visited
+	entries  directory
+	next     int // of entries
 }
 
 // next returns the entry after the current one, or io.EOF.
@@ -74,10 +73,15 @@ func (w *walk) next() (rootfs.Entry, error) {
 	}
 	for len(w.levels) > 0 {
 		dir := &w.levels[len(w.levels)-1]
-		if len(dir.entries) > 0 {
-			d := dir.entries[0]
-			dir.entries = dir.entries[1:]
-			return w.enter(dir.fd, d, dir.path+"/"+d.shown())
+		if dir.next < len(dir.entries.order) {
+			b, kind := dir.entries.at(dir.next)
+			dir.next++
+			path := dir.path + "/" + string(b)
+			name := path[len(dir.path)+1:]
+			if dir.entries.restored {
+				path = dir.path + "/" + shown(name)
+			}
+			return w.enter(dir.fd, name, kind, path)
 		}
 		if err := w.up(); err != nil {
 			return rootfs.Entry{}, err
@@ -87,25 +91,24 @@ func (w *walk) next() (rootfs.Entry, error) {
 }
 
 // enter makes the entry of a file in a directory. If the file is a directory, it descends into it.
-func (w *walk) enter(dir int, d dirent, path string) (rootfs.Entry, error) {
+func (w *walk) enter(dir int, name string, kind uint8, path string) (rootfs.Entry, error) {
 	w.serial++
-	kind := d.kind
 	// Directories and links need no stat, since their modes are fixed.
 	if kind != unix.DT_DIR && kind != unix.DT_LNK {
-		if err := retryEINTR(func() error { return unix.Fstatat(dir, d.name, &w.st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		if err := retryEINTR(func() error { return unix.Fstatat(dir, name, &w.st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 			return rootfs.Entry{}, readError(path, err)
 		}
 		kind = uint8(w.st.Mode & unix.S_IFMT >> 12)
 	}
 	switch kind {
 	case unix.DT_DIR:
-		if err := w.down(dir, d.name, path); err != nil {
+		if err := w.down(dir, name, path); err != nil {
 			return rootfs.Entry{}, readError(path, err)
 		}
 		return rootfs.Dir(path, 0o555), nil
 	case unix.DT_LNK:
 		var n int
-		err := retryEINTR(func() (err error) { n, err = unix.Readlinkat(dir, d.name, w.target[:]); return err })
+		err := retryEINTR(func() (err error) { n, err = unix.Readlinkat(dir, name, w.target[:]); return err })
 		if err != nil {
 			return rootfs.Entry{}, readError(path, err)
 		}
@@ -115,7 +118,7 @@ func (w *walk) enter(dir int, d dirent, path string) (rootfs.Entry, error) {
 		if w.st.Mode&unix.S_IXUSR != 0 {
 			perm = 0o555
 		}
-		serial, name, size := w.serial, d.name, w.st.Size
+		serial, size := w.serial, w.st.Size
 		return rootfs.File(path, perm, size, func() (io.ReadCloser, error) {
 			if w.serial != serial {
 				return nil, readError(path, errors.New("opened after the walk moved on"))
@@ -140,7 +143,7 @@ func (w *walk) down(parent int, name, path string) error {
 		unix.Close(fd)
 		return err
 	}
-	if err := w.restoreNames(entries); err != nil {
+	if err := w.restoreNames(&entries); err != nil {
 		unix.Close(fd)
 		return err
 	}
@@ -159,14 +162,14 @@ func (w *walk) down(parent int, name, path string) error {
 }
 
 // restoreNames restores the names in a directory, if that is right for the object.
-func (w *walk) restoreNames(entries []dirent) error {
-	i := slices.IndexFunc(entries, func(d dirent) bool { _, changed := casehack.Original(d.name); return changed })
-	if i < 0 {
+func (w *walk) restoreNames(entries *directory) error {
+	name := entries.changed()
+	if name == "" {
 		return nil
 	}
-	yes, err := w.restore(entries[i].name)
+	yes, err := w.restore(name)
 	if yes {
-		restoreNames(entries)
+		entries.restoreNames()
 	}
 	return err
 }

@@ -36,11 +36,13 @@ func load(ctx context.Context, name string, withLog, signatures bool) (*snapshot
 	if err != nil {
 		return nil, err
 	}
-	s := new(snapshot)
+	// Grow no slice from nothing: a row of ValidPaths has some 200 bytes with its index, and its references have as many.
+	rows := int(min(fi.Size()/512, 1<<16))
+	s := &snapshot{objects: make([]object, 0, rows), ids: make([]int64, 0, rows)}
 	if err := s.loadObjects(ctx, db, signatures); err != nil {
 		return nil, err
 	}
-	return s, s.loadRefs(ctx, db)
+	return s, s.loadRefs(ctx, db, 8*rows)
 }
 
 // loadObjects reads ValidPaths. Older versions of the schema have no signatures and content addresses.
@@ -89,14 +91,14 @@ func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures 
 }
 
 // loadRefs reads Refs, whose rows are in the order in which Nix added them.
-// It ignores rows with an unknown referrer, since no object needs them.
-func (s *snapshot) loadRefs(ctx context.Context, db *sqlite.File) error {
+// It ignores rows with an unknown referrer, since no object needs them. It expects some number of rows.
+func (s *snapshot) loadRefs(ctx context.Context, db *sqlite.File, expected int) error {
 	t, err := table(ctx, db, "Refs", "referrer", "reference")
 	if err != nil {
 		return err
 	}
 	referrer, reference := t.Column("referrer"), t.Column("reference")
-	var refs []ref
+	refs := make([]ref, 0, expected)
 	err = t.Scan(ctx, func(row *sqlite.Row) error {
 		id, ok := row.Int(referrer)
 		from, found := s.byID(id)

@@ -35,6 +35,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -78,6 +80,9 @@ type Store struct {
 	verify      bool
 	names       *casehack.Restorer
 	objectsOnly bool // there is a store directory and nothing around it
+
+	asked   atomic.Int64  // objects that lost was asked about
+	present func() []bool // calls list once
 }
 
 var (
@@ -103,6 +108,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := &Store{root: r, verify: o.Verify || r.relocated(), names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
+	s.present = sync.OnceValue(s.list)
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -188,9 +194,38 @@ func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error)
 }
 
 // lost reports whether the store directory has no file for an object.
+// After some objects, it lists the directory if that costs less than to ask for as many again.
 func (s *Store) lost(p profile.Path) bool {
+	if n := s.asked.Add(1); n > 64 && int(n) > len(s.db.objects)/16 {
+		if there := s.present(); there != nil {
+			i, ok := s.db.byPath[p]
+			return ok && !there[i]
+		}
+	}
 	var st unix.Stat_t
 	return unix.Fstatat(int(s.storeDir.Fd()), p.Base(), &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
+}
+
+// list lists the store directory, and returns which objects of the database are in it. It returns nil if it cannot.
+func (s *Store) list() []bool {
+	fd, err := openat(int(s.storeDir.Fd()), ".", unix.O_DIRECTORY)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	there := make([]bool, len(s.db.objects))
+	path := []byte(profile.StoreDir + "/")
+	err = eachDirent(fd, make([]byte, 64<<10), func(name []byte, _ uint8) error {
+		path = append(path[:len(profile.StoreDir)+1], name...)
+		if i, ok := s.db.byPath[profile.Path(path)]; ok {
+			there[i] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return there
 }
 
 // Paths lists the objects in the database. Without a database, it lists all files whose names are those of objects.

@@ -2,6 +2,7 @@ package localstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -46,5 +47,38 @@ func TestLost(t *testing.T) {
 	symlink(t, "nowhere", root+string(pathOf("here")))
 	if _, err := s.Info(t.Context(), pathOf("here")); err != nil {
 		t.Errorf("Info of an object that is a dangling link = %v", err)
+	}
+}
+
+// TestLostMany checks that the answers are the same once the store lists its directory instead of asking for each object.
+func TestLostMany(t *testing.T) {
+	const count = 300
+	root, conn := newDB(t)
+	var lines []string
+	for i := range count {
+		lines = append(lines, fmt.Sprintf("object%d", i))
+	}
+	sql(t, conn, add(lines...))
+	missing := func(i int) bool { return i%7 == 3 }
+	for i, name := range lines {
+		if !missing(i) {
+			write(t, root+string(pathOf(name)), "")
+		}
+	}
+	write(t, root+string(pathOf("unregistered")), "")
+	s, err := Open(t.Context(), root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for round := range 2 {
+		for i, name := range lines {
+			if _, err := s.Info(t.Context(), pathOf(name)); errors.Is(err, profile.ErrNoFiles) != missing(i) {
+				t.Errorf("round %d: Info(%q) = %v; missing: %v", round, pathOf(name), err, missing(i))
+			}
+		}
+	}
+	if s.asked.Load() != 2*count {
+		t.Errorf("asked about %d objects; want %d", s.asked.Load(), 2*count)
 	}
 }

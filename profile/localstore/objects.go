@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,7 @@ func OpenObjects(dir string, o Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("open store directory %q: %w", dir, err)
 	}
 	s := &Store{root: r, objectsOnly: true, names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
+	s.present = sync.OnceValue(s.list)
 	if s.storeDir, err = r.openDir("."); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store directory %q: %w", dir, err), s.Close())
 	}
