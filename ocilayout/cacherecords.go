@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -52,11 +53,14 @@ const maxRecord = 4 << 10
 func tarRecordName(l Layer) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "export-profile layer %d\n", tarFormat)
+	var line []byte
 	for _, p := range l.Parts {
 		if p.Key == "" {
 			return "", fmt.Errorf("nothing promises the content of %s", p.Name)
 		}
-		fmt.Fprintf(h, "%q %q\n", p.Root, p.Key)
+		line = append(strconv.AppendQuote(line[:0], p.Root), ' ')
+		line = append(strconv.AppendQuote(line, p.Key), '\n')
+		h.Write(line)
 	}
 	for _, root := range l.Hidden {
 		fmt.Fprintf(h, "-%q\n", root)

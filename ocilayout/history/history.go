@@ -57,6 +57,9 @@ const topMark = ": "
 
 const hashDigits = 12
 
+// changedMark ends the word of an object that was changed on purpose.
+const changedMark = ":changed"
+
 // BaseName is the name of the part whose root is empty.
 const BaseName = "base"
 
@@ -81,14 +84,35 @@ func Hash(key string) string {
 
 // String returns the object's word in a comment.
 func (o Object) String() string {
-	changed := ""
+	word := make([]byte, 0, len(o.Name)+len("@:")+hashDigits+19+len(changedMark))
+	word = append(word, o.Name...)
+	if o.Hash != "" {
+		word = append(append(word, '@'), o.Hash...)
+	}
+	word = strconv.AppendInt(append(word, ':'), o.Size, 10)
 	if o.Changed {
-		changed = ":changed"
+		word = append(word, changedMark...)
 	}
-	if o.Hash == "" {
-		return fmt.Sprintf("%s:%d%s", o.Name, o.Size, changed)
+	return string(word)
+}
+
+// representable reports whether the object's word matches objectPattern.
+// It does not use the pattern, which takes a tenth of a run in which 10,000 store paths have not changed.
+func (o Object) representable() bool {
+	if o.Name == "" || strings.IndexByte("-.", o.Name[0]) >= 0 || o.Size < 0 || o.Hash != "" && len(o.Hash) != hashDigits {
+		return false
 	}
-	return fmt.Sprintf("%s@%s:%d%s", o.Name, o.Hash, o.Size, changed)
+	for _, c := range []byte(o.Name) {
+		if c <= ' ' || c > '~' || c == '/' || c == ':' || c == '@' {
+			return false
+		}
+	}
+	for _, c := range []byte(o.Hash) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 // String returns the text form of the claim.
@@ -123,8 +147,8 @@ func NewEntry(created time.Time, parts []rootfs.Part, hidden, changes []string) 
 	}
 	c := ClaimOf(parts, hidden)
 	for _, o := range c.Objects {
-		if word := o.String(); !objectPattern.MatchString(word) {
-			return ispec.History{}, fmt.Errorf("history of %q: its name, key or size is not representable", word)
+		if !o.representable() {
+			return ispec.History{}, fmt.Errorf("history of %q: its name, key or size is not representable", o)
 		}
 	}
 	for i, name := range c.Hidden {

@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,22 @@ func TestEntry(t *testing.T) {
 	for _, root := range []string{"", "a", "etc/a", "nix/store/a/b", "nix/store/a b", "nix/store/-a"} {
 		if h, err := NewEntry(created, nil, []string{root}, nil); err == nil {
 			t.Errorf("NewEntry that hides %q = %q, <nil>; want an error", root, h.Comment)
+		}
+	}
+}
+
+// TestRepresentable checks that NewEntry accepts exactly the objects whose words Parse accepts.
+func TestRepresentable(t *testing.T) {
+	const hash = "0123456789ab"
+	objects := []Object{{"", hash, 1, false}, {"a", "0123456789a", 1, false}, {"a", hash + "c", 1, false}, {"a", hash, -1, false},
+		{"a", hash, math.MaxInt64, true}, {"a", "", math.MinInt64, true}, {"a", "", 0, false}}
+	for c := range 256 {
+		b := string([]byte{byte(c)})
+		objects = append(objects, Object{b, hash, 1, false}, Object{"a" + b, "", 1, true}, Object{"a", b + hash[1:], 1, false})
+	}
+	for _, o := range objects {
+		if got, want := o.representable(), objectPattern.MatchString(o.String()); got != want {
+			t.Errorf("%q is representable: %v; objectPattern matches: %v", o, got, want)
 		}
 	}
 }

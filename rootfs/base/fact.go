@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/internal/codec"
@@ -37,7 +38,8 @@ func factKey(v *rootfs.View, o Options) string {
 		if p.Key == "" {
 			return ""
 		}
-		lines = append(lines, fmt.Sprintf("%q %s\n", p.Root, p.Key))
+		line := append(strconv.AppendQuote(make([]byte, 0, len(p.Root)+len(p.Key)+4), p.Root), ' ')
+		lines = append(lines, string(append(append(line, p.Key...), '\n')))
 	}
 	slices.Sort(lines)
 	for _, line := range lines {
