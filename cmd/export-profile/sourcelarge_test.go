@@ -129,6 +129,44 @@ func largeCache(t *testing.T, s *storetest.Sample) string {
 	return cache
 }
 
+// TestLargeDirectory checks that a store path with many files in one directory uses little memory, besides that of the workers.
+func TestLargeDirectory(t *testing.T) {
+	if testrun.Race {
+		t.Skip("measures memory")
+	}
+	const object = "/nix/store/00000000000000000000000000000001-many"
+	root := t.TempDir()
+	dir := root + object
+	count := testrun.Of(20_000, 1_000_000)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range count {
+		if err := os.WriteFile(fmt.Sprintf("%s/file-%07d-name", dir, i), nil, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A list of references need not have hashes, so that the files are read once.
+	references := filepath.Join(t.TempDir(), "graph")
+	const top = "/nix/store/00000000000000000000000000000002-top"
+	err := errors.Join(os.Mkdir(root+top, 0o755),
+		os.WriteFile(references, []byte(object+"\n\n0\n"+top+"\n\n1\n"+object+"\n"), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	processors(t, 2)
+	idle := measure(t, "version").Peak
+	m := measure(t, append([]string{"image", "oci:" + filepath.Join(t.TempDir(), "x"), "--profile", top, "--platform=linux/amd64", "--quiet",
+		"--no-cache", "--cache=" + t.TempDir(), "--compression=none"}, fromFlags(root, "--references", references)...)...)
+	if m.TimedOut || m.Status != 0 {
+		t.Fatalf("exit status %d after %v: %s", m.Status, m.Duration, m.Err)
+	}
+	t.Logf("%d files: %v, %d MiB more than idle", count, m.Duration, (m.Peak-idle)>>20)
+	if got, most := m.Peak-idle, int64(testrun.Of(32<<20, 72<<20)); got > most {
+		t.Errorf("%d MiB more than the idle program; want at most %d", got>>20, most>>20)
+	}
+}
+
 // TestLargeFarm checks that the largest allowed link farm uses little memory, besides that of the workers.
 func TestLargeFarm(t *testing.T) {
 	if testrun.Race {

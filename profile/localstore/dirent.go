@@ -81,7 +81,11 @@ func list(fd int, buf []byte) (directory, error) {
 			if len(l.chunks) == maxChunks {
 				return errors.New("has too many entries")
 			}
-			l.chunks = append(l.chunks, nil)
+			var chunk []byte // grows, as most directories are small
+			if last >= 0 {
+				chunk = make([]byte, 0, chunkSize)
+			}
+			l.chunks = append(l.chunks, chunk)
 			last++
 		}
 		l.chunks[last] = append(append(l.chunks[last], kind, uint8(len(name))), name...)
