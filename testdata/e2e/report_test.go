@@ -438,8 +438,8 @@ func TestReportLarge(t *testing.T) {
 		t.Errorf("it takes %v until all is drawn", took)
 	}
 	busy("load", 2)
-	if got := elements("*"); got > 10_000 {
-		t.Errorf("the page has %d elements; want at most 10,000", got)
+	if got := elements("*"); got > 11_000 {
+		t.Errorf("the page has %d elements; want at most 11,000", got)
 	}
 	if got := elements("#paths tbody tr"); got != 500 {
 		t.Errorf("the table has %d rows; want 500", got)
