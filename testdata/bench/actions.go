@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -95,6 +96,7 @@ func (l *lab) allActions() map[string]action {
 		actions[name+" tar.gz"] = with(l.changedTar)
 	}
 	actions["podman push"] = l.podmanPushes
+	maps.Copy(actions, l.largeActions())
 	for _, u := range updates {
 		for _, writer := range []string{"zstd", "zstd:chunked", podmanWriter} {
 			actions[u.action(writer)] = func() (sample, error) {

@@ -35,6 +35,12 @@ func runChild(ctx context.Context, name string, args []string) error {
 		return planStore(ctx, args[0])
 	case name == "subset" && len(args) == 3:
 		return subset(ctx, args[0], args[1], args[2])
+	case name == "large-store" && len(args) == 2:
+		count, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return largeStore(ctx, args[0], count)
 	case name == "synthesize" && len(args) >= 3:
 		count, err := strconv.Atoi(args[1])
 		if err != nil {

@@ -20,12 +20,13 @@ import (
 
 // sample holds the resources that one command used, including its children.
 type sample struct {
-	Wall    float64 `json:"wall"`    // seconds
-	CPU     float64 `json:"cpu"`     // seconds
-	RSS     int64   `json:"rss"`     // bytes, of the largest process
-	Written int64   `json:"written"` // bytes, to files on disks
-	Size    int64   `json:"size"`    // bytes of the result, or the number of open()s
-	Others  float64 `json:"others"`  // cores that other programs used meanwhile
+	Wall    float64 `json:"wall"`            // seconds
+	CPU     float64 `json:"cpu"`             // seconds
+	RSS     int64   `json:"rss"`             // bytes, of the largest process
+	Written int64   `json:"written"`         // bytes, to files on disks
+	Size    int64   `json:"size"`            // bytes of the result, or the number of open()s
+	Input   int64   `json:"input,omitempty"` // bytes of the store objects, for rows that compare values per byte of them
+	Others  float64 `json:"others"`          // cores that other programs used meanwhile
 }
 
 // series holds the samples of an action, one per round, or the error that prevented them.

@@ -78,6 +78,7 @@ func rows() []row {
 		row{what: "cold, zstd:chunked, peak RSS", ours: "cold zstd:chunked", value: memory,
 			limit: float64(64 + 48*cores()), target: "≤ 64 MiB + 48 MiB a core"},
 	)
+	rows = append(rows, largeRows()...)
 	return append(rows,
 		row{what: "export-profile DIR : nix-store --export, --import", ours: "rootfs", peer: "nix-store --import", value: seconds, limit: 0.4},
 		row{what: "export-profile DIR : cp -a, per byte", ours: "rootfs", peer: "cp -a", value: seconds, per: true, limit: 0.8},
