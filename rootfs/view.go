@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // View shows the files of several parts as one file system.
@@ -17,45 +18,17 @@ import (
 // A View walks a part's tree when it is first asked for something in it,
 // and opens only the files that it is asked to read. Of an unproven part it reads all files,
 // and trusts nothing until that walk has ended without an error.
-// It is not safe for concurrent use.
+// It is not safe for concurrent use. [View.ListAhead] walks several parts at a time.
 type View struct {
 	parts    map[string]Part      // by root
 	above    map[string]bool      // directories above the roots
 	listings map[string]*EntryMap // by root; Open is nil, as it does not outlive the walk
+	failed   map[string]error     // by root; of parts that ListAhead could not list
 	facts    *Facts
 
-	listed, mostListed int   // entries in all listings
-	listedBytes        int64 // of their names and targets
-	pathBytes          int64 // of their paths
-}
-
-// Limits of all listings together. A large profile and all that it links to have some 700,000 entries
-// of a hundred bytes each. At these limits the listings take some 200 MiB,
-// more than anything else in the making of an image.
-const (
-	maxListed      = 1 << 20  // files and directories
-	maxListedBytes = 64 << 20 // bytes of their names and targets
-	// maxPathBytes limits the bytes of all paths, which take time, not memory.
-	// In real profiles a path has some hundred bytes; in the deepest directories, a quarter of a megabyte.
-	maxPathBytes = 256 << 20
-)
-
-// add adds the next entry of a part to its listing, within the limits.
-func (v *View) add(l *EntryMap, e Entry) error {
-	e.Open = nil
-	v.listed++
-	v.listedBytes += int64(len(e.Path) - len(Parent(e.Path)) + len(e.Target))
-	v.pathBytes += int64(len(e.Path))
-	switch {
-	case v.pathBytes > maxPathBytes:
-		return fmt.Errorf("all parts in view together have paths of more than %d bytes", maxPathBytes)
-	case v.listed > v.mostListed:
-		return fmt.Errorf("all parts in view together have more than %d files and directories", v.mostListed)
-	case v.listedBytes > maxListedBytes:
-		return fmt.Errorf("all parts in view together have names and links of more than %d bytes", maxListedBytes)
-	}
-	l.Set(e)
-	return nil
+	mu         sync.Mutex // guards listedSum
+	listedSum             // of all listings
+	mostListed int
 }
 
 // ErrOutside reports a path that leads out of the store, where a View sees nothing.
@@ -71,6 +44,7 @@ func NewView(parts []Part, facts *Facts) *View {
 		parts:    make(map[string]Part, len(parts)),
 		above:    make(map[string]bool),
 		listings: make(map[string]*EntryMap),
+		failed:   make(map[string]error),
 		facts:    facts,
 
 		mostListed: maxListed,
@@ -201,41 +175,6 @@ func (v *View) Entries(root string) ([]Entry, error) {
 		return nil, fmt.Errorf("list %q: %w", root, err)
 	}
 	return slices.AppendSeq(make([]Entry, 0, l.count), l.All()), nil
-}
-
-// list returns the listing of a part: from a fact, or from a walk.
-func (v *View) list(root string) (*EntryMap, error) {
-	if l := v.listings[root]; l != nil {
-		return l, nil
-	}
-	part := v.parts[root]
-	if fact := v.facts.Load("listing", part.Key); fact != nil {
-		listed, bytes, paths := v.listed, v.listedBytes, v.pathBytes
-		if l, err := v.decodeListing(root, fact); err == nil {
-			v.listings[root] = l
-			return l, nil
-		}
-		v.listed, v.listedBytes, v.pathBytes = listed, bytes, paths
-	}
-	l := NewEntryMap(root)
-	for e, err := range Check(root, part.Tree) {
-		if err == nil && part.Unproven && e.IsRegular() {
-			err = readThrough(e) // callers trust the listing, so the key must be proven
-		}
-		if err == nil {
-			err = v.add(l, e)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if v.facts.path("listing", part.Key) != "" {
-		if fact := encodeListing(l); fact != nil {
-			v.facts.Keep("listing", part.Key, fact)
-		}
-	}
-	v.listings[root] = l
-	return l, nil
 }
 
 // Read reads the first limit bytes of regular files. The paths are those that Stat returned.

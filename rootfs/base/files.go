@@ -111,7 +111,9 @@ func (b *builder) make(o Options, f *Files) error {
 	}
 	b.makeDir(rootfs.StoreDir, 0o755)
 
-	if o.Bare || len(o.Profiles) > 1 {
+	asTree := o.Bare || len(o.Profiles) > 1
+	b.listAhead(o.Profiles, asTree)
+	if asTree {
 		for _, p := range o.Profiles {
 			if err := b.linkTree(p, runProfile); err != nil {
 				return err
@@ -159,6 +161,19 @@ func (b *builder) make(o Options, f *Files) error {
 		f.Architectures = append(f.Architectures, arch)
 	}
 	return b.err
+}
+
+// listAhead lists the parts that make will ask for.
+func (b *builder) listAhead(profiles []string, whole bool) {
+	var paths []string
+	for _, p := range profiles {
+		if whole {
+			paths = append(paths, p)
+		} else {
+			paths = append(paths, p+"/etc", p+"/bin")
+		}
+	}
+	b.view.ListAhead(paths...)
 }
 
 // linkPrograms links to the two programs that scripts name by their paths.
