@@ -1,12 +1,14 @@
 package startup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -177,7 +179,11 @@ func (c *checker) scanSources(image *Image) error {
 	defer cancel()
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range 2 * runtime.GOMAXPROCS(0) { // they also wait for disks
+	perCore := 2 // they also wait for servers
+	if !slices.ContainsFunc(c.sources, func(s Source) bool { return s.Unproven }) {
+		perCore = 4 // a store of this machine needs no memory to unpack, and a disk is faster with several requests at once
+	}
+	for range perCore * runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := range next {
 				if c.contents[i], errs[i] = c.sources[i].scan(c.options.Facts, c.options.References); errs[i] != nil {
@@ -189,7 +195,13 @@ func (c *checker) scanSources(image *Image) error {
 			}
 		})
 	}
-	for i := range c.sources {
+	// Begin with the largest, so that no worker is left alone with one.
+	order := make([]int, len(c.sources))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sizes[b], sizes[a]) })
+	for _, i := range order {
 		select {
 		case next <- i:
 			continue

@@ -44,23 +44,26 @@ func (f *nameFinder) Write(p []byte) (int, error) {
 func (f *nameFinder) end() { f.scan(true) }
 
 func (f *nameFinder) scan(last bool) {
-	b := f.buf
+	f.buf = append(f.buf[:0], scanNames(f.buf, last, f.found)...)
+}
+
+// scanNames calls found with each name in b. It returns the end of b, in which a name may begin that goes on behind b.
+// If nothing follows b, last is true.
+func scanNames(b []byte, last bool, found func(base string)) (rest []byte) {
 	for {
 		i := bytes.Index(b, []byte(storePrefix))
 		if i < 0 {
-			b = b[max(0, len(b)-len(storePrefix)+1):]
-			break
+			return b[max(0, len(b)-len(storePrefix)+1):]
 		}
 		b = b[i:]
 		if len(b) < len(storePrefix)+maxBase && !last {
-			break
+			return b
 		}
 		b = b[len(storePrefix):]
 		if base := baseName(b); base != "" {
-			f.found(base)
+			found(base)
 		}
 	}
-	f.buf = append(f.buf[:0], b...)
 }
 
 // baseName returns the base name of a store object at the beginning of b, or "".

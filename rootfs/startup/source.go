@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -147,50 +146,6 @@ func (s *Source) walk(c *contents, first bool, missing, again map[string][]span)
 		}
 		if err := s.scanFile(c, e, name, wanted, first, keep, again); err != nil {
 			return fmt.Errorf("%q: %w", "/"+e.Path, err)
-		}
-	}
-	return nil
-}
-
-// scanFile scans one file.
-func (s *Source) scanFile(c *contents, e rootfs.Entry, name string, wanted, first bool, keep []span, again map[string][]span) (err error) {
-	r, err := e.Open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	all := s.Unproven || first && c.Names != nil
-	f, _ := r.(*os.File)
-	if wanted && f != nil && !s.Unproven {
-		c.Files[name], err = classify(f, e.Size)
-		if err != nil || !all {
-			return err
-		}
-	}
-	var names *nameFinder
-	var in io.Reader = r
-	if first && c.Names != nil {
-		names = &nameFinder{found: func(base string) { c.addName(base, e.Path) }}
-		in = io.TeeReader(r, names)
-	}
-	if wanted && (f == nil || s.Unproven) {
-		forward := &forwardReader{r: in, keep: keep}
-		c.Files[name], err = classify(forward, e.Size)
-		var backward *backwardError
-		if errors.As(err, &backward) {
-			err = nil
-			again[name] = append(emptySpans(keep), span{offset: backward.offset, size: backward.size + keepMargin})
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if all {
-		if err := rootfs.Drain(in); err != nil {
-			return err
-		}
-		if names != nil {
-			names.end()
 		}
 	}
 	return nil
