@@ -62,6 +62,11 @@ func (l *lab) allActions() map[string]action {
 		"why 10000":         l.whyMany,
 		"plan 10000":        l.planMany,
 		"image 10x":         l.imageMany,
+		"same 10000":        l.sameMany,
+	}
+	for name, dropped := range map[string]bool{"": false, ", empty page cache": true} {
+		actions["check"+name] = func() (sample, error) { return l.check(dropped) }
+		actions["read once"+name] = func() (sample, error) { return l.readOnce(dropped) }
 	}
 	for _, c := range []string{"none", "gzip", "zstd", "zstd:3", "zstd:chunked"} {
 		actions["cold "+c] = func() (sample, error) { return l.cold(l.base.profile, "--compression", c) }
@@ -319,6 +324,33 @@ func (l *lab) imageMany() (sample, error) {
 		return sample{}, err
 	}
 	return l.cold(string(object), "--from", root, "--platform", "linux/"+runtime.GOARCH)
+}
+
+// sameMany makes an image of 10,000 small store objects again, in which nothing changed.
+func (l *lab) sameMany() (sample, error) {
+	root := l.path("many-same")
+	args := func() ([]string, error) {
+		object, err := os.ReadFile(root + "/object")
+		return l.image(string(object), root+"-layout", "--from", root, "--platform", "linux/"+runtime.GOARCH, "--cache", root+"-cache"), err
+	}
+	err := l.prepared("an image of 10000 small store objects", func() error {
+		if _, err := l.output(self(), "-child", "synthesize", root, "10000", "20", "files"); err != nil {
+			return err
+		}
+		command, err := args()
+		if err == nil {
+			_, err = l.run(command...)
+		}
+		return err
+	})
+	if err != nil {
+		return sample{}, err
+	}
+	command, err := args()
+	if err != nil {
+		return sample{}, err
+	}
+	return l.run(command...)
 }
 
 // graph makes the database of a store with 10,000 paths and 200,000 references, but no files.

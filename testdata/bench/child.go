@@ -33,6 +33,8 @@ func runChild(ctx context.Context, name string, args []string) error {
 		return touchMemory()
 	case name == "plan" && len(args) == 1:
 		return planStore(ctx, args[0])
+	case name == "read" && len(args) == 1:
+		return readFiles(ctx, args[0])
 	case name == "subset" && len(args) == 3:
 		return subset(ctx, args[0], args[1], args[2])
 	case name == "large-store" && len(args) == 2:
