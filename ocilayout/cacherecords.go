@@ -9,13 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // tarRecord describes the tar of some parts.
@@ -58,8 +58,8 @@ func tarRecordName(l Layer) (string, error) {
 		if p.Key == "" {
 			return "", fmt.Errorf("nothing promises the content of %s", p.Name)
 		}
-		line = append(strconv.AppendQuote(line[:0], p.Root), ' ')
-		line = append(strconv.AppendQuote(line, p.Key), '\n')
+		line = append(rootfs.AppendQuoted(line[:0], p.Root), ' ')
+		line = append(rootfs.AppendQuoted(line, p.Key), '\n')
 		h.Write(line)
 	}
 	for _, root := range l.Hidden {

@@ -236,7 +236,9 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 				part.Refs = append(part.Refs, ref.Root())
 			}
 		}
-		slices.Sort(part.Refs) // a store sorts them already, which costs little here
+		if !slices.IsSorted(part.Refs) { // a store has sorted them
+			slices.Sort(part.Refs)
+		}
 		parts = append(parts, part)
 	}
 	return parts

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strconv"
 
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/internal/codec"
@@ -38,7 +37,7 @@ func factKey(v *rootfs.View, o Options) string {
 		if p.Key == "" {
 			return ""
 		}
-		line := append(strconv.AppendQuote(make([]byte, 0, len(p.Root)+len(p.Key)+4), p.Root), ' ')
+		line := append(rootfs.AppendQuoted(make([]byte, 0, len(p.Root)+len(p.Key)+4), p.Root), ' ')
 		lines = append(lines, string(append(append(line, p.Key...), '\n')))
 	}
 	slices.Sort(lines)
