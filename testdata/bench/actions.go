@@ -71,6 +71,12 @@ func (l *lab) allActions() map[string]action {
 	for _, c := range []string{"none", "gzip", "zstd", "zstd:3", "zstd:chunked"} {
 		actions["cold "+c] = func() (sample, error) { return l.cold(l.base.profile, "--compression", c) }
 	}
+	for _, of := range cacheCompressions {
+		actions["nix copy, "+of] = func() (sample, error) { return l.nixCopy(of) }
+		for _, c := range []string{"gzip", "none"} {
+			actions["from "+of+", "+c] = func() (sample, error) { return l.fromBinaryCache(of, c) }
+		}
+	}
 	for _, c := range []string{"gzip", "zstd"} {
 		for _, n := range workers {
 			actions[fmt.Sprintf("cold %s, %d workers", c, n)] = func() (sample, error) { return l.coldWorkers(c, n) }

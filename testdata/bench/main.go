@@ -86,7 +86,7 @@ func fatal(err error) {
 type rounds struct{ all, slow int }
 
 // slow lists the actions that take as long as all others together.
-var slow = map[string]bool{"buildah": true, "skopeo": true, "nix-store --import": true, "podman push": true}
+var slow = map[string]bool{"buildah": true, "skopeo": true, "nix-store --import": true, "podman push": true, "nix copy, xz": true}
 
 func bench(ctx context.Context, rows []row, n rounds, o options, jsonFile string) (err error) {
 	l, err := newLab(ctx, o)

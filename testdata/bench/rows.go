@@ -38,6 +38,13 @@ func rows() []row {
 		{what: "cold, zstd:3 : umoci insert, size", ours: "cold zstd:3", peer: "umoci insert", value: content, limit: 1.0},
 		{what: "cold, none : tar --hard-dereference", ours: "cold none", peer: "tar", value: seconds, limit: 1.0},
 	}
+	for _, of := range cacheCompressions {
+		for _, c := range []string{"gzip", "none"} {
+			limit := map[string]float64{"xz": 1, "zstd": 0.8}[of]
+			rows = append(rows, row{what: "image from a cache with " + of + ", " + c + " : nix copy", ours: "from " + of + ", " + c, peer: "nix copy, " + of,
+				value: seconds, limit: limit})
+		}
+	}
 	for _, c := range []string{"gzip", "zstd"} {
 		for _, n := range workers {
 			on := fmt.Sprintf("%s, %d workers", c, n)
