@@ -26,7 +26,7 @@
 // An attempt fails if the server sends nothing for a while; a slow server is no failure.
 // 403, 404 and 410 mean that the object does not exist (S3 answers 403).
 //
-// A NAR is never held in memory.
+// A NAR is never held in memory. A walk over a large one decompresses at most 2 MiB ahead, in another goroutine.
 // A tree may be walked several times, and the first walk often reads only names.
 // So a walk that skips the content of the first non-empty file spools the NAR:
 // it decompresses all of it into an unnamed file, which later walks read.

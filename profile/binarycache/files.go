@@ -33,7 +33,9 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 	if spooled := s.spool.reader(&o.region, o.info.NarSize); spooled != nil {
 		return s.replay(ctx, o, spooled, yield)
 	}
-	fresh, src, err := s.open(ctx, o)
+	open, stop := context.WithCancel(ctx) // ends after u.Close
+	defer stop()
+	fresh, src, err := s.open(open, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &noNARError{p, err}
 	}
@@ -42,7 +44,7 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 	}
 	o = fresh
 	name := s.backend.name(o.info.URL)
-	u, err := newNARReader(ctx, name, o.info, src, s.progress)
+	u, err := newNARReader(ctx, name, o.info, src, s.progress, stop)
 	if err != nil {
 		return err
 	}

@@ -36,21 +36,29 @@ func named(name string, err error) error {
 // narReader decompresses a NAR.
 // Before it returns io.EOF, it checks that the compressed file ends, too.
 type narReader struct {
-	ctx  context.Context
-	name string
-	file *compressedFile
-	z    io.ReadCloser
-	left int64 // bytes of NarSize not yet read
-	size int64
+	ctx   context.Context
+	name  string
+	file  *compressedFile
+	z     io.ReadCloser
+	from  io.Reader    // z, or ahead
+	ahead *decodeAhead // nil for small NARs
+	left  int64        // bytes of NarSize not yet read
+	size  int64
 }
 
-func newNARReader(ctx context.Context, name string, n *NarInfo, src io.ReadCloser, progress func(int64)) (*narReader, error) {
+// newNARReader decompresses a NAR from src. stop makes a read from src that waits for the network return.
+func newNARReader(ctx context.Context, name string, n *NarInfo, src io.ReadCloser, progress func(int64), stop func()) (*narReader, error) {
 	file := &compressedFile{ReadCloser: src, progress: progress, limit: maxCompressed(n.NarSize)}
 	z, err := decompress.NewReader(n.Compression, file)
 	if err != nil {
 		return nil, named(name, errors.Join(file.cause(err), src.Close()))
 	}
-	return &narReader{ctx, name, file, z, n.NarSize, n.NarSize}, nil
+	u := &narReader{ctx: ctx, name: name, file: file, z: z, from: z, left: n.NarSize, size: n.NarSize}
+	if n.NarSize >= minAhead && n.Compression != "none" {
+		u.ahead = newDecodeAhead(z, stop)
+		u.from = u.ahead
+	}
+	return u, nil
 }
 
 func (u *narReader) Read(p []byte) (int, error) {
@@ -60,7 +68,7 @@ func (u *narReader) Read(p []byte) (int, error) {
 	if int64(len(p)) > u.left+1 {
 		p = p[:u.left+1]
 	}
-	n, err := u.z.Read(p)
+	n, err := u.from.Read(p)
 	if u.left -= int64(n); u.left < 0 {
 		u.left = 0
 		return n - 1, named(u.name, fmt.Errorf("more than the %d bytes of NarSize", u.size))
@@ -80,6 +88,9 @@ func (u *narReader) Read(p []byte) (int, error) {
 }
 
 func (u *narReader) Close() error {
+	if u.ahead != nil {
+		u.ahead.Close()
+	}
 	return errors.Join(u.z.Close(), u.file.Close())
 }
 

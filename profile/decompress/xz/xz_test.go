@@ -198,7 +198,7 @@ func TestDamaged(t *testing.T) {
 	names, packed, plain := files(t)
 	for _, name := range names {
 		b := packed[name]
-		step := max(1, 8*len(b)/testrun.Of(150, 20_000))
+		step := max(1, 8*len(b)/testrun.Of(150, 5000))
 		if len(plain[name]) > 1<<20 {
 			step = max(1, 8*len(b)/testrun.Of(8, 200))
 		}
