@@ -178,6 +178,15 @@ func proven(s Store, p Path) bool {
 	return ok && prover.Proven(p)
 }
 
+// Spooler implements [Spooler].
+func (c *chain) Spooler(p Path) func(context.Context) {
+	i, _, err := c.find(context.Background(), p)
+	if err != nil {
+		return nil
+	}
+	return SpoolerOf(c.stores[i], p)
+}
+
 func (c *chain) Close() error {
 	var errs []error
 	for _, s := range c.stores {

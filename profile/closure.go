@@ -222,6 +222,8 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 			Root: info.Path.Root(),
 			Size: info.NarSize,
 			Tree: c.store.Files(ctx, info.Path),
+
+			Spool: endsWith(ctx, SpoolerOf(c.store, info.Path)),
 		}
 		if info.NarHash.Known() {
 			part.Key = "sha256:" + info.NarHash.Hex()
@@ -242,4 +244,17 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 		parts = append(parts, part)
 	}
 	return parts
+}
+
+// endsWith returns a function whose context also ends with ctx. The function may be nil.
+func endsWith(ctx context.Context, spool func(context.Context)) func(context.Context) {
+	if spool == nil {
+		return nil
+	}
+	return func(own context.Context) {
+		own, cancel := context.WithCancel(own)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		spool(own)
+	}
 }

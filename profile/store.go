@@ -60,6 +60,21 @@ type Prover interface {
 	Proven(p Path) bool
 }
 
+// Spooler is a store that can keep unpacked objects in temporary files.
+type Spooler interface {
+	// Spooler returns a function that unpacks an object, so that later walks of its files are fast.
+	// It returns nil if that would gain little. The function may do nothing, and takes disk space until Close.
+	Spooler(p Path) func(context.Context)
+}
+
+// SpoolerOf returns a function that unpacks an object of a store, or nil; see [Spooler].
+func SpoolerOf(s Store, p Path) func(context.Context) {
+	if spooler, ok := s.(Spooler); ok {
+		return spooler.Spooler(p)
+	}
+	return nil
+}
+
 // Linker is a store with a file system around it that holds profile links.
 type Linker interface {
 	// Readlink reads the symbolic link at an absolute path of that file system.

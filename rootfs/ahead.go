@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -15,28 +16,37 @@ import (
 // a walk in another order, or a second walk, reads the original tree.
 //
 // At most 2 MiB of each part are in memory, read but not walked yet, whatever its size.
+// So of a larger part that has a Spool, all is unpacked into a temporary file instead, the largest part first:
+// otherwise one processor would unpack it when its turn comes, while the others wait. See [spoolAhead].
 // The part whose root is empty is not read ahead.
 //
 // The caller must call stop after its last walk; it ends all reading.
 func Ahead(parts []Part, limit int) (ahead []Part, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
 	r := &aheadReader{
 		slots: make(chan struct{}, limit),
-		quit:  make(chan struct{}),
+		quit:  ctx.Done(),
 		free:  make(chan []byte, limit*aheadPieces),
 	}
 	ahead = slices.Clone(parts)
-	var queue []*aheadPart
+	var queue, large []*aheadPart
 	for i := range ahead {
 		if p := &ahead[i]; p.Root != "" {
-			part := &aheadPart{aheadReader: r, root: p.Root, tree: p.Tree, pieces: make(chan piece, aheadPieces), done: make(chan struct{})}
+			part := &aheadPart{aheadReader: r, part: *p, pieces: make(chan piece, aheadPieces), done: make(chan struct{})}
 			p.Tree = part.walk
-			queue = append(queue, part)
+			if p.Spool != nil && p.Size > aheadPieces*pieceBytes {
+				part.spooled = make(chan struct{})
+				large = append(large, part)
+			} else {
+				queue = append(queue, part)
+			}
 		}
 	}
-	slices.SortStableFunc(queue, func(a, b *aheadPart) int { return ComparePaths(a.root, b.root) })
+	slices.SortStableFunc(queue, func(a, b *aheadPart) int { return ComparePaths(a.part.Root, b.part.Root) })
+	r.spool(ctx, large, limit-1)
 	r.group.Go(func() { r.start(queue) })
 	return ahead, sync.OnceFunc(func() {
-		close(r.quit)
+		cancel()
 		r.group.Wait()
 	})
 }
@@ -45,12 +55,15 @@ const (
 	aheadPieces = 32 // pieces of each part that are in memory
 	pieceBytes  = 64 << 10
 	maxIdle     = 100 // consecutive reads that return no bytes
+
+	// spoolAhead limits the bytes that one Ahead unpacks into temporary files. They stay there until their store is closed.
+	spoolAhead = 4 << 30
 )
 
 // aheadReader reads several parts ahead.
 type aheadReader struct {
-	slots chan struct{} // one for each part that is being read or not yet walked
-	quit  chan struct{}
+	slots chan struct{} // one for each part that is being read or not yet walked, and for each worker that unpacks
+	quit  <-chan struct{}
 	free  chan []byte // buffers to reuse
 	group sync.WaitGroup
 }
@@ -70,22 +83,42 @@ func (r *aheadReader) start(queue []*aheadPart) {
 	}
 }
 
+// spool unpacks parts, several at a time, unless they are walked before.
+func (r *aheadReader) spool(ctx context.Context, parts []*aheadPart, workers int) {
+	slices.SortStableFunc(parts, func(a, b *aheadPart) int { return cmp.Compare(b.part.Size, a.part.Size) })
+	var next, taken atomic.Int64 // parts, and their bytes
+	for range min(workers, len(parts)) {
+		r.slots <- struct{}{} // until all are unpacked: a decompressor takes memory
+		r.group.Go(func() {
+			defer func() { <-r.slots }()
+			for i := next.Add(1) - 1; int(i) < len(parts); i = next.Add(1) - 1 {
+				p := parts[i]
+				if ctx.Err() == nil && taken.Add(p.part.Size) <= spoolAhead && p.state.CompareAndSwap(unread, spooling) {
+					p.part.Spool(ctx)
+					close(p.spooled)
+				}
+			}
+		})
+	}
+}
+
 // aheadPart is one part that is read ahead.
 type aheadPart struct {
 	*aheadReader
-	root   string
-	tree   Tree
-	pieces chan piece
-	whole  bool          // the tree ended without an error; set before pieces is closed
-	done   chan struct{} // closed when the walk has ended
+	part    Part
+	pieces  chan piece
+	whole   bool          // the tree ended without an error; set before pieces is closed
+	done    chan struct{} // closed when the walk has ended
+	spooled chan struct{} // closed when the part is unpacked; nil if it is not to be
 
-	state atomic.Int32 // unread, begun or walked
+	state atomic.Int32 // unread, begun, spooling or walked
 }
 
 const (
-	unread = iota // neither read ahead nor walked
-	begun         // read ahead
-	walked        // walked, with or without reading ahead
+	unread   = iota // neither read ahead nor walked
+	begun           // read ahead
+	spooling        // unpacked, or about to be
+	walked          // walked, with or without reading ahead
 )
 
 // piece is an entry with the beginning of its content, more of that content, or an error.
@@ -108,7 +141,7 @@ func (r *aheadPart) send(p piece) bool {
 
 func (r *aheadPart) read() {
 	defer close(r.pieces)
-	for e, err := range r.tree {
+	for e, err := range r.part.Tree {
 		if err != nil {
 			r.send(piece{err: err})
 			return
@@ -179,8 +212,16 @@ func (r *aheadReader) recycle(p *piece) {
 
 // walk yields the tree of the part, from its pieces if it is read ahead.
 func (r *aheadPart) walk(yield func(Entry, error) bool) {
-	if r.state.Swap(walked) != begun {
-		r.tree(yield)
+	switch before := r.state.Swap(walked); {
+	case before == begun:
+		defer func() { <-r.slots }()
+	case before == spooling:
+		<-r.spooled
+		r.group.Go(r.read)
+	case before == unread && r.spooled != nil:
+		r.group.Go(r.read) // one processor unpacks, and another does the rest
+	default:
+		r.part.Tree(yield)
 		return
 	}
 	defer func() {
@@ -188,7 +229,6 @@ func (r *aheadPart) walk(yield func(Entry, error) bool) {
 		for p := range r.pieces { // wait for the reader to end
 			r.recycle(&p)
 		}
-		<-r.slots
 	}()
 	for p := range r.pieces {
 		if p.entry.Path == "" {

@@ -2,14 +2,18 @@ package rootfs
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -288,6 +292,84 @@ func TestAheadStopped(t *testing.T) {
 		}
 		if last != errStopped {
 			t.Errorf("the last error is %v; want %v", last, errStopped)
+		}
+	})
+}
+
+// spoolingParts returns large and small parts that can be spooled. Spooling and walking report what they do.
+func spoolingParts(sizes []int, spool func(ctx context.Context, i int), walk func(i int)) []Part {
+	var parts []Part
+	for i, size := range sizes {
+		p := samplePart(i, nil, size)
+		tree := p.Tree
+		p.Size = int64(size)
+		p.Spool = func(ctx context.Context) { spool(ctx, i) }
+		p.Tree = func(yield func(Entry, error) bool) {
+			walk(i)
+			tree(yield)
+		}
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+const largePart = 2 * aheadPieces * pieceBytes
+
+// TestAheadSpool checks that large parts are spooled, each at most once and before it is walked, with the same trees.
+func TestAheadSpool(t *testing.T) {
+	sizes := []int{100, largePart, 3 * largePart, 0, 2 * largePart, 200, largePart, largePart}
+	nothing := func(context.Context, int) {}
+	want := listParts(t, spoolingParts(sizes, nothing, func(int) {}))
+	for _, limit := range []int{1, 2, 3, 8} {
+		spools, walks, spooling := make([]atomic.Int32, len(sizes)), make([]atomic.Int32, len(sizes)), make([]atomic.Bool, len(sizes))
+		parts := spoolingParts(sizes, func(_ context.Context, i int) {
+			spooling[i].Store(true)
+			spools[i].Add(1)
+			time.Sleep(time.Millisecond)
+			spooling[i].Store(false)
+		}, func(i int) {
+			walks[i].Add(1)
+			if spooling[i].Load() {
+				t.Errorf("at most %d: part %d is walked while it is spooled", limit, i)
+			}
+		})
+		ahead, stop := Ahead(parts, limit)
+		if diff := cmp.Diff(want, listParts(t, ahead)); diff != "" {
+			t.Errorf("at most %d (-want +got):\n%.1000s", limit, diff)
+		}
+		stop()
+		for i, size := range sizes {
+			most := int32(1)
+			if size < largePart || limit == 1 {
+				most = 0
+			}
+			if s, w := spools[i].Load(), walks[i].Load(); s > most || w != 1 {
+				t.Errorf("at most %d: part %d was spooled %d times and walked %d times; want at most %d, and 1", limit, i, s, w, most)
+			}
+		}
+	}
+}
+
+// TestAheadSpoolOrder checks that the largest parts are spooled first, before any walk, several at a time, and that stop ends that.
+func TestAheadSpoolOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var begun []int
+		parts := spoolingParts([]int{largePart, 3 * largePart, 5 * largePart, 2 * largePart}, func(ctx context.Context, i int) {
+			mu.Lock()
+			begun = append(begun, i)
+			mu.Unlock()
+			<-ctx.Done()
+		}, func(int) {})
+		_, stop := Ahead(parts, 3)
+		synctest.Wait()
+		slices.Sort(begun)
+		if want := []int{1, 2}; !slices.Equal(begun, want) {
+			t.Errorf("parts %v are spooled; want %v", begun, want)
+		}
+		stop()
+		if len(begun) != 2 {
+			t.Errorf("parts %v were spooled; want none after stop", begun)
 		}
 	})
 }

@@ -28,6 +28,7 @@
 package rootfs
 
 import (
+	"context"
 	"io"
 	"io/fs"
 	"iter"
@@ -102,6 +103,9 @@ type Part struct {
 	// Size is roughly the number of bytes in it; for a store object, the size of its NAR.
 	Size int64
 	Tree Tree
+	// Spool, if not nil, unpacks the part into a temporary file, so that later walks are fast. It ends soon after
+	// its context is cancelled, and may fail silently: then walks take longer.
+	Spool func(context.Context)
 }
 
 func (e Entry) IsDir() bool     { return e.Mode.IsDir() }

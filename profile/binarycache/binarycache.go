@@ -31,6 +31,7 @@
 // So a walk that skips the content of the first non-empty file spools the NAR:
 // it decompresses all of it into an unnamed file, which later walks read.
 // A walk that opens that file probably reads everything, and spools nothing.
+// [Store.Spooler] spools a NAR before its walk, if it is slow to decompress: several are then decompressed at the same time.
 //
 // The narinfos of a server can be cached in a directory, so that the next run need not fetch them.
 package binarycache

@@ -1,14 +1,34 @@
 package binarycache
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
+
+// slow lists compressions that take longer to decompress than a temporary file takes to write and read.
+var slow = map[string]bool{"xz": true, "bzip2": true, "br": true}
+
+// Spooler implements [profile.Spooler], for objects whose compression is slow to read.
+func (s *Store) Spooler(p profile.Path) func(context.Context) {
+	o, err := s.object(context.Background(), p)
+	if err != nil || !slow[o.info.Compression] {
+		return nil
+	}
+	return func(ctx context.Context) {
+		if s.spool.reader(&o.region, o.info.NarSize) != nil {
+			return
+		}
+		// A walk that opens no file spools the NAR. Another walk reports its errors.
+		s.Files(ctx, p)(func(_ rootfs.Entry, err error) bool { return err == nil })
+	}
+}
 
 // spooler keeps NARs in one unnamed file, each in a region of its own:
 // a store has more objects than a process may have open files.

@@ -80,6 +80,11 @@ func (o *overlay) Proven(p profile.Path) bool {
 	return err == nil && have.NarHash == info.NarHash
 }
 
+// Spooler implements [profile.Spooler].
+func (o *overlay) Spooler(p profile.Path) func(context.Context) {
+	return profile.SpoolerOf(o.Store, p)
+}
+
 // Info implements [profile.Store]. It fails if the underlying store knows another hash.
 // If the underlying store lacks the object, Info returns the given metadata together with the error.
 func (o *overlay) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {

@@ -144,6 +144,11 @@ func (r *trustedStore) Files(ctx context.Context, p profile.Path) rootfs.Tree {
 	}
 }
 
+// Spooler implements [profile.Spooler].
+func (r *trustedStore) Spooler(p profile.Path) func(context.Context) {
+	return profile.SpoolerOf(r.Store, p)
+}
+
 // Proven implements [profile.Prover]. It needs the guarantee of the underlying store.
 // If a content address vouches for the object, it must be the NAR hash: others are checked only by a walk that reads all files.
 func (r *trustedStore) Proven(p profile.Path) bool {

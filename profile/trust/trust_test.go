@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -320,6 +321,34 @@ func TestRequireAbilities(t *testing.T) {
 		if lists != test.lists || links != test.links {
 			t.Errorf("%s: Require lists: %v, links: %v; want %v, %v", name, lists, links, test.lists, test.links)
 		}
+	}
+}
+
+// spooling is a store of objects that are slow to read.
+type spooling struct {
+	profile.Store
+	spooled *[]profile.Path
+}
+
+func (s spooling) Spooler(p profile.Path) func(context.Context) {
+	return func(context.Context) { *s.spooled = append(*s.spooled, p) }
+}
+
+// TestRequireSpooler checks that a store still spools, and that another does not claim to.
+func TestRequireSpooler(t *testing.T) {
+	s, _ := signed(t)
+	p := infos(t, s)[0].Path
+	if profile.SpoolerOf(Require(bare{s}, nil), p) != nil {
+		t.Error("a store that cannot spool has a Spooler")
+	}
+	var spooled []profile.Path
+	spool := profile.SpoolerOf(Require(spooling{s, &spooled}, nil), p)
+	if spool == nil {
+		t.Fatal("a store that can spool has no Spooler")
+	}
+	spool(t.Context())
+	if !slices.Equal(spooled, []profile.Path{p}) {
+		t.Errorf("spooled %q; want %q", spooled, p)
 	}
 }
 
