@@ -60,7 +60,8 @@ func (l *lab) allActions() map[string]action {
 		"nix why-depends":   l.nixWhyDepends,
 		"closure 10000":     l.closureMany,
 		"why 10000":         l.whyMany,
-		"plan 10000":        l.planMany,
+		"plan 10000":        func() (sample, error) { return l.planMany(10_000) },
+		"plan 50000":        func() (sample, error) { return l.planMany(50_000) },
 		"image 10x":         l.imageMany,
 		"same 10000":        l.sameMany,
 	}
@@ -359,12 +360,12 @@ func (l *lab) sameMany() (sample, error) {
 	return l.run(command...)
 }
 
-// graph makes the database of a store with 10,000 paths and 200,000 references, but no files.
+// graph makes the database of a store with count paths of 20 references each, which are empty directories.
 // object is the path that needs all others.
-func (l *lab) graph() (root, object string, err error) {
-	root = l.path("graph")
-	err = l.prepared("10000 store paths with 200000 references", func() error {
-		_, err := l.output(self(), "-child", "synthesize", root, "10000", "20")
+func (l *lab) graph(count int) (root, object string, err error) {
+	root = l.path(fmt.Sprintf("graph-%d", count))
+	err = l.prepared(fmt.Sprintf("%d empty store paths with 20 references each", count), func() error {
+		_, err := l.output(self(), "-child", "synthesize", root, fmt.Sprint(count), "20")
 		return err
 	})
 	if err != nil {
@@ -374,9 +375,9 @@ func (l *lab) graph() (root, object string, err error) {
 	return root, string(b), err
 }
 
-// planMany finds a closure of 10,000 paths and 200,000 references in a database, and plans its layers.
-func (l *lab) planMany() (sample, error) {
-	root, _, err := l.graph()
+// planMany finds a closure of count paths of 20 references each in a database, and plans its layers.
+func (l *lab) planMany(count int) (sample, error) {
+	root, _, err := l.graph(count)
 	if err != nil {
 		return sample{}, err
 	}
@@ -384,7 +385,7 @@ func (l *lab) planMany() (sample, error) {
 }
 
 func (l *lab) closureMany() (sample, error) {
-	root, object, err := l.graph()
+	root, object, err := l.graph(10_000)
 	if err != nil {
 		return sample{}, err
 	}
@@ -393,7 +394,7 @@ func (l *lab) closureMany() (sample, error) {
 
 // whyMany asks why the first path is in the closure: it has no references, and many others lead to it.
 func (l *lab) whyMany() (sample, error) {
-	root, object, err := l.graph()
+	root, object, err := l.graph(10_000)
 	if err != nil {
 		return sample{}, err
 	}

@@ -20,7 +20,7 @@ import (
 
 // synthesize makes a store of count objects in a root. Each refers to some earlier ones.
 // The last one refers to all that have no other referrer; the file "object" contains its path.
-// Without files, the store consists only of a database.
+// Without files, the store consists of a database and empty directories.
 func synthesize(root string, count, references int, files bool) error {
 	db, err := createDB(root)
 	if err != nil {
@@ -55,6 +55,8 @@ func synthesize(root string, count, references int, files bool) error {
 			if hash, size, err = writeObject(root, paths[i], random); err != nil {
 				return err
 			}
+		} else if err := os.Mkdir(filepath.Join(root, paths[i].Root()), 0o555); err != nil {
+			return err
 		}
 		if err := db.add(paths[i], hash, size, refs); err != nil {
 			return err
