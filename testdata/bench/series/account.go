@@ -19,6 +19,7 @@ type totals struct {
 	MaxLayer  int     // most layers of an image
 	EndLayer  int     // most layers of an image of the last week
 	Build     int64   // bytes of the objects in all different layers, before compression
+	Took      buildTime
 }
 
 // fetcher says what a node fetches that holds some layers and lacks others.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -75,6 +76,14 @@ func TestTable(t *testing.T) {
 	}
 	if d := cmp.Diff(want, lines[2:len(lines)-1]); d != "" {
 		t.Errorf("table (-want +got):\n%s", d)
+	}
+	if columns := strings.Count(lines[0], "|"); columns != strings.Count(lines[1], "|") || columns != strings.Count(lines[2], "|") {
+		t.Errorf("table: rows differ in length:\n%s", r.table())
+	}
+	r.rows[0].Took = buildTime{Clock: 100 * time.Second, CPU: 170 * time.Second}
+	timed := strings.Split(r.table(), "\n")
+	if timed[2] != want[0]+" 100 (170) |" || timed[0] != lines[0]+" build time (CPU), s |" || timed[1] != lines[1]+"---|" || timed[5] != want[3]+" 0 (0) |" {
+		t.Errorf("table with times:\n%s", r.table())
 	}
 }
 

@@ -33,6 +33,7 @@ func main() {
 	flag.StringVar(&o.only, "run", "", "run only strategies whose name matches `REGEXP`")
 	flag.StringVar(&o.images, "images", "1,10", "make series of `N,...` images")
 	flag.StringVar(&o.svg, "svg", "", "write a chart to `FILE`")
+	flag.BoolVar(&o.times, "times", false, "also build all releases, with a cache of layers, and say how long that takes")
 	flag.StringVar(&o.nix2container, "nix2container", "", "instead, compare the first plan with that of the program `FILE`")
 	flag.BoolVar(&o.changes, "changes", false, "instead, print what changes in each week")
 	flag.Parse()
@@ -49,7 +50,7 @@ type options struct {
 	profile, dir, only, images, svg, nix2container string
 	weeks                                          int
 	seed                                           uint64
-	changes                                        bool
+	changes, times                                 bool
 }
 
 func run(ctx context.Context, o options) error {
@@ -103,6 +104,15 @@ func run(ctx context.Context, o options) error {
 				return err
 			}
 			logf("%d images, %s: built %d layers and composed %d; %.1f MB a year", count, s.name, b.built-built, b.composed-composed, float64(t.EachWeek)/1e6)
+			if o.times {
+				if t.Took, err = s.time(ctx, y, b.dir); err != nil {
+					return err
+				}
+				if t.Took.Built != t.Registry {
+					return fmt.Errorf("%s: all releases together build %d bytes; want %d, those of all different layers", s.name, t.Took.Built, t.Registry)
+				}
+				logf("%d images, %s: all releases take %.1f s, and %.1f s of CPU time", count, s.name, t.Took.Clock.Seconds(), t.Took.CPU.Seconds())
+			}
 			r.rows = append(r.rows, row{s, t})
 		}
 		all = append(all, r)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,11 +44,19 @@ func weekly(t totals) int64   { return t.EachWeek }
 func fourth(t totals) int64   { return t.Fourth }
 func registry(t totals) int64 { return t.Registry }
 
-// table returns the series as a table in Markdown. Ratios compare with the best peer.
+// table returns the series as a table in Markdown. Ratios compare with the best peer. Without times, it has no column for them.
 func (r result) table() string {
+	timed := slices.ContainsFunc(r.rows, func(r row) bool { return r.Took != buildTime{} })
 	var b strings.Builder
-	b.WriteString("| strategy | first pull, MB | each week, MB | ratio | every fourth, MB | ratio | registry, MB | ratio | unused at the end (most) | layers at the end (most) | compressed, GB |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| strategy | first pull, MB | each week, MB | ratio | every fourth, MB | ratio | registry, MB | ratio | unused at the end (most) | layers at the end (most) | compressed, GB |")
+	if timed {
+		b.WriteString(" build time (CPU), s |")
+	}
+	b.WriteString("\n|" + strings.Repeat("---|", 11))
+	if timed {
+		b.WriteString("---|")
+	}
+	b.WriteString("\n")
 	for _, row := range r.rows {
 		t := row.totals
 		cell := func(value func(totals) int64) string {
@@ -61,8 +70,12 @@ func (r result) table() string {
 		if t.MaxUnused > 0 {
 			unused = fmt.Sprintf("%.1f (%.1f) %%", 100*t.Unused, 100*t.MaxUnused)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %d (%d) | %.1f |\n", row.name, megabytes(t.First),
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %d (%d) | %.1f |", row.name, megabytes(t.First),
 			cell(weekly), cell(fourth), cell(registry), unused, t.EndLayer, t.MaxLayer, float64(t.Build)/1e9)
+		if timed {
+			fmt.Fprintf(&b, " %.0f (%.0f) |", t.Took.Clock.Seconds(), t.Took.CPU.Seconds())
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+// TestTime checks that a year builds each layer once, as many bytes as the registry has in the end, and that nothing is left behind.
+func TestTime(t *testing.T) {
+	y := newYear(testUniverse(6), 3, 2, 1)
+	b, err := newBuilder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, s := range strategies(nil) {
+		want, err := s.run(t.Context(), y, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.time(t.Context(), y, dir)
+		if err != nil || got.Clock <= 0 || got.CPU <= 0 || got.Built != want.Registry {
+			t.Errorf("%s: %+v, %v; want times, and %d bytes built", s.name, got, err, want.Registry)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
