@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Image is an existing image, made by any program. It can be inspected,
@@ -17,6 +19,8 @@ import (
 type Image struct {
 	Digest digest.Digest // of the manifest
 	Config ispec.Image
+	// StoreDir is the store directory that the history names, or else /nix/store.
+	StoreDir rootfs.StoreDir
 	// Layers have OCI media types; Read translates Docker's.
 	// Their Entry is unused: Config.History has one entry for each layer, and others between them.
 	Layers      []BlobSource
@@ -125,6 +129,11 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 		img.Layers = append(img.Layers, blob)
 	}
 	img.Config.History = wholeHistory(img.Config.History, len(img.Layers))
+	for _, c := range img.layerClaims() {
+		if c != nil {
+			img.StoreDir = c.StoreDir // of the uppermost layer
+		}
+	}
 	return img, nil
 }
 

@@ -62,6 +62,13 @@ func (img *Image) layerClaims() []*history.Claim {
 	return claims
 }
 
+// AssumeStoreDir sets the store directory of an image whose history names none, since other programs made it.
+func (img *Image) AssumeStoreDir(dir rootfs.StoreDir) {
+	if !slices.ContainsFunc(img.layerClaims(), func(c *history.Claim) bool { return c != nil }) {
+		img.StoreDir = dir
+	}
+}
+
 // HasChanges reports whether the image has a layer of changes on top of its store objects, according to the history.
 func (img *Image) HasChanges() bool {
 	return slices.ContainsFunc(img.layerClaims(), func(c *history.Claim) bool { return c != nil && c.Top })
@@ -113,7 +120,7 @@ func (t *ImageTree) VisibleObjects() []VisibleObject {
 
 // visibleObject returns the object of that name. Its hash is empty unless one layer holds and hashed all of it.
 func (t *ImageTree) visibleObject(name string) (o VisibleObject, there bool) {
-	root := rootfs.StoreDir + "/" + name
+	root := t.store.Object(name)
 	first, there := t.Lower.Lookup(root)
 	if !there {
 		return o, false
@@ -150,7 +157,7 @@ func (img *Image) Fetch(next *Image) (fetched, had int64) {
 // Regular files can be read. A hard link to an earlier entry is an error, and so is a sparse file.
 // A walk that reaches its end has checked the layer's digest and diffID.
 func (img *Image) Object(ctx context.Context, layer int, name string) rootfs.Tree {
-	root := path.Join(rootfs.StoreDir, name)
+	root := path.Join(img.StoreDir.Root(), name)
 	return func(yield func(rootfs.Entry, error) bool) {
 		err := img.walkObject(ctx, layer, root, func(e rootfs.Entry) bool { return yield(e, nil) })
 		if err != nil && !errors.Is(err, errStopped) {
@@ -167,7 +174,7 @@ func (img *Image) walkObject(ctx context.Context, layer int, root string, visit 
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	r := newListingReader(l)
+	r := newListingReader(l, img.StoreDir)
 	for i, ok := r.next(); ok; i, ok = r.next() {
 		e := r.listing.Entries[i]
 		if !rootfs.Within(root, e.Path) {

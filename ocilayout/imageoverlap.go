@@ -47,7 +47,7 @@ func (t *ImageTree) has(p rootfs.Part) (same, there bool, err error) {
 	if p.Root == "" {
 		return false, false, nil
 	}
-	had, there := t.visibleObject(objectOf(p.Root))
+	had, there := t.visibleObject(objectOf(t.store, p.Root))
 	if !there {
 		return false, false, nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/chunked"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // PreviousImage is an existing image whose layers a new image can reuse; see [PlanSticky].
@@ -24,6 +25,14 @@ type PreviousImage struct {
 	blobs     map[digest.Digest]int64 // sizes of all blobs, including the manifest
 	all       []ispec.Descriptor      // of all layers
 	openRange OpenRange               // nil if it is not known where the blobs are
+}
+
+// StoreDir returns the store directory of the layers.
+func (p *PreviousImage) StoreDir() (dir rootfs.StoreDir) {
+	for _, l := range p.Layers {
+		dir = l.History.StoreDir
+	}
+	return dir
 }
 
 // PreviousLayer is a layer with what its image's history says it holds.

@@ -22,6 +22,7 @@ import (
 type ImageTree struct {
 	Lower *rootfs.Lower
 
+	store    rootfs.StoreDir
 	listings []*layerListing
 	counts   []map[string]int                // by layer: how many entries each store object has
 	sums     map[int]map[string]*listedEntry // by layer, filled on demand: the files of the store
@@ -40,8 +41,8 @@ type TreeOptions struct {
 	Progress func(bytes int64)
 }
 
-// listingFact is the kind of facts about layers.
-const listingFact = "baselayer2"
+// listingFact returns the kind of facts about layers. A listing has the hashes of objects in the store directory.
+func (img *Image) listingFact() string { return img.StoreDir.FactKind("baselayer2") }
 
 // Tree reads each layer of the image once and determines the files that result.
 // It checks the digests and diffIDs of all that it reads.
@@ -52,7 +53,7 @@ func (img *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err er
 			err = fmt.Errorf("read image %s: %w", img.Digest, err)
 		}
 	}()
-	t := &ImageTree{listings: make([]*layerListing, len(img.Layers)), sums: make(map[int]map[string]*listedEntry)}
+	t := &ImageTree{store: img.StoreDir, listings: make([]*layerListing, len(img.Layers)), sums: make(map[int]map[string]*listedEntry)}
 	t.changes = img.changes()
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -106,21 +107,21 @@ func (img *Image) Tree(ctx context.Context, o TreeOptions) (_ *ImageTree, err er
 
 // list returns the contents of a layer, from a fact or by reading the layer.
 func (img *Image) list(ctx context.Context, layer *BlobSource, o TreeOptions) (*layerListing, error) {
-	if fact := o.Facts.Load(listingFact, layer.Key()); fact != nil {
+	if fact := o.Facts.Load(img.listingFact(), layer.Key()); fact != nil {
 		l := &layerListing{}
 		if gob.NewDecoder(bytes.NewReader(fact)).Decode(l) == nil && l.check() == nil {
 			o.progress(layer.Descriptor.Size)
 			return l, nil
 		}
 	}
-	l, err := listLayer(ctx, img.open, layer, o.Hash)
+	l, err := listLayer(ctx, img.open, layer, img.StoreDir, o.Hash)
 	if err != nil {
 		return nil, &BlobError{layer.Descriptor.Digest, err}
 	}
 	o.progress(layer.Descriptor.Size)
 	var fact bytes.Buffer
 	if o.Hash != nil && gob.NewEncoder(&fact).Encode(l) == nil {
-		o.Facts.Keep(listingFact, layer.Key(), fact.Bytes())
+		o.Facts.Keep(img.listingFact(), layer.Key(), fact.Bytes())
 	}
 	return l, nil
 }
@@ -169,7 +170,7 @@ func (t *ImageTree) apply(layer int, l *layerListing) error {
 			put = had
 			put.Path = e.Path
 		}
-		if o := objectOf(e.Path); o != "" {
+		if o := objectOf(t.store, e.Path); o != "" {
 			count[o]++
 		}
 		place, err := t.Lower.Place(e.Path)
@@ -196,7 +197,7 @@ func (t *ImageTree) apply(layer int, l *layerListing) error {
 			delete(linked, put.Source)
 		}
 		if place != e.Path {
-			delete(l.Objects, objectOf(place)) // the object changes through a link, and its hash does not cover that
+			delete(l.Objects, objectOf(t.store, place)) // the object changes through a link, and its hash does not cover that
 		}
 		if err := t.Lower.Put(put); err != nil {
 			return err
@@ -237,4 +238,4 @@ func (img *Image) read(ctx context.Context, e rootfs.LowerEntry, limit int64) (c
 }
 
 // StoreNames lists the names of everything in the store of the image.
-func (t *ImageTree) StoreNames() []string { return t.Lower.Names(rootfs.StoreDir) }
+func (t *ImageTree) StoreNames() []string { return t.Lower.Names(t.store.Root()) }

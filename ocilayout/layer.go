@@ -13,6 +13,8 @@ import (
 
 // Layer is one layer of an image to be built.
 type Layer struct {
+	// StoreDir is the store directory of the image.
+	StoreDir rootfs.StoreDir
 	// Parts are the parts that this layer makes visible in the image.
 	Parts []rootfs.Part
 	// Hidden are the roots of lower layers' parts that this layer hides by whiteouts, sorted.
@@ -43,7 +45,7 @@ func (l Layer) entry(created time.Time) (ispec.History, error) {
 	if l.Reuse != nil {
 		return l.Reuse.Entry, nil
 	}
-	return history.NewEntry(created, l.Parts, l.Hidden, l.Changes)
+	return history.NewEntry(created, l.StoreDir, l.Parts, l.Hidden, l.Changes)
 }
 
 // title names the layer in errors.
@@ -66,7 +68,7 @@ func Plan(parts []rootfs.Part, o plan.Options) ([]Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return asLayers(planned, nil), nil
+	return asLayers(parts, planned, nil), nil
 }
 
 // PlanSticky divides parts into layers as [plan.Sticky] does, reusing layers of a previous image, which may be nil.
@@ -81,13 +83,14 @@ func PlanSticky(parts []rootfs.Part, previous *PreviousImage, o plan.StickyOptio
 	if err != nil {
 		return nil, summary, err
 	}
-	return asLayers(planned, previous), summary, nil
+	return asLayers(parts, planned, previous), summary, nil
 }
 
-func asLayers(planned []plan.Group, previous *PreviousImage) []Layer {
+func asLayers(parts []rootfs.Part, planned []plan.Group, previous *PreviousImage) []Layer {
+	store, _ := rootfs.StoreDirOf(parts) // the plan has checked it
 	layers := make([]Layer, len(planned))
 	for i, l := range planned {
-		layers[i] = Layer{Parts: l.Parts, Hidden: l.Hidden}
+		layers[i] = Layer{StoreDir: store, Parts: l.Parts, Hidden: l.Hidden}
 		if l.Reuse > 0 {
 			layers[i].Reuse = &previous.Layers[l.Reuse-1].BlobSource
 		}

@@ -63,6 +63,7 @@ const maxListedContent = 256 << 10
 
 // listingReader lists a layer while it reads it.
 type listingReader struct {
+	store   rootfs.StoreDir
 	layer   *layerReader
 	hash    func(rootfs.Tree, string) (string, int64, error)
 	listing layerListing
@@ -77,18 +78,18 @@ type listingReader struct {
 	small   []byte
 }
 
-func newListingReader(l *layerReader) *listingReader {
-	return &listingReader{layer: l, at: make(map[string]int), seen: make(map[string]bool), sparse: sparseSum{most: maxListedSparse}}
+func newListingReader(l *layerReader, store rootfs.StoreDir) *listingReader {
+	return &listingReader{store: store, layer: l, at: make(map[string]int), seen: make(map[string]bool), sparse: sparseSum{most: maxListedSparse}}
 }
 
 // listLayer reads a layer once.
-func listLayer(ctx context.Context, open OpenBlob, layer *BlobSource, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *layerListing, err error) {
+func listLayer(ctx context.Context, open OpenBlob, layer *BlobSource, store rootfs.StoreDir, narHash func(rootfs.Tree, string) (string, int64, error)) (_ *layerListing, err error) {
 	l, err := openLayer(ctx, open, layer)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	r := newListingReader(l)
+	r := newListingReader(l, store)
 	r.hash = narHash
 	r.listing.Objects = make(map[string]string)
 	i, ok := r.next()
@@ -97,7 +98,7 @@ func listLayer(ctx context.Context, open OpenBlob, layer *BlobSource, narHash fu
 			i, ok = r.object(i)
 			continue
 		}
-		if o := objectOf(r.listing.Entries[i].Path); o != "" {
+		if o := objectOf(store, r.listing.Entries[i].Path); o != "" {
 			delete(r.listing.Objects, o) // this entry is not among those that were hashed
 			r.seen[o] = true
 		}
@@ -111,19 +112,15 @@ func listLayer(ctx context.Context, open OpenBlob, layer *BlobSource, narHash fu
 }
 
 // objectOf returns the name of the store object that holds p, or "".
-func objectOf(p string) string {
-	rest, ok := strings.CutPrefix(p, rootfs.StoreDir+"/")
-	if !ok {
-		return ""
-	}
-	name, _, _ := strings.Cut(rest, "/")
+func objectOf(store rootfs.StoreDir, p string) string {
+	name, _, _ := store.Cut(p)
 	return name
 }
 
 // begins reports whether an entry is the first one of a store object, which can be hashed from here on.
 func (r *listingReader) begins(i int) bool {
 	e := r.listing.Entries[i]
-	return r.hash != nil && e.Kind == entryPut && path.Dir(e.Path) == rootfs.StoreDir && !r.seen[path.Base(e.Path)]
+	return r.hash != nil && e.Kind == entryPut && path.Dir(e.Path) == r.store.Root() && !r.seen[path.Base(e.Path)]
 }
 
 var errNotHashed = errors.New("cannot be hashed as it comes")
@@ -225,7 +222,7 @@ func (r *listingReader) next() (int, bool) {
 			r.at[e.Path] = i
 			if whole := e.Mode.IsRegular() && e.Source == e.Path && !e.Sparse; whole {
 				r.keep = (e.Path == "etc/passwd" || e.Path == "etc/group") && e.Size <= maxListedContent
-				if r.keep || objectOf(e.Path) != "" {
+				if r.keep || objectOf(r.store, e.Path) != "" {
 					r.content = sha256.New()
 				}
 			}

@@ -124,8 +124,10 @@ func (r Record) Vouches(layer *BlobSource, wanted map[string]string) error {
 	if err := sameAnnotations(layer.Descriptor.Annotations, r.Annotations); err != nil {
 		return err
 	}
+	var store rootfs.StoreDir
 	changed := make(map[string]bool) // a record does not say so, but the key of a changed part is another one
 	if said, err := history.Parse(layer.Entry); err == nil {
+		store = said.StoreDir
 		for _, o := range said.Objects {
 			changed[o.Name] = o.Changed
 		}
@@ -133,11 +135,14 @@ func (r Record) Vouches(layer *BlobSource, wanted map[string]string) error {
 	var parts []rootfs.Part
 	for _, p := range r.Parts {
 		parts = append(parts, rootfs.Part{Name: p.Name, Key: p.Key, Size: p.Size, Changed: changed[p.Name]})
+		if p.Root != "" && p.Root != store.Object(p.Name) {
+			return fmt.Errorf("its %s is not in the image's store directory", p.Name)
+		}
 		if key, ok := wanted[p.Name]; ok && key != p.Key && history.Hash(key) == history.Hash(p.Key) {
 			return fmt.Errorf("its %s has another hash", p.Name)
 		}
 	}
-	if said := history.ClaimOf(parts, r.Hidden).String(); said != layer.Entry.Comment {
+	if said := history.ClaimOf(store, parts, r.Hidden).String(); said != layer.Entry.Comment {
 		return errors.New("it has other contents than the image's history says")
 	}
 	return nil

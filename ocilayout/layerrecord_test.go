@@ -92,7 +92,7 @@ func TestRecordVouches(t *testing.T) {
 		return &BlobSource{
 			Descriptor: ispec.Descriptor{MediaType: good.MediaType, Digest: good.Blob, Size: good.Size},
 			DiffID:     good.DiffID,
-			Entry:      ispec.History{CreatedBy: "export-profile", Comment: history.ClaimOf(built.Parts, built.Hidden).String()},
+			Entry:      ispec.History{CreatedBy: "export-profile", Comment: history.ClaimOf(built.StoreDir, built.Parts, built.Hidden).String()},
 		}
 	}
 	wanted := map[string]string{"base": recordKey("0"), "a-1": recordKey("a"), "b-2": recordKey("c")} // b has another key by now

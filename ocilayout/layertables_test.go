@@ -417,7 +417,7 @@ func TestReadLyingTables(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: Contents: %v; want %q", name, err, want)
 		}
-		if _, err := listLayer(t.Context(), img.open, &img.Layers[1], nil); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if _, err := listLayer(t.Context(), img.open, &img.Layers[1], img.StoreDir, nil); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: listLayer: %v; want %q", name, err, want)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// Chain joins several stores into one. An object comes from the first store that has it.
+// Chain joins several stores of one store directory into one. An object comes from the first store that has it.
 // If that store turns out to lack the files, or to have damaged ones, the next one that has the same object steps in.
 // So Chain reads an object whole before it passes on the first file, unless no later store could step in.
 // The stores below Chain must check files against their hashes; see [Store.Files].
@@ -85,6 +85,9 @@ func (c *chain) skip(p Path, i int, err error) {
 		c.skipped(p, err)
 	}
 }
+
+// StoreDir implements [Store].
+func (c *chain) StoreDir() StoreDir { return c.stores[0].StoreDir() }
 
 // Info implements [Store]. A store that does not trust the object gives way to a later one that does.
 func (c *chain) Info(ctx context.Context, p Path) (*Info, error) {

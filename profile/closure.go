@@ -17,6 +17,8 @@ type Closure struct {
 	Roots []Path  // in the order given to FindClosure
 	Infos []*Info // sorted by path, each once
 
+	StoreDir StoreDir // of all objects
+
 	store Store
 }
 
@@ -37,7 +39,7 @@ const maxSize = 1 << 60
 // It allows cycles and self-references, and does not follow derivers.
 // If objects are missing, have no files or are untrusted, it reports all of them in one [ClosureError].
 func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) {
-	f := finder{seen: make(map[Path]bool)}
+	f := finder{dir: s.StoreDir(), seen: make(map[Path]bool)}
 	f.wake.L = &f.mu
 	f.add(roots)
 	stop := context.AfterFunc(ctx, func() { f.fail(context.Cause(ctx)) })
@@ -70,7 +72,7 @@ func FindClosure(ctx context.Context, s Store, roots ...Path) (*Closure, error) 
 	if err := checkSizes(f.infos); err != nil {
 		return nil, fmt.Errorf("find closure: %w", err)
 	}
-	return &Closure{Roots: roots, Infos: f.infos, store: s}, nil
+	return &Closure{Roots: roots, Infos: f.infos, StoreDir: s.StoreDir(), store: s}, nil
 }
 
 // checkSizes refuses negative sizes, and a sum above maxSize.
@@ -87,6 +89,8 @@ func checkSizes(infos []*Info) error {
 
 // finder holds the state of a search that several workers share.
 type finder struct {
+	dir StoreDir
+
 	mu    sync.Mutex
 	wake  sync.Cond
 	queue []Path
@@ -155,6 +159,9 @@ func (f *finder) record(p Path, info *Info, err error) {
 	case err == nil:
 		f.infos = append(f.infos, info)
 		f.add(info.References)
+		if f.err == nil {
+			f.err = f.checkDirs(info)
+		}
 	case errors.Is(err, ErrUntrusted):
 		f.untrusted = append(f.untrusted, err)
 		if info != nil && len(f.untrusted) <= maxRefused {
@@ -176,6 +183,19 @@ func (f *finder) record(p Path, info *Info, err error) {
 	case f.err == nil:
 		f.err = err
 	}
+}
+
+// checkDirs returns an error if an object or one of its references is in another store directory.
+func (f *finder) checkDirs(info *Info) error {
+	if err := info.Path.CheckIn(f.dir); err != nil {
+		return err
+	}
+	for _, ref := range info.References {
+		if err := ref.CheckIn(f.dir); err != nil {
+			return fmt.Errorf("references of %q: %w", info.Path, err)
+		}
+	}
+	return nil
 }
 
 // failed returns the error that ended the search. It locks, because AfterFunc may still call fail.

@@ -13,7 +13,7 @@ func objectsOf(words string) []*Info {
 	var infos []*Info
 	for i, w := range strings.Fields(words) {
 		name, size, _ := strings.Cut(w, ":")
-		info := &Info{Path: Path(fmt.Sprintf("%s/%032d-%s", StoreDir, i, name))}
+		info := &Info{Path: Path(fmt.Sprintf("%s/%032d-%s", nixStore, i, name))}
 		fmt.Sscan(size, &info.NarSize)
 		infos = append(infos, info)
 	}

@@ -57,9 +57,9 @@ func TestDominatorsRandom(t *testing.T) {
 		c := &Closure{}
 		n := 1 + r.IntN(30)
 		for i := range n {
-			info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", StoreDir, i)), NarSize: 1}
+			info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", nixStore, i)), NarSize: 1}
 			for range r.IntN(4) {
-				info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", StoreDir, r.IntN(n))))
+				info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", nixStore, r.IntN(n))))
 			}
 			info.References = sortPaths(info.References)
 			c.Infos = append(c.Infos, info)

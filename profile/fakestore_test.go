@@ -16,7 +16,7 @@ type fakeStore map[string]string
 // object returns the store path of a name, with a digest made from the name.
 func object(name string) Path {
 	digest := strings.Repeat("0", digestLen-len(name)) + strings.NewReplacer("e", "0", "o", "0", "t", "0", "u", "0").Replace(name)
-	p, err := ParseBase(digest + "-" + name)
+	p, err := ParseBase(StoreDir{}, digest+"-"+name)
 	if err != nil {
 		panic(err)
 	}
@@ -49,6 +49,8 @@ func (s fakeStore) Files(ctx context.Context, p Path) rootfs.Tree {
 		})(yield)
 	}
 }
+
+func (s fakeStore) StoreDir() StoreDir { return StoreDir{} }
 
 func (s fakeStore) Close() error { return nil }
 

@@ -9,7 +9,8 @@ import (
 // Graph answers questions about the references in a closure. It does not use the store.
 // Several goroutines may use it at once.
 type Graph struct {
-	Infos []*Info // of the closure, sorted by path
+	Infos    []*Info // of the closure, sorted by path
+	StoreDir StoreDir
 
 	at    map[Path]int
 	refs  [][]int // sorted, without self-references
@@ -22,7 +23,7 @@ type Graph struct {
 
 // NewGraph makes the graph of a closure. It ignores references that lead out of c.Infos.
 func NewGraph(c *Closure) *Graph {
-	g := &Graph{Infos: c.Infos, at: make(map[Path]int, len(c.Infos))}
+	g := &Graph{Infos: c.Infos, StoreDir: c.StoreDir, at: make(map[Path]int, len(c.Infos))}
 	for i, info := range c.Infos {
 		g.at[info.Path] = i
 	}

@@ -10,7 +10,7 @@ import (
 
 // letter returns the path of the object that tests call by a letter.
 func letter(name byte) Path {
-	return Path(StoreDir + "/" + strings.Repeat(string(name), digestLen) + "-" + string(name))
+	return Path(nixStore + "/" + strings.Repeat(string(name), digestLen) + "-" + string(name))
 }
 
 // graphOf makes a graph from lines "a: b c". The sizes are 1, 2, 4… in path order, so every sum is unique.
@@ -92,9 +92,9 @@ func TestGraphRandom(t *testing.T) {
 		c := &Closure{}
 		n := 1 + r.IntN(40)
 		for i := range n {
-			info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", StoreDir, i)), NarSize: int64(1 + r.IntN(1000))}
+			info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", nixStore, i)), NarSize: int64(1 + r.IntN(1000))}
 			for range r.IntN(4) {
-				info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", StoreDir, r.IntN(n))))
+				info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", nixStore, r.IntN(n))))
 			}
 			info.References = sortPaths(info.References)
 			c.Infos = append(c.Infos, info)
@@ -132,9 +132,9 @@ func BenchmarkGraph(b *testing.B) { // 10,000 paths, 200,000 references
 	r := rand.New(rand.NewPCG(1, 1))
 	c := &Closure{}
 	for i := range 10000 {
-		info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", StoreDir, i)), NarSize: 1}
+		info := &Info{Path: Path(fmt.Sprintf("%s/%032d-x", nixStore, i)), NarSize: 1}
 		for range min(i, 20) {
-			info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", StoreDir, r.IntN(i))))
+			info.References = append(info.References, Path(fmt.Sprintf("%s/%032d-x", nixStore, r.IntN(i))))
 		}
 		info.References = sortPaths(info.References)
 		c.Infos = append(c.Infos, info)

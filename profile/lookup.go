@@ -19,6 +19,7 @@ const maxLinks = 1024
 type lookup struct {
 	ctx    context.Context
 	store  Store
+	dir    StoreDir
 	inner  Linker // the store, or this machine's file system if the store has none around it
 	inside bool   // the current path belongs to inner
 	links  int
@@ -27,8 +28,8 @@ type lookup struct {
 // follow looks up an absolute path.
 func (l *lookup) follow(name string) (Path, error) {
 	at, rest := "/", l.enter(path.Clean(name))
-	if base, ok := strings.CutPrefix(rest, StoreDir+"/"); ok {
-		p, _, err := ObjectOf(StoreDir + "/" + base)
+	if l.inStore(rest) {
+		p, _, err := ObjectOf(l.dir, rest)
 		return p, err
 	}
 	for rest != "" {
@@ -62,17 +63,20 @@ func (l *lookup) follow(name string) (Path, error) {
 		if path.IsAbs(target) {
 			at, target = "/", l.enter(target)
 		}
-		if whole := path.Join(at, target); isEnd(rest) && strings.HasPrefix(whole, StoreDir+"/") {
-			p, _, err := ObjectOf(whole)
+		if whole := path.Join(at, target); isEnd(rest) && l.inStore(whole) {
+			p, _, err := ObjectOf(l.dir, whole)
 			return p, err
 		}
 		rest = target + "/" + rest
 	}
-	if p, _, err := ObjectOf(at); err == nil {
+	if p, _, err := ObjectOf(l.dir, at); err == nil {
 		return p, nil
 	}
 	return "", fmt.Errorf("%w: it ends at %q", ErrOutside, at)
 }
+
+// inStore reports whether a clean path is written as one below the store directory.
+func (l *lookup) inStore(path string) bool { return strings.HasPrefix(path, l.dir.String()+"/") }
 
 // isEnd reports whether the rest of a path names nothing below.
 func isEnd(rest string) bool { return strings.Trim(strings.ReplaceAll("/"+rest, "/.", "/"), "/") == "" }
@@ -83,8 +87,10 @@ func (l *lookup) enter(name string) string {
 		l.inside = true
 		return rest
 	}
-	if !l.inside && strings.HasPrefix(name, "/nix/") {
-		l.inside = exists(l.inner, path.Clean(name))
+	for _, own := range OwnDirs(l.dir) {
+		if !l.inside && strings.HasPrefix(name, own+"/") {
+			l.inside = exists(l.inner, path.Clean(name))
+		}
 	}
 	return name
 }
@@ -118,7 +124,7 @@ func exists(links Linker, name string) bool {
 // readlink reads a link where the current path belongs.
 // An object that is not there has the same files in the store.
 func (l *lookup) readlink(name string) (string, error) {
-	if name == path.Dir(StoreDir) || name == StoreDir {
+	if l.dir.Above(strings.TrimPrefix(name, "/")) {
 		return "", ErrNoLink // store paths are absolute, even if the directory lies elsewhere on disk
 	}
 	var links Linker = hostLinks{}
@@ -129,7 +135,7 @@ func (l *lookup) readlink(name string) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return target, err
 	}
-	p, _, outside := ObjectOf(name)
+	p, _, outside := ObjectOf(l.dir, name)
 	if outside != nil {
 		return "", err
 	}

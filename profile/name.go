@@ -16,13 +16,13 @@ func SplitName(name string) (pname, version string) {
 // Find returns the objects whose store path, base name, hash or name is word,
 // or else the objects whose package has that name.
 func Find(infos []*Info, word string) []*Info {
-	word = strings.TrimSuffix(strings.TrimPrefix(word, StoreDir+"/"), "/")
+	word = strings.TrimSuffix(word, "/")
 	var exact, named []*Info
 	for _, info := range infos {
 		p := info.Path
 		pname, _ := SplitName(p.Name())
 		switch word {
-		case p.Base(), p.Digest(), p.Name():
+		case string(p), p.Base(), p.Digest(), p.Name():
 			exact = append(exact, info)
 		case pname:
 			named = append(named, info)

@@ -28,7 +28,7 @@ func TestSplitName(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	info := func(base string) *Info { return &Info{Path: Path(StoreDir + "/" + base)} }
+	info := func(base string) *Info { return &Info{Path: Path(nixStore + "/" + base)} }
 	a := info(strings.Repeat("a", 32) + "-zstd-1.5.5")
 	b := info(strings.Repeat("b", 32) + "-zstd-1.5.5-bin")
 	c := info(strings.Repeat("c", 32) + "-zstd")

@@ -3,14 +3,42 @@ package profile
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/export-profile/export-profile/profile/nix32"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// StoreDir is the only supported store directory.
-const StoreDir = "/" + rootfs.StoreDir
+// StoreDir is a directory of store objects. The zero value is /nix/store.
+type StoreDir = rootfs.StoreDir
+
+// KnownStoreDirs lists the store directories that a file system is searched for, unless the user names one: those of Nix and of Guix.
+var KnownStoreDirs = []StoreDir{{}, guixStore}
+
+var guixStore, _ = rootfs.ParseStoreDir("/gnu/store")
+
+// IsGuix reports whether it is the store directory of Guix, which has a database and signatures of its own.
+func IsGuix(dir StoreDir) bool { return dir == guixStore }
+
+// StateDir returns the directory in which the package manager keeps the database and the profiles of a store.
+// Nix has it beside the store directory, and Guix in /var/guix.
+func StateDir(dir StoreDir) string {
+	if IsGuix(dir) {
+		return "/var/guix"
+	}
+	return path.Join(dir.String(), "../var/nix")
+}
+
+// OwnDirs lists the directories of a file system that belong to the package manager: the one around the store directory,
+// and the state directory.
+func OwnDirs(dir StoreDir) []string {
+	around := path.Dir(dir.String())
+	if around == "/" {
+		around = dir.String()
+	}
+	return []string{around, StateDir(dir)}
+}
 
 // Limits of store paths in Nix (libstore/path.cc).
 const (
@@ -18,18 +46,19 @@ const (
 	MaxNameLen = 211 // bytes of the name behind the hash
 )
 
-// Path is a store path: "/nix/store/<32 characters of nix32>-<name>".
+// Path is a store path: "<store directory>/<32 characters of nix32>-<name>".
 // The zero value is not a path.
 type Path string
 
-// ParsePath parses the full store path of an object. It refuses the path of a file inside one.
+// ParsePath parses the full store path of an object, in whatever store directory. It refuses the path of a file in an object.
+// A reader whose store directory is known has to compare it with [Path.StoreDir].
 func ParsePath(s string) (Path, error) {
-	base, ok := strings.CutPrefix(s, StoreDir+"/")
-	if !ok {
-		if dir, base, ok := cutLast(s, "/"); ok && CheckBase(base) == nil && dir != "" {
-			return "", fmt.Errorf("store path %q: store directory %q is not supported, only %s is", s, dir, StoreDir)
-		}
-		return "", fmt.Errorf("store path %q: not below %s", s, StoreDir)
+	dir, base, ok := cutLast(s, "/")
+	if !ok || dir == "" {
+		return "", fmt.Errorf("store path %q: not below a store directory, such as %s", s, StoreDir{})
+	}
+	if err := checkDir(dir); err != nil {
+		return "", fmt.Errorf("store path %q: %w", s, err)
 	}
 	if err := CheckBase(base); err != nil {
 		return "", fmt.Errorf("store path %q: %w", s, err)
@@ -37,12 +66,31 @@ func ParsePath(s string) (Path, error) {
 	return Path(s), nil
 }
 
+// checkDir reports why a directory holds no store objects.
+func checkDir(dir string) error {
+	if dir == nixStore { // saves time
+		return nil
+	}
+	d, err := rootfs.ParseStoreDir(dir)
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(d.Root(), "/") {
+		if CheckBase(name) == nil {
+			return fmt.Errorf("names a file in the object %q", name)
+		}
+	}
+	return nil
+}
+
+const nixStore = "/nix/store"
+
 // ParseBase parses the base name of a store path, "<hash>-<name>".
-func ParseBase(base string) (Path, error) {
+func ParseBase(dir StoreDir, base string) (Path, error) {
 	if err := CheckBase(base); err != nil {
 		return "", fmt.Errorf("store path %q: %w", base, err)
 	}
-	return Path(StoreDir + "/" + base), nil
+	return Path(dir.String() + "/" + base), nil
 }
 
 // CheckBase reports why a name is not the base name of a store path.
@@ -86,8 +134,15 @@ func IsNameByte(c byte) bool {
 	return false
 }
 
+// StoreDir returns the directory of the object.
+func (p Path) StoreDir() StoreDir {
+	dir, _, _ := cutLast(string(p), "/")
+	d, _ := rootfs.ParseStoreDir(dir)
+	return d
+}
+
 // Base returns "<hash>-<name>".
-func (p Path) Base() string { return strings.TrimPrefix(string(p), StoreDir+"/") }
+func (p Path) Base() string { return string(p[strings.LastIndexByte(string(p), '/')+1:]) }
 
 // Name returns the part after the hash, such as "curl-8.4.0".
 func (p Path) Name() string { return p.Base()[digestLen+1:] }
@@ -98,25 +153,22 @@ func (p Path) Digest() string { return p.Base()[:digestLen] }
 // Root returns the object's path in a root file system: "nix/store/<hash>-<name>".
 func (p Path) Root() string { return string(p[1:]) }
 
-// CheckStoreDir returns an error if the name of a directory shows that it is another store directory than [StoreDir], or a copy of one.
-// Other names say nothing, since a store can be copied to any place.
-func CheckStoreDir(dir string) error {
-	const guix = "/gnu/store"
-	if dir == guix || strings.HasSuffix(dir, guix) {
-		return fmt.Errorf("store directory %q is not supported, only %s is", guix, StoreDir)
+// ObjectOf splits an absolute, clean name into the store path that it names or lies in, and the rest.
+func ObjectOf(dir StoreDir, name string) (p Path, rest string, err error) {
+	base, rest, ok := dir.Cut(strings.TrimPrefix(name, "/"))
+	if !ok {
+		return "", "", fmt.Errorf("%q is not below %s", name, dir)
 	}
-	return nil
+	p, err = ParseBase(dir, base)
+	return p, rest, err
 }
 
-// ObjectOf splits an absolute, clean path into the store path that it names or lies in, and the rest.
-func ObjectOf(path string) (p Path, rest string, err error) {
-	base, ok := strings.CutPrefix(path, StoreDir+"/")
-	if !ok {
-		return "", "", fmt.Errorf("%q is not below %s", path, StoreDir)
+// CheckIn returns an error if the path is in another store directory than dir.
+func (p Path) CheckIn(dir StoreDir) error {
+	if len(p) == 0 || string(p[:len(p)-len(p.Base())]) != dir.String()+"/" {
+		return fmt.Errorf("store path %q: in another store directory than %s", p, dir)
 	}
-	base, rest, _ = strings.Cut(base, "/")
-	p, err = ParseBase(base)
-	return p, rest, err
+	return nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -16,7 +16,7 @@
 //   - nixdb and sbom, which write a closure as Nix's own database and as a bill of materials.
 //   - storetest, which tests that a store keeps its contract.
 //
-// Only the store directory /nix/store is supported. It is part of every store path and of the bytes of programs,
-// so a store elsewhere on disk (a relocated store) still names its objects /nix/store/….
-// An object with another store directory is an error that names the directory.
+// A store has one store directory, such as /nix/store or /gnu/store; see [StoreDir]. It is part of every store path
+// and of the bytes of programs, so a store elsewhere on disk (a relocated store) still names its objects /nix/store/….
+// An object or a reference in another store directory is an error that names both.
 package profile

@@ -26,7 +26,7 @@ var ErrOutside = errors.New("leads out of the store")
 // /nix/store/X/sw is X, but /run/current-system/sw, which lies in X too, is the object that the link sw names.
 // Nix refuses a file below a link that is no link itself; Resolve returns the object that it lies in.
 //
-// If the store is a [Linker], names below /nix and below the store's root belong to its file system,
+// If the store is a [Linker], names below /nix (see [OwnDirs]) and below the store's root belong to its file system,
 // and all others to this machine's. An object that is not there has its links in the store.
 //
 // The error wraps fs.ErrNotExist if the name does not exist or leads to nothing in the store,
@@ -50,7 +50,7 @@ func known(info *Info, err error) bool {
 
 func findObject(ctx context.Context, s Store, name string) (Path, error) {
 	if !strings.Contains(name, "/") {
-		if p, err := ParseBase(name); err == nil {
+		if p, err := ParseBase(s.StoreDir(), name); err == nil {
 			return p, nil
 		}
 	}
@@ -58,15 +58,12 @@ func findObject(ctx context.Context, s Store, name string) (Path, error) {
 	if err != nil {
 		return "", err
 	}
-	l := lookup{ctx: ctx, store: s, inner: hostLinks{}}
+	l := lookup{ctx: ctx, store: s, dir: s.StoreDir(), inner: hostLinks{}}
 	if inner, ok := s.(Linker); ok {
 		l.inner = inner
 	}
 	return l.follow(at)
 }
-
-// defaultLink is the link to the profile of all users.
-const defaultLink = "/nix/var/nix/profiles/default"
 
 // Default finds the profile of a store if the user names none: the default profile of the file system around the store,
 // or else the only object that no other refers to.
@@ -74,6 +71,7 @@ const defaultLink = "/nix/var/nix/profiles/default"
 // Like [Resolve], it accepts objects that are untrusted or have no files.
 func Default(ctx context.Context, s Store) (*Profile, error) {
 	if l, ok := s.(Linker); ok {
+		defaultLink := StateDir(s.StoreDir()) + "/profiles/default" // of all users
 		if _, err := l.Readlink(defaultLink); !errors.Is(err, fs.ErrNotExist) {
 			return Resolve(ctx, s, defaultLink)
 		}

@@ -10,6 +10,9 @@ import (
 // Store gives access to store objects. Each kind of source has one implementation; package storetest tests the contract.
 // Several goroutines may use a store at once.
 type Store interface {
+	// StoreDir returns the directory of all objects of the store.
+	StoreDir() StoreDir
+
 	// Info returns what the store knows of an object.
 	// The error wraps fs.ErrNotExist if the store does not have the object, and ErrNoInfo if it has only its files.
 	// With an error that wraps ErrUntrusted, Info may still return the untrusted Info, whose references can be followed.

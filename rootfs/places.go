@@ -1,8 +1,5 @@
 package rootfs
 
-// StoreDir is the directory of store objects, relative to the root of the file system.
-const StoreDir = "nix/store"
-
 // CertificateBundles lists the files in which distributions keep the certificates of all authorities,
 // and in which programs look for them.
 var CertificateBundles = []string{

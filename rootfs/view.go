@@ -25,6 +25,7 @@ type View struct {
 	listings map[string]*EntryMap // by root; Open is nil, as it does not outlive the walk
 	failed   map[string]error     // by root; of parts that ListAhead could not list
 	facts    *Facts
+	store    StoreDir
 
 	mu         sync.Mutex // guards listedSum
 	listedSum             // of all listings
@@ -37,7 +38,7 @@ var ErrOutside = errors.New("leads out of the store")
 // maxLinks is the number of links that Linux follows in one lookup.
 const maxLinks = 40
 
-// NewView returns a view of parts that have a root.
+// NewView returns a view of parts that have a root, all in one store directory.
 // It uses and keeps facts about them, if facts is not nil.
 func NewView(parts []Part, facts *Facts) *View {
 	v := &View{
@@ -49,6 +50,7 @@ func NewView(parts []Part, facts *Facts) *View {
 
 		mostListed: maxListed,
 	}
+	v.store, _ = StoreDirOf(parts)
 	for _, p := range parts {
 		v.parts[p.Root] = p
 		for dir := Parent(p.Root); dir != ""; dir = Parent(dir) {
@@ -60,6 +62,9 @@ func NewView(parts []Part, facts *Facts) *View {
 
 // Parts iterates over the parts of the view, in no order.
 func (v *View) Parts() iter.Seq[Part] { return maps.Values(v.parts) }
+
+// StoreDir returns the store directory of the parts.
+func (v *View) StoreDir() StoreDir { return v.store }
 
 // Facts returns the facts that the view uses, or nil.
 func (v *View) Facts() *Facts { return v.facts }
@@ -128,7 +133,7 @@ func (v *View) lookup(path string) (Entry, error) {
 		return Entry{}, fs.ErrNotExist
 	case v.above[path]:
 		return Dir(path, 0o755), nil
-	case Within(StoreDir, path):
+	case v.store.Holds(path):
 		return Entry{}, fmt.Errorf("%q is not in the closure: %w", path, fs.ErrNotExist)
 	}
 	return Entry{}, ErrOutside

@@ -111,7 +111,7 @@ func imagePaths(ctx context.Context, say *speaker, image *ocilayout.Image) (path
 		paths.change(p)
 	}
 	for _, name := range store.strange {
-		paths.addStrange(name)
+		paths.addStrange(image.StoreDir, name)
 	}
 	roots, err := store.roots(ctx)
 	if err != nil {

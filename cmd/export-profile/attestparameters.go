@@ -29,7 +29,7 @@ const (
 	unstatedFlags = "profile from tag base file " +
 		"sbom digest-file attest key-password-file attestation-file " +
 		"check check-time max-size " +
-		"references verify-store trusted-public-key no-check-sigs require-sigs netrc " +
+		"references store-dir verify-store trusted-public-key no-check-sigs require-sigs netrc " +
 		"verify-previous cache no-cache verify-cache trusted-cache-key cache-key-file " +
 		"tls-verify registry-ca mount-from " +
 		"help json quiet debug sync print-file print-schema"

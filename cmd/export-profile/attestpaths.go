@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/attestation"
@@ -26,7 +25,9 @@ func (s pathSet) add(info *profile.Info) { s[info.Path] = pathOf(info) }
 func (s pathSet) change(p profile.Path) { s[p] = attestation.Path{Path: p, Changed: true} }
 
 // addStrange adds a name in the store directory that is no store path, for check.
-func (s pathSet) addStrange(name string) { s.change(profile.Path(profile.StoreDir + "/" + name)) }
+func (s pathSet) addStrange(dir profile.StoreDir, name string) {
+	s.change(profile.Path(dir.String() + "/" + name))
+}
 
 // check refuses a name in the store directory that is no store path: a statement cannot list it,
 // so verify would always refuse the image.
@@ -90,7 +91,7 @@ func (a *assembly) visiblePaths(ctx context.Context, say *speaker, facts *rootfs
 		}
 	}
 	for _, l := range a.overlay.Layers {
-		paths.applyLayer(l)
+		paths.applyLayer(a.closure.StoreDir, l)
 	}
 	return paths.sorted(), paths.check()
 }
@@ -116,11 +117,11 @@ func withHash(info *profile.Info, files rootfs.Tree) (*profile.Info, error) {
 func (s pathSet) addBase(ctx context.Context, say *speaker, b *baseImage, facts *rootfs.Facts) error {
 	var others []profile.Path
 	for _, o := range b.objects() {
-		p, err := profile.ParseBase(o.Name)
+		p, err := profile.ParseBase(b.image.StoreDir, o.Name)
 		_, known := s[p]
 		switch {
 		case err != nil:
-			s.addStrange(o.Name)
+			s.addStrange(b.image.StoreDir, o.Name)
 		case o.Changed:
 			s.change(p)
 		case !known:
@@ -145,18 +146,15 @@ func (s pathSet) addBase(ctx context.Context, say *speaker, b *baseImage, facts 
 }
 
 // applyLayer removes what a layer of changes hides, and marks what it changes.
-func (s pathSet) applyLayer(l overlay.Layer) {
+func (s pathSet) applyLayer(dir profile.StoreDir, l overlay.Layer) {
 	for _, hidden := range l.Hidden {
-		if path.Dir(hidden) == rootfs.StoreDir {
+		if path.Dir(hidden) == dir.Root() {
 			delete(s, profile.Path("/"+hidden))
 		}
 	}
 	for e := range l.Part.Tree {
-		below, ok := strings.CutPrefix(e.Path, rootfs.StoreDir+"/")
-		if !ok {
-			continue
+		if name, _, ok := dir.Cut(e.Path); ok {
+			s.change(profile.Path(dir.String() + "/" + name))
 		}
-		name, _, _ := strings.Cut(below, "/")
-		s.change(profile.Path(profile.StoreDir + "/" + name))
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -71,6 +72,10 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	}
 	for _, what := range image.Lost {
 		say.notef("the base image's %s", what)
+	}
+	image.AssumeStoreDir(v.StoreDir())
+	if dir := v.StoreDir(); image.StoreDir != dir {
+		return nil, fmt.Errorf("the base image %q has the store directory %s, and the profile %s: an image has one", b.name, image.StoreDir, dir)
 	}
 	reading := say.progress("reading base image", image.Size())
 	tree, err := image.Tree(ctx, ocilayout.TreeOptions{Facts: c.facts(), Hash: narHash, Progress: reading.add})

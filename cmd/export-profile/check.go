@@ -152,7 +152,7 @@ func (o *checkOptions) runImage(ctx context.Context, t terminal, word string) (e
 	if err != nil {
 		return err
 	}
-	check := &startup.Image{Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
+	check := &startup.Image{StoreDir: image.StoreDir, Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
 	check.Config = startConfig(image.Config.Config, image.Healthcheck, image.Config.Architecture)
 	report, err := o.checkImage(ctx, check, 0, o.facts(), say, true)
 	if err != nil {
@@ -183,7 +183,7 @@ func startConfig(c ispec.ImageConfig, h *ocilayout.Healthcheck, arch string) sta
 
 // toCheck returns an image of the assembly in the form that startup checks.
 func (a *assembly) toCheck(ctx context.Context, image ocilayout.ImageSpec) *startup.Image {
-	check := &startup.Image{Lower: a.baseImage.lower(), Parts: a.overlay.Parts, Config: startConfig(image.Config, image.Healthcheck, image.Platform.Architecture)}
+	check := &startup.Image{StoreDir: a.closure.StoreDir, Lower: a.baseImage.lower(), Parts: a.overlay.Parts, Config: startConfig(image.Config, image.Healthcheck, image.Platform.Architecture)}
 	if a.baseImage != nil {
 		check.LowerSources = layerSources(ctx, a.baseImage.image)
 	}

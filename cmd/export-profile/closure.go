@@ -148,7 +148,7 @@ func (o *closureOptions) printJSON(w io.Writer, graph *profile.Graph, infos []*p
 		row := nixInfo{
 			ClosureSize: graph.ClosureSize(info.Path), NarSize: info.NarSize,
 			References: []string{}, Signatures: append([]string{}, info.Signatures...),
-			StoreDir: profile.StoreDir, Version: o.jsonFormat,
+			StoreDir: info.Path.StoreDir().String(), Version: o.jsonFormat,
 		}
 		slices.Sort(row.Signatures)
 		for _, r := range info.References {
@@ -174,7 +174,7 @@ func (o *closureOptions) printJSON(w io.Writer, graph *profile.Graph, infos []*p
 	if o.jsonFormat == 1 {
 		return printJSON(w, rows)
 	}
-	return printJSON(w, map[string]any{"info": rows, "storeDir": profile.StoreDir, "version": 2})
+	return printJSON(w, map[string]any{"info": rows, "storeDir": graph.StoreDir.String(), "version": 2})
 }
 
 // structuredCA returns a content address in the form of format 2, or unchanged if its form is unknown.

@@ -160,7 +160,7 @@ func (o *diffOptions) imageSide(ctx context.Context, stdin io.Reader, say *speak
 	visible, foreign := image.VisibleObjects()
 	if foreign == 0 {
 		for _, h := range visible {
-			info, err := historyInfo(h)
+			info, err := historyInfo(image.StoreDir, h)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("image %q: %w", word, err), in.Close())
 			}
@@ -183,8 +183,8 @@ func (o *diffOptions) imageSide(ctx context.Context, stdin io.Reader, say *speak
 }
 
 // historyInfo returns the info of an object from the history. It pads the NAR hash with zeros.
-func historyInfo(h ocilayout.VisibleObject) (*profile.Info, error) {
-	p, err := profile.ParseBase(h.Name)
+func historyInfo(dir profile.StoreDir, h ocilayout.VisibleObject) (*profile.Info, error) {
+	p, err := profile.ParseBase(dir, h.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ var flagGroups = []flagGroup{
 	{"config", "env cmd workdir expose volume label annotation stop-signal author created os-version os-feature " +
 		"healthcheck healthcheck-interval healthcheck-timeout healthcheck-start-period healthcheck-retries"},
 	{"checks and limits", "check check-time max-size max-growth max-layer"},
-	{"source and trust", "key require-signed-by allow-missing verify/attestation-file references verify-store trusted-public-key no-check-sigs require-sigs netrc"},
+	{"source and trust", "key require-signed-by allow-missing verify/attestation-file references store-dir verify-store trusted-public-key no-check-sigs require-sigs netrc"},
 	{"layers and compression", "compression layers max-layers layers-file verify-previous max-waste"},
 	{"cache", "cache no-cache verify-cache trusted-cache-key cache-key-file cache/older-than cache/max-size cache/all"},
 	{"registry", "tls-verify registry-ca mount-from"},

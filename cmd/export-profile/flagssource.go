@@ -8,13 +8,16 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/trust"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // sourceFlags locate stores and say which ones to trust.
 type sourceFlags struct {
 	from        []string
 	references  string
+	storeDir    string
 	verify      bool
 	trusted     []string
 	noCheckSigs bool
@@ -30,12 +33,25 @@ func (f *sourceFlags) flags(fs *pflag.FlagSet) {
 		"or a directory with nix/store in it; repeatable: the first that has a store path provides it (default: this machine's store)")
 	fs.StringVar(&f.references, "references", "", "take hashes and references from `FILE` "+
 		"(closureInfo's directory or registration, nix-store --dump-db, nix path-info --json or .attrs.json), and check contents against them")
+	fs.StringVar(&f.storeDir, "store-dir", "", "read a store whose store paths begin with `DIR`, such as /gnu/store (default: what the sources say, or /nix/store)")
 	fs.BoolVar(&f.verify, "verify-store", false, "also check the NAR hashes of this machine's store")
 	fs.StringArrayVar(&f.trusted, "trusted-public-key", nil, "trust what `KEY` has signed: name:base64, or a file of such keys; "+
 		"repeatable; the key of cache.nixos.org is built in")
 	fs.BoolVar(&f.noCheckSigs, "no-check-sigs", false, "trust servers without signatures")
 	fs.BoolVar(&f.requireSigs, "require-sigs", false, "require signatures from files and from this machine's store, too")
 	fs.StringVar(&f.netrc, "netrc", "", "read logins for servers from `FILE` (default ~/.netrc, if it exists)")
+}
+
+// dir returns the store directory that the user named, or nil.
+func (f *sourceFlags) dir() (*profile.StoreDir, error) {
+	if f.storeDir == "" {
+		return nil, nil
+	}
+	dir, err := rootfs.ParseStoreDir(f.storeDir)
+	if err != nil {
+		return nil, usagef("as in --store-dir /gnu/store", "--store-dir: %v", err)
+	}
+	return &dir, nil
 }
 
 // keys returns the trusted keys: the default one, and those of the flags.

@@ -41,7 +41,12 @@ func wordsHint(command string, words []string, example string) string {
 
 // isProfile says whether a word probably names a profile or a store path, and not a result.
 func isProfile(word string) bool {
-	return !isImage(word) && exists(word) || strings.HasPrefix(word, profile.StoreDir+"/")
+	return !isImage(word) && exists(word) || isStorePath(word)
+}
+
+// isStorePath says whether a word is a store path, or the path of a file in an object.
+func isStorePath(word string) bool {
+	return slices.ContainsFunc(profile.KnownStoreDirs, func(d profile.StoreDir) bool { return strings.HasPrefix(word, d.String()+"/") })
 }
 
 // strayImage refuses an image among words that must name something inside an image.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
+	"github.com/export-profile/export-profile/profile/scan"
 	"github.com/export-profile/export-profile/profile/source"
 )
 
@@ -31,6 +32,16 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 	var references *source.ReferencesError
 	if errors.As(err, &references) {
 		return withHint(err, "%s", f.hintReferences())
+	}
+	var dirs *source.StoreDirError
+	if errors.As(err, &dirs) {
+		switch {
+		case dirs.Other == "--store-dir":
+			return withHint(err, "say --store-dir %s, or leave the flag out", dirs.Dir)
+		case dirs.Other == "--references":
+			return withHint(err, "write the references with the Nix of that store: nix path-info --json -r PROFILE > FILE")
+		}
+		return withHint(err, "an image has the store paths of one store directory: make an image of each")
 	}
 	for _, from := range f.from {
 		switch {
@@ -58,7 +69,10 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 func (f *sourceFlags) hintClosure(err error) error {
 	var closure *profile.ClosureError
 	var hash *nar.HashError
+	var place *scan.PlaceError
 	switch {
+	case errors.As(err, &place) && f.storeDir == "":
+		return withHint(err, "say --store-dir %s if that is where the store paths belong", place.Dir)
 	case errors.Is(err, profile.ErrUnlisted) && errors.As(err, &closure):
 		return withHint(err, "%s lacks part of the closure, as if made without -r; %s", f.references, f.hintReferences())
 	case errors.Is(err, profile.ErrUnlisted):

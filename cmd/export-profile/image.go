@@ -154,7 +154,7 @@ func (o *imageOptions) run(ctx context.Context, t terminal, fs *pflag.FlagSet, w
 		return err
 	}
 	cache := o.cacheFlags.layers(say)
-	if r.image.Layers, err = shared.find(ctx, layersOn(plan.layers, a.overlay.Layers), r.image.Compression, cache); err != nil {
+	if r.image.Layers, err = shared.find(ctx, layersOn(plan.layers, a), r.image.Compression, cache); err != nil {
 		return err
 	}
 	out, image, changed, lost, err := o.deliver(ctx, t, say, &r, a, plan, cache, shared)

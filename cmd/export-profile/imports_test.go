@@ -45,7 +45,7 @@ var ownImports = map[string][]string{
 	"profile/storetest":     {"profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging", "rootfs/testrun"},
 	"profile/source": {
 		"profile", "profile/binarycache", "profile/casehack", "profile/exportstore", "profile/input", "profile/localstore",
-		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs", "rootfs/staging",
+		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs/staging",
 	},
 	"ocilayout/chunked":                  {},
 	"ocilayout/compress":                 {"ocilayout/chunked"},

@@ -13,7 +13,6 @@ import (
 	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/ocilayout/plan"
 	"github.com/export-profile/export-profile/rootfs"
-	"github.com/export-profile/export-profile/rootfs/overlay"
 )
 
 // layerPlan is an image divided into layers, some of them kept from a previous image.
@@ -39,6 +38,9 @@ func (o layerOptions) plan(ctx context.Context, say *speaker, a *assembly, r *re
 		return p, err
 	case err != nil:
 		return p, withHint(err, "without --previous, all layers are new")
+	case p.previous.StoreDir() != a.closure.StoreDir:
+		say.notef("all layers are new: the previous image has the store directory %s, not %s", p.previous.StoreDir(), a.closure.StoreDir)
+		p.previous = nil
 	}
 	p.layers, p.summary, err = o.planTrusted(ctx, say, a.overlay.Parts, a.baseImage.trimPrevious(p.previous))
 	if cause := context.Cause(ctx); cause != nil {
@@ -98,10 +100,10 @@ func (o layerOptions) readPrevious(ctx context.Context, say *speaker, r *registr
 	return source.ReadPrevious(ctx)
 }
 
-// layersOn appends the layers of an overlay to those of a plan.
-func layersOn(planned []ocilayout.Layer, top []overlay.Layer) []ocilayout.Layer {
-	for _, l := range top {
-		planned = append(planned, ocilayout.Layer{Parts: []rootfs.Part{l.Part}, Hidden: l.Hidden, Changes: l.Changes})
+// layersOn appends the layers of the overlay to those of a plan.
+func layersOn(planned []ocilayout.Layer, a *assembly) []ocilayout.Layer {
+	for _, l := range a.overlay.Layers {
+		planned = append(planned, ocilayout.Layer{StoreDir: a.closure.StoreDir, Parts: []rootfs.Part{l.Part}, Hidden: l.Hidden, Changes: l.Changes})
 	}
 	return planned
 }

@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/export-profile/export-profile/profile"
 )
 
 // TestDuSize checks that sizes are rounded up, as du -h does.
@@ -39,7 +37,7 @@ func TestLsBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	place := profile.StoreDir + "/" + object
+	place := "/nix/store/" + object
 	out := succeed(t, "", "ls", "--no-cache", "--quiet", "--json", "--from", dir, "--profile", place, place)
 	var got struct {
 		Files []struct {

@@ -99,7 +99,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if known { // plan must not make a cache
 		cache = o.cacheFlags.layers(say)
 	}
-	layers, err := shared.find(ctx, layersOn(plan.layers, a.overlay.Layers), z, cache)
+	layers, err := shared.find(ctx, layersOn(plan.layers, a), z, cache)
 	if err != nil {
 		return err
 	}

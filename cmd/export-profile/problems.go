@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/export-profile/export-profile/ocilayout/verify"
-	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/rootfs/startup"
 )
 
@@ -101,9 +101,10 @@ func groupWarnings(all []startup.Problem) []problemGroup {
 
 // packageOf returns the store path that contains a path, or else the path's directory.
 func packageOf(name string) string {
-	if rest, ok := strings.CutPrefix(name, "/"+rootfs.StoreDir+"/"); ok {
-		object, _, _ := strings.Cut(rest, "/")
-		return object
+	for element := range strings.SplitSeq(name, "/") {
+		if profile.CheckBase(element) == nil {
+			return element
+		}
 	}
 	return path.Dir(name)
 }

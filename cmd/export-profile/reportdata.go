@@ -26,7 +26,7 @@ func newReport(a *assembly, plan layerPlan) *report.Report {
 		}
 		return report.None
 	}
-	r := &report.Report{}
+	r := &report.Report{StoreDir: a.closure.StoreDir}
 	var titles []string
 	for _, root := range a.closure.Roots {
 		r.Roots = append(r.Roots, number(root))
@@ -43,7 +43,7 @@ func newReport(a *assembly, plan layerPlan) *report.Report {
 		o.Predecessor, o.Dominator = number(predecessors[info.Path]), number(dominators[info.Path])
 		r.Objects = append(r.Objects, o)
 	}
-	r.Layers = reportLayers(a, plan, func(name string) int { return number(profile.Path(profile.StoreDir + "/" + name)) })
+	r.Layers = reportLayers(a, plan, func(name string) int { return number(profile.Path(a.closure.StoreDir.String() + "/" + name)) })
 	r.Previous = reportPrevious(plan, a.closure)
 	return r
 }
@@ -53,7 +53,7 @@ const besideStore = "files beside the store"
 
 // reportObject returns the store object with a base name.
 func reportObject(base string, size int64) report.Object {
-	name := profile.Path(profile.StoreDir + "/" + base).Name() // base was checked before
+	name := profile.Path(base).Name() // base was checked before
 	pname, version := profile.SplitName(name)
 	return report.Object{Path: base, Name: name, Package: pname, Version: version, Size: size, Predecessor: report.None, Dominator: report.None}
 }
@@ -70,7 +70,7 @@ func reportLayers(a *assembly, plan layerPlan, number func(name string) int) []r
 			add(report.Layer{State: report.StateBase, Blob: l.Descriptor.Size})
 		}
 	}
-	for _, l := range layersOn(plan.layers, a.overlay.Layers) {
+	for _, l := range layersOn(plan.layers, a) {
 		row := report.Layer{Hides: l.Hidden}
 		shown := make(map[string]bool)
 		for _, p := range l.Parts {
@@ -115,7 +115,7 @@ func visibleBefore(previous *ocilayout.PreviousImage) (infos []*profile.Info) {
 	hidden := make(map[string]bool) // by layers above
 	for _, l := range slices.Backward(previous.Layers) {
 		for _, o := range l.History.Objects { // base parts are no store objects
-			if p, err := profile.ParseBase(o.Name); err == nil && !hidden[o.Name] {
+			if p, err := profile.ParseBase(l.History.StoreDir, o.Name); err == nil && !hidden[o.Name] {
 				infos = append(infos, &profile.Info{Path: p, NarSize: o.Size})
 			}
 		}
@@ -152,7 +152,7 @@ func reportPrevious(plan layerPlan, closure *profile.Closure) *report.Previous {
 		}
 		lost := report.LostLayer{Title: fmt.Sprintf("layer %d", i+1), Blob: l.Descriptor.Size}
 		for _, o := range l.History.Objects {
-			if _, err := profile.ParseBase(o.Name); err != nil {
+			if profile.CheckBase(o.Name) != nil {
 				lost.Parts = append(lost.Parts, besideStore)
 				continue
 			}

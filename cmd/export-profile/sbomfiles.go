@@ -64,7 +64,7 @@ func writeSBOMs(sboms []*sbomFile, a *assembly, image ocilayout.ImageSpec, desc 
 	}
 	of := sbom.Image{Digest: desc.Digest.String(), Created: image.Created, Layers: make(map[profile.Path]string)}
 	for _, h := range a.baseImage.objects() {
-		of.Layers[profile.Path(profile.StoreDir+"/"+h.Name)] = m.Layers[h.Layer].Digest.String()
+		of.Layers[profile.Path(a.closure.StoreDir.String()+"/"+h.Name)] = m.Layers[h.Layer].Digest.String()
 	}
 	below := len(m.Layers) - len(image.Layers) // the number of the base image's layers
 	for i, l := range image.Layers {

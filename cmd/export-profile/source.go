@@ -37,6 +37,9 @@ func (f *sourceFlags) open(ctx context.Context, t terminal, say *speaker, cache 
 	if options.Keys, err = f.keys(); err != nil {
 		return nil, err
 	}
+	if options.StoreDir, err = f.dir(); err != nil {
+		return nil, err
+	}
 	switch {
 	case f.noCheckSigs && f.requireSigs:
 		return nil, usagef("", "--no-check-sigs and --require-sigs say the opposite")

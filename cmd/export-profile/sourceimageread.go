@@ -80,6 +80,13 @@ func (f *closureFlags) openImage(ctx context.Context, stdin io.Reader, say *spea
 	if err != nil {
 		return nil, err
 	}
+	dir, err := f.dir()
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	if dir != nil {
+		image.AssumeStoreDir(*dir)
+	}
 	store, err := readImageStore(ctx, say, image, in, f.facts())
 	if err != nil {
 		return nil, errors.Join(err, in.Close())

@@ -74,18 +74,18 @@ func scanImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, i
 	about := "sha256:" + hex.EncodeToString(key.Sum(nil))
 	s := &imageStore{image: image, in: in}
 	var objects []imageObject
-	if fact := facts.Load(imageFact, about); fact == nil || json.Unmarshal(fact, &objects) != nil {
+	if fact := facts.Load(image.StoreDir.FactKind(imageFact), about); fact == nil || json.Unmarshal(fact, &objects) != nil {
 		var err error
 		if objects, err = s.scan(ctx, say, facts); err != nil {
 			return nil, err
 		}
 		if b, err := json.Marshal(objects); err == nil && len(s.scattered) == 0 {
-			facts.Keep(imageFact, about, b)
+			facts.Keep(image.StoreDir.FactKind(imageFact), about, b)
 		}
 	}
 	s.objects = make(map[profile.Path]imageObject, len(objects))
 	for _, o := range objects { // sorted
-		p, err := profile.ParseBase(o.Name)
+		p, err := profile.ParseBase(s.StoreDir(), o.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +104,7 @@ func scatteredError(image *ocilayout.Image, p profile.Path) error {
 func (s *imageStore) compare() error {
 	visible, _ := s.image.VisibleObjects()
 	for _, h := range visible {
-		o, ok := s.objects[profile.Path(profile.StoreDir+"/"+h.Name)]
+		o, ok := s.objects[profile.Path(s.StoreDir().String()+"/"+h.Name)]
 		if ok && (h.Changed || o.Changed || strings.HasPrefix(o.Hash, h.Hash)) || !ok && s.image.HasChanges() {
 			continue
 		}
@@ -138,7 +138,7 @@ func (s *imageStore) scan(ctx context.Context, say *speaker, facts *rootfs.Facts
 	}
 	objects = []imageObject{}
 	for _, h := range tree.VisibleObjects() {
-		p, err := profile.ParseBase(h.Name)
+		p, err := profile.ParseBase(s.StoreDir(), h.Name)
 		if err != nil {
 			s.strange = append(s.strange, h.Name)
 			continue
@@ -164,14 +164,13 @@ func hasAll(known, names []string) bool {
 		has[name] = true
 	}
 	return !slices.ContainsFunc(names, func(name string) bool {
-		_, err := profile.ParseBase(name)
-		return err == nil && !has[name]
+		return profile.CheckBase(name) == nil && !has[name]
 	})
 }
 
 // scanFor reads all layers and looks for references to the objects of the given names. Its map is by root and hash.
 func scanFor(ctx context.Context, say *speaker, image *ocilayout.Image, names []string) (*ocilayout.ImageTree, map[string]imageObject, error) {
-	index, err := scan.NewIndex(scan.Candidates(names, func(string) bool { return false }))
+	index, err := scan.NewIndex(scan.Candidates(image.StoreDir, names, func(string) bool { return false }))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,6 +209,9 @@ func readLayers(ctx context.Context, say *speaker, image *ocilayout.Image, o oci
 	return image.Tree(ctx, o)
 }
 
+// StoreDir implements [profile.Store].
+func (s *imageStore) StoreDir() profile.StoreDir { return s.image.StoreDir }
+
 func (s *imageStore) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
 	o, ok := s.objects[p]
 	if !ok {
@@ -221,7 +223,7 @@ func (s *imageStore) Info(_ context.Context, p profile.Path) (*profile.Info, err
 		return nil, fmt.Errorf("%q: %w", p, err)
 	}
 	for _, r := range o.Refs {
-		ref, err := profile.ParseBase(r)
+		ref, err := profile.ParseBase(s.StoreDir(), r)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", p, err)
 		}
@@ -260,7 +262,7 @@ func (s *imageStore) roots(ctx context.Context) ([]profile.Path, error) {
 		roots = append(roots, p)
 		seen[p.Base()] = true
 		for queue := []string{p.Base()}; len(queue) > 0; queue = queue[1:] {
-			for _, r := range s.objects[profile.Path(profile.StoreDir+"/"+queue[0])].Refs {
+			for _, r := range s.objects[profile.Path(s.StoreDir().String()+"/"+queue[0])].Refs {
 				if !seen[r] {
 					seen[r] = true
 					queue = append(queue, r)

@@ -156,7 +156,7 @@ func (v *statementVerifier) prepare(ctx context.Context, o *imageOpener, n image
 	if err := v.collect(ctx, o, n, claims); err != nil {
 		return err
 	}
-	v.scanner = attestation.NewScanner(v.chooser.Statements(), v.flags.allows)
+	v.scanner = attestation.NewScanner(claims.StoreDir(), v.chooser.Statements(), v.flags.allows)
 	options.Store, options.Hash, options.File = true, v.scanner.Hash, v.scanner.File
 	return nil
 }
@@ -186,7 +186,7 @@ func (v *statementVerifier) compare(ctx context.Context, claims *verify.Claims, 
 			v.addProblem(r, at)
 			continue
 		}
-		c := &attestation.Contents{Digest: image.Digest.String(), Layers: image.Blobs, Config: image.Config}
+		c := &attestation.Contents{Digest: image.Digest.String(), StoreDir: image.StoreDir, Layers: image.Blobs, Config: image.Config}
 		signed, _ := v.chooser.About(c.Digest)
 		objects := image.Store
 		if image.Stacked && len(signed) > 0 {

@@ -35,11 +35,11 @@ func TestVersionOf(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := versionOf(tt.info)
-			if d := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(buildVersion{}, "Format", "Compressor")); d != "" {
+			if d := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(buildVersion{}, "Format", "Plan", "Compressor")); d != "" {
 				t.Errorf("versionOf (-want +got):\n%s", d)
 			}
-			if got.Format == 0 || got.Compressor == "" {
-				t.Errorf("versionOf = %+v; want a format and a compressor", got)
+			if got.Format == 0 || got.Plan == 0 || got.Compressor == "" {
+				t.Errorf("versionOf = %+v; want a format, a plan and a compressor", got)
 			}
 		})
 	}

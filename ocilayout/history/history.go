@@ -36,6 +36,7 @@ type Object struct {
 // Claim is what an image's history says about a layer.
 // Its text form is the comment of the layer's entry: words that are separated by single spaces.
 //
+//	/DIR             the store directory, if it is not /nix/store
 //	NAME@HASH:SIZE   the layer holds this part
 //	NAME:SIZE        the layer holds this part, which has no key
 //	…:changed        behind either: the part is a store object that was changed on purpose
@@ -44,9 +45,10 @@ type Object struct {
 // A layer with changes lists them in the entry's created_by, behind the program's name.
 // Its comment has the same form, but does not list what the layer hides.
 type Claim struct {
-	Top     bool     // a layer with changes, on top of the planned ones
-	Objects []Object // in path order, the base part first
-	Hidden  []string // base names of store paths, sorted
+	StoreDir rootfs.StoreDir
+	Top      bool     // a layer with changes, on top of the planned ones
+	Objects  []Object // in path order, the base part first
+	Hidden   []string // base names of store paths, sorted
 }
 
 // createdBy marks every layer of this program. It has no version, so that a release changes no image.
@@ -117,7 +119,10 @@ func (o Object) representable() bool {
 
 // String returns the text form of the claim.
 func (c Claim) String() string {
-	words := make([]string, 0, len(c.Objects)+len(c.Hidden))
+	words := make([]string, 0, len(c.Objects)+len(c.Hidden)+1)
+	if c.StoreDir != (rootfs.StoreDir{}) {
+		words = append(words, c.StoreDir.String())
+	}
 	for _, o := range c.Objects {
 		words = append(words, o.String())
 	}
@@ -127,9 +132,10 @@ func (c Claim) String() string {
 	return strings.Join(words, " ")
 }
 
-// ClaimOf returns the claim of a layer that holds parts and hides the parts at the hidden roots.
-func ClaimOf(parts []rootfs.Part, hidden []string) Claim {
-	var c Claim
+// ClaimOf returns the claim of a layer that holds parts and hides the parts at the hidden roots,
+// in an image with that store directory.
+func ClaimOf(store rootfs.StoreDir, parts []rootfs.Part, hidden []string) Claim {
+	c := Claim{StoreDir: store}
 	for _, p := range parts {
 		c.Objects = append(c.Objects, Object{p.Name, Hash(p.Key), p.Size, p.Changed})
 	}
@@ -141,18 +147,18 @@ func ClaimOf(parts []rootfs.Part, hidden []string) Claim {
 
 // NewEntry makes the entry of a layer that holds parts and hides the parts at the hidden roots.
 // A layer with changes is on top of the planned ones. It may hide any path, and its entry does not list them.
-func NewEntry(created time.Time, parts []rootfs.Part, hidden, changes []string) (ispec.History, error) {
+func NewEntry(created time.Time, store rootfs.StoreDir, parts []rootfs.Part, hidden, changes []string) (ispec.History, error) {
 	if len(changes) > 0 {
 		hidden = nil
 	}
-	c := ClaimOf(parts, hidden)
+	c := ClaimOf(store, parts, hidden)
 	for _, o := range c.Objects {
 		if !o.representable() {
 			return ispec.History{}, fmt.Errorf("history of %q: its name, key or size is not representable", o)
 		}
 	}
 	for i, name := range c.Hidden {
-		if word := "-" + name; !hiddenPattern.MatchString(word) || hidden[i] != rootfs.StoreDir+"/"+name {
+		if word := "-" + name; !hiddenPattern.MatchString(word) || hidden[i] != store.Object(name) {
 			return ispec.History{}, fmt.Errorf("history of %q: only a store object can be hidden", hidden[i])
 		}
 	}
@@ -195,7 +201,24 @@ func Parse(entry ispec.History) (Claim, error) {
 	case entry.Comment == "":
 		return c, nil
 	}
-	for word := range strings.SplitSeq(entry.Comment, " ") {
+	words := entry.Comment
+	if words[0] == '/' {
+		name, rest, _ := strings.Cut(words, " ")
+		dir, err := rootfs.ParseStoreDir(name)
+		if err == nil && dir == (rootfs.StoreDir{}) {
+			err = errors.New("it is not named in a history")
+		}
+		if err != nil {
+			return Claim{}, fmt.Errorf("history: store directory %q: %w", name, err)
+		}
+		if c.StoreDir, words = dir, rest; words == "" {
+			if entry.Comment != name { // a space at the end
+				return Claim{}, fmt.Errorf("history: %q does not name an object", words)
+			}
+			return c, nil
+		}
+	}
+	for word := range strings.SplitSeq(words, " ") {
 		if m := hiddenPattern.FindStringSubmatch(word); m != nil && !c.Top {
 			c.Hidden = append(c.Hidden, m[1])
 			continue

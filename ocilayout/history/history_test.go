@@ -23,7 +23,7 @@ func TestEntry(t *testing.T) {
 		{Name: "changed", Key: key, Size: 8, Changed: true},
 		{Name: "flat", Size: 9, Changed: true},
 	}
-	h, err := NewEntry(created, parts, []string{"nix/store/a", "nix/store/b-1"}, nil)
+	h, err := NewEntry(created, rootfs.StoreDir{}, parts, []string{"nix/store/a", "nix/store/b-1"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,17 +45,17 @@ func TestEntry(t *testing.T) {
 	}
 
 	for _, name := range []string{"", "a b", "a@b", "a:1", "-a", ".a", "a/b", "a\n", "ä"} {
-		if h, err := NewEntry(created, []rootfs.Part{{Name: name, Key: key}}, nil, nil); err == nil {
+		if h, err := NewEntry(created, rootfs.StoreDir{}, []rootfs.Part{{Name: name, Key: key}}, nil, nil); err == nil {
 			t.Errorf("NewEntry with the name %q = %q, <nil>; want an error", name, h.Comment)
 		}
 	}
 	for _, p := range []rootfs.Part{{Name: "a", Key: "sha256:0123456789AB"}, {Name: "a", Key: key, Size: -1}} {
-		if h, err := NewEntry(created, []rootfs.Part{p}, nil, nil); err == nil {
+		if h, err := NewEntry(created, rootfs.StoreDir{}, []rootfs.Part{p}, nil, nil); err == nil {
 			t.Errorf("NewEntry with the key %q and size %d = %q, <nil>; want an error", p.Key, p.Size, h.Comment)
 		}
 	}
 	for _, root := range []string{"", "a", "etc/a", "nix/store/a/b", "nix/store/a b", "nix/store/-a"} {
-		if h, err := NewEntry(created, nil, []string{root}, nil); err == nil {
+		if h, err := NewEntry(created, rootfs.StoreDir{}, nil, []string{root}, nil); err == nil {
 			t.Errorf("NewEntry that hides %q = %q, <nil>; want an error", root, h.Comment)
 		}
 	}
@@ -141,9 +141,9 @@ func FuzzParse(f *testing.F) {
 		}
 		var hidden []string
 		for _, name := range h.Hidden {
-			hidden = append(hidden, rootfs.StoreDir+"/"+name)
+			hidden = append(hidden, "nix/store/"+name)
 		}
-		if again, err := NewEntry(time.Time{}, parts, hidden, nil); err != nil || again.Comment != comment {
+		if again, err := NewEntry(time.Time{}, rootfs.StoreDir{}, parts, hidden, nil); err != nil || again.Comment != comment {
 			t.Errorf("NewEntry of Parse(%q) = %q, %v; want the same comment", comment, again.Comment, err)
 		}
 	})
@@ -157,7 +157,7 @@ func TestEntryTop(t *testing.T) {
 		{[]string{"tmp"}, []string{"add /bin", "add /etc/passwd", "whiteout /tmp"}},
 		{[]string{"etc"}, []string{"whiteout /etc", "mkdir /bin\n", "add /\xff"}},
 	} {
-		entry, err := NewEntry(time.Time{}, parts, l.hidden, l.changes)
+		entry, err := NewEntry(time.Time{}, rootfs.StoreDir{}, parts, l.hidden, l.changes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestEntryTop(t *testing.T) {
 	for i := range 1000 {
 		many = append(many, fmt.Sprintf("mkdir /srv/%d", i))
 	}
-	entry, err := NewEntry(time.Time{}, parts, nil, many)
+	entry, err := NewEntry(time.Time{}, rootfs.StoreDir{}, parts, nil, many)
 	if err != nil {
 		t.Fatal(err)
 	}

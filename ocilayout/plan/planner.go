@@ -11,6 +11,7 @@ import (
 
 // planner holds the graph of the parts. A part is an index in path order.
 type planner struct {
+	store       rootfs.StoreDir
 	options     Options
 	maxLayers   int // limit for a new image
 	parts       []rootfs.Part
@@ -36,6 +37,10 @@ func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 	if err != nil {
 		return nil, err
 	}
+	store, err := rootfs.StoreDirOf(parts)
+	if err != nil {
+		return nil, err
+	}
 	var all int64
 	for _, part := range parts {
 		if part.Size < 0 || part.Size > maxSize-all {
@@ -44,6 +49,7 @@ func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 		all += part.Size
 	}
 	p := &planner{
+		store:     store,
 		options:   o,
 		maxLayers: o.limit(),
 		parts:     parts,

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // sticky decides which previous layers are kept, and tracks what they show.
@@ -62,7 +61,7 @@ type heldName struct {
 func (s *sticky) indexParts() error {
 	partByName := make(map[string]int, len(s.planner.parts))
 	for i, p := range s.planner.parts {
-		if (p.Root == "") != (p.Name == history.BaseName) || p.Root != "" && p.Root != rootfs.StoreDir+"/"+p.Name {
+		if (p.Root == "") != (p.Name == history.BaseName) || p.Root != "" && p.Root != s.planner.store.Object(p.Name) {
 			return fmt.Errorf("%s: %q: only store objects and the base files can be planned from a previous image", p.Name, p.Root)
 		}
 		partByName[p.Name] = i
@@ -86,6 +85,9 @@ func (s *sticky) indexParts() error {
 	for i, l := range s.previous {
 		if err := l.Check(); err != nil {
 			return fmt.Errorf("previous layer %d: %w: %w", i+1, history.ErrForeign, err)
+		}
+		if l.StoreDir != s.planner.store {
+			return fmt.Errorf("the previous image has the store directory %s, not %s", l.StoreDir, s.planner.store)
 		}
 		held := heldLayer{objects: make([]heldObject, len(l.Objects))}
 		for k, o := range l.Objects {
@@ -220,7 +222,7 @@ func (s *sticky) measure() {
 func (s *sticky) hiddenRoots() []string {
 	roots := make([]string, len(s.hidden))
 	for i, n := range s.hidden {
-		roots[i] = rootfs.StoreDir + "/" + s.names[n].name
+		roots[i] = s.planner.store.Object(s.names[n].name)
 	}
 	slices.Sort(roots)
 	return roots

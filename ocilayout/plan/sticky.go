@@ -224,7 +224,7 @@ func (s *sticky) repack() ([]Group, Summary, error) {
 	}
 	layers := s.planner.groups(s.planner.divide(all, s.planner.maxLayers))
 	for i, l := range layers {
-		if n, ok := byClaim[history.ClaimOf(l.Parts, l.Hidden).String()]; ok {
+		if n, ok := byClaim[history.ClaimOf(s.planner.store, l.Parts, l.Hidden).String()]; ok {
 			layers[i].Reuse = n + 1
 			s.keep[n] = true
 		}

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // TestSticky runs testdata/sticky/*.txtar, one case a file.
@@ -125,7 +124,7 @@ func formatGolden(layers []Group) string {
 			fmt.Fprintf(&b, " %s", p.Name)
 		}
 		for _, root := range l.Hidden {
-			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, rootfs.StoreDir+"/"))
+			fmt.Fprintf(&b, " -%s", strings.TrimPrefix(root, "nix/store/"))
 		}
 		b.WriteByte('\n')
 	}

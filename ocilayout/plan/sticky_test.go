@@ -179,7 +179,7 @@ func formatSticky(layers []Group) string {
 		if l.Reuse > 0 {
 			s += fmt.Sprintf("keep %d\n", l.Reuse)
 		} else {
-			s += fmt.Sprintf("new %s\n", history.ClaimOf(l.Parts, l.Hidden))
+			s += fmt.Sprintf("new %s\n", history.ClaimOf(rootfs.StoreDir{}, l.Parts, l.Hidden))
 		}
 	}
 	return s

@@ -20,7 +20,7 @@ func claimsOf(t testing.TB, before []Candidate, layers []Group) []Candidate {
 			all = append(all, before[l.Reuse-1])
 			continue
 		}
-		entry, err := history.NewEntry(time.Time{}, l.Parts, l.Hidden, nil)
+		entry, err := history.NewEntry(time.Time{}, rootfs.StoreDir{}, l.Parts, l.Hidden, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func unpackModel(image []Candidate, layers []Group) (map[string]string, error) {
 			}
 			found := false
 			for path := range all {
-				if strings.HasPrefix(path, rootfs.StoreDir+"/"+name+"/") {
+				if strings.HasPrefix(path, "nix/store/"+name+"/") {
 					found = true
 					delete(all, path)
 				}
@@ -62,7 +62,7 @@ func unpackModel(image []Candidate, layers []Group) (map[string]string, error) {
 }
 
 func addToModel(all map[string]string, name, hash string) {
-	dir := rootfs.StoreDir + "/" + name
+	dir := "nix/store/" + name
 	if name == history.BaseName {
 		dir = "etc"
 	}

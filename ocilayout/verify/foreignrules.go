@@ -99,7 +99,7 @@ func (f *foreignRules) entry(h *tar.Header) item {
 		f.touch(hidden, true)
 	default:
 		f.touch(name, false)
-		if h.Typeflag != tar.TypeDir && rootfs.Within(name, rootfs.StoreDir) {
+		if h.Typeflag != tar.TypeDir && f.layer.storeDir.Above(name) {
 			f.touch(name, true) // it replaces the store
 		}
 	}
@@ -164,20 +164,16 @@ func (f *foreignRules) put(name string, kind byte) {
 // touch records a change to a claimed object.
 func (f *foreignRules) touch(name string, hides bool) {
 	s := &f.layer.store
-	if hides && rootfs.Within(name, rootfs.StoreDir) || name == "." {
+	if hides && f.layer.storeDir.Above(name) || name == "." {
 		s.wiped = true
 		return
 	}
-	if !inStore(name) {
-		return
-	}
-	rest := name[len(rootfs.StoreDir)+1:]
-	object, _, below := strings.Cut(rest, "/")
-	if !f.claimed[object] {
+	object, below, in := f.layer.storeDir.Cut(name)
+	if !in || !f.claimed[object] {
 		return
 	}
 	switch {
-	case hides && !below:
+	case hides && below == "":
 		s.hidden = add(s.hidden, object)
 	default:
 		s.written = add(s.written, object)

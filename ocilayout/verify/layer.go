@@ -22,12 +22,13 @@ import (
 
 // layer is a layer of one or more images, with their claims about it.
 type layer struct {
-	desc   ispec.Descriptor
-	diffID digest.Digest      // empty if it is unknown
-	claim  *history.Claim     // nil if another program made the layer
-	opaque bool               // not a layer, but a blob of an attestation
-	file   string             // its name in an archive, if its digest is unknown
-	open   ocilayout.OpenBlob // opens file
+	desc     ispec.Descriptor
+	diffID   digest.Digest      // empty if it is unknown
+	storeDir rootfs.StoreDir    // of the claim, or of the image
+	claim    *history.Claim     // nil if another program made the layer
+	opaque   bool               // not a layer, but a blob of an attestation
+	file     string             // its name in an archive, if its digest is unknown
+	open     ocilayout.OpenBlob // opens file
 
 	damaged bool // the blob has another digest
 	found   findings
@@ -38,6 +39,7 @@ type layer struct {
 // layerKey identifies a layer. Images that share it share the result of one check.
 type layerKey struct {
 	mediaType      string
+	storeDir       rootfs.StoreDir
 	file           string
 	opaque         bool
 	digest, diffID digest.Digest
@@ -63,7 +65,10 @@ func (c *Claims) addLayers(img *image, descs []ispec.Descriptor, diffIDs []diges
 
 // addLayer adds a layer to an image. If another image has the same layer, both share it.
 func (c *Claims) addLayer(img *image, l *layer) {
-	key := layerKey{mediaType: l.desc.MediaType, file: l.file, opaque: l.opaque, digest: l.desc.Digest, diffID: l.diffID, size: l.desc.Size,
+	if l.storeDir = img.storeDir; l.claim != nil {
+		l.storeDir = l.claim.StoreDir
+	}
+	key := layerKey{mediaType: l.desc.MediaType, storeDir: l.storeDir, file: l.file, opaque: l.opaque, digest: l.desc.Digest, diffID: l.diffID, size: l.desc.Size,
 		annotations: tableAnnotations(l.desc.Annotations)}
 	if l.claim != nil {
 		key.claimed, key.history = true, l.claim.String()

@@ -24,7 +24,7 @@ type ownRules struct {
 	hidden      map[string]bool           // claimed whiteouts that were not found yet
 	claimedBase *history.Object           // the claim about the base files, or nil
 	base        *rootfs.PartSum           // sum of the base files that were found
-	hasBase     bool                      // a base file was found that is not nix or nix/store
+	hasBase     bool                      // a base file was found that is not the store directory or one above it
 	partialBase bool                      // base lacks files that were reported or could not be read
 }
 
@@ -42,7 +42,7 @@ func newOwnRules(l *layer) *ownRules {
 		} else {
 			o.objects[c.Name] = c
 			if c.Changed {
-				o.changed[rootfs.StoreDir+"/"+c.Name] = true
+				o.changed[l.storeDir.Object(c.Name)] = true
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func (o *ownRules) entry(h *tar.Header) item {
 	bad := func(format string, args ...any) item {
 		o.layer.found.addf(name, format, args...)
 		i.bad = true
-		if !inStore(name) {
+		if !o.inStore(name) {
 			o.partialBase = true
 		}
 		return i
@@ -109,7 +109,7 @@ func (o *ownRules) entry(h *tar.Header) item {
 	}
 	if why := wrongHeader(h, 0o1777); why != "" {
 		o.layer.found.addf(name, "%s", why) // the NAR hash does not cover it
-	} else if why := wrongMode(i.entry); why != "" && !o.inChanged(name) {
+	} else if why := o.wrongMode(i.entry); why != "" && !o.inChanged(name) {
 		o.layer.found.addf(name, "%s", why)
 	}
 	return i
@@ -127,11 +127,11 @@ func isSparse(h *tar.Header) bool {
 
 // inChanged reports whether a path is in a store object that was changed on purpose.
 func (o *ownRules) inChanged(name string) bool {
-	if len(o.changed) == 0 || !inStore(name) {
+	if len(o.changed) == 0 || !o.inStore(name) {
 		return false
 	}
-	object, _, _ := strings.Cut(name[len(rootfs.StoreDir)+1:], "/")
-	return o.changed[rootfs.StoreDir+"/"+object]
+	object, _, _ := o.layer.storeDir.Cut(name)
+	return o.changed[o.layer.storeDir.Object(object)]
 }
 
 // wrongHeader returns the first reason why this program did not write a header, or "".
@@ -164,17 +164,17 @@ func wrongHeader(h *tar.Header, modes int64) string {
 }
 
 // wrongMode returns what is wrong with the mode or owner of an entry, or "".
-// Outside of store objects, only nix, nix/store and symbolic links have a fixed mode.
-func wrongMode(e rootfs.Entry) string {
-	want := e.Mode.Type()
+// Outside of store objects, only the store directory, those above it and symbolic links have a fixed mode.
+func (o *ownRules) wrongMode(e rootfs.Entry) string {
+	want, above := e.Mode.Type(), o.layer.storeDir.Above(e.Path)
 	switch {
-	case (e.Path == "nix" || e.Path == rootfs.StoreDir) && !e.IsDir():
+	case above && !e.IsDir():
 		return "is not a directory, and hides the store objects of all other layers"
 	case e.IsLink():
 		want |= 0o777
-	case e.Path == "nix" || e.Path == rootfs.StoreDir:
+	case above:
 		want |= 0o755
-	case !inStore(e.Path):
+	case !o.inStore(e.Path):
 		return ""
 	case e.IsDir() || e.Mode&0o100 != 0:
 		want |= 0o555
@@ -184,22 +184,25 @@ func wrongMode(e rootfs.Entry) string {
 	switch {
 	case e.Mode != want:
 		return fmt.Sprintf("has the mode %v, want %v", e.Mode, want)
-	case inStore(e.Path) && (e.UID != 0 || e.GID != 0):
+	case o.inStore(e.Path) && (e.UID != 0 || e.GID != 0):
 		return fmt.Sprintf("has the owner %d:%d, want 0:0", e.UID, e.GID)
 	}
 	return ""
 }
 
 // inStore reports whether a path is that of a store object or below one.
-func inStore(name string) bool {
-	return rootfs.Within(rootfs.StoreDir, name) && name != rootfs.StoreDir
+func (o *ownRules) inStore(name string) bool { return inStore(o.layer.storeDir, name) }
+
+func inStore(store rootfs.StoreDir, name string) bool {
+	_, _, in := store.Cut(name)
+	return in
 }
 
 // hide checks the whiteout of hidden.
 func (o *ownRules) hide(h *tar.Header, name, hidden string) {
 	object := path.Base(hidden)
 	switch {
-	case !isObject(hidden) || strings.HasPrefix(object, ".wh."):
+	case !isObject(o.layer.storeDir, hidden) || strings.HasPrefix(object, ".wh."):
 		o.layer.found.addf(name, "is a whiteout, but not of a store object")
 	case h.Typeflag != tar.TypeReg || h.Size != 0:
 		o.layer.found.addf(name, "is a whiteout but not an empty file")
@@ -228,7 +231,7 @@ func (o *ownRules) object(root string) *history.Object {
 
 // addBase adds an entry that belongs to no store object.
 func (o *ownRules) addBase(e rootfs.Entry) {
-	if e.Path != "nix" && e.Path != rootfs.StoreDir {
+	if !o.layer.storeDir.Above(e.Path) {
 		if o.claimedBase == nil && !o.hasBase { // reports only the first
 			o.layer.found.addf(e.Path, "is a base file, but the history lists none")
 		}
@@ -248,10 +251,10 @@ func (o *ownRules) addBase(e rootfs.Entry) {
 // finish reports what is missing, and compares the base files.
 func (o *ownRules) finish() {
 	for _, name := range slices.Sorted(maps.Keys(o.objects)) {
-		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is missing, but the history lists it")
+		o.layer.found.addf(o.layer.storeDir.Object(name), "is missing, but the history lists it")
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.hidden)) {
-		o.layer.found.addf(rootfs.StoreDir+"/"+name, "is not hidden, but the history says that it is")
+		o.layer.found.addf(o.layer.storeDir.Object(name), "is not hidden, but the history says that it is")
 	}
 	if o.claimedBase == nil || o.partialBase {
 		return

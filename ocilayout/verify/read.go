@@ -16,6 +16,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/history"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Limits of the documents: indexes, manifests and configs.
@@ -57,6 +58,7 @@ type image struct {
 	digest   digest.Digest    // of the manifest, or of the config if an archive has no manifest
 	desc     ispec.Descriptor // of the manifest
 	config   digest.Digest
+	storeDir rootfs.StoreDir
 	layers   []*layer
 	found    findings
 	settings json.RawMessage // what the config says about running the image, or nil
@@ -280,6 +282,7 @@ func (c *Claims) layerClaims(img *image, name string, config ispec.Image, layers
 		switch parsed, err := history.Parse(h); {
 		case err == nil:
 			claims[i] = &parsed
+			img.storeDir = parsed.StoreDir // that of the uppermost layer stays
 		case !errors.Is(err, history.ErrForeign):
 			problem("history of layer %d: %v", i+1, err)
 		}

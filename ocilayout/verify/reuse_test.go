@@ -33,7 +33,7 @@ func hashListing(t rootfs.Tree, root string) (string, int64, error) {
 // storePart returns the part of a store object.
 func storePart(t *testing.T, name string, entries ...rootfs.Entry) rootfs.Part {
 	t.Helper()
-	root := rootfs.StoreDir + "/" + name
+	root := "nix/store/" + name
 	tree := rootfs.TreeOf(append([]rootfs.Entry{rootfs.Dir(root, 0o555)}, entries...))
 	key, size, err := hashListing(tree, root)
 	if err != nil {
@@ -80,7 +80,7 @@ func previousOf(t *testing.T, part rootfs.Part, z compress.Method) (*ocilayout.P
 // TestCheckReuse checks that CheckReuse finds every difference between a layer and its history,
 // and compares all digits of a wanted key.
 func TestCheckReuse(t *testing.T) {
-	const root = rootfs.StoreDir + "/a-1"
+	const root = "nix/store/a-1"
 	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
 	a := storePart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content), rootfs.Link(root+"/link", "file"))
 	previous, blob := previousOf(t, a, compress.Method{})
@@ -134,7 +134,7 @@ func TestCheckReuse(t *testing.T) {
 
 // TestCheckReuseTables checks that CheckReuse refuses a layer whose tables lie, although its tar is the one that the history describes.
 func TestCheckReuseTables(t *testing.T) {
-	const root = rootfs.StoreDir + "/a-1"
+	const root = "nix/store/a-1"
 	content := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("content")), nil }
 	a := storePart(t, "a-1", rootfs.File(root+"/file", 0o444, 7, content))
 	z, err := compress.Parse("zstd:chunked")

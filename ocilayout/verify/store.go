@@ -69,6 +69,16 @@ func (c *Claims) Manifests() (images []digest.Digest, indexes map[digest.Digest]
 	return images, c.parts
 }
 
+// StoreDir returns the store directory that the history of the last image names, or else /nix/store.
+func (c *Claims) StoreDir() (dir rootfs.StoreDir) {
+	for _, img := range c.images {
+		if !img.attestation {
+			dir = img.storeDir
+		}
+	}
+	return dir
+}
+
 // Tags returns all tags that the layout gives to the images, in its order; "" for an image without a tag.
 // They come from the layout, so they may be any text.
 func (c *Claims) Tags() []string { return c.tags }
@@ -132,7 +142,7 @@ func readStore(ctx context.Context, source *ocilayout.ImageSource, r ImageReport
 	for _, v := range tree.VisibleObjects() {
 		_, changed := slices.BinarySearch(r.Changed, v.Name)
 		changed = changed || v.Changed // also an object that a layer of changes has added
-		objects = append(objects, Object{v.Name, v.Hash, sizes[rootfs.StoreDir+"/"+v.Name+" "+v.Hash], v.Layer, changed})
+		objects = append(objects, Object{v.Name, v.Hash, sizes[img.StoreDir.Object(v.Name)+" "+v.Hash], v.Layer, changed})
 	}
 	return objects, nil
 }

@@ -107,7 +107,8 @@ type ImageReport struct {
 	Size    int64         `json:"narSize"`                    // of the visible objects
 	Changed []string      `json:"changedOnPurpose,omitempty"` // names of visible objects that were not compared with their hashes, since the history says why
 
-	Store []Object `json:"-"` // the visible store objects, sorted by name, if Options.Store is set; nil if Stacked
+	StoreDir rootfs.StoreDir `json:"-"` // that the history names, or else /nix/store
+	Store    []Object        `json:"-"` // the visible store objects, sorted by name, if Options.Store is set; nil if Stacked
 	// Config says how to run the image, as JSON: its entrypoint, environment, labels and so on. It may be nil.
 	Config  []byte   `json:"-"`
 	Blobs   []string `json:"-"` // names of the layers' blobs

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/ocilayout/history"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // visibleObject is a visible object with the index of the layer that has it.
@@ -25,12 +24,12 @@ func sameFound(a, b *layer, name string) bool {
 // checkVisible applies the layers in order, counts the objects that are visible in the end, and reports layers
 // that contradict lower ones. It fills Store if store is set. It goes by the history alone: layer.check compares a layer with its history.
 func (img *image) checkVisible(found *findings, store bool) ImageReport {
-	result := ImageReport{Digest: img.digest, Layers: len(img.layers), Config: img.settings}
+	result := ImageReport{Digest: img.digest, StoreDir: img.storeDir, Layers: len(img.layers), Config: img.settings}
 	visible := make(map[string]visibleObject)
 	foreign := make(map[string]int) // by object, the layer of another program that wrote to it
 	problem := func(layer int, name, format string, args ...any) {
 		p := Problem{Image: img.digest, Layer: layer + 1, Blob: img.layers[layer].blob(), What: fmt.Sprintf(format, args...)}
-		if p.Path = rootfs.StoreDir + "/" + name; name == history.BaseName {
+		if p.Path = img.storeDir.Object(name); name == history.BaseName {
 			p.Path = ""
 		}
 		found.add(p)

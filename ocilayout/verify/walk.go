@@ -104,7 +104,7 @@ func (w *walker) walk() {
 		case i.other:
 			w.show(&i.entry)
 			i, ok = w.next()
-		case isObject(i.entry.Path):
+		case isObject(w.layer.storeDir, i.entry.Path):
 			i, ok = w.object(i)
 		default:
 			shown := w.show(&i.entry)
@@ -123,7 +123,7 @@ func (w *walker) walk() {
 }
 
 // isObject reports whether p is the path of a store object itself, not of a file in it.
-func isObject(p string) bool { return path.Dir(p) == rootfs.StoreDir }
+func isObject(store rootfs.StoreDir, p string) bool { return path.Dir(p) == store.Root() }
 
 // errReported ends a tree whose problem was already reported.
 var errReported = errors.New("reported")

@@ -13,10 +13,11 @@ import (
 
 // Contents holds what was found in the layers of an image, or the parts of an index.
 type Contents struct {
-	Digest  string   // of the manifest or index
-	Objects []Object // everything visible in the store, sorted by name
-	Layers  []string // names of the layers, as [Scanner.File] got them
-	Config  []byte   // JSON that says how to run the image, or nil
+	Digest   string // of the manifest or index
+	StoreDir rootfs.StoreDir
+	Objects  []Object // everything visible in the store, sorted by name
+	Layers   []string // names of the layers, as [Scanner.File] got them
+	Config   []byte   // JSON that says how to run the image, or nil
 
 	Index bool
 	Parts []string // digests of the images that an index lists, in its order
@@ -105,14 +106,14 @@ func (r *Checked) compareParts(s *Statement, c *Contents) {
 
 // comparePaths compares the listed paths with the objects.
 func (r *Checked) comparePaths(s *Statement, c *Contents) {
-	byName := make(map[string]*Path, len(s.Paths))
+	byRoot := make(map[string]*Path, len(s.Paths))
 	for i := range s.Paths {
-		byName[s.Paths[i].Path.Base()] = &s.Paths[i]
+		byRoot[s.Paths[i].Path.Root()] = &s.Paths[i]
 	}
 	for _, o := range c.Objects {
-		root := rootfs.StoreDir + "/" + o.Name
-		p := byName[o.Name]
-		delete(byName, o.Name)
+		root := c.StoreDir.Object(o.Name)
+		p := byRoot[root]
+		delete(byRoot, root)
 		switch {
 		case p == nil:
 			r.addf(root, "is in the image, but the statement does not list it")
@@ -130,12 +131,12 @@ func (r *Checked) comparePaths(s *Statement, c *Contents) {
 		}
 	}
 	var missing []string
-	for name := range byName {
-		missing = append(missing, name)
+	for root := range byRoot {
+		missing = append(missing, root)
 	}
 	slices.Sort(missing)
-	for _, name := range missing {
-		r.addf(rootfs.StoreDir+"/"+name, "is not in the image, but the statement lists it")
+	for _, root := range missing {
+		r.addf(root, "is not in the image, but the statement lists it")
 	}
 	slices.SortStableFunc(r.Problems, func(a, b Problem) int { return cmp.Compare(a.Path, b.Path) })
 }

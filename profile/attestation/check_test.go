@@ -98,7 +98,7 @@ func TestCheck(t *testing.T) {
 		{"reference", func(s *Statement, _ *Contents) { s.Paths[0].References = []profile.Path{missingPath} }, []string{lib + `: refers to "0c1p5z`}},
 	} {
 		s := statement(t)
-		scanner := NewScanner([]*Statement{s}, nil)
+		scanner := NewScanner(rootfs.StoreDir{}, []*Statement{s}, nil)
 		c := found(t, s, scanner, map[profile.Path]string{libPath: "self " + string(libPath), helloPath: "to " + string(libPath)})
 		tt.change(s, c)
 		got := Check(s, c, CheckOptions{Scanner: scanner})
@@ -131,7 +131,7 @@ func TestUnlisted(t *testing.T) {
 	one, other := statement(t), statement(t)
 	other.Subject, other.Paths = "sha256:"+strings.Repeat("77", 32), slices.Clone(other.Paths[1:])
 	var asked []string
-	scanner := NewScanner([]*Statement{one, other}, func(base string) bool {
+	scanner := NewScanner(rootfs.StoreDir{}, []*Statement{one, other}, func(base string) bool {
 		asked = append(asked, base)
 		return strings.HasSuffix(base, "-allowed")
 	})
@@ -177,7 +177,7 @@ func TestMentionInLink(t *testing.T) {
 	} {
 		link := rootfs.Link(libPath.Root()+"/l", target)
 		s := statement(t)
-		inObject, inLayer := NewScanner([]*Statement{s}, nil), NewScanner([]*Statement{s}, nil)
+		inObject, inLayer := NewScanner(rootfs.StoreDir{}, []*Statement{s}, nil), NewScanner(rootfs.StoreDir{}, []*Statement{s}, nil)
 		hex, _, err := inObject.Hash(func(yield func(rootfs.Entry, error) bool) {
 			_ = yield(rootfs.Dir(libPath.Root(), 0o555), nil) && yield(link, nil)
 		}, libPath.Root())
@@ -200,7 +200,7 @@ func TestMentionInLink(t *testing.T) {
 // TestManyMentions checks that what is kept of an object is bounded, and that the check still fails.
 func TestManyMentions(t *testing.T) {
 	s := statement(t)
-	scanner := NewScanner([]*Statement{s}, nil)
+	scanner := NewScanner(rootfs.StoreDir{}, []*Statement{s}, nil)
 	var text strings.Builder
 	const digits = "0123456789abcdfghijklmnpqrsvwxyz"
 	for i := range 2 * maxObjectMentions {
@@ -250,7 +250,7 @@ func TestCheckSignatures(t *testing.T) {
 			want: []string{"was changed on purpose, says the statement", "no signature is about it"}, counts: map[string]int{"a-1": 1}},
 	} {
 		s := statement(t)
-		scanner := NewScanner([]*Statement{s}, nil)
+		scanner := NewScanner(rootfs.StoreDir{}, []*Statement{s}, nil)
 		c := found(t, s, scanner, nil)
 		for i := range s.Paths {
 			s.Paths[i].Signatures = []string{secret[0].Sign([]byte(trust.Fingerprint(s.Paths[i].Info())))}

@@ -58,6 +58,9 @@ func (s *Statement) check() error {
 		if i > 0 && s.Paths[i-1].Path >= p.Path {
 			return fmt.Errorf("%q: out of order", p.Path)
 		}
+		if err := p.Path.CheckIn(s.Paths[0].Path.StoreDir()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

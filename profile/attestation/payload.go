@@ -221,7 +221,7 @@ func (s *Statement) add(r resourceJSON) error {
 			}
 		}
 		for _, base := range a.References {
-			ref, err := profile.ParseBase(base)
+			ref, err := profile.ParseBase(p.Path.StoreDir(), base)
 			if err != nil {
 				return fmt.Errorf("reference: %w", err)
 			}

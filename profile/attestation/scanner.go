@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"strings"
 	"sync"
 
 	"github.com/export-profile/export-profile/profile/nar"
@@ -20,6 +19,7 @@ import (
 //
 // A Scanner may be used from several goroutines. [Check] uses it after all files were read.
 type Scanner struct {
+	store rootfs.StoreDir
 	allow func(base string) bool
 	lists map[*Statement]digests
 	all   []digests            // of all statements
@@ -56,10 +56,11 @@ const (
 	maxFileName       = 400     // bytes that are kept of a file's name
 )
 
-// NewScanner prepares to read the images that the statements are about. It ignores mentions of store paths that allow accepts
+// NewScanner prepares to read the images with this store directory that the statements are about. It ignores mentions of store paths that allow accepts
 // by their base names; nil accepts none.
-func NewScanner(statements []*Statement, allow func(base string) bool) *Scanner {
+func NewScanner(store rootfs.StoreDir, statements []*Statement, allow func(base string) bool) *Scanner {
 	s := &Scanner{
+		store: store,
 		allow: allow, lists: make(map[*Statement]digests), of: make(map[string][]digests),
 		objects: make(map[string][]*mentions), files: make(map[string]*mentions), left: maxMentions,
 	}
@@ -103,8 +104,7 @@ func (s *Scanner) Hash(t rootfs.Tree, root string) (hex string, size int64, err 
 // a higher layer may hide them, while a hard link elsewhere still shows the file.
 func (s *Scanner) File(layer string, e rootfs.Entry) io.WriteCloser {
 	lists := s.all
-	if rest, ok := strings.CutPrefix(e.Path, rootfs.StoreDir+"/"); ok {
-		base, _, _ := strings.Cut(rest, "/")
+	if base, _, ok := s.store.Cut(e.Path); ok {
 		if own := s.of[base]; len(own) > 0 {
 			lists = own
 		}
@@ -173,7 +173,7 @@ type lookout struct {
 // look returns a lookout that keeps the mentions of paths that one of the lists lacks.
 func (s *Scanner) look(m *mentions, lists []digests) *lookout {
 	l := &lookout{}
-	l.mentions = scan.NewMentions(func(digest []byte, path func() scan.Mention) {
+	l.mentions = scan.NewMentions(s.store, func(digest []byte, path func() scan.Mention) {
 		d := [32]byte(digest)
 		for _, list := range lists {
 			if list[d] {
@@ -245,7 +245,7 @@ func (s *Scanner) unlisted(st *Statement, c *Contents) (problems []Problem) {
 		}
 	}
 	for _, o := range c.Objects {
-		root := rootfs.StoreDir + "/" + o.Name
+		root := c.StoreDir.Object(o.Name)
 		for _, m := range s.objects[root] {
 			if m.hash == o.Hash || o.Hash == "" {
 				report(m, root)

@@ -106,6 +106,7 @@ type backend interface {
 
 // Store is an open binary cache. Its methods are safe for concurrent use.
 type Store struct {
+	dir      profile.StoreDir
 	backend  backend
 	progress func(int64)
 	spool    spooler
@@ -127,7 +128,8 @@ func Open(ctx context.Context, location string, o Options) (profile.Store, error
 	s := &Store{progress: o.Progress, spool: spooler{dir: o.SpoolDir}, objects: make(map[profile.Path]*object)}
 	if !IsURL(location) {
 		d := directory(location)
-		if err := d.check(); err != nil {
+		var err error
+		if s.dir, err = d.check(); err != nil {
 			return nil, fmt.Errorf("open binary cache %q: %w", location, err)
 		}
 		s.backend = d
@@ -138,7 +140,7 @@ func Open(ctx context.Context, location string, o Options) (profile.Store, error
 	if err != nil {
 		return nil, fmt.Errorf("open binary cache: %w", err)
 	}
-	if err := h.check(ctx); err != nil {
+	if s.dir, err = h.check(ctx); err != nil {
 		h.close()
 		return nil, fmt.Errorf("open binary cache %q: %w", h.name(""), err)
 	}
@@ -168,6 +170,9 @@ type object struct {
 
 	region region
 }
+
+// StoreDir implements [profile.Store].
+func (s *Store) StoreDir() profile.StoreDir { return s.dir }
 
 // Info implements [profile.Store].
 func (s *Store) Info(ctx context.Context, p profile.Path) (*profile.Info, error) {

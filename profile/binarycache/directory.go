@@ -22,24 +22,33 @@ type directory string
 // maxCacheInfo limits a nix-cache-info, generously.
 const maxCacheInfo = 64 << 10
 
-// check checks that d is a binary cache.
+// check checks that d is a binary cache, and returns its store directory.
 // Narinfos without a nix-cache-info are enough: partial copies of a cache look like this.
-func (d directory) check() error {
+func (d directory) check() (dir profile.StoreDir, err error) {
 	b, err := readSmall(d.name(cacheInfoName), maxCacheInfo)
 	if err == nil {
-		if _, err = checkCacheInfo(b); err != nil {
+		if dir, _, err = parseCacheInfo(b); err != nil {
 			err = fmt.Errorf("%s: %w", cacheInfoName, err)
 		}
-		return err
+		return dir, err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return dir, err
 	}
 	names, err := d.narInfos(1)
-	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("not a binary cache: it has neither %s nor a narinfo: %w", cacheInfoName, fs.ErrNotExist)
+	if err != nil {
+		return dir, err
 	}
-	return err
+	if len(names) == 0 {
+		return dir, fmt.Errorf("not a binary cache: it has neither %s nor a narinfo: %w", cacheInfoName, fs.ErrNotExist)
+	}
+	if b, err = readSmall(d.name(names[0]), maxNarInfo); err != nil {
+		return dir, nil // reading the object reports it
+	}
+	if n, err := ParseNarInfo(b); err == nil {
+		dir = n.Path.StoreDir()
+	}
+	return dir, nil
 }
 
 // narInfos lists the names of the narinfos, sorted. A limit above 0 stops after the first few.

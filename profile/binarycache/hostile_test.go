@@ -261,19 +261,19 @@ type closable struct{ *bytes.Reader }
 
 func (closable) Close() error { return nil }
 
-// FuzzCheckCacheInfo checks that a named store directory without an error is Nix's.
-func FuzzCheckCacheInfo(f *testing.F) {
+// FuzzParseCacheInfo checks that a cache has one store directory, which stands in its file.
+func FuzzParseCacheInfo(f *testing.F) {
 	f.Add([]byte("StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n"))
 	f.Add([]byte("Priority: x\r\nno colon\nStoreDir:/nix/store \r\nFoo: bar"))
 	f.Add([]byte("StoreDir: /nix/store\nStoreDir: /gnu/store"))
 	f.Add([]byte("<html>a: b</html>\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		named, err := checkCacheInfo(b)
-		if says := bytes.Contains(b, []byte("StoreDir:")); named && (!says || err == nil && !bytes.Contains(b, []byte(profile.StoreDir))) {
-			t.Errorf("checkCacheInfo(%q) = %v, %v", b, named, err)
+		dir, named, err := parseCacheInfo(b)
+		if says := bytes.Contains(b, []byte("StoreDir:")); named && (!says || err == nil && !bytes.Contains(b, []byte(dir.String()))) {
+			t.Errorf("parseCacheInfo(%q) = %v, %v", b, named, err)
 		}
-		if again, err2 := checkCacheInfo(append(bytes.Clone(b), "\nStoreDir: /nix/stor"...)); !again || err2 == nil {
-			t.Errorf("checkCacheInfo(%q and another store directory) = %v, %v; want an error", b, again, err2)
+		if _, again, err2 := parseCacheInfo(append(bytes.Clone(b), "\nStoreDir: /nix/stor"...)); !again || named && err2 == nil {
+			t.Errorf("parseCacheInfo(%q and another store directory) = %v, %v; want an error", b, again, err2)
 		}
 	})
 }
@@ -287,8 +287,9 @@ func TestNoCache(t *testing.T) {
 		url  string // the same for a server
 	}{
 		{"nothing", files{}, "neither nix-cache-info nor a narinfo", "not a binary cache"},
-		{"another store", files{cacheInfoName: []byte("StoreDir: /gnu/store\n")},
-			`store directory "/gnu/store" is not supported, only /nix/store is`, `store directory "/gnu/store" is not supported, only /nix/store is`},
+		{"two stores", files{cacheInfoName: []byte("StoreDir: /gnu/store\nStoreDir: /nix/store\n")},
+			"two store directories: /gnu/store and /nix/store", "two store directories: /gnu/store and /nix/store"},
+		{"a store directory that is none", files{cacheInfoName: []byte("StoreDir: store\n")}, "want an absolute path", "want an absolute path"},
 		{"a page", files{cacheInfoName: []byte("<html>a: b</html>\n")}, "", "it names no StoreDir"},
 		{"too long", files{cacheInfoName: []byte("StoreDir: /nix/store\n" + strings.Repeat("x", maxCacheInfo))}, "more than 65536 bytes", "more than 65536 bytes"},
 		{"narinfos alone", files{smallPath.Digest() + ".narinfo": []byte("x")}, "", "not a binary cache"},

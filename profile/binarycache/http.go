@@ -13,13 +13,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
 // server is a cache on an HTTP server.
 type server struct {
-	base      *url.URL // ends with a slash; contains no login
-	login     *login   // for base's origin, or nil
+	storeDir  *profile.StoreDir // that the settings name, or nil
+	base      *url.URL          // ends with a slash; contains no login
+	login     *login            // for base's origin, or nil
 	transport *http.Transport
 	slots     chan struct{} // limits concurrent reads of small files
 	stall     time.Duration
@@ -47,12 +49,14 @@ func newServer(location string, o Options) (*server, error) {
 	case u.Fragment != "":
 		return nil, errors.New("its URL has a fragment, which cannot be combined with the names of files")
 	}
-	if err := CheckSettings(u.RawQuery); err != nil {
+	dir, err := ParseSettings(u.RawQuery)
+	if err != nil {
 		return nil, err
 	}
 	u.RawQuery, u.ForceQuery = "", false
 	u.Host = strings.ToLower(u.Host)
 	h := &server{
+		storeDir: dir,
 		slots:    make(chan struct{}, positive(o.Connections, defaultConnections)),
 		stall:    positive(o.Stall, defaultStall),
 		attempts: positive(o.Attempts, defaultAttempts),
@@ -121,27 +125,30 @@ func wait(ctx context.Context, d time.Duration) error {
 
 func (h *server) close() { h.transport.CloseIdleConnections() }
 
-// check checks that the server is a binary cache.
-func (h *server) check(ctx context.Context) error {
+// check checks that the server is a binary cache, and returns its store directory.
+func (h *server) check(ctx context.Context) (dir profile.StoreDir, err error) {
 	b, err := h.read(ctx, cacheInfoName, maxCacheInfo)
 	var status *statusError
 	if errors.As(err, &status) && status.status == http.StatusForbidden {
 		err = &LoginError{h.base.Hostname(), h.login != nil, err} // a private bucket
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("not a binary cache: %w", err)
+		return dir, fmt.Errorf("not a binary cache: %w", err)
 	}
 	if err != nil {
-		return err
+		return dir, err
 	}
-	named, err := checkCacheInfo(b)
+	dir, named, err := parseCacheInfo(b)
 	if err == nil && !named {
 		err = errors.New("not a binary cache: it names no StoreDir")
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", cacheInfoName, err)
+	if err == nil && h.storeDir != nil && *h.storeDir != dir {
+		err = fmt.Errorf("the store directory is %s, not %s", dir, h.storeDir)
 	}
-	return nil
+	if err != nil {
+		return dir, fmt.Errorf("%s: %w", cacheInfoName, err)
+	}
+	return dir, nil
 }
 
 // resolve returns the URL of a file below the cache, or of the cache itself if ref is empty.

@@ -57,10 +57,25 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 			return nil, fmt.Errorf("no %s", key)
 		}
 	}
+	n.enter(n.Path.StoreDir())
 	if n.Compression == "" {
 		n.Compression = "bzip2" // as in Nix, which once knew no other
 	}
 	return n, nil
+}
+
+// enter puts the paths that the narinfo has as base names into the store directory.
+func (n *NarInfo) enter(dir profile.StoreDir) {
+	if dir == (profile.StoreDir{}) {
+		return
+	}
+	in := func(p profile.Path) profile.Path { return profile.Path(dir.String() + "/" + p.Base()) }
+	for i, ref := range n.References {
+		n.References[i] = in(ref)
+	}
+	if n.Deriver != "" {
+		n.Deriver = in(n.Deriver)
+	}
 }
 
 // set sets the field of a key. known is false if there is no such field, or if it is only a hint.
@@ -88,7 +103,7 @@ func (n *NarInfo) set(key, value string) (known bool, err error) {
 		n.References, err = parseReferences(value)
 	case "Deriver":
 		if value != "" && value != "unknown-deriver" {
-			n.Deriver, err = profile.ParseBase(value)
+			n.Deriver, err = profile.ParseBase(profile.StoreDir{}, value)
 		}
 	case "Sig":
 		n.Signatures = append(n.Signatures, value)
@@ -126,7 +141,7 @@ func parseReferences(s string) ([]profile.Path, error) {
 		if base == "" {
 			continue
 		}
-		p, err := profile.ParseBase(base)
+		p, err := profile.ParseBase(profile.StoreDir{}, base)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // ignoredSettings lists the settings of Nix that may follow the URL of a binary cache, as in nix.conf, and that have no effect here.
@@ -20,25 +21,31 @@ var ignoredSettings = map[string]bool{
 	"write-nar-listing": true, "index-debug-info": true, "secret-key": true, "secret-keys": true, "local-nar-cache": true,
 }
 
-// CheckSettings checks the settings after the question mark in the URL of a binary cache.
+// ParseSettings checks the settings after the question mark in the URL of a binary cache.
+// dir is the store directory that they name, or nil.
 // Its errors do not quote their values, which may be secret.
-func CheckSettings(query string) error {
+func ParseSettings(query string) (dir *profile.StoreDir, err error) {
 	settings, err := url.ParseQuery(query)
 	if err != nil {
-		return errors.New("the settings in its URL are not valid")
+		return nil, errors.New("the settings in its URL are not valid")
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		switch {
 		case ignoredSettings[name]:
 		case name == "store":
-			for _, dir := range settings[name] {
-				if dir != profile.StoreDir {
-					return fmt.Errorf("store directory %q is not supported, only %s is", dir, profile.StoreDir)
+			for _, value := range settings[name] {
+				d, err := rootfs.ParseStoreDir(value)
+				if err == nil && dir != nil && d != *dir {
+					err = fmt.Errorf("two store directories: %s and %s", dir, d)
 				}
+				if err != nil {
+					return nil, err
+				}
+				dir = &d
 			}
 		default:
-			return fmt.Errorf("setting %q in its URL is not supported", name)
+			return nil, fmt.Errorf("setting %q in its URL is not supported", name)
 		}
 	}
-	return nil
+	return dir, nil
 }

@@ -15,28 +15,31 @@ var settings = []struct{ query, err string }{
 	{"trusted=true&want-mass-query=true&priority=30", ""},
 	{"compression=zstd&compression-level=3&parallel-compression=true&secret-key=/k", ""},
 	{"store=/nix/store", ""},
-	{"store=/gnu/store", `store directory "/gnu/store" is not supported`},
+	{"store=/gnu/store", ""},
+	{"store=gnu", `store directory "gnu": want an absolute path`},
+	{"store=/gnu/store&store=/nix/store", "two store directories: /gnu/store and /nix/store"},
 	{"priority=10&token=secret", `setting "token" in its URL is not supported`},
 	{"Priority=10", `setting "Priority" in its URL`},
 	{"priority=%zz", "settings in its URL are not valid"},
 }
 
-func TestCheckSettings(t *testing.T) {
+func TestParseSettings(t *testing.T) {
 	for _, test := range settings {
-		if err := CheckSettings(test.query); (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) || err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("CheckSettings(%q): %v; want an error with %q, and without values", test.query, err, test.err)
+		if _, err := ParseSettings(test.query); (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("ParseSettings(%q): %v; want an error with %q, and without values", test.query, err, test.err)
 		}
 	}
 }
 
-// FuzzCheckSettings checks that no query is accepted that has more than the known settings.
-func FuzzCheckSettings(f *testing.F) {
+// FuzzParseSettings checks that no query is accepted that has more than the known settings.
+func FuzzParseSettings(f *testing.F) {
 	for _, test := range settings {
 		f.Add(test.query)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		if CheckSettings(query) == nil && CheckSettings(query+"&unknown=1") == nil {
-			t.Errorf("CheckSettings(%q) accepts another setting", query)
+		_, err := ParseSettings(query)
+		if _, more := ParseSettings(query + "&unknown=1"); err == nil && more == nil {
+			t.Errorf("ParseSettings(%q) accepts another setting", query)
 		}
 	})
 }

@@ -36,7 +36,7 @@ func (c *narCounter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Handler.ServeHTTP(w, r)
 }
 
-const helloPath = profile.Path(profile.StoreDir + "/" + hello)
+const helloPath = profile.Path("/nix/store/" + hello)
 
 // names walks up to n entries of a tree without opening a file. A negative n sets no limit.
 func names(t testing.TB, tree rootfs.Tree, n int) int {

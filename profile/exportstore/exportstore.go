@@ -57,6 +57,7 @@ import (
 // It is a [profile.Store], [profile.Lister] and [profile.Prover].
 type Store struct {
 	in      *input.Input
+	dir     profile.StoreDir
 	objects map[profile.Path]object
 	paths   []profile.Path
 
@@ -77,9 +78,15 @@ type object struct {
 // Read reads an export stream from an unread input, to the end of the stream.
 // The store owns the input until Close. After an error the caller still owns it.
 //
+// The first object of the first format says which store directory the stream has. The second format does not say it:
+// Read takes it to be /nix/store, and [ReadIn] to be dir.
+//
 // Read returns a [FormatError] for other formats and io.ErrUnexpectedEOF for a truncated stream.
-func Read(in *input.Input) (*Store, error) {
-	s := &Store{in: in, objects: make(map[profile.Path]object)}
+func Read(in *input.Input) (*Store, error) { return ReadIn(in, profile.StoreDir{}) }
+
+// ReadIn is [Read] for a stream of dir, if the stream does not say another one.
+func ReadIn(in *input.Input, dir profile.StoreDir) (*Store, error) {
+	s := &Store{in: in, dir: dir, objects: make(map[profile.Path]object)}
 	if err := s.read(); err != nil {
 		return nil, fmt.Errorf("read export stream %q: %w", in.Name(), err)
 	}
@@ -115,6 +122,9 @@ func (s *Store) inside(err error) error {
 	}
 	return err
 }
+
+// StoreDir implements [profile.Store].
+func (s *Store) StoreDir() profile.StoreDir { return s.dir }
 
 // Info implements [profile.Store].
 func (s *Store) Info(_ context.Context, p profile.Path) (*profile.Info, error) {

@@ -96,6 +96,9 @@ func (r *indexer) readReferences(of profile.Path, read func(*nar.Wire) (profile.
 		if err != nil {
 			return nil, fmt.Errorf("references of %q: %w", of, err)
 		}
+		if err := ref.CheckIn(r.dir); err != nil {
+			return nil, fmt.Errorf("references of %q: %w", of, err)
+		}
 		if r.references++; r.references > maxReferences {
 			return nil, fmt.Errorf("references of %q: more than %d in one stream", of, maxReferences)
 		}

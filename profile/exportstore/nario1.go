@@ -32,6 +32,12 @@ func (r *indexer) nario1() (o object, err error) {
 	if t.Path, err = readPath(r.w); err != nil {
 		return o, err
 	}
+	if len(r.objects) == 0 {
+		r.dir = t.Path.StoreDir()
+	}
+	if err := t.Path.CheckIn(r.dir); err != nil {
+		return o, err
+	}
 	if t.References, err = r.readReferences(t.Path, readPath); err != nil {
 		return o, err
 	}

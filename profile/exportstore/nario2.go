@@ -38,7 +38,7 @@ func (r *indexer) nario2() (o object, err error) {
 func (r *indexer) readInfo() (*profile.Info, error) {
 	t := &profile.Info{}
 	var err error
-	if t.Path, err = readBase(r.w); err != nil {
+	if t.Path, err = r.readBase(r.w); err != nil {
 		return nil, err
 	}
 	if err := r.readRest(t); err != nil {
@@ -53,7 +53,7 @@ func (r *indexer) readRest(t *profile.Info) error {
 		return err
 	}
 	if deriver != "" {
-		if t.Deriver, err = profile.ParseBase(deriver); err != nil {
+		if t.Deriver, err = profile.ParseBase(r.dir, deriver); err != nil {
 			return fmt.Errorf("deriver: %w", err)
 		}
 	}
@@ -67,7 +67,7 @@ func (r *indexer) readRest(t *profile.Info) error {
 	if t.NarHash, err = profile.ParseHash(hash); err != nil {
 		return err
 	}
-	if t.References, err = r.readReferences(t.Path, readBase); err != nil {
+	if t.References, err = r.readReferences(t.Path, r.readBase); err != nil {
 		return err
 	}
 	if _, err := r.w.Uint64(); err != nil { // registration time
@@ -120,10 +120,10 @@ func (r *indexer) refuse(how string) error {
 	return fmt.Errorf("%q is sent %s, which is not supported: export it as a plain NAR", t.Path, how)
 }
 
-func readBase(w *nar.Wire) (profile.Path, error) {
+func (r *indexer) readBase(w *nar.Wire) (profile.Path, error) {
 	s, err := w.String(maxPath)
 	if err != nil {
 		return "", err
 	}
-	return profile.ParseBase(s)
+	return profile.ParseBase(r.dir, s)
 }

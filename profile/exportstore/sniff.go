@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"strings"
 
-	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/decompress"
 )
 
@@ -55,7 +54,8 @@ func sniff(head []byte) error {
 		{"PK\x03\x04", "a ZIP archive"},
 		{"#!", "a script"},
 		{"StorePath: ", "a narinfo file of a binary cache"},
-		{profile.StoreDir + "/", "a list of store paths"},
+		{"/nix/store/", "a list of store paths"},
+		{"/gnu/store/", "a list of store paths"},
 		{"{", "JSON"},
 		{"[", "JSON"},
 	} {

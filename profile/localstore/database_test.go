@@ -41,7 +41,7 @@ func TestStates(t *testing.T) {
 		sql(t, conn, add("a"))
 		sql(t, conn, `pragma wal_checkpoint(truncate)`)
 		sql(t, conn, add("b: a"))
-		if fi, err := os.Stat(root + databasePath + "-wal"); err != nil || fi.Size() == 0 {
+		if fi, err := os.Stat(root + "/nix/var/nix/db/db.sqlite" + "-wal"); err != nil || fi.Size() == 0 {
 			t.Fatalf("no log: %v", err)
 		}
 		return root, conn
@@ -54,14 +54,14 @@ func TestStates(t *testing.T) {
 		{name: "idle, no log", make: idle},
 		{name: "idle, empty log", make: func(t *testing.T) string {
 			root := idle(t)
-			write(t, root+databasePath+"-wal", "")
-			write(t, root+databasePath+"-shm", strings.Repeat("\x00", 32<<10))
+			write(t, root+"/nix/var/nix/db/db.sqlite"+"-wal", "")
+			write(t, root+"/nix/var/nix/db/db.sqlite"+"-shm", strings.Repeat("\x00", 32<<10))
 			return root
 		}},
 		{name: "idle, empty log that cannot be read", make: func(t *testing.T) string {
 			root := idle(t)
-			write(t, root+databasePath+"-wal", "")
-			if err := os.Chmod(root+databasePath+"-wal", 0); err != nil {
+			write(t, root+"/nix/var/nix/db/db.sqlite"+"-wal", "")
+			if err := os.Chmod(root+"/nix/var/nix/db/db.sqlite"+"-wal", 0); err != nil {
 				t.Fatal(err)
 			}
 			return root
@@ -75,11 +75,11 @@ func TestStates(t *testing.T) {
 			sql(t, conn, `pragma cache_size = 1`)
 			sql(t, conn, `pragma cache_spill = 1`)
 			sql(t, conn, `begin immediate`)
-			before, _ := os.Stat(root + databasePath + "-wal")
+			before, _ := os.Stat(root + "/nix/var/nix/db/db.sqlite" + "-wal")
 			for i := range 300 {
 				sql(t, conn, add(fmt.Sprint("x", i)))
 			}
-			if after, _ := os.Stat(root + databasePath + "-wal"); after.Size() <= before.Size() {
+			if after, _ := os.Stat(root + "/nix/var/nix/db/db.sqlite" + "-wal"); after.Size() <= before.Size() {
 				t.Fatal("the transaction did not reach the log")
 			}
 			return root
@@ -102,7 +102,7 @@ func TestStates(t *testing.T) {
 			conn := connect(t, root, "")
 			sql(t, conn, `pragma locking_mode = exclusive`)
 			sql(t, conn, add("c"))
-			if _, err := os.Stat(root + databasePath + "-shm"); err == nil {
+			if _, err := os.Stat(root + "/nix/var/nix/db/db.sqlite" + "-shm"); err == nil {
 				t.Fatal("there is an index")
 			}
 			return root
@@ -116,11 +116,11 @@ func TestStates(t *testing.T) {
 			other, conn := live(t)
 			sql(t, conn, add("x", "y", "z"))
 			crashed := crash(t, root, "", "-wal")
-			b, err := os.ReadFile(other + databasePath + "-shm")
+			b, err := os.ReadFile(other + "/nix/var/nix/db/db.sqlite" + "-shm")
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, crashed+databasePath+"-shm", string(b))
+			write(t, crashed+"/nix/var/nix/db/db.sqlite"+"-shm", string(b))
 			return crashed
 		}},
 		{name: "copied without index", make: func(t *testing.T) string {
@@ -129,28 +129,28 @@ func TestStates(t *testing.T) {
 		}},
 		{name: "log cut within a transaction", make: func(t *testing.T) string {
 			root, conn := live(t)
-			whole, _ := os.Stat(root + databasePath + "-wal")
+			whole, _ := os.Stat(root + "/nix/var/nix/db/db.sqlite" + "-wal")
 			sql(t, conn, add("c: a b"))
 			crashed := crash(t, root, "", "-wal")
-			if err := os.Truncate(crashed+databasePath+"-wal", whole.Size()+1000); err != nil {
+			if err := os.Truncate(crashed+"/nix/var/nix/db/db.sqlite"+"-wal", whole.Size()+1000); err != nil {
 				t.Fatal(err)
 			}
 			return crashed
 		}},
 		{name: "log of zeros", make: func(t *testing.T) string {
 			root := idle(t)
-			write(t, root+databasePath+"-wal", strings.Repeat("\x00", 8192))
+			write(t, root+"/nix/var/nix/db/db.sqlite"+"-wal", strings.Repeat("\x00", 8192))
 			return root
 		}},
 		{name: "log with other content", make: func(t *testing.T) string {
 			root := idle(t)
-			write(t, root+databasePath+"-wal", "no log")
+			write(t, root+"/nix/var/nix/db/db.sqlite"+"-wal", "no log")
 			return root
 		}},
 		{name: "no log mode", make: plain("delete")},
 		{name: "no log mode, journal kept", make: func(t *testing.T) string {
 			root := plain("persist")(t)
-			if fi, err := os.Stat(root + databasePath + "-journal"); err != nil || fi.Size() == 0 {
+			if fi, err := os.Stat(root + "/nix/var/nix/db/db.sqlite" + "-journal"); err != nil || fi.Size() == 0 {
 				t.Fatalf("no journal: %v", err)
 			}
 			return root
@@ -163,7 +163,7 @@ func TestStates(t *testing.T) {
 		{name: "no log mode, locked by a file", make: func(t *testing.T) string {
 			root := plain("truncate")(t)
 			sql(t, connect(t, root, "vfs=unix-dotfile"), `begin immediate`)
-			if _, err := os.Stat(root + databasePath + ".lock"); err != nil {
+			if _, err := os.Stat(root + "/nix/var/nix/db/db.sqlite" + ".lock"); err != nil {
 				t.Fatal(err)
 			}
 			return root
@@ -244,18 +244,18 @@ func TestBadDatabase(t *testing.T) {
 	schema := func(text string) func(t *testing.T) string {
 		return func(t *testing.T) string {
 			root := good(t)
-			write(t, filepath.Dir(root+databasePath)+"/schema", text)
+			write(t, filepath.Dir(root+"/nix/var/nix/db/db.sqlite")+"/schema", text)
 			return root
 		}
 	}
 	patch := func(change func([]byte) []byte) func(t *testing.T) string {
 		return func(t *testing.T) string {
 			root := good(t)
-			b, err := os.ReadFile(root + databasePath)
+			b, err := os.ReadFile(root + "/nix/var/nix/db/db.sqlite")
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, root+databasePath, string(change(b)))
+			write(t, root+"/nix/var/nix/db/db.sqlite", string(change(b)))
 			return root
 		}
 	}
@@ -306,13 +306,12 @@ func TestBadDatabase(t *testing.T) {
 			err: `read database "ROOT/nix/var/nix/db/db.sqlite": its version is "ten", not a number`},
 		{name: "no version", make: func(t *testing.T) string {
 			root := good(t)
-			os.Remove(filepath.Dir(root+databasePath) + "/schema")
+			os.Remove(filepath.Dir(root+"/nix/var/nix/db/db.sqlite") + "/schema")
 			return root
 		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": its version is unknown: "ROOT/nix/var/nix/db/schema": file does not exist`},
 		{name: "another store directory", make: script(tables + `; insert into ValidPaths (path, hash, registrationTime) values
 			('/gnu/store/` + pathOf("a").Base() + `', 'sha256:00', 1)`),
-			err: `read database "ROOT/nix/var/nix/db/db.sqlite": store path "/gnu/store/` + pathOf("a").Base() +
-				`": store directory "/gnu/store" is not supported, only /nix/store is`},
+			err: "its database is of the store directory /gnu/store, not of /nix/store"},
 		{name: "a path twice", make: script(`create table ValidPaths (id integer primary key, path, hash, narSize, deriver);
 			create table Refs (referrer, reference);
 			insert into ValidPaths (path) values ('` + string(pathOf("a")) + `'), ('` + string(pathOf("a")) + `')`),
@@ -332,40 +331,40 @@ func TestBadDatabase(t *testing.T) {
 			`unfinished transaction in "db.sqlite-journal": Nix is writing it, or was killed while writing (tried for 300ms)`},
 		{name: "a directory", make: func(t *testing.T) string {
 			root := newRoot(t)
-			mkdir(t, root+databasePath)
+			mkdir(t, root+"/nix/var/nix/db/db.sqlite")
 			return root
 		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open "ROOT/nix/var/nix/db/db.sqlite": not a regular file`},
 		{name: "the log is a link", make: func(t *testing.T) string {
 			root := good(t)
-			symlink(t, "/etc/passwd", root+databasePath+"-wal")
+			symlink(t, "/etc/passwd", root+"/nix/var/nix/db/db.sqlite"+"-wal")
 			return root
 		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open "ROOT/nix/var/nix/db/db.sqlite-wal": a symbolic link, not a regular file`},
 		{name: "a link out", make: func(t *testing.T) string {
 			root := newRoot(t)
-			symlink(t, "../../../../../../etc/passwd", root+databasePath)
+			symlink(t, "../../../../../../etc/passwd", root+"/nix/var/nix/db/db.sqlite")
 			return root
 		}, err: `no Nix database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
 		{name: "a link to itself", make: func(t *testing.T) string {
 			root := newRoot(t)
-			symlink(t, "db.sqlite", root+databasePath)
+			symlink(t, "db.sqlite", root+"/nix/var/nix/db/db.sqlite")
 			return root
 		}, err: `find database: "ROOT/nix/var/nix/db/db.sqlite": too many levels of symbolic links`},
 		{name: "unreadable", make: func(t *testing.T) string {
 			root := good(t)
-			os.Chmod(root+databasePath, 0)
+			os.Chmod(root+"/nix/var/nix/db/db.sqlite", 0)
 			return root
 		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open ROOT/nix/var/nix/db/db.sqlite: permission denied`,
 			is: fs.ErrPermission, notRoot: true},
 		{name: "unreadable log", make: func(t *testing.T) string {
 			root := good(t)
-			write(t, root+databasePath+"-wal", "x")
-			os.Chmod(root+databasePath+"-wal", 0)
+			write(t, root+"/nix/var/nix/db/db.sqlite"+"-wal", "x")
+			os.Chmod(root+"/nix/var/nix/db/db.sqlite"+"-wal", 0)
 			return root
 		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": open ROOT/nix/var/nix/db/db.sqlite-wal: permission denied`,
 			is: fs.ErrPermission, notRoot: true},
 		{name: "unreadable directory", make: func(t *testing.T) string {
 			root := good(t)
-			dir := filepath.Dir(root + databasePath)
+			dir := filepath.Dir(root + "/nix/var/nix/db/db.sqlite")
 			os.Chmod(dir, 0)
 			t.Cleanup(func() { os.Chmod(dir, 0o755) })
 			return root
@@ -420,7 +419,7 @@ func TestSnapshot(t *testing.T) {
 	reads := 0
 	for ctx.Err() == nil {
 		least := committed.Load()
-		d := database{path: root + databasePath, maxWait: maxWait}
+		d := database{path: root + "/nix/var/nix/db/db.sqlite", maxWait: maxWait}
 		s, err := d.read(t.Context())
 		most := committed.Load() + 1
 		if err != nil {
@@ -478,12 +477,12 @@ func TestKeepsWriting(t *testing.T) {
 			var group sync.WaitGroup
 			group.Go(func() {
 				for i := int64(0); ctx.Err() == nil; i++ {
-					os.Chtimes(root+databasePath, time.Time{}, times(i))
+					os.Chtimes(root+"/nix/var/nix/db/db.sqlite", time.Time{}, times(i))
 				}
 			})
 			defer group.Wait()
 			defer cancel()
-			d := database{path: root + databasePath, maxWait: 100 * time.Millisecond}
+			d := database{path: root + "/nix/var/nix/db/db.sqlite", maxWait: 100 * time.Millisecond}
 			want := "Nix keeps writing to it (tried for 100ms)"
 			var err error
 			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // the writer may not have been scheduled
@@ -529,7 +528,7 @@ func TestUnchangedSince(t *testing.T) {
 // TestRecentWrite checks that a database written just now is busy: another write might not change its time.
 func TestRecentWrite(t *testing.T) {
 	root, _ := newDB(t)
-	d := database{path: root + databasePath}
+	d := database{path: root + "/nix/var/nix/db/db.sqlite"}
 	var err error
 	for range 20 { // the test may not be scheduled in time
 		now := time.Now()
@@ -570,7 +569,7 @@ func BenchmarkOpen(b *testing.B) {
 		with recursive n(i) as (select 1 union all select i+1 from n where i < %d)
 		insert or ignore into Refs select 1 + i %% %d, 1 + abs(random()) %% %d from n;`, objects, refs, objects, objects))
 	open := func(b *testing.B) {
-		fi, err := os.Stat(root + databasePath)
+		fi, err := os.Stat(root + "/nix/var/nix/db/db.sqlite")
 		if err != nil {
 			b.Fatal(err)
 		}

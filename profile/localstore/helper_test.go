@@ -26,8 +26,8 @@ func newRoot(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	mkdir(t, root+"/nix/store")
-	mkdir(t, filepath.Dir(root+databasePath))
-	write(t, filepath.Dir(root+databasePath)+"/schema", "10")
+	mkdir(t, filepath.Dir(root+"/nix/var/nix/db/db.sqlite"))
+	write(t, filepath.Dir(root+"/nix/var/nix/db/db.sqlite")+"/schema", "10")
 	return root
 }
 
@@ -44,7 +44,7 @@ func newDB(t testing.TB) (root string, conn *sqlite.Conn) {
 
 func connect(t testing.TB, root, query string) *sqlite.Conn {
 	t.Helper()
-	conn, err := sqlite.OpenConn("file:"+root+databasePath+"?"+query, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenURI)
+	conn, err := sqlite.OpenConn("file:"+root+"/nix/var/nix/db/db.sqlite"+"?"+query, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenURI)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,10 +111,10 @@ func (s *snapshot) names(t testing.TB) string {
 // read reads a database and checks that this changes no file.
 func read(t testing.TB, root string, maxWait time.Duration) (*snapshot, error) {
 	t.Helper()
-	dir := filepath.Dir(root + databasePath)
+	dir := filepath.Dir(root + "/nix/var/nix/db/db.sqlite")
 	before := listing(t, dir)
 	lockDir(t, dir)
-	d := database{path: root + databasePath, maxWait: maxWait}
+	d := database{path: root + "/nix/var/nix/db/db.sqlite", maxWait: maxWait}
 	s, err := d.read(t.Context())
 	if after := listing(t, dir); after != before {
 		t.Errorf("reading changed the database's directory from\n%sto\n%s", before, after)
@@ -154,11 +154,11 @@ func crash(t testing.TB, root string, suffixes ...string) string {
 	t.Helper()
 	crashed := newRoot(t)
 	for _, suffix := range suffixes {
-		b, err := os.ReadFile(root + databasePath + suffix)
+		b, err := os.ReadFile(root + "/nix/var/nix/db/db.sqlite" + suffix)
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, crashed+databasePath+suffix, string(b))
+		write(t, crashed+"/nix/var/nix/db/db.sqlite"+suffix, string(b))
 	}
 	return crashed
 }

@@ -44,8 +44,8 @@ func (s *Store) Inside(name string) (string, bool) {
 	for _, dir := range []string{s.root.dir, s.root.real} {
 		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/"))
 		if ok && (rest == "" || rest[0] == '/') {
-			if s.root.nix {
-				rest = nixDir + "/" + rest
+			if s.root.around != "" {
+				rest = s.root.around + "/" + rest
 			}
 			return path.Clean("/" + rest), true
 		}

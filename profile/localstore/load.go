@@ -75,8 +75,9 @@ func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures 
 		path := next(path)
 		o := object{hash: next(hash), deriver: next(deriver), sigs: next(sigs), ca: next(ca)}
 		o.size, _ = row.Int(size)
-		if o.path, o.invalid = profile.ParsePath(path); o.invalid != nil && !strings.HasPrefix(path, profile.StoreDir+"/") {
-			return o.invalid // the database belongs to another store directory
+		o.path, o.invalid = profile.ParsePath(path)
+		if err := s.checkDir(path, o); err != nil {
+			return err
 		}
 		id, ok := row.Int(id)
 		if !ok {
@@ -88,6 +89,20 @@ func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures 
 		return err
 	}
 	return s.index()
+}
+
+// checkDir returns an error if a row is of another store directory than those before.
+func (s *snapshot) checkDir(path string, o object) error {
+	switch {
+	case o.invalid == nil && s.dir == nil:
+		dir := o.path.StoreDir()
+		s.dir = &dir
+	case o.invalid == nil:
+		return o.path.CheckIn(*s.dir)
+	case s.dir != nil && !strings.HasPrefix(path, s.dir.String()+"/"):
+		return o.invalid
+	}
+	return nil
 }
 
 // loadRefs reads Refs, whose rows are in the order in which Nix added them.

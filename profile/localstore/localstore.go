@@ -1,5 +1,6 @@
 // Package localstore reads a Nix store in place:
-// the files in ROOT/nix/store, and their metadata in the database in ROOT/nix/var/nix/db.
+// the files in ROOT/nix/store, and their metadata in the database in ROOT/nix/var/nix/db,
+// or those of another store directory; see [profile.StateDir].
 // ROOT is "/" for the store of this machine, or another directory that holds a copy, a relocated store.
 //
 // The package promises:
@@ -33,8 +34,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,9 @@ var ErrNoDatabase = errors.New("no Nix database")
 
 // Options configure how a store is read. The zero value suits most callers.
 type Options struct {
+	// StoreDir is the store directory. In a root directory, the store is at this path below the root.
+	// A store elsewhere may have another one: its database says which.
+	StoreDir profile.StoreDir
 	// Verify checks NAR hashes in the store of this machine too.
 	Verify bool
 	// NoDatabase opens a store directory whose hashes and references come from elsewhere.
@@ -61,7 +65,8 @@ type Options struct {
 	// Signatures also reads signatures and content addresses.
 	Signatures bool
 
-	// Nix opens a directory that is a copy of /nix, with store and var in it, rather than of the root.
+	// Nix opens a directory that is a copy of /nix, or what is around another store directory,
+	// with store and var in it, rather than of the root.
 	Nix bool
 	// Hash returns the NAR hash of an object for a store without a database, if it is known.
 	// It decides whether to restore names; see package casehack.
@@ -75,6 +80,7 @@ type Options struct {
 // Store is the store in a root directory. It is a [profile.Store], [profile.Lister], [profile.Prover] and [profile.Linker].
 type Store struct {
 	root        *root
+	dir         profile.StoreDir
 	storeDir    *os.File // the store directory
 	db          *snapshot
 	verify      bool
@@ -103,11 +109,15 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
-	r, err := openRoot(dir, o.Nix)
+	around := ""
+	if o.Nix {
+		around = path.Dir(o.StoreDir.String())
+	}
+	r, err := openRoot(dir, around)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{root: r, verify: o.Verify || r.relocated(), names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
+	s := &Store{root: r, dir: o.StoreDir, verify: o.Verify || r.relocated(), names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
 	s.present = sync.OnceValue(s.list)
 	defer func() {
 		if err != nil {
@@ -115,6 +125,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		}
 	}()
 	if !o.NoDatabase {
+		databasePath := profile.StateDir(s.dir) + databaseFile
 		place, err := r.resolve(databasePath)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w at %q: %w", ErrNoDatabase, r.hostPath(databasePath), fs.ErrNotExist)
@@ -125,8 +136,13 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 		if err := s.readDatabase(ctx, r.hostPath(place), o); err != nil {
 			return nil, err
 		}
+		if o.Nix {
+			r.around = path.Dir(s.dir.String())
+		} else if s.dir != o.StoreDir {
+			return nil, fmt.Errorf("its database is of the store directory %s, not of %s", s.dir, o.StoreDir)
+		}
 	}
-	place, err := r.resolve(profile.StoreDir)
+	place, err := r.resolve(s.dir.String())
 	if err != nil {
 		return nil, fmt.Errorf("find store directory: %w", err)
 	}
@@ -142,6 +158,9 @@ func (s *Store) readDatabase(ctx context.Context, file string, o Options) (err e
 	if s.db, err = d.read(ctx); err != nil {
 		return fmt.Errorf("read database %q: %w", d.path, err)
 	}
+	if s.db.dir != nil {
+		s.dir = *s.db.dir
+	}
 	s.names.Hash = s.db.hash
 	return nil
 }
@@ -154,7 +173,7 @@ func OpenParts(ctx context.Context, storeDir, stateDir string, o Options) (_ *St
 		return nil, err
 	}
 	s.verify = true
-	file, err := filepath.EvalSymlinks(filepath.Join(stateDir, strings.TrimPrefix(databasePath, nixDir+"/var/nix/")))
+	file, err := filepath.EvalSymlinks(filepath.Join(stateDir, databaseFile))
 	if err == nil {
 		file, err = filepath.Abs(file)
 	}
@@ -170,8 +189,11 @@ func OpenParts(ctx context.Context, storeDir, stateDir string, o Options) (_ *St
 	return s, nil
 }
 
-// databasePath is where Nix keeps the database of the store in /nix/store.
-const databasePath = "/nix/var/nix/db/db.sqlite"
+// databaseFile is where Nix keeps the database in its state directory.
+const databaseFile = "/db/db.sqlite"
+
+// StoreDir implements [profile.Store].
+func (s *Store) StoreDir() profile.StoreDir { return s.dir }
 
 // Info returns the metadata of a store object from the database.
 // If the object's files are missing, Info returns it together with an error that wraps fs.ErrNotExist.
@@ -214,9 +236,10 @@ func (s *Store) list() []bool {
 	}
 	defer unix.Close(fd)
 	there := make([]bool, len(s.db.objects))
-	path := []byte(profile.StoreDir + "/")
+	path := []byte(s.dir.String() + "/")
+	prefix := len(path)
 	err = eachDirent(fd, make([]byte, 64<<10), func(name []byte, _ uint8) error {
-		path = append(path[:len(profile.StoreDir)+1], name...)
+		path = append(path[:prefix], name...)
 		if i, ok := s.db.byPath[profile.Path(path)]; ok {
 			there[i] = true
 		}

@@ -60,8 +60,8 @@ func TestGolden(t *testing.T) {
 			return nil
 		})
 	})
-	mkdir(t, filepath.Dir(root+databasePath))
-	write(t, filepath.Dir(root+databasePath)+"/schema", "10")
+	mkdir(t, filepath.Dir(root+"/nix/var/nix/db/db.sqlite"))
+	write(t, filepath.Dir(root+"/nix/var/nix/db/db.sqlite")+"/schema", "10")
 	conn := connect(t, root, "")
 	sql(t, conn, tables)
 	sql(t, conn, script.String())
@@ -211,7 +211,7 @@ func FuzzLoad(f *testing.F) {
 	sql(f, conn, `create table Refs (referrer integer, reference integer)`)
 	sql(f, conn, `insert into ValidPaths values (1, '`+string(pathOf("a"))+`', 'sha256:00', 1, null), (2, 'x', 'y', 'z', 'w')`)
 	sql(f, conn, `insert into Refs values (1, 1), (1, 2), (1, 3), (4, 1)`)
-	b, err := os.ReadFile(root + databasePath)
+	b, err := os.ReadFile(root + "/nix/var/nix/db/db.sqlite")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -14,13 +14,13 @@ import (
 )
 
 // OpenObjects opens a directory of store objects at any place, without metadata.
-// Info returns an error, and Files verifies nothing. Of the options, only Hash and Note matter.
+// Info returns an error, and Files verifies nothing. Of the options, only StoreDir, Hash and Note matter.
 func OpenObjects(dir string, o Options) (_ *Store, err error) {
-	r, err := openRoot(dir, false)
+	r, err := openRoot(dir, "")
 	if err != nil {
 		return nil, fmt.Errorf("open store directory %q: %w", dir, err)
 	}
-	s := &Store{root: r, objectsOnly: true, names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
+	s := &Store{root: r, dir: o.StoreDir, objectsOnly: true, names: &casehack.Restorer{Hash: o.Hash, Note: o.Note}}
 	s.present = sync.OnceValue(s.list)
 	if s.storeDir, err = r.openDir("."); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store directory %q: %w", dir, err), s.Close())
@@ -52,7 +52,7 @@ func (s *Store) listObjects() ([]profile.Path, error) {
 	}
 	var paths []profile.Path
 	for _, name := range names {
-		if p, err := profile.ParseBase(name); err == nil {
+		if p, err := profile.ParseBase(s.dir, name); err == nil {
 			paths = append(paths, p)
 		}
 	}

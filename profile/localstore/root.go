@@ -12,23 +12,24 @@ import (
 )
 
 // root is a directory that acts as "/": an absolute link in it starts at the directory.
-// Or else the directory acts as "/nix", and there is nothing beside it.
+// Or else the directory acts as "/nix", or what is around another store directory, and there is nothing beside it.
 type root struct {
 	dir  string // absolute
 	real string // the same without links
-	nix  bool   // dir acts as "/nix"
+
+	around string // the directory that dir acts as, such as "/nix", or "" if dir acts as "/"
 
 	// guard keeps accesses inside a relocated root, even if its files change meanwhile.
 	// It is nil for "/", which needs no guard. Without a guard, directories without read permission can be traversed.
 	guard *os.Root
 }
 
-func openRoot(dir string, nix bool) (*root, error) {
+func openRoot(dir, around string) (*root, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	r := &root{dir: dir, nix: nix}
+	r := &root{dir: dir, around: around}
 	if r.real, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func openRoot(dir string, nix bool) (*root, error) {
 	return r, err
 }
 
-func (r *root) relocated() bool { return r.real != "/" || r.nix }
+func (r *root) relocated() bool { return r.real != "/" || r.around != "" }
 
 func (r *root) close() error {
 	if r.guard == nil {
@@ -49,18 +50,15 @@ func (r *root) close() error {
 
 // place converts a path below the root to one below r.dir. It returns false if nothing can be there.
 func (r *root) place(name string) (string, bool) {
-	if !r.nix {
+	if r.around == "" {
 		return name, true
 	}
-	rest, ok := strings.CutPrefix(path.Join("/", name), nixDir)
+	rest, ok := strings.CutPrefix(path.Join("/", name), r.around)
 	if !ok || rest != "" && rest[0] != '/' {
 		return "", false
 	}
 	return path.Join(".", rest[min(1, len(rest)):]), true
 }
-
-// nixDir is the directory for which a root may stand.
-const nixDir = "/nix"
 
 // hostPath converts a path below the root to a path on this machine.
 func (r *root) hostPath(name string) string {
@@ -76,7 +74,7 @@ func (r *root) readlink(name string) (string, error) {
 	if !ok {
 		return "", syscall.ENOENT
 	}
-	if r.nix && name == "." {
+	if r.around != "" && name == "." {
 		return "", syscall.EINVAL
 	}
 	if r.guard == nil {

@@ -14,6 +14,7 @@ import (
 // It is all in memory: a store of 30 000 objects with 315 000 references takes about ten megabytes.
 // Reading it lazily would need an open transaction, and so a lock on files that must not be touched.
 type snapshot struct {
+	dir     *profile.StoreDir // of all objects, or nil if there are none
 	objects []object
 	ids     []int64 // of objects, ascending
 	refs    []int32 // grouped by object: index in objects, or ^i for missing[i]

@@ -37,21 +37,24 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-const stateDir = "nix/var/nix"
-
 const schemaVersion = "10"
 
-// Files returns the state for a closure, as a tree that begins at the directory nix.
+// Files returns the state for a closure, as a tree that begins at the first directory above [profile.StateDir].
 // It fails if the NAR hash of an object is unknown, or if a reference leads out of the closure.
 func Files(c *profile.Closure) (rootfs.Tree, error) {
+	if profile.IsGuix(c.StoreDir) {
+		return nil, fmt.Errorf("make store database: Nix does not use %s, and Guix's database is another one", c.StoreDir)
+	}
 	db, err := database(c.Infos)
 	if err != nil {
 		return nil, fmt.Errorf("make store database: %w", err)
 	}
-	entries := []rootfs.Entry{
-		rootfs.Dir("nix", 0o755),
-		rootfs.Dir("nix/var", 0o755),
-		rootfs.Dir(stateDir, 0o755),
+	stateDir := profile.StateDir(c.StoreDir)[1:]
+	var entries []rootfs.Entry
+	for dir := stateDir; dir != ""; dir = rootfs.Parent(dir) {
+		entries = append(entries, rootfs.Dir(dir, 0o755))
+	}
+	entries = append(entries,
 		rootfs.Dir(stateDir+"/db", 0o755),
 		file(stateDir+"/db/db.sqlite", db),
 		file(stateDir+"/db/schema", []byte(schemaVersion)),
@@ -60,7 +63,7 @@ func Files(c *profile.Closure) (rootfs.Tree, error) {
 		rootfs.Dir(stateDir+"/profiles", 0o755),
 		rootfs.Dir(stateDir+"/profiles/per-user", 0o755),
 		rootfs.Dir(stateDir+"/temproots", 0o755),
-	}
+	)
 	for _, root := range slices.Compact(slices.Sorted(slices.Values(c.Roots))) {
 		entries = append(entries, rootfs.Link(stateDir+"/gcroots/"+root.Base(), string(root)))
 	}

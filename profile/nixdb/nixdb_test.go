@@ -60,7 +60,7 @@ func contents(t testing.TB, tree rootfs.Tree) map[string]string {
 	return files
 }
 
-const databasePath = stateDir + "/db/db.sqlite"
+const databasePath = "nix/var/nix" + "/db/db.sqlite"
 
 // goldenDatabase is the SHA-256 of the golden closure's database.
 // If it changes, so does every image with a database.
@@ -243,7 +243,7 @@ func open(t testing.TB, db []byte) *sqlite.Conn {
 func wide(n int) []*profile.Info {
 	infos := make([]*profile.Info, n)
 	for i := range infos {
-		p, err := profile.ParseBase(fmt.Sprintf("%032d-%s", i, strings.Repeat("n", 1+i*7%211)))
+		p, err := profile.ParseBase(profile.StoreDir{}, fmt.Sprintf("%032d-%s", i, strings.Repeat("n", 1+i*7%211)))
 		if err != nil {
 			panic(err)
 		}
@@ -364,5 +364,37 @@ func TestLarge(t *testing.T) {
 	t.Logf("%d objects: %d bytes in %v", len(infos), len(db), time.Since(start))
 	if got := query(t, open(t, db), `pragma integrity_check`); !slices.Equal(got, []string{"ok"}) {
 		t.Errorf("integrity_check: %q", got)
+	}
+}
+
+// TestStoreDir checks that the state is beside another store directory, and that Guix's gets none.
+func TestStoreDir(t *testing.T) {
+	for dir, want := range map[string]string{"/opt/nix/store": "opt/nix/var/nix/db/db.sqlite", "/store": "var/nix/db/db.sqlite", "/gnu/store": ""} {
+		d, err := rootfs.ParseStoreDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := storetest.TinyIn(t, d)
+		c, err := profile.FindClosure(t.Context(), s, s.Root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := Files(c)
+		if (err == nil) != (want != "") {
+			t.Errorf("Files in %s: %v", dir, err)
+		}
+		if err != nil {
+			continue
+		}
+		found := false
+		for e, err := range rootfs.Check("", tree) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || e.Path == want
+		}
+		if !found {
+			t.Errorf("Files in %s lacks %q", dir, want)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // record is a store object in the JSON of any version of Nix.
@@ -47,20 +48,15 @@ func parseJSON(r io.Reader) ([]*profile.Info, error) {
 		return nil, err
 	}
 	if info, ok := object["info"]; ok && object["version"] != nil {
-		var dir string
-		if raw, ok := object["storeDir"]; ok {
-			if err := json.Unmarshal(raw, &dir); err != nil {
-				return nil, fmt.Errorf("storeDir: %w", err)
-			}
-		}
-		if dir != "" && dir != profile.StoreDir {
-			return nil, fmt.Errorf("store directory %q is not supported, only %s is", dir, profile.StoreDir)
+		dir, err := storeDirOf(object)
+		if err != nil {
+			return nil, err
 		}
 		object = nil
 		if err := json.Unmarshal(info, &object); err != nil {
 			return nil, fmt.Errorf("info: %w", err)
 		}
-		return parseKeyed(object)
+		return parseKeyed(object, dir)
 	}
 	if arrays := graphs(object); len(arrays) > 0 {
 		var all []*profile.Info
@@ -73,7 +69,21 @@ func parseJSON(r io.Reader) ([]*profile.Info, error) {
 		}
 		return all, nil
 	}
-	return parseKeyed(object)
+	return parseKeyed(object, profile.StoreDir{})
+}
+
+// storeDirOf returns the store directory that nix path-info --json names since Nix 2.33, and /nix/store for earlier versions.
+func storeDirOf(object map[string]json.RawMessage) (profile.StoreDir, error) {
+	var name string
+	if raw, ok := object["storeDir"]; ok {
+		if err := json.Unmarshal(raw, &name); err != nil {
+			return profile.StoreDir{}, fmt.Errorf("storeDir: %w", err)
+		}
+	}
+	if name == "" {
+		return profile.StoreDir{}, nil
+	}
+	return rootfs.ParseStoreDir(name)
 }
 
 // graphs returns the arrays of records in an .attrs.json, below any attribute.
@@ -110,7 +120,7 @@ func parseArray(raw json.RawMessage) ([]*profile.Info, error) {
 		if row.Valid != nil && !*row.Valid {
 			continue // nix path-info was asked for it, but its store lacks it
 		}
-		info, err := row.info(row.Path)
+		info, err := row.info(row.Path, profile.StoreDir{})
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +129,7 @@ func parseArray(raw json.RawMessage) ([]*profile.Info, error) {
 	return infos, nil
 }
 
-func parseKeyed(object map[string]json.RawMessage) ([]*profile.Info, error) {
+func parseKeyed(object map[string]json.RawMessage, dir profile.StoreDir) ([]*profile.Info, error) {
 	var infos []*profile.Info
 	for key, raw := range object {
 		if string(raw) == "null" {
@@ -129,7 +139,7 @@ func parseKeyed(object map[string]json.RawMessage) ([]*profile.Info, error) {
 		if err := json.Unmarshal(raw, &row); err != nil {
 			return nil, fmt.Errorf("%q: %w", key, err)
 		}
-		info, err := row.info(key)
+		info, err := row.info(key, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -138,8 +148,8 @@ func parseKeyed(object map[string]json.RawMessage) ([]*profile.Info, error) {
 	return infos, nil
 }
 
-func (r *record) info(name string) (*profile.Info, error) {
-	p, err := parseName(name)
+func (r *record) info(name string, dir profile.StoreDir) (*profile.Info, error) {
+	p, err := parseName(name, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -163,14 +173,14 @@ func (r *record) info(name string) (*profile.Info, error) {
 		return nil, fmt.Errorf("references of %q: %w", p, err)
 	}
 	for _, ref := range refs {
-		q, err := parseName(ref)
+		q, err := parseName(ref, dir)
 		if err != nil {
 			return nil, fmt.Errorf("references of %q: %w", p, err)
 		}
 		info.References = append(info.References, q)
 	}
 	if r.Deriver != "" {
-		if info.Deriver, err = parseName(r.Deriver); err != nil {
+		if info.Deriver, err = parseName(r.Deriver, dir); err != nil {
 			return nil, fmt.Errorf("deriver of %q: %w", p, err)
 		}
 	}
@@ -225,10 +235,10 @@ func parseCA(raw json.RawMessage) (string, error) {
 	return ca.Method + ":" + hash, nil
 }
 
-// parseName parses a store path or, since format 2, a base name.
-func parseName(s string) (profile.Path, error) {
+// parseName parses a store path or, since format 2, a base name in dir.
+func parseName(s string, dir profile.StoreDir) (profile.Path, error) {
 	if strings.Contains(s, "/") {
 		return profile.ParsePath(s)
 	}
-	return profile.ParseBase(s)
+	return profile.ParseBase(dir, s)
 }

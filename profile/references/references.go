@@ -64,6 +64,9 @@ func Parse(r io.Reader) ([]*profile.Info, error) {
 
 // unique sorts by path and drops duplicates.
 func unique(infos []*profile.Info) ([]*profile.Info, error) {
+	if err := checkDirs(infos); err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(infos, func(a, b *profile.Info) int { return cmp.Compare(a.Path, b.Path) })
 	out := infos[:0]
 	for _, info := range infos {
@@ -79,6 +82,25 @@ func unique(infos []*profile.Info) ([]*profile.Info, error) {
 		}
 	}
 	return out, nil
+}
+
+// checkDirs returns an error if two objects are in different store directories.
+func checkDirs(infos []*profile.Info) error {
+	if len(infos) == 0 {
+		return nil
+	}
+	dir := infos[0].Path.StoreDir()
+	for _, info := range infos {
+		if err := info.Path.CheckIn(dir); err != nil {
+			return err
+		}
+		for _, ref := range info.References {
+			if err := ref.CheckIn(dir); err != nil {
+				return fmt.Errorf("references of %q: %w", info.Path, err)
+			}
+		}
+	}
+	return nil
 }
 
 // lines reads text line by line and counts the lines.

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the documents into testdata")
 
 func path(t testing.TB, base string) profile.Path {
 	t.Helper()
-	p, err := profile.ParseBase(base)
+	p, err := profile.ParseBase(profile.StoreDir{}, base)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ var isDigit = func() (t [256]bool) {
 
 // Index holds the digests to look for. It never changes, so goroutines may share it.
 type Index struct {
+	dir   profile.StoreDir // of the first candidate
 	paths []profile.Path
 	ids   map[[digestLen]byte]int32
 
@@ -39,6 +40,9 @@ func NewIndex(candidates []profile.Path) (*Index, error) {
 		ids:    make(map[[digestLen]byte]int32, len(candidates)),
 		filter: make([]uint64, 1<<(log-6)),
 		shift:  64 - log,
+	}
+	if len(candidates) > 0 {
+		x.dir = candidates[0].StoreDir()
 	}
 	for _, p := range candidates {
 		if err := profile.CheckBase(p.Base()); err != nil {
@@ -92,7 +96,7 @@ type Finder struct {
 
 // Finder returns a new Finder.
 func (x *Index) Finder() *Finder {
-	return &Finder{index: x, found: make([]bool, len(x.paths)), tail: make([]byte, 0, 2*keep)}
+	return &Finder{index: x, place: storePlace{dir: x.dir}, found: make([]bool, len(x.paths)), tail: make([]byte, 0, 2*keep)}
 }
 
 // Write implements io.Writer. It never fails.

@@ -26,7 +26,7 @@ func randomDigest(r *rand.Rand) string {
 func candidates(r *rand.Rand, n int) []profile.Path {
 	paths := make([]profile.Path, n)
 	for i := range paths {
-		paths[i] = profile.Path(fmt.Sprintf("%s/%s-p%d", profile.StoreDir, randomDigest(r), i))
+		paths[i] = profile.Path(fmt.Sprintf("/nix/store/%s-p%d", randomDigest(r), i))
 	}
 	slices.Sort(paths)
 	return paths
@@ -207,8 +207,8 @@ func TestCandidates(t *testing.T) {
 		e + "Cargo.lock", e + "gone.lock", e + "hello.drv.chroot", e + "hello.drv",
 	}
 	small := func(name string) bool { return name == e+"gone.lock" || name == d+"hello.lock" }
-	want := []profile.Path{profile.StoreDir + "/" + d + "hello", profile.StoreDir + "/" + e + "Cargo.lock", profile.StoreDir + "/" + e + "hello.drv"}
-	if d := cmp.Diff(want, Candidates(names, small)); d != "" {
+	want := []profile.Path{"/nix/store/" + d + "hello", "/nix/store/" + e + "Cargo.lock", "/nix/store/" + e + "hello.drv"}
+	if d := cmp.Diff(want, Candidates(profile.StoreDir{}, names, small)); d != "" {
 		t.Errorf("Candidates (-want +got):\n%s", d)
 	}
 }

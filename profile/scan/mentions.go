@@ -13,13 +13,8 @@ type Mention string
 // Digest returns the 32 characters before the name.
 func (m Mention) Digest() string { return string(m)[:digestLen] }
 
-const (
-	mentionPrefix = profile.StoreDir + "/"
-	maxMention    = len(mentionPrefix) + digestLen + 1 + profile.MaxNameLen
-)
-
 // Mentions is an io.Writer that finds store paths in its input by their form, even across writes:
-// "/nix/store/", 32 digits of nix32, a dash and at least one character of a name. What precedes them does not matter.
+// "/nix/store/" or another store directory, 32 digits of nix32, a dash and at least one character of a name. What precedes them does not matter.
 //
 // It skips placeholders, whose 32 characters are all the same. Other programs put them where a reference was:
 // nuke-refs and remove-references-to write "e", which is no digit of nix32.
@@ -27,32 +22,36 @@ const (
 // Like [Finder], it finds nothing in compressed files, in upper case or in UTF-16.
 // Unlike it, it does not find a digest that has no store directory before it.
 type Mentions struct {
-	found func(digest []byte, m func() Mention)
-	tail  []byte // the last bytes written, less than maxMention: what begins there was not looked at
+	prefix string // the store directory and a slash
+	most   int    // bytes of a mention
+	found  func(digest []byte, m func() Mention)
+	tail   []byte // the last bytes written, less than most: what begins there was not looked at
 }
 
-// NewMentions returns a writer that calls found for each mention, in order.
+// NewMentions returns a writer that calls found for each mention of an object in dir, in order.
 // Digest holds the 32 characters, and is valid during the call. m makes the Mention.
-func NewMentions(found func(digest []byte, m func() Mention)) *Mentions {
-	return &Mentions{found: found, tail: make([]byte, 0, 2*maxMention)}
+func NewMentions(dir profile.StoreDir, found func(digest []byte, m func() Mention)) *Mentions {
+	prefix := dir.String() + "/"
+	most := len(prefix) + digestLen + 1 + profile.MaxNameLen
+	return &Mentions{prefix: prefix, most: most, found: found, tail: make([]byte, 0, 2*most)}
 }
 
 // Write implements io.Writer. It never fails.
 func (f *Mentions) Write(p []byte) (int, error) {
 	kept := len(f.tail)
-	if kept+len(p) < maxMention {
+	if kept+len(p) < f.most {
 		f.tail = append(f.tail, p...)
 		return len(p), nil
 	}
-	seam := append(f.tail, p[:min(len(p), maxMention)]...)
+	seam := append(f.tail, p[:min(len(p), f.most)]...)
 	if kept > 0 {
-		f.scan(seam, min(kept, kept+len(p)-maxMention+1))
+		f.scan(seam, min(kept, kept+len(p)-f.most+1))
 	}
-	if whole := len(p) - maxMention + 1; whole > 0 {
+	if whole := len(p) - f.most + 1; whole > 0 {
 		f.scan(p, whole)
 		f.tail = append(f.tail[:0], p[whole:]...)
 	} else { // p is short: the rest of the tail still waits
-		f.tail = f.tail[:copy(seam, seam[len(seam)-maxMention+1:])]
+		f.tail = f.tail[:copy(seam, seam[len(seam)-f.most+1:])]
 	}
 	return len(p), nil
 }
@@ -66,12 +65,12 @@ func (f *Mentions) End() {
 // scan finds the mentions that begin in b[:end].
 func (f *Mentions) scan(b []byte, end int) {
 	for i := 0; i < end; {
-		n := bytes.Index(b[i:min(len(b), end+len(mentionPrefix)-1)], []byte(mentionPrefix))
+		n := bytes.Index(b[i:min(len(b), end+len(f.prefix)-1)], []byte(f.prefix))
 		if n < 0 {
 			return
 		}
-		rest := b[i+n+len(mentionPrefix):]
-		i += n + len(mentionPrefix) - 1 // the last slash may begin another mention
+		rest := b[i+n+len(f.prefix):]
+		i += n + len(f.prefix) - 1 // the last slash may begin another mention
 		if isMention(rest) {
 			f.found(rest[:digestLen], func() Mention { return mentionOf(rest) })
 		}

@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/export-profile/export-profile/profile"
 )
 
 // mentionsIn writes pieces of the given sizes, the last one as often as needed.
 func mentionsIn(b []byte, sizes ...int) (all []string) {
-	f := NewMentions(func(digest []byte, m func() Mention) {
+	f := NewMentions(profile.StoreDir{}, func(digest []byte, m func() Mention) {
 		if string(digest) != m().Digest() {
 			all = append(all, "digest "+string(digest))
 		}
@@ -130,7 +132,7 @@ func BenchmarkMentions(b *testing.B) {
 		"paths":  bytes.Repeat([]byte(fmt.Sprintf("/nix/store/%s-hello/bin:/nix/store/%s-a\n", aDigest, bDigest)), 1<<20/100),
 	} {
 		b.Run(name, func(b *testing.B) {
-			f := NewMentions(func([]byte, func() Mention) {})
+			f := NewMentions(profile.StoreDir{}, func([]byte, func() Mention) {})
 			b.SetBytes(int64(len(content)))
 			for b.Loop() {
 				for i := 0; i < len(content); i += 32 << 10 {

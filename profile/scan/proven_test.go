@@ -16,7 +16,7 @@ import (
 // and that rootfs.Facts then remembers nothing under the old hash.
 func TestChangedSinceScanned(t *testing.T) {
 	dir := t.TempDir()
-	p := profile.Path(profile.StoreDir + "/00000000000000000000000000000000-a")
+	p := profile.Path("/nix/store/00000000000000000000000000000000-a")
 	bin := filepath.Join(dir, p.Base(), "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		t.Fatal(err)

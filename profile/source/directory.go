@@ -13,7 +13,6 @@ import (
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/scan"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // openDirectory recognises and opens a store in a directory.
@@ -26,11 +25,10 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 		}
 		return err == nil
 	}
-	if has(rootfs.StoreDir) {
-		return openRoot(ctx, dir, o)
-	}
-	if err := checkStoreDir(dir); err != nil {
-		return nil, err
+	for _, d := range o.dirs() {
+		if has(d.Root()) {
+			return openRoot(ctx, dir, o.in(d))
+		}
 	}
 	if has("nix-cache-info") {
 		return openCache(ctx, dir, o)
@@ -45,13 +43,16 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	if err != nil {
 		return nil, err
 	}
-	if root, ok := strings.CutSuffix(abs, profile.StoreDir); ok {
-		return openRoot(ctx, root+"/", o)
+	for _, d := range o.dirs() {
+		if root, ok := strings.CutSuffix(abs, d.String()); ok {
+			return openRoot(ctx, root+"/", o.in(d))
+		}
 	}
 	names, err := readNames(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	o = o.at(abs)
 	// Look for objects first: the name of an object may end in .narinfo, but no narinfo has the name of an object.
 	switch {
 	case slices.ContainsFunc(names, func(name string) bool { return profile.CheckBase(name) == nil }):
@@ -64,24 +65,27 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	case slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".narinfo") }):
 		return openCache(ctx, dir, o)
 	}
-	return nil, &NotStoreError{dir, "a directory without " + rootfs.StoreDir + ", nix-cache-info or store objects in it"}
+	return nil, &NotStoreError{dir, "a directory without " + o.dirs()[0].Root() + ", nix-cache-info or store objects in it"}
 }
 
-// checkStoreDir checks that neither a directory nor one in it is another store directory, such as /gnu/store.
-func checkStoreDir(dir string) error {
-	for _, name := range []string{dir, filepath.Join(dir, "gnu/store"), filepath.Join(dir, "store")} {
-		real, err := filepath.EvalSymlinks(name)
-		if err == nil {
-			real, err = filepath.Abs(real)
-		}
-		if err != nil {
-			continue
-		}
-		if err := profile.CheckStoreDir(real); err != nil {
-			return fmt.Errorf("open store %q: %w", dir, err)
+// in returns the options for a store in a directory that was found.
+func (o Options) in(dir profile.StoreDir) Options {
+	o.StoreDir = &dir
+	return o
+}
+
+// at returns the options for a directory of store objects. If its real place is that of a store directory, it is that one.
+func (o Options) at(dir string) Options {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return o
+	}
+	for _, d := range o.dirs() {
+		if strings.HasSuffix(real, d.String()) {
+			return o.in(d)
 		}
 	}
-	return nil
+	return o
 }
 
 func readNames(dir string) ([]string, error) {
@@ -118,7 +122,7 @@ func openPlace(ctx context.Context, root string, local localstore.Options, o Opt
 	if root == "/" && o.References == "" {
 		return nil, err
 	}
-	if s, err = localstore.Open(ctx, root, localstore.Options{NoDatabase: true, Nix: local.Nix, Hash: o.hash, Note: o.Note}); err != nil {
+	if s, err = localstore.Open(ctx, root, localstore.Options{StoreDir: local.StoreDir, NoDatabase: true, Nix: local.Nix, Hash: o.hash, Note: o.Note}); err != nil {
 		return nil, err
 	}
 	return withoutDatabase(root, s, o)
@@ -137,7 +141,7 @@ func withoutDatabase(from string, s *localstore.Store, o Options) (profile.Store
 	if o.References != "" {
 		return s, nil
 	}
-	return scanned(from, s, scan.Candidates(names, s.IsLock), o)
+	return scanned(from, s, scan.Candidates(s.StoreDir(), names, s.IsLock), o)
 }
 
 // scanned wraps a store so that references are found by scanning, and notes that.

@@ -34,7 +34,7 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 	}
 	if !tarstore.Recognise(head) {
 		o.opened(f.Name(), ExportStream)
-		s, err := exportstore.Read(in)
+		s, err := exportstore.ReadIn(in, o.dirs()[0])
 		if err != nil {
 			in.Abandon()
 			return nil, err
@@ -43,7 +43,7 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		return s, nil
 	}
 	o.opened(f.Name(), Tar)
-	s, err := tarstore.Read(in)
+	s, err := tarstore.ReadIn(in, o.dirs())
 	if err != nil {
 		in.Abandon()
 		return nil, err

@@ -41,10 +41,15 @@ func openNix(ctx context.Context, dir string, o Options) (profile.Store, error) 
 	default:
 		return nil, nil
 	}
-	// If the directory has the name nix, its parent is a root, which may have profiles, too.
-	if fi, err := os.Lstat(dir); err == nil && fi.IsDir() && filepath.Base(dir) == "nix" {
-		return openRoot(ctx, filepath.Dir(dir), o)
+	// If the directory has the name of one around a store directory, such as nix, its parent is a root, which may have profiles, too.
+	for _, d := range o.dirs() {
+		if root, ok := strings.CutSuffix(dir, filepath.Dir(d.String())); ok {
+			if fi, err := os.Lstat(dir); err == nil && fi.IsDir() {
+				return openRoot(ctx, root+"/", o.in(d))
+			}
+		}
 	}
+	o = o.at(filepath.Join(dir, "store"))
 	local := localOptions(o)
 	local.Nix = true
 	return openPlace(ctx, dir, local, o)
@@ -72,7 +77,7 @@ func openLocal(ctx context.Context, settings string, o Options) (profile.Store, 
 	for _, name := range []string{"root", "real", "state", "log", "read-only", "require-sigs"} {
 		values.Del(name)
 	}
-	if err := binarycache.CheckSettings(values.Encode()); err != nil {
+	if _, err := binarycache.ParseSettings(values.Encode()); err != nil {
 		return nil, fmt.Errorf("open store %q: %w", "local?"+settings, err)
 	}
 	if root == "" {
@@ -82,10 +87,10 @@ func openLocal(ctx context.Context, settings string, o Options) (profile.Store, 
 		return openRoot(ctx, root, o)
 	}
 	if real == "" {
-		real = filepath.Join(root, profile.StoreDir)
+		real = filepath.Join(root, o.dirs()[0].String())
 	}
 	if state == "" {
-		state = filepath.Join(root, "nix/var/nix")
+		state = filepath.Join(root, profile.StateDir(o.dirs()[0]))
 	}
 	o.opened(real, StoreDirectory)
 	return asStore(localstore.OpenParts(ctx, real, state, localOptions(o)))

@@ -1,26 +1,32 @@
 package source
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/storetest"
+	"github.com/export-profile/export-profile/rootfs"
 )
 
-// TestGuix checks that a store of Guix is refused by name, in a tar and in directories.
+func storeDir(t *testing.T, name string) profile.StoreDir {
+	t.Helper()
+	dir, err := rootfs.ParseStoreDir(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestGuix checks that a store of Guix is recognised by its place, in a tar and in directories.
 func TestGuix(t *testing.T) {
-	s := storetest.Tiny(t)
+	guix := storeDir(t, "/gnu/store")
+	s := storetest.TinyIn(t, guix)
 	registration := s.WriteRegistration(t, true)
-	parent := t.TempDir()
-	root := filepath.Join(parent, "root")
-	if err := os.MkdirAll(filepath.Join(root, "gnu"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(filepath.Join(root, "gnu/store"), os.DirFS(filepath.Join(s.WriteRoot(t), "nix/store"))); err != nil {
-		t.Fatal(err)
-	}
+	root := s.WriteRoot(t)
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(filepath.Join(root, "gnu/store"), link); err != nil {
 		t.Fatal(err)
@@ -28,13 +34,45 @@ func TestGuix(t *testing.T) {
 	t.Chdir(root)
 	for _, from := range []string{
 		root, root + "/gnu", root + "/gnu/store", root + "/gnu/store/", link, ".", "gnu", "gnu/store",
-		tarOf(t, root), gzipped(t, tarOf(t, root)), tarOf(t, parent),
+		tarOf(t, root), gzipped(t, tarOf(t, root)), tarOf(t, filepath.Dir(root)),
 	} {
 		for _, references := range []string{"", registration} {
-			_, err := Open(t.Context(), []string{from}, Options{SpoolDir: t.TempDir(), References: references})
-			if err == nil || !strings.Contains(err.Error(), `store directory "/gnu/store" is not supported, only /nix/store is`) {
-				t.Errorf("Open(%q): %v; want an error about the store directory", from, err)
+			store, err := Open(t.Context(), []string{from}, Options{SpoolDir: t.TempDir(), References: references})
+			if err != nil {
+				t.Errorf("Open(%q) with references %q: %v", from, references, err)
+				continue
 			}
+			if c, err := profile.FindClosure(t.Context(), store, s.Root); err != nil || c.StoreDir != guix || len(c.Infos) != len(s.Infos) {
+				t.Errorf("FindClosure(%q) = %v, %v; want %d objects in %s", from, c, err, len(s.Infos), guix)
+			}
+			store.Close()
+		}
+	}
+}
+
+// TestStoreDirs checks the error for sources and options that do not agree on the store directory.
+func TestStoreDirs(t *testing.T) {
+	guix, opt := storeDir(t, "/gnu/store"), storeDir(t, "/opt/nix/store")
+	nix, other := storetest.Tiny(t), storetest.TinyIn(t, guix)
+	for _, test := range []struct {
+		from []string
+		o    Options
+		want string
+	}{
+		{[]string{nix.WriteExport(t), other.WriteExport(t)}, Options{}, "is /gnu/store, but that of "},
+		{[]string{other.WriteCache(t, "none"), nix.WriteRoot(t)}, Options{}, "is /nix/store, but that of "},
+		{[]string{other.WriteExport(t)}, Options{StoreDir: &profile.StoreDir{}}, "is /gnu/store, but that of --store-dir is /nix/store"},
+		{[]string{nix.WriteExport(t)}, Options{StoreDir: &opt}, "is /nix/store, but that of --store-dir is /opt/nix/store"},
+		{[]string{nix.WriteExport(t)}, Options{References: other.WriteRegistration(t, true)}, "is /nix/store, but that of --references is /gnu/store"},
+		{[]string{nix.WriteCache(t, "none")}, Options{References: other.WritePathInfo(t)}, "is /nix/store, but that of --references is /gnu/store"},
+	} {
+		store, err := Open(t.Context(), test.from, test.o)
+		var dirs *StoreDirError
+		if !errors.As(err, &dirs) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Open(%q) = %v; want an error with %q", test.from, err, test.want)
+		}
+		if err == nil {
+			store.Close()
 		}
 	}
 }

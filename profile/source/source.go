@@ -55,6 +55,8 @@ type Options struct {
 	// References names a file with the objects' hashes and references, or a directory of closureInfo with such a file.
 	// It replaces those of the sources.
 	References string
+	// StoreDir is the store directory of all sources. If it is nil, the sources say it, and have to agree.
+	StoreDir *profile.StoreDir
 	// Verify checks the NAR hashes of this machine's store too. Vouched: All implies it.
 	Verify bool
 
@@ -111,6 +113,9 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 		if infos, err = readReferences(o.References); err != nil {
 			return nil, err
 		}
+		if len(infos) > 0 && o.StoreDir == nil {
+			o = o.in(infos[0].Path.StoreDir())
+		}
 		o.hash = hashes(infos)
 		o.hashed = !slices.ContainsFunc(infos, func(i *profile.Info) bool { return !i.NarHash.Known() })
 	}
@@ -147,6 +152,9 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 			}
 		}
 		stores = append(stores, s)
+		if err := checkDirs(sources, stores, infos, o); err != nil {
+			return nil, err
+		}
 	}
 	for _, from := range sources {
 		if len(scans) > 0 && binarycache.IsURL(from) && o.Note != nil {
@@ -155,6 +163,45 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 		}
 	}
 	return profile.Chain(o.Skipped, stores...), nil
+}
+
+// dirs lists the store directories to look for in a file system.
+func (o *Options) dirs() []profile.StoreDir {
+	if o.StoreDir != nil {
+		return []profile.StoreDir{*o.StoreDir}
+	}
+	return profile.KnownStoreDirs
+}
+
+// StoreDirError reports two different store directories.
+type StoreDirError struct {
+	Source string // as given, or "" for this machine's store
+	Dir    profile.StoreDir
+	Other  string // the source with the other directory, --references or --store-dir
+	Wants  profile.StoreDir
+}
+
+func (e *StoreDirError) Error() string {
+	from := fmt.Sprintf("%q", e.Source)
+	if e.Source == "" {
+		from = "this machine's store"
+	}
+	return fmt.Sprintf("open store: the store directory of %s is %s, but that of %s is %s", from, e.Dir, e.Other, e.Wants)
+}
+
+// checkDirs returns an error if the last store has another store directory than what was said or opened before.
+func checkDirs(sources []string, stores []profile.Store, infos []*profile.Info, o Options) error {
+	last := len(stores) - 1
+	dir := stores[last].StoreDir()
+	switch {
+	case len(infos) > 0 && dir != infos[0].Path.StoreDir():
+		return &StoreDirError{sources[last], dir, "--references", infos[0].Path.StoreDir()}
+	case o.StoreDir != nil && dir != *o.StoreDir:
+		return &StoreDirError{sources[last], dir, "--store-dir", *o.StoreDir}
+	case dir != stores[0].StoreDir():
+		return &StoreDirError{sources[last], dir, fmt.Sprintf("%q", sources[0]), stores[0].StoreDir()}
+	}
+	return nil
 }
 
 // listAll returns the objects of all stores that can list theirs.
@@ -205,7 +252,7 @@ func openOne(ctx context.Context, from string, o Options) (profile.Store, error)
 	}
 	if scheme, path, ok := strings.Cut(from, "://"); ok && strings.EqualFold(scheme, "file") { // as in nix copy --to file://DIR?OPTIONS
 		dir, settings, _ := strings.Cut(path, "?")
-		if err := binarycache.CheckSettings(settings); err != nil {
+		if _, err := binarycache.ParseSettings(settings); err != nil {
 			return nil, fmt.Errorf("open binary cache %q: %w", dir, err)
 		}
 		from = dir
@@ -262,7 +309,7 @@ func hashes(infos []*profile.Info) func(profile.Path) profile.Hash {
 // localOptions returns the options of package localstore.
 // A signature covers only the NAR hash, so if objects must be vouched for, their files must be hashed too.
 func localOptions(o Options) localstore.Options {
-	return localstore.Options{Verify: o.Verify || o.Vouched == All, Signatures: o.Vouched == All, Hash: o.hash, Note: o.Note}
+	return localstore.Options{StoreDir: o.dirs()[0], Verify: o.Verify || o.Vouched == All, Signatures: o.Vouched == All, Hash: o.hash, Note: o.Note}
 }
 
 // VerifyNarInfos removes the damaged narinfos in the directory of Options.NarInfoDir, and returns their names.

@@ -106,14 +106,14 @@ func forms() []form {
 			return single(s.WriteRoot(t), Options{})
 		}},
 		{name: "its store directory", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
-			return single(s.WriteRoot(t)+"/nix/store", Options{})
+			return single(s.WriteRoot(t)+s.Dir.String(), Options{})
 		}},
 		{name: "store directory elsewhere", scanned: true, write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
 			root := s.WriteRoot(t)
-			if err := os.Rename(root+"/nix/store", root+"/elsewhere"); err != nil {
+			if err := os.Rename(root+s.Dir.String(), root+"/elsewhere"); err != nil {
 				t.Fatal(err)
 			}
-			return single(root+"/elsewhere", Options{})
+			return single(root+"/elsewhere", Options{StoreDir: &s.Dir})
 		}},
 		{name: "tar with registration", write: func(t *testing.T, s *storetest.Sample) ([]string, Options) {
 			return single(s.WriteTar(t), Options{References: s.WriteRegistration(t, true)})
@@ -170,9 +170,9 @@ func forms() []form {
 
 // TestForms checks that every form of every sample contains the same store.
 func TestForms(t *testing.T) {
-	for _, sample := range storetest.Samples(t) {
+	for _, sample := range append(storetest.Samples(t), storetest.TinyIn(t, storeDir(t, "/gnu/store")), storetest.TinyIn(t, storeDir(t, "/opt/nix/store"))) {
 		for _, f := range forms() {
-			t.Run(sample.Name+"/"+f.name, func(t *testing.T) {
+			t.Run(sample.Name+sample.Dir.String()+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
 				sample := sample
 				if (f.server || f.scanned) && sample.Name == "many" {
@@ -180,6 +180,9 @@ func TestForms(t *testing.T) {
 				}
 				from, o := f.write(t, sample)
 				notes := 0
+				if f.scanned && sample.Dir == storeDir(t, "/opt/nix/store") {
+					o.StoreDir = &sample.Dir // only objects that scripts name say it
+				}
 				o.SpoolDir = t.TempDir()
 				o.Note = func(string) { notes++ }
 				s, err := Open(t.Context(), from, o)
@@ -364,7 +367,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, content := range map[string]string{"other/nix-cache-info": "StoreDir: /gnu/store\n", "text": "hello", "none": ""} {
+	for name, content := range map[string]string{"other/nix-cache-info": "StoreDir: gnu\n", "text": "hello", "none": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -377,7 +380,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		{from: []string{dir + "/gone"}, want: "no such file", is: fs.ErrNotExist},
 		{from: []string{dir + "/empty"}, want: "a directory without nix/store, nix-cache-info or store objects in it"},
-		{from: []string{dir + "/other"}, want: "/gnu/store"},
+		{from: []string{dir + "/other"}, want: "open binary cache"},
 		{from: []string{dir + "/text"}, want: "not an export stream, but something unknown"},
 		{from: []string{dir + "/none"}, want: "not an export stream, but empty"},
 		{from: []string{"-"}, want: "standard input", is: fs.ErrInvalid},

@@ -28,7 +28,7 @@ func (s *Sample) WriteCache(t testing.TB, compression string) string {
 			t.Fatal(err)
 		}
 	}
-	put("nix-cache-info", []byte("StoreDir: "+profile.StoreDir+"\n"))
+	put("nix-cache-info", []byte("StoreDir: "+s.Dir.String()+"\n"))
 	nars := make([][]byte, len(s.Infos))
 	for i, info := range s.Infos {
 		nars[i] = s.NAR(t, info.Path)
@@ -70,7 +70,7 @@ func (s *Sample) NAR(t testing.TB, p profile.Path) []byte {
 func (s *Sample) Signed(name string) (signed *Sample, publicKey string) {
 	seed := sha256.Sum256([]byte(name))
 	private := ed25519.NewKeyFromSeed(seed[:])
-	signed = &Sample{Name: s.Name, Root: s.Root, trees: s.trees}
+	signed = &Sample{Name: s.Name, Dir: s.Dir, Root: s.Root, trees: s.trees}
 	for _, info := range s.Infos {
 		i := *info
 		var refs []string

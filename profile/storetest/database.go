@@ -9,6 +9,8 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/export-profile/export-profile/profile"
 )
 
 // Tables is the part of Nix's schema (libstore/schema.sql) that matters here.
@@ -49,7 +51,7 @@ func (s *Sample) WriteDatabase(t testing.TB) string {
 // AddDatabase writes Nix's database into a root directory with a store.
 func (s *Sample) AddDatabase(t testing.TB, root string) {
 	t.Helper()
-	dir := filepath.Join(root, "nix/var/nix/db")
+	dir := filepath.Join(root, profile.StateDir(s.Dir), "db")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

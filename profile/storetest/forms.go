@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/staging"
@@ -84,7 +83,7 @@ func (s *Sample) WritePathInfo(t testing.TB) string {
 		}
 		rows[info.Path.Base()] = r
 	}
-	b, err := json.Marshal(map[string]any{"version": 2, "storeDir": profile.StoreDir, "info": rows})
+	b, err := json.Marshal(map[string]any{"version": 2, "storeDir": s.Dir.String(), "info": rows})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,14 +19,18 @@ import (
 // It is itself a store in memory.
 type Sample struct {
 	Name  string
+	Dir   profile.StoreDir
 	Root  profile.Path // refers to all others
 	Infos []*profile.Info
 	trees map[profile.Path]rootfs.Tree
 }
 
 // New returns a sample without objects, for tests that build their own closure.
-func New(name string) *Sample {
-	return &Sample{Name: name, trees: make(map[profile.Path]rootfs.Tree)}
+func New(name string) *Sample { return NewIn(name, profile.StoreDir{}) }
+
+// NewIn returns a sample without objects whose store directory is dir.
+func NewIn(name string, dir profile.StoreDir) *Sample {
+	return &Sample{Name: name, Dir: dir, trees: make(map[profile.Path]rootfs.Tree)}
 }
 
 // Add adds an object and makes it the root. It refers to the objects named in refs.
@@ -40,7 +44,7 @@ func (s *Sample) Add(t testing.TB, name, refs string, lines ...string) profile.P
 // add adds an object; see Add for the lines.
 func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.Path {
 	t.Helper()
-	p := PathOf(name)
+	p := s.PathOf(name)
 	var entries []rootfs.Entry
 	for _, line := range lines {
 		kind, rest, _ := strings.Cut(line, " ")
@@ -78,7 +82,7 @@ func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.P
 	}
 	info := &profile.Info{Path: p}
 	for _, r := range strings.Fields(refs) {
-		info.References = append(info.References, PathOf(r))
+		info.References = append(info.References, s.PathOf(r))
 	}
 	slices.Sort(info.References)
 	var err error
@@ -90,9 +94,12 @@ func (s *Sample) add(t testing.TB, name, refs string, lines ...string) profile.P
 	return p
 }
 
-// PathOf returns the store path of the object called name in any sample.
-func PathOf(name string) profile.Path {
-	sum := uint64(14695981039346656037)
+// PathOf returns the store path of the object called name in any sample in /nix/store.
+func PathOf(name string) profile.Path { return New("").PathOf(name) }
+
+// PathOf returns the store path of the object called name.
+func (s *Sample) PathOf(name string) profile.Path {
+	sum := uint64(14695981039346656037) // the digest does not depend on the directory
 	for _, c := range []byte(name) {
 		sum = (sum ^ uint64(c)) * 1099511628211
 	}
@@ -102,12 +109,15 @@ func PathOf(name string) profile.Path {
 		sum = sum*6364136223846793005 + 1442695040888963407
 		sum ^= sum >> 29
 	}
-	p, err := profile.ParseBase(string(digest) + "-" + name)
+	p, err := profile.ParseBase(s.Dir, string(digest)+"-"+name)
 	if err != nil {
 		panic(err)
 	}
 	return p
 }
+
+// StoreDir implements [profile.Store].
+func (s *Sample) StoreDir() profile.StoreDir { return s.Dir }
 
 // Info implements [profile.Store].
 func (s *Sample) Info(_ context.Context, p profile.Path) (*profile.Info, error) {

@@ -83,10 +83,13 @@ func Many(t testing.TB, n int) *Sample {
 }
 
 // Tiny returns a sample of two objects of a few hundred bytes.
-func Tiny(t testing.TB) *Sample {
-	s := New("tiny")
+func Tiny(t testing.TB) *Sample { return TinyIn(t, profile.StoreDir{}) }
+
+// TinyIn returns a sample like [Tiny] whose store directory is dir.
+func TinyIn(t testing.TB, dir profile.StoreDir) *Sample {
+	s := NewIn("tiny", dir)
 	s.Add(t, "leaf", "", "f 0555 . #!/bin/sh")
-	s.Add(t, "tiny", "leaf tiny", "d .", "l sh "+string(PathOf("leaf")), "f 0444 me "+string(PathOf("tiny")))
+	s.Add(t, "tiny", "leaf tiny", "d .", "l sh "+string(s.PathOf("leaf")), "f 0444 me "+string(s.PathOf("tiny")))
 	return s
 }
 

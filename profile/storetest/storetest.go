@@ -25,6 +25,9 @@ import (
 // Test tests a store that contains at least the sample.
 func Test(t *testing.T, s profile.Store, sample *Sample) {
 	infos := sample.Infos
+	if got := s.StoreDir(); got != sample.Dir {
+		t.Errorf("StoreDir() = %v; want %v", got, sample.Dir)
+	}
 	t.Run("Info", func(t *testing.T) {
 		for _, want := range infos {
 			got, err := s.Info(t.Context(), want.Path)
@@ -109,7 +112,7 @@ func Test(t *testing.T, s profile.Store, sample *Sample) {
 		group.Wait()
 	})
 	t.Run("no such object", func(t *testing.T) {
-		gone := profile.Path("/nix/store/00000000000000000000000000000000-gone")
+		gone := profile.Path(sample.Dir.String() + "/00000000000000000000000000000000-gone")
 		if info, err := s.Info(t.Context(), gone); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Info(%q) = %v, %v; want %v", gone, info, err, fs.ErrNotExist)
 		}

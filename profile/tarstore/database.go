@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/export-profile/export-profile/profile"
 )
 
 // databaseFiles lists the files needed to read Nix's database, with its log or an unfinished transaction.
@@ -29,7 +31,7 @@ func (s *Store) copyDatabase(dir string) error {
 	if s.root == none {
 		return fs.ErrNotExist
 	}
-	from, err := s.resolve("/nix/var/nix/db")
+	from, err := s.resolve(profile.StateDir(s.dir) + "/db")
 	if err != nil {
 		return err
 	}

@@ -7,20 +7,20 @@ import (
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/scan"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // findStore finds the root and store directories in the archive.
-func (s *Store) findStore() error {
+func (s *Store) findStore(dirs []profile.StoreDir) error {
 	t := s.tree
-	if n := t.descend(root, rootfs.StoreDir); n != none && t.nodes[n].kind == directory {
-		s.root, s.store = root, n
+	s.dir = dirs[0]
+	if n, dir := s.storeBelow(root, dirs); n != none {
+		s.root, s.store, s.dir = root, n, dir
 	} else {
-		roots, stores := s.search()
+		roots, stores := s.search(dirs)
 		switch {
 		case len(roots) == 1:
 			s.root = roots[0]
-			s.store = t.descend(s.root, rootfs.StoreDir)
+			s.store, s.dir = s.storeBelow(s.root, dirs)
 		case len(roots) > 1:
 			return &FormatError{"a tar archive with several stores, in " + s.list(roots)}
 		case len(stores) == 1:
@@ -34,15 +34,12 @@ func (s *Store) findStore() error {
 			return &FormatError{s.guess()}
 		}
 	}
-	if err := profile.CheckStoreDir("/" + t.path(s.store)); err != nil {
-		return err
-	}
 	children := t.children(s.store)
 	names := make([]string, len(children))
 	for i, c := range children {
 		names[i] = t.nodes[c].name
 	}
-	s.paths = scan.Candidates(names, func(name string) bool {
+	s.paths = scan.Candidates(s.dir, names, func(name string) bool {
 		n := t.nodes[t.child(s.store, name)]
 		return n.kind == file && n.size <= 1
 	})
@@ -50,13 +47,23 @@ func (s *Store) findStore() error {
 	return nil
 }
 
-// search finds all directories that contain nix/store, and all that contain objects. It does not descend into objects.
-func (s *Store) search() (roots, stores []id) {
+// storeBelow returns the first of the store directories below a directory.
+func (s *Store) storeBelow(at id, dirs []profile.StoreDir) (id, profile.StoreDir) {
+	for _, dir := range dirs {
+		if n := s.tree.descend(at, dir.Root()); n != none && s.tree.nodes[n].kind == directory {
+			return n, dir
+		}
+	}
+	return none, dirs[0]
+}
+
+// search finds all directories that contain a store directory, and all that contain objects. It does not descend into objects.
+func (s *Store) search(dirs []profile.StoreDir) (roots, stores []id) {
 	t := s.tree
 	for todo := []id{root}; len(todo) > 0; {
 		dir := todo[0]
 		todo = todo[1:]
-		if n := t.descend(dir, rootfs.StoreDir); n != none && t.nodes[n].kind == directory {
+		if n, _ := s.storeBelow(dir, dirs); n != none {
 			roots = append(roots, dir)
 		}
 		objects := false

@@ -60,6 +60,7 @@ func (e *FormatError) Error() string { return "not a tar of a store, but " + e.I
 // It is a [profile.Store], [profile.Lister] and [profile.Linker].
 type Store struct {
 	in   *input.Input
+	dir  profile.StoreDir
 	tree *tree
 
 	root  id // the directory that acts as "/", outer if there is only /nix, or none if there is only a store directory
@@ -77,11 +78,15 @@ var (
 	_ profile.Linker = (*Store)(nil)
 )
 
-// Read reads an archive from an unread input, to the end of the archive.
+// Read reads an archive from an unread input, to the end of the archive. It looks for one of [profile.KnownStoreDirs].
+// Objects in another directory have store paths in the first of them.
 // The store owns the input until Close. After an error the caller still owns it.
-func Read(in *input.Input) (*Store, error) {
+func Read(in *input.Input) (*Store, error) { return ReadIn(in, profile.KnownStoreDirs) }
+
+// ReadIn is [Read] for other store directories.
+func ReadIn(in *input.Input, dirs []profile.StoreDir) (*Store, error) {
 	s := &Store{in: in}
-	if err := s.read(); err != nil {
+	if err := s.read(dirs); err != nil {
 		return nil, fmt.Errorf("read tar %q: %w", in.Name(), err)
 	}
 	s.trailing = s.trailing || in.Trailing()
@@ -92,7 +97,7 @@ func Read(in *input.Input) (*Store, error) {
 // Trailing reports whether the input continues after the end of the archive, with other data than zeros.
 func (s *Store) Trailing() bool { return s.trailing }
 
-func (s *Store) read() error {
+func (s *Store) read(dirs []profile.StoreDir) error {
 	head, err := s.in.Peek(blockSize)
 	if err != nil {
 		return err
@@ -111,7 +116,7 @@ func (s *Store) read() error {
 	if s.tree, err = b.finish(); err != nil {
 		return err
 	}
-	return s.findStore()
+	return s.findStore(dirs)
 }
 
 // errNoDatabase is the error of Info for every object.
@@ -124,6 +129,9 @@ func (s *Store) Info(_ context.Context, p profile.Path) (*profile.Info, error) {
 	}
 	return nil, fmt.Errorf("store path %q: %w", p, errNoDatabase)
 }
+
+// StoreDir implements [profile.Store].
+func (s *Store) StoreDir() profile.StoreDir { return s.dir }
 
 // Paths lists the objects in the archive.
 // It omits other files in the store directory; see [scan.Candidates].

@@ -85,9 +85,9 @@ func ParseCA(s string) (*CA, error) {
 	return ca, nil
 }
 
-// digest computes the digest in the path of an object with this content address
+// digest computes the digest in the path of an object in dir with this content address
 // (libstore/store-api.cc, makeFixedOutputPath). The references to others must be sorted.
-func (ca *CA) digest(name string, self bool, others []profile.Path) ([]byte, error) {
+func (ca *CA) digest(dir profile.StoreDir, name string, self bool, others []profile.Path) ([]byte, error) {
 	sum := hex.EncodeToString(ca.Hash)
 	kind := "source"
 	switch {
@@ -113,7 +113,7 @@ func (ca *CA) digest(name string, self bool, others []profile.Path) ([]byte, err
 	if self {
 		kind += ":self"
 	}
-	all := sha256.Sum256([]byte(kind + ":sha256:" + sum + ":" + profile.StoreDir + ":" + name))
+	all := sha256.Sum256([]byte(kind + ":sha256:" + sum + ":" + dir.String() + ":" + name))
 	return fold(all[:]), nil
 }
 
@@ -128,7 +128,7 @@ func (ca *CA) describe() string {
 // vouch returns an error if an object's path does not follow from its content address.
 func (ca *CA) vouch(info *profile.Info) error {
 	self, others := split(info)
-	digest, err := ca.digest(info.Path.Name(), self, others)
+	digest, err := ca.digest(info.Path.StoreDir(), info.Path.Name(), self, others)
 	if err != nil {
 		return err
 	}

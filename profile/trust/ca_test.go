@@ -89,7 +89,7 @@ func TestAddressedChanged(t *testing.T) {
 			b[bit/8] ^= 1 << (bit % 8)
 			check("the address", func(c *profile.Info) { c.CA = string(b) })
 		}
-		for bit := len(profile.StoreDir+"/") * 8; bit < len(info.Path)*8; bit++ {
+		for bit := len("/nix/store/") * 8; bit < len(info.Path)*8; bit++ {
 			b := []byte(info.Path)
 			b[bit/8] ^= 1 << (bit % 8)
 			if p, err := profile.ParsePath(string(b)); err == nil {
@@ -131,6 +131,7 @@ type one struct {
 
 func (o *one) Info(context.Context, profile.Path) (*profile.Info, error) { return o.info, nil }
 func (o *one) Files(context.Context, profile.Path) rootfs.Tree           { return o.tree }
+func (o *one) StoreDir() profile.StoreDir                                { return o.info.Path.StoreDir() }
 func (o *one) Close() error                                              { return nil }
 
 // trustedByPath returns the tree of an object if only its path vouches for it.

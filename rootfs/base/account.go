@@ -65,7 +65,7 @@ func ParseAccount(s string) (Account, error) {
 			a.Shell = f
 		}
 	}
-	if rootfs.Within("/"+rootfs.StoreDir, a.Home) && a.Home != "/" {
+	if (rootfs.StoreDir{}).Holds(a.Home[1:]) {
 		return fail("a home cannot be in the store")
 	}
 	if own, ok := builtinUser(a.Name); ok {

@@ -12,6 +12,7 @@ import (
 // It is an error if the file cannot be there.
 func (f *Files) AddFile(lower *rootfs.Lower, path string, content []byte) error {
 	b := newBuilder(nil)
+	b.store = f.store
 	b.lower = lower
 	if !b.putFileOver(rootfs.File(path, 0o444, 0, nil), content) {
 		_, why, _ := strings.Cut(strings.Join(b.notes, "; "), ": ")

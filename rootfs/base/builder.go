@@ -15,7 +15,8 @@ import (
 
 // builder collects the base files, in any order. The first entry at a path stays.
 type builder struct {
-	view     *rootfs.View
+	store    rootfs.StoreDir
+	view     *rootfs.View    // or nil
 	lower    *rootfs.Lower   // the base image, or nil
 	mirrors  []rootfs.Mirror // the mirrors of files
 	files    *rootfs.EntryMap
@@ -29,7 +30,7 @@ type builder struct {
 }
 
 func newBuilder(v *rootfs.View, mirrors ...rootfs.Mirror) *builder {
-	return &builder{
+	b := &builder{
 		view:     v,
 		mirrors:  mirrors,
 		files:    rootfs.NewEntryMap("", mirrors...),
@@ -38,6 +39,10 @@ func newBuilder(v *rootfs.View, mirrors ...rootfs.Mirror) *builder {
 
 		mostLinked: maxLinkTree,
 	}
+	if v != nil {
+		b.store = v.StoreDir()
+	}
+	return b
 }
 
 func (b *builder) note(format string, args ...any) {
@@ -92,7 +97,7 @@ func (b *builder) inTheWay(e rootfs.Entry) error {
 
 // linkTarget returns the target of a link in a store object, without following it.
 func (b *builder) linkTarget(path string) (string, bool) {
-	entries, err := b.view.Entries(objectRoot(path))
+	entries, err := b.view.Entries(b.objectRoot(path))
 	if err != nil {
 		return "", false
 	}
@@ -105,10 +110,9 @@ func (b *builder) linkTarget(path string) (string, bool) {
 }
 
 // objectRoot returns the root of the store object that holds a path.
-func objectRoot(path string) string {
-	below := strings.TrimPrefix(path, rootfs.StoreDir+"/")
-	name, _, _ := strings.Cut(below, "/")
-	return rootfs.StoreDir + "/" + name
+func (b *builder) objectRoot(path string) string {
+	name, _, _ := b.store.Cut(path)
+	return b.store.Object(name)
 }
 
 // put puts a file or link and the directories above it, unless the path exists, here or in the base image.

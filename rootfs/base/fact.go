@@ -77,13 +77,13 @@ func encodeBase(b *builder, f *Files) []byte {
 
 // decodeBase reverses encodeBase. It returns nil for a damaged fact:
 // the decoded part must have the key that the fact says.
-func decodeBase(fact []byte, o Options) *Files {
+func decodeBase(fact []byte, store rootfs.StoreDir, o Options) *Files {
 	if fact == nil {
 		return nil
 	}
 	d := codec.NewReader(fact)
 	key := d.String()
-	f := &Files{profiles: o.Profiles}
+	f := &Files{store: store, profiles: o.Profiles}
 	for _, list := range []*[]string{&f.Env, &f.DefaultEnv, &f.Notes, &f.Architectures} {
 		for range d.Number() {
 			s := d.String()
@@ -94,6 +94,7 @@ func decodeBase(fact []byte, o Options) *Files {
 		}
 	}
 	b := newBuilder(nil, mirrors(o)...)
+	b.store = store
 	last := ""
 	for d.More() {
 		same := d.Number()

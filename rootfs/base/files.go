@@ -48,6 +48,7 @@ type Files struct {
 	// Architectures are those of the profiles, in their order; see [rootfs.View.Architecture].
 	Architectures []string
 
+	store    rootfs.StoreDir
 	profiles []string // Options.Profiles
 }
 
@@ -80,12 +81,12 @@ func New(v *rootfs.View, o Options) (*Files, error) {
 		return nil, errors.New("base files: accounts cannot be added to bare files")
 	}
 	key := factKey(v, o)
-	if f := decodeBase(v.Facts().Load("base", key), o); f != nil {
+	if f := decodeBase(v.Facts().Load("base", key), v.StoreDir(), o); f != nil {
 		return f, nil
 	}
 	b := newBuilder(v, mirrors(o)...)
 	b.lower = o.Lower
-	f := &Files{profiles: o.Profiles}
+	f := &Files{store: v.StoreDir(), profiles: o.Profiles}
 	if err := b.make(o, f); err != nil {
 		return nil, fmt.Errorf("base files: %w", err)
 	}
@@ -105,11 +106,16 @@ func mirrors(o Options) []rootfs.Mirror {
 }
 
 func (b *builder) make(o Options, f *Files) error {
-	// Every layer has these two directories, so that no unpacker chooses their mode.
+	// Every layer has the store directory and those above it, so that no unpacker chooses their mode.
 	if err := b.checkLowerStore(); err != nil {
 		return err
 	}
-	b.makeDir(rootfs.StoreDir, 0o755)
+	for _, a := range o.Users {
+		if b.store.Holds(a.Home[1:]) {
+			return fmt.Errorf("user %q: a home cannot be in the store", a.Name)
+		}
+	}
+	b.makeDir(b.store.Root(), 0o755)
 
 	asTree := o.Bare || len(o.Profiles) > 1
 	b.listAhead(o.Profiles, asTree)

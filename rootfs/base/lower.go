@@ -52,16 +52,16 @@ func (b *builder) inLower(path string) bool {
 // likeLower gives a directory the owner and mode that it has in the base image.
 // The directories of the store are the same in every layer.
 func (b *builder) likeLower(d rootfs.Entry) rootfs.Entry {
-	if had, ok := b.lower.Lookup(d.Path); ok && had.IsDir() && !had.Other && !rootfs.Within(d.Path, rootfs.StoreDir) {
+	if had, ok := b.lower.Lookup(d.Path); ok && had.IsDir() && !had.Other && !b.store.Above(d.Path) {
 		had.Entry.Open = nil
 		return had.Entry
 	}
 	return d
 }
 
-// checkLowerStore refuses a base image in which nix or nix/store is not a directory.
+// checkLowerStore refuses a base image in which the store directory, or one above it, is not a directory.
 func (b *builder) checkLowerStore() error {
-	for _, path := range []string{"nix", rootfs.StoreDir} {
+	for _, path := range b.store.Dirs() {
 		if had, ok := b.lower.Lookup(path); ok && (!had.IsDir() || had.Other) {
 			return fmt.Errorf("the base image's %q is not a directory", "/"+path)
 		}
@@ -70,7 +70,7 @@ func (b *builder) checkLowerStore() error {
 }
 
 // inStore reports whether only store objects and the directories above them may be at a path.
-func inStore(place string) bool { return place == "nix" || rootfs.Within(rootfs.StoreDir, place) }
+func (b *builder) inStore(place string) bool { return b.store.Above(place) || b.store.Holds(place) }
 
 // dirConflict says why there cannot be a directory at a path, or returns "".
 func (b *builder) dirConflict(path string) string {
@@ -87,7 +87,7 @@ func (b *builder) dirConflict(path string) string {
 	if err != nil {
 		return fmt.Sprintf("in the base image, %v", err)
 	}
-	if inStore(end) {
+	if b.inStore(end) {
 		return fmt.Sprintf("the base image's %q leads into a store object", "/"+path)
 	}
 	if had, ok := b.lower.Lookup(end); ok && (!had.IsDir() || had.Other) {

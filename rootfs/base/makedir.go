@@ -18,7 +18,7 @@ func (f *Files) MakeDir(v *rootfs.View, lower *rootfs.Lower, path string, uid, g
 		w.files[e.Path] = e
 	}
 	place, err := rootfs.Follow(&rootfs.Entry{}, strings.Trim(path, "/"), true, w.step)
-	if err != nil || place == "" || rootfs.Within(rootfs.StoreDir, place) {
+	if err != nil || place == "" || v.StoreDir().Holds(place) {
 		return nil // there cannot be a directory
 	}
 	if _, ok := w.at(place); ok {

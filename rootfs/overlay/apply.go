@@ -241,10 +241,11 @@ func (a *applier) set(c Change, wanted string, n *node) error {
 
 // guard refuses changes to the store, unless the options allow them.
 func (a *applier) guard(c Change, wanted, path string) error {
-	if path == "nix" || path == rootfs.StoreDir {
+	if a.store.Above(path) {
 		return fmt.Errorf("%q is the same in every layer, and cannot be changed", "/"+path)
 	}
-	if !rootfs.Within(rootfs.StoreDir, path) {
+	name, _, in := a.store.Cut(path)
+	if !in {
 		return nil
 	}
 	if !a.options.AllowStoreChanges {
@@ -253,8 +254,7 @@ func (a *applier) guard(c Change, wanted, path string) error {
 		}
 		return fmt.Errorf("%q leads to %q: %w", wanted, "/"+path, ErrStoreObject)
 	}
-	object, _, _ := strings.Cut(path[len(rootfs.StoreDir)+1:], "/")
-	a.note("%s changes the store: %q is not what its name promises", c.typed(), "/"+rootfs.StoreDir+"/"+object)
+	a.note("%s changes the store: %q is not what its name promises", c.typed(), "/"+a.store.Object(name))
 	return nil
 }
 
@@ -289,7 +289,7 @@ func (a *applier) mkdir(c Change, place string) error {
 // makeMissing makes a directory if nothing is at its path, and reports whether it did.
 func (a *applier) makeMissing(c Change) bool {
 	path, err := a.tree.resolve(strings.TrimPrefix(c.Place, "/"), true)
-	if err != nil || path == "" || a.tree.find(path) != nil || rootfs.Within(rootfs.StoreDir, path) {
+	if err != nil || path == "" || a.tree.find(path) != nil || a.store.Holds(path) {
 		return false
 	}
 	return a.mkdir(c, path) == nil

@@ -60,7 +60,7 @@
 // Patterns match absolute paths. Between slashes, * ? and [a-z] work as in path.Match. ** matches any number
 // of elements, and at the end of a pattern at least one. Directories get x wherever the mode has r.
 // Links have owners and no mode.
-// A rule that matches nothing is an error. No rule matches /nix or /nix/store, which are alike in all layers.
+// A rule that matches nothing is an error. No rule matches the store directory or those above it, such as /nix, which are alike in all layers.
 //
 // # The store
 //
@@ -115,6 +115,7 @@ type Overlay struct {
 	Layers []Layer       // the layers on top, lowest first
 	Notes  []string      // one line for each replaced file, dropped attribute or change of the store
 
+	store   rootfs.StoreDir
 	tree    *tree            // nil without changes
 	objects map[string]*node // store objects by root, before any change
 	base    rootfs.Tree      // of the base part, changed by rules
@@ -157,13 +158,13 @@ func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options 
 	if len(options.Layers) == 0 && len(options.Rules) == 0 { // skip reading the parts
 		return &Overlay{Parts: slices.Clone(parts)}, context.Cause(ctx)
 	}
-	o := &Overlay{objects: make(map[string]*node), noted: make(map[string]bool)}
+	o := &Overlay{store: view.StoreDir(), objects: make(map[string]*node), noted: make(map[string]bool)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.Close())
 		}
 	}()
-	r, err := newRules(options.Rules)
+	r, err := newRules(o.store, options.Rules)
 	if err != nil {
 		return nil, err
 	}

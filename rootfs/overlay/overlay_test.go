@@ -141,7 +141,7 @@ func parseParts(t *testing.T, text string) []rootfs.Part {
 	for line := range strings.Lines(text) {
 		e := parseEntry(t, strings.TrimSuffix(line, "\n"))
 		root := ""
-		if elems := strings.SplitN(e.Path, "/", 4); len(elems) > 2 && strings.Join(elems[:2], "/") == rootfs.StoreDir {
+		if elems := strings.SplitN(e.Path, "/", 4); len(elems) > 2 && strings.Join(elems[:2], "/") == "nix/store" {
 			root = strings.Join(elems[:3], "/")
 		}
 		byRoot[root] = append(byRoot[root], e)

@@ -80,12 +80,13 @@ func (r Rule) Title() string {
 
 // rules holds all rules of an image, and records which of them have matched.
 type rules struct {
+	store   rootfs.StoreDir
 	all     []Rule
 	matched []bool
 }
 
-func newRules(all []Rule) (*rules, error) {
-	r := &rules{all: make([]Rule, len(all)), matched: make([]bool, len(all))}
+func newRules(store rootfs.StoreDir, all []Rule) (*rules, error) {
+	r := &rules{store: store, all: make([]Rule, len(all)), matched: make([]bool, len(all))}
 	for i, rule := range all {
 		g, err := parseGlob(rule.Glob) // a caller may have built the Rule without ParseOwner
 		if err != nil {
@@ -99,9 +100,9 @@ func newRules(all []Rule) (*rules, error) {
 
 // apply sets the owner and mode of an entry by the last rules that match it,
 // and reports whether that changed the entry.
-// No rule matches /nix or /nix/store, which are alike in all layers.
+// No rule matches the store directory and those above it, which are alike in all layers.
 func (r *rules) apply(e *rootfs.Entry) (changed bool) {
-	if len(r.all) == 0 || e.Path == "nix" || e.Path == rootfs.StoreDir {
+	if len(r.all) == 0 || r.store.Above(e.Path) {
 		return false
 	}
 	was := *e

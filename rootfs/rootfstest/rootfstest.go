@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 	"strings"
 	"testing"
@@ -127,7 +128,7 @@ func Lines(tree rootfs.Tree) ([]string, error) {
 	return lines, nil
 }
 
-// Parts groups the lines of a store into parts, one for each nix/store/NAME.
+// Parts groups the lines of a store into parts, one for each nix/store/NAME or other object in a directory called store.
 func Parts(t testing.TB, lines ...string) []rootfs.Part {
 	t.Helper()
 	var roots []string
@@ -137,12 +138,12 @@ func Parts(t testing.TB, lines ...string) []rootfs.Part {
 		if err != nil {
 			t.Fatal(err)
 		}
-		object, ok := strings.CutPrefix(e.Path, rootfs.StoreDir+"/")
+		dir, object, ok := strings.Cut(e.Path, "/store/")
 		if !ok {
 			t.Fatalf("line %q: not in a store object", line)
 		}
 		name, _, _ := strings.Cut(object, "/")
-		root := rootfs.StoreDir + "/" + name
+		root := dir + "/store/" + name
 		if byRoot[root] == nil {
 			roots = append(roots, root)
 		}
@@ -150,7 +151,7 @@ func Parts(t testing.TB, lines ...string) []rootfs.Part {
 	}
 	var all []rootfs.Part
 	for _, root := range roots {
-		all = append(all, rootfs.Part{Name: root[len(rootfs.StoreDir)+1:], Root: root, Tree: Tree(t, byRoot[root]...)})
+		all = append(all, rootfs.Part{Name: path.Base(root), Root: root, Tree: Tree(t, byRoot[root]...)})
 	}
 	return all
 }

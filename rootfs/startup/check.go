@@ -241,30 +241,29 @@ func (c *checker) providedElsewhere(o *object, name string) bool {
 	if c.sonames[name] {
 		return true
 	}
-	root := objectOf(o.path)
-	return root != "" && slices.ContainsFunc(c.libraries[name], func(at string) bool { return objectOf(at) == root })
+	root := c.objectOf(o.path)
+	return root != "" && slices.ContainsFunc(c.libraries[name], func(at string) bool { return c.objectOf(at) == root })
 }
 
 // objectOf returns the store object that contains a path, or "".
-func objectOf(name string) string {
-	rest, ok := strings.CutPrefix(name, rootfs.StoreDir+"/")
+func (c *checker) objectOf(name string) string {
+	base, _, ok := c.store.Cut(name)
 	if !ok {
 		return ""
 	}
-	base, _, _ := strings.Cut(rest, "/")
-	return rootfs.StoreDir + "/" + base
+	return c.store.Object(base)
 }
 
 // checkNames warns of files that name store objects which are not in the image.
 func (c *checker) checkNames() error {
 	there := make(map[string]bool)
-	for _, name := range c.files.Names(rootfs.StoreDir) {
+	for _, name := range c.files.Names(c.store.Root()) {
 		there[name[:min(len(name), digestLen)]] = true
 	}
 	for _, contents := range c.contents {
 		for base, first := range contents.Names {
 			if !there[base[:digestLen]] {
-				c.warn(Reference, "/"+first.Path, fmt.Sprintf("names %q, which is not in the image", storePrefix+base))
+				c.warn(Reference, "/"+first.Path, fmt.Sprintf("names %q, which is not in the image", c.store.String()+"/"+base))
 			}
 		}
 	}

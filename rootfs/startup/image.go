@@ -36,7 +36,8 @@ type Layer struct {
 
 // Image describes the image to check. Its files need not have been written yet.
 type Image struct {
-	Config Config
+	Config   Config
+	StoreDir rootfs.StoreDir
 	// Lower has the files of a finished image: the image below, or the image to check. It may be nil.
 	// LowerEntry.Layer is an index into LowerSources, which have the contents.
 	Lower        *rootfs.Lower
@@ -76,6 +77,7 @@ type checker struct {
 	ctx      context.Context
 	options  Options
 	config   Config
+	store    rootfs.StoreDir
 	env      map[string]string
 	files    *rootfs.Lower // the files that a process sees; Layer is an index into sources
 	sources  []Source
@@ -100,7 +102,7 @@ type statResult struct {
 
 func newChecker(ctx context.Context, image *Image, o Options) (*checker, error) {
 	c := &checker{
-		ctx: ctx, options: o, config: image.Config, env: make(map[string]string),
+		ctx: ctx, options: o, config: image.Config, store: image.StoreDir, env: make(map[string]string),
 		stats: make(map[string]statResult), programs: make(map[string]*verdict), loaders: make(map[string]*loader),
 		dirLists: make(map[string]*dirList), found: make(map[searchKey]*libFile),
 		reached: make(map[string]bool), sonames: make(map[string]bool), libraries: make(map[string][]string),
@@ -186,7 +188,7 @@ func (c *checker) scanSources(image *Image) error {
 	for range perCore * runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := range next {
-				if c.contents[i], errs[i] = c.sources[i].scan(c.options.Facts, c.options.References); errs[i] != nil {
+				if c.contents[i], errs[i] = c.sources[i].scan(c.options.Facts, c.store, c.options.References); errs[i] != nil {
 					cancel()
 				}
 				if c.options.Progress != nil {
@@ -229,7 +231,7 @@ func (c *checker) startable(e rootfs.LowerEntry) (*startable, error) {
 	missing := map[string][]span{name: nil}
 	for range maxRewalks {
 		again := make(map[string][]span)
-		if err := source.walk(contents, false, missing, again); err != nil {
+		if err := source.walk(contents, c.store, false, missing, again); err != nil {
 			return nil, fmt.Errorf("scan %q: %w", source.Name, err)
 		}
 		if len(again) == 0 {

@@ -17,7 +17,7 @@ func (c *checker) profileRoots() []string {
 		if err != nil || dir == at.Path || !strings.HasSuffix(dir, "/bin") {
 			continue
 		}
-		if root := objectOf(at.Path); root == at.Path && root != "" && !slices.Contains(roots, root) {
+		if root := c.objectOf(at.Path); root == at.Path && root != "" && !slices.Contains(roots, root) {
 			roots = append(roots, root)
 		}
 	}
@@ -91,11 +91,11 @@ func (c *checker) checkConflicts() error {
 		packages := make(map[string]bool)
 		shown := make(map[string]string) // by path below the profile, the package that it comes from
 		for e := range c.files.Within(p) {
-			if !e.IsLink() || !strings.HasPrefix(e.Target, storePrefix) {
+			if !e.IsLink() || !strings.HasPrefix(e.Target, c.store.String()+"/") {
 				continue
 			}
 			target := strings.TrimPrefix(e.Target, "/")
-			if root := objectOf(target); strings.TrimPrefix(target, root) == strings.TrimPrefix(e.Path, p) {
+			if root := c.objectOf(target); strings.TrimPrefix(target, root) == strings.TrimPrefix(e.Path, p) {
 				packages[root] = true
 				shown[strings.TrimPrefix(e.Path, p)] = root
 			}

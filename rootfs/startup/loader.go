@@ -49,7 +49,7 @@ func (c *checker) findLoader(e rootfs.LowerEntry, b *binaryFile) (*loader, error
 			l.defaultDirs = l.defaultDirs[2:]
 		}
 	}
-	if l.lib = strings.TrimPrefix(l.defaultDirs[0], "/"); strings.HasPrefix(l.defaultDirs[0], storePrefix) {
+	if l.lib = strings.TrimPrefix(l.defaultDirs[0], "/"); strings.HasPrefix(l.defaultDirs[0], c.store.String()+"/") {
 		l.lib = path.Base(l.defaultDirs[0])
 	}
 	cache, err := c.readIfPresent(builtInPath(content, "/ld.so.cache", "/etc/ld.so.cache"))

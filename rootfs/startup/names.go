@@ -8,17 +8,21 @@ import (
 )
 
 const (
-	storePrefix       = "/" + rootfs.StoreDir + "/"
 	digestLen         = 32
 	maxBase           = digestLen + 1 + 211 // limit of a store object's base name
 	maxNamesPerSource = 50_000              // limit of different names in one source
 )
 
 // findNames collects the names of store objects in r.
-func (c *contents) findNames(e rootfs.Entry, r *strings.Reader) {
-	f := nameFinder{found: func(base string) { c.addName(base, e.Path) }}
-	_, _ = r.WriteTo(&f)
+func (c *contents) findNames(store rootfs.StoreDir, e rootfs.Entry, r *strings.Reader) {
+	f := c.nameFinder(store, e)
+	_, _ = r.WriteTo(f)
 	f.end()
+}
+
+// nameFinder returns a finder of the names in an entry.
+func (c *contents) nameFinder(store rootfs.StoreDir, e rootfs.Entry) *nameFinder {
+	return &nameFinder{prefix: store.String() + "/", found: func(base string) { c.addName(base, e.Path) }}
 }
 
 func (c *contents) addName(base, path string) {
@@ -27,10 +31,11 @@ func (c *contents) addName(base, path string) {
 	}
 }
 
-// nameFinder is a writer that finds /nix/store/<digest>-<name> in a stream, also across writes.
+// nameFinder is a writer that finds /nix/store/<digest>-<name> in a stream, also across writes. The store directory may be another one.
 type nameFinder struct {
-	found func(base string)
-	buf   []byte // possible beginning of a name
+	prefix string // the store directory and a slash
+	found  func(base string)
+	buf    []byte // possible beginning of a name
 }
 
 // Write implements io.Writer. It never fails.
@@ -44,24 +49,24 @@ func (f *nameFinder) Write(p []byte) (int, error) {
 func (f *nameFinder) end() { f.scan(true) }
 
 func (f *nameFinder) scan(last bool) {
-	f.buf = append(f.buf[:0], scanNames(f.buf, last, f.found)...)
+	f.buf = append(f.buf[:0], f.find(f.buf, last)...)
 }
 
-// scanNames calls found with each name in b. It returns the end of b, in which a name may begin that goes on behind b.
+// find calls found with each name in b. It returns the end of b, in which a name may begin that goes on behind b.
 // If nothing follows b, last is true.
-func scanNames(b []byte, last bool, found func(base string)) (rest []byte) {
+func (f *nameFinder) find(b []byte, last bool) (rest []byte) {
 	for {
-		i := bytes.Index(b, []byte(storePrefix))
+		i := bytes.Index(b, []byte(f.prefix))
 		if i < 0 {
-			return b[max(0, len(b)-len(storePrefix)+1):]
+			return b[max(0, len(b)-len(f.prefix)+1):]
 		}
 		b = b[i:]
-		if len(b) < len(storePrefix)+maxBase && !last {
+		if len(b) < len(f.prefix)+maxBase && !last {
 			return b
 		}
-		b = b[len(storePrefix):]
+		b = b[len(f.prefix):]
 		if base := baseName(b); base != "" {
-			found(base)
+			f.found(base)
 		}
 	}
 }

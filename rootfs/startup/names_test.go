@@ -7,7 +7,7 @@ import (
 )
 
 func findAll(pieces ...string) (found []string) {
-	f := nameFinder{found: func(base string) { found = append(found, base) }}
+	f := nameFinder{prefix: "/nix/store/", found: func(base string) { found = append(found, base) }}
 	for _, p := range pieces {
 		_, _ = f.Write([]byte(p))
 	}

@@ -18,7 +18,7 @@ const scanSize = 256 << 10
 var scanBuffers = sync.Pool{New: func() any { return new([scanSize]byte) }}
 
 // scanFile scans one file. It reads it at most once, apart from a few pieces of large programs.
-func (s *Source) scanFile(c *contents, e rootfs.Entry, name string, wanted, first bool, keep []span, again map[string][]span) (err error) {
+func (s *Source) scanFile(c *contents, store rootfs.StoreDir, e rootfs.Entry, name string, wanted, first bool, keep []span, again map[string][]span) (err error) {
 	if e.Size == 0 && !s.Unproven {
 		if wanted {
 			c.Files[name] = &startable{}
@@ -30,29 +30,29 @@ func (s *Source) scanFile(c *contents, e rootfs.Entry, name string, wanted, firs
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	var found func(base string)
+	var names *nameFinder
 	if first && c.Names != nil {
-		found = func(base string) { c.addName(base, e.Path) }
+		names = c.nameFinder(store, e)
 	}
-	all := s.Unproven || found != nil
+	all := s.Unproven || names != nil
 	f, _ := r.(*os.File)
 	if f != nil && !s.Unproven || all && e.Size < scanSize {
 		buf := scanBuffers.Get().(*[scanSize]byte)
 		defer scanBuffers.Put(buf)
-		file, err := scanBlocks(r, buf[:], e.Size, wanted, found)
+		file, err := scanBlocks(r, buf[:], e.Size, wanted, names)
 		if wanted {
 			c.Files[name] = file
 		}
 		return err
 	}
-	return s.scanStream(c, r, e.Size, name, wanted, found, keep, again)
+	return s.scanStream(c, r, e.Size, name, wanted, names, keep, again)
 }
 
 // scanBlocks scans a file that is on disk, or that is smaller than buf. It classifies a wanted file,
-// and calls found, if not nil, with all names of store objects.
-func scanBlocks(r io.Reader, buf []byte, size int64, wanted bool, found func(base string)) (file *startable, err error) {
+// and finds all names of store objects if names is not nil.
+func scanBlocks(r io.Reader, buf []byte, size int64, wanted bool, names *nameFinder) (file *startable, err error) {
 	f, onDisk := r.(*os.File)
-	if onDisk && found == nil {
+	if onDisk && names == nil {
 		buf = buf[:blockSize] // nearly all that classify needs
 	}
 	if onDisk && size < int64(len(buf)) {
@@ -74,11 +74,11 @@ func scanBlocks(r io.Reader, buf []byte, size int64, wanted bool, found func(bas
 			return nil, err
 		}
 	}
-	if found == nil {
+	if names == nil {
 		return file, nil
 	}
 	for done := int64(n); ; {
-		rest := scanNames(buf[:n], ended, found)
+		rest := names.find(buf[:n], ended)
 		if ended {
 			return file, nil
 		}
@@ -106,11 +106,9 @@ func fill(r io.Reader, buf []byte) (n int, ended bool, err error) {
 }
 
 // scanStream scans a large file that can only be read forward, or whose hash its reader checks.
-func (s *Source) scanStream(c *contents, r io.Reader, size int64, name string, wanted bool, found func(base string), keep []span, again map[string][]span) error {
+func (s *Source) scanStream(c *contents, r io.Reader, size int64, name string, wanted bool, names *nameFinder, keep []span, again map[string][]span) error {
 	in := r
-	var names *nameFinder
-	if found != nil {
-		names = &nameFinder{found: found}
+	if names != nil {
 		in = io.TeeReader(r, names)
 	}
 	if wanted {
@@ -123,7 +121,7 @@ func (s *Source) scanStream(c *contents, r io.Reader, size int64, name string, w
 			return err
 		}
 	}
-	if !s.Unproven && found == nil {
+	if !s.Unproven && names == nil {
 		return nil
 	}
 	if err := rootfs.Drain(in); err != nil {

@@ -14,7 +14,7 @@ import (
 // TestScanBlocks checks that scanBlocks finds each name in a file, also at the seams of the pieces that it reads.
 func TestScanBlocks(t *testing.T) {
 	const base = "0123456789abcdfghijklmnpqrsvwxyz-name"
-	const text = storePrefix + base + "\n"
+	const text = "/nix/store/" + base + "\n"
 	buf := make([]byte, scanSize)
 	for _, size := range []int{len(text), 1000, scanSize - 1, scanSize, scanSize + 1, 3*scanSize - 7} {
 		for _, at := range []int{0, size / 2, scanSize - len(text), scanSize - len(text) + 1, scanSize - 1, 2*scanSize - 300, size - len(text)} {
@@ -37,7 +37,7 @@ func TestScanBlocks(t *testing.T) {
 			}
 			for i, r := range readers {
 				var found []string
-				if _, err := scanBlocks(r, buf, int64(size), true, func(base string) { found = append(found, base) }); err != nil {
+				if _, err := scanBlocks(r, buf, int64(size), true, &nameFinder{prefix: "/nix/store/", found: func(base string) { found = append(found, base) }}); err != nil {
 					t.Fatal(err)
 				}
 				if got := strings.Join(found, " "); got != base {
@@ -53,7 +53,7 @@ func TestScanBlocks(t *testing.T) {
 func TestScanBlocksFails(t *testing.T) {
 	for _, want := range []error{io.ErrUnexpectedEOF, errors.New("wrong hash")} {
 		r := io.MultiReader(strings.NewReader("text"), iotest.ErrReader(want))
-		if _, err := scanBlocks(r, make([]byte, scanSize), 4, true, func(string) {}); !errors.Is(err, want) {
+		if _, err := scanBlocks(r, make([]byte, scanSize), 4, true, &nameFinder{prefix: "/nix/store/", found: func(string) {}}); !errors.Is(err, want) {
 			t.Errorf("scanBlocks = %v; want %v", err, want)
 		}
 	}

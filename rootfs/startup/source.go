@@ -57,8 +57,8 @@ func isLibraryName(name string) bool {
 
 // scan walks a source. With names, it reads every byte and collects the names of store objects.
 // A source whose contents are in facts is not read.
-func (s *Source) scan(facts *rootfs.Facts, names bool) (*contents, error) {
-	kinds := []string{"startup1-named"}
+func (s *Source) scan(facts *rootfs.Facts, store rootfs.StoreDir, names bool) (*contents, error) {
+	kinds := []string{store.FactKind("startup1-named")}
 	if !names {
 		kinds = append(kinds, "startup1")
 	}
@@ -74,7 +74,7 @@ func (s *Source) scan(facts *rootfs.Facts, names bool) (*contents, error) {
 	missing := map[string][]span{}
 	for walk := 0; ; walk++ {
 		again := make(map[string][]span)
-		if err := s.walk(c, walk == 0, missing, again); err != nil {
+		if err := s.walk(c, store, walk == 0, missing, again); err != nil {
 			return nil, fmt.Errorf("scan %q: %w", s.Name, err)
 		}
 		if len(again) == 0 {
@@ -120,7 +120,7 @@ func decodeContents(fact []byte, root string) *contents {
 
 // walk walks the source once. The first walk reads all files, and later walks only the missing ones.
 // walk adds to again the files that need another walk, with the spans to keep then.
-func (s *Source) walk(c *contents, first bool, missing, again map[string][]span) error {
+func (s *Source) walk(c *contents, store rootfs.StoreDir, first bool, missing, again map[string][]span) error {
 	for e, err := range s.Tree {
 		if err != nil {
 			return err
@@ -130,7 +130,7 @@ func (s *Source) walk(c *contents, first bool, missing, again map[string][]span)
 			kept.Open = nil
 			c.Entries = append(c.Entries, kept)
 			if c.Names != nil && e.IsLink() {
-				c.findNames(e, strings.NewReader(e.Target))
+				c.findNames(store, e, strings.NewReader(e.Target))
 			}
 		}
 		if !e.IsRegular() {
@@ -144,7 +144,7 @@ func (s *Source) walk(c *contents, first bool, missing, again map[string][]span)
 		if !wanted && !s.Unproven && !(first && c.Names != nil) {
 			continue
 		}
-		if err := s.scanFile(c, e, name, wanted, first, keep, again); err != nil {
+		if err := s.scanFile(c, store, e, name, wanted, first, keep, again); err != nil {
 			return fmt.Errorf("%q: %w", "/"+e.Path, err)
 		}
 	}

@@ -102,7 +102,7 @@ func (c *checker) hasLocales() bool {
 		}
 	}
 	for _, l := range c.loaders {
-		if root := objectOf(l.at); root != "" && c.exists(root+"/"+localeArchive) {
+		if root := c.objectOf(l.at); root != "" && c.exists(root+"/"+localeArchive) {
 			return true
 		}
 	}
@@ -116,8 +116,8 @@ func (c *checker) exists(name string) bool {
 
 // inObjects returns the first directory of that name in a store object that has a file, or "".
 func (c *checker) inObjects(dir, file string) string {
-	for _, name := range c.files.Names(rootfs.StoreDir) {
-		if at := rootfs.StoreDir + "/" + name + "/" + dir; c.exists(at + "/" + file) {
+	for _, name := range c.files.Names(c.store.Root()) {
+		if at := c.store.Object(name) + "/" + dir; c.exists(at + "/" + file) {
 			return at
 		}
 	}
@@ -163,8 +163,8 @@ func (c *checker) checkReadable() error {
 		return nil
 	}
 	last := ""
-	for e := range c.files.Within(rootfs.StoreDir) {
-		root := objectOf(e.Path)
+	for e := range c.files.Within(c.store.Root()) {
+		root := c.objectOf(e.Path)
 		if root == "" || root == last || e.IsLink() {
 			continue
 		}

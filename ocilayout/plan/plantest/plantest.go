@@ -82,7 +82,7 @@ func (m *Model) Parts() []rootfs.Part {
 		}
 		name := fmt.Sprintf("%.32s-%s-%d", fmt.Sprintf("%x", h.Sum(nil)), n.Name, n.Rev)
 		all[i] = rootfs.Part{
-			Name: name, Root: rootfs.StoreDir + "/" + name, Refs: refs, Size: n.Size,
+			Name: name, Root: "nix/store/" + name, Refs: refs, Size: n.Size,
 			Key: key(fmt.Sprint(name, n.Salt)),
 		}
 	}

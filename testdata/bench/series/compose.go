@@ -14,7 +14,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/export-profile/export-profile/ocilayout/chunked"
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // A year by one strategy has up to 100 GB in different layers, but all strategies together have the same objects.
@@ -210,7 +209,7 @@ func (c *composer) finish() (b blob, toc []byte, err error) {
 // composable reports whether a layer has only store objects, and more than one.
 func (l *layer) composable() bool {
 	for _, p := range l.parts {
-		if !strings.HasPrefix(p.Root, rootfs.StoreDir+"/") {
+		if !strings.HasPrefix(p.Root, storeRoot+"/") {
 			return false
 		}
 	}

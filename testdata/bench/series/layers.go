@@ -31,7 +31,7 @@ type layer struct {
 }
 
 func newLayer(parts []rootfs.Part, hidden []string) layer {
-	l := layer{claim: history.ClaimOf(parts, hidden), parts: parts, hidden: hidden}
+	l := layer{claim: history.ClaimOf(rootfs.StoreDir{}, parts, hidden), parts: parts, hidden: hidden}
 	h := sha256.New()
 	for _, p := range sortedParts(parts) {
 		fmt.Fprintf(h, "%s %s\n", p.Name, p.Key)

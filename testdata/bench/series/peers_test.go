@@ -13,13 +13,13 @@ import (
 // graphOf makes parts from lines NAME:SIZE REFERENCE.... Digests follow from the names.
 func graphOf(lines ...string) []rootfs.Part {
 	root := func(name string) string {
-		return rootfs.StoreDir + "/" + newDigest([]byte(name)) + "-" + name
+		return storeRoot + "/" + newDigest([]byte(name)) + "-" + name
 	}
 	var parts []rootfs.Part
 	for _, line := range lines {
 		words := strings.Fields(line)
 		name, size, _ := strings.Cut(words[0], ":")
-		p := rootfs.Part{Root: root(name), Name: strings.TrimPrefix(root(name), rootfs.StoreDir+"/"), Key: key(name)}
+		p := rootfs.Part{Root: root(name), Name: strings.TrimPrefix(root(name), storeRoot+"/"), Key: key(name)}
 		_, _ = fmt.Sscan(size, &p.Size)
 		for _, r := range words[1:] {
 			p.Refs = append(p.Refs, root(r))

@@ -73,10 +73,10 @@ func (u *universe) digests(s state) []string {
 func (u *universe) part(s state, digests []string, i int) rootfs.Part {
 	p := u.packages[i]
 	name := digests[i] + "-" + p.name()
-	root := rootfs.StoreDir + "/" + name
+	root := storeRoot + "/" + name
 	var refs []string
 	for _, r := range p.refs {
-		refs = append(refs, rootfs.StoreDir+"/"+digests[r]+"-"+u.packages[r].name())
+		refs = append(refs, storeRoot+"/"+digests[r]+"-"+u.packages[r].name())
 	}
 	slices.Sort(refs)
 	return rootfs.Part{
@@ -104,13 +104,13 @@ func (u *universe) part(s state, digests []string, i int) rootfs.Part {
 
 // rewriteTarget returns the target of a link with new digests.
 func (u *universe) rewriteTarget(target string, digests []string) string {
-	rest, ok := strings.CutPrefix(target, "/"+rootfs.StoreDir+"/")
+	rest, ok := strings.CutPrefix(target, "/"+storeRoot+"/")
 	if !ok || len(rest) < digestLen {
 		return target
 	}
 	for i, p := range u.packages {
 		if p.digest() == rest[:digestLen] {
-			return "/" + rootfs.StoreDir + "/" + digests[i] + rest[digestLen:]
+			return "/" + storeRoot + "/" + digests[i] + rest[digestLen:]
 		}
 	}
 	return target

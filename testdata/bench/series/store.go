@@ -154,3 +154,6 @@ func mentionsIn(b []byte, byDigest map[string]int) (found []mention) {
 		}
 	}
 }
+
+// storeRoot is the store directory of all releases, relative to the root of the file system.
+const storeRoot = "nix/store"

@@ -217,7 +217,7 @@ func (u *universe) image(s state, digests []string, set []int) image {
 	slices.SortFunc(m.store, func(a, b rootfs.Part) int { return rootfs.ComparePaths(a.Root, b.Root) })
 	links := make(map[string]string)
 	for _, i := range set {
-		root := rootfs.StoreDir + "/" + digests[i] + "-" + u.packages[i].name()
+		root := storeRoot + "/" + digests[i] + "-" + u.packages[i].name()
 		m.roots = append(m.roots, root)
 		for _, f := range u.packages[i].files {
 			if dir, name, ok := cutDir(f.entry.Path); ok && dir == "/bin" && !f.entry.IsDir() && links[name] == "" {
@@ -227,7 +227,7 @@ func (u *universe) image(s state, digests []string, set []int) image {
 	}
 	slices.Sort(m.roots)
 	name := newDigest([]byte(strings.Join(m.roots, " "))) + "-user-environment"
-	profile := rootfs.Part{Name: name, Root: rootfs.StoreDir + "/" + name, Refs: m.roots}
+	profile := rootfs.Part{Name: name, Root: storeRoot + "/" + name, Refs: m.roots}
 	entries := []rootfs.Entry{rootfs.Dir(profile.Root, 0o555), rootfs.Dir(profile.Root+"/bin", 0o555)}
 	for _, name := range sortedKeys(links) {
 		entries = append(entries, rootfs.Link(profile.Root+"/bin/"+name, links[name]))

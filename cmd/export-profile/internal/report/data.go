@@ -7,10 +7,14 @@ import (
 	"io"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // data holds the facts that the charts are drawn from, as report --json prints them.
 type data struct {
+	storeDir rootfs.StoreDir
+
 	Roots   []int        `json:"roots"`
 	Objects []dataObject `json:"objects"`
 	Layers  []dataLayer  `json:"layers"`
@@ -42,7 +46,7 @@ type dataPart struct {
 }
 
 func (r *Report) data() data {
-	d := data{Roots: append([]int{}, r.Roots...), Objects: []dataObject{}, Layers: []dataLayer{}}
+	d := data{storeDir: r.StoreDir, Roots: append([]int{}, r.Roots...), Objects: []dataObject{}, Layers: []dataLayer{}}
 	exclusive, layers, isNew := r.exclusive(), r.layerOf(), r.isNew()
 	for i, o := range r.Objects {
 		d.Objects = append(d.Objects, dataObject{
@@ -67,9 +71,10 @@ func (r *Report) data() data {
 // columns is the input of the script: the same facts, but the fields of all objects in columns, which is half as long.
 // web/src/model.js makes objects of them.
 type columns struct {
-	Roots   []int       `json:"roots"`
-	Objects dataColumns `json:"objects"`
-	Layers  []dataLayer `json:"layers"`
+	StoreDir rootfs.StoreDir `json:"storeDir,omitzero"` // if it is not /nix/store
+	Roots    []int           `json:"roots"`
+	Objects  dataColumns     `json:"objects"`
+	Layers   []dataLayer     `json:"layers"`
 }
 
 type dataColumns struct {
@@ -112,7 +117,7 @@ func (d data) columns() columns {
 		}
 	}
 	c.References = base64.StdEncoding.EncodeToString(references)
-	return columns{d.Roots, c, d.Layers}
+	return columns{d.storeDir, d.Roots, c, d.Layers}
 }
 
 // writeJSON writes JSON that is safe inside a script element: encoding/json escapes <, >, &, U+2028 and U+2029.

@@ -13,10 +13,13 @@ package report
 import (
 	"fmt"
 	"slices"
+
+	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Report holds the facts about an image. The page shows layers, findings and changes in the order of their slices.
 type Report struct {
+	StoreDir rootfs.StoreDir
 	Title    string // the names of the profiles
 	Roots    []int  // indexes of the profiles in Objects
 	Objects  []Object

@@ -6,8 +6,6 @@ import (
 	"html"
 	"io"
 	"strings"
-
-	"github.com/export-profile/export-profile/rootfs"
 )
 
 // Write writes the HTML page.
@@ -182,7 +180,7 @@ func (p page) findings(r *Report) {
 			class = "error"
 		}
 		p.put("<tr><td><span class=\"severity %s\">%s</span></td><td class=\"path\">", class, f.Severity)
-		name, _, _ := strings.Cut(strings.TrimPrefix(f.Path, "/"+rootfs.StoreDir+"/"), "/")
+		name, _, _ := strings.Cut(strings.TrimPrefix(f.Path, r.StoreDir.String()+"/"), "/")
 		i, ok := at[name]
 		if !ok {
 			i = None

@@ -58,7 +58,7 @@ export function read(data) {
     else if (o.dominator && !roots.includes(o.dominator)) o.kind = 'one'
     else o.kind = 'shared'
   }
-  return { ...data, objects, roots, total: objects.reduce((sum, o) => sum + o.size, 0) }
+  return { storeDir: '/nix/store', ...data, objects, roots, total: objects.reduce((sum, o) => sum + o.size, 0) }
 }
 
 // numbers returns a function that reads the next number of a text: base64 of numbers of seven bits a byte, the lowest first.

@@ -25,7 +25,7 @@ function about(model, o) {
   const last = model.layers[o.layer]
   return [
     element('h2', { tabindex: -1 }, o.name),
-    element('p', { class: 'path' }, '/nix/store/' + o.path),
+    element('p', { class: 'path' }, model.storeDir + '/' + o.path),
     element('dl', {},
       ...fact('own size', `${size(o.size)}, ${share(model, o.size)}`),
       ...fact('with all it needs', size(o.closure)),

@@ -1,0 +1,128 @@
+package rootfs
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// StoreDir is the directory of an image's store objects, such as /nix/store or /gnu/store.
+// The zero value is /nix/store. Values can be compared.
+//
+// The directory is part of every store path, and programs have store paths in their bytes.
+// So it says how objects name each other, not where a copy of them lies on a disk.
+type StoreDir struct {
+	root string // relative to the root of the file system; "" is nixStore
+}
+
+const (
+	nixStore = "nix/store"
+
+	maxStoreDir = 128 // bytes; Guix and Nix have 10, a home directory some 40
+)
+
+// ParseStoreDir parses the name of a store directory: an absolute, clean path of printable characters without spaces.
+func ParseStoreDir(s string) (StoreDir, error) {
+	bad := func(why string) (StoreDir, error) { return StoreDir{}, fmt.Errorf("store directory %q: %s", s, why) }
+	switch {
+	case !path.IsAbs(s):
+		return bad("want an absolute path, such as /nix/store")
+	case s == "/":
+		return bad("the root directory cannot be one")
+	case path.Clean(s) != s:
+		return bad("want it as " + path.Clean(s))
+	case len(s) > maxStoreDir:
+		return bad(fmt.Sprintf("longer than %d bytes", maxStoreDir))
+	}
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' || strings.IndexByte(`"$'()*:;<>?[\]`+"`{|}", c) >= 0 {
+			return bad(fmt.Sprintf("illegal character %q", c)) // it is in PATH, in scripts and in histories
+		}
+	}
+	if s == "/"+nixStore {
+		return StoreDir{}, nil
+	}
+	return StoreDir{s[1:]}, nil
+}
+
+// Root returns the directory relative to the root of the file system: "nix/store".
+func (d StoreDir) Root() string {
+	if d.root == "" {
+		return nixStore
+	}
+	return d.root
+}
+
+// String returns the absolute path: "/nix/store".
+func (d StoreDir) String() string { return "/" + d.Root() }
+
+// Equal reports whether both are the same directory. It is for programs that compare by methods.
+func (d StoreDir) Equal(other StoreDir) bool { return d == other }
+
+// MarshalText returns the absolute path.
+func (d StoreDir) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText parses the absolute path.
+func (d *StoreDir) UnmarshalText(b []byte) (err error) {
+	*d, err = ParseStoreDir(string(b))
+	return err
+}
+
+// Object returns the root of the object of that base name: "nix/store/<hash>-<name>".
+func (d StoreDir) Object(name string) string { return d.Root() + "/" + name }
+
+// Cut splits a path below the store directory into the base name of its object and what follows that.
+// The path is relative to the root of the file system and clean.
+func (d StoreDir) Cut(path string) (name, below string, ok bool) {
+	rest, ok := strings.CutPrefix(path, d.Root()+"/")
+	if !ok {
+		return "", "", false
+	}
+	name, below, _ = strings.Cut(rest, "/")
+	return name, below, true
+}
+
+// Holds reports whether a path is the store directory or lies below it.
+func (d StoreDir) Holds(path string) bool { return Within(d.Root(), path) }
+
+// Above reports whether a path is the store directory or a directory above it, but not the root of the file system.
+// These directories are the same in every layer.
+func (d StoreDir) Above(path string) bool { return path != "" && Within(path, d.Root()) }
+
+// Dirs lists the store directory and those above it, from the top: "nix", "nix/store".
+func (d StoreDir) Dirs() []string {
+	var dirs []string
+	for i, c := range d.Root() {
+		if c == '/' {
+			dirs = append(dirs, d.Root()[:i])
+		}
+	}
+	return append(dirs, d.Root())
+}
+
+// FactKind names a kind of facts that depend on the store directory. It returns kind itself for /nix/store.
+func (d StoreDir) FactKind(kind string) string {
+	if d.root == "" {
+		return kind
+	}
+	return kind + "-" + strings.ReplaceAll(d.root, "/", "-")
+}
+
+// StoreDirOf returns the store directory of parts: the one that holds their roots, or /nix/store if no part has a root.
+// The error names two parts in different directories.
+func StoreDirOf(parts []Part) (StoreDir, error) {
+	var first *Part
+	for i, p := range parts {
+		switch {
+		case p.Root == "":
+		case first == nil:
+			first = &parts[i]
+		case Parent(p.Root) != Parent(first.Root):
+			return StoreDir{}, fmt.Errorf("two store directories: %q and %q", "/"+first.Root, "/"+p.Root)
+		}
+	}
+	if first == nil {
+		return StoreDir{}, nil
+	}
+	return ParseStoreDir("/" + Parent(first.Root))
+}
