@@ -23,7 +23,7 @@ type View struct {
 	parts    map[string]Part      // by root
 	above    map[string]bool      // directories above the roots
 	listings map[string]*EntryMap // by root; Open is nil, as it does not outlive the walk
-	failed   map[string]error     // by root; of parts that ListAhead could not list
+	failed   map[string]error     // by root; of parts that cannot be listed
 	facts    *Facts
 	store    StoreDir
 

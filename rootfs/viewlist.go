@@ -70,6 +70,7 @@ func (v *View) list(root string) (*EntryMap, error) {
 	}
 	l, err := v.walk(root)
 	if err != nil {
+		v.failed[root] = err // walking again would take as long, and memory
 		return nil, err
 	}
 	v.keep(root, l)

@@ -97,6 +97,24 @@ func TestListAheadFails(t *testing.T) {
 	}
 }
 
+// TestListAheadBroken checks that a profile that cannot be listed is read once.
+func TestListAheadBroken(t *testing.T) {
+	walks := 0
+	v := NewView([]Part{{Name: "p", Root: "nix/store/p", Tree: func(yield func(Entry, error) bool) {
+		walks++
+		yield(Entry{}, errors.New("broken"))
+	}}}, nil)
+	v.ListAhead("nix/store/p/etc", "nix/store/p/bin")
+	for range 2 {
+		if _, err := v.Stat("nix/store/p/etc"); err == nil || !strings.Contains(err.Error(), "broken") {
+			t.Errorf("Stat in a broken part = %v; want the error of its tree", err)
+		}
+	}
+	if walks != 1 {
+		t.Errorf("%d walks; want 1", walks)
+	}
+}
+
 // TestListAheadLimit checks that the part that exceeds the limits is the same with and without ListAhead.
 func TestListAheadLimit(t *testing.T) {
 	ok := func(int) error { return nil }
