@@ -144,7 +144,9 @@ func (c *SharedCache) uses(tag string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.used[tag] = c.used[tag]
+	if _, known := c.used[tag]; !known {
+		c.used[tag] = false // no note names it yet
+	}
 }
 
 // announce writes a use note about what the run uses and no earlier note of it names.
