@@ -22,20 +22,19 @@ func (d *dictionary) reset() { d.pos, d.end, d.past = 0, 0, 0 }
 
 // room returns the next n bytes of the buffer, at most maxUnpacked. The caller adds them to d.pos once they are there.
 func (d *dictionary) room(n int) []byte {
-	if need := d.pos + n + slack; need > len(d.buf) {
-		most := d.size + maxUnpacked + 2*slack
-		if need <= most {
-			size := max(need, 2*len(d.buf), firstRoom)
-			if size >= most/4 {
-				size = most // otherwise the buffers left behind would take as much again
-			}
-			buf := make([]byte, size)
-			copy(buf, d.buf[:d.pos])
-			d.buf = buf
-		} else {
-			d.past += d.pos
-			d.end, d.pos = d.pos, 0
+	need := d.pos + n + slack
+	if most := d.size + maxUnpacked + 2*slack; need > len(d.buf) && len(d.buf) < most {
+		size := max(need, 2*len(d.buf), firstRoom)
+		if size >= most/4 {
+			size = most // otherwise the buffers left behind would take as much again
 		}
+		buf := make([]byte, size)
+		copy(buf, d.buf[:d.pos])
+		d.buf = buf
+	}
+	if need > len(d.buf) { // a lap ends only in a buffer of full size: one that grows loses the lap before
+		d.past += d.pos
+		d.end, d.pos = d.pos, 0
 	}
 	return d.buf[d.pos : d.pos+n]
 }
