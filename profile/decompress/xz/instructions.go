@@ -1,6 +1,9 @@
 package xz
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Encoders replace relative branches by absolute addresses (bcj: branch, call, jump), which repeat more often.
 // The address in a branch is that of the instruction plus the relative one, in units of the instruction set.
@@ -116,13 +119,13 @@ func (x *x86) convert(b []byte) (n int) {
 			n, x.address = n+1, x.address+1
 			continue
 		}
-		// bits counts the bits of the operand that the byte before shares with another operand.
-		bits, convert := 0, isTop(b[n+4])
+		// shared counts the bits of the operand that the byte before shares with another operand.
+		shared, convert := 0, isTop(b[n+4])
 		switch x.before {
 		case 0:
 		case 1, 2, 4:
-			distance := map[uint8]int{1: 1, 2: 2, 4: 3}[x.before]
-			bits = 8 * distance
+			distance := bits.TrailingZeros8(x.before) + 1
+			shared = 8 * distance
 			convert = convert && !isTop(b[n+4-distance])
 		default:
 			convert = false
@@ -135,10 +138,10 @@ func (x *x86) convert(b []byte) (n int) {
 		v := binary.LittleEndian.Uint32(b[n+1:])
 		for {
 			v -= x.address + size
-			if bits == 0 || !isTop(byte(v>>(24-bits))) {
+			if shared == 0 || !isTop(byte(v>>(24-shared))) {
 				break
 			}
-			v ^= 1<<(32-bits) - 1
+			v ^= 1<<(32-shared) - 1
 		}
 		v &= 1<<25 - 1
 		v |= -(v >> 24) << 24 // the sign

@@ -144,10 +144,10 @@ func (z *lzma) decode(packed, n int) error {
 		}
 
 		length += minMatch
-		distance := int(rep0) + 1
-		if length > limit-pos || distance > dict.size {
+		if length > limit-pos || uint64(rep0) >= uint64(dict.size) {
 			return errData
 		}
+		distance := int(rep0) + 1
 		from := pos - distance
 		if from < 0 { // the match begins in the lap before
 			if dict.end == 0 {
