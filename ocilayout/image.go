@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/rootfs"
 )
 
@@ -129,10 +130,8 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 		img.Layers = append(img.Layers, blob)
 	}
 	img.Config.History = wholeHistory(img.Config.History, len(img.Layers))
-	for _, c := range img.layerClaims() {
-		if c != nil {
-			img.StoreDir = c.StoreDir // of the uppermost layer
-		}
+	if img.StoreDir, err = history.StoreDirOf(img.layerClaims()); err != nil {
+		return nil, err
 	}
 	return img, nil
 }

@@ -391,7 +391,9 @@ func TestReadImage(t *testing.T) {
 	encrypted := f.blob(ispec.MediaTypeImageManifest, mustJSON(t, ispec.Manifest{
 		Config: f.blob(ispec.MediaTypeImageConfig, mustJSON(t, ispec.Image{Platform: amd64, RootFS: ispec.RootFS{DiffIDs: []digest.Digest{one.Digest}}})),
 		Layers: []ispec.Descriptor{f.blob(ispec.MediaTypeImageLayerGzip+"+encrypted", []byte("x"))}}))
-	f.index(named(one, "one", nil), named(two, "two", nil), named(list, "list", nil), named(lie, "lie", nil), named(artifact, "artifact", nil),
+	mixed := f.image(false, ispec.Image{Platform: amd64, History: []ispec.History{{CreatedBy: "export-profile", Comment: "/gnu/store a:1"}, {CreatedBy: "export-profile", Comment: "b:1"}}},
+		[]string{"f a x"}, []string{"f b x"})
+	f.index(named(mixed, "mixed", nil), named(one, "one", nil), named(two, "two", nil), named(list, "list", nil), named(lie, "lie", nil), named(artifact, "artifact", nil),
 		named(encrypted, "encrypted", nil))
 	for _, test := range []struct {
 		tag      string
@@ -411,6 +413,7 @@ func TestReadImage(t *testing.T) {
 		{"lie", arm64, "", "it is for linux/amd64"},
 		{"artifact", amd64, "", "it is not an image"},
 		{"encrypted", amd64, "", `+encrypted", which cannot be used`},
+		{"mixed", amd64, "", "layer 2 has the store directory /nix/store, but layer 1 has /gnu/store"},
 		{"none", amd64, "", "there is no such image"},
 	} {
 		b, err := imageIn(t.Context(), f.dir, test.tag, test.platform)

@@ -114,12 +114,15 @@ func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *Im
 			history.ErrForeign, n, len(config.RootFS.DiffIDs), len(entries))
 	}
 	own := false
+	claims := make([]*history.Claim, n)
 	for i, d := range manifest.Layers {
 		said, err := history.Parse(entries[i])
 		if err != nil && (own || i == n-1 || !errors.Is(err, history.ErrForeign)) {
 			return fmt.Errorf("layer %d: %w: %w", i+1, history.ErrForeign, err)
 		}
-		own = err == nil
+		if own = err == nil; own {
+			claims[i] = &said
+		}
 		switch d.MediaType {
 		case ispec.MediaTypeImageLayer, ispec.MediaTypeImageLayerGzip, ispec.MediaTypeImageLayerZstd:
 		default:
@@ -144,6 +147,9 @@ func (p *PreviousImage) parse(manifest ispec.Manifest, config ispec.Image, s *Im
 		if own && !said.Top {
 			p.Layers = append(p.Layers, l)
 		}
+	}
+	if _, err := history.StoreDirOf(claims); err != nil {
+		return fmt.Errorf("%w: %w", history.ErrForeign, err)
 	}
 	return nil
 }

@@ -57,8 +57,11 @@ func TestReadPrevious(t *testing.T) {
 		"an empty layer":          func(m *ispec.Manifest, c *ispec.Image) { c.History[1].EmptyLayer = true },
 		"a damaged lowest layer":  func(m *ispec.Manifest, c *ispec.Image) { c.History[0].Comment = "?" },
 		"another form":            func(m *ispec.Manifest, c *ispec.Image) { c.History[1].Comment = "store paths: [...]" },
-		"another type of layer":   func(m *ispec.Manifest, c *ispec.Image) { m.Layers[0].MediaType = "application/x-other" },
-		"another type of config":  func(m *ispec.Manifest, c *ispec.Image) { m.Config.MediaType = "application/x-other" },
+		"another store directory": func(m *ispec.Manifest, c *ispec.Image) {
+			c.History[0].Comment = "/gnu/store " + c.History[0].Comment
+		},
+		"another type of layer":  func(m *ispec.Manifest, c *ispec.Image) { m.Layers[0].MediaType = "application/x-other" },
+		"another type of config": func(m *ispec.Manifest, c *ispec.Image) { m.Config.MediaType = "application/x-other" },
 	} {
 		m, c := manifest, config
 		m.Layers = append([]ispec.Descriptor(nil), manifest.Layers...)

@@ -257,6 +257,23 @@ func (c Claim) Check() error {
 	return nil
 }
 
+// StoreDirOf returns the store directory that the claims about an image's layers name, or /nix/store.
+// Claims about layers of other programs are nil. The error is for two store directories: an object of one
+// would count as that of the other, under the same name.
+func StoreDirOf(claims []*Claim) (dir rootfs.StoreDir, err error) {
+	first := 0
+	for i, c := range claims {
+		switch {
+		case c == nil:
+		case first == 0:
+			dir, first = c.StoreDir, i+1
+		case c.StoreDir != dir && err == nil:
+			err = fmt.Errorf("history: layer %d has the store directory %s, but layer %d has %s", i+1, c.StoreDir, first, dir)
+		}
+	}
+	return dir, err
+}
+
 // Holds reports whether the layer holds an object of that name.
 func (c Claim) Holds(name string) bool {
 	return slices.ContainsFunc(c.Objects, func(o Object) bool { return o.Name == name })

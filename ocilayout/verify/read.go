@@ -282,10 +282,13 @@ func (c *Claims) layerClaims(img *image, name string, config ispec.Image, layers
 		switch parsed, err := history.Parse(h); {
 		case err == nil:
 			claims[i] = &parsed
-			img.storeDir = parsed.StoreDir // that of the uppermost layer stays
 		case !errors.Is(err, history.ErrForeign):
 			problem("history of layer %d: %v", i+1, err)
 		}
+	}
+	var err error
+	if img.storeDir, err = history.StoreDirOf(claims); err != nil {
+		problem("%v", err)
 	}
 	return diffIDs, claims
 }

@@ -215,3 +215,30 @@ func TestDamagedClaims(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoStoreDirs checks that an image has one store directory. Objects count by their names alone,
+// so a layer could otherwise show one in a place where nothing compares it.
+func TestTwoStoreDirs(t *testing.T) {
+	for _, test := range []struct {
+		comments []string
+		dir      string
+		problems int
+	}{
+		{[]string{"a:1", "b:1"}, "/nix/store", 0},
+		{[]string{"/gnu/store a:1", "/gnu/store b:1"}, "/gnu/store", 0},
+		{[]string{"/gnu/store a:1", "b:1"}, "/gnu/store", 1},
+		{[]string{"a:1", "/gnu/store b:1", "/opt/store c:1"}, "/nix/store", 1},
+		{[]string{"a:1", "/usr b:1"}, "/nix/store", 1}, // damaged
+	} {
+		img := &image{found: findings{limit: documentProblems}}
+		var config ispec.Image
+		for _, c := range test.comments {
+			config.History = append(config.History, ispec.History{CreatedBy: "export-profile", Comment: c})
+			config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.FromString(c))
+		}
+		newClaims(nil).layerClaims(img, "config", config, len(test.comments))
+		if img.storeDir.String() != test.dir || len(img.found.list) != test.problems {
+			t.Errorf("%q: %s, %v; want %s, %d problems", test.comments, img.storeDir, img.found.list, test.dir, test.problems)
+		}
+	}
+}
