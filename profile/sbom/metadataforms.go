@@ -8,7 +8,7 @@ import (
 
 // Forms of strings in metadata files. The schema has the same.
 var (
-	keyPattern = regexp.MustCompile(`^(/nix/store/[0-9abcdfghijklmnpqrsvwxyz]{32}-)?[0-9A-Za-z+\-._?=]{1,211}$`)
+	keyPattern = regexp.MustCompile(`^((/[!-.0-~]+)+/[0-9abcdfghijklmnpqrsvwxyz]{32}-)?[0-9A-Za-z+\-._?=]{1,211}$`)
 
 	// cpePattern is that of SPDX 2.3, annex F.2, and of NIST IR 7695.
 	cpePattern = regexp.MustCompile(`^cpe:2\.3:[aho*\-](:(((\?*|\*?)([a-zA-Z0-9\-._]|(\\[\\*?!"#$%&'()+,/:;<=>@\[\]^` + "`" + `{|}~]))+(\?*|\*?))|[*\-])){5}` +

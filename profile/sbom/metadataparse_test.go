@@ -51,6 +51,8 @@ var metadataFiles = []struct{ file, err string }{
 	{`{"version": 1, "packages": {"": {}}}`, `package "": want a store path, or the name of one`},
 	{`{"version": 1, "packages": {"a b": {}}}`, `package "a b": want`},
 	{`{"version": 1, "packages": {"/gnu/store/x": {}}}`, "want a store path"},
+	{fmt.Sprintf(`{"version": 1, "packages": {"/home/me/nix/store/%s-x": {}}}`, strings.Repeat("a", 32)), ""},
+	{fmt.Sprintf(`{"version": 1, "packages": {"nix/store/%s-x": {}}}`, strings.Repeat("a", 32)), "want a store path"},
 	{`{"version": 1, "packages": {"/nix/store/x": {}}}`, "want a store path"},
 	{`{"version": 1, "packages": {"` + strings.Repeat("a", 212) + `": {}}}`, "want a store path"},
 	{`{"version": 1, "packages": {"a": null}}`, `package "a": null: want an object`},
