@@ -57,30 +57,27 @@ func ParsePath(s string) (Path, error) {
 	if !ok || dir == "" {
 		return "", fmt.Errorf("store path %q: not below a store directory, such as %s", s, StoreDir{})
 	}
-	if err := checkDir(dir); err != nil {
-		return "", fmt.Errorf("store path %q: %w", s, err)
-	}
-	if err := CheckBase(base); err != nil {
+	if err := checkParts(dir, base); err != nil {
 		return "", fmt.Errorf("store path %q: %w", s, err)
 	}
 	return Path(s), nil
 }
 
-// checkDir reports why a directory holds no store objects.
-func checkDir(dir string) error {
+// checkParts reports why a directory and a base name are not those of a store object.
+func checkParts(dir, base string) error {
 	if dir == nixStore { // saves time
-		return nil
+		return CheckBase(base)
 	}
-	d, err := rootfs.ParseStoreDir(dir)
-	if err != nil {
-		return err
-	}
-	for name := range strings.SplitSeq(d.Root(), "/") {
+	for name := range strings.SplitSeq(dir, "/") {
 		if CheckBase(name) == nil {
 			return fmt.Errorf("names a file in the object %q", name)
 		}
 	}
-	return nil
+	if err := CheckBase(base); err != nil {
+		return err
+	}
+	_, err := rootfs.ParseStoreDir(dir)
+	return err
 }
 
 const nixStore = "/nix/store"

@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"path"
 	"strings"
@@ -21,7 +22,16 @@ const (
 	maxStoreDir = 128 // bytes; Guix and Nix have 10, a home directory some 40
 )
 
+// taken lists directories that belong to the base files, to programs or to the kernel. None of them is a store directory.
+// Those with true have none below them, either: a container hides it, or it gets into the way of base files.
+var taken = map[string]bool{
+	"bin": true, "boot": true, "dev": true, "etc": true, "lib": true, "lib32": true, "lib64": true, "proc": true,
+	"run": true, "sbin": true, "sys": true, "tmp": true, "usr/bin": true, "var/empty": true, "var/tmp": true,
+	"home": false, "media": false, "mnt": false, "nix": false, "opt": false, "root": false, "srv": false, "usr": false, "var": false,
+}
+
 // ParseStoreDir parses the name of a store directory: an absolute, clean path of printable characters without spaces.
+// It refuses places of other files, such as /etc.
 func ParseStoreDir(s string) (StoreDir, error) {
 	bad := func(why string) (StoreDir, error) { return StoreDir{}, fmt.Errorf("store directory %q: %s", s, why) }
 	switch {
@@ -37,6 +47,14 @@ func ParseStoreDir(s string) (StoreDir, error) {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c > '~' || strings.IndexByte(`"$'()*:;<>?[\]`+"`{|}", c) >= 0 {
 			return bad(fmt.Sprintf("illegal character %q", c)) // it is in PATH, in scripts and in histories
+		}
+	}
+	if strings.Contains(s, "/.wh.") {
+		return bad("a name that begins with .wh. would delete a file of another layer")
+	}
+	for dir := s[1:]; dir != ""; dir = Parent(dir) {
+		if below, ok := taken[dir]; ok && (below || dir == s[1:]) {
+			return bad("/" + dir + " is for other files")
 		}
 	}
 	if s == "/"+nixStore {
@@ -105,7 +123,8 @@ func (d StoreDir) FactKind(kind string) string {
 	if d.root == "" {
 		return kind
 	}
-	return kind + "-" + strings.ReplaceAll(d.root, "/", "-")
+	sum := sha256.Sum256([]byte(d.root)) // any name of the directory itself could be that of another one, or a part of a kind
+	return fmt.Sprintf("%s-%x", kind, sum[:16])
 }
 
 // StoreDirOf returns the store directory of parts: the one that holds their roots, or /nix/store if no part has a root.

@@ -18,6 +18,20 @@ func TestParseStoreDir(t *testing.T) {
 		{in: "/nix/store/", err: "want it as /nix/store"},
 		{in: "/nix//store", err: "want it as /nix/store"},
 		{in: "/nix/../etc", err: "want it as /etc"},
+		{in: "/etc", err: "/etc is for other files"},
+		{in: "/etc/passwd", err: "/etc is for other files"},
+		{in: "/run/profile", err: "/run is for other files"},
+		{in: "/run", err: "/run is for other files"},
+		{in: "/tmp/store", err: "/tmp is for other files"}, // directories above a store have the mode 0755
+		{in: "/usr/bin/env", err: "/usr/bin is for other files"},
+		{in: "/proc/store", err: "/proc is for other files"},
+		{in: "/var", err: "/var is for other files"},
+		{in: "/var/lib/store", root: "var/lib/store"},
+		{in: "/usr", err: "/usr is for other files"},
+		{in: "/usr/local/store", root: "usr/local/store"},
+		{in: "/nix", err: "/nix is for other files"}, // its state would be in the store
+		{in: "/opt/etc", root: "opt/etc"},
+		{in: "/opt/.wh.nix/store", err: "would delete a file"},
 		{in: "/nix/st ore", err: "illegal character ' '"},
 		{in: "/nix/st:ore", err: "illegal character ':'"},
 		{in: "/nix/$x", err: "illegal character '$'"},
@@ -104,6 +118,27 @@ func TestStoreDirOf(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("StoreDirOf(%q) = %s; want %s", test.roots, got, test.want)
+		}
+	}
+}
+
+// TestStoreDirFactKind checks that no two store directories share facts.
+func TestStoreDirFactKind(t *testing.T) {
+	seen := make(map[string]string)
+	for _, name := range []string{"/nix/store", "/opt/nix/store", "/opt-nix/store", "/opt/nix-store", "/named"} {
+		d, err := ParseStoreDir(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []string{"startup1", "startup1-named"} {
+			got := d.FactKind(kind)
+			if other, ok := seen[got]; ok || strings.Contains(got, "/") {
+				t.Errorf("FactKind(%q) of %s = %q, as of %s", kind, name, got, other)
+			}
+			seen[got] = name
+		}
+		if got := d.FactKind("x"); name == "/nix/store" && got != "x" {
+			t.Errorf("FactKind(x) of /nix/store = %q", got)
 		}
 	}
 }

@@ -45,6 +45,9 @@ func Files(c *profile.Closure) (rootfs.Tree, error) {
 	if profile.IsGuix(c.StoreDir) {
 		return nil, fmt.Errorf("make store database: Nix does not use %s, and Guix's database is another one", c.StoreDir)
 	}
+	if state := profile.StateDir(c.StoreDir); c.StoreDir.Holds(state[1:]) { // the store directory is …/var
+		return nil, fmt.Errorf("make store database: its place %s is in the store", state)
+	}
 	db, err := database(c.Infos)
 	if err != nil {
 		return nil, fmt.Errorf("make store database: %w", err)

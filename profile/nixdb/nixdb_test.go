@@ -369,7 +369,7 @@ func TestLarge(t *testing.T) {
 
 // TestStoreDir checks that the state is beside another store directory, and that Guix's gets none.
 func TestStoreDir(t *testing.T) {
-	for dir, want := range map[string]string{"/opt/nix/store": "opt/nix/var/nix/db/db.sqlite", "/store": "var/nix/db/db.sqlite", "/gnu/store": ""} {
+	for dir, want := range map[string]string{"/opt/nix/store": "opt/nix/var/nix/db/db.sqlite", "/store": "var/nix/db/db.sqlite", "/gnu/store": "", "/x/var": ""} {
 		d, err := rootfs.ParseStoreDir(dir)
 		if err != nil {
 			t.Fatal(err)
