@@ -55,9 +55,6 @@ const (
 	aheadPieces = 32 // pieces of each part that are in memory
 	pieceBytes  = 64 << 10
 	maxIdle     = 100 // consecutive reads that return no bytes
-
-	// spoolAhead limits the bytes that one Ahead unpacks into temporary files. They stay there until their store is closed.
-	spoolAhead = 4 << 30
 )
 
 // aheadReader reads several parts ahead.
@@ -80,25 +77,6 @@ func (r *aheadReader) start(queue []*aheadPart) {
 		} else {
 			<-r.slots
 		}
-	}
-}
-
-// spool unpacks parts, several at a time, unless they are walked before.
-func (r *aheadReader) spool(ctx context.Context, parts []*aheadPart, workers int) {
-	slices.SortStableFunc(parts, func(a, b *aheadPart) int { return cmp.Compare(b.part.Size, a.part.Size) })
-	var next, taken atomic.Int64 // parts, and their bytes
-	for range min(workers, len(parts)) {
-		r.slots <- struct{}{} // until all are unpacked: a decompressor takes memory
-		r.group.Go(func() {
-			defer func() { <-r.slots }()
-			for i := next.Add(1) - 1; int(i) < len(parts); i = next.Add(1) - 1 {
-				p := parts[i]
-				if ctx.Err() == nil && taken.Add(p.part.Size) <= spoolAhead && p.state.CompareAndSwap(unread, spooling) {
-					p.part.Spool(ctx)
-					close(p.spooled)
-				}
-			}
-		})
 	}
 }
 

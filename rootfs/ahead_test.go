@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -347,6 +348,28 @@ func TestAheadSpool(t *testing.T) {
 				t.Errorf("at most %d: part %d was spooled %d times and walked %d times; want at most %d, and 1", limit, i, s, w, most)
 			}
 		}
+	}
+}
+
+// TestAheadSpoolLimit checks that parts of too many bytes are not spooled, whatever sizes they declare, and those that fit are.
+func TestAheadSpoolLimit(t *testing.T) {
+	for _, test := range []struct{ sizes, want []int64 }{
+		{[]int64{spoolAhead + 1, largePart, spoolAhead - largePart, 2 * largePart}, []int64{spoolAhead - largePart, largePart}},
+		{[]int64{math.MaxInt64, math.MaxInt64, spoolAhead, spoolAhead, 1 << 62, 1 << 62}, []int64{spoolAhead}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var spooled []int64
+			parts := spoolingParts(make([]int, len(test.sizes)), func(_ context.Context, i int) { spooled = append(spooled, test.sizes[i]) }, func(int) {})
+			for i, size := range test.sizes {
+				parts[i].Size = size
+			}
+			_, stop := Ahead(parts, 2)
+			synctest.Wait()
+			stop()
+			if !slices.Equal(spooled, test.want) {
+				t.Errorf("of parts of %d bytes, those of %d are spooled; want %d", test.sizes, spooled, test.want)
+			}
+		})
 	}
 }
 
