@@ -36,6 +36,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,13 @@ import (
 // ErrNoDatabase reports a root without a database.
 // It may have no store at all, or a store directory without metadata.
 var ErrNoDatabase = errors.New("no Nix database")
+
+// OtherDirError reports a database of another store directory than that of its place.
+type OtherDirError struct{ Dir, Place profile.StoreDir }
+
+func (e *OtherDirError) Error() string {
+	return fmt.Sprintf("its database is of the store directory %s, not of %s", e.Dir, e.Place)
+}
 
 // Options configure how a store is read. The zero value suits most callers.
 type Options struct {
@@ -137,9 +145,9 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 			return nil, err
 		}
 		if o.Nix {
-			r.around = path.Dir(s.dir.String())
+			r.around = strings.TrimSuffix(path.Dir(s.dir.String()), "/")
 		} else if s.dir != o.StoreDir {
-			return nil, fmt.Errorf("its database is of the store directory %s, not of %s", s.dir, o.StoreDir)
+			return nil, &OtherDirError{s.dir, o.StoreDir}
 		}
 	}
 	place, err := r.resolve(s.dir.String())

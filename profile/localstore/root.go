@@ -70,12 +70,12 @@ func (r *root) hostPath(name string) string {
 
 // readlink reads the link at a relative path. No parent directory may be a link.
 func (r *root) readlink(name string) (string, error) {
+	if strings.HasPrefix(r.around+"/", path.Join("/", name)+"/") { // the directory itself, and those above it
+		return "", syscall.EINVAL
+	}
 	name, ok := r.place(name)
 	if !ok {
 		return "", syscall.ENOENT
-	}
-	if r.around != "" && name == "." {
-		return "", syscall.EINVAL
 	}
 	if r.guard == nil {
 		return os.Readlink(filepath.Join(r.dir, name))

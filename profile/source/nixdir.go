@@ -44,9 +44,19 @@ func openNix(ctx context.Context, dir string, o Options) (profile.Store, error) 
 	// If the directory has the name of one around a store directory, such as nix, its parent is a root, which may have profiles, too.
 	for _, d := range o.dirs() {
 		if root, ok := strings.CutSuffix(dir, filepath.Dir(d.String())); ok {
-			if fi, err := os.Lstat(dir); err == nil && fi.IsDir() {
-				return openRoot(ctx, root+"/", o.in(d))
+			fi, err := os.Lstat(dir)
+			if err != nil || !fi.IsDir() {
+				continue
 			}
+			in, opened := o.in(d), func() {}
+			in.Opened = func(from string, f Form) { opened = func() { o.opened(from, f) } }
+			s, err := openRoot(ctx, root+"/", in)
+			var other *localstore.OtherDirError
+			if o.StoreDir == nil && errors.As(err, &other) {
+				break // as /opt/nix is, if its store directory is /opt/nix/store
+			}
+			opened()
+			return s, err
 		}
 	}
 	o = o.at(filepath.Join(dir, "store"))

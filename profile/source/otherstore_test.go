@@ -76,3 +76,26 @@ func TestStoreDirs(t *testing.T) {
 		}
 	}
 }
+
+// TestNixDirectoryOfOther checks that the database says the store directory of a copy of /nix, also of one that is named nix.
+func TestNixDirectoryOfOther(t *testing.T) {
+	opt := storeDir(t, "/opt/nix/store")
+	s := storetest.TinyIn(t, opt)
+	root := s.WriteRoot(t)
+	s.AddDatabase(t, root)
+	volume := filepath.Join(t.TempDir(), "volume")
+	copyTo(t, filepath.Join(root, "opt/nix"), volume)
+	for _, from := range []string{root + "/opt/nix", root + "/opt/nix/store", root + "/opt/nix/var/nix", volume, volume + "/store"} {
+		var forms []Form
+		o := Options{SpoolDir: t.TempDir(), Opened: func(_ string, f Form) { forms = append(forms, f) }}
+		store, err := Open(t.Context(), []string{from}, o)
+		if err != nil {
+			t.Errorf("Open(%q): %v", from, err)
+			continue
+		}
+		if c, err := profile.FindClosure(t.Context(), store, s.Root); err != nil || c.StoreDir != opt || len(c.Infos) != len(s.Infos) || len(forms) != 1 {
+			t.Errorf("%q: %v, %v, forms %v; want %d objects in %s, and one form", from, c, err, forms, len(s.Infos), opt)
+		}
+		store.Close()
+	}
+}
