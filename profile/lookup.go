@@ -72,7 +72,7 @@ func (l *lookup) follow(name string) (Path, error) {
 	if p, _, err := ObjectOf(l.dir, at); err == nil {
 		return p, nil
 	}
-	return "", fmt.Errorf("%w: it ends at %q", ErrOutside, at)
+	return "", &OutsideError{at}
 }
 
 // inStore reports whether a clean path is written as one below the store directory.

@@ -18,6 +18,24 @@ type Profile struct {
 // ErrOutside reports a name that leads to no store object.
 var ErrOutside = errors.New("leads out of the store")
 
+// OutsideError is an ErrOutside about a name that leads to an existing file.
+type OutsideError struct{ End string }
+
+func (e *OutsideError) Error() string { return fmt.Sprintf("%v: it ends at %q", ErrOutside, e.End) }
+func (e *OutsideError) Unwrap() error { return ErrOutside }
+
+// StoreDir returns the store directory of the end if that is in an object of another store directory, or else "".
+func (e *OutsideError) StoreDir() string {
+	for i, c := range e.End + "/" {
+		if c == '/' {
+			if p, err := ParsePath(e.End[:i]); err == nil {
+				return p.StoreDir().String()
+			}
+		}
+	}
+	return ""
+}
+
 // Resolve finds the store object that a name leads to. The name may be a store path, the path of a file inside one,
 // the base name of a store path, or a link such as ~/.nix-profile or the result link of a build.
 //

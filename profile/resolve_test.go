@@ -154,3 +154,19 @@ func TestDefault(t *testing.T) {
 		}
 	}
 }
+
+// TestOutsideStoreDir checks which store directory the end of a name shows.
+func TestOutsideStoreDir(t *testing.T) {
+	const object = "fiznc08nhj31nrsb1f2aa5f9syzps0gl-profile"
+	for end, want := range map[string]string{
+		"/opt/nix/store/" + object:                "/opt/nix/store",
+		"/home/me/nix/store/" + object + "/bin/x": "/home/me/nix/store",
+		"/etc/" + object:                          "",
+		"/home/me":                                "",
+		"/":                                       "",
+	} {
+		if got := (&OutsideError{end}).StoreDir(); got != want {
+			t.Errorf("%q: %q; want %q", end, got, want)
+		}
+	}
+}

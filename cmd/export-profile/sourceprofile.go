@@ -82,11 +82,14 @@ func (f *closureFlags) resolve(ctx context.Context, store profile.Store) ([]*pro
 
 // hintProfile adds a hint about the names of profiles.
 func hintProfile(err error) error {
+	var outside *profile.OutsideError
 	switch {
 	case hint(err) != "", errors.Is(err, profile.ErrUnlisted):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return withHint(err, "name an existing link or a whole store path with --profile, or the store that has it with --from FILE")
+	case errors.As(err, &outside) && outside.StoreDir() != "":
+		return withHint(err, "say --store-dir %s if that is a store path", outside.StoreDir())
 	case errors.Is(err, profile.ErrOutside):
 		return withHint(err, "name a link to a store path, or a whole store path, with --profile")
 	}
