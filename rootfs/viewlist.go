@@ -125,6 +125,9 @@ func (v *View) keep(root string, l *EntryMap) {
 	v.listings[root] = l
 }
 
+// maxWalks limits how many parts ListAhead walks at a time: each may decompress with a window of 128 MiB.
+const maxWalks = 4
+
 // ListAhead lists the parts to which the links at or below some paths lead, several parts at a time:
 // a NAR that has to be decompressed for its names keeps one processor busy.
 // It returns no error: a later call that needs a part that cannot be listed returns it.
@@ -146,7 +149,7 @@ func (v *View) ListAhead(paths ...string) {
 	listings, errs := make([]*EntryMap, len(roots)), make([]error, len(roots))
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(roots)) {
+	for range min(runtime.GOMAXPROCS(0), maxWalks, len(roots)) {
 		workers.Go(func() {
 			for i := range next {
 				listings[i], errs[i] = v.walk(roots[i])
