@@ -87,8 +87,12 @@ func openLocal(ctx context.Context, settings string, o Options) (profile.Store, 
 	for _, name := range []string{"root", "real", "state", "log", "read-only", "require-sigs"} {
 		values.Del(name)
 	}
-	if _, err := binarycache.ParseSettings(values.Encode()); err != nil {
+	dir, err := binarycache.ParseSettings(values.Encode())
+	if err != nil {
 		return nil, fmt.Errorf("open store %q: %w", "local?"+settings, err)
+	}
+	if dir != nil && o.StoreDir == nil {
+		o = o.in(*dir)
 	}
 	if root == "" {
 		root = "/"

@@ -85,7 +85,8 @@ func TestNixDirectoryOfOther(t *testing.T) {
 	s.AddDatabase(t, root)
 	volume := filepath.Join(t.TempDir(), "volume")
 	copyTo(t, filepath.Join(root, "opt/nix"), volume)
-	for _, from := range []string{root + "/opt/nix", root + "/opt/nix/store", root + "/opt/nix/var/nix", volume, volume + "/store"} {
+	for _, from := range []string{root + "/opt/nix", root + "/opt/nix/store", root + "/opt/nix/var/nix", volume, volume + "/store",
+		"local?store=/opt/nix/store&root=" + root} {
 		var forms []Form
 		o := Options{SpoolDir: t.TempDir(), Opened: func(_ string, f Form) { forms = append(forms, f) }}
 		store, err := Open(t.Context(), []string{from}, o)
