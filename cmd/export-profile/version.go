@@ -30,7 +30,7 @@ type buildVersion struct {
 	Commit     string `json:"commit,omitempty"`
 	Modified   bool   `json:"modified,omitempty"` // files differed from the commit
 	Format     int    `json:"format"`             // of layers
-	Plan       int    `json:"plan"`               // for store paths among layers
+	Plan       int    `json:"plan"`               // of the division into layers
 	Compressor string `json:"compressor,omitempty"`
 	Go         string `json:"go,omitempty"`
 }
