@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/compress"
+	"github.com/export-profile/export-profile/ocilayout/plan"
 )
 
 // buildTime is how long the product takes to build all releases of a year.
@@ -48,11 +50,13 @@ func (s strategy) time(ctx context.Context, y year, dir string) (t buildTime, er
 			if last[i], _, _, err = s.plan(m, last[i]); err != nil {
 				return t, fmt.Errorf("%s, week %d: %w", s.name, week, err)
 			}
-			n, err := buildImage(ctx, last[i], dir, cache, method)
-			if err != nil {
-				return t, fmt.Errorf("%s, week %d: %w", s.name, week, err)
+			for some := range slices.Chunk(last[i], plan.MaxLayers) { // the product refuses more in one image
+				n, err := buildImage(ctx, some, dir, cache, method)
+				if err != nil {
+					return t, fmt.Errorf("%s, week %d: %w", s.name, week, err)
+				}
+				built += n
 			}
-			built += n
 		}
 	}
 	return buildTime{time.Since(start), cpuTime() - before, built}, nil
