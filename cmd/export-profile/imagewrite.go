@@ -12,7 +12,7 @@ import (
 
 // deliver writes the image's blobs to its destination and publishes the image. If a layer of the shared cache is gone
 // by the time the destination turns out to need it, deliver does it again without the shared cache.
-// lost is how many layers were found there, but not fetched. The caller closes the writer.
+// lost counts the layers that were found there but not fetched. The caller closes the writer.
 func (o *imageOptions) deliver(ctx context.Context, t terminal, say *speaker, r *request, a *assembly, plan layerPlan, cache *ocilayout.Cache, shared *sharedCache) (
 	out *imageWriter, image ispec.Descriptor, changed *imageUpdate, lost int, err error) {
 	for {

@@ -82,13 +82,11 @@ func (r *repository) referrersPage(ctx context.Context, at string, most int64) (
 		return p, err
 	}
 	defer answer.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
+	b, err := readPage(answer, most, maxListBytes)
 	if err != nil {
-		return p, &transferError{err}
+		return p, err
 	}
-	if p.size = int64(len(b)); p.size > most {
-		return p, fmt.Errorf("the list has more than %d MiB", maxListBytes>>20)
-	}
+	p.size = int64(len(b))
 	mediaType, err := manifestType(answer.Header.Get("Content-Type"), b)
 	switch {
 	case err != nil:
@@ -101,19 +99,36 @@ func (r *repository) referrersPage(ctx context.Context, at string, most int64) (
 		return p, err
 	}
 	p.entries = index.Manifests
+	p.next, err = r.nextPage(answer)
+	return p, err
+}
+
+// readPage reads a page of at most left bytes. whole is the limit of all pages, for the error.
+func readPage(answer *http.Response, left, whole int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(answer.Body, left+1))
+	if err != nil {
+		return nil, &transferError{err}
+	}
+	if int64(len(b)) > left {
+		return nil, fmt.Errorf("the list has more than %d MiB", whole>>20)
+	}
+	return b, nil
+}
+
+// nextPage returns the URL of the page after this one, or "".
+func (r *repository) nextPage(answer *http.Response) (string, error) {
 	link := nextLink(answer.Header.Values("Link"))
 	if link == "" {
-		return p, nil
+		return "", nil
 	}
 	next, own, err := ownURL(answer, r.root(), link)
 	switch {
 	case err != nil:
-		return p, errors.New("the registry sent a Link that is no URL")
+		return "", errors.New("the registry sent a Link that is no URL")
 	case !own:
-		return p, fmt.Errorf("the registry's next page is on another host, %q", next.Host)
+		return "", fmt.Errorf("the registry's next page is on another host, %q", next.Host)
 	}
-	p.next = next.String()
-	return p, nil
+	return next.String(), nil
 }
 
 // nextLink returns the target of the first link whose relation is next, or "" (RFC 8288, section 3).

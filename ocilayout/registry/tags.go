@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 
@@ -78,31 +77,18 @@ func (r *repository) tagsPage(ctx context.Context, at string, most int64) (p tag
 		return p, err
 	}
 	defer answer.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
+	b, err := readPage(answer, most, maxTagBytes)
 	if err != nil {
-		return p, &transferError{err}
+		return p, err
 	}
-	if p.size = int64(len(b)); p.size > most {
-		return p, fmt.Errorf("the list has more than %d MiB", maxTagBytes>>20)
-	}
+	p.size = int64(len(b))
 	var list struct{ Tags []string }
 	if err := json.Unmarshal(b, &list); err != nil {
 		return p, fmt.Errorf("the registry sent no list of tags: %w", err)
 	}
 	p.tags = list.Tags
-	link := nextLink(answer.Header.Values("Link"))
-	if link == "" {
-		return p, nil
-	}
-	next, own, err := ownURL(answer, r.root(), link)
-	switch {
-	case err != nil:
-		return p, errors.New("the registry sent a Link that is no URL")
-	case !own:
-		return p, fmt.Errorf("the registry's next page is on another host, %q", next.Host)
-	}
-	p.next = next.String()
-	return p, nil
+	p.next, err = r.nextPage(answer)
+	return p, err
 }
 
 // resolve asks which manifest a tag leads to. The digest is "" if there is no such tag.

@@ -68,7 +68,7 @@ func (r *Report) data() data {
 	return d
 }
 
-// columns is the input of the script: the same facts, but the fields of all objects in columns, which is half as long.
+// columns holds the same facts for the script, with a column for each field of the objects. It is half as long.
 // web/src/model.js makes objects of them.
 type columns struct {
 	StoreDir rootfs.StoreDir `json:"storeDir,omitzero"` // if it is not /nix/store
@@ -90,7 +90,7 @@ type dataColumns struct {
 	New        []int          `json:"new"`
 }
 
-// digestLength is the length of the hash and the dash in a base name.
+// digestLength counts the characters of the hash and the dash in a base name.
 const digestLength = 33
 
 func (d data) columns() columns {
