@@ -101,6 +101,16 @@ func (r *dockerRegistry) collect(t *testing.T) {
 // registryCall sends a request about a repository to a registry.
 func registryCall(t *testing.T, method, address, path string, body []byte) []byte {
 	t.Helper()
+	status, b := registryAnswer(t, method, address, path, body)
+	if status >= 300 {
+		t.Fatalf("%s %s: %d: %s", method, path, status, b)
+	}
+	return b
+}
+
+// registryAnswer makes a call like registryCall and returns the answer, whatever its status.
+func registryAnswer(t *testing.T, method, address, path string, body []byte) (status int, b []byte) {
+	t.Helper()
 	r, err := http.NewRequest(method, "http://"+address+"/v2/"+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -112,11 +122,10 @@ func registryCall(t *testing.T, method, address, path string, body []byte) []byt
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s, %v: %s", method, path, answer.Status, err, b)
+	if b, err = io.ReadAll(answer.Body); err != nil {
+		t.Fatalf("%s %s: %s: %v", method, path, answer.Status, err)
 	}
-	return b
+	return answer.StatusCode, b
 }
 
 // checkPushed reads an image and all its blobs from a registry, without export-profile's code, and returns its digest.
