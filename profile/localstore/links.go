@@ -42,12 +42,8 @@ func (s *Store) Inside(name string) (string, bool) {
 		return "", false
 	}
 	for _, dir := range []string{s.root.dir, s.root.real} {
-		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/"))
-		if ok && (rest == "" || rest[0] == '/') {
-			if s.root.around != "" {
-				rest = s.root.around + "/" + rest
-			}
-			return path.Clean("/" + rest), true
+		if rest, ok := cutDir(name, strings.TrimSuffix(dir, "/")); ok {
+			return s.root.inside(rest), true
 		}
 	}
 	return "", false

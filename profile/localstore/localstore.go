@@ -34,9 +34,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,11 +115,11 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
-	around := ""
+	store := ""
 	if o.Nix {
-		around = path.Dir(o.StoreDir.String())
+		store = o.StoreDir.String()
 	}
-	r, err := openRoot(dir, around)
+	r, err := openRoot(dir, store)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +143,7 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 			return nil, err
 		}
 		if o.Nix {
-			r.around = strings.TrimSuffix(path.Dir(s.dir.String()), "/")
+			r.setStore(s.dir.String())
 		} else if s.dir != o.StoreDir {
 			return nil, &OtherDirError{s.dir, o.StoreDir}
 		}

@@ -13,23 +13,27 @@ import (
 
 // root is a directory that acts as "/": an absolute link in it starts at the directory.
 // Or else the directory acts as "/nix", or what is around another store directory, and there is nothing beside it.
+// Its store directory is called store, whatever the store directory is called.
 type root struct {
 	dir  string // absolute
 	real string // the same without links
 
 	around string // the directory that dir acts as, such as "/nix", or "" if dir acts as "/"
+	store  string // what its directory store acts as, such as "/nix/store", or "" if dir acts as "/"
 
 	// guard keeps accesses inside a relocated root, even if its files change meanwhile.
 	// It is nil for "/", which needs no guard. Without a guard, directories without read permission can be traversed.
 	guard *os.Root
 }
 
-func openRoot(dir, around string) (*root, error) {
+// openRoot opens a directory that acts as "/", or as what is around a store directory unless store is "".
+func openRoot(dir, store string) (*root, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	r := &root{dir: dir, around: around}
+	r := &root{dir: dir}
+	r.setStore(store)
 	if r.real, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
@@ -39,7 +43,13 @@ func openRoot(dir, around string) (*root, error) {
 	return r, err
 }
 
-func (r *root) relocated() bool { return r.real != "/" || r.around != "" }
+func (r *root) relocated() bool { return r.real != "/" || r.store != "" }
+
+func (r *root) setStore(store string) {
+	if store != "" {
+		r.store, r.around = store, strings.TrimSuffix(path.Dir(store), "/")
+	}
+}
 
 func (r *root) close() error {
 	if r.guard == nil {
@@ -50,14 +60,33 @@ func (r *root) close() error {
 
 // place converts a path below the root to one below r.dir. It returns false if nothing can be there.
 func (r *root) place(name string) (string, bool) {
-	if r.around == "" {
+	if r.store == "" {
 		return name, true
 	}
-	rest, ok := strings.CutPrefix(path.Join("/", name), r.around)
+	name = path.Join("/", name)
+	if rest, ok := cutDir(name, r.store); ok {
+		return path.Join("store", rest), true
+	}
+	rest, ok := cutDir(name, r.around)
+	return path.Join(".", rest), ok
+}
+
+// inside converts the path of a file in r.dir to one below the root. It is the inverse of place.
+func (r *root) inside(place string) string {
+	place = path.Join("/", place)
+	if rest, ok := cutDir(place, "/store"); ok && r.store != "" {
+		return path.Join(r.store, rest)
+	}
+	return path.Join("/", r.around, place)
+}
+
+// cutDir returns the path of a file relative to a directory that it is in.
+func cutDir(name, dir string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(name, dir)
 	if !ok || rest != "" && rest[0] != '/' {
 		return "", false
 	}
-	return path.Join(".", rest[min(1, len(rest)):]), true
+	return rest[min(1, len(rest)):], true
 }
 
 // hostPath converts a path below the root to a path on this machine.

@@ -26,12 +26,24 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 		return err == nil
 	}
 	for _, d := range o.dirs() {
-		if has(d.Root()) {
-			return openRoot(ctx, dir, o.in(d))
+		if !has(d.Root()) {
+			continue
 		}
+		s, err := openAt(ctx, dir, d, o)
+		if isOther(err, o) && d.Root() == nixDir+"/store" {
+			if s, err := openNix(ctx, filepath.Join(dir, nixDir), o); s != nil || err != nil {
+				return s, err
+			}
+		}
+		return s, err
 	}
 	if has("nix-cache-info") {
 		return openCache(ctx, dir, o)
+	}
+	if has(nixDir + "/store") {
+		if s, err := openNix(ctx, filepath.Join(dir, nixDir), o); s != nil || err != nil {
+			return s, err
+		}
 	}
 	if s, err := openNix(ctx, dir, o); s != nil || err != nil {
 		return s, err

@@ -57,6 +57,9 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 	}
 	infos, err := tarDatabase(ctx, s, o)
 	if err == nil {
+		if len(infos) > 0 && infos[0].Path.StoreDir() != s.StoreDir() {
+			s.Move(infos[0].Path.StoreDir())
+		}
 		names.Hash = hashes(infos)
 		return references.Overlay(s, infos), nil
 	}

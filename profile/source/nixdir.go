@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -48,14 +49,10 @@ func openNix(ctx context.Context, dir string, o Options) (profile.Store, error) 
 			if err != nil || !fi.IsDir() {
 				continue
 			}
-			in, opened := o.in(d), func() {}
-			in.Opened = func(from string, f Form) { opened = func() { o.opened(from, f) } }
-			s, err := openRoot(ctx, root+"/", in)
-			var other *localstore.OtherDirError
-			if o.StoreDir == nil && errors.As(err, &other) {
+			s, err := openAt(ctx, root+"/", d, o)
+			if isOther(err, o) {
 				break // as /opt/nix is, if its store directory is /opt/nix/store
 			}
-			opened()
 			return s, err
 		}
 	}
@@ -63,6 +60,27 @@ func openNix(ctx context.Context, dir string, o Options) (profile.Store, error) 
 	local := localOptions(o)
 	local.Nix = true
 	return openPlace(ctx, dir, local, o)
+}
+
+// nixDir is where Nix puts its files below another root, whatever its store directory is.
+const nixDir = "nix"
+
+// openAt opens the store of a root directory at the place of a store directory.
+// If isOther reports its error, the source may be opened otherwise.
+func openAt(ctx context.Context, root string, d profile.StoreDir, o Options) (profile.Store, error) {
+	in, opened := o.in(d), func() {}
+	in.Opened = func(from string, f Form) { opened = func() { o.opened(from, f) } }
+	s, err := openRoot(ctx, root, in)
+	if !isOther(err, o) {
+		opened()
+	}
+	return s, err
+}
+
+// isOther reports whether a database is of another store directory than that of its place, and the options do not say which.
+func isOther(err error, o Options) bool {
+	var other *localstore.OtherDirError
+	return o.StoreDir == nil && errors.As(err, &other)
 }
 
 // hasObjects reports whether a directory has files with the names of store objects.
@@ -98,6 +116,11 @@ func openLocal(ctx context.Context, settings string, o Options) (profile.Store, 
 		root = "/"
 	}
 	if real == "" && state == "" {
+		if _, err := os.Stat(filepath.Join(root, o.dirs()[0].String())); errors.Is(err, fs.ErrNotExist) && root != "/" {
+			if s, err := openNix(ctx, filepath.Join(root, nixDir), o); s != nil || err != nil {
+				return s, err
+			}
+		}
 		return openRoot(ctx, root, o)
 	}
 	if real == "" {

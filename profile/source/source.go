@@ -4,7 +4,7 @@
 //	-                   a file on standard input
 //	http(s)://…         a binary cache
 //	local?root=…        Nix's name for a store on this machine, also with real=… and state=…
-//	a directory         with nix/store in it: a relocated store, with its database or without;
+//	a directory         with nix/store in it: a relocated store, with its database, which says the store directory, or without;
 //	                    with store and var in it: a copy of /nix, also named by either of them;
 //	                    with nix-cache-info or narinfo files in it: a binary cache;
 //	                    with store objects in it: a store directory

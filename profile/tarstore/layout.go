@@ -26,7 +26,7 @@ func (s *Store) findStore(dirs []profile.StoreDir) error {
 		case len(stores) == 1:
 			s.root, s.store = none, stores[0]
 			if nix := t.nodes[s.store].parent; t.nodes[s.store].name == "store" && t.descend(nix, "var/nix/db") != none {
-				s.root, s.nix = outer, nix
+				s.enclose(nix)
 			}
 		case len(stores) > 1:
 			return &FormatError{"a tar archive with store objects in several directories, " + s.list(stores)}
@@ -34,6 +34,33 @@ func (s *Store) findStore(dirs []profile.StoreDir) error {
 			return &FormatError{s.guess()}
 		}
 	}
+	s.listObjects()
+	return nil
+}
+
+// enclose makes a directory of the archive what is around the store directory, with nothing beside it.
+func (s *Store) enclose(nix id) {
+	s.root, s.nix, s.around = outer, nix, strings.Split(s.dir.Root(), "/")
+	if len(s.around) == 1 {
+		s.root = nix
+	}
+}
+
+// Move sets the store directory to the one that the archive's database names, if its place does not say it.
+// Nix puts its files into nix of another root, whatever its store directory is.
+func (s *Store) Move(dir profile.StoreDir) {
+	s.dir = dir
+	if rest, ok := strings.CutSuffix("/"+s.tree.path(s.store), dir.String()); ok {
+		s.root, s.around = s.tree.descend(root, strings.TrimPrefix(rest, "/")), nil
+	} else {
+		s.enclose(s.tree.nodes[s.store].parent)
+	}
+	s.listObjects()
+}
+
+// listObjects finds the objects in the store directory.
+func (s *Store) listObjects() {
+	t := s.tree
 	children := t.children(s.store)
 	names := make([]string, len(children))
 	for i, c := range children {
@@ -44,7 +71,6 @@ func (s *Store) findStore(dirs []profile.StoreDir) error {
 		return n.kind == file && n.size <= 1
 	})
 	slices.Sort(s.paths)
-	return nil
 }
 
 // storeBelow returns the first of the store directories below a directory.

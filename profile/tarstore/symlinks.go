@@ -30,7 +30,7 @@ func (s *Store) Readlink(name string) (string, error) {
 	switch {
 	case i == none:
 		return "", s.linkError(name, fs.ErrNotExist)
-	case i == outer, s.tree.nodes[i].kind != link:
+	case i <= outer, s.tree.nodes[i].kind != link:
 		return "", s.linkError(name, profile.ErrNoLink)
 	}
 	return s.tree.nodes[i].target, nil
@@ -59,11 +59,11 @@ func (s *Store) resolve(name string) (id, error) {
 		if next == none {
 			return none, fs.ErrNotExist
 		}
-		n := &t.nodes[next]
-		if n.kind != link {
+		if next <= outer || t.nodes[next].kind != link {
 			at = next
 			continue
 		}
+		n := &t.nodes[next]
 		if links++; links > maxLinks {
 			return none, syscall.ELOOP
 		}
@@ -77,13 +77,19 @@ func (s *Store) resolve(name string) (id, error) {
 
 // child returns the file called name in a directory of the archived root, or none.
 func (s *Store) child(dir id, name string) id {
-	switch {
-	case dir != outer:
+	if dir > outer {
+		if len(s.around) > 0 && dir == s.nix && name == s.around[len(s.around)-1] {
+			return s.store
+		}
 		return s.tree.child(dir, name)
-	case name == "nix":
-		return s.nix
 	}
-	return none
+	switch depth := int(outer - dir); {
+	case name != s.around[depth]:
+		return none
+	case depth < len(s.around)-2:
+		return dir - 1
+	}
+	return s.nix
 }
 
 // parent returns the directory around another one of the archived root. The root is its own parent.
@@ -91,8 +97,10 @@ func (s *Store) parent(dir id) id {
 	switch {
 	case dir == s.root:
 		return dir
+	case dir < outer:
+		return dir + 1
 	case s.root == outer && dir == s.nix:
-		return outer
+		return outer - id(len(s.around)-2)
 	}
 	return s.tree.nodes[dir].parent
 }

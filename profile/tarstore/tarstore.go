@@ -5,6 +5,7 @@
 //   - a root directory: it contains nix/store, and possibly profiles and a database in nix/var/nix.
 //     This is the archive's root, or else the only directory in it that contains nix/store;
 //   - a copy of /nix of any name: the only directory that contains store objects is called store, and var/nix/db is beside it.
+//     Its database may be of another store directory, and so may that of nix below a root; see [Store.Move].
 //   - a store directory of any name: the only directory that contains store objects.
 //
 // The archive may be compressed, and come from a pipe; see package input.
@@ -63,10 +64,11 @@ type Store struct {
 	dir  profile.StoreDir
 	tree *tree
 
-	root  id // the directory that acts as "/", outer if there is only /nix, or none if there is only a store directory
-	nix   id // the directory that acts as "/nix", if root is outer
-	store id // the store directory
-	paths []profile.Path
+	root   id       // the directory that acts as "/", outer if there is only /nix, or none if there is only a store directory
+	nix    id       // the directory that acts as "/nix", or as what is around another store directory, if root is outer
+	around []string // the elements of the store directory: "nix", "store"
+	store  id       // the store directory
+	paths  []profile.Path
 
 	trailing bool
 	names    *casehack.Restorer

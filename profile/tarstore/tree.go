@@ -12,7 +12,7 @@ type id = int32
 const (
 	root  id = 0  // of the archive
 	none  id = -1 // no node
-	outer id = -2 // the directory around /nix, if the archive has only that
+	outer id = -2 // the root, if the archive has only /nix; outer-1 is /opt of /opt/nix, and so on
 )
 
 type kind uint8
@@ -82,6 +82,9 @@ func (t *tree) child(dir id, name string) id {
 
 // descend follows a path down from a directory, but no links. It returns none if a file is missing.
 func (t *tree) descend(from id, path string) id {
+	if path == "" {
+		return from
+	}
 	for name := range strings.SplitSeq(path, "/") {
 		if from = t.child(from, name); from == none {
 			break
