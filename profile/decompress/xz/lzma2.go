@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"github.com/export-profile/export-profile/profile/decompress/lzma"
 )
 
 // lzma2 reads the chunks of a block:
@@ -15,7 +17,7 @@ import (
 //
 // Numbers are big-endian. reset is 1 for the state, 2 if properties come, too, and 3 for the dictionary as well.
 type lzma2 struct {
-	lzma
+	lzma.Decoder
 	read            uint64 // bytes of the block so far
 	needsDictionary bool   // until the dictionary is reset
 	needsProperties bool   // until properties come
@@ -24,7 +26,7 @@ type lzma2 struct {
 // begin begins a block with a window of this size.
 func (z *lzma2) begin(window int) {
 	z.read, z.needsDictionary, z.needsProperties = 0, true, true
-	z.dict.size = window
+	z.SetWindow(window)
 }
 
 // chunk decodes a chunk into the dictionary, and returns it: it is valid until the next call. io.EOF is the end of the block.
@@ -46,7 +48,7 @@ func (z *lzma2) chunk(r *bufio.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("no chunk of LZMA2 begins with %#x", control)
 	case control == 1 || control >= 0xe0:
 		z.needsDictionary, z.needsProperties = false, true
-		z.dict.reset()
+		z.ForgetWindow()
 	case z.needsDictionary:
 		return nil, fmt.Errorf("the first chunk of LZMA2 begins with %#x", control)
 	}
@@ -54,11 +56,9 @@ func (z *lzma2) chunk(r *bufio.Reader) ([]byte, error) {
 		if err := head(1, 3); err != nil {
 			return nil, err
 		}
-		piece := z.dict.room(int(binary.BigEndian.Uint16(b[1:])) + 1)
-		_, err := io.ReadFull(r, piece)
-		z.dict.pos += len(piece)
+		piece, err := z.Plain(r, int(binary.BigEndian.Uint16(b[1:]))+1)
 		z.read += uint64(len(piece))
-		return piece, early(err)
+		return piece, err
 	}
 	size := 5
 	if control >= 0xc0 {
@@ -70,20 +70,16 @@ func (z *lzma2) chunk(r *bufio.Reader) ([]byte, error) {
 	switch {
 	case control >= 0xc0:
 		z.needsProperties = false
-		if !z.setProperties(b[5]) {
+		if !z.SetProperties(b[5]) {
 			return nil, fmt.Errorf("properties %#x of LZMA2", b[5])
 		}
-		z.reset()
+		z.Reset()
 	case z.needsProperties:
 		return nil, fmt.Errorf("the first packed chunk of LZMA2 begins with %#x", control)
 	case control >= 0xa0:
-		z.reset()
+		z.Reset()
 	}
 	packed := int(binary.BigEndian.Uint16(b[3:])) + 1
 	z.read += uint64(packed)
-	if _, err := io.ReadFull(r, z.in[:packed]); err != nil {
-		return nil, early(err)
-	}
-	piece := z.dict.room(int(control&0x1f)<<16 + int(binary.BigEndian.Uint16(b[1:])) + 1)
-	return piece, z.decode(packed, len(piece))
+	return z.Chunk(r, packed, int(control&0x1f)<<16+int(binary.BigEndian.Uint16(b[1:]))+1)
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/export-profile/export-profile/profile/decompress/lzma"
 )
 
 // parts are the parts of a stream of one block. Their checksums are added later.
@@ -124,11 +126,11 @@ var refused = []struct {
 	{"packed chunk without properties", stored("x", func(x *parts) { x.chunks = append([]byte{1, 0, 0, 'x'}, chunk(0xa0, 1, 0, 0, 0, 0, 0, 0)...) }), "first packed chunk"},
 	{"properties", stored("", func(x *parts) { x.chunks = chunk(0xe0, 1, 225, 0, 0, 0, 0, 0) }), "properties 0xe1"},
 	{"lc + lp = 5", stored("", func(x *parts) { x.chunks = chunk(0xe0, 1, 4+9, 0, 0, 0, 0, 0) }), "properties 0xd"},
-	{"first byte of a packed chunk", stored("", func(x *parts) { x.chunks = chunk(0xe0, 1, 0, 1, 0, 0, 0, 0) }), errData.Error()},
-	{"short packed chunk", stored("", func(x *parts) { x.chunks = []byte{0xe0, 0, 0, 0, 3, 0, 0, 0, 0, 0} }), errData.Error()},
-	{"packed chunk with too many bytes", stored("", func(x *parts) { x.chunks = []byte{0xe0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0} }), errData.Error()},
-	{"packed chunk with too few bytes", stored("", func(x *parts) { x.chunks = chunk(0xe0, 2000, 0, 0, 0, 0, 0, 0) }), errData.Error()},
-	{"match before the beginning", stored("", func(x *parts) { x.chunks = chunk(0xe0, 100, 0, 0, 0xff, 0xff, 0xff, 0xff) }), errData.Error()},
+	{"first byte of a packed chunk", stored("", func(x *parts) { x.chunks = chunk(0xe0, 1, 0, 1, 0, 0, 0, 0) }), lzma.ErrDamaged.Error()},
+	{"short packed chunk", stored("", func(x *parts) { x.chunks = []byte{0xe0, 0, 0, 0, 3, 0, 0, 0, 0, 0} }), lzma.ErrDamaged.Error()},
+	{"packed chunk with too many bytes", stored("", func(x *parts) { x.chunks = []byte{0xe0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0} }), lzma.ErrDamaged.Error()},
+	{"packed chunk with too few bytes", stored("", func(x *parts) { x.chunks = chunk(0xe0, 2000, 0, 0, 0, 0, 0, 0) }), lzma.ErrDamaged.Error()},
+	{"match before the beginning", stored("", func(x *parts) { x.chunks = chunk(0xe0, 100, 0, 0, 0xff, 0xff, 0xff, 0xff) }), lzma.ErrDamaged.Error()},
 }
 
 // TestRefused checks each rule of the format with a file that breaks no other.

@@ -74,7 +74,7 @@ func (z *Reader) Reset(r io.Reader, o Options) {
 }
 
 // Memory returns how many bytes the window takes.
-func (z *Reader) Memory() int { return len(z.lzma.dict.buf) }
+func (z *Reader) Memory() int { return z.lzma.Memory() }
 
 func (z *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {

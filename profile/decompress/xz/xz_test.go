@@ -154,7 +154,7 @@ func TestRecorded(t *testing.T) {
 
 // TestRecordedUses checks that the recorded files use what they are there for: chunks as they are, resets, and several laps.
 func TestRecordedUses(t *testing.T) {
-	_, packed, _ := files(t)
+	_, packed, plain := files(t)
 	var z *Reader
 	used := make(map[string]bool)
 	for name, b := range packed {
@@ -162,11 +162,12 @@ func TestRecordedUses(t *testing.T) {
 		if _, err := io.Copy(io.Discard, z); err != nil {
 			t.Fatal(name, err)
 		}
-		used["lap"] = used["lap"] || z.lzma.dict.past > 0
+		used["lap"] = used["lap"] || len(plain[name]) > z.Memory()
 		used["blocks"] = used["blocks"] || z.stream.blocks > 1
 		used["filters"] = used["filters"] || len(z.block.filters) == 3
 		used["sizes"] = used["sizes"] || z.block.size != unknown && z.block.packed != unknown && z.block.packed != 0
-		used["lp"] = used["lp"] || z.lzma.lp == 4
+		const properties = 12 + 12 + 5 // in the first chunk, after a block's header of 12 bytes
+		used["lp"] = used["lp"] || len(b) > properties && b[12] == 2 && b[properties] == (4*5+4)*9+0
 	}
 	for _, what := range []string{"lap", "blocks", "filters", "sizes", "lp"} {
 		if !used[what] {

@@ -1,13 +1,18 @@
-package xz
+package lzma
 
 import (
-	"bufio"
-	"bytes"
-	"io"
 	"testing"
 
 	"github.com/export-profile/export-profile/rootfs/testrun"
 )
+
+// numbers returns a function whose results look random, and are the same in each run.
+func numbers(seed uint64) func(n int) int {
+	return func(n int) int {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		return int(seed>>33) % n
+	}
+}
 
 // TestDictionary checks that after chunks of any sizes, each byte in the window is found.
 func TestDictionary(t *testing.T) {
@@ -36,31 +41,5 @@ func TestDictionary(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-// TestLargeChunk checks a chunk that does not fit behind the bytes before it, which needed only a small buffer.
-func TestLargeChunk(t *testing.T) {
-	_, packed, plain := files(t)
-	name := recordedName("zeros", "--lzma2=dict=4KiB")
-	const header, before = 12, 8 << 10
-	chunks := bytes.Clone(packed[name][header+(int(packed[name][header])+1)*4:])
-	chunks[0] &^= 0x20 // do not reset the dictionary
-	z := new(lzma2)
-	z.begin(4 << 10)
-	r := bufio.NewReader(io.MultiReader(bytes.NewReader(append([]byte{1, (before - 1) >> 8, (before - 1) & 0xff}, make([]byte, before)...)), bytes.NewReader(chunks)))
-	size := 0
-	for {
-		piece, err := z.chunk(r)
-		if err == io.EOF {
-			break
-		}
-		if err != nil || !zero(piece) {
-			t.Fatalf("after %d bytes: %v", size, err)
-		}
-		size += len(piece)
-	}
-	if want := before + len(plain[name]); size != want {
-		t.Errorf("%d bytes; want %d", size, want)
 	}
 }

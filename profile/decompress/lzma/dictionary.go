@@ -1,4 +1,4 @@
-package xz
+package lzma
 
 // dictionary holds the window, and the chunk that is being decoded behind it.
 // It is decoded in laps: a chunk that no longer fits goes to the beginning of the buffer,
@@ -48,4 +48,13 @@ func (d *dictionary) last() uint8 {
 		return d.buf[d.end-1]
 	}
 	return 0
+}
+
+// from returns the index of the byte at a distance, less one, before pos. An earlier match has checked the distance.
+func (d *dictionary) from(pos int, distance uint32) int {
+	from := pos - int(distance) - 1
+	if from < 0 {
+		from += d.end
+	}
+	return from
 }

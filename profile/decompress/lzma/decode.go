@@ -1,43 +1,6 @@
-package xz
+package lzma
 
-import (
-	"encoding/binary"
-	"errors"
-)
-
-// errData reports compressed data that no encoder writes.
-var errData = errors.New("the compressed data are damaged")
-
-// Limits of LZMA, and of the chunks of LZMA2.
-const (
-	maxPacked   = 1 << 16 // compressed bytes of a chunk
-	maxUnpacked = 1 << 21 // bytes that a chunk becomes
-	maxSymbol   = 32      // more than the bytes of the longest symbol, which is 20
-	minMatch    = 2
-)
-
-// lzma decodes LZMA. Everything but in lasts from chunk to chunk.
-type lzma struct {
-	model
-	lc, lp, pb uint      // how many bits of the last byte and of the position select a model
-	state      uint8     // what the last symbols were; a state below 7 follows a literal
-	reps       [4]uint32 // the last distances, less one
-
-	dict dictionary
-	in   input
-}
-
-// setProperties sets lc, lp and pb.
-func (z *lzma) setProperties(b byte) bool {
-	z.lc, z.lp, z.pb = uint(b)%9, uint(b)/9%5, uint(b)/45
-	return z.pb <= 4 && z.lc+z.lp <= 4
-}
-
-// reset forgets what the model has learnt.
-func (z *lzma) reset() {
-	z.model.reset(1 << (z.lc + z.lp))
-	z.state, z.reps = 0, [4]uint32{}
-}
+import "encoding/binary"
 
 // nextLiteral maps a state to the one after a literal.
 var nextLiteral = [16]uint8{0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 4, 5}
@@ -50,25 +13,20 @@ func after(state, literal, match uint8) uint8 {
 	return match
 }
 
-// decode decodes the packed bytes in z.in to the next n bytes of the dictionary, which has room for them.
+// run decodes symbols to the dictionary, until it reaches stop or the input enough. No symbol may reach beyond limit.
+// An error leaves the symbols before it.
 //
-// Variables live in registers. A chunk is decoded as a whole, so nothing has to be saved between two symbols.
-// The input is not checked at each byte, since zeros or old bytes follow it, only at each symbol and at the end.
-func (z *lzma) decode(packed, n int) error {
+// Variables live in registers. Pieces are large, so that they are rarely saved.
+// The input is not checked at each byte, since zeros or old bytes follow it, only at each symbol.
+func (z *Decoder) run(r rangeDecoder, enough, stop, limit int) (rangeDecoder, error) {
+	var err error
 	in, m, dict := &z.in, &z.model, &z.dict
-	if packed < 5 || in[0] != 0 {
-		return errData
-	}
-	r := rangeDecoder{size: 1<<32 - 1, code: uint64(binary.BigEndian.Uint32(in[1:])), next: 5}
 	buf, pos := dict.buf, dict.pos
-	limit := pos + n
 	past, posMask, litMask, lc := uint(dict.past), uint(1)<<(z.pb&7)-1, uint(1)<<(z.lp&7)-1, z.lc&7
 	state, last := z.state, dict.last()
 	rep0, rep1, rep2, rep3 := z.reps[0], z.reps[1], z.reps[2], z.reps[3]
-	for pos < limit {
-		if r.next > packed {
-			return errData
-		}
+symbols:
+	for pos < stop && r.next <= enough {
 		position := uint(pos) + past
 		at := state<<4 | uint8(position&posMask)
 		r = r.fill(in)
@@ -110,7 +68,8 @@ func (z *lzma) decode(packed, n int) error {
 				if r.code < bound {
 					r = r.low(bound, p)
 					if pos == 0 && dict.end == 0 {
-						return errData
+						err = ErrDamaged
+						break symbols
 					}
 					last = buf[dict.from(pos, rep0)]
 					buf[pos] = last
@@ -145,13 +104,15 @@ func (z *lzma) decode(packed, n int) error {
 
 		length += minMatch
 		if length > limit-pos || uint64(rep0) >= uint64(dict.size) {
-			return errData
+			err = ErrDamaged
+			break symbols
 		}
 		distance := int(rep0) + 1
 		from := pos - distance
 		if from < 0 { // the match begins in the lap before
 			if dict.end == 0 {
-				return errData
+				err = ErrDamaged
+				break symbols
 			}
 			copied := copy(buf[pos:pos+length], buf[from+dict.end:dict.end])
 			pos += copied
@@ -177,19 +138,6 @@ func (z *lzma) decode(packed, n int) error {
 		}
 		last = buf[pos-1]
 	}
-	r = r.fill(in)
-	if r.next != packed || r.code != 0 {
-		return errData
-	}
 	dict.pos, z.state, z.reps = pos, state, [4]uint32{rep0, rep1, rep2, rep3}
-	return nil
-}
-
-// from returns the index of the byte at a distance, less one, before pos. An earlier match has checked the distance.
-func (d *dictionary) from(pos int, distance uint32) int {
-	from := pos - int(distance) - 1
-	if from < 0 {
-		from += d.end
-	}
-	return from
+	return r, err
 }

@@ -1,4 +1,4 @@
-package xz
+package lzma
 
 // model holds the probabilities that LZMA has learnt. Its arrays have sizes that spare bounds checks.
 type model struct {

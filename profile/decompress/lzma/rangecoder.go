@@ -1,4 +1,6 @@
-package xz
+package lzma
+
+import "encoding/binary"
 
 // Probabilities have 11 bits. They adapt by 1/32 of the distance to the other end.
 const (
@@ -22,6 +24,14 @@ type rangeDecoder struct {
 	size uint64 // of the range, at most 1<<32
 	code uint64 // the position in the range
 	next int    // index of the next byte
+}
+
+// rangeStart is how many bytes fill the position at first. The first one is 0.
+const rangeStart = 5
+
+// begin returns a range decoder that begins at in[i]. ok reports whether the first byte is right.
+func (in *input) begin(i int) (_ rangeDecoder, ok bool) {
+	return rangeDecoder{size: 1<<32 - 1, code: uint64(binary.BigEndian.Uint32(in[i+1:])), next: i + rangeStart}, in[i] == 0
 }
 
 // fill makes the range large enough for a bit.
