@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 )
 
@@ -63,6 +64,51 @@ func (v *View) Architecture(profile string) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// ArchitectureOf returns the architecture of the executable ELF files in parts, as Go and OCI name it, or "" if there are none.
+// Files for two architectures are an error.
+func ArchitectureOf(parts ...Part) (arch string, err error) {
+	of := ""
+	for _, p := range parts {
+		for e, err := range p.Tree {
+			if err != nil {
+				return "", err
+			}
+			if !e.IsRegular() || e.Mode&0o111 == 0 {
+				continue
+			}
+			is, err := architectureOfFile(e)
+			switch {
+			case err != nil:
+				return "", fmt.Errorf("%q: %w", e.Path, err)
+			case is == "" || is == arch:
+			case arch == "":
+				arch, of = is, e.Path
+			default:
+				return "", fmt.Errorf("programs of two architectures: %q is for %s, %q for %s", of, arch, e.Path, is)
+			}
+		}
+	}
+	return arch, nil
+}
+
+// architectureOfFile returns the architecture of an ELF file, or "" for any other.
+func architectureOfFile(e Entry) (string, error) {
+	r, err := e.Open()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	head := make([]byte, elfHead)
+	n, err := io.ReadFull(r, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return "", err
+	}
+	if head = head[:n]; !bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
+		return "", nil
+	}
+	return elfArchitecture(head)
 }
 
 // leadsNowhere reports whether err says that a path leads nowhere, or out of the View.

@@ -8,17 +8,44 @@ import (
 	"github.com/export-profile/export-profile/rootfs/rootfstest"
 )
 
-func TestArchitecture(t *testing.T) {
-	elf := func(class, data, machine byte) string {
-		b := make([]byte, 20)
-		copy(b, "\x7fELF")
-		b[4], b[5], b[6] = class, data, 1
-		b[18] = machine
-		if data == 2 {
-			b[18], b[19] = 0, machine
-		}
-		return rootfstest.Quote(string(b))
+// elf returns the quoted beginning of an ELF file.
+func elf(class, data, machine byte) string {
+	b := make([]byte, 20)
+	copy(b, "\x7fELF")
+	b[4], b[5], b[6] = class, data, 1
+	b[18] = machine
+	if data == 2 {
+		b[18], b[19] = 0, machine
 	}
+	return rootfstest.Quote(string(b))
+}
+
+func TestArchitectureOf(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		lines []string
+		want  string
+		err   string
+	}{
+		{"nothing", nil, "", ""},
+		{"a program", []string{"d 0755 bin", "f 0755 bin/a " + elf(2, 1, 183)}, "arm64", ""},
+		{"of two", []string{"d 0755 bin", "f 0755 bin/a #!/bin/sh", "f 0755 bin/b " + elf(2, 1, 62), "f 0755 bin/c " + elf(2, 1, 62)}, "amd64", ""},
+		{"not executable", []string{"d 0755 lib", "f 0644 lib/a " + elf(2, 1, 62)}, "", ""},
+		{"empty", []string{`f 0755 a ""`}, "", ""},
+		{"two architectures", []string{"f 0755 a " + elf(2, 1, 62), "f 0755 b " + elf(2, 1, 183)}, "", `programs of two architectures: "a" is for amd64, "b" for arm64`},
+		{"cut short", []string{`f 0755 a "\x7fELF\x02"`}, "", `"a": ELF header cut short`},
+		{"unknown", []string{"f 0755 a " + elf(2, 1, 200)}, "", "unknown processor"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := rootfs.ArchitectureOf(rootfs.Part{Tree: rootfstest.Tree(t, test.lines...)})
+			if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("ArchitectureOf() = %q, %v; want %q, %q", got, err, test.want, test.err)
+			}
+		})
+	}
+}
+
+func TestArchitecture(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		lines []string

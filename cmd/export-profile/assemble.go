@@ -56,7 +56,12 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 		return nil, err
 	}
 	a := &assembly{}
-	if a.closure, a.store, err = f.find(ctx, t, say); err != nil {
+	if f.noProfile {
+		a.closure, a.store, err = findNothing(ctx)
+	} else {
+		a.closure, a.store, err = f.find(ctx, t, say)
+	}
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -88,6 +93,11 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 	want.changes.Lower = a.baseImage.lower()
 	if a.overlay, err = f.apply(ctx, t, say, a.baseFiles.WithObjects(parts), view, want.changes); err != nil {
 		return nil, err
+	}
+	if f.noProfile {
+		if err := a.findArchitecture(); err != nil && asked.OS == "" {
+			return nil, err
+		}
 	}
 	a.user, err = f.findUser(a, view, want)
 	return a, err
@@ -126,7 +136,7 @@ type assembly struct {
 	overlay   *overlay.Overlay
 	baseImage *baseImage // nil without --base
 	user      base.User
-	arch      string // of the profiles' programs, or ""
+	arch      string // of the programs of the profiles, or of those that were added to none; or ""
 }
 
 func (a *assembly) Close() error {
@@ -153,6 +163,17 @@ func (f *assemblyFlags) makeBaseFiles(a *assembly, view *rootfs.View, o base.Opt
 		}
 	}
 	arch, err := a.baseFiles.Architecture()
+	a.arch = a.baseImage.architecture(arch)
+	return err
+}
+
+// findArchitecture finds the architecture of the programs that were added.
+func (a *assembly) findArchitecture() error {
+	var parts []rootfs.Part
+	for _, l := range a.overlay.Layers {
+		parts = append(parts, l.Part)
+	}
+	arch, err := rootfs.ArchitectureOf(parts...)
 	a.arch = a.baseImage.architecture(arch)
 	return err
 }

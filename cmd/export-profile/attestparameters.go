@@ -18,7 +18,7 @@ import (
 // the same flags, and must not name places on them.
 const (
 	// shapingFlags have their values as parameters.
-	shapingFlags = "entrypoint user platform with-nix-db bare owner mode allow-store-changes add-user add-group " +
+	shapingFlags = "entrypoint user platform with-nix-db no-profile bare owner mode allow-store-changes add-user add-group " +
 		"env cmd workdir expose volume label annotation stop-signal author created os-version os-feature " +
 		"healthcheck healthcheck-interval healthcheck-timeout healthcheck-start-period healthcheck-retries " +
 		"sbom-in-image compression layers max-layers max-waste"

@@ -74,7 +74,7 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 		say.notef("the base image's %s", what)
 	}
 	image.AssumeStoreDir(v.StoreDir())
-	if dir := v.StoreDir(); image.StoreDir != dir {
+	if dir := v.StoreDir(); image.StoreDir != dir && len(profiles) > 0 {
 		return nil, fmt.Errorf("the base image %q has the store directory %s, and the profile %s: an image has one", b.name, image.StoreDir, dir)
 	}
 	reading := say.progress("reading base image", image.Size())

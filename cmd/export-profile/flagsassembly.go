@@ -31,15 +31,16 @@ type assemblyFlags struct {
 	closureFlags
 	overlayFlags
 	metadataFlags
-	bare    bool
-	user    string
-	users   []string
-	groups  []string
-	caFiles []string
-	nixDB   bool
-	sbom    sbomInImage
-	base    baseFlags
-	workdir string // absolute, or ""
+	noProfile bool
+	bare      bool
+	user      string
+	users     []string
+	groups    []string
+	caFiles   []string
+	nixDB     bool
+	sbom      sbomInImage
+	base      baseFlags
+	workdir   string // absolute, or ""
 }
 
 func (f *assemblyFlags) flags(fs *pflag.FlagSet) {
@@ -49,6 +50,7 @@ func (f *assemblyFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.groups, "add-group", nil, "`NAME:GID[:MEMBER,…]` add a group; repeatable")
 	f.overlayFlags.flags(fs)
 	fs.StringArrayVar(&f.caFiles, "ca-file", nil, "let programs in the image trust the PEM certificates in `FILE`, too; repeatable")
+	fs.BoolVar(&f.noProfile, "no-profile", false, "make it of added files alone, without a profile or a store")
 	fs.BoolVar(&f.bare, "bare", false, "add only the files that the original script makes: no /tmp, accounts or certificate links")
 	fs.BoolVar(&f.nixDB, "with-nix-db", false, "add Nix's database of the store paths, so that Nix works in the image")
 	f.sbom.flags(fs)
@@ -68,6 +70,9 @@ type assemblyOptions struct {
 
 // parse checks the flags and reads the files that they name, before a run starts anything that takes long.
 func (f *assemblyFlags) parse() (w assemblyOptions, err error) {
+	if err := f.checkNoProfile(); err != nil {
+		return w, err
+	}
 	if f.user != "" {
 		if w.user, w.byName, err = base.ParseUser(f.user); err != nil {
 			return w, usagef("as in --user app:1000", "--user: %v", err)

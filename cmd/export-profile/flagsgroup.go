@@ -21,7 +21,7 @@ type flagGroup struct {
 var flagGroups = []flagGroup{
 	{"common flags", "profile from tag entrypoint user previous"},
 	{"what comes out", "format output tree sort top depth precise all bytes json-format writable env-file sbom attest attest/key key-password-file attestation-file digest-file man"},
-	{"what goes in", "base platform ca-file with-nix-db sbom-in-image metadata bare file"},
+	{"what goes in", "base platform ca-file with-nix-db sbom-in-image metadata no-profile bare file"},
 	{"files and users", "add mkdir symlink whiteout layer owner mode allow-store-changes add-user add-group"},
 	{"config", "env cmd workdir expose volume label annotation stop-signal author created os-version os-feature " +
 		"healthcheck healthcheck-interval healthcheck-timeout healthcheck-start-period healthcheck-retries"},

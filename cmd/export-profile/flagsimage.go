@@ -33,7 +33,7 @@ type imageFlags struct {
 // platformFlags adds --base and --platform.
 func (f *imageFlags) platformFlags(fs *pflag.FlagSet, r *registryFlags) {
 	f.base.flags(fs, r)
-	fs.StringVar(&f.platform, "platform", "", "`OS/ARCH[/VARIANT]` make the image for a platform (default: linux and the architecture of the profile's programs)")
+	fs.StringVar(&f.platform, "platform", "", "`OS/ARCH[/VARIANT]` make the image for a platform (default: linux and the architecture of the programs)")
 }
 
 // newImage returns an image with all that the flags say about it.
@@ -78,11 +78,11 @@ func platformOf(asked ispec.Platform, arch string, say *speaker) (ispec.Platform
 	switch {
 	case asked.OS != "":
 		if arch != "" && asked.Architecture != arch {
-			say.notef("the profile's programs are for %s, but --platform says %s", arch, platformName(asked))
+			say.notef("the programs are for %s, but --platform says %s", arch, platformName(asked))
 		}
 		return asked, nil
 	case arch == "":
-		return asked, usagef("as in --platform linux/amd64", "the profile has no programs that show its platform")
+		return asked, usagef("as in --platform linux/amd64", "no program shows the image's platform")
 	}
 	return ispec.Platform{OS: "linux", Architecture: arch}, nil
 }

@@ -219,6 +219,9 @@ func (o *imageOptions) request(t terminal, fs *pflag.FlagSet, word string) (r re
 	if r.sboms, err = o.sbomFlags.files(r.dest); err != nil {
 		return r, err
 	}
+	if o.noProfile && len(r.sboms) > 0 {
+		return r, usagef("", "--sbom lists the packages of a profile, and --no-profile makes an image without one")
+	}
 	if len(o.metadataFiles) > 0 && len(r.sboms) == 0 && o.assemblyFlags.sbom.word == "" {
 		return r, usagef("as in --sbom spdx --metadata "+shellWord(o.metadataFiles[0]), "--metadata is about SBOMs: also use --sbom or --sbom-in-image")
 	}

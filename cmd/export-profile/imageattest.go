@@ -23,6 +23,14 @@ func (o *imageOptions) signer(t terminal, at place) (*attestationFile, error) {
 	return o.attestFlags.open(key, at)
 }
 
+// name returns the name of the first profile, or "files" without one.
+func (a *assembly) name() string {
+	if len(a.closure.Roots) == 0 {
+		return "files"
+	}
+	return a.closure.Roots[0].Name()
+}
+
 // attest states what an image consists of whose blobs are written, and signs the statement, as a pending file.
 func (o *imageOptions) attest(ctx context.Context, say *speaker, r request, a *assembly, image ispec.Descriptor) error {
 	if r.attestation == nil {
@@ -30,7 +38,7 @@ func (o *imageOptions) attest(ctx context.Context, say *speaker, r request, a *a
 	}
 	s := &attestation.Statement{
 		Kind:       attestation.OfBuild,
-		Name:       a.closure.Roots[0].Name(),
+		Name:       a.name(),
 		Subject:    image.Digest.String(),
 		Parameters: r.parameters,
 		Finished:   r.image.Created,

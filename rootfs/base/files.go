@@ -21,8 +21,8 @@ import (
 
 // Options are the options of [New].
 type Options struct {
-	// Profiles are the roots of the profiles, "nix/store/<hash>-<name>", at least one.
-	// If two have the same file, the first wins.
+	// Profiles are the roots of the profiles, "nix/store/<hash>-<name>". If two have the same file, the first wins.
+	// Without any, there is no store directory and no /run/profile.
 	Profiles []string
 	// Bare makes only the files that the original export-profile script makes.
 	Bare bool
@@ -63,6 +63,7 @@ type Files struct {
 // Otherwise run/profile is one link to the profile, so that a release does not change thousands of links.
 // For several profiles it is a merged tree of links.
 // New adds the directories, accounts and certificates that programs expect.
+// Without a profile, these are all that it makes, and PATH is the usual one.
 // It overwrites no file of a profile, with two exceptions: Options.CAFiles are appended to its certificates,
 // and accounts to its etc/passwd and etc/group.
 //
@@ -74,9 +75,6 @@ type Files struct {
 //
 // The part's key is a hash of its entries.
 func New(v *rootfs.View, o Options) (*Files, error) {
-	if len(o.Profiles) == 0 {
-		return nil, errors.New("base files: no profile")
-	}
 	if o.Bare && len(o.Users)+len(o.Groups) > 0 {
 		return nil, errors.New("base files: accounts cannot be added to bare files")
 	}
@@ -115,9 +113,11 @@ func (b *builder) make(o Options, f *Files) error {
 			return fmt.Errorf("user %q: a home cannot be in the store", a.Name)
 		}
 	}
-	b.makeDir(b.store.Root(), 0o755)
+	if len(o.Profiles) > 0 {
+		b.makeDir(b.store.Root(), 0o755)
+	}
 
-	asTree := o.Bare || len(o.Profiles) > 1
+	asTree := o.Bare || len(o.Profiles) != 1
 	b.listAhead(o.Profiles, asTree)
 	if asTree {
 		for _, p := range o.Profiles {
@@ -147,18 +147,7 @@ func (b *builder) make(o Options, f *Files) error {
 		}
 	}
 
-	path := "PATH=/run/profile/bin"
-	for _, p := range o.Profiles {
-		path += ":/" + p + "/bin" // for a container with a mount over /run
-	}
-	f.Env = []string{path}
-	if b.has(caBundle) {
-		f.Env = append(f.Env, "NIX_SSL_CERT_FILE=/"+caBundle, "SSL_CERT_FILE=/"+caBundle)
-	} else if bundle := b.lowerBundle(); bundle != "" {
-		f.DefaultEnv = []string{"NIX_SSL_CERT_FILE=/" + bundle, "SSL_CERT_FILE=/" + bundle}
-	} else {
-		b.note("no CA certificates: the profile has no %s", caBundle)
-	}
+	b.makeEnv(o, f)
 	for _, p := range o.Profiles {
 		arch, err := b.view.Architecture(p)
 		if err != nil {

@@ -6,8 +6,14 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// WithObjects returns all parts of an image: the store objects, and the base files after them.
+// emptyKey is the key of no base files.
+const emptyKey = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// WithObjects returns all parts of an image: the store objects, and the base files after them, if there are any.
 func (f *Files) WithObjects(objects []rootfs.Part) []rootfs.Part {
+	if f.Key == emptyKey {
+		return objects
+	}
 	parts := make([]rootfs.Part, 0, len(objects)+1)
 	return append(append(parts, objects...), f.Part)
 }
