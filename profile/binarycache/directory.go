@@ -129,8 +129,12 @@ func (d *Directory) pathOf(ctx context.Context, name string) (profile.Path, erro
 		return "", err
 	}
 	n, err := ParseNarInfo(b)
-	if err == nil && n.Path.Digest()+".narinfo" != name {
+	switch {
+	case err != nil:
+	case n.Path.Digest()+".narinfo" != name:
 		err = fmt.Errorf("it is about %q", n.Path)
+	case n.Path.StoreDir() != d.StoreDir():
+		err = fmt.Errorf("it is about %q, but the store directory of the cache is %s", n.Path, d.StoreDir())
 	}
 	if err != nil {
 		return "", fmt.Errorf("read %q: %w", d.dir.name(name), err)

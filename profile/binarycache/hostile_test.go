@@ -326,6 +326,23 @@ func TestPathsDamaged(t *testing.T) {
 	}
 }
 
+// TestPathsElsewhere checks that Paths fails if a narinfo is about a path of another store directory than the cache.
+func TestPathsElsewhere(t *testing.T) {
+	for _, test := range []struct{ dir, path string }{{"/nix/store", "/gnu/store"}, {"/gnu/store", "/nix/store"}} {
+		f := make(files)
+		f.object(t, smallPath, "none", text)
+		name := smallPath.Digest() + ".narinfo"
+		f[name] = bytes.Replace(f[name], []byte("/nix/store/"), []byte(test.path+"/"), 1)
+		f[cacheInfoName] = []byte("StoreDir: " + test.dir + "\n")
+		s := open(t, f.dir(t), quickOptions())
+		paths, err := s.(profile.Lister).Paths(t.Context())
+		want := fmt.Sprintf(`%s": it is about "%s/%s", but the store directory of the cache is %s`, name, test.path, smallPath.Base(), test.dir)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Paths = %q, %v; want an error with %q", paths, err, want)
+		}
+	}
+}
+
 // endless writes until the client hangs up.
 func endless(w http.ResponseWriter, _ *http.Request) {
 	for {
