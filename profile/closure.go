@@ -3,6 +3,7 @@ package profile
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -94,8 +95,8 @@ type finder struct {
 	mu    sync.Mutex
 	wake  sync.Cond
 	queue []Path
-	due   int // shares of the queue that workers ask about
-	seen  map[Path]bool
+	due   int           // shares of the queue that workers ask about
+	seen  map[Path]bool // whether the path is in dir
 
 	infos     []*Info
 	missing   []Path
@@ -106,14 +107,20 @@ type finder struct {
 	err       error // the first other error, which ends the search
 }
 
-// add queues the paths that are new.
-func (f *finder) add(paths []Path) {
+// add queues the paths that are new. It returns an error if one of the paths, new or not, is in another store directory.
+func (f *finder) add(paths []Path) (err error) {
 	for _, p := range paths {
-		if !f.seen[p] {
-			f.seen[p] = true
+		inside, known := f.seen[p]
+		if !known {
+			inside = p.CheckIn(f.dir) == nil
+			f.seen[p] = inside
 			f.queue = append(f.queue, p)
 		}
+		if !inside && err == nil {
+			err = p.CheckIn(f.dir)
+		}
 	}
+	return err
 }
 
 // infoAnswer is what a store knows of a path.
@@ -158,9 +165,11 @@ func (f *finder) record(p Path, info *Info, err error) {
 	switch {
 	case err == nil:
 		f.infos = append(f.infos, info)
-		f.add(info.References)
-		if f.err == nil {
-			f.err = f.checkDirs(info)
+		if err := f.add(info.References); err != nil && f.err == nil {
+			f.err = fmt.Errorf("references of %q: %w", info.Path, err)
+		}
+		if err := info.Path.CheckIn(f.dir); err != nil && f.err == nil {
+			f.err = err
 		}
 	case errors.Is(err, ErrUntrusted):
 		f.untrusted = append(f.untrusted, err)
@@ -183,19 +192,6 @@ func (f *finder) record(p Path, info *Info, err error) {
 	case f.err == nil:
 		f.err = err
 	}
-}
-
-// checkDirs returns an error if an object or one of its references is in another store directory.
-func (f *finder) checkDirs(info *Info) error {
-	if err := info.Path.CheckIn(f.dir); err != nil {
-		return err
-	}
-	for _, ref := range info.References {
-		if err := ref.CheckIn(f.dir); err != nil {
-			return fmt.Errorf("references of %q: %w", info.Path, err)
-		}
-	}
-	return nil
 }
 
 // failed returns the error that ended the search. It locks, because AfterFunc may still call fail.
@@ -236,6 +232,11 @@ func (c *Closure) Profiles() []string {
 // Walking a part's tree reads the store, which must still be open, and fails once ctx is done.
 func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 	parts := make([]rootfs.Part, 0, len(c.Infos))
+	count := 0
+	for _, info := range c.Infos {
+		count += len(info.References)
+	}
+	refs := make([]string, 0, count) // of all parts
 	for _, info := range c.Infos {
 		part := rootfs.Part{
 			Name: info.Path.Base(),
@@ -246,17 +247,18 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 			Spool: endsWith(ctx, SpoolerOf(c.store, info.Path)),
 		}
 		if info.NarHash.Known() {
-			part.Key = "sha256:" + info.NarHash.Hex()
+			part.Key = partKey(info.NarHash)
 		}
 		prover, ok := c.store.(Prover)
 		part.Unproven = !ok || !prover.Proven(info.Path)
-		if len(info.References) > 0 {
-			part.Refs = make([]string, 0, len(info.References))
-		}
+		first := len(refs)
 		for _, ref := range info.References {
 			if ref != info.Path {
-				part.Refs = append(part.Refs, ref.Root())
+				refs = append(refs, ref.Root())
 			}
+		}
+		if len(refs) > first {
+			part.Refs = refs[first:len(refs):len(refs)]
 		}
 		if !slices.IsSorted(part.Refs) { // a store has sorted them
 			slices.Sort(part.Refs)
@@ -264,6 +266,15 @@ func (c *Closure) Parts(ctx context.Context) []rootfs.Part {
 		parts = append(parts, part)
 	}
 	return parts
+}
+
+// partKey returns the key of a part with a NAR hash.
+func partKey(h Hash) string {
+	const algorithm = "sha256:"
+	var key [len(algorithm) + 2*len(h)]byte
+	copy(key[:], algorithm)
+	hex.Encode(key[len(algorithm):], h[:])
+	return string(key[:])
 }
 
 // endsWith returns a function whose context also ends with ctx. The function may be nil.

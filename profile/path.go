@@ -162,7 +162,7 @@ func ObjectOf(dir StoreDir, name string) (p Path, rest string, err error) {
 
 // CheckIn returns an error if the path is in another store directory than dir.
 func (p Path) CheckIn(dir StoreDir) error {
-	if len(p) == 0 || string(p[:len(p)-len(p.Base())]) != dir.String()+"/" {
+	if parent, ok := strings.CutPrefix(string(p[:max(len(p)-len(p.Base())-1, 0)]), "/"); !ok || parent != dir.Root() {
 		return fmt.Errorf("store path %q: in another store directory than %s", p, dir)
 	}
 	return nil
