@@ -1,12 +1,15 @@
 package localstore
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/sqlite"
@@ -39,10 +42,17 @@ func load(ctx context.Context, name string, withLog, signatures bool) (*snapshot
 	// Grow no slice from nothing: a row of ValidPaths has some 200 bytes with its index, and its references have as many.
 	rows := int(min(fi.Size()/512, 1<<16))
 	s := &snapshot{objects: make([]object, 0, rows), ids: make([]int64, 0, rows)}
-	if err := s.loadObjects(ctx, db, signatures); err != nil {
+	var refs []refRow
+	var refsErr error
+	var group sync.WaitGroup
+	group.Go(func() { refs, refsErr = readRefs(ctx, db, 8*rows) })
+	err = s.loadObjects(ctx, db, signatures)
+	group.Wait()
+	if err = cmp.Or(err, refsErr); err != nil { // always the same one of both
 		return nil, err
 	}
-	return s, s.loadRefs(ctx, db, 8*rows)
+	s.addRefs(refs)
+	return s, nil
 }
 
 // loadObjects reads ValidPaths. Older versions of the schema have no signatures and content addresses.
@@ -79,6 +89,9 @@ func (s *snapshot) loadObjects(ctx context.Context, db *sqlite.File, signatures 
 		if err := s.checkDir(path, o); err != nil {
 			return err
 		}
+		if o.invalid == nil {
+			o.key = binary.BigEndian.Uint64([]byte(o.path.Digest()))
+		}
 		id, ok := row.Int(id)
 		if !ok {
 			id = row.ID // the column is an alias of the row ID
@@ -105,35 +118,48 @@ func (s *snapshot) checkDir(path string, o object) error {
 	return nil
 }
 
-// loadRefs reads Refs, whose rows are in the order in which Nix added them.
-// It ignores rows with an unknown referrer, since no object needs them. It expects some number of rows.
-func (s *snapshot) loadRefs(ctx context.Context, db *sqlite.File, expected int) error {
+// refRow is a row of Refs: the ids of two objects.
+type refRow struct{ referrer, reference int64 }
+
+// readRefs reads Refs, whose rows are in the order in which Nix added them. It expects some number of rows.
+func readRefs(ctx context.Context, db *sqlite.File, expected int) ([]refRow, error) {
 	t, err := table(ctx, db, "Refs", "referrer", "reference")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	referrer, reference := t.Column("referrer"), t.Column("reference")
-	refs := make([]ref, 0, expected)
+	rows := make([]refRow, 0, expected)
 	err = t.Scan(ctx, func(row *sqlite.Row) error {
-		id, ok := row.Int(referrer)
-		from, found := s.byID(id)
-		if !ok || !found {
+		from, ok := row.Int(referrer)
+		if !ok {
 			return nil
 		}
-		if len(refs) == maxReferences {
+		if len(rows) == maxReferences {
 			return fmt.Errorf("more than %d references", maxReferences)
 		}
-		id, _ = row.Int(reference)
-		to, found := s.byID(id)
-		if !found {
-			to = ^int32(len(s.missing))
-			s.missing = append(s.missing, id)
-		}
-		refs = append(refs, ref{from, to})
+		to, _ := row.Int(reference)
+		rows = append(rows, refRow{from, to})
 		return nil
 	})
+	return rows, err
+}
+
+// addRefs adds references between the objects. It ignores those of unknown objects, since no object needs them.
+func (s *snapshot) addRefs(rows []refRow) {
+	refs := make([]ref, 0, len(rows))
+	for _, row := range rows {
+		from, found := s.byID(row.referrer)
+		if !found {
+			continue
+		}
+		to, found := s.byID(row.reference)
+		if !found {
+			to = ^int32(len(s.missing))
+			s.missing = append(s.missing, row.reference)
+		}
+		refs = append(refs, ref{from, to})
+	}
 	s.setRefs(refs)
-	return err
 }
 
 // table finds a table that has the given columns.

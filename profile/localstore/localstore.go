@@ -270,6 +270,11 @@ func (s *Store) Paths(ctx context.Context) ([]profile.Path, error) {
 
 // Files returns the files of a store object. They can be walked repeatedly and concurrently until the store is closed.
 func (s *Store) Files(ctx context.Context, p profile.Path) rootfs.Tree {
+	// Most objects of a large closure are not walked in a run that changes little.
+	return func(yield func(rootfs.Entry, error) bool) { s.files(ctx, p)(yield) }
+}
+
+func (s *Store) files(ctx context.Context, p profile.Path) rootfs.Tree {
 	if s.db == nil {
 		if err := profile.CheckBase(p.Base()); err != nil {
 			return failedTree(fmt.Errorf("store path %q: %w", p, err))

@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,7 +33,8 @@ const (
 // one invalid row among thousands must not make the others unusable.
 type object struct {
 	path     profile.Path
-	invalid  error // from parsing the path
+	key      uint64 // the first characters of the path below the store directory, as a number
+	invalid  error  // from parsing the path
 	hash     string
 	size     int64
 	deriver  string
@@ -152,12 +154,16 @@ func (s *snapshot) info(o *object) (*profile.Info, error) {
 	if o.sigs != "" {
 		info.Signatures = strings.Fields(o.sigs)
 	}
-	if d, err := profile.ParsePath(o.deriver); err == nil {
-		info.Deriver = d
+	if o.deriver != "" {
+		if d, err := profile.ParsePath(o.deriver); err == nil {
+			info.Deriver = d
+		}
 	}
-	if o.to > o.from {
-		info.References = make([]profile.Path, 0, o.to-o.from)
+	if o.to == o.from {
+		return info, nil
 	}
+	var few [32]sortable // more than most objects have
+	refs := few[:0]
 	for _, i := range s.refs[o.from:o.to] {
 		if i < 0 {
 			return nil, fmt.Errorf("damaged database: the object refers to object %d, which does not exist", s.missing[^i])
@@ -166,9 +172,27 @@ func (s *snapshot) info(o *object) (*profile.Info, error) {
 		if ref.invalid != nil {
 			return nil, fmt.Errorf("reference: %w", ref.invalid)
 		}
-		info.References = append(info.References, ref.path)
+		refs = append(refs, sortable{ref.key, ref.path})
 	}
-	slices.Sort(info.References)
-	info.References = slices.Compact(info.References)
+	slices.SortFunc(refs, sortable.compare)
+	info.References = make([]profile.Path, 0, len(refs))
+	for i, ref := range refs {
+		if i == 0 || ref != refs[i-1] {
+			info.References = append(info.References, ref.path)
+		}
+	}
 	return info, nil
+}
+
+// sortable is a path with the key of its object. Nearly always the keys alone tell the order, and they are compared faster.
+type sortable struct {
+	key  uint64
+	path profile.Path
+}
+
+func (a sortable) compare(b sortable) int {
+	if a.key != b.key {
+		return cmp.Compare(a.key, b.key)
+	}
+	return cmp.Compare(a.path, b.path)
 }

@@ -34,7 +34,7 @@ const MaxRow = 1 << 20
 
 const maxPages = 1<<32 - 2
 
-// File is a database that is open for reading. Only one goroutine at a time may use it.
+// File is a database that is open for reading. Several goroutines may use it at once.
 type File struct {
 	db       io.ReaderAt
 	log      *log // nil if it holds no transaction
