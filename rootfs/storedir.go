@@ -130,18 +130,18 @@ func (d StoreDir) FactKind(kind string) string {
 // StoreDirOf returns the store directory of parts: the one that holds their roots, or /nix/store if no part has a root.
 // The error names two parts in different directories.
 func StoreDirOf(parts []Part) (StoreDir, error) {
-	var first *Part
-	for i, p := range parts {
-		switch {
-		case p.Root == "":
-		case first == nil:
-			first = &parts[i]
-		case Parent(p.Root) != Parent(first.Root):
-			return StoreDir{}, fmt.Errorf("two store directories: %q and %q", "/"+first.Root, "/"+p.Root)
+	first, dir := "", ""
+	for i := range parts {
+		switch root := parts[i].Root; {
+		case root == "":
+		case first == "":
+			first, dir = root, Parent(root)
+		case Parent(root) != dir:
+			return StoreDir{}, fmt.Errorf("two store directories: %q and %q", "/"+first, "/"+root)
 		}
 	}
-	if first == nil {
+	if first == "" {
 		return StoreDir{}, nil
 	}
-	return ParseStoreDir("/" + Parent(first.Root))
+	return ParseStoreDir("/" + dir)
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +19,8 @@ import (
 // and trusts nothing until that walk has ended without an error.
 // It is not safe for concurrent use. [View.ListAhead] walks several parts at a time.
 type View struct {
-	parts    map[string]Part      // by root
+	parts    []Part
+	at       map[string]int       // where in parts, by root
 	above    map[string]bool      // directories above the roots
 	listings map[string]*EntryMap // by root; Open is nil, as it does not outlive the walk
 	failed   map[string]error     // by root; of parts that cannot be listed
@@ -38,11 +38,12 @@ var ErrOutside = errors.New("leads out of the store")
 // maxLinks is the number of links that Linux follows in one lookup.
 const maxLinks = 40
 
-// NewView returns a view of parts that have a root, all in one store directory.
+// NewView returns a view of parts that have roots of their own, all in one store directory. The caller must not change them later.
 // It uses and keeps facts about them, if facts is not nil.
 func NewView(parts []Part, facts *Facts) *View {
 	v := &View{
-		parts:    make(map[string]Part, len(parts)),
+		parts:    parts,
+		at:       make(map[string]int, len(parts)),
 		above:    make(map[string]bool),
 		listings: make(map[string]*EntryMap),
 		failed:   make(map[string]error),
@@ -51,17 +52,26 @@ func NewView(parts []Part, facts *Facts) *View {
 		mostListed: maxListed,
 	}
 	v.store, _ = StoreDirOf(parts)
-	for _, p := range parts {
-		v.parts[p.Root] = p
-		for dir := Parent(p.Root); dir != ""; dir = Parent(dir) {
+	for i := range parts {
+		root := parts[i].Root
+		v.at[root] = i
+		for dir := Parent(root); dir != "" && !v.above[dir]; dir = Parent(dir) {
 			v.above[dir] = true
 		}
 	}
 	return v
 }
 
-// Parts iterates over the parts of the view, in no order.
-func (v *View) Parts() iter.Seq[Part] { return maps.Values(v.parts) }
+// part returns the part at a root, or the zero value.
+func (v *View) part(root string) Part {
+	if i, ok := v.at[root]; ok {
+		return v.parts[i]
+	}
+	return Part{}
+}
+
+// Parts iterates over the parts of the view, in the order of NewView.
+func (v *View) Parts() iter.Seq[Part] { return slices.Values(v.parts) }
 
 // StoreDir returns the store directory of the parts.
 func (v *View) StoreDir() StoreDir { return v.store }
@@ -147,7 +157,7 @@ func (v *View) rootOf(path string) (string, bool) {
 			next = len(path) - end
 		}
 		end += next
-		if _, ok := v.parts[path[:end]]; ok {
+		if _, ok := v.at[path[:end]]; ok {
 			return path[:end], true
 		}
 		if !v.above[path[:end]] {
@@ -172,7 +182,7 @@ func (v *View) Names(dir string) (iter.Seq[string], error) {
 
 // Entries returns all entries of the part at root, in path order. Their Open is nil.
 func (v *View) Entries(root string) ([]Entry, error) {
-	if _, ok := v.parts[root]; !ok {
+	if _, ok := v.at[root]; !ok {
 		return nil, fmt.Errorf("list %q: no such part", root)
 	}
 	l, err := v.list(root)
@@ -229,7 +239,7 @@ const maxHead = 64
 
 // readPart reads files of one part into contents.
 func (v *View) readPart(root string, limit int64, files map[string]bool, contents map[string][]byte) error {
-	key := v.parts[root].Key
+	key := v.part(root).Key
 	kind := fmt.Sprintf("head%d", limit)
 	heads := make(map[string][]byte)
 	if limit <= maxHead {
@@ -244,7 +254,7 @@ func (v *View) readPart(root string, limit int64, files map[string]bool, content
 	if len(files) == 0 {
 		return nil
 	}
-	part := v.parts[root]
+	part := v.part(root)
 	read := make(map[string][]byte, len(files))
 	for e, err := range part.Tree {
 		if err != nil {

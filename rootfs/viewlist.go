@@ -82,7 +82,7 @@ func (v *View) known(root string) *EntryMap {
 	if l := v.listings[root]; l != nil {
 		return l
 	}
-	fact := v.facts.Load("listing", v.parts[root].Key)
+	fact := v.facts.Load("listing", v.part(root).Key)
 	if fact == nil {
 		return nil
 	}
@@ -98,7 +98,7 @@ func (v *View) known(root string) *EntryMap {
 
 // walk lists a part. Several goroutines may call it.
 func (v *View) walk(root string) (*EntryMap, error) {
-	part := v.parts[root]
+	part := v.part(root)
 	l := NewEntryMap(root)
 	for e, err := range Check(root, part.Tree) {
 		if err == nil && part.Unproven && e.IsRegular() {
@@ -116,7 +116,7 @@ func (v *View) walk(root string) (*EntryMap, error) {
 
 // keep keeps a listing, also for the next run.
 func (v *View) keep(root string, l *EntryMap) {
-	key := v.parts[root].Key
+	key := v.part(root).Key
 	if v.facts.path("listing", key) != "" {
 		if fact := encodeListing(l); fact != nil {
 			v.facts.Keep("listing", key, fact)
@@ -145,7 +145,7 @@ func (v *View) ListAhead(paths ...string) {
 	if len(roots) < 2 {
 		return
 	}
-	slices.SortStableFunc(roots, func(a, b string) int { return cmp.Compare(v.parts[b].Size, v.parts[a].Size) })
+	slices.SortStableFunc(roots, func(a, b string) int { return cmp.Compare(v.part(b).Size, v.part(a).Size) })
 	listings, errs := make([]*EntryMap, len(roots)), make([]error, len(roots))
 	next := make(chan int)
 	var workers sync.WaitGroup

@@ -1,6 +1,7 @@
 package base
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -32,17 +33,23 @@ func factKey(v *rootfs.View, o Options) string {
 	for _, f := range o.CAFiles {
 		fmt.Fprintf(h, "%x\n", sha256.Sum256(f))
 	}
-	var lines []string
+	var lines [][]byte
+	var chunk []byte
 	for p := range v.Parts() {
 		if p.Key == "" {
 			return ""
 		}
-		line := append(rootfs.AppendQuoted(make([]byte, 0, len(p.Root)+len(p.Key)+4), p.Root), ' ')
-		lines = append(lines, string(append(append(line, p.Key...), '\n')))
+		if most := len(p.Root) + len(p.Key) + len(`"" `+"\n"); cap(chunk)-len(chunk) < most { // thousands of lines share few allocations
+			chunk = make([]byte, 0, max(most, 32<<10))
+		}
+		start := len(chunk)
+		chunk = append(rootfs.AppendQuoted(chunk, p.Root), ' ')
+		chunk = append(append(chunk, p.Key...), '\n')
+		lines = append(lines, chunk[start:])
 	}
-	slices.Sort(lines)
+	slices.SortFunc(lines, bytes.Compare)
 	for _, line := range lines {
-		h.Write([]byte(line))
+		h.Write(line)
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }

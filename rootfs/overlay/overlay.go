@@ -156,7 +156,7 @@ func (o *Overlay) note(format string, args ...any) {
 // Apply reports all faulty changes in one error. After success, the caller closes the overlay.
 func Apply(ctx context.Context, parts []rootfs.Part, view *rootfs.View, options Options) (_ *Overlay, err error) {
 	if len(options.Layers) == 0 && len(options.Rules) == 0 { // skip reading the parts
-		return &Overlay{Parts: slices.Clone(parts)}, context.Cause(ctx)
+		return &Overlay{Parts: parts}, context.Cause(ctx)
 	}
 	o := &Overlay{store: view.StoreDir(), objects: make(map[string]*node), noted: make(map[string]bool)}
 	defer func() {
