@@ -69,7 +69,8 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	parts := a.deep.watch(a.closure.Parts(ctx))
+	parts := a.closure.Parts(ctx)
+	a.deep.watch(parts)
 	view := rootfs.NewView(parts, f.facts())
 	if a.baseImage, err = f.base.read(ctx, say, view, a.closure.Profiles(), asked, &f.cacheFlags); err != nil {
 		return nil, err

@@ -18,24 +18,22 @@ type deepPaths struct {
 	found map[string]bool // by root
 }
 
-// watch returns the parts with trees that tell d of deep files.
-func (d *deepPaths) watch(parts []rootfs.Part) []rootfs.Part {
-	watched := make([]rootfs.Part, len(parts))
-	for i, p := range parts {
-		tree, above := p.Tree, strings.Count(p.Root, "/")
-		p.Tree = func(yield func(rootfs.Entry, error) bool) {
+// watch changes the parts' trees, so that they tell d of deep files.
+func (d *deepPaths) watch(parts []rootfs.Part) {
+	for i := range parts {
+		root, tree := parts[i].Root, parts[i].Tree
+		parts[i].Tree = func(yield func(rootfs.Entry, error) bool) {
+			above := strings.Count(root, "/")
 			for e, err := range tree {
 				if strings.Count(e.Path, "/")-above >= nixDepth {
-					d.add(p.Root)
+					d.add(root)
 				}
 				if !yield(e, err) {
 					return
 				}
 			}
 		}
-		watched[i] = p
 	}
-	return watched
 }
 
 func (d *deepPaths) add(root string) {
