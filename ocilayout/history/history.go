@@ -85,17 +85,18 @@ func Hash(key string) string {
 }
 
 // String returns the object's word in a comment.
-func (o Object) String() string {
-	word := make([]byte, 0, len(o.Name)+len("@:")+hashDigits+19+len(changedMark))
-	word = append(word, o.Name...)
+func (o Object) String() string { return string(o.appendTo(nil)) }
+
+func (o Object) appendTo(b []byte) []byte {
+	b = append(b, o.Name...)
 	if o.Hash != "" {
-		word = append(append(word, '@'), o.Hash...)
+		b = append(append(b, '@'), o.Hash...)
 	}
-	word = strconv.AppendInt(append(word, ':'), o.Size, 10)
+	b = strconv.AppendInt(append(b, ':'), o.Size, 10)
 	if o.Changed {
-		word = append(word, changedMark...)
+		b = append(b, changedMark...)
 	}
-	return string(word)
+	return b
 }
 
 // representable reports whether the object's word matches objectPattern.
@@ -119,24 +120,25 @@ func (o Object) representable() bool {
 
 // String returns the text form of the claim.
 func (c Claim) String() string {
-	words := make([]string, 0, len(c.Objects)+len(c.Hidden)+1)
+	var text []byte // each word with a space in front of it
 	if c.StoreDir != (rootfs.StoreDir{}) {
-		words = append(words, c.StoreDir.String())
+		text = append(append(text, ' '), c.StoreDir.String()...)
 	}
 	for _, o := range c.Objects {
-		words = append(words, o.String())
+		text = o.appendTo(append(text, ' '))
 	}
 	for _, name := range c.Hidden {
-		words = append(words, "-"+name)
+		text = append(append(text, " -"...), name...)
 	}
-	return strings.Join(words, " ")
+	return string(text[min(1, len(text)):])
 }
 
 // ClaimOf returns the claim of a layer that holds parts and hides the parts at the hidden roots,
 // in an image with that store directory.
 func ClaimOf(store rootfs.StoreDir, parts []rootfs.Part, hidden []string) Claim {
-	c := Claim{StoreDir: store}
-	for _, p := range parts {
+	c := Claim{StoreDir: store, Objects: make([]Object, 0, len(parts))}
+	for i := range parts {
+		p := &parts[i]
 		c.Objects = append(c.Objects, Object{p.Name, Hash(p.Key), p.Size, p.Changed})
 	}
 	for _, root := range hidden {

@@ -45,7 +45,7 @@ func (p *planner) condense() componentGraph {
 				ref := p.refs[n][v.next]
 				v.next++
 				if visited[ref] == 0 {
-					enter(ref)
+					enter(int(ref))
 				} else if g.component[ref] == noComponent {
 					lowest[n] = min(lowest[n], visited[ref])
 				}
@@ -68,6 +68,11 @@ func (p *planner) condense() componentGraph {
 		}
 	}
 	g.ends = make([]int32, 0, count)
+	most := 0
+	for _, refs := range p.refs {
+		most += len(refs)
+	}
+	g.refs = make([]int32, 0, most)
 	for i := range g.component {
 		g.component[i] = count - 1 - g.component[i]
 	}

@@ -16,10 +16,10 @@ func TestNeeds(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 1))
 	for range 200 {
 		n := 1 + r.IntN(300)
-		p := &planner{parts: make([]rootfs.Part, n), refs: make([][]int, n), needSet: make([]int, n), needCount: make([]int, n)}
+		p := &planner{parts: make([]rootfs.Part, n), refs: make([][]int32, n), needSet: make([]int, n), needCount: make([]int, n)}
 		for i := range n {
 			for range r.IntN(4) { // with cycles
-				p.refs[i] = append(p.refs[i], r.IntN(n))
+				p.refs[i] = append(p.refs[i], int32(r.IntN(n)))
 			}
 		}
 		packages := make([]bool, n)
@@ -30,7 +30,7 @@ func TestNeeds(t *testing.T) {
 			if packages[i] = r.IntN(often) == 0; !packages[i] {
 				continue
 			}
-			seen, todo := map[int]bool{i: true}, []int{i}
+			seen, todo := map[int32]bool{int32(i): true}, []int32{int32(i)}
 			for ; len(todo) > 0; todo = todo[1:] {
 				fmt.Fprintf(&reach[todo[0]], "%d ", i)
 				counts[todo[0]]++

@@ -15,7 +15,7 @@ type planner struct {
 	options     Options
 	maxLayers   int // limit for a new image
 	parts       []rootfs.Part
-	refs        [][]int
+	refs        [][]int32
 	profiles    []bool
 	needSet     []int // for each part, a number for the set of packages that need it; equal sets have equal numbers
 	needCount   []int // for each part, the size of that set
@@ -53,29 +53,36 @@ func newPlanner(parts []rootfs.Part, o Options) (*planner, error) {
 		options:   o,
 		maxLayers: o.limit(),
 		parts:     parts,
-		refs:      make([][]int, len(parts)),
+		refs:      make([][]int32, len(parts)),
 		profiles:  make([]bool, len(parts)),
 		needSet:   make([]int, len(parts)),
 		needCount: make([]int, len(parts)),
 	}
-	at := make(map[string]int, len(parts))
-	for i, part := range parts {
-		at[part.Root] = i
+	at := make(map[string]int32, len(parts))
+	for i := range parts {
+		at[parts[i].Root] = int32(i)
 	}
 	wanted := make([]bool, len(parts))
 	hasBase := len(parts) > 0 && parts[0].Root == ""
-	for i, part := range parts {
+	count := 0
+	for i := range parts {
+		count += len(parts[i].Refs)
+	}
+	refs := make([]int32, 0, count) // of all parts
+	for i := range parts {
+		part, first := &parts[i], len(refs)
 		for _, ref := range part.Refs {
 			n, ok := at[ref]
 			switch {
-			case !ok || n == i:
+			case !ok || n == int32(i):
 			case part.Root == "":
 				p.profiles[n] = true
 			default:
-				p.refs[i] = append(p.refs[i], n)
+				refs = append(refs, n)
 				wanted[n] = true
 			}
 		}
+		p.refs[i] = refs[first:len(refs):len(refs)]
 	}
 
 	// Without a base part, the packages are the parts that no other part refers to.
@@ -185,7 +192,8 @@ func (p *planner) policyBins(included []bool) []*bin {
 func (p *planner) body(included []bool) []*bin {
 	var large, small []*bin
 	open := make(map[int]*bin) // the bin that is not full, by the set of packages that need its parts
-	for i, part := range p.parts {
+	for i := range p.parts {
+		part := &p.parts[i]
 		switch {
 		case !included[i] || p.policyLayer[i] != noLine:
 		case part.Root == "" || p.profiles[i]:
