@@ -10,6 +10,9 @@
 // Directories are 0755, files 0644, and root owns them, like the store: they serve a Nix that runs as root, or a daemon.
 // Nix makes its lock files and its reserved space when it starts.
 //
+// For /gnu/store it is the state of Guix in var/guix: the same files, but with the tables of Guix.
+// Their version is 7, as ever, and they have neither signatures and content addresses nor "ultimate".
+//
 // The database holds exactly the objects of the closure, with their hashes, sizes and references.
 // Its bytes depend on nothing else that a source knows:
 //
@@ -37,18 +40,17 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-const schemaVersion = "10"
-
 // Files returns the state for a closure, as a tree that begins at the first directory above [profile.StateDir].
 // It fails if the NAR hash of an object is unknown, or if a reference leads out of the closure.
 func Files(c *profile.Closure) (rootfs.Tree, error) {
-	if profile.IsGuix(c.StoreDir) {
-		return nil, fmt.Errorf("make store database: Nix does not use %s, and Guix's database is another one", c.StoreDir)
-	}
 	if state := profile.StateDir(c.StoreDir); c.StoreDir.Holds(state[1:]) { // the store directory is …/var
 		return nil, fmt.Errorf("make store database: its place %s is in the store", state)
 	}
-	db, err := database(c.Infos)
+	tables := nixTables
+	if profile.IsGuix(c.StoreDir) {
+		tables = guixTables
+	}
+	db, err := database(c.Infos, tables)
 	if err != nil {
 		return nil, fmt.Errorf("make store database: %w", err)
 	}
@@ -60,7 +62,7 @@ func Files(c *profile.Closure) (rootfs.Tree, error) {
 	entries = append(entries,
 		rootfs.Dir(stateDir+"/db", 0o755),
 		file(stateDir+"/db/db.sqlite", db),
-		file(stateDir+"/db/schema", []byte(schemaVersion)),
+		file(stateDir+"/db/schema", []byte(tables.version)),
 		rootfs.Dir(stateDir+"/gcroots", 0o755),
 		rootfs.Link(stateDir+"/gcroots/profiles", "/"+stateDir+"/profiles"),
 		rootfs.Dir(stateDir+"/profiles", 0o755),
@@ -81,7 +83,7 @@ func file(path string, content []byte) rootfs.Entry {
 }
 
 // database makes db.sqlite. infos must be sorted by path and hold each object once.
-func database(infos []*profile.Info) ([]byte, error) {
+func database(infos []*profile.Info, tables tables) ([]byte, error) {
 	ids := make(map[profile.Path]int64, len(infos))
 	for i, info := range infos {
 		ids[info.Path] = int64(i) + 1
@@ -107,5 +109,5 @@ func database(infos []*profile.Info) ([]byte, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return encode(infos, refs)
+	return encode(infos, refs, tables)
 }

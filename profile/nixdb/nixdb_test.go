@@ -172,8 +172,12 @@ func TestOptionalMetadata(t *testing.T) {
 
 // TestRoundTrip checks that package localstore reads the closure from its database.
 func TestRoundTrip(t *testing.T) {
-	for _, s := range storetest.Samples(t) {
-		t.Run(s.Name, func(t *testing.T) {
+	guix, err := rootfs.ParseStoreDir("/gnu/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append(storetest.Samples(t), storetest.TinyIn(t, guix)) {
+		t.Run(s.Name+s.Dir.String(), func(t *testing.T) {
 			c := closure(t, s, s.Root)
 			tree, err := Files(c)
 			if err != nil {
@@ -188,7 +192,7 @@ func TestRoundTrip(t *testing.T) {
 			if err := rootfs.WriteDir(t.Context(), dir, append(c.Parts(t.Context()), base), rootfs.DirOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			store, err := localstore.Open(t.Context(), dir, localstore.Options{Signatures: true})
+			store, err := localstore.Open(t.Context(), dir, localstore.Options{StoreDir: s.Dir, Signatures: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -264,9 +268,13 @@ func TestSQLite(t *testing.T) {
 	for n := range testrun.Of(40, 199) {
 		sizes = append(sizes, n)
 	}
-	for _, n := range sizes {
+	for i, n := range sizes {
+		tables, empty := nixTables, "   "
+		if i%2 == 1 {
+			tables, empty = guixTables, ""
+		}
 		infos := wide(n)
-		db, err := database(infos)
+		db, err := database(infos, tables)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +286,7 @@ func TestSQLite(t *testing.T) {
 		}
 		var want, wantRefs []string
 		for i, info := range infos {
-			want = append(want, fmt.Sprintf("%d %s sha256:%s 1  %d   ", i+1, info.Path, info.NarHash.Hex(), info.NarSize))
+			want = append(want, fmt.Sprintf("%d %s sha256:%s 1  %d%s", i+1, info.Path, info.NarHash.Hex(), info.NarSize, empty))
 			for j := range info.References {
 				wantRefs = append(wantRefs, fmt.Sprintf("%d %d", i+1, i+1+j))
 			}
@@ -312,9 +320,16 @@ func TestSQLite(t *testing.T) {
 	}
 }
 
-// TestSchema checks that the tables equal those that SQLite makes from Nix's definitions.
+// TestSchema checks that the tables equal those that SQLite makes from the definitions of Nix and of Guix.
 func TestSchema(t *testing.T) {
-	db, err := database(wide(3))
+	t.Run("Nix", func(t *testing.T) { testSchema(t, nixTables, storetest.Tables, "ValidPaths", "Refs") })
+	t.Run("Guix", func(t *testing.T) {
+		testSchema(t, guixTables, storetest.GuixTables, "ValidPaths", "Refs", "FailedPaths")
+	})
+}
+
+func testSchema(t *testing.T, tables tables, definitions string, names ...string) {
+	db, err := database(wide(3), tables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,10 +339,10 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer theirs.Close()
-	if err := sqlitex.ExecuteScript(theirs, storetest.Tables, nil); err != nil {
+	if err := sqlitex.ExecuteScript(theirs, definitions, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []string{"ValidPaths", "Refs"} {
+	for _, table := range names {
 		for _, about := range []string{
 			`select cid, name, lower(type), "notnull", dflt_value, pk from pragma_table_info('` + table + `')`,
 			`select * from pragma_foreign_key_list('` + table + `')`,
@@ -335,7 +350,7 @@ func TestSchema(t *testing.T) {
 			`select type, name, tbl_name from sqlite_schema where tbl_name = '` + table + `' order by 1, 2`,
 		} {
 			if d := cmp.Diff(query(t, theirs, about), query(t, ours, about)); d != "" {
-				t.Errorf("%s (-Nix's +ours):\n%s", about, d)
+				t.Errorf("%s (-theirs +ours):\n%s", about, d)
 			}
 		}
 	}
@@ -357,7 +372,7 @@ func TestErrors(t *testing.T) {
 func TestLarge(t *testing.T) {
 	infos := wide(testrun.Of(3_000, 30_000))
 	start := time.Now()
-	db, err := database(infos)
+	db, err := database(infos, nixTables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,9 +382,9 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// TestStoreDir checks that the state is beside another store directory, and that Guix's gets none.
+// TestStoreDir checks that the state is beside another store directory, or where Guix has it.
 func TestStoreDir(t *testing.T) {
-	for dir, want := range map[string]string{"/opt/nix/store": "opt/nix/var/nix/db/db.sqlite", "/store": "var/nix/db/db.sqlite", "/gnu/store": "", "/x/var": ""} {
+	for dir, want := range map[string]string{"/opt/nix/store": "opt/nix/var/nix/db/db.sqlite", "/store": "var/nix/db/db.sqlite", "/gnu/store": "var/guix/db/db.sqlite", "/x/var": ""} {
 		d, err := rootfs.ParseStoreDir(dir)
 		if err != nil {
 			t.Fatal(err)

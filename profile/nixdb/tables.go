@@ -15,9 +15,22 @@ func compareReferences(a, b reference) int {
 	return cmp.Or(cmp.Compare(a.referrer, b.referrer), cmp.Compare(a.reference, b.reference))
 }
 
-// The tables of Nix (libstore/schema.sql), as SQLite stores their definitions.
+// tables are the tables of a package manager.
+type tables struct {
+	version    string // of the schema
+	validPaths string // the definition of ValidPaths
+	nulls      int    // its columns after narSize
+	failed     bool   // there is a table FailedPaths
+}
+
+var (
+	nixTables  = tables{version: "10", validPaths: createNixPaths, nulls: 3}
+	guixTables = tables{version: "7", validPaths: createGuixPaths, failed: true}
+)
+
+// The tables of Nix (libstore/schema.sql), as SQLite stores their definitions. Those of Guix differ in ValidPaths and FailedPaths.
 const (
-	createValidPaths = `CREATE TABLE ValidPaths (
+	createNixPaths = `CREATE TABLE ValidPaths (
     id               integer primary key autoincrement not null,
     path             text unique not null,
     hash             text not null,
@@ -27,6 +40,18 @@ const (
     ultimate         integer,
     sigs             text,
     ca               text
+)`
+	createGuixPaths = `CREATE TABLE ValidPaths (
+    id               integer primary key autoincrement not null,
+    path             text unique not null,
+    hash             text not null,
+    registrationTime integer not null,
+    deriver          text,
+    narSize          integer
+)`
+	createFailedPaths = `CREATE TABLE FailedPaths (
+    path text primary key not null,
+    time integer not null
 )`
 	createSequence = `CREATE TABLE sqlite_sequence(name,seq)`
 	createRefs     = `CREATE TABLE Refs (
@@ -57,13 +82,13 @@ const registrationTime = 1
 
 // encode makes a database of these rows. refs must be sorted. The id of an object is its index plus one.
 // Package sqlite writes no row that needs several pages, but no store path makes a row that long.
-func encode(infos []*profile.Info, refs []reference) ([]byte, error) {
+func encode(infos []*profile.Info, refs []reference, tables tables) ([]byte, error) {
 	w := sqlite.NewWriter()
 
 	validPaths := w.Table(len(infos), func(i int) []byte {
 		o := infos[i]
-		return sqlite.Record(nil, string(o.Path), "sha256:"+o.NarHash.Hex(), int64(registrationTime),
-			nil, o.NarSize, nil, nil, nil)
+		columns := []any{nil, string(o.Path), "sha256:" + o.NarHash.Hex(), int64(registrationTime), nil, o.NarSize}
+		return sqlite.Record(append(columns, make([]any, tables.nulls)...)...)
 	})
 	byPath := w.Index(len(infos), func(i int) []byte { return sqlite.Record(string(infos[i].Path), int64(i)+1) })
 	sequence := w.Table(min(1, len(infos)), func(int) []byte { return sqlite.Record("ValidPaths", int64(len(infos))) })
@@ -84,8 +109,8 @@ func encode(infos []*profile.Info, refs []reference) ([]byte, error) {
 
 	outputs, byDrv, byOutput := w.Table(0, nil), w.Index(0, nil), w.Index(0, nil)
 
-	return w.Finish([]sqlite.Definition{
-		{Type: "table", Name: "ValidPaths", Table: "ValidPaths", Root: validPaths, SQL: createValidPaths},
+	definitions := []sqlite.Definition{
+		{Type: "table", Name: "ValidPaths", Table: "ValidPaths", Root: validPaths, SQL: tables.validPaths},
 		{Type: "index", Name: "sqlite_autoindex_ValidPaths_1", Table: "ValidPaths", Root: byPath},
 		{Type: "table", Name: "sqlite_sequence", Table: "sqlite_sequence", Root: sequence, SQL: createSequence},
 		{Type: "table", Name: "Refs", Table: "Refs", Root: allRefs, SQL: createRefs},
@@ -96,5 +121,11 @@ func encode(infos []*profile.Info, refs []reference) ([]byte, error) {
 		{Type: "table", Name: "DerivationOutputs", Table: "DerivationOutputs", Root: outputs, SQL: createDerivationOutputs},
 		{Type: "index", Name: "sqlite_autoindex_DerivationOutputs_1", Table: "DerivationOutputs", Root: byDrv},
 		{Type: "index", Name: "IndexDerivationOutputs", Table: "DerivationOutputs", Root: byOutput, SQL: createIndexDerivationOutputs},
-	})
+	}
+	if tables.failed {
+		definitions = append(definitions,
+			sqlite.Definition{Type: "table", Name: "FailedPaths", Table: "FailedPaths", Root: w.Table(0, nil), SQL: createFailedPaths},
+			sqlite.Definition{Type: "index", Name: "sqlite_autoindex_FailedPaths_1", Table: "FailedPaths", Root: w.Index(0, nil)})
+	}
+	return w.Finish(definitions)
 }

@@ -25,7 +25,9 @@ const Tables = `
 		ultimate         integer,
 		sigs             text,
 		ca               text
-	);
+	);` + refsTables
+
+const refsTables = `
 	create table if not exists Refs (
 		referrer  integer not null,
 		reference integer not null,
@@ -40,6 +42,21 @@ const Tables = `
 		delete from Refs where referrer = old.id and reference = old.id;
 	end;`
 
+// GuixTables is the same part of Guix's schema (guix/store/schema.sql), and its table of its own.
+const GuixTables = `
+	create table if not exists ValidPaths (
+		id               integer primary key autoincrement not null,
+		path             text unique not null,
+		hash             text not null,
+		registrationTime integer not null,
+		deriver          text,
+		narSize          integer
+	);
+	create table if not exists FailedPaths (
+		path text primary key not null,
+		time integer not null
+	);` + refsTables
+
 // WriteDatabase writes a root directory with a store and Nix's database.
 func (s *Sample) WriteDatabase(t testing.TB) string {
 	t.Helper()
@@ -48,14 +65,19 @@ func (s *Sample) WriteDatabase(t testing.TB) string {
 	return root
 }
 
-// AddDatabase writes Nix's database into a root directory with a store.
+// AddDatabase writes Nix's database, or Guix's, into a root directory with a store.
 func (s *Sample) AddDatabase(t testing.TB, root string) {
 	t.Helper()
 	dir := filepath.Join(root, profile.StateDir(s.Dir), "db")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "schema"), []byte("10"), 0o644); err != nil {
+	guix := profile.IsGuix(s.Dir)
+	schema, tables := "10", Tables
+	if guix {
+		schema, tables = "7", GuixTables
+	}
+	if err := os.WriteFile(filepath.Join(dir, "schema"), []byte(schema), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := sqlite.OpenConn(filepath.Join(dir, "db.sqlite"), sqlite.OpenReadWrite|sqlite.OpenCreate)
@@ -73,14 +95,17 @@ func (s *Sample) AddDatabase(t testing.TB, root string) {
 			t.Fatal(err)
 		}
 	}
-	if err := sqlitex.ExecuteScript(conn, Tables, nil); err != nil {
+	if err := sqlitex.ExecuteScript(conn, tables, nil); err != nil {
 		t.Fatal(err)
 	}
 	run("pragma synchronous = off")
 	run("begin")
 	for _, info := range s.Infos {
-		run("insert into ValidPaths (path, hash, registrationTime, narSize, sigs) values (?, ?, 1700000000, ?, ?)",
-			string(info.Path), "sha256:"+info.NarHash.Hex(), info.NarSize, strings.Join(info.Signatures, " "))
+		run("insert into ValidPaths (path, hash, registrationTime, narSize) values (?, ?, 1700000000, ?)",
+			string(info.Path), "sha256:"+info.NarHash.Hex(), info.NarSize)
+		if !guix {
+			run("update ValidPaths set sigs = ? where path = ?", strings.Join(info.Signatures, " "), string(info.Path))
+		}
 	}
 	for _, info := range s.Infos {
 		for _, r := range info.References {
