@@ -61,9 +61,19 @@ func (e *busyError) Error() string { return e.why }
 var errWriting = &busyError{"Nix keeps writing to it"}
 
 func (d *database) read(ctx context.Context) (*snapshot, error) {
-	if err := d.checkSchema(); err != nil {
+	unversioned, err := d.checkSchema()
+	if err != nil {
 		return nil, err
 	}
+	s, err := d.retry(ctx)
+	if err == nil && unversioned != nil && (s.dir == nil || !profile.IsGuix(*s.dir)) {
+		return nil, unversioned
+	}
+	return s, err
+}
+
+// retry reads the database. It waits while another process writes to it.
+func (d *database) retry(ctx context.Context) (*snapshot, error) {
 	deadline := time.Now().Add(d.maxWait)
 	for {
 		s, err := d.try(ctx)
@@ -209,32 +219,34 @@ func openFile(name string) (*os.File, error) {
 }
 
 // The tables have the same relevant columns in these versions of the schema: from Nix 1.3 until today.
+// Guix has always had version 7.
 const minSchema, maxSchema = 7, 10
 
 // checkSchema checks the version in the file that Nix keeps beside the database.
-// A copy without this file is incomplete, and may lack the log too.
-func (d *database) checkSchema() error {
+// A copy without this file is incomplete, and may lack the log too. So unversioned is an error then.
+// But it is none for Guix: guix pack writes a database without the file, and with an empty log.
+func (d *database) checkSchema() (unversioned, err error) {
 	name := filepath.Join(filepath.Dir(d.path), "schema")
 	f, err := openFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("its version is unknown: %q: %w", name, fs.ErrNotExist)
+		return fmt.Errorf("its version is unknown: %q: %w", name, fs.ErrNotExist), nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, 32))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	version, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
 	switch {
 	case err != nil:
-		return fmt.Errorf("its version is %q, not a number", text)
+		return nil, fmt.Errorf("its version is %q, not a number", text)
 	case version < minSchema, version > maxSchema:
-		return fmt.Errorf("its version %d is not supported, only %d to %d are", version, minSchema, maxSchema)
+		return nil, fmt.Errorf("its version %d is not supported, only %d to %d are", version, minSchema, maxSchema)
 	}
-	return nil
+	return nil, nil
 }
 
 // ReadDatabase reads the metadata of all objects from a database file, for objects that come from elsewhere.

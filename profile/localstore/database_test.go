@@ -274,9 +274,9 @@ func TestBadDatabase(t *testing.T) {
 		notRoot bool
 	}{
 		{name: "nothing there", make: func(t *testing.T) string { return t.TempDir() },
-			err: `no Nix database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
+			err: `no store database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
 		{name: "store without database", make: func(t *testing.T) string { return newRoot(t) },
-			err: `no Nix database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
+			err: `no store database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
 		{name: "database without store", make: func(t *testing.T) string {
 			root := good(t)
 			os.Remove(root + "/nix/store")
@@ -343,7 +343,7 @@ func TestBadDatabase(t *testing.T) {
 			root := newRoot(t)
 			symlink(t, "../../../../../../etc/passwd", root+"/nix/var/nix/db/db.sqlite")
 			return root
-		}, err: `no Nix database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
+		}, err: `no store database at "ROOT/nix/var/nix/db/db.sqlite": file does not exist`, is: ErrNoDatabase},
 		{name: "a link to itself", make: func(t *testing.T) string {
 			root := newRoot(t)
 			symlink(t, "db.sqlite", root+"/nix/var/nix/db/db.sqlite")

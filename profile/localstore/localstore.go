@@ -1,6 +1,6 @@
 // Package localstore reads a Nix store in place:
 // the files in ROOT/nix/store, and their metadata in the database in ROOT/nix/var/nix/db,
-// or those of another store directory; see [profile.StateDir].
+// or those of another store directory, as Guix's in ROOT/gnu/store and ROOT/var/guix/db; see [profile.StateDir].
 // ROOT is "/" for the store of this machine, or another directory that holds a copy, a relocated store.
 //
 // The package promises:
@@ -49,7 +49,7 @@ import (
 
 // ErrNoDatabase reports a root without a database.
 // It may have no store at all, or a store directory without metadata.
-var ErrNoDatabase = errors.New("no Nix database")
+var ErrNoDatabase = errors.New("no store database")
 
 // OtherDirError reports a database of another store directory than that of its place.
 type OtherDirError struct{ Dir, Place profile.StoreDir }

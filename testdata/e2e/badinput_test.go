@@ -140,7 +140,7 @@ func TestBadProfile(t *testing.T) {
 		{
 			name:    "no store",
 			command: func(dir string) *exec.Cmd { return p.without("/nix", dir, lab.program, "image", "oci:x") },
-			err:     `no Nix database`, hint: `--from`,
+			err:     `no store database`, hint: `--from`,
 		},
 		{
 			name: "default dangles",
