@@ -30,6 +30,15 @@ func StateDir(dir StoreDir) string {
 	return path.Join(dir.String(), "../var/nix")
 }
 
+// DefaultLink returns the profile of a file system as a whole: in Nix that of all users, which root's commands change.
+// Guix has none for all users. There it is root's, into which guix pack puts the profile of a pack, too.
+func DefaultLink(dir StoreDir) string {
+	if IsGuix(dir) {
+		return StateDir(dir) + "/profiles/per-user/root/guix-profile"
+	}
+	return StateDir(dir) + "/profiles/default"
+}
+
 // OwnDirs lists the directories of a file system that belong to the package manager: the one around the store directory,
 // and the state directory.
 func OwnDirs(dir StoreDir) []string {
@@ -38,6 +47,13 @@ func OwnDirs(dir StoreDir) []string {
 		around = dir.String()
 	}
 	return []string{around, StateDir(dir)}
+}
+
+// StoresError reports a source with objects in several store directories.
+type StoresError struct{ Dirs []StoreDir }
+
+func (e *StoresError) Error() string {
+	return fmt.Sprintf("it has two stores, %s and %s", e.Dirs[0], e.Dirs[1])
 }
 
 // Limits of store paths in Nix (libstore/path.cc).

@@ -89,7 +89,7 @@ func findObject(ctx context.Context, s Store, name string) (Path, error) {
 // Like [Resolve], it accepts objects that are untrusted or have no files.
 func Default(ctx context.Context, s Store) (*Profile, error) {
 	if l, ok := s.(Linker); ok {
-		defaultLink := StateDir(s.StoreDir()) + "/profiles/default" // of all users
+		defaultLink := DefaultLink(s.StoreDir())
 		if _, err := l.Readlink(defaultLink); !errors.Is(err, fs.ErrNotExist) {
 			return Resolve(ctx, s, defaultLink)
 		}

@@ -25,10 +25,12 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 		}
 		return err == nil
 	}
-	for _, d := range o.dirs() {
-		if !has(d.Root()) {
-			continue
-		}
+	dirs, err := o.storesIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) > 0 {
+		d := dirs[0]
 		s, err := openAt(ctx, dir, d, o)
 		if isOther(err, o) && d.Root() == nixDir+"/store" {
 			if s, err := openNix(ctx, filepath.Join(dir, nixDir), o); s != nil || err != nil {
@@ -80,6 +82,28 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	return nil, &NotStoreError{dir, "a directory without " + o.dirs()[0].Root() + ", nix-cache-info or store objects in it"}
 }
 
+// storesIn returns the store directories in a root directory. If there are several, those without objects do not count.
+// Several with objects are an error, except in this machine's root directory.
+func (o Options) storesIn(root string) (dirs []profile.StoreDir, err error) {
+	for _, d := range o.dirs() {
+		if _, err := os.Stat(filepath.Join(root, d.Root())); err == nil {
+			dirs = append(dirs, d)
+		}
+	}
+	if len(dirs) < 2 {
+		return dirs, nil
+	}
+	full := slices.Clone(dirs)
+	full = slices.DeleteFunc(full, func(d profile.StoreDir) bool { return !hasObjects(filepath.Join(root, d.Root())) })
+	switch {
+	case len(full) == 0:
+		return dirs, nil
+	case len(full) > 1 && root != "/":
+		return nil, fmt.Errorf("open store %q: %w", root, &profile.StoresError{Dirs: full})
+	}
+	return full, nil
+}
+
 // in returns the options for a store in a directory that was found.
 func (o Options) in(dir profile.StoreDir) Options {
 	o.StoreDir = &dir
@@ -107,6 +131,23 @@ func readNames(dir string) ([]string, error) {
 	}
 	defer d.Close()
 	return d.Readdirnames(-1)
+}
+
+// openMachine opens the store of a root directory that is said to have one, such as that of this machine.
+func openMachine(ctx context.Context, root string, o Options) (profile.Store, error) {
+	dirs, err := o.storesIn(root)
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) > 0 {
+		return openRoot(ctx, root, o.in(dirs[0]))
+	}
+	if root != "/" {
+		if s, err := openNix(ctx, filepath.Join(root, nixDir), o); s != nil || err != nil {
+			return s, err
+		}
+	}
+	return openRoot(ctx, root, o)
 }
 
 // openRoot opens the store of a root directory.
@@ -166,7 +207,7 @@ func scanned(from string, s profile.Store, candidates []profile.Path, o Options)
 		o.scanning(from)
 	}
 	if o.Note != nil {
-		o.Note("no database in " + from + ": scanning for references, which may find more than Nix registered")
+		o.Note("no database in " + from + ": scanning for references, which may find more than are registered")
 	}
 	return found, nil
 }

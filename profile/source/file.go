@@ -56,10 +56,14 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		return s, nil
 	}
 	infos, err := tarDatabase(ctx, s, o)
-	if err == nil {
-		if len(infos) > 0 && infos[0].Path.StoreDir() != s.StoreDir() {
-			s.Move(infos[0].Path.StoreDir())
+	if err == nil && len(infos) > 0 && infos[0].Path.StoreDir() != s.StoreDir() {
+		dir := infos[0].Path.StoreDir()
+		if profile.IsGuix(s.StoreDir()) { // Guix has its store only there
+			return nil, errors.Join(fmt.Errorf("read tar %q: %w", f.Name(), &localstore.OtherDirError{Dir: dir, Place: s.StoreDir()}), s.Close())
 		}
+		s.Move(dir)
+	}
+	if err == nil {
 		names.Hash = hashes(infos)
 		return references.Overlay(s, infos), nil
 	}
@@ -67,6 +71,7 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 		return nil, errors.Join(err, s.Close())
 	}
 	o.noteAppleTar(f.Name(), s)
+	o.notePlace(f.Name(), s)
 	candidates, err := s.Paths(ctx)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -78,6 +83,13 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 func (o *Options) noteTrailing(name, what string, trailing bool) {
 	if trailing && o.Note != nil {
 		o.Note(fmt.Sprintf("%q continues after the end of %s; the rest is ignored", name, what))
+	}
+}
+
+// notePlace notes that the place of a store directory in a tar looks like another store directory, which the user did not say.
+func (o *Options) notePlace(name string, s *tarstore.Store) {
+	if dir, ok := s.Elsewhere(); ok && o.Note != nil && o.StoreDir == nil {
+		o.Note(fmt.Sprintf("%q has its store objects in %s, but the store directory is taken to be %s", name, dir, s.StoreDir()))
 	}
 }
 

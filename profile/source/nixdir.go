@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -31,6 +30,12 @@ func openNix(ctx context.Context, dir string, o Options) (profile.Store, error) 
 		return err == nil
 	}
 	const database = "db/db.sqlite"
+	for _, d := range o.dirs() { // Guix's state directory is not beside its store
+		root, ok := strings.CutSuffix(dir, profile.StateDir(d))
+		if _, err := os.Stat(root + d.String()); ok && err == nil && profile.IsGuix(d) && has(database) {
+			return openRoot(ctx, root+"/", o.in(d))
+		}
+	}
 	switch {
 	case has("store") && (has("var/nix", database) || hasObjects(filepath.Join(dir, "store"))):
 	case filepath.Base(dir) == "store" && has("../var/nix", database):
@@ -116,12 +121,10 @@ func openLocal(ctx context.Context, settings string, o Options) (profile.Store, 
 		root = "/"
 	}
 	if real == "" && state == "" {
-		if _, err := os.Stat(filepath.Join(root, o.dirs()[0].String())); errors.Is(err, fs.ErrNotExist) && root != "/" {
-			if s, err := openNix(ctx, filepath.Join(root, nixDir), o); s != nil || err != nil {
-				return s, err
-			}
-		}
-		return openRoot(ctx, root, o)
+		return openMachine(ctx, root, o)
+	}
+	if real != "" {
+		o = o.at(real)
 	}
 	if real == "" {
 		real = filepath.Join(root, o.dirs()[0].String())
@@ -130,7 +133,11 @@ func openLocal(ctx context.Context, settings string, o Options) (profile.Store, 
 		state = filepath.Join(root, profile.StateDir(o.dirs()[0]))
 	}
 	o.opened(real, StoreDirectory)
-	return asStore(localstore.OpenParts(ctx, real, state, localOptions(o)))
+	s, err := localstore.OpenParts(ctx, real, state, localOptions(o))
+	if err == nil && dir != nil && s.StoreDir() != *dir {
+		err = errors.Join(&StoreDirError{"local?" + settings, s.StoreDir(), "?store=" + dir.String(), *dir}, s.Close())
+	}
+	return asStore(s, err)
 }
 
 // asStore avoids a nil pointer in an interface.

@@ -108,7 +108,7 @@ func TestLocalRefuses(t *testing.T) {
 	for _, test := range []struct{ from, err string }{
 		{state, "it is Nix's state directory, without a store"},
 		{"local?real=" + root + "/gone", "no such file or directory"},
-		{"local?real=" + root + "/nix/store&state=" + root, "no Nix database in "},
+		{"local?real=" + root + "/nix/store&state=" + root, "no store database in "},
 		{"local?root=" + root + "&secret=1", `setting "secret" in its URL is not supported`},
 		{"local?store=gnu", `store directory "gnu": want an absolute path`},
 		{"local?root=%zz", "are not valid"},

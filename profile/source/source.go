@@ -1,10 +1,10 @@
 // Package source opens stores of all forms. It recognises a form by content, never by a file's name:
 //
-//	""                  the store of this machine
+//	""                  the store of this machine: of Nix, or else of Guix
 //	-                   a file on standard input
 //	http(s)://…         a binary cache
 //	local?root=…        Nix's name for a store on this machine, also with real=… and state=…
-//	a directory         with nix/store in it: a relocated store, with its database, which says the store directory, or without;
+//	a directory         with nix/store or gnu/store in it: a relocated store, with its database, which says the store directory, or without;
 //	                    with store and var in it: a copy of /nix, also named by either of them;
 //	                    with nix-cache-info or narinfo files in it: a binary cache;
 //	                    with store objects in it: a store directory
@@ -177,7 +177,7 @@ func (o *Options) dirs() []profile.StoreDir {
 type StoreDirError struct {
 	Source string // as given, or "" for this machine's store
 	Dir    profile.StoreDir
-	Other  string // the source with the other directory, --references or --store-dir
+	Other  string // the source with the other directory, --references, --store-dir or ?store=DIR
 	Wants  profile.StoreDir
 }
 
@@ -235,66 +235,6 @@ func needsVouching(from string, o Options) bool {
 		return binarycache.IsURL(from) && !o.hashed
 	}
 	return false
-}
-
-// openOne recognises and opens one source.
-func openOne(ctx context.Context, from string, o Options) (profile.Store, error) {
-	switch {
-	case from == "":
-		return openRoot(ctx, "/", o)
-	case from == "-":
-		if o.Stdin == nil {
-			return nil, fmt.Errorf("open store: standard input: %w", os.ErrInvalid)
-		}
-		return openFile(ctx, o.Stdin, o)
-	case binarycache.IsURL(from):
-		return openCache(ctx, from, o)
-	}
-	if scheme, path, ok := strings.Cut(from, "://"); ok && strings.EqualFold(scheme, "file") { // as in nix copy --to file://DIR?OPTIONS
-		dir, settings, _ := strings.Cut(path, "?")
-		if _, err := binarycache.ParseSettings(settings); err != nil {
-			return nil, fmt.Errorf("open binary cache %q: %w", dir, err)
-		}
-		from = dir
-	}
-	fi, err := os.Stat(from)
-	if settings, ok := isLocal(from); ok && err != nil {
-		return openLocal(ctx, settings, o)
-	}
-	if err != nil && OnlyNix(from) {
-		return nil, &NotStoreError{from, "a store that only Nix can read"}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	if fi.IsDir() {
-		return openDirectory(ctx, from, o)
-	}
-	f, err := os.Open(from)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	s, err := openFile(ctx, f, o)
-	if err != nil {
-		f.Close()
-	}
-	return s, err
-}
-
-func openCache(ctx context.Context, from string, o Options) (profile.Store, error) {
-	form := CacheDirectory
-	if binarycache.IsURL(from) {
-		form = CacheServer
-	}
-	o.opened(from, form)
-	return binarycache.Open(ctx, from, binarycache.Options{
-		SpoolDir: o.SpoolDir,
-		Progress: o.Progress,
-		CacheDir: o.NarInfoDir,
-		Netrc:    o.Netrc,
-		Proxy:    o.Proxy,
-		Retrying: o.Retrying,
-	})
 }
 
 // hashes returns a function that finds the NAR hash of an object in infos.

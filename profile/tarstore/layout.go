@@ -10,17 +10,15 @@ import (
 )
 
 // findStore finds the root and store directories in the archive.
-func (s *Store) findStore(dirs []profile.StoreDir) error {
+func (s *Store) findStore(dirs []profile.StoreDir) (err error) {
 	t := s.tree
-	s.dir = dirs[0]
-	if n, dir := s.storeBelow(root, dirs); n != none {
-		s.root, s.store, s.dir = root, n, dir
-	} else {
+	s.root = root
+	if s.store, s.dir, err = s.storeBelow(root, dirs); s.store == none && err == nil {
 		roots, stores := s.search(dirs)
 		switch {
 		case len(roots) == 1:
 			s.root = roots[0]
-			s.store, s.dir = s.storeBelow(s.root, dirs)
+			s.store, s.dir, err = s.storeBelow(s.root, dirs)
 		case len(roots) > 1:
 			return &FormatError{"a tar archive with several stores, in " + s.list(roots)}
 		case len(stores) == 1:
@@ -33,6 +31,9 @@ func (s *Store) findStore(dirs []profile.StoreDir) error {
 		default:
 			return &FormatError{s.guess()}
 		}
+	}
+	if err != nil {
+		return err
 	}
 	s.listObjects()
 	return nil
@@ -73,14 +74,32 @@ func (s *Store) listObjects() {
 	slices.Sort(s.paths)
 }
 
-// storeBelow returns the first of the store directories below a directory.
-func (s *Store) storeBelow(at id, dirs []profile.StoreDir) (id, profile.StoreDir) {
+// storeBelow returns the store directory below a directory. If there are several, those without objects do not count.
+func (s *Store) storeBelow(at id, dirs []profile.StoreDir) (id, profile.StoreDir, error) {
+	var found, full []profile.StoreDir
 	for _, dir := range dirs {
-		if n := s.tree.descend(at, dir.Root()); n != none && s.tree.nodes[n].kind == directory {
-			return n, dir
+		n := s.tree.descend(at, dir.Root())
+		if n == none || s.tree.nodes[n].kind != directory {
+			continue
+		}
+		found = append(found, dir)
+		if s.hasObjects(n) {
+			full = append(full, dir)
 		}
 	}
-	return none, dirs[0]
+	switch {
+	case len(found) == 0:
+		return none, dirs[0], nil
+	case len(full) > 1:
+		return none, dirs[0], &profile.StoresError{Dirs: full}
+	case len(full) == 1:
+		found = full
+	}
+	return s.tree.descend(at, found[0].Root()), found[0], nil
+}
+
+func (s *Store) hasObjects(dir id) bool {
+	return slices.ContainsFunc(s.tree.children(dir), func(c id) bool { return profile.CheckBase(s.tree.nodes[c].name) == nil })
 }
 
 // search finds all directories that contain a store directory, and all that contain objects. It does not descend into objects.
@@ -89,7 +108,7 @@ func (s *Store) search(dirs []profile.StoreDir) (roots, stores []id) {
 	for todo := []id{root}; len(todo) > 0; {
 		dir := todo[0]
 		todo = todo[1:]
-		if n, _ := s.storeBelow(dir, dirs); n != none {
+		if n, _, err := s.storeBelow(dir, dirs); n != none || err != nil {
 			roots = append(roots, dir)
 		}
 		objects := false

@@ -2,8 +2,9 @@
 //
 // It recognises by content whether the archive holds
 //
-//   - a root directory: it contains nix/store, and possibly profiles and a database in nix/var/nix.
-//     This is the archive's root, or else the only directory in it that contains nix/store;
+//   - a root directory: it contains nix/store, and possibly profiles and a database in nix/var/nix,
+//     or gnu/store and var/guix, as guix pack writes them. If it has objects in both, the caller has to choose one.
+//     This is the archive's root, or else the only directory in it that contains a store directory;
 //   - a copy of /nix of any name: the only directory that contains store objects is called store, and var/nix/db is beside it.
 //     Its database may be of another store directory, and so may that of nix below a root; see [Store.Move].
 //   - a store directory of any name: the only directory that contains store objects.
