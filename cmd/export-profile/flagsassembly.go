@@ -52,7 +52,7 @@ func (f *assemblyFlags) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.caFiles, "ca-file", nil, "let programs in the image trust the PEM certificates in `FILE`, too; repeatable")
 	fs.BoolVar(&f.noProfile, "no-profile", false, "make it of added files alone, without a profile or a store")
 	fs.BoolVar(&f.bare, "bare", false, "add only the files that the original script makes: no /tmp, accounts or certificate links")
-	fs.BoolVar(&f.nixDB, "with-nix-db", false, "add Nix's database of the store paths, so that Nix works in the image")
+	fs.BoolVar(&f.nixDB, "with-nix-db", false, "add Nix's database of the store paths, so that Nix works in the image; for /gnu/store, Guix's")
 	f.sbom.flags(fs)
 	f.metadataFlags.flags(fs)
 	f.closureFlags.cacheFlags.flags(fs)

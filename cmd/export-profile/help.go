@@ -67,7 +67,9 @@ var helpEnvironment = []struct{ names, meaning string }{
 // helpFiles lists the files and directories that the program reads without being told to.
 var helpFiles = []struct{ names, meaning string }{
 	{"/nix/store, /nix/var/nix/db/db.sqlite", "This machine's store, read when --from is not given."},
+	{"/gnu/store, /var/guix/db/db.sqlite", "The same on a machine that has only Guix, or with --store-dir /gnu/store."},
 	{"~/.nix-profile", "This user's profile. Nix's newer places for it are tried next."},
+	{"~/.guix-profile", "This user's profile in a store of Guix, or else /var/guix/profiles/per-user/$USER/guix-profile."},
 	{"$XDG_CACHE_HOME/export-profile", "The cache. The default of $XDG_CACHE_HOME is ~/.cache. It can be deleted at any time."},
 	{"~/.netrc", "Logins for servers that are binary caches."},
 	{"$XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json, ~/.docker/config.json", "Logins for registries, in this order, as podman login and docker login write them."},

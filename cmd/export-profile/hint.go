@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func hint(err error) string {
 	case errors.As(err, &hinted):
 		return hinted.hint
 	case errors.As(err, &noProfile):
-		return "name one with --profile, or a store with --from"
+		return cmp.Or(noProfile.hint, "name one with --profile, or a store with --from")
 	case errors.As(err, &ambiguous):
 		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
 	case errors.As(err, &closure) && len(closure.Missing)+len(closure.Lost) > 0:

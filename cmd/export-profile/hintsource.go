@@ -13,6 +13,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/nar"
 	"github.com/export-profile/export-profile/profile/scan"
 	"github.com/export-profile/export-profile/profile/source"
@@ -38,10 +39,20 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 		switch {
 		case dirs.Other == "--store-dir":
 			return withHint(err, "say --store-dir %s, or leave the flag out", dirs.Dir)
+		case strings.HasPrefix(dirs.Other, "?store="):
+			return withHint(err, "say ?store=%s, or leave it out", dirs.Dir)
 		case dirs.Other == "--references":
 			return withHint(err, "write the references with the Nix of that store: nix path-info --json -r PROFILE > FILE")
 		}
 		return withHint(err, "an image has the store paths of one store directory: make an image of each")
+	}
+	var stores *profile.StoresError
+	if errors.As(err, &stores) {
+		return withHint(err, "say --store-dir %s or --store-dir %s", stores.Dirs[0], stores.Dirs[1])
+	}
+	var other *localstore.OtherDirError
+	if errors.As(err, &other) {
+		return withHint(err, "copy the store and its database from the same machine, or leave the database out")
 	}
 	for _, from := range f.from {
 		switch {

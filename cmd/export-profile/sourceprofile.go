@@ -3,12 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/export-profile/export-profile/profile"
 )
@@ -49,7 +44,7 @@ func (f *closureFlags) roots(ctx context.Context, store profile.Store, say *spea
 func (f *closureFlags) resolve(ctx context.Context, store profile.Store) ([]*profile.Profile, error) {
 	names := f.profiles
 	if len(names) == 0 && len(f.from) == 0 {
-		name, err := defaultProfile()
+		name, err := defaultProfile(store.StoreDir())
 		if err != nil {
 			return nil, err
 		}
@@ -94,50 +89,4 @@ func hintProfile(err error) error {
 		return withHint(err, "name a link to a store path, or a whole store path, with --profile")
 	}
 	return err
-}
-
-// noProfileError lists the places searched for this user's profile.
-type noProfileError struct{ tried []string }
-
-func (e *noProfileError) Error() string {
-	var quoted []string
-	for _, name := range e.tried {
-		quoted = append(quoted, strconv.Quote(name))
-	}
-	return fmt.Sprintf("find profile: none of %s exists", strings.Join(quoted, ", "))
-}
-
-func (e *noProfileError) Unwrap() error { return fs.ErrNotExist }
-
-// defaultProfile returns the first existing link that Nix may have made for this user.
-// A dangling link counts: to skip it would export a profile that is not the user's.
-func defaultProfile() (string, error) {
-	if p := os.Getenv("NIX_PROFILE"); p != "" {
-		return p, nil
-	}
-	var tried []string
-	if home, err := os.UserHomeDir(); err == nil {
-		tried = append(tried, filepath.Join(home, ".nix-profile"))
-	}
-	state := os.Getenv("NIX_STATE_HOME")
-	if state == "" {
-		if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-			state = filepath.Join(dir, "nix")
-		} else if home, err := os.UserHomeDir(); err == nil {
-			state = filepath.Join(home, ".local/state/nix")
-		}
-	}
-	if state != "" {
-		tried = append(tried, filepath.Join(state, "profile"), filepath.Join(state, "profiles/profile"))
-	}
-	if user := os.Getenv("USER"); user != "" && filepath.IsLocal(user) {
-		tried = append(tried, filepath.Join("/nix/var/nix/profiles/per-user", user, "profile"))
-	}
-	tried = append(tried, "/nix/var/nix/profiles/default")
-	for _, name := range tried {
-		if _, err := os.Lstat(name); err == nil {
-			return name, nil
-		}
-	}
-	return "", &noProfileError{tried}
 }
