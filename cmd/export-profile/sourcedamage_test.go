@@ -64,6 +64,7 @@ func damageForms() []damageForm {
 		{"export in zstd", packed("zstd", export), onlyError, sameImage},
 		{"export in xz", packed("xz", export), onlyError, sameImage},
 		{"export in bzip2", packed("bzip2", export), onlyError, sameImage},
+		{"export in lzip", packed("lzip", export), onlyError, sameImage},
 		{"nario 2", whole(func(t *testing.T, s *sample) string { return s.WriteNario2(t) }), onlyError, sameImage},
 		{"nario 2 in lz4", packed("lz4", nario2), sameImage, sameImage},
 		{"narinfo", inCache("none", "narinfo"), onlyError, onlyError},
@@ -72,6 +73,7 @@ func damageForms() []damageForm {
 		{"NAR in zstd", inCache("zstd", "nar"), onlyError, sameImage},
 		{"NAR in xz", inCache("xz", "nar"), onlyError, sameImage},
 		{"NAR in bzip2", inCache("bzip2", "nar"), onlyError, sameImage},
+		{"NAR in lzip", inCache("lzip", "nar"), onlyError, sameImage},
 		{"NAR in br", inCache("br", "nar"), onlyError, sameImage},
 		{"NAR in lz4", inCache("lz4", "nar"), sameImage, sameImage},
 		{"registration", func(t *testing.T, s *sample) (string, []string) {

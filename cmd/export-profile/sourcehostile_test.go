@@ -145,6 +145,7 @@ func hostileSources() []hostileSource {
 		{name: "window of 1 GiB in one segment, zstd", want: "zstd: window larger than 128 MiB", args: sourceFile(append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, 0, 0, 0, 0x40, 1, 0, 0))},
 		{name: "window of 192 MiB, xz", want: "xz: window larger than 128 MiB: 201326592 bytes", args: sourceFile(xzHeader(31))},
 		{name: "window of 4 GiB, xz", want: "xz: window larger than 128 MiB: 4294967295 bytes", args: sourceFile(xzHeader(40))},
+		{name: "window of 144 MiB, lzip", want: "lzip: window larger than 128 MiB: 150994944 bytes", args: sourceFile([]byte("LZIP\x01\xfc\x00\x00\x00\x00\x00"))},
 		{name: "window of 256 MiB, zstd, in a cache", want: "zstd: window larger than 128 MiB", args: sourceCache("zstd", zstdFrame(28, nil, 0))},
 		{name: "window of 192 MiB, xz, in a cache", want: "xz: window larger than 128 MiB", args: sourceCache("xz", xzHeader(31))},
 		{name: "bomb in a frame with the largest window, zstd", args: sourceCache("zstd", zstdFrame(27, bomb, 256<<20)), window: window128},
@@ -172,7 +173,7 @@ func hostileSources() []hostileSource {
 		name   string
 		pieces int // of 16 MiB, more than allowed with the window
 		window int64
-	}{{"gzip", many, 0}, {"zstd", many, 8 << 20}, {"lz4", many, 4 << 20}, {"br", 6, 16 << 20}, {"xz", 6, 8 << 20}, {"bzip2", 6, 4 << 20}} {
+	}{{"gzip", many, 0}, {"zstd", many, 8 << 20}, {"lz4", many, 4 << 20}, {"br", 6, 16 << 20}, {"xz", 6, 8 << 20}, {"bzip2", 6, 4 << 20}, {"lzip", 6, 8 << 20}} {
 		// The NAR hash is always wrong here, but that shows only at the end.
 		all = append(all, hostileSource{name: "bomb in a cache, " + c.name, window: c.window,
 			args: func(t *testing.T) []string { return sourceCache(c.name, packedBomb(t, c.name, c.pieces))(t) }})

@@ -294,7 +294,7 @@ func (h *server) open(ctx context.Context, n *NarInfo) (io.ReadCloser, error) {
 }
 
 // encodings maps HTTP's names of content encodings to those of package decompress.
-var encodings = map[string]string{"gzip": "gzip", "x-gzip": "gzip", "br": "br", "zstd": "zstd", "xz": "xz", "bzip2": "bzip2"}
+var encodings = map[string]string{"gzip": "gzip", "x-gzip": "gzip", "br": "br", "zstd": "zstd", "xz": "xz", "bzip2": "bzip2", "lzip": "lzip"}
 
 // encoded reports whether the server sends the body in a content encoding.
 // Buckets do this regardless of Accept-Encoding for files that were uploaded compressed.

@@ -13,7 +13,7 @@ import (
 )
 
 // slow lists compressions that take longer to decompress than a temporary file takes to write and read.
-var slow = map[string]bool{"xz": true, "bzip2": true, "br": true}
+var slow = map[string]bool{"xz": true, "bzip2": true, "br": true, "lzip": true}
 
 // Spooler implements [profile.Spooler], for objects whose compression is slow to read.
 func (s *Store) Spooler(p profile.Path) func(context.Context) {

@@ -21,6 +21,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
+	"github.com/export-profile/export-profile/profile/decompress/lzip"
+	"github.com/export-profile/export-profile/profile/decompress/lzma"
 	"github.com/export-profile/export-profile/profile/decompress/xz"
 )
 
@@ -49,6 +51,7 @@ var magics = map[string][]string{
 	"xz":    {xz.Magic},
 	"bzip2": {"BZh"},
 	"lz4":   new(lz4Format).magics(),
+	"lzip":  {lzip.Magic},
 }
 
 // SniffLen is how many bytes Sniff needs, unless larger skippable frames come first.
@@ -81,7 +84,7 @@ func Sniff(head []byte) string {
 }
 
 // NewReader decompresses r. Compressions have the names of binary caches:
-// none, gzip, xz, zstd, bzip2, br and lz4. An empty name means bzip2 (libstore/nar-info.cc).
+// none, gzip, xz, zstd, bzip2, br, lz4 and lzip. An empty name means bzip2 (libstore/nar-info.cc).
 // For other names the error wraps errors.ErrUnsupported.
 //
 // Close frees the decompressor. It does not close r.
@@ -121,6 +124,9 @@ func newReader(name string, r io.Reader, trailing func()) (io.ReadCloser, error)
 		return reader(name, z, nil), nil
 	case "xz":
 		z, free := newXZ(r, trailing)
+		return reader(name, z, free), nil
+	case "lzip":
+		z, free := newLzip(r, trailing)
 		return reader(name, z, free), nil
 	case "zstd":
 		if trailing != nil {
@@ -190,7 +196,7 @@ type closedReader struct{}
 func (closedReader) Read([]byte) (int, error) { return 0, fs.ErrClosed }
 
 func wrap(name string, err error) error {
-	var window *xz.WindowError
+	var window *lzma.WindowError
 	switch {
 	case errors.As(err, &window):
 		return &WindowError{Compression: name, Size: window.Size}

@@ -19,10 +19,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
+	"github.com/export-profile/export-profile/profile/decompress/lzip"
 	"github.com/export-profile/export-profile/profile/decompress/xz"
 )
 
-// plain returns the content of the files in testdata, which Debian's xz and bzip2 made.
+// plain returns the content of the files in testdata, which Debian's xz, bzip2 and lzip made.
 func plain() []byte {
 	var b bytes.Buffer
 	for i := range 60 {
@@ -74,7 +75,7 @@ func testdata(t testing.TB, name string) []byte {
 // whole returns plain in every compression.
 func whole(t testing.TB) map[string][]byte {
 	t.Helper()
-	all := map[string][]byte{"xz": testdata(t, "plain.xz"), "bzip2": testdata(t, "plain.bz2")}
+	all := map[string][]byte{"xz": testdata(t, "plain.xz"), "bzip2": testdata(t, "plain.bz2"), "lzip": testdata(t, "plain.lz")}
 	for _, name := range []string{"gzip", "zstd", "br", "lz4"} {
 		all[name] = compress(t, name, plain())
 	}
@@ -135,7 +136,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"none", "xz", "bzip2", "zstd", "gzip", "br", "lz4"} {
+	for _, name := range []string{"none", "xz", "bzip2", "zstd", "gzip", "br", "lz4", "lzip"} {
 		if _, ok := all[name]; !ok {
 			t.Errorf("%q is not tested", name)
 		}
@@ -163,6 +164,7 @@ func TestSeveral(t *testing.T) {
 		{"xz", "blocks", testdata(t, "blocks.xz")},
 		{"xz", "of xz -9", testdata(t, "nine.xz")},
 		{"bzip2", "streams", testdata(t, "two.bz2")},
+		{"lzip", "members", testdata(t, "two.lz")},
 	} {
 		for as, decompress := range readers {
 			for kind, r := range map[string]io.Reader{
@@ -349,6 +351,11 @@ func TestBzip2Trailing(t *testing.T) {
 func firstMagic(name string) string { return magics[name][0] }
 
 func TestWindow(t *testing.T) {
+	lzipWindow := func(bits byte) []byte {
+		b := testdata(t, "plain.lz")
+		b[len(lzip.Magic)+1] = bits
+		return b
+	}
 	frame := func(descriptor byte) []byte { // no content, one empty last block
 		return []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, descriptor, 0x01, 0x00, 0x00}
 	}
@@ -365,6 +372,8 @@ func TestWindow(t *testing.T) {
 		{"zstd", "as large as its content, 2^40", []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 0x01, 0x00, 0x00}, true, ": 1099511627776 bytes"},
 		{"xz", "128 MiB", testdata(t, "window128.xz"), false, ""},
 		{"xz", "256 MiB", testdata(t, "window256.xz"), true, ": 268435456 bytes"},
+		{"lzip", "128 MiB", lzipWindow(27), false, ""},
+		{"lzip", "256 MiB", lzipWindow(28), true, ": 268435456 bytes"},
 	} {
 		_, err := decompress(test.name, bytes.NewReader(test.bytes))
 		var window *WindowError
@@ -383,7 +392,7 @@ func TestBomb(t *testing.T) {
 	bomb := func(name string) []byte { return compress(t, name, make([]byte, size)) }
 	for name, b := range map[string][]byte{
 		"gzip": bomb("gzip"), "zstd": bomb("zstd"), "br": bomb("br"), "lz4": bomb("lz4"),
-		"xz": testdata(t, "zeros.xz"), "bzip2": testdata(t, "zeros.bz2"),
+		"xz": testdata(t, "zeros.xz"), "bzip2": testdata(t, "zeros.bz2"), "lzip": testdata(t, "zeros.lz"),
 	} {
 		var before, now runtime.MemStats
 		runtime.GC()
@@ -453,7 +462,7 @@ func BenchmarkSmall(b *testing.B) {
 }
 
 func TestUnknown(t *testing.T) {
-	for _, name := range []string{"lzip", "XZ", "lzma", "compress", "none ", ".gz"} {
+	for _, name := range []string{"lzop", "XZ", "lzma", "compress", "none ", ".gz"} {
 		if _, err := NewReader(name, strings.NewReader("")); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), name) {
 			t.Errorf("NewReader(%q): %v; want %v", name, err, errors.ErrUnsupported)
 		}

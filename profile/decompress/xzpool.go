@@ -21,11 +21,11 @@ func newXZ(r io.Reader, trailing func()) (io.Reader, func()) {
 	}
 	return z, func() {
 		z.Reset(nil, xz.Options{}) // forget r
-		if z.Memory() <= maxPooledXZ {
+		if z.Memory() <= maxPooledLZMA {
 			xzReaders.Put(z)
 		}
 	}
 }
 
-// maxPooledXZ is the memory of a reader that is reused. xz needs no more up to level 6, nor does Nix.
-const maxPooledXZ = 11 << 20
+// maxPooledLZMA is the memory of a reader that is reused. xz and lzip need no more up to level 6, nor does Nix.
+const maxPooledLZMA = 11 << 20

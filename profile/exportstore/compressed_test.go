@@ -49,7 +49,7 @@ func compressed(t testing.TB, name string, b []byte) []byte {
 	return out.Bytes()
 }
 
-// sample reads a file that Debian's xz or bzip2 compressed.
+// sample reads a file that Debian's xz, bzip2 or lzip compressed.
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
@@ -67,6 +67,7 @@ func TestCompressedGolden(t *testing.T) {
 		"lz4":   compressed(t, "lz4", golden(t)),
 		"xz":    sample(t, "basic.nix-export.xz"),
 		"bzip2": sample(t, "basic.nix-export.bz2"),
+		"lzip":  sample(t, "basic.nix-export.lz"),
 		// pigz, pzstd and `cat a.gz b.gz` write several members like these.
 		"gzip in two":   append(compressed(t, "gzip", golden(t)[:1000]), compressed(t, "gzip", golden(t)[1000:])...),
 		"zstd of pzstd": append([]byte("\x50\x2a\x4d\x18\x04\x00\x00\x00\x00\x01\x00\x00"), compressed(t, "zstd", golden(t))...),
@@ -100,6 +101,7 @@ func TestCompressedCut(t *testing.T) {
 		"zstd":  compressed(t, "zstd", small),
 		"xz":    sample(t, "small.xz"),
 		"bzip2": sample(t, "small.bz2"),
+		"lzip":  sample(t, "small.lz"),
 		// For lz4 see package decompress.
 	} {
 		if _, err := openBytes(t, stream, Options{}); err != nil {
@@ -154,6 +156,7 @@ func TestCompressedTrailing(t *testing.T) {
 		"lz4":   compressed(t, "lz4", stream),
 		"xz":    sample(t, "small.xz"),
 		"bzip2": sample(t, "small.bz2"),
+		"lzip":  sample(t, "small.lz"),
 	} {
 		for _, extra := range []string{"x", "\n", "\x00", strings.Repeat("\x00", 100_001), "something else, of some length", string(stream)} {
 			s, err := openBytes(t, append(slices.Clone(whole), extra...), Options{})

@@ -255,7 +255,7 @@ func streams() []streamCase {
 		{name: "empty", stream: nil, err: "but empty", format: true},
 		{name: "bare NAR", stream: fileNAR("a"), err: "a bare NAR", format: true},
 		{name: "gzip that ends too early", stream: []byte("\x1f\x8b\x08\x00"), err: "unexpected EOF"},
-		{name: "lzip", stream: []byte("LZIP\x01"), err: "compressed with lzip", format: true},
+		{name: "lzip of another version", stream: []byte("LZIP\x00\x0c"), err: "version 0 of the format: unsupported"},
 		{name: "lzma", stream: []byte("\x5d\x00\x00\x80\x00"), err: "compressed with lzma", format: true},
 		{name: "compress", stream: []byte("\x1f\x9d\x90"), err: "compressed with compress", format: true},
 		{name: "legacy lz4", stream: []byte("\x02\x21\x4c\x18\x01\x00\x00\x00x"), err: "legacy frame: unsupported"},

@@ -185,6 +185,7 @@ func TestFlips(t *testing.T) {
 		"zstd":     compressed(t, "zstd", one),
 		"xz":       sample(t, "small.xz"),
 		"bzip2":    sample(t, "small.bz2"),
+		"lzip":     sample(t, "small.lz"),
 	} {
 		want, err := readAll(t, stream, nil)
 		if err != nil {

@@ -42,7 +42,6 @@ func sniff(head []byte) error {
 	}
 	for _, known := range []struct{ magic, is string }{
 		{"NARIO", "a nario stream of another version"},
-		{"LZIP", "something compressed with lzip"},
 		{"\x5d\x00\x00", "something compressed with lzma"},
 		{"\x1f\x9d", "something compressed with compress"},
 		{"\x1f\xa0", "something compressed with compress"},

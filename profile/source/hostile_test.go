@@ -368,6 +368,7 @@ func TestHostileWindows(t *testing.T) {
 	for how, b := range map[string][]byte{
 		"zstd": {0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 0x01, 0x00, 0x00},
 		"xz":   readFile(t, "../decompress/testdata/window256.xz"),
+		"lzip": []byte("LZIP\x01\x1c\x00\x00\x00\x00\x00"),
 	} {
 		dir := sample.WriteCache(t, "none")
 		name := filepath.Join(dir, info.Path.Digest()+".narinfo")
@@ -406,6 +407,7 @@ func TestHostileBombs(t *testing.T) {
 	zeros := make([]byte, 32<<20)
 	bombs := map[string][]byte{
 		"xz": readFile(t, "../decompress/testdata/zeros.xz"), "bzip2": readFile(t, "../decompress/testdata/zeros.bz2"),
+		"lzip": readFile(t, "../decompress/testdata/zeros.lz"),
 		"zstd": bomb(testrun.Of(8_000, 100_000)), // 1 or 12 GiB
 	}
 	for _, how := range []string{"gzip", "br", "lz4"} {

@@ -17,11 +17,11 @@ import (
 
 // Compressions lists the compressions of [Compress] by their names in narinfos.
 func Compressions() []string {
-	return []string{"none", "gzip", "zstd", "br", "lz4", "xz", "bzip2"}
+	return []string{"none", "gzip", "zstd", "br", "lz4", "xz", "bzip2", "lzip"}
 }
 
 // Compress compresses each piece separately.
-// Go cannot write xz and bzip2, so it runs the programs of these names, and skips the test if they are missing.
+// Go cannot write xz, bzip2 and lzip, so it runs the programs of these names, and skips the test if they are missing.
 // A zstd result has several frames, as Nix has written them since 2.35.
 func Compress(t testing.TB, compression string, pieces ...[]byte) [][]byte {
 	t.Helper()
@@ -29,7 +29,7 @@ func Compress(t testing.TB, compression string, pieces ...[]byte) [][]byte {
 	switch compression {
 	case "none":
 		return pieces
-	case "xz", "bzip2":
+	case "xz", "bzip2", "lzip":
 		return compressWithProgram(t, compression, pieces)
 	case "zstd":
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
@@ -89,7 +89,7 @@ func compressWithProgram(t testing.TB, program string, pieces [][]byte) [][]byte
 	if output, err := exec.Command(program, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", program, err, output)
 	}
-	ending := map[string]string{"xz": ".xz", "bzip2": ".bz2"}[program]
+	ending := map[string]string{"xz": ".xz", "bzip2": ".bz2", "lzip": ".lz"}[program]
 	out := make([][]byte, len(pieces))
 	for i := range pieces {
 		b, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i)) + ending)

@@ -14,7 +14,7 @@ func after(state, literal, match uint8) uint8 {
 }
 
 // run decodes symbols to the dictionary, until it reaches stop or the input enough. No symbol may reach beyond limit.
-// An error leaves the symbols before it.
+// An error leaves the symbols before it. The marker is errMarker.
 //
 // Variables live in registers. Pieces are large, so that they are rarely saved.
 // The input is not checked at each byte, since zeros or old bytes follow it, only at each symbol.
@@ -104,7 +104,9 @@ symbols:
 
 		length += minMatch
 		if length > limit-pos || uint64(rep0) >= uint64(dict.size) {
-			err = ErrDamaged
+			if err = ErrDamaged; rep0 == marker {
+				err, z.marker = errMarker, length
+			}
 			break symbols
 		}
 		distance := int(rep0) + 1

@@ -1,14 +1,23 @@
-// Package lzma decodes LZMA, the coding of xz and lzip.
+// Package lzma decodes LZMA, from which xz and lzip are made.
 //
-// The sizes of a chunk, the properties and the size of the window are in the headers of files, which others read.
+// A [Decoder] decodes the chunks of LZMA2, whose sizes are known before. A [Stream] decodes LZMA up to its end marker.
+// The properties and the size of the window are in the headers of files, which others read.
 //
 // A Decoder holds 64 KiB of input and the window, which grows as output arrives to the size that it has been given, and 2 MiB.
 package lzma
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrDamaged reports compressed data that no encoder writes.
 var ErrDamaged = errors.New("the compressed data are damaged")
+
+// WindowError reports that a window is larger than the reader of a format allows.
+type WindowError struct{ Size uint64 }
+
+func (e *WindowError) Error() string { return fmt.Sprintf("window of %d bytes", e.Size) }
 
 // Limits of LZMA, and of the chunks of LZMA2.
 const (
@@ -16,6 +25,7 @@ const (
 	maxUnpacked = 1 << 21 // bytes that a chunk becomes
 	maxSymbol   = 32      // more than the bytes of the longest symbol, which is 20
 	minMatch    = 2
+	maxMatch    = 273
 )
 
 // Decoder decodes chunks. Everything but in lasts from chunk to chunk.
@@ -25,8 +35,9 @@ type Decoder struct {
 	state      uint8     // what the last symbols were; a state below 7 follows a literal
 	reps       [4]uint32 // the last distances, less one
 
-	dict dictionary
-	in   input
+	dict   dictionary
+	in     input
+	marker int // the length of the last marker
 }
 
 // SetWindow sets how many bytes back a match may be. ForgetWindow must follow before anything is decoded.

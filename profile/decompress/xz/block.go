@@ -8,6 +8,8 @@ import (
 	"hash"
 	"hash/crc32"
 	"math"
+
+	"github.com/export-profile/export-profile/profile/decompress/lzma"
 )
 
 // block is a block that is being read.
@@ -105,7 +107,7 @@ func (z *Reader) window(f *fields) error {
 		size = 1<<32 - 1
 	}
 	if size > z.options.Window {
-		return &WindowError{size}
+		return &lzma.WindowError{Size: size}
 	}
 	z.lzma.begin(int(size))
 	return nil

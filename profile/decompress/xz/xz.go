@@ -23,14 +23,9 @@ import (
 // Magic begins each stream.
 const Magic = "\xfd7zXZ\x00"
 
-// WindowError reports that a block needs a larger window than Options.Window.
-type WindowError struct{ Size uint64 }
-
-func (e *WindowError) Error() string { return fmt.Sprintf("window of %d bytes", e.Size) }
-
 // Options limit what a Reader reads.
 type Options struct {
-	// Window limits how many bytes back a stream may refer to its own output.
+	// Window limits how many bytes back a stream may refer to its own output. A larger window is a [lzma.WindowError].
 	Window uint64
 	// Trailing is called if other data follow the last stream; the Reader ends there.
 	// If it is nil, such data are an error. If they begin like a stream, they must be one.
