@@ -84,8 +84,8 @@ func narInfo(cache, path string) string {
 
 // nixCompressions maps the compressions that Nix may support to whether export-profile reads them.
 var nixCompressions = map[string]bool{
-	"none": true, "xz": true, "bzip2": true, "gzip": true, "zstd": true, "br": true, "lz4": true,
-	"lzma": false, "lzip": false, "lzop": false, "compress": false, "grzip": false, "lrzip": false,
+	"none": true, "xz": true, "bzip2": true, "gzip": true, "zstd": true, "br": true, "lz4": true, "lzip": true,
+	"lzma": false, "lzop": false, "compress": false, "grzip": false, "lrzip": false,
 }
 
 // TestCacheCompressions checks caches in every compression that this Nix can write.

@@ -84,7 +84,7 @@ func tool(t *testing.T, name string) string {
 	if lab.tools == "" {
 		work := filepath.Join(lab.dir, "store")
 		out, err := output(exec.Command("python3", "debstore.py", filepath.Join(work, "tools"), work,
-			"nginx", "bzip2", "lz4", "xz-utils", "zstd"))
+			"nginx", "bzip2", "lz4", "lzip", "xz-utils", "zstd"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +101,8 @@ func compressor(t *testing.T, name string) []string {
 		return []string{"gzip", "-1c"} // part of every Debian
 	case "xz":
 		return []string{tool(t, "xz"), "-0", "-T2", "-c"}
+	case "lzip":
+		return []string{tool(t, "lzip.lzip"), "-0", "-c"}
 	case "bzip2", "lz4", "zstd":
 		return []string{tool(t, name), "-1", "-c"}
 	}

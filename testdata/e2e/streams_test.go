@@ -20,7 +20,7 @@ func TestStreams(t *testing.T) {
 		{name: "file, references, by path", flags: []string{"--from", export, "--references", registration, "--profile", lab.object}},
 		{name: "pipe", flags: []string{"--from", "-"}, stdin: func(t *testing.T) io.Reader { return pipe(t, exporting(t, lab.object)) }},
 	}
-	for _, c := range []string{"gzip", "xz", "zstd", "lz4"} {
+	for _, c := range []string{"gzip", "xz", "zstd", "lz4", "lzip"} {
 		command := compressor(t, c)
 		forms = append(forms, form{name: "pipe, " + c, flags: []string{"--from", "-"}, stdin: func(t *testing.T) io.Reader {
 			return pipe(t, exporting(t, lab.object), exec.Command(command[0], command[1:]...))
