@@ -49,6 +49,15 @@ type Info struct {
 	Deriver    Path
 	Signatures []string // "<key's name>:<base 64>", in any order
 	CA         string   // content address, "text:sha256:<nix32>" or "fixed:[r:]<algorithm>:<nix32>"
+	Guix       *GuixSignature
+}
+
+// GuixSignature is the signature of a source in Guix's form. Nix signs what an [Info] says.
+// Guix signs bytes from which a source has read the Info: an Info that differs from them must not have it.
+type GuixSignature struct {
+	Text    string // an s-expression; see package trust/guix
+	Hash    Hash   // SHA-256 of the bytes that must be signed
+	Problem string // why the signature says nothing of the object, as in "its signature has version 2", or ""
 }
 
 // Lister is a store that can list its objects.

@@ -57,7 +57,7 @@ func TestForgedFingerprint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := Keys{{"signer-1", public}}
+	keys := Keys{{Name: "signer-1", Public: public}}
 	sign := func(key ed25519.PrivateKey, text string) string {
 		return "signer-1:" + base64.StdEncoding.EncodeToString(ed25519.Sign(key, []byte(text)))
 	}
@@ -119,7 +119,7 @@ func TestManySignatures(t *testing.T) {
 	message := []byte("message")
 	good := "signer-1:" + base64.StdEncoding.EncodeToString(ed25519.Sign(private, message))
 	wrong := "signer-1:" + base64.StdEncoding.EncodeToString(ed25519.Sign(private, []byte("another")))
-	keys := Keys{{"signer-1", public}}
+	keys := Keys{{Name: "signer-1", Public: public}}
 	for before, want := range map[int]bool{maxTries - 1: true, maxTries: false, 10_000: false} {
 		if err := keys.Verify(message, append(slices.Repeat([]string{wrong}, before), good)); (err == nil) != want {
 			t.Errorf("Verify of %d wrong signatures and a right one = %v; want it found: %v", before, err, want)

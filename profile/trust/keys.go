@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/trust/guix"
 )
 
 // Key is a public key that may sign store objects.
 type Key struct {
-	Name   string
-	Public ed25519.PublicKey
+	Name   string            // of a Nix key, or the ID of a Guix key
+	Public ed25519.PublicKey // nil for a Guix key
+	Guix   *guix.PublicKey   // nil for a Nix key
 }
 
 // Keys are trusted keys.
@@ -51,12 +53,16 @@ func ParseKey(s string) (Key, error) {
 	case len(b) != ed25519.PublicKeySize:
 		return Key{}, fmt.Errorf("public key %q: %d bytes, not %d", name, len(b), ed25519.PublicKeySize)
 	}
-	return Key{name, b}, nil
+	return Key{Name: name, Public: b}, nil
 }
 
 // ParseKeys parses keys separated by white space, as in nix.conf and in files that Nix writes.
 // A word that begins with # starts a comment up to the end of the line.
+// A text that begins with a parenthesis has keys of Guix, see [guix.ParseKeys].
 func ParseKeys(text string) (Keys, error) {
+	if guix.IsKeys(text) {
+		return parseGuixKeys(text)
+	}
 	var keys Keys
 	n := 0
 	for line := range strings.Lines(text) {
@@ -88,6 +94,11 @@ func Fingerprint(info *profile.Info) string {
 
 // verify returns an error if no trusted key has signed an object.
 func (k Keys) verify(info *profile.Info) error {
+	if info.Guix != nil {
+		if err := k.verifyGuix(info.Guix); err == nil || len(info.Signatures) == 0 {
+			return err
+		}
+	}
 	if len(info.Signatures) > 0 && (!info.NarHash.Known() || info.NarSize <= 0) {
 		return errors.New("its NAR hash or size is unknown, and a signature covers both")
 	}
@@ -110,7 +121,7 @@ func (k Keys) Verify(message []byte, signatures []string) error {
 		signature, ok := decodeSignature(text)
 		known := false
 		for _, key := range k {
-			if key.Name != name {
+			if key.Name != name || key.Guix != nil {
 				continue
 			}
 			known = true

@@ -40,7 +40,7 @@ func ParseSecretKey(text string) (SecretKey, error) {
 
 // Public returns the public key.
 func (k SecretKey) Public() Key {
-	return Key{k.Name, k.private.Public().(ed25519.PublicKey)}
+	return Key{Name: k.Name, Public: k.private.Public().(ed25519.PublicKey)}
 }
 
 // Sign returns the signature of a message, "name:base64".

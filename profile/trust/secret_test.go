@@ -70,7 +70,7 @@ func TestSign(t *testing.T) {
 		"no signature":  {keys, "message", nil},
 		"other message": {keys, "massage", []string{s}},
 		"other name":    {keys, "message", []string{"other:" + encoded}},
-		"other key":     {Keys{{secret.Name, Default()[0].Public}}, "message", []string{s}},
+		"other key":     {Keys{{Name: secret.Name, Public: Default()[0].Public}}, "message", []string{s}},
 		"cut":           {keys, "message", []string{s[:len(s)-4]}},
 		"empty":         {keys, "message", []string{""}},
 	} {

@@ -5,10 +5,12 @@
 //
 //   - a signature by a trusted key over the path, the NAR hash, the NAR size and the references
 //     (Nix, libstore/path-info.cc), see [Fingerprint];
+//   - a signature of Guix by a trusted key over the bytes from which the source has read them, see [profile.GuixSignature]
+//     and package [guix];
 //   - the path itself, if it was made from a hash of the content, see [ParseCA].
 //     The content is then checked against that hash while it is read, see [ContentError].
 //
-// Either is enough. Signatures do not cover the deriver, the content address and the location of the NAR,
+// One of them is enough. Signatures do not cover the deriver, the content address and the location of the NAR,
 // so nothing relies on them: a content address counts only because the path follows from it.
 //
 // A signature does not cover the objects that an object refers to. Each object is checked by itself.
@@ -18,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/rootfs"
@@ -39,7 +42,11 @@ func (e *SignatureError) Unwrap() error { return profile.ErrUntrusted }
 // In the second case the content has yet to be checked.
 // If neither vouches for the object, the error is a [SignatureError].
 func voucher(info *profile.Info, keys Keys) (*CA, error) {
-	signed := keys.verify(info)
+	return voucherWith(info, keys.verify(info))
+}
+
+// voucherWith is voucher with the result of Keys.verify.
+func voucherWith(info *profile.Info, signed error) (*CA, error) {
 	if signed == nil {
 		return nil, nil
 	}
@@ -67,7 +74,7 @@ func voucher(info *profile.Info, keys Keys) (*CA, error) {
 //
 // The returned store is a [profile.Lister] and a [profile.Linker] if s is.
 func Require(s profile.Store, keys Keys) profile.Store {
-	r := &trustedStore{s, keys}
+	r := &trustedStore{Store: s, keys: keys}
 	lister, lists := s.(profile.Lister)
 	linker, links := s.(profile.Linker)
 	switch {
@@ -101,6 +108,22 @@ type refresher interface {
 type trustedStore struct {
 	profile.Store
 	keys Keys
+
+	verified sync.Map // results of verify by *profile.GuixSignature, which takes long
+}
+
+// verify is Keys.verify. It verifies a signature of Guix once.
+func (r *trustedStore) verify(info *profile.Info) error {
+	if info.Guix == nil {
+		return r.keys.verify(info)
+	}
+	if v, ok := r.verified.Load(info.Guix); ok {
+		err, _ := v.(error) // nil is no error
+		return err
+	}
+	err := r.keys.verify(info)
+	r.verified.Store(info.Guix, err)
+	return err
 }
 
 // Info implements [profile.Store].
@@ -115,11 +138,11 @@ func (r *trustedStore) check(ctx context.Context, p profile.Path) (*profile.Info
 	if err != nil {
 		return info, nil, err
 	}
-	ca, err := voucher(info, r.keys)
+	ca, err := voucherWith(info, r.verify(info))
 	var refused *SignatureError
 	if s, ok := r.Store.(refresher); ok && errors.As(err, &refused) {
 		if info, err = s.Refresh(ctx, p); err == nil {
-			ca, err = voucher(info, r.keys)
+			ca, err = voucherWith(info, r.verify(info))
 		}
 	}
 	if err != nil {

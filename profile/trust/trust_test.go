@@ -136,7 +136,7 @@ func FuzzParseKeys(f *testing.F) {
 // TestSigned checks that signatures of Nix vouch for objects, with the right key only.
 func TestSigned(t *testing.T) {
 	s, key := signed(t)
-	other := Key{key.Name, slices.Clone(key.Public)}
+	other := Key{Name: key.Name, Public: slices.Clone(key.Public)}
 	other.Public[0] ^= 1
 	for _, info := range infos(t, s) {
 		unaddressed := *info
