@@ -9,10 +9,13 @@
 //	        str(path)                      the full store path
 //	        u64(n) n*str(reference)        full store paths
 //	        str(deriver)                   a full store path or ""
-//	        u64(0) | u64(1) str(signature) from Nix before 2.0; ignored, as Nix does
+//	        u64(0) | u64(1) str(signature)
 //
-// It contains neither hashes nor usable signatures:
-// its content defines the objects, and its sender is trusted.
+// It contains no hashes: its content defines the objects, and its sender is trusted.
+// A signature of Nix before 2.0 is ignored, as Nix does.
+// Guix signs each object that it exports (guix/nar.scm): the signature is an s-expression, see package guix,
+// and covers all from the NAR to the deriver. Read refuses a signature that it cannot parse and one about other data.
+// Whether a trusted key has made it, package trust decides, if signatures are required.
 //
 // Determinate Nix also writes a second format (`nix nario export --format 2`), with base names for paths:
 //

@@ -2,9 +2,9 @@ package exportstore
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 
@@ -23,6 +23,7 @@ type indexer struct {
 	*Store
 	w          *nar.Wire
 	references int // of all objects so far
+	signatures int // bytes, of all objects so far
 }
 
 func (r *indexer) index() error {
@@ -54,15 +55,14 @@ func (r *indexer) index() error {
 	}
 }
 
-// nar reads a NAR and returns its offset, hash and size.
-func (r *indexer) nar() (begin int64, hash profile.Hash, size int64, err error) {
+// nar reads a NAR into h, a new SHA-256, and returns its offset, hash and size.
+func (r *indexer) nar(h hash.Hash) (begin int64, sum profile.Hash, size int64, err error) {
 	begin = r.w.Offset()
-	h := sha256.New()
 	r.w.Tee = h
 	defer func() { r.w.Tee = nil }()
 	for _, err := range nar.Read(r.w, "object") {
 		if err != nil {
-			return 0, hash, 0, err
+			return 0, sum, 0, err
 		}
 	}
 	return begin, profile.Hash(h.Sum(nil)), r.w.Offset() - begin, nil

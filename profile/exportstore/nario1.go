@@ -1,6 +1,7 @@
 package exportstore
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/export-profile/export-profile/profile"
@@ -13,15 +14,15 @@ const trailerMagic = 0x4558494e
 // maxPath limits a store path, generously.
 const maxPath = 512
 
-// maxSignature limits a signature of Nix 1, generously: RSA signatures are far shorter.
-const maxSignature = 64 << 10
-
-// nario1 reads an object of the first format: its NAR, and then its metadata.
+// nario1 reads an object of the first format: its NAR, and then its metadata. A signature covers both.
 func (r *indexer) nario1() (o object, err error) {
 	t := &profile.Info{}
-	if o.offset, t.NarHash, t.NarSize, err = r.nar(); err != nil {
+	h := sha256.New()
+	if o.offset, t.NarHash, t.NarSize, err = r.nar(h); err != nil {
 		return o, err
 	}
+	r.w.Tee = h
+	defer func() { r.w.Tee = nil }()
 	magic, err := r.w.Uint64()
 	if err != nil {
 		return o, err
@@ -50,13 +51,14 @@ func (r *indexer) nario1() (o object, err error) {
 			return o, fmt.Errorf("deriver of %q: %w", t.Path, err)
 		}
 	}
+	r.w.Tee = nil
 	switch signed, err := r.w.Uint64(); {
 	case err != nil:
 		return o, err
 	case signed > 1:
 		return o, fmt.Errorf("number %d instead of 1 or 0 (whether %q is signed)", signed, t.Path)
 	case signed == 1:
-		if _, err := r.w.String(maxSignature); err != nil {
+		if err := r.signature(t, profile.Hash(h.Sum(nil))); err != nil {
 			return o, err
 		}
 	}

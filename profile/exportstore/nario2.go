@@ -1,6 +1,7 @@
 package exportstore
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/export-profile/export-profile/profile"
@@ -12,8 +13,8 @@ const nario2Magic = "NARIO2\x00\x00"
 
 // These limits bound the metadata of one object, except for its references.
 const (
-	maxSignatures = 256
-	maxText       = 4 << 10 // of a signature, a hash, a content address
+	maxPerObject = 256     // signatures
+	maxText      = 4 << 10 // of a signature, a hash, a content address
 )
 
 // nario2 reads an object of format 2: its metadata, and then its NAR, which must match.
@@ -22,7 +23,7 @@ func (r *indexer) nario2() (o object, err error) {
 	if err != nil {
 		return o, err
 	}
-	offset, hash, size, err := r.nar()
+	offset, hash, size, err := r.nar(sha256.New())
 	switch {
 	case err != nil:
 		return o, fmt.Errorf("%q: %w", t.Path, err)
@@ -90,8 +91,8 @@ func (r *indexer) readRest(t *profile.Info) error {
 	if err != nil {
 		return err
 	}
-	if n > maxSignatures {
-		return fmt.Errorf("%d signatures, more than the allowed %d", n, maxSignatures)
+	if n > maxPerObject {
+		return fmt.Errorf("%d signatures, more than the allowed %d", n, maxPerObject)
 	}
 	for range n {
 		signature, err := r.w.String(maxText)
