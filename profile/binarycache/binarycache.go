@@ -110,7 +110,8 @@ type Store struct {
 	backend  backend
 	progress func(int64)
 	spool    spooler
-	infos    *infoCache // nil if narinfos are not kept
+	infos    *infoCache     // nil if narinfos are not kept
+	settle   func(*NarInfo) // nil, or chooses the location of a NAR
 
 	mu      sync.Mutex
 	objects map[profile.Path]*object
@@ -132,7 +133,7 @@ func Open(ctx context.Context, location string, o Options) (profile.Store, error
 		if s.dir, err = d.check(); err != nil {
 			return nil, fmt.Errorf("open binary cache %q: %w", location, err)
 		}
-		s.backend = d
+		s.backend, s.settle = d, d.settle
 		return &Directory{s, d}, nil
 	}
 	// Don't quote location: it may contain a password.
@@ -248,6 +249,9 @@ func (s *Store) find(ctx context.Context, p profile.Path) (n *NarInfo, cached bo
 	}
 	if n, err = parseNarInfoOf(p, b); err != nil {
 		return nil, false, fmt.Errorf("read %q: %w", s.backend.name(name), err)
+	}
+	if s.settle != nil {
+		s.settle(n)
 	}
 	s.infos.put(n)
 	return n, false, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,6 +158,27 @@ func (d directory) open(_ context.Context, n *NarInfo) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("URL %q of %q is not a path below the binary cache", n.URL, n.Path)
 	}
 	return openRegular(d.name(n.URL))
+}
+
+// settle looks for a location whose file exists: a copy of a server may lack some.
+// In the URLs of Guix, characters of names are encoded, as in "%2B". The files of a copy have one name or the other.
+func (d directory) settle(n *NarInfo) {
+	if len(n.Others) == 0 && !strings.Contains(n.URL, "%") {
+		return
+	}
+	for _, l := range append([]Location{n.Location}, n.Others...) {
+		decoded, _ := url.PathUnescape(l.URL) // or ""
+		for _, name := range []string{l.URL, decoded} {
+			if !fs.ValidPath(name) {
+				continue
+			}
+			if _, err := os.Stat(d.name(name)); err == nil {
+				n.Location = l
+				n.URL = name
+				return
+			}
+		}
+	}
 }
 
 // openRegular opens a regular file. It does not block on a named pipe.

@@ -220,7 +220,7 @@ const smallPath profile.Path = "/nix/store/00000000000000000000000000000001-smal
 func (f files) object(t testing.TB, p profile.Path, compression string, content []byte) *NarInfo {
 	t.Helper()
 	b := narOf(t, p, content)
-	n := &NarInfo{Compression: compression}
+	n := &NarInfo{Location: Location{Compression: compression}}
 	n.Path, n.NarHash, n.NarSize = p, sha256.Sum256(b), int64(len(b))
 	f[cacheInfoName] = []byte("StoreDir: /nix/store\n")
 	f.add(n, compress(t, compression, b))

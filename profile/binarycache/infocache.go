@@ -56,7 +56,7 @@ func (c *infoCache) get(p profile.Path) *NarInfo {
 		return nil
 	}
 	n, err := parseNarInfoOf(p, b)
-	if err != nil || n.String() != string(b) {
+	if err != nil || !n.isIntact(b) {
 		return nil
 	}
 	return n
@@ -75,7 +75,7 @@ func VerifyInfos(ctx context.Context, dir string) (removed []string, err error) 
 			return false, err
 		}
 		n, err := ParseNarInfo(b) // of no bytes if there are too many
-		return err == nil && n.String() == string(b) && n.Path.Digest()+".narinfo" == filepath.Base(name), nil
+		return err == nil && n.isIntact(b) && n.Path.Digest()+".narinfo" == filepath.Base(name), nil
 	})
 }
 

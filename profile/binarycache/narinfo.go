@@ -1,6 +1,7 @@
 package binarycache
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -14,8 +15,15 @@ import (
 // NarInfo is the content of a narinfo file: what a cache says about an object, and where its NAR is.
 type NarInfo struct {
 	profile.Info
+	Location            // of the NAR
+	Others   []Location // of the same NAR in other compressions, which take longer to read; only Guix has them
 
-	URL         string // of the NAR: a path below the cache
+	Text string // of the file, if it has a signature of Guix, which covers the text above it
+}
+
+// Location says where a NAR is.
+type Location struct {
+	URL         string // a path below the cache
 	Compression string // of the file; never ""
 
 	// Nothing signs these fields and Nix never checks them, and proxies that recompress a NAR serve them unchanged.
@@ -29,11 +37,17 @@ type NarInfo struct {
 // Each line is "Key: value". ParseNarInfo ignores unknown keys and a carriage return at the end of a line.
 // Sig may be repeated. Of other repeated keys Nix takes the last; here they are an error.
 // It ignores a FileHash or FileSize that it cannot parse.
+//
+// `guix publish` writes a Signature in place of Sig (guix/narinfo.scm), and one group of URL, Compression and FileSize
+// for each compression, in which URL comes first. ParseNarInfo chooses the group that is read fastest.
+// It never fails because of a Signature: [profile.GuixSignature] says what is wrong with it.
 func ParseNarInfo(b []byte) (*NarInfo, error) {
 	n := &NarInfo{}
 	seen := make(map[string]bool)
 	text := string(b)
+	var second error // there are several URLs
 	for line := 1; text != ""; line++ {
+		begin := len(b) - len(text)
 		row, rest, whole := strings.Cut(text, "\n")
 		text = rest
 		key, value, ok := strings.Cut(strings.TrimSuffix(row, "\r"), ":")
@@ -43,7 +57,18 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 		case !ok:
 			return nil, fmt.Errorf("line %d: no colon", line)
 		}
-		known, err := n.set(key, strings.TrimPrefix(value, " "))
+		value = strings.TrimPrefix(value, " ")
+		if key == "URL" && n.URL != "" {
+			n.Others = append(n.Others, n.Location)
+			n.Location = Location{}
+			second = cmp.Or(second, fmt.Errorf("line %d: URL: given twice", line))
+			seen["URL"], seen["Compression"] = false, false
+		}
+		known, err := n.set(key, value)
+		if key == "Signature" {
+			known, n.Text = true, string(b)
+			n.Guix = readSignature(n.Text, begin, value, seen)
+		}
 		if err == nil && known && seen[key] {
 			err = errors.New("given twice")
 		}
@@ -58,9 +83,10 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 		}
 	}
 	n.enter(n.Path.StoreDir())
-	if n.Compression == "" {
-		n.Compression = "bzip2" // as in Nix, which once knew no other
+	if second != nil && n.Guix == nil && !profile.IsGuix(n.Path.StoreDir()) {
+		return nil, second
 	}
+	n.choose()
 	return n, nil
 }
 
@@ -151,18 +177,23 @@ func parseReferences(s string) ([]profile.Path, error) {
 	return slices.Compact(refs), nil
 }
 
-// String formats n as a narinfo file.
+// String formats n as a narinfo file. With a signature of Guix, it is the file as it was.
 func (n *NarInfo) String() string {
+	if n.Text != "" {
+		return n.Text
+	}
 	var b strings.Builder
 	put := func(key, value string) { b.WriteString(key + ": " + value + "\n") }
 	put("StorePath", string(n.Path))
-	put("URL", n.URL)
-	put("Compression", n.Compression)
-	if n.FileHash.Known() {
-		put("FileHash", n.FileHash.String())
-	}
-	if n.FileSize > 0 {
-		put("FileSize", strconv.FormatInt(n.FileSize, 10))
+	for _, l := range append([]Location{n.Location}, n.Others...) {
+		put("URL", l.URL)
+		put("Compression", l.Compression)
+		if l.FileHash.Known() {
+			put("FileHash", l.FileHash.String())
+		}
+		if l.FileSize > 0 {
+			put("FileSize", strconv.FormatInt(l.FileSize, 10))
+		}
 	}
 	put("NarHash", n.NarHash.String())
 	put("NarSize", strconv.FormatInt(n.NarSize, 10))

@@ -137,6 +137,7 @@ func FuzzParseNarInfo(f *testing.F) {
 		}
 	}
 	f.Add([]byte(requiredLines))
+	f.Add([]byte(guixLines + "Signature: 1;a;KGEp\n"))
 	f.Add([]byte(requiredLines + "Deriver: unknown-deriver\r\nReferences:\nFileSize:1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := ParseNarInfo(b)

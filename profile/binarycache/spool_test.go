@@ -251,7 +251,7 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := files{cacheInfoName: []byte("StoreDir: /nix/store\n")}
-	n := &NarInfo{Compression: "zstd"}
+	n := &NarInfo{Location: Location{Compression: "zstd"}}
 	n.Path, n.NarHash, n.NarSize = smallPath, hash, narSize
 	f.add(n, packed.Bytes())
 	z = nil
