@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/trust"
 )
 
 const closureHelp = `examples:
@@ -149,6 +150,9 @@ func (o *closureOptions) printJSON(w io.Writer, graph *profile.Graph, infos []*p
 			ClosureSize: graph.ClosureSize(info.Path), NarSize: info.NarSize,
 			References: []string{}, Signatures: append([]string{}, info.Signatures...),
 			StoreDir: info.Path.StoreDir().String(), Version: o.jsonFormat,
+		}
+		if s, ok := trust.GuixSignature(info); ok {
+			row.Signatures = append(row.Signatures, s)
 		}
 		slices.Sort(row.Signatures)
 		for _, r := range info.References {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -35,7 +36,7 @@ func (f *sourceFlags) flags(fs *pflag.FlagSet) {
 		"(closureInfo's directory or registration, nix-store --dump-db, nix path-info --json or .attrs.json), and check contents against them")
 	fs.StringVar(&f.storeDir, "store-dir", "", "read a store whose store paths begin with `DIR`, such as /gnu/store (default: what the sources say, or /nix/store)")
 	fs.BoolVar(&f.verify, "verify-store", false, "also check the NAR hashes of this machine's store")
-	fs.StringArrayVar(&f.trusted, "trusted-public-key", nil, "trust what `KEY` has signed: name:base64, or a file of such keys; "+
+	fs.StringArrayVar(&f.trusted, "trusted-public-key", nil, "trust what `KEY` has signed: name:base64, or a file of such keys, or a file of Guix keys (signing-key.pub, acl); "+
 		"repeatable; the key of cache.nixos.org is built in")
 	fs.BoolVar(&f.noCheckSigs, "no-check-sigs", false, "trust servers without signatures")
 	fs.BoolVar(&f.requireSigs, "require-sigs", false, "require signatures from files and from this machine's store, too")
@@ -73,6 +74,9 @@ func parseTrusted(flag string, words []string) (keys trust.Keys, err error) {
 		more, err := readKeys(word)
 		if err != nil {
 			return nil, err
+		}
+		if flag != "--trusted-public-key" && slices.ContainsFunc(more, func(k trust.Key) bool { return k.Guix != nil }) {
+			return nil, usagef("make one with nix-store --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE", "%s: %q has a key of Guix, not of Nix", flag, word)
 		}
 		keys = append(keys, more...)
 	}

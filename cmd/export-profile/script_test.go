@@ -78,7 +78,8 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 //	sbom FORMAT FILE…          fail if SBOMs do not follow the published schema
 //	only DIR NAME…             fail if a directory has other files
 //
-// and the variables GOLDEN (the golden closure's export stream), CACHE (a binary cache of it), REGISTRATION, PROFILE (its profile) and HELLO (a program in it).
+// and the variables GOLDEN (the golden closure's export stream), CACHE (a binary cache of it), REGISTRATION, PROFILE (its profile) and HELLO (a program in it),
+// and GUIX: a directory with a closure in Guix's forms, signed by libgcrypt (archive and cache), and signing-key.pub.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -91,6 +92,11 @@ func TestScript(t *testing.T) {
 			env.Setenv("TREE", storetest.File(t, "basic.tree"))
 			env.Setenv("PROFILE", string(storetest.GoldenProfile))
 			env.Setenv("HELLO", "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0")
+			guix, err := filepath.Abs("testdata/guix")
+			if err != nil {
+				return err
+			}
+			env.Setenv("GUIX", guix)
 			env.Setenv("NIX_PROFILE", "")
 			env.Defer(func() { _ = staging.RemoveAll(env.WorkDir) }) // read-only directories
 			return os.Mkdir(env.WorkDir+"/home", 0o755)

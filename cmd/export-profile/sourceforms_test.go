@@ -71,6 +71,18 @@ func forms() []form {
 		{name: "server without signatures", write: func(t *testing.T, s *sample) []string {
 			return fromFlags(serve(t, s.WriteCache(t, "none")), "--no-check-sigs")
 		}},
+		{name: "guix publish", write: func(t *testing.T, s *sample) []string {
+			dir, key := s.WriteGuixCache(t, "gzip", "zstd")
+			return fromFlags(serve(t, dir), "--trusted-public-key", key)
+		}},
+		{name: "guix publish, copied", write: func(t *testing.T, s *sample) []string {
+			dir, key := s.WriteGuixCache(t, "none")
+			return fromFlags(dir, "--require-sigs", "--trusted-public-key", key)
+		}},
+		{name: "guix archive", write: func(t *testing.T, s *sample) []string {
+			stream, key := s.WriteGuixExport(t)
+			return fromFlags(stream, "--require-sigs", "--trusted-public-key", key)
+		}},
 		{name: "server with path-info", write: func(t *testing.T, s *sample) []string {
 			return fromFlags(serve(t, s.WriteCache(t, "gzip")), "--references", s.WritePathInfo(t))
 		}},

@@ -80,6 +80,9 @@ func parseNixKeys(text string) (Keys, error) {
 	}
 	var keys Keys
 	for _, key := range parsed {
+		if key.Guix != nil {
+			return nil, &KeyError{Reason: "it is a key of Guix, which signs no statements"}
+		}
 		k, err := newPublicKey(key.Public)
 		if err == nil {
 			err = checkName(key.Name)
