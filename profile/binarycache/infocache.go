@@ -80,7 +80,7 @@ func VerifyInfos(ctx context.Context, dir string) (removed []string, err error) 
 }
 
 func (c *infoCache) put(n *NarInfo) {
-	if c == nil || os.MkdirAll(c.dir, 0o755) != nil {
+	if c == nil || !n.isIntact([]byte(n.String())) || os.MkdirAll(c.dir, 0o755) != nil {
 		return
 	}
 	f, err := os.CreateTemp(c.dir, n.Path.Digest()+tempMark)

@@ -183,5 +183,12 @@ func TestGuixInfoCache(t *testing.T) {
 		if got := c.get(n.Path); got != nil {
 			t.Errorf("get of %q = %+v; want none", damaged, got)
 		}
+		c.drop(n.Path)
+		if n, err := ParseNarInfo([]byte(damaged)); err == nil && n.Guix != nil { // what a server sends like this is not kept
+			c.put(n)
+			if _, err := os.Stat(c.file(n.Path)); err == nil {
+				t.Errorf("put keeps %q", damaged)
+			}
+		}
 	}
 }
