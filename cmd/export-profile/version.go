@@ -48,6 +48,8 @@ func setupVersion(fs *pflag.FlagSet) runFunc {
 		}
 		commit := v.Commit
 		switch {
+		case commit == "" && release.MatchString(v.Version):
+			commit = "the tag " + v.Version
 		case commit == "":
 			commit = "unknown"
 		case v.Modified:
@@ -61,6 +63,9 @@ func setupVersion(fs *pflag.FlagSet) runFunc {
 
 // pseudoVersion matches the version of a module that was built from a commit without a tag. It ends with the commit.
 var pseudoVersion = regexp.MustCompile(`[-.]\d{14}-([0-9a-f]{12})(?:\+dirty)?$`)
+
+// release matches the version of a module that was built from a tag, if it is no pseudoVersion.
+var release = regexp.MustCompile(`^v\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$`)
 
 // versionOf reads build information, which may be nil. It prefers the commit of a repository
 // to the commit in the name of a downloaded module's version.

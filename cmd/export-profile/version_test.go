@@ -48,3 +48,14 @@ func TestVersionOf(t *testing.T) {
 		t.Errorf("version --json prints %+v, %v; want a format", printed, err)
 	}
 }
+
+// TestVersionRelease checks which versions name a tag, so that version says where their sources are.
+func TestVersionRelease(t *testing.T) {
+	for version, want := range map[string]bool{
+		"v1.2.3": true, "v1.2.3-rc.1": true, "(devel)": false, "unknown": false, "v1.2": false, "v1.2.3+dirty": false,
+	} {
+		if got := release.MatchString(version); got != want {
+			t.Errorf("release matches %q: %v; want %v", version, got, want)
+		}
+	}
+}
