@@ -76,7 +76,8 @@ func (a element) mul(b element) element {
 	}
 	var low element
 	copy(low[:], product[:4])
-	return low.addWord(addProduct(low[:], product[4:], fold) * fold)
+	above := addProduct(low[:], product[4:], fold) // changes low, so it must come before low is copied
+	return low.addWord(above * fold)
 }
 
 // addProduct adds b times n to sum, of as many words, and returns the word above.

@@ -148,9 +148,9 @@ func parseCurveKey(e expression) (*PublicKey, error) {
 		return nil, errors.New(`"ecc" names no curve`)
 	} else if name != "Ed25519" {
 		return nil, unsupportedf("a key of the curve %.40q is not supported, only Ed25519 and RSA are", name)
-	} else if flags, _ := curve[1].values(); slices.Contains(flags, "eddsa") {
+	} else if flags, ok := curve[1].values(); slices.Contains(flags, "eddsa") {
 		return nil, unsupportedf("a key with the flag eddsa is not supported: Guix signs nothing with it")
-	} else if len(flags) > 1 || len(flags) == 1 && flags[0] != "rfc6979" {
+	} else if curve[1].isList && !ok || len(flags) > 1 || len(flags) == 1 && flags[0] != "rfc6979" {
 		return nil, unsupportedf("a key with unknown flags is not supported")
 	} else {
 		return newCurveKey(curve[2])

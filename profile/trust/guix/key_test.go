@@ -38,6 +38,7 @@ func TestParseKeys(t *testing.T) {
 		{"p256.pub", read(t, "p256.pub"), `a key of the curve "NIST P-256" is not supported, only Ed25519 and RSA are`},
 		{"eddsa.pub", read(t, "eddsa.pub"), "a key with the flag eddsa is not supported: Guix signs nothing with it"},
 		{"ed25519.sec", read(t, "ed25519.sec"), "it is a secret key: the public one is in the file whose name ends in .pub"},
+		{"flags in a list", "(public-key (ecc (curve Ed25519) (flags (eddsa)) (q #" + qHex + "#)))", "a key with unknown flags is not supported"},
 		{"other flags", "(public-key (ecc (curve Ed25519) (flags gost) (q #" + qHex + "#)))", "a key with unknown flags is not supported"},
 		{"elg", "(public-key (elg (p #01#)))", "an ElGamal key is not supported, only Ed25519 and RSA are"},
 		{"RSA of 8200 bits", rsaOf(8200, "03"), "an RSA key of more than 8192 bits is not supported"},
