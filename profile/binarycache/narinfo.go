@@ -32,6 +32,9 @@ type Location struct {
 	FileSize int64        // of the compressed file, or 0 if unknown
 }
 
+// maxLocations limits the locations of a NAR. Guix knows four compressions.
+const maxLocations = 16
+
 // ParseNarInfo parses a narinfo file (Nix, libstore/nar-info.cc).
 //
 // Each line is "Key: value". ParseNarInfo ignores unknown keys and a carriage return at the end of a line.
@@ -59,7 +62,9 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 		}
 		value = strings.TrimPrefix(value, " ")
 		if key == "URL" && n.URL != "" {
-			n.Others = append(n.Others, n.Location)
+			if n.Others = append(n.Others, n.Location); len(n.Others) == maxLocations {
+				return nil, fmt.Errorf("line %d: URL: more than %d of them", line, maxLocations)
+			}
 			n.Location = Location{}
 			second = cmp.Or(second, fmt.Errorf("line %d: URL: given twice", line))
 			seen["URL"], seen["Compression"] = false, false

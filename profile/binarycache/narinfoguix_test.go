@@ -84,6 +84,7 @@ func TestLocations(t *testing.T) {
 		{"two URLs of Nix", requiredLines + "URL: nar/y\n", "line 5: URL: given twice"},
 		{"two compressions of one URL", strings.Replace(guixLines, "Compression: lzip", "Compression: lzip\nCompression: xz", 1), "line 4: Compression: given twice"},
 		{"an empty second URL", strings.Replace(guixLines, "URL: nar/gzip/"+hello, "URL:", 1), "line 5: URL: empty"},
+		{"17 URLs", strings.Replace(guixLines, "URL: nar/gzip", strings.Repeat("URL: x\n", 14)+"URL: nar/gzip", 1), "line 22: URL: more than 16 of them"},
 		{"two signatures", guixLines + "Signature: 1\nSignature: 1\n", "line 15: Signature: given twice"},
 		{"a reference twice", guixLines + "References: \n", "line 14: References: given twice"},
 	} {
