@@ -70,6 +70,9 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
 		}
 	}
+	if err := f.hintInside(err); hint(err) != "" {
+		return err
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return withHint(err, "--from names a store: a file, a directory or https://…; make a file with `nix-store --export $(nix-store -qR PROFILE) > FILE`")
 	}

@@ -20,7 +20,8 @@ func (f *closureFlags) openStore(ctx context.Context, t terminal, say *speaker) 
 	if ok {
 		return f.openImage(ctx, t.in, say, image)
 	}
-	return f.open(ctx, t, say, &f.cacheFlags)
+	store, err := f.open(ctx, t, say, &f.cacheFlags)
+	return store, f.hintElsewhere(err)
 }
 
 // roots returns the named profiles or the default one. For an image, the default is every path that no other one refers to.

@@ -165,6 +165,12 @@ func testElsewhereMistakes(t *testing.T, s *elsewhere) {
 			err: `the store directory of .* is /nix/store, but that of .* is ` + quoted(s.store), hint: `one store directory`},
 		{name: "this machine's", args: image("--profile", s.profile), err: `leads out of the store: it ends at "` + quoted(s.object) + `"`, hint: `--store-dir ` + quoted(s.store)},
 		{
+			name: "this machine's, no /nix", err: `file does not exist$|leads out of the store`, hint: `say --store-dir ` + quoted(s.store),
+			command: func(dir string) *exec.Cmd {
+				return lab.user.without("/nix", dir, lab.program, image("--profile", s.profile)...)
+			},
+		},
+		{
 			name: "base image", args: image("--from", signed, "--base", "oci:base:v1"),
 			prepare: func(t *testing.T, dir string) {
 				lab.user.export(t, dir, "image", "--from", goldenExport(t, dir), "oci:base:v1")
