@@ -44,7 +44,7 @@ func readSignature(text string, begin int, value string, above map[string]bool) 
 }
 
 // fastest lists compressions from the one that is read fastest to the slowest. The others come last.
-var fastest = []string{"zstd", "gzip", "none", "lz4", "br", "xz", "bzip2", "lzip"}
+var fastest = []string{"zstd", "gzip", "none", "lz4", "br", "xz", "lzip", "bzip2"}
 
 // choose makes the location that is read fastest the first.
 func (n *NarInfo) choose() {
