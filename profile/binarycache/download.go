@@ -19,6 +19,7 @@ type download struct {
 	server *server
 	ctx    context.Context
 	url    *url.URL
+	close  bool // ask the server to close the connection at the end
 	tries  tries
 
 	header http.Header // of the first answer
@@ -33,8 +34,9 @@ type download struct {
 }
 
 // download starts to fetch a file. hint is its size according to its narinfo, or 0.
-func (h *server) download(ctx context.Context, u *url.URL, hint int64) (*download, error) {
-	d := &download{server: h, ctx: ctx, url: u, tries: tries{server: h}}
+// If toClose is true, it asks the server to close the connection at the end.
+func (h *server) download(ctx context.Context, u *url.URL, hint int64, toClose bool) (*download, error) {
+	d := &download{server: h, ctx: ctx, url: u, close: toClose, tries: tries{server: h}}
 	for {
 		err := d.begin(hint)
 		if err == nil {
@@ -46,8 +48,17 @@ func (h *server) download(ctx context.Context, u *url.URL, hint int64) (*downloa
 	}
 }
 
+// request returns the header of a request.
+func (d *download) request() http.Header {
+	header := http.Header{"Accept-Encoding": {"identity"}}
+	if d.close {
+		header.Set("Connection", "close")
+	}
+	return header
+}
+
 func (d *download) begin(hint int64) error {
-	a, err := d.server.get(d.ctx, d.url, http.Header{"Accept-Encoding": {"identity"}})
+	a, err := d.server.get(d.ctx, d.url, d.request())
 	if err != nil {
 		return err
 	}
@@ -131,7 +142,7 @@ func (d *download) retry(err error) error {
 
 // resume sends a new request that continues at d.offset.
 func (d *download) resume() error {
-	header := http.Header{"Accept-Encoding": {"identity"}}
+	header := d.request()
 	if !d.whole && d.offset > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
 		if d.tag != "" {

@@ -282,7 +282,7 @@ func (h *server) open(ctx context.Context, n *NarInfo) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("NAR of %q: %w", n.Path, err)
 	}
-	d, err := h.download(ctx, u, n.FileSize)
+	d, err := h.download(ctx, u, n.FileSize, n.endless())
 	if err != nil {
 		return nil, fmt.Errorf("fetch %q: %w", u, err)
 	}

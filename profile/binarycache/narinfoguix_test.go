@@ -3,11 +3,14 @@ package binarycache
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -191,5 +194,43 @@ func TestGuixInfoCache(t *testing.T) {
 				t.Errorf("put keeps %q", damaged)
 			}
 		}
+	}
+}
+
+// TestGuixKeepsAlive checks that a NAR ends although its server ends it neither by its length nor by itself:
+// `guix publish` keeps the connection of a NAR without compression, unless it is asked not to.
+func TestGuixKeepsAlive(t *testing.T) {
+	sample := storetest.Tiny(t)
+	dir, _ := sample.WriteGuixCache(t, "none")
+	files := http.FileServer(http.Dir(dir))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/nar/") {
+			files.ServeHTTP(w, r)
+			return
+		}
+		b, err := os.ReadFile(filepath.Join(dir, r.URL.Path))
+		if err != nil {
+			t.Error(err)
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = conn.Write(append([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/x-nix-archive\r\n\r\n"), b...))
+		if r.Close {
+			conn.Close()
+		} else {
+			t.Cleanup(func() { conn.Close() })
+		}
+	}))
+	defer server.Close()
+	s, err := Open(t.Context(), server.URL, Options{SpoolDir: t.TempDir(), Attempts: 1, Stall: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := storetest.List(s.Files(t.Context(), sample.Root)); err != nil {
+		t.Errorf("Files = %v", err)
 	}
 }
