@@ -19,7 +19,7 @@ var KnownStoreDirs = []StoreDir{{}, guixStore}
 var guixStore, _ = rootfs.ParseStoreDir("/gnu/store")
 
 // IsGuix reports whether it is the store directory of Guix, which has a database and signatures of its own.
-func IsGuix(dir StoreDir) bool { return dir == guixStore }
+func IsGuix(dir StoreDir) bool { return dir.IsGuix() }
 
 // StateDir returns the directory in which the package manager keeps the database and the profiles of a store.
 // Nix has it beside the store directory, and Guix in /var/guix.

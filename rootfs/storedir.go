@@ -17,7 +17,8 @@ type StoreDir struct {
 }
 
 const (
-	nixStore = "nix/store"
+	nixStore  = "nix/store"
+	guixStore = "gnu/store"
 
 	maxStoreDir = 128 // bytes; Guix and Nix have 10, a home directory some 40
 )
@@ -62,6 +63,9 @@ func ParseStoreDir(s string) (StoreDir, error) {
 	}
 	return StoreDir{s[1:]}, nil
 }
+
+// IsGuix reports whether it is the store directory of Guix.
+func (d StoreDir) IsGuix() bool { return d.root == guixStore }
 
 // Root returns the directory relative to the root of the file system: "nix/store".
 func (d StoreDir) Root() string {

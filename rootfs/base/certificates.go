@@ -10,45 +10,67 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// caBundle is the file in which Nix's cacert package has the certificates of all authorities.
-const caBundle = "etc/ssl/certs/ca-bundle.crt"
+const (
+	nixBundle  = "etc/ssl/certs/ca-bundle.crt"       // in which Nix's cacert package has the certificates of all authorities
+	guixBundle = "etc/ssl/certs/ca-certificates.crt" // in which Guix has them, if a profile has a package with certificates
+)
+
+// bundle returns the file in which profiles have the certificates of all authorities.
+func (b *builder) bundle() string {
+	if b.store.IsGuix() {
+		return guixBundle
+	}
+	return nixBundle
+}
 
 // maxBundle limits the certificate files that New appends to.
 const maxBundle = 64 << 20
 
 // makeCertificates appends the given certificates to the profile's bundle, or to the base image's,
-// and links to the bundle from its paths in Debian and Fedora.
-func (b *builder) makeCertificates(files [][]byte) error {
-	target := "/" + caBundle
-	had, ok := b.get(caBundle)
-	if len(files) > 0 {
-		bundle, err := b.readBundle()
+// and links to the bundle from its paths in Nix, Debian and Fedora.
+func (b *builder) makeCertificates(o Options) error {
+	bundle := b.bundle()
+	if b.store.IsGuix() {
+		if err := b.joinCertificates(o.Profiles); err != nil {
+			return err
+		}
+	}
+	target := "/" + bundle
+	had, ok := b.get(bundle)
+	if len(o.CAFiles) > 0 {
+		all, err := b.readBundle()
 		if err != nil {
 			return err
 		}
-		for _, f := range files {
-			if len(bundle) > 0 && !bytes.HasSuffix(bundle, []byte("\n")) {
-				bundle = append(bundle, '\n')
+		for _, f := range o.CAFiles {
+			if len(all) > 0 && !bytes.HasSuffix(all, []byte("\n")) {
+				all = append(all, '\n')
 			}
-			bundle = append(bundle, f...)
+			all = append(all, f...)
 		}
-		b.files.Remove(b.place(caBundle)) // nothing else from a profile is overridden
-		b.putFileOver(rootfs.File(caBundle, 0o444, 0, nil), bundle)
+		b.files.Remove(b.place(bundle)) // nothing else from a profile is overridden
+		b.putFileOver(rootfs.File(bundle, 0o444, 0, nil), all)
 	} else if !ok {
 		return nil
 	} else if had.IsLink() {
 		target = had.Target
 	}
-	b.put(rootfs.Link("etc/ssl/certs/ca-certificates.crt", target))
-	b.put(rootfs.Link("etc/pki/tls/certs/ca-bundle.crt", target))
+	for _, place := range []string{nixBundle, guixBundle, "etc/pki/tls/certs/ca-bundle.crt"} {
+		if place != bundle {
+			b.put(rootfs.Link(place, target))
+		}
+	}
 	return nil
 }
 
 // readBundle reads the bundle of the profile, or else of the base image.
 func (b *builder) readBundle() ([]byte, error) {
-	had, ok := b.get(caBundle)
-	if !ok {
+	had, ok := b.get(b.bundle())
+	switch {
+	case !ok:
 		return b.readLowerBundle()
+	case had.IsRegular(): // joined
+		return bytes.Clone(b.contents[had.Path]), nil
 	}
 	e, err := b.view.Stat(strings.TrimPrefix(had.Target, "/"))
 	if err != nil {

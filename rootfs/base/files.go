@@ -6,6 +6,19 @@
 // [New] makes them for one or more profiles of a [rootfs.View], also over the files of a base image;
 // the rules are with New. [Extend] adds entries to them.
 //
+// # Guix
+//
+// In /gnu/store the base files follow Guix where it differs from Nix:
+//
+//   - PATH also has those directories sbin that profiles have.
+//   - The certificates are in etc/ssl/certs/ca-certificates.crt of a profile, which Guix makes if there is a package with certificates.
+//     If a profile has only the files of such a package, New joins them. SSL_CERT_FILE and SSL_CERT_DIR name them in the image's /etc.
+//   - Packages find much by search paths. New sets the variables in etc/profile of each profile, as images of guix pack have them.
+//     A variable that names the profile's certificates names the image's instead.
+//   - GUIX_LOCPATH names the locales in lib/locale, whether etc/profile sets it or not.
+//   - GUIX_PROFILE is not set, and guix pack does not set it either. So /etc/profile, which shells read, names the profile's store path.
+//   - A profile's etc/ld.so.cache is left out: it is that of one package, and not for the loader of a base image.
+//
 // The result is a [rootfs.Part] with an empty root. Its key is a hash of its entries.
 // New remembers it in the view's facts, by the options and the keys of all parts of the view,
 // so that the next run with the same closure reads no object.
@@ -142,12 +155,14 @@ func (b *builder) make(o Options, f *Files) error {
 		if err := b.makeAccounts(o); err != nil {
 			return err
 		}
-		if err := b.makeCertificates(o.CAFiles); err != nil {
+		if err := b.makeCertificates(o); err != nil {
 			return err
 		}
 	}
 
-	b.makeEnv(o, f)
+	if err := b.makeEnv(o, f); err != nil {
+		return err
+	}
 	for _, p := range o.Profiles {
 		arch, err := b.view.Architecture(p)
 		if err != nil {
@@ -166,6 +181,9 @@ func (b *builder) listAhead(profiles []string, whole bool) {
 			paths = append(paths, p)
 		} else {
 			paths = append(paths, p+"/etc", p+"/bin")
+			if b.store.IsGuix() {
+				paths = append(paths, p+"/sbin", p+"/lib")
+			}
 		}
 	}
 	b.view.ListAhead(paths...)

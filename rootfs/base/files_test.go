@@ -38,7 +38,10 @@ func TestNew(t *testing.T) {
 				key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 				switch key {
 				case "profile":
-					o.Profiles = append(o.Profiles, "nix/store/"+value)
+					if !strings.Contains(value, "/") {
+						value = "nix/store/" + value
+					}
+					o.Profiles = append(o.Profiles, value)
 				case "bare":
 					o.Bare = value == "true"
 				case "user":

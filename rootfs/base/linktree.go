@@ -125,6 +125,9 @@ func (w *linkWalk) children(src, dst string, e rootfs.Entry) error {
 // link makes a link, or notes why it cannot. real is the path to which it leads in the end.
 func (w *linkWalk) link(src, dst, real string) {
 	had, ok := w.get(dst)
+	if dst == "etc/ld.so.cache" && w.store.IsGuix() {
+		return // it is that of one package
+	}
 	if !ok {
 		w.putOver(rootfs.Link(dst, "/"+src))
 		return
@@ -135,11 +138,18 @@ func (w *linkWalk) link(src, dst, real string) {
 			return
 		}
 	}
-	// Each profile has its own manifest; the first one's stays, without a note.
-	if dst != w.dst && rootfs.Parent(dst) == w.dst && strings.HasPrefix(dst[len(w.dst)+1:], "manifest.") {
+	if w.isOwn(dst) {
 		return
 	}
 	w.conflict(src, dst)
+}
+
+// isOwn reports whether each profile has a file of its own at a path. The first one's stays, without a note.
+func (w *linkWalk) isOwn(dst string) bool {
+	if w.store.IsGuix() && (dst == runProfile+"/manifest" || dst == runProfile+"/etc/profile" || dst == "etc/profile") {
+		return true
+	}
+	return dst != w.dst && rootfs.Parent(dst) == w.dst && strings.HasPrefix(dst[len(w.dst)+1:], "manifest.")
 }
 
 func (w *linkWalk) conflict(src, dst string) {
