@@ -104,7 +104,7 @@ func (c *checker) checkConflicts() error {
 			for e := range c.files.Within(other) {
 				name := strings.TrimPrefix(e.Path, other)
 				winner := shown[name]
-				if winner == "" || winner == other || e.IsDir() {
+				if winner == "" || winner == other || e.IsDir() || c.store.IsGuix() && isOfGuix(name) {
 					continue
 				}
 				if err := c.warnConflict(p+name, winner+name, e.Path, &compared); err != nil {
@@ -116,11 +116,22 @@ func (c *checker) checkConflicts() error {
 	return nil
 }
 
+// isOfGuix reports whether each profile or package of Guix has a file of its own at a path in it.
+// Guix does not warn of them either, when it makes a profile of packages.
+func isOfGuix(name string) bool {
+	switch name {
+	case "/manifest", "/etc/profile", "/etc/ld.so.cache":
+		return true
+	}
+	base := name[strings.LastIndexByte(name, '/')+1:]
+	return base == "icon-theme.cache" || base == "gschemas.compiled"
+}
+
 // warnHidden warns of files of the profile under that files of the profile over hide.
 func (c *checker) warnHidden(over, under string, compared *int) error {
 	for e := range c.files.Within(under) {
 		name := strings.TrimPrefix(e.Path, under)
-		if e.IsDir() || strings.HasPrefix(name, "/manifest.") {
+		if e.IsDir() || strings.HasPrefix(name, "/manifest.") || c.store.IsGuix() && isOfGuix(name) {
 			continue
 		}
 		if _, ok := c.files.Lookup(over + name); ok {

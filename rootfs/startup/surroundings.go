@@ -94,6 +94,9 @@ func (c *checker) hasLocales() bool {
 			return true
 		}
 	}
+	if slices.ContainsFunc(strings.Split(c.env["GUIX_LOCPATH"], ":"), func(dir string) bool { return dir != "" && c.exists(dir) }) {
+		return true
+	}
 	for _, dir := range []string{"usr/lib/locale", "usr/lib64/locale"} {
 		if e, err := c.stat(dir); err == nil && slices.ContainsFunc(c.files.Names(e.Path), func(name string) bool {
 			return !strings.HasPrefix(name, "C.")

@@ -40,6 +40,8 @@ func TestSurroundings(t *testing.T) {
 		"LOCALE_ARCHIVE, missing": {nil, Config{Env: []string{"LANG=de_DE.UTF-8", "LOCALE_ARCHIVE=/" + archive}}, "no locale archive"},
 		"without LOCALE_ARCHIVE":  {fileSet{archive: data("x")}, Config{Env: []string{"LANG=de_DE.UTF-8"}}, `the locale archive is "/` + archive + `", and LOCALE_ARCHIVE does not name it`},
 		"LOCPATH":                 {fileSet{"opt/locale/x": data("x")}, Config{Env: []string{"LANG=de_DE.UTF-8", "LOCPATH=/opt/locale"}}, ""},
+		"GUIX_LOCPATH":            {fileSet{"opt/locale/2.35/x": data("x")}, Config{Env: []string{"LANG=de_DE.UTF-8", "GUIX_LOCPATH=/none:/opt/locale"}}, ""},
+		"GUIX_LOCPATH, missing":   {nil, Config{Env: []string{"LANG=de_DE.UTF-8", "GUIX_LOCPATH=:/none"}}, "no locale archive"},
 		"Debian's archive":        {fileSet{"usr/lib/locale/locale-archive": data("x")}, Config{Env: []string{"LANG=de_DE.UTF-8"}}, ""},
 		"only C.utf8":             {fileSet{"usr/lib/locale/C.utf8/LC_CTYPE": data("x")}, Config{Env: []string{"LANG=de_DE.UTF-8"}}, "no locale archive"},
 		"a directory of a locale": {fileSet{"usr/lib/locale/de_DE.utf8/LC_CTYPE": data("x")}, Config{Env: []string{"LANG=de_DE.UTF-8"}}, ""},
