@@ -124,7 +124,7 @@ func cleanName(name string) (string, error) {
 		if err := rootfs.CheckName(element); err != nil { // also refuses ".."
 			return "", err
 		}
-		if elements = append(elements, element); len(elements) > rootfs.MaxDepth {
+		if elements = append(elements, element); len(elements) > rootfs.MaxPathDepth {
 			return "", fmt.Errorf("deeper than %d directories", rootfs.MaxDepth)
 		}
 	}

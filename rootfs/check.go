@@ -69,7 +69,7 @@ func checkEntry(e Entry) error {
 		if err := CheckName(name); err != nil {
 			return err
 		}
-		if depth++; depth > MaxDepth+3 { // nix/store/<object>
+		if depth++; depth > MaxPathDepth {
 			return fmt.Errorf("deeper than %d directories", MaxDepth)
 		}
 	}

@@ -88,7 +88,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestCheckDepth(t *testing.T) {
-	for depth, ok := range map[int]bool{rootfs.MaxDepth: true, rootfs.MaxDepth + 10: false} {
+	for depth, ok := range map[int]bool{rootfs.MaxDepth: true, rootfs.MaxPathDepth: true, rootfs.MaxPathDepth + 1: false} {
 		var lines []string
 		for i := range depth {
 			lines = append(lines, "d 0555 a"+strings.Repeat("/a", i))

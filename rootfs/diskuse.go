@@ -60,7 +60,7 @@ func (u *diskUse) walk(shown string, n *lowerNode, depth int) (size int64, err e
 	switch {
 	case u.seen[n]:
 		return 0, nil
-	case depth > MaxDepth:
+	case depth > MaxPathDepth:
 		return 0, fmt.Errorf("%.255q: %w", "/"+shown, ErrDeep)
 	}
 	u.seen[n] = true

@@ -57,7 +57,7 @@ func TestDiskUse(t *testing.T) {
 // TestDiskUseDeep checks that links that lead back and forth end at the longest possible path.
 func TestDiskUseDeep(t *testing.T) {
 	l := rootfs.NewLower("")
-	for i := range rootfs.MaxDepth + 10 {
+	for i := range rootfs.MaxPathDepth + 10 {
 		dir := fmt.Sprintf("d%d", i)
 		for _, e := range []rootfs.Entry{rootfs.Dir(dir, 0o755), rootfs.Link(dir+"/next", fmt.Sprintf("../d%d", i+1))} {
 			if err := l.Put(rootfs.LowerEntry{Entry: e}); err != nil {

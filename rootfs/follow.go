@@ -41,7 +41,7 @@ func Follow[N any](root *N, path string, last bool, step func(at *N, name string
 			}
 		}
 		if target == "" || todo == "" && !last {
-			if len(names) > MaxDepth {
+			if len(names) >= MaxPathDepth {
 				return "", ErrDeep
 			}
 			names, nodes = append(names, name), append(nodes, next)

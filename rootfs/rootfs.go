@@ -44,6 +44,8 @@ const (
 	MaxName   = 255  // bytes of one path element, as in Linux
 	MaxTarget = 4095 // bytes of a symbolic link's target, as in Linux
 	MaxDepth  = 1024 // elements of a path below its part's root
+
+	MaxPathDepth = MaxDepth + 1 + maxStoreDir/2 // elements of a path: a part's root lies in a store directory
 )
 
 // Entry is one directory, regular file or symbolic link at a place in the file system.

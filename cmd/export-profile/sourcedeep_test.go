@@ -48,3 +48,28 @@ func TestDeepNote(t *testing.T) {
 		}
 	}
 }
+
+// TestDeepElsewhere checks that the deepest store path in a store directory deep in the file system is written, verified and read again.
+func TestDeepElsewhere(t *testing.T) {
+	for _, name := range []string{"/nix/store", "/opt" + strings.Repeat("/x", 58) + "/store"} {
+		dir, err := rootfs.ParseStoreDir(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := storetest.NewIn("deep", dir)
+		lines := []string{"d ."}
+		for level := 1; level < rootfs.MaxDepth; level++ {
+			lines = append(lines, "d "+strings.Repeat("d/", level-1)+"d")
+		}
+		s.Add(t, "deep", "", lines...)
+		image := "oci:" + filepath.Join(t.TempDir(), "x") + ":v1"
+		succeed(t, "", "image", "--quiet", "--platform=linux/amd64", "--no-cache", "--from", s.WriteExport(t), image)
+		succeed(t, "", "verify", image)
+		if out := succeed(t, "", "closure", "--no-cache", "--from", image); !strings.Contains(out, string(s.Root)) {
+			t.Errorf("closure of the image prints %q; want %q", out, s.Root)
+		}
+		if out := succeed(t, "", "ls", "--no-cache", "--from", image, "--json"); !strings.Contains(out, s.Root.Base()) {
+			t.Errorf("ls of the image prints %q; want %q", out, s.Root)
+		}
+	}
+}

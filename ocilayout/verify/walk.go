@@ -235,7 +235,7 @@ func checkName(name string) (string, error) {
 		if err := rootfs.CheckName(element); err != nil {
 			return name, err
 		}
-		if depth++; depth > rootfs.MaxDepth+3 {
+		if depth++; depth > rootfs.MaxPathDepth {
 			return name, errors.New("is too deep")
 		}
 	}
