@@ -99,9 +99,9 @@ func (f *sourceFlags) hintClosure(err error) error {
 		}
 		return err
 	case len(closure.Untrusted) > 0:
-		return withHint(err, "%s, and trust the signer's key with --trusted-public-key", f.hintWhole())
+		return withHint(err, "%s, and trust the signer's key with --trusted-public-key", f.hintWhole(closure))
 	}
-	return withHint(err, "%s", f.hintWhole())
+	return withHint(err, "%s", f.hintWhole(closure))
 }
 
 // hintReferences says how to make a file of references.
@@ -115,13 +115,29 @@ func (f *sourceFlags) hintReferences() string {
 
 const addSource = "add a source that has the rest with another --from"
 
+// hintWholeGuix is hintWhole for a store of Guix.
+func hintWholeGuix(from string, form source.Form) string {
+	switch form {
+	case source.Machine:
+		return "repair the store as root: guix gc --verify=contents,repair"
+	case source.StoreDirectory:
+		return fmt.Sprintf("copy the whole closure: cp -a $(guix gc -R PROFILE) %s, or %s", from, addSource)
+	case source.ExportStream:
+		return "export the whole closure of the profile: guix archive --export -r PROFILE"
+	}
+	return addSource
+}
+
 // hintWhole says how to get the whole closure of a profile into the only source.
-func (f *sourceFlags) hintWhole() string {
+func (f *sourceFlags) hintWhole(closure *profile.ClosureError) string {
 	if len(f.opened) != 1 {
 		return addSource
 	}
-	from := f.opened[0].from
-	switch f.opened[0].form {
+	from, form := f.opened[0].from, f.opened[0].form
+	if missing := slices.Concat(closure.Missing, closure.Lost); profile.IsGuix(missing[0].Path.StoreDir()) {
+		return hintWholeGuix(from, form)
+	}
+	switch form {
 	case source.Machine:
 		return "repair the store as root: nix-store --verify --check-contents --repair"
 	case source.CopiedStore:

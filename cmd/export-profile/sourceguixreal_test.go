@@ -54,8 +54,18 @@ func TestRealGuix(t *testing.T) {
 			}
 		})
 	}
+	env := filepath.Join(t.TempDir(), "env")
+	root := cleanUp(t, filepath.Join(t.TempDir(), "root"))
+	succeed(t, "", "rootfs", root, "--quiet", "--no-cache", "--from", machine, "--profile", guixLinks, "--env-file", env)
+	if b, err := os.ReadFile(env); err != nil || !strings.Contains(string(b), "\nSSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n") {
+		t.Errorf("the image's variables are %q, %v; want the profile's certificates among them", b, err)
+	}
 	if first := guixImage(t, "--from", machine, "--profile", guixLinks+"-1-link"); first == want {
 		t.Error("the profile's generation 1 has the digest of generation 2")
+	}
+	_, said, status := invoke(t, "", "closure", "--profile", guixProfile, "--from", guixData+"archive-alone.xz")
+	if hint := "hint: export the whole closure of the profile: guix archive --export -r PROFILE\n"; status != 1 || !strings.HasSuffix(said, hint) {
+		t.Errorf("closure of an archive without -r exits with %d and says %q; want 1 and %q", status, said, hint)
 	}
 	for _, from := range []string{guixData + "archive-ed25519.xz", unpackGuix(t, "publish")} {
 		args := append([]string{"closure", "--no-cache", "--profile", guixProfile}, signed(from, "rsa.pub")...)
