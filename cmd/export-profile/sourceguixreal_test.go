@@ -57,8 +57,10 @@ func TestRealGuix(t *testing.T) {
 	env := filepath.Join(t.TempDir(), "env")
 	root := cleanUp(t, filepath.Join(t.TempDir(), "root"))
 	succeed(t, "", "rootfs", root, "--quiet", "--no-cache", "--from", machine, "--profile", guixLinks, "--env-file", env)
-	if b, err := os.ReadFile(env); err != nil || !strings.Contains(string(b), "\nSSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n") {
-		t.Errorf("the image's variables are %q, %v; want the profile's certificates among them", b, err)
+	vars := "PATH=/run/profile/bin:" + guixProfile + "/bin\nSSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\nSSL_CERT_DIR=/etc/ssl/certs\n" +
+		"FAREWELL_PATH=" + guixProfile + "/etc/farewell\n"
+	if b, err := os.ReadFile(env); err != nil || string(b) != vars {
+		t.Errorf("the variables are %q, %v; want %q, <nil>", b, err, vars)
 	}
 	if first := guixImage(t, "--from", machine, "--profile", guixLinks+"-1-link"); first == want {
 		t.Error("the profile's generation 1 has the digest of generation 2")
