@@ -1,6 +1,7 @@
 package base
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +57,24 @@ func TestParseSearchPaths(t *testing.T) {
 		if d := cmp.Diff(test.want, got, cmp.AllowUnexported(searchPath{})); d != "" || !slices.Equal(strange, test.strange) {
 			t.Errorf("parseSearchPaths(%s): strange %q; want %q (-want +got):\n%s", test.lines, strange, test.strange, d)
 		}
+	}
+}
+
+// TestGuixScript checks a file that build-profile of Guix 1.3 (guix/build/profiles.scm) has written.
+func TestGuixScript(t *testing.T) {
+	b, err := os.ReadFile("testdata/guix-profile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []searchPath{
+		{"PATH", ":", []string{"/tmp/out/bin", "/tmp/out/sbin"}},
+		{"XML", " ", []string{"/tmp/out/etc/ssl/certs/ca-certificates.crt"}},
+		{"GIT_SSL_CAINFO", "", []string{"/tmp/out/etc/ssl/certs/ca-certificates.crt"}},
+		{"GUIX_PYTHONPATH", ":", []string{"/tmp/out/lib/python3.9/site-packages"}},
+	}
+	got, strange := parseSearchPaths(string(b), "/tmp/out")
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(searchPath{})); d != "" || strange != nil {
+		t.Errorf("strange %q (-want +got):\n%s", strange, d)
 	}
 }
 
