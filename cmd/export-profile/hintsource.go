@@ -70,6 +70,10 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 			return withHint(err, "closure, why, ls, diff and sbom look into an image: %s", imageForms)
 		}
 	}
+	var format *source.TarError
+	if errors.As(err, &format) && format.IsImage {
+		return withHint(err, "as a source of store paths, write a tar of the store: guix pack -f tarball, or nix-store -qR PROFILE | tar -czf FILE -T -")
+	}
 	if err := f.hintInside(err); hint(err) != "" {
 		return err
 	}

@@ -271,7 +271,7 @@ func (s *imageStore) roots(ctx context.Context) ([]profile.Path, error) {
 		}
 	}
 	if len(roots) == 0 {
-		return nil, fmt.Errorf("image %s has no store paths", s.image.Digest)
+		return nil, withHint(fmt.Errorf("image %s has no store paths in %s", s.image.Digest, s.StoreDir()), "if they are in another directory, say which, as in --store-dir /gnu/store")
 	}
 	return roots, nil
 }

@@ -1,6 +1,9 @@
 package source
 
-import "github.com/export-profile/export-profile/profile/binarycache"
+import (
+	"github.com/export-profile/export-profile/profile/binarycache"
+	"github.com/export-profile/export-profile/profile/tarstore"
+)
 
 // Form is a form of a source.
 type Form int
@@ -17,6 +20,9 @@ const (
 
 // LoginError reports that a server wants a login.
 type LoginError = binarycache.LoginError
+
+// TarError reports a tar that has no store.
+type TarError = tarstore.FormatError
 
 // NARError reports a NAR of a binary cache that cannot be used.
 type NARError = binarycache.NARError

@@ -300,7 +300,7 @@ func TestHeaders(t *testing.T) {
 		{name: "contiguous file", archive: raw(t, reg(objA, "abc"), flag('7')), want: []string{"f " + objA + " abc"}},
 		{name: "old file", archive: raw(t, reg(objA, "abc"), flag(0)), want: []string{"f " + objA + " abc"}},
 		{name: "unknown type", archive: raw(t, reg(objA, "abc"), flag('Z')), err: "which a store object cannot contain"},
-		{name: "volume label", archive: raw(t, special(tar.TypeReg, objA), flag('V')), err: "without a Nix store"},
+		{name: "volume label", archive: raw(t, special(tar.TypeReg, objA), flag('V')), err: "without a store"},
 		{name: "continued from another volume", archive: raw(t, reg(objA, "abc"), flag('M')), err: "another volume"},
 		{name: "old sparse file", archive: raw(t, member{tar.Header{Typeflag: tar.TypeReg, Format: tar.FormatGNU, Name: objA}, ""}, func(b []byte) {
 			flag('S')(b)

@@ -20,16 +20,16 @@ func (s *Store) findStore(dirs []profile.StoreDir) (err error) {
 			s.root = roots[0]
 			s.store, s.dir, err = s.storeBelow(s.root, dirs)
 		case len(roots) > 1:
-			return &FormatError{"a tar archive with several stores, in " + s.list(roots)}
+			return &FormatError{Is: "a tar archive with several stores, in " + s.list(roots)}
 		case len(stores) == 1:
 			s.root, s.store = none, stores[0]
 			if nix := t.nodes[s.store].parent; t.nodes[s.store].name == "store" && t.descend(nix, "var/nix/db") != none {
 				s.enclose(nix)
 			}
 		case len(stores) > 1:
-			return &FormatError{"a tar archive with store objects in several directories, " + s.list(stores)}
+			return &FormatError{Is: "a tar archive with store objects in several directories, " + s.list(stores)}
 		default:
-			return &FormatError{s.guess()}
+			return s.guess()
 		}
 	}
 	if err != nil {
@@ -140,11 +140,11 @@ func (s *Store) list(dirs []id) string {
 }
 
 // guess describes a tar without a store.
-func (s *Store) guess() string {
+func (s *Store) guess() *FormatError {
 	for _, name := range []string{"oci-layout", "manifest.json"} {
 		if n := s.tree.child(root, name); n != none && s.tree.nodes[n].kind == file {
-			return "a container image, whose layers are archives themselves"
+			return &FormatError{Is: "a container image, whose layers are archives themselves", IsImage: true}
 		}
 	}
-	return "a tar archive without a Nix store in it"
+	return &FormatError{Is: "a tar archive without a store in it"}
 }

@@ -53,7 +53,8 @@ import (
 
 // FormatError reports a file that is not a tar of a store.
 type FormatError struct {
-	Is string // what the file is instead, such as "a tar archive without a Nix store in it"
+	Is      string // what the file is instead, such as "a tar archive without a store in it"
+	IsImage bool   // it is a container image
 }
 
 func (e *FormatError) Error() string { return "not a tar of a store, but " + e.Is }
@@ -107,9 +108,9 @@ func (s *Store) read(dirs []profile.StoreDir) error {
 	}
 	switch {
 	case len(head) == 0:
-		return &FormatError{"empty"}
+		return &FormatError{Is: "empty"}
 	case !Recognise(head):
-		return &FormatError{"something unknown"}
+		return &FormatError{Is: "something unknown"}
 	}
 	b := newBuilder(s.in)
 	if err := b.readAll(); err != nil {

@@ -138,8 +138,8 @@ func TestLayout(t *testing.T) {
 			dir(objB + ".drv.chroot"), reg(objB+".check", "a"), reg(objB+".lock", "locks something else"),
 		}, paths: []profile.Path{pathA, pathB + ".lock"}},
 
-		{name: "nothing", err: "without a Nix store in it"},
-		{name: "no store", members: []member{reg("etc/passwd", "")}, err: "without a Nix store in it"},
+		{name: "nothing", err: "without a store in it"},
+		{name: "no store", members: []member{reg("etc/passwd", "")}, err: "without a store in it"},
 		{name: "container image", members: []member{reg("oci-layout", "{}"), reg("index.json", "{}")}, err: "a container image"},
 		{name: "two stores", members: []member{reg("x/"+objA, "a"), reg("y/"+objB, "b")}, err: `several stores, in "/x", "/y"`},
 		{name: "two store directories", members: []member{reg("x/"+baseA, "a"), reg("y/"+baseB, "b")}, err: `several directories, "/x", "/y"`},
