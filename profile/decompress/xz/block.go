@@ -14,9 +14,10 @@ import (
 
 // block is a block that is being read.
 type block struct {
-	header   uint64 // size of the header
+	header   []byte
 	packed   uint64 // declared sizes, or unknown
 	size     uint64
+	window   uint64
 	unpacked uint64 // bytes of output so far
 	filters  []*filter
 	check    hash.Hash
@@ -51,7 +52,7 @@ func (z *Reader) beginBlock() (more bool, err error) {
 	if flags&0x3c != 0 {
 		return false, fmt.Errorf("flags %#x of a block: %w", flags, errors.ErrUnsupported)
 	}
-	z.block = block{header: uint64(len(header)), packed: unknown, size: unknown, check: z.stream.check}
+	z.block = block{header: bytes.Clone(header), packed: unknown, size: unknown, check: z.stream.check}
 	f := fields{rest[2:]}
 	if flags&0x40 != 0 {
 		if z.block.packed, err = f.number(); err == nil && z.block.packed == 0 {
@@ -109,6 +110,7 @@ func (z *Reader) window(f *fields) error {
 	if size > z.options.Window {
 		return &lzma.WindowError{Size: size}
 	}
+	z.block.window = size
 	z.lzma.begin(int(size))
 	return nil
 }
@@ -188,7 +190,6 @@ func (z *Reader) endBlock() ([]byte, error) {
 	if !bytes.Equal(got, want) {
 		return nil, errors.New("the content of a block differs from its check")
 	}
-	z.stream.blocks++
-	record(z.stream.records, b.header+packed+uint64(len(want)), b.unpacked)
+	z.stream.add(b, packed, b.unpacked)
 	return piece, nil
 }

@@ -74,6 +74,15 @@ func (z *Reader) beginStream() error {
 	return err
 }
 
+// add counts a block for the index.
+func (s *stream) add(b *block, packed, size uint64) {
+	if s.records == nil {
+		return // of a single block
+	}
+	s.blocks++
+	record(s.records, uint64(len(b.header))+packed+b.checkSize(), size)
+}
+
 // record adds a block's record to a hash of records.
 func record(h hash.Hash, unpadded, size uint64) {
 	var b [16]byte

@@ -9,6 +9,8 @@
 //
 // Anything else is an error that wraps [errors.ErrUnsupported].
 //
+// Blocks do not depend on each other. [Reader.NextBlock] finds them, so that several can be decompressed at once.
+//
 // A [Reader] holds one chunk of LZMA2 (64 KiB) and the window, which grows as output arrives to the size that the block declares,
 // and 2 MiB. [Options] limit that size. Nothing else grows with the input: of the blocks' sizes it keeps a hash.
 package xz
@@ -37,6 +39,8 @@ type Reader struct {
 	options Options
 	r       *bufio.Reader
 	stage   stage
+	alone   bool   // Read ends after one block: see ResetBlock
+	packed  uint64 // what ReadPacked has not read yet of the block
 	stream  stream
 	block   block
 	lzma    lzma2
@@ -51,7 +55,8 @@ const (
 	atStart stage = iota // of the first stream
 	atBlock              // or at the index
 	atChunk
-	atEnd // of a stream
+	atEnd      // of a stream
+	afterBlock // of ResetBlock
 )
 
 // NewReader returns a Reader of r. It reads nothing yet, but Read may read more than the streams.
@@ -64,7 +69,7 @@ func NewReader(r io.Reader, o Options) *Reader {
 // Reset makes z a reader of r. It keeps the window for reuse; its content cannot reach the new output.
 func (z *Reader) Reset(r io.Reader, o Options) {
 	z.r.Reset(r)
-	z.options, z.stage, z.piece, z.err = o, atStart, nil, nil
+	z.options, z.stage, z.alone, z.piece, z.err = o, atStart, false, nil, nil
 	z.block = block{}
 }
 
@@ -110,7 +115,9 @@ func (z *Reader) next() ([]byte, error) {
 			return nil, early(err)
 		}
 		if err == io.EOF {
-			z.stage = atBlock
+			if z.stage = atBlock; z.alone {
+				z.stage = afterBlock
+			}
 			return z.endBlock()
 		}
 		return z.block.take(piece, z.lzma.read)
@@ -119,6 +126,8 @@ func (z *Reader) next() ([]byte, error) {
 			return nil, err
 		}
 		z.stage = atStart
+	case afterBlock:
+		return nil, io.EOF
 	}
 	return nil, nil
 }
