@@ -4,6 +4,21 @@
 // never by their names. A file may consist of several streams, frames or members; all are read.
 //
 // Memory is bounded by MaxWindow and a few megabytes. A stream that needs a larger window is a [WindowError].
+//
+// # Workers
+//
+// [Workers] decode several pieces of one file at once: frames of zstd, as Nix and pzstd write them, and blocks of xz that declare their sizes,
+// as those of xz -T. A program makes one value of them and passes it to all stores that it reads. So many NARs that are read at once
+// share a number of goroutines and an amount of memory, and another store in the same process has its own.
+// A reader never waits for a worker or for memory that another reader has: it decodes a piece itself instead.
+//
+// The bytes and errors are those of a reader without workers, however many there are. An error comes when its piece has its turn.
+// The first piece is never given to a worker, nor is the first megabyte of a file, so that small files and those in one piece cost nothing.
+//
+// A piece is in memory as it is in the file until it is decoded, and decoded until it is read. Memory is set aside for the sizes that it declares,
+// or for a fixed one if it is a frame that does not declare any, but taken only as bytes arrive. A piece that exceeds what was set aside
+// waits for its turn, and is decoded while it is read. Each decoder also has a window of up to 8 MiB. Pieces with a window above 8 MiB, blocks of xz without sizes,
+// and pieces that are larger than all the memory are decoded by the reader, as without workers.
 package decompress
 
 import (

@@ -11,7 +11,7 @@ import (
 var xzReaders sync.Pool
 
 // newXZ returns a reader of r and a function that frees it.
-func newXZ(r io.Reader, trailing func()) (io.Reader, func()) {
+func newXZ(r io.Reader, trailing func()) (*xz.Reader, func()) {
 	o := xz.Options{Window: MaxWindow, Trailing: trailing}
 	z, ok := xzReaders.Get().(*xz.Reader)
 	if ok {
