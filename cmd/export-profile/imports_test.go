@@ -47,7 +47,7 @@ var ownImports = map[string][]string{
 	"profile/tarstore":        {"profile", "profile/casehack", "profile/input", "profile/nar", "profile/scan", "rootfs"},
 	"profile/storetest":       {"profile", "profile/input", "profile/nar", "profile/nix32", "profile/references", "rootfs", "rootfs/staging", "rootfs/testrun"},
 	"profile/source": {
-		"profile", "profile/binarycache", "profile/casehack", "profile/exportstore", "profile/input", "profile/localstore",
+		"profile", "profile/binarycache", "profile/casehack", "profile/decompress", "profile/exportstore", "profile/input", "profile/localstore",
 		"profile/references", "profile/scan", "profile/tarstore", "profile/trust", "rootfs/staging",
 	},
 	"ocilayout/chunked":                  {},

@@ -50,6 +50,7 @@ import (
 	"time"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/decompress"
 )
 
 // Options configure how a cache is read. The zero value works.
@@ -60,6 +61,8 @@ type Options struct {
 	// Progress gets the number of compressed NAR bytes read since the last call.
 	// Several goroutines call it at once.
 	Progress func(bytes int64)
+	// Workers help to decompress large NARs. Default: none.
+	Workers *decompress.Workers
 
 	// The following options concern servers only.
 
@@ -109,6 +112,7 @@ type Store struct {
 	dir      profile.StoreDir
 	backend  backend
 	progress func(int64)
+	workers  *decompress.Workers
 	spool    spooler
 	infos    *infoCache     // nil if narinfos are not kept
 	settle   func(*NarInfo) // nil, or chooses the location of a NAR
@@ -126,7 +130,7 @@ type Directory struct {
 // Open opens the cache at location: an http:// or https:// URL, or a directory.
 // A directory gives a *[Directory], which is a [profile.Lister]; a URL gives a *[Store].
 func Open(ctx context.Context, location string, o Options) (profile.Store, error) {
-	s := &Store{progress: o.Progress, spool: spooler{dir: o.SpoolDir}, objects: make(map[profile.Path]*object)}
+	s := &Store{progress: o.Progress, workers: o.Workers, spool: spooler{dir: o.SpoolDir}, objects: make(map[profile.Path]*object)}
 	if !IsURL(location) {
 		d := directory(location)
 		var err error

@@ -29,6 +29,10 @@ const (
 	maxIdle     = 100 // consecutive reads that return no bytes
 	// minAhead is the size of a NAR from which another goroutine pays.
 	minAhead = 1 << 20
+	// minPieces is the size of a NAR from which workers may help. A smaller one seldom has several pieces.
+	minPieces = 8 << 20
+	// fewWorkers are no help with a compression that is fast to read: decodeAhead and what hashes and packs keep two processors busy.
+	fewWorkers = 2
 )
 
 // aheadBuffers holds pieces for reuse.

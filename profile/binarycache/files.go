@@ -44,7 +44,7 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 	}
 	o = fresh
 	name := s.backend.name(o.info.URL)
-	u, err := newNARReader(ctx, name, o.info, src, s.progress, stop)
+	u, err := newNARReader(ctx, name, o.info, src, s, stop)
 	if err != nil {
 		return err
 	}

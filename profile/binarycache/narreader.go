@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/export-profile/export-profile/profile/decompress"
+	"sync"
 )
 
 // NARError reports a NAR of a cache that cannot be used. It names the file.
@@ -44,16 +43,25 @@ type narReader struct {
 	ahead *decodeAhead // nil for small NARs
 	left  int64        // bytes of NarSize not yet read
 	size  int64
+	whole bool   // read to its end
+	stop  func() // makes a read of file that waits for the network return; nil if only the caller's goroutine, or ahead's, reads it
 }
 
 // newNARReader decompresses a NAR from src. stop makes a read from src that waits for the network return.
-func newNARReader(ctx context.Context, name string, n *NarInfo, src io.ReadCloser, progress func(int64), stop func()) (*narReader, error) {
-	file := &compressedFile{ReadCloser: src, progress: progress, limit: maxCompressed(n.NarSize)}
-	z, err := decompress.NewReader(n.Compression, file)
+func newNARReader(ctx context.Context, name string, n *NarInfo, src io.ReadCloser, s *Store, stop func()) (*narReader, error) {
+	file := &compressedFile{ReadCloser: src, progress: s.progress, limit: maxCompressed(n.NarSize)}
+	workers := s.workers
+	if n.NarSize < minPieces || !slow[n.Compression] && workers.Count() <= fewWorkers {
+		workers = nil
+	}
+	z, err := workers.NewReader(n.Compression, file)
 	if err != nil {
 		return nil, named(name, errors.Join(file.cause(err), src.Close()))
 	}
 	u := &narReader{ctx: ctx, name: name, file: file, z: z, from: z, left: n.NarSize, size: n.NarSize}
+	if workers != nil {
+		u.stop = stop
+	}
 	if n.NarSize >= minAhead && n.Compression != "none" {
 		u.ahead = newDecodeAhead(z, stop)
 		u.from = u.ahead
@@ -79,17 +87,29 @@ func (u *narReader) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		err = u.file.end()
 	default:
-		err = u.file.cause(err)
+		err = u.cause(err)
 	}
 	if err != nil {
 		return n, named(u.name, err)
 	}
+	u.whole = true
 	return n, io.EOF
+}
+
+// cause returns the read error behind an error of the decompressor, if there is one.
+func (u *narReader) cause(err error) error {
+	if cause := u.file.cause(err); u.stop == nil || errors.Is(err, cause) {
+		return cause
+	}
+	return err // of another part of the file than the one that workers have begun to read
 }
 
 func (u *narReader) Close() error {
 	if u.ahead != nil {
 		u.ahead.Close()
+	}
+	if u.stop != nil && !u.whole { // otherwise the connection can be reused
+		u.stop()
 	}
 	return errors.Join(u.z.Close(), u.file.Close())
 }
@@ -100,7 +120,9 @@ type compressedFile struct {
 	progress func(int64)
 	limit    int64
 	n        int64
-	err      error
+
+	mu  sync.Mutex // the goroutine that reads may be another one
+	err error
 }
 
 // maxCompressed limits the length of a compressed NAR:
@@ -113,8 +135,8 @@ func maxCompressed(narSize int64) int64 {
 }
 
 func (f *compressedFile) Read(p []byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
+	if err := f.failed(); err != nil {
+		return 0, err
 	}
 	n, err := f.ReadCloser.Read(p)
 	f.n += int64(n)
@@ -124,8 +146,16 @@ func (f *compressedFile) Read(p []byte) (int, error) {
 	if f.n > f.limit {
 		err = fmt.Errorf("more than %d bytes for a NAR of less than half that size", f.limit)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.err = err
 	return n, err
+}
+
+func (f *compressedFile) failed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
 }
 
 // end reads the file to its end after the decompressor is done, and reports errors in it.
@@ -133,7 +163,7 @@ func (f *compressedFile) end() error {
 	var one [1]byte
 	for {
 		switch n, err := f.Read(one[:]); {
-		case n > 0 && (f.err == nil || f.err == io.EOF):
+		case n > 0 && (err == nil || err == io.EOF):
 			return errors.New("data after the end of the compressed NAR")
 		case err == io.EOF:
 			return nil
@@ -145,8 +175,8 @@ func (f *compressedFile) end() error {
 
 // cause returns the read error behind an error of the decompressor, if there is one.
 func (f *compressedFile) cause(err error) error {
-	if f.err != nil && f.err != io.EOF {
-		return f.err
+	if failed := f.failed(); failed != nil && failed != io.EOF {
+		return failed
 	}
 	return err
 }

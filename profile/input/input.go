@@ -27,6 +27,8 @@ type Options struct {
 	// Progress gets the number of bytes read or skipped since the last call.
 	// It counts bytes of the file, that is, compressed ones.
 	Progress func(bytes int64)
+	// Workers help to decompress a file. Default: none.
+	Workers *decompress.Workers
 }
 
 // Input reads a file from its offset at Open.
@@ -45,6 +47,7 @@ type Input struct {
 	inPlace *fileReader // reads f if it is a regular file and not compressed
 	next    *bufio.Reader
 	z       io.Closer // the decompressor
+	stop    func()    // makes a read of f that waits return
 
 	trailing bool // other data follow the compressed ones
 }
@@ -60,6 +63,12 @@ func Open(ctx context.Context, f *os.File, o Options) (_ *Input, err error) {
 		return nil, err
 	}
 	var raw *bufio.Reader
+	ctx, in.stop = context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			in.stop()
+		}
+	}()
 	m := monitor{ctx: ctx, progress: o.Progress}
 	if fi.Mode().IsRegular() {
 		if in.base, err = f.Seek(0, io.SeekCurrent); err != nil {
@@ -81,7 +90,7 @@ func Open(ctx context.Context, f *os.File, o Options) (_ *Input, err error) {
 	}
 	var src io.Reader = raw
 	if in.compression != "" {
-		z, err := decompress.NewFileReader(in.compression, raw, func() { in.trailing = true })
+		z, err := o.Workers.NewFileReader(in.compression, raw, func() { in.trailing = true })
 		if err != nil {
 			return nil, err
 		}
@@ -172,6 +181,7 @@ func (in *Input) Abandon() {
 }
 
 func (in *Input) closeDecompressor() {
+	in.stop()
 	if in.z != nil {
 		in.z.Close()
 		in.z = nil

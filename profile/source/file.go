@@ -23,7 +23,7 @@ const headLen = 512
 
 // openFile opens an export stream or a tar. After an error f may or may not be closed.
 func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error) {
-	in, err := input.Open(ctx, f, input.Options{SpoolDir: o.SpoolDir, Progress: o.Progress})
+	in, err := input.Open(ctx, f, input.Options{SpoolDir: o.SpoolDir, Progress: o.Progress, Workers: o.workers})
 	if err != nil {
 		return nil, fmt.Errorf("read %q: %w", f.Name(), err)
 	}

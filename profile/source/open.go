@@ -84,6 +84,7 @@ func openCache(ctx context.Context, from string, o Options) (profile.Store, erro
 	return binarycache.Open(ctx, from, binarycache.Options{
 		SpoolDir: o.SpoolDir,
 		Progress: o.Progress,
+		Workers:  o.workers,
 		CacheDir: o.NarInfoDir,
 		Netrc:    o.Netrc,
 		Proxy:    o.Proxy,

@@ -25,12 +25,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/binarycache"
+	"github.com/export-profile/export-profile/profile/decompress"
 	"github.com/export-profile/export-profile/profile/localstore"
 	"github.com/export-profile/export-profile/profile/references"
 	"github.com/export-profile/export-profile/profile/trust"
@@ -79,6 +81,8 @@ type Options struct {
 	hash   func(profile.Path) profile.Hash // from References
 	hashed bool                            // References has all hashes
 
+	workers *decompress.Workers // of all sources; set by Open
+
 	// Open sets the following fields if there are several sources.
 	others   func(context.Context) ([]profile.Path, error) // the objects of all sources
 	scanning func(from string)                             // called for a source that is scanned
@@ -92,6 +96,9 @@ const (
 	Nothing
 	All
 )
+
+// maxWorkers limits how many pieces of compressed files are decompressed at once, and so their memory.
+const maxWorkers = 4
 
 // NotStoreError reports a source that is not a store of a supported form.
 type NotStoreError struct {
@@ -108,6 +115,7 @@ func Open(ctx context.Context, sources []string, o Options) (_ profile.Store, er
 	if len(sources) == 0 {
 		sources = []string{""}
 	}
+	o.workers = decompress.NewWorkers(min(runtime.GOMAXPROCS(0), maxWorkers))
 	var infos []*profile.Info
 	if o.References != "" {
 		if infos, err = readReferences(o.References); err != nil {
