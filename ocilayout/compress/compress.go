@@ -13,6 +13,7 @@
 //
 // # Memory
 //
-// A [Pool] has a fixed number of blocks, which all concurrent calls of Pack share.
+// A [Pool] has memory for a fixed number of blocks, which all concurrent calls of Pack share: for each worker,
+// two blocks of input and two of output, which takes as much memory as the compressed blocks need.
 // Waiting for a block always ends. After an error or a cancelled context, every block is back in the pool.
 package compress

@@ -58,6 +58,11 @@ func (z *compressor) append(dst, block []byte) ([]byte, error) {
 type appendWriter []byte
 
 func (w *appendWriter) Write(p []byte) (int, error) {
+	if cap(*w)-len(*w) < len(p) {
+		more := make([]byte, len(*w), max(len(*w)+len(p), 2*cap(*w))) // append would copy it more often
+		copy(more, *w)
+		*w = more
+	}
 	*w = append(*w, p...)
 	return len(p), nil
 }

@@ -131,7 +131,9 @@ func (d *divider) turn(end int, p []byte) (rest []byte, err error) {
 	}
 	b.in = b.in[:end]
 	if end > 0 {
-		d.send()
+		if err := d.send(); err != nil {
+			return p, err
+		}
 		if err := d.next(); err != nil {
 			return p, err
 		}

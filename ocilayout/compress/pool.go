@@ -35,11 +35,14 @@ const blockFormat = 1
 type Pool struct {
 	method      Method
 	size        int              // of a block
-	blocks      chan *block      // free blocks; nil stands for one that is not allocated yet
+	blocks      chan *block      // free blocks, without memory; nil stands for one that is not allocated yet
+	inputs      chan []byte      // free memory for the input of a block; nil likewise
+	outputs     chan []byte      // free memory for the output of a block, which grows when it is used
 	compressors chan *compressor // free compressors; nil likewise
 	tables      *chunked.Encoders
 }
 
+// A block has memory for its input from when it is filled until it is compressed, and for its output from then until it is written.
 type block struct {
 	in, out []byte
 	done    chan error // receives the result of compression once out is ready
@@ -48,73 +51,131 @@ type block struct {
 	cuts   []int   // reused
 }
 
-// blocksPerWorker counts the blocks in use for each worker: one being filled, one being compressed, one being written.
-const blocksPerWorker = 3
+// How much memory there is for each worker: for the inputs of a block that is being filled and one that is compressed,
+// and for the outputs of one that is compressed and one that is written.
+// If a block is not compressed, or is still needed when it is, one input more is being written.
+const (
+	inputsPerWorker  = 2
+	outputsPerWorker = 2
+)
 
 // NewPool returns a pool that compresses up to workers blocks at a time. The number does not change the compressed bytes.
 func NewPool(m Method, workers int) *Pool {
-	p := &Pool{
-		method:      m,
-		size:        blockBytes,
-		blocks:      make(chan *block, blocksPerWorker*workers),
-		compressors: make(chan *compressor, workers),
-		tables:      chunked.NewEncoders(workers),
-	}
+	p := &Pool{method: m, size: blockBytes, compressors: make(chan *compressor, workers), tables: chunked.NewEncoders(workers)}
 	if m.algorithm == algorithmNone {
 		p.size = plainBlockBytes
 	}
-	for range cap(p.blocks) {
-		p.blocks <- nil
+	inputs := inputsPerWorker
+	if p.keepsInput() {
+		inputs++
 	}
-	for range workers {
-		p.compressors <- nil
-	}
+	p.inputs = make(chan []byte, inputs*workers)
+	p.outputs = make(chan []byte, outputsPerWorker*workers)
+	p.blocks = make(chan *block, cap(p.inputs)+cap(p.outputs))
+	fill(p.blocks)
+	fill(p.inputs)
+	fill(p.outputs)
+	fill(p.compressors)
 	return p
 }
 
-// take waits for a free block. Holders of blocks wait only for their own input and compression,
-// so a block always becomes free.
-func (p *Pool) take(ctx context.Context) (*block, error) {
-	select {
-	case b := <-p.blocks:
-		if b == nil {
-			b = &block{in: make([]byte, 0, p.size), done: make(chan error, 1)}
-		}
-		clear(b.pieces) // they hold names
-		b.in, b.out, b.pieces = b.in[:0], b.out[:0], b.pieces[:0]
-		return b, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+// fill fills a channel with zero values.
+func fill[T any](c chan T) {
+	for range cap(c) {
+		var zero T
+		c <- zero
 	}
 }
 
-// compress starts to compress a block. It reports the end on b.done.
-func (p *Pool) compress(b *block) {
+// keepsInput reports whether a block needs its input until it is written.
+func (p *Pool) keepsInput() bool {
+	return p.method.algorithm == algorithmNone || p.method.algorithm == algorithmZstdChunked
+}
+
+// receive receives from a channel, unless the context ends first.
+func receive[T any](ctx context.Context, from chan T) (v T, err error) {
+	select {
+	case v = <-from:
+		return v, nil
+	case <-ctx.Done():
+		return v, context.Cause(ctx)
+	}
+}
+
+// take waits for a free block with memory for its input. Blocks that were started need nothing from others,
+// and all other holders of blocks wait only for their own input or to start. So a block always becomes free.
+func (p *Pool) take(ctx context.Context) (*block, error) {
+	b, err := receive(ctx, p.blocks)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		b = &block{done: make(chan error, 1)}
+	}
+	if b.in, err = receive(ctx, p.inputs); err != nil {
+		p.blocks <- b
+		return nil, err
+	}
+	if b.in == nil {
+		b.in = make([]byte, 0, p.size)
+	}
+	clear(b.pieces) // they hold names
+	b.in, b.pieces = b.in[:0], b.pieces[:0]
+	return b, nil
+}
+
+// put gives back a block and its memory.
+func (p *Pool) put(b *block) {
+	p.putInput(b)
+	if b.out != nil {
+		p.outputs <- b.out
+		b.out = nil
+	}
+	p.blocks <- b
+}
+
+func (p *Pool) putInput(b *block) {
+	if b.in != nil {
+		p.inputs <- b.in
+		b.in = nil
+	}
+}
+
+// start waits for memory for the output of a block, and starts to compress it. It reports the end on b.done.
+func (p *Pool) start(ctx context.Context, b *block) error {
 	if p.method.algorithm == algorithmNone {
 		b.done <- nil
-		return
+		return nil
 	}
-	go func() {
-		z := <-p.compressors
-		defer func() { p.compressors <- z }()
-		var err error
-		if z == nil {
-			z, err = p.method.compressor()
+	out, err := receive(ctx, p.outputs)
+	if err != nil {
+		return err
+	}
+	if out == nil {
+		out = make([]byte, 0, (p.size+p.size/64)/16) // doubled four times, it has room for incompressible data, which grows a little
+	}
+	b.out = out[:0]
+	go func() { b.done <- p.compress(b) }()
+	return nil
+}
+
+func (p *Pool) compress(b *block) (err error) {
+	z := <-p.compressors
+	defer func() { p.compressors <- z }()
+	if z == nil {
+		if z, err = p.method.compressor(); err != nil {
+			return err
 		}
-		if err != nil {
-			b.done <- err
-			return
-		}
-		if b.out == nil { // incompressible data grows a little
-			b.out = make([]byte, 0, p.size+p.size/64)
-		}
-		if p.method.algorithm == algorithmZstdChunked {
-			z.appendPieces(b)
-		} else {
-			b.out, err = z.append(b.out, b.in)
-		}
-		b.done <- err
-	}()
+	}
+	if p.method.algorithm == algorithmZstdChunked {
+		z.appendPieces(b)
+	} else {
+		b.out, err = z.append(b.out, b.in)
+	}
+	if !p.keepsInput() {
+		p.putInput(b)
+	}
+	return err
 }
 
 // Result describes a compressed tar.
@@ -169,8 +230,7 @@ func (p *Pool) pack(ctx context.Context, w io.Writer, tables *chunked.Writer, co
 		if err == nil {
 			err = produce(ctx, s)
 		}
-		s.finish(err)
-		end <- err
+		end <- s.finish(err)
 	}()
 
 	_, err := w.Write(p.method.head())
@@ -188,7 +248,7 @@ func (p *Pool) pack(ctx context.Context, w io.Writer, tables *chunked.Writer, co
 			}
 			_, err = w.Write(out)
 		}
-		p.blocks <- b
+		p.put(b)
 		if err != nil {
 			cancel(err)
 		}

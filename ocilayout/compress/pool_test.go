@@ -196,8 +196,9 @@ func TestPackStops(t *testing.T) {
 			if err := run(); !errors.Is(err, broken) {
 				t.Errorf("%s: Pack when %s: %v; want %v", s, name, err, broken)
 			}
-			if len(pool.blocks) != cap(pool.blocks) {
-				t.Errorf("%s: when %s: %d of %d blocks are back in the pool", s, name, len(pool.blocks), cap(pool.blocks))
+			if len(pool.blocks) != cap(pool.blocks) || len(pool.inputs) != cap(pool.inputs) || len(pool.outputs) != cap(pool.outputs) {
+				t.Errorf("%s: when %s: %d of %d blocks, %d of %d inputs and %d of %d outputs are back in the pool", s, name,
+					len(pool.blocks), cap(pool.blocks), len(pool.inputs), cap(pool.inputs), len(pool.outputs), cap(pool.outputs))
 			}
 		}
 	}
@@ -208,4 +209,42 @@ func TestPackStops(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("%d goroutines run after Pack; want %d", runtime.NumGoroutine(), before)
+}
+
+// TestPoolMemory checks how much memory the blocks of a pool have, with content that does not compress.
+func TestPoolMemory(t *testing.T) {
+	content := make([]byte, 3*blockBytes)
+	random := rand.NewChaCha8([32]byte{1})
+	random.Read(content)
+	for s, most := range map[string]int{
+		"none": 6 * plainBlockBytes,
+		"gzip": 2 * 2 * (2*blockBytes + blockBytes/64),
+		"zstd": 2 * 2 * (2*blockBytes + blockBytes/2), // its module grows slices in steps
+	} {
+		m, err := Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool := NewPool(m, 2)
+		_, err = pool.Pack(t.Context(), io.Discard, func(_ context.Context, w *Stream) error {
+			for range 4 {
+				if _, err := w.Write(content); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := 0
+		for _, memory := range []chan []byte{pool.inputs, pool.outputs} {
+			for range cap(memory) {
+				held += cap(<-memory)
+			}
+		}
+		if held > most {
+			t.Errorf("%s: the blocks have %d KiB; want at most %d", s, held>>10, most>>10)
+		}
+	}
 }

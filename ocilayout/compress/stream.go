@@ -57,33 +57,43 @@ func (s *Stream) Write(p []byte) (int, error) {
 		if len(b.in) < cap(b.in) {
 			continue
 		}
-		s.send()
-		if err := s.next(); err != nil {
+		err := s.send()
+		if err == nil {
+			err = s.next()
+		}
+		if err != nil {
 			return len(p) - len(rest), err
 		}
 	}
 	return len(p), nil
 }
 
-func (s *Stream) send() {
-	s.pool.compress(s.block)
-	s.blocks <- s.block
+// send starts to compress the block that was filled. The stream then has no block.
+func (s *Stream) send() error {
+	b := s.block
 	s.block = nil
+	if err := s.pool.start(s.ctx, b); err != nil {
+		s.pool.put(b)
+		return err
+	}
+	s.blocks <- b
+	return nil
 }
 
 // finish sends the last block, or returns it to the pool if it is empty or err is not nil.
-func (s *Stream) finish(err error) {
+func (s *Stream) finish(err error) error {
 	switch {
 	case s.block == nil:
 	case err != nil || len(s.block.in) == 0:
-		s.pool.blocks <- s.block
+		s.pool.put(s.block)
 		s.block = nil
 	default:
 		if s.divider != nil {
 			s.divider.end(len(s.block.in), false)
 		}
-		s.send()
+		return s.send()
 	}
+	return err
 }
 
 // sumWriter counts the bytes that it writes, and hashes them if it has a hash.
