@@ -13,11 +13,14 @@ import (
 
 // directory holds the entries of a directory, sorted by the bytes of their names.
 // There can be a million of them. So each takes two bytes besides its name, and four for its place in the order.
+// Of a directory whose names have more than mostHeld bytes, it holds only a range at a time; see ranges.
 type directory struct {
 	chunks [][]byte // of whole records: the kind of an entry and the length of its name, a byte each, and the name
 	order  []uint32 // where the records are: index of the chunk and offset in it, 16 bits each
 	// restored says that entries are shown with the names that they had before Nix changed them; see package casehack.
 	restored bool
+	changed  string  // the first name that looks as if Nix has changed it, or ""
+	ranges   *ranges // nil if all entries are held
 }
 
 const (
@@ -31,35 +34,100 @@ func (l *directory) at(i int) (name []byte, kind uint8) {
 	return r[2:][:r[1]], r[0]
 }
 
-// sort sorts the entries by the names that they are shown with.
-func (l *directory) sort() {
+// sort finds the records in the chunks, and sorts them by the names that they are shown with.
+func (l *directory) sort(count int) {
+	l.order = make([]uint32, 0, count)
+	for i, chunk := range l.chunks {
+		for at := 0; at < len(chunk); at += 2 + int(chunk[at+1]) {
+			l.order = append(l.order, uint32(i<<16|at))
+		}
+	}
 	key := func(at uint32) []byte {
 		r := l.chunks[at>>16][at&0xffff:]
 		return r[2:][:r[1]]
 	}
 	if l.restored {
 		raw := key
-		key = func(at uint32) []byte { return []byte(shown(string(raw(at)))) }
+		key = func(at uint32) []byte { return l.key(raw(at)) }
 	}
 	slices.SortFunc(l.order, func(a, b uint32) int { return bytes.Compare(key(a), key(b)) })
+}
+
+// key returns the name that an entry is shown with.
+func (l *directory) key(name []byte) []byte {
+	if l.restored {
+		return []byte(shown(string(name)))
+	}
+	return name
 }
 
 // restoreNames shows the entries with their original names.
 func (l *directory) restoreNames() {
 	l.restored = true
-	l.sort()
+	if l.ranges == nil {
+		l.sort(len(l.order))
+	}
 }
 
-// changed returns the first name that looks as if Nix has changed it, or "".
-func (l *directory) changed() string {
-	for i := range l.order {
-		if name, _ := l.at(i); bytes.IndexByte(name, '~') >= 0 {
-			if _, changed := casehack.Original(string(name)); changed {
-				return string(name)
-			}
+// add adds an entry.
+func (l *directory) add(name []byte, kind uint8) error {
+	last := len(l.chunks) - 1
+	if last < 0 || len(l.chunks[last])+2+len(name) > chunkSize {
+		if len(l.chunks) == maxChunks {
+			return errors.New("has too many entries")
 		}
+		var chunk []byte // grows, as most directories are small
+		if last >= 0 {
+			chunk = make([]byte, 0, chunkSize)
+		}
+		l.chunks = append(l.chunks, chunk)
+		last++
 	}
-	return ""
+	l.chunks[last] = append(append(l.chunks[last], kind, uint8(len(name))), name...)
+	return nil
+}
+
+// list reads the entries of a directory. If there are too many to hold, it only finds the ranges, for [directory.nextRange].
+// The directory usually tells the kinds of entries, which saves one system call per entry.
+func list(fd int, buf []byte) (directory, error) {
+	var l directory
+	count, held := 0, 0
+	err := eachDirent(fd, buf, func(name []byte, kind uint8) error {
+		if looksChanged(name) && (l.changed == "" || string(name) < l.changed) {
+			l.changed = string(name)
+		}
+		if l.ranges != nil {
+			l.ranges.note(name)
+			return nil
+		}
+		if err := l.add(name, kind); err != nil {
+			return err
+		}
+		count++
+		if held += 2 + len(name); held > mostHeld {
+			l.ranges = newRanges(&l)
+			l.chunks = nil
+		}
+		return nil
+	})
+	if err != nil {
+		return l, err
+	}
+	if l.ranges != nil {
+		l.ranges.divide()
+		return l, nil
+	}
+	l.sort(count)
+	return l, nil
+}
+
+// looksChanged reports whether Nix may have changed a name.
+func looksChanged(name []byte) bool {
+	if bytes.IndexByte(name, '~') < 0 {
+		return false
+	}
+	_, changed := casehack.Original(string(name))
+	return changed
 }
 
 // shown returns the original name of a file.
@@ -68,41 +136,6 @@ func shown(name string) string {
 		return original
 	}
 	return name
-}
-
-// list reads the entries of a directory.
-// The directory usually tells their kinds, which saves one system call per entry.
-func list(fd int, buf []byte) (directory, error) {
-	var l directory
-	count := 0
-	err := eachDirent(fd, buf, func(name []byte, kind uint8) error {
-		last := len(l.chunks) - 1
-		if last < 0 || len(l.chunks[last])+2+len(name) > chunkSize {
-			if len(l.chunks) == maxChunks {
-				return errors.New("has too many entries")
-			}
-			var chunk []byte // grows, as most directories are small
-			if last >= 0 {
-				chunk = make([]byte, 0, chunkSize)
-			}
-			l.chunks = append(l.chunks, chunk)
-			last++
-		}
-		l.chunks[last] = append(append(l.chunks[last], kind, uint8(len(name))), name...)
-		count++
-		return nil
-	})
-	if err != nil {
-		return l, err
-	}
-	l.order = make([]uint32, 0, count)
-	for i, chunk := range l.chunks {
-		for at := 0; at < len(chunk); at += 2 + int(chunk[at+1]) {
-			l.order = append(l.order, uint32(i<<16|at))
-		}
-	}
-	l.sort()
-	return l, nil
 }
 
 // eachDirent calls do with each entry of a directory but . and .., in no order. The name is valid until do returns.

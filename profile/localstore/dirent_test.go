@@ -1,7 +1,9 @@
 package localstore
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"testing"
@@ -50,5 +52,82 @@ func TestManyEntries(t *testing.T) {
 	}
 	if most := length + 6*count + 2*chunkSize; held > most {
 		t.Errorf("%d entries take %d bytes; want at most %d", count, held, most)
+	}
+}
+
+// TestRanges checks that a directory with more names than are held at a time is listed in order, with and without restored names,
+// and that a change of it meanwhile is an error.
+func TestRanges(t *testing.T) {
+	dir := t.TempDir()
+	const count = 20_000
+	var raw, restored []string
+	for i := range count {
+		name := fmt.Sprintf("%05d-%0220d", i*7919%count, 0)
+		restored = append(restored, name)
+		if i%100 == 0 {
+			name += "~nix~case~hack~1"
+		}
+		raw = append(raw, name)
+		if err := os.WriteFile(dir+"/"+name, nil, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(raw)
+	slices.Sort(restored)
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	buf := make([]byte, 32<<10)
+	for _, want := range [][]string{raw, restored} {
+		if _, err := d.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		l, err := list(int(d.Fd()), buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.changed != raw[0] {
+			t.Errorf("the first changed name is %q; want %q", l.changed, raw[0])
+		}
+		if want[0] != raw[0] {
+			l.restoreNames()
+		}
+		for more := true; more; {
+			held := 4 * cap(l.order)
+			for _, chunk := range l.chunks {
+				held += cap(chunk)
+			}
+			if held > mostHeld*3/2 {
+				t.Errorf("a range takes %d bytes; want at most %d", held, mostHeld*3/2)
+			}
+			for i := range l.order {
+				name, _ := l.at(i)
+				if got := string(l.key(name)); len(want) == 0 || got != want[0] {
+					t.Fatalf("%q follows; want %.1q", got, want)
+				}
+				want = want[1:]
+			}
+			if more, err = l.nextRange(int(d.Fd()), buf); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(want) > 0 {
+			t.Errorf("%d names are missing", len(want))
+		}
+	}
+	if _, err := d.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	l, err := list(int(d.Fd()), buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir+"/"+raw[5], dir+"/z"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.nextRange(int(d.Fd()), buf); !errors.Is(err, errChanged) {
+		t.Errorf("a range of a directory that has changed: %v; want %v", err, errChanged)
 	}
 }

@@ -83,6 +83,14 @@ func (w *walk) next() (rootfs.Entry, error) {
 			}
 			return w.enter(dir.fd, name, kind, path)
 		}
+		more, err := dir.entries.nextRange(dir.fd, w.buf)
+		switch {
+		case err != nil:
+			return rootfs.Entry{}, readError(dir.path, err)
+		case more:
+			dir.next = 0
+			continue
+		}
 		if err := w.up(); err != nil {
 			return rootfs.Entry{}, err
 		}
@@ -163,11 +171,10 @@ func (w *walk) down(parent int, name, path string) error {
 
 // restoreNames restores the names in a directory, if that is right for the object.
 func (w *walk) restoreNames(entries *directory) error {
-	name := entries.changed()
-	if name == "" {
+	if entries.changed == "" {
 		return nil
 	}
-	yes, err := w.restore(name)
+	yes, err := w.restore(entries.changed)
 	if yes {
 		entries.restoreNames()
 	}
