@@ -15,6 +15,7 @@ import (
 // lost counts the layers that were found there but not fetched. The caller closes the writer.
 func (o *imageOptions) deliver(ctx context.Context, t terminal, say *speaker, r *request, a *assembly, plan layerPlan, cache *ocilayout.Cache, shared *sharedCache) (
 	out *imageWriter, image ispec.Descriptor, changed *imageUpdate, lost int, err error) {
+	t.ballast.drop()
 	for {
 		if out, image, err = o.write(ctx, t, say, *r, a, cache, shared); err != nil {
 			return nil, image, nil, 0, err

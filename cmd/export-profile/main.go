@@ -21,24 +21,34 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // CI machines have more time than memory
+		debug.SetGCPercent(33) // CI machines have more time than memory
 	}
-	ballast := make([]byte, ballastSize)
+	ballast := &ballast{make([]byte, ballastSize)}
 	ctx, stop := onSignal(context.Background())
-	status := run(ctx, os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	status := run(ctx, os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr, ballast})
 	stop() // a signal ends the process here
 	runtime.KeepAlive(ballast)
 	os.Exit(status)
 }
 
-// ballastSize is the size of an allocation that delays the garbage collector: it first runs with 16 MiB in use,
-// not 2, and most commands end before. The allocation is never written, so it takes no memory.
-const ballastSize = 32 << 20
+// ballast is an allocation that delays the garbage collector: it first runs with 16 MiB in use, not 2,
+// and most commands end before. The allocation is never written, so it takes no memory.
+type ballast struct{ bytes []byte }
+
+const ballastSize = 48 << 20
+
+// drop lets go of the ballast, since it leaves room for 16 MiB of garbage. Work that takes long and much memory is better without.
+func (b *ballast) drop() {
+	if b != nil {
+		b.bytes = nil
+	}
+}
 
 // terminal has the streams of a command.
 type terminal struct {
 	in       *os.File
 	out, err io.Writer
+	ballast  *ballast // nil in tests
 }
 
 // signalError is the cause of a context that a signal cancelled.

@@ -128,6 +128,7 @@ func (o *rootfsOptions) run(ctx context.Context, t terminal, dir string) (err er
 		return err
 	}
 	defer env.remove(say)
+	t.ballast.drop()
 	if isTar {
 		err = o.writeTar(ctx, t, say, a, file, compression)
 	} else {
