@@ -72,6 +72,9 @@ func (l *lab) allActions() map[string]action {
 	for _, c := range []string{"none", "gzip", "zstd", "zstd:3", "zstd:chunked"} {
 		actions["cold "+c] = func() (sample, error) { return l.cold(l.base.profile, "--compression", c) }
 	}
+	for _, c := range []string{"none", "gzip", "zstd"} {
+		actions["many files "+c] = func() (sample, error) { return l.manyFiles(c) }
+	}
 	for _, of := range cacheCompressions {
 		actions["nix copy, "+of] = func() (sample, error) { return l.nixCopy(of) }
 		for _, c := range []string{"gzip", "none"} {
@@ -358,6 +361,28 @@ func (l *lab) sameMany() (sample, error) {
 		return sample{}, err
 	}
 	return l.run(command...)
+}
+
+// manyFiles makes an image of a store path with a million empty files in one directory.
+func (l *lab) manyFiles(compression string) (sample, error) {
+	const object = "/nix/store/00000000000000000000000000000001-files"
+	root := l.path("many-files")
+	references := root + "/references"
+	err := l.prepared("a directory of 1000000 files", func() error {
+		if err := os.MkdirAll(root+object, 0o755); err != nil {
+			return err
+		}
+		for i := range 1_000_000 {
+			if err := os.WriteFile(fmt.Sprintf("%s%s/file-%07d-name", root, object, i), nil, 0o444); err != nil {
+				return err
+			}
+		}
+		return os.WriteFile(references, []byte(object+"\n\n0\n"), 0o644) // without hashes, so that the files are read once
+	})
+	if err != nil {
+		return sample{}, err
+	}
+	return l.cold(object, "--from", root, "--references", references, "--platform", "linux/"+runtime.GOARCH, "--compression", compression)
 }
 
 // graph makes the database of a store with count paths of 20 references each, which are empty directories.
