@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +30,7 @@ func (s *Store) walk(ctx context.Context, p profile.Path) rootfs.Tree {
 // If a name looks changed, restore decides whether to restore the names of the object.
 func (s *Store) walkNames(ctx context.Context, p profile.Path, restore func(name string) (bool, error)) rootfs.Tree {
 	return func(yield func(rootfs.Entry, error) bool) {
-		w := walk{ctx: ctx, buf: make([]byte, 32<<10), restore: restore}
+		w := walk{ctx: ctx, buffers: buffers.Get().(*walkBuffers), restore: restore}
 		defer w.close()
 		e, err := w.enter(int(s.storeDir.Fd()), p.Base(), unix.DT_UNKNOWN, p.Root())
 		runtime.KeepAlive(s.storeDir)
@@ -47,15 +48,22 @@ func (s *Store) walkNames(ctx context.Context, p profile.Path, restore func(name
 
 // walk walks the directories of an object.
 type walk struct {
-	ctx    context.Context
-	levels []level // from the object down to the current directory
-	serial int     // of the current entry; files of earlier entries can no longer be opened
-	st     unix.Stat_t
-	buf    []byte // for reading directories
-	target [rootfs.MaxTarget + 1]byte
+	ctx     context.Context
+	levels  []level // from the object down to the current directory
+	serial  int     // of the current entry; files of earlier entries can no longer be opened
+	st      unix.Stat_t
+	buffers *walkBuffers
 
 	restore func(name string) (bool, error)
 }
+
+// walkBuffers are reused by the walks of other objects, which are often small.
+type walkBuffers struct {
+	entries [32 << 10]byte // for reading directories
+	target  [rootfs.MaxTarget + 1]byte
+}
+
+var buffers = sync.Pool{New: func() any { return new(walkBuffers) }}
 
 // level is one directory on the way down to the current one.
 type level struct {
@@ -83,7 +91,7 @@ func (w *walk) next() (rootfs.Entry, error) {
 			}
 			return w.enter(dir.fd, name, kind, path)
 		}
-		more, err := dir.entries.nextRange(dir.fd, w.buf)
+		more, err := dir.entries.nextRange(dir.fd, w.buffers.entries[:])
 		switch {
 		case err != nil:
 			return rootfs.Entry{}, readError(dir.path, err)
@@ -116,11 +124,11 @@ func (w *walk) enter(dir int, name string, kind uint8, path string) (rootfs.Entr
 		return rootfs.Dir(path, 0o555), nil
 	case unix.DT_LNK:
 		var n int
-		err := retryEINTR(func() (err error) { n, err = unix.Readlinkat(dir, name, w.target[:]); return err })
+		err := retryEINTR(func() (err error) { n, err = unix.Readlinkat(dir, name, w.buffers.target[:]); return err })
 		if err != nil {
 			return rootfs.Entry{}, readError(path, err)
 		}
-		return rootfs.Link(path, string(w.target[:n])), nil
+		return rootfs.Link(path, string(w.buffers.target[:n])), nil
 	case unix.DT_REG:
 		perm := fs.FileMode(0o444)
 		if w.st.Mode&unix.S_IXUSR != 0 {
@@ -146,7 +154,7 @@ func (w *walk) down(parent int, name, path string) error {
 	if err != nil {
 		return err
 	}
-	entries, err := list(fd, w.buf)
+	entries, err := list(fd, w.buffers.entries[:])
 	if err != nil {
 		unix.Close(fd)
 		return err
@@ -208,6 +216,7 @@ func (w *walk) up() error {
 
 func (w *walk) close() {
 	w.serial++
+	buffers.Put(w.buffers)
 	for _, dir := range w.levels {
 		if dir.fd >= 0 {
 			unix.Close(dir.fd)

@@ -64,7 +64,7 @@ func Verify(t rootfs.Tree, root string, want profile.Hash, size int64) rootfs.Tr
 	return Watch(t, root, func() Sink {
 		v := &verifier{want: want, size: size, sum: sha256.New()}
 		v.n.w = v.sum
-		v.Writer = NewWriter(&v.n, root)
+		v.Writer = newWriter(&v.n, root, 2<<10) // a hash gains nothing from larger writes, and many objects are small
 		return v
 	})
 }

@@ -41,8 +41,11 @@ type Writer struct {
 }
 
 // NewWriter returns a writer for the NAR of an object. The first entry must have the path root.
-func NewWriter(to io.Writer, root string) *Writer {
-	w := &Writer{to: to, root: root, buf: make([]byte, 0, 8<<10)}
+func NewWriter(to io.Writer, root string) *Writer { return newWriter(to, root, 8<<10) }
+
+// newWriter returns a writer that collects half of size bytes.
+func newWriter(to io.Writer, root string, size int) *Writer {
+	w := &Writer{to: to, root: root, buf: make([]byte, 0, size)}
 	w.strings(magic)
 	return w
 }
