@@ -14,7 +14,7 @@ import (
 func parseGuixKeys(text string) (Keys, error) {
 	parsed, err := guix.ParseKeys(text)
 	if err != nil {
-		return nil, fmt.Errorf("Guix key: %w", err)
+		return nil, fmt.Errorf("key of Guix: %w", err)
 	}
 	var keys Keys
 	for _, k := range parsed {

@@ -20,8 +20,9 @@ type searchPath struct {
 // It returns the names of variables that are set in other ways. Other lines have no meaning here.
 func parseSearchPaths(content, profile string) (paths []searchPath, strange []string) {
 	for line := range strings.Lines(content) {
-		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
-		if name, ok = strings.CutPrefix(name, "export "); !ok || !isVariable(name) {
+		line, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "export ")
+		name, value, _ := strings.Cut(line, "=")
+		if !ok || !isVariable(name) {
 			continue
 		}
 		if p, ok := parseSearchPath(name, value, profile); ok {
@@ -35,10 +36,10 @@ func parseSearchPaths(content, profile string) (paths []searchPath, strange []st
 
 func parseSearchPath(name, value, profile string) (p searchPath, ok bool) {
 	p.name = name
-	value, ok = strings.CutPrefix(value, `"`)
-	if value, ok = strings.CutSuffix(value, `"`); !ok {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
 		return p, false
 	}
+	value = value[1 : len(value)-1]
 	// Each path follows what is in front of its profile, so that a separator may be any character.
 	items := strings.Split(value, "${GUIX_PROFILE:-"+profile+"}")
 	if items[0] != "" || len(items) == 1 {
