@@ -35,7 +35,7 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 	}
 	open, stop := context.WithCancel(ctx) // ends after u.Close
 	defer stop()
-	fresh, src, err := s.open(open, o)
+	fresh, info, src, err := s.open(open, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &noNARError{p, err}
 	}
@@ -43,17 +43,17 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 		return err
 	}
 	o = fresh
-	name := s.backend.name(o.info.URL)
-	u, err := newNARReader(ctx, name, o.info, src, s, stop)
+	name := s.backend.name(info.URL)
+	u, err := newNARReader(ctx, name, info, src, s, stop)
 	if err != nil {
 		return err
 	}
 	// The error does not matter: end has checked the file by then, or the walk stopped early.
 	defer u.Close()
-	v := walker{name: name, info: o.info, w: nar.NewWire(u), sum: sha256.New()}
+	v := walker{name: name, info: info, w: nar.NewWire(u), sum: sha256.New()}
 	v.w.Tee = &v
-	if _, ok := src.(*os.File); !ok || o.info.Compression != "none" {
-		v.recorder = s.spool.record(&o.region, o.info.NarSize)
+	if _, ok := src.(*os.File); !ok || info.Compression != "none" {
+		v.recorder = s.spool.record(&o.region, info.NarSize)
 		defer v.recorder.cancel()
 	}
 	err = v.walk(yield)
@@ -65,24 +65,42 @@ func (s *Store) walk(ctx context.Context, p profile.Path, yield func(rootfs.Entr
 	return err
 }
 
-// open opens the NAR of an object. If a cached narinfo names a file that is gone, open fetches the narinfo again.
-func (s *Store) open(ctx context.Context, o *object) (*object, io.ReadCloser, error) {
-	src, err := s.backend.open(ctx, o.info)
+// open opens the NAR of an object, and returns the narinfo with the location that it has opened.
+// If a cached narinfo names files that are gone, open fetches the narinfo again.
+func (s *Store) open(ctx context.Context, o *object) (*object, *NarInfo, io.ReadCloser, error) {
+	info, src, err := s.openFirst(ctx, o.info)
 	if !o.cached || !errors.Is(err, fs.ErrNotExist) {
-		return o, src, err
+		return o, info, src, err
 	}
 	if _, err := s.Refresh(ctx, o.info.Path); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	fresh, err := s.object(ctx, o.info.Path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if fresh.info.NarHash != o.info.NarHash || fresh.info.NarSize != o.info.NarSize {
-		return nil, nil, fmt.Errorf("read %q: the binary cache has replaced it since an earlier run", o.info.Path)
+		return nil, nil, nil, fmt.Errorf("read %q: the binary cache has replaced it since an earlier run", o.info.Path)
 	}
-	src, err = s.backend.open(ctx, fresh.info)
-	return fresh, src, err
+	info, src, err = s.openFirst(ctx, fresh.info)
+	return fresh, info, src, err
+}
+
+// openFirst opens the first location of a NAR that the server has. Any answer but 404 counts as having it.
+// If all are 404, the error is about the first.
+func (s *Store) openFirst(ctx context.Context, n *NarInfo) (*NarInfo, io.ReadCloser, error) {
+	src, err := s.backend.open(ctx, n)
+	if !isMissing(err) {
+		return n, src, err
+	}
+	for _, l := range n.Others {
+		other := *n
+		other.Location = l
+		if src, err := s.backend.open(ctx, &other); !isMissing(err) {
+			return &other, src, err
+		}
+	}
+	return n, nil, err
 }
 
 // replay walks a spooled NAR, which was checked when it was spooled.

@@ -234,3 +234,50 @@ func TestGuixKeepsAlive(t *testing.T) {
 		t.Errorf("Files = %v", err)
 	}
 }
+
+// TestGuixMissingCompression checks that a server may lack the NAR in some of the compressions, and says so by 404 alone.
+func TestGuixMissingCompression(t *testing.T) {
+	sample := storetest.Tiny(t)
+	dir, _ := sample.WriteGuixCache(t, "zstd", "gzip", "none")
+	for _, test := range []struct {
+		status map[string]int // by compression
+		asked  string
+		want   string // of the error, or ""
+	}{
+		{map[string]int{"zstd": 404}, "zstd gzip", ""},
+		{map[string]int{"zstd": 404, "gzip": 404}, "zstd gzip none", ""},
+		{map[string]int{"zstd": 404, "gzip": 404, "none": 404}, "zstd gzip none", "nar/zstd/" + sample.Root.Base() + `": status 404`},
+		{map[string]int{"zstd": 403}, "zstd", "status 403"},
+		{map[string]int{"zstd": 404, "gzip": 500}, "zstd gzip", "nar/gzip/" + sample.Root.Base() + `": status 500`},
+	} {
+		var asked []string
+		files := http.FileServer(http.Dir(dir))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if rest, ok := strings.CutPrefix(r.URL.Path, "/nar/"); ok {
+				compression, _, ok := strings.Cut(rest, "/")
+				if !ok {
+					compression = "none"
+				}
+				asked = append(asked, compression)
+				if status := test.status[compression]; status != 0 {
+					w.WriteHeader(status)
+					return
+				}
+			}
+			files.ServeHTTP(w, r)
+		}))
+		s, err := Open(t.Context(), server.URL, Options{SpoolDir: t.TempDir(), Attempts: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := storetest.List(s.Files(t.Context(), sample.Root))
+		switch {
+		case test.want == "" && (err != nil || len(lines) == 0), test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("with %v, Files = %q, %v; want %q", test.status, lines, err, test.want)
+		case strings.Join(asked, " ") != test.asked:
+			t.Errorf("with %v, Files asks for %q; want %s", test.status, asked, test.asked)
+		}
+		s.Close()
+		server.Close()
+	}
+}

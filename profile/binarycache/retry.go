@@ -135,6 +135,12 @@ func (e *statusError) Unwrap() error {
 	return nil
 }
 
+// isMissing reports whether a server has answered 404.
+func isMissing(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.status == http.StatusNotFound
+}
+
 func (e *statusError) retryable() bool {
 	switch e.status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
