@@ -135,7 +135,7 @@ func (v *View) lookup(path string) (Entry, error) {
 	case ok:
 		l, err := v.list(root)
 		if err != nil {
-			return Entry{}, brokenError(err)
+			return Entry{}, &brokenError{err}
 		}
 		if e, ok := l.Get(path); ok {
 			return e, nil
@@ -225,14 +225,15 @@ func readThrough(e Entry) (err error) {
 	return Drain(r)
 }
 
-// brokenError hides fs.ErrNotExist in the error of a part that cannot be read,
+// brokenError is the error of a part that cannot be read. It hides fs.ErrNotExist,
 // so that it does not look like a path that leads nowhere.
-func brokenError(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New(err.Error())
-	}
-	return err
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return e.err.Error() }
+func (e *brokenError) Is(target error) bool {
+	return target != fs.ErrNotExist && errors.Is(e.err, target)
 }
+func (e *brokenError) As(target any) bool { return errors.As(e.err, target) }
 
 // maxHead limits the first bytes of a file that are remembered as a fact.
 const maxHead = 64

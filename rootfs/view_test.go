@@ -88,3 +88,16 @@ func TestViewSourceFails(t *testing.T) {
 		t.Errorf("Stat in a broken part = %v; want its error", err)
 	}
 }
+
+// TestViewSourceLacksFile checks that a part whose source lacks a file does not look like a path that leads nowhere,
+// and that its error stays what it was otherwise.
+func TestViewSourceLacksFile(t *testing.T) {
+	reason := errors.New("no NAR")
+	broken := &fs.PathError{Op: "open", Path: "nar/x", Err: errors.Join(fs.ErrNotExist, reason)}
+	v := rootfs.NewView([]rootfs.Part{{Name: "p", Root: "nix/store/p", Tree: func(yield func(rootfs.Entry, error) bool) { yield(rootfs.Entry{}, broken) }}}, nil)
+	_, err := v.Stat("nix/store/p/x")
+	var as *fs.PathError
+	if errors.Is(err, fs.ErrNotExist) || !errors.Is(err, reason) || !errors.As(err, &as) || as != broken || !strings.Contains(err.Error(), broken.Error()) {
+		t.Errorf("Stat = %v; want the error of the part, without fs.ErrNotExist", err)
+	}
+}
