@@ -18,7 +18,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// database is Nix's db.sqlite with the files that SQLite puts beside it:
+// database is the db.sqlite of Nix or Guix with the files that SQLite puts beside it:
 //
 //	db.sqlite          pages; complete except for those in the log
 //	db.sqlite-wal      the log: committed pages that are not yet copied to db.sqlite
@@ -44,7 +44,7 @@ type database struct {
 }
 
 const (
-	// maxWait limits how long to retry while Nix is writing. Transactions take milliseconds.
+	// maxWait limits how long to retry while a transaction runs. Transactions take milliseconds.
 	maxWait = 5 * time.Second
 	// pause is the time between two tries.
 	pause = 30 * time.Millisecond
@@ -58,7 +58,7 @@ type busyError struct{ why string }
 
 func (e *busyError) Error() string { return e.why }
 
-var errWriting = &busyError{"Nix keeps writing to it"}
+var errWriting = &busyError{"a program keeps writing to it"}
 
 func (d *database) read(ctx context.Context) (*snapshot, error) {
 	unversioned, err := d.checkSchema()
@@ -151,7 +151,7 @@ func (d *database) inspect() (st state, err error) {
 	}
 	// SQLite too recognises a finished journal by a zero in its first byte.
 	if len(journal) > 0 && journal[0] != 0 {
-		return st, &busyError{fmt.Sprintf("unfinished transaction in %q: Nix is writing it, or was killed while writing",
+		return st, &busyError{fmt.Sprintf("unfinished transaction in %q: a program is writing it, or was killed while writing",
 			filepath.Base(d.path)+"-journal")}
 	}
 	log, err := d.readBeside("-wal", len(st.log))

@@ -328,7 +328,7 @@ func TestBadDatabase(t *testing.T) {
 			}
 			return root
 		}, err: `read database "ROOT/nix/var/nix/db/db.sqlite": ` +
-			`unfinished transaction in "db.sqlite-journal": Nix is writing it, or was killed while writing (tried for 300ms)`},
+			`unfinished transaction in "db.sqlite-journal": a program is writing it, or was killed while writing (tried for 300ms)`},
 		{name: "a directory", make: func(t *testing.T) string {
 			root := newRoot(t)
 			mkdir(t, root+"/nix/var/nix/db/db.sqlite")
@@ -483,7 +483,7 @@ func TestKeepsWriting(t *testing.T) {
 			defer group.Wait()
 			defer cancel()
 			d := database{path: root + "/nix/var/nix/db/db.sqlite", maxWait: 100 * time.Millisecond}
-			want := "Nix keeps writing to it (tried for 100ms)"
+			want := "a program keeps writing to it (tried for 100ms)"
 			var err error
 			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // the writer may not have been scheduled
 				if _, err = d.read(t.Context()); err != nil && err.Error() == want {

@@ -1,4 +1,4 @@
-// Package localstore reads a Nix store in place:
+// Package localstore reads a store of Nix or Guix in place:
 // the files in ROOT/nix/store, and their metadata in the database in ROOT/nix/var/nix/db,
 // or those of another store directory, as Guix's in ROOT/gnu/store and ROOT/var/guix/db; see [profile.StateDir].
 // ROOT is "/" for the store of this machine, or another directory that holds a copy, a relocated store.
@@ -9,7 +9,7 @@
 //     Neither the store nor the database need be writable.
 //   - [Open] reads the database once, as of one instant.
 //     It never sees half a transaction, and never misses one that is only in the log,
-//     even if Nix is writing, was killed while writing, or stopped long ago.
+//     even if a program is writing, was killed while writing, or stopped long ago.
 //     If it cannot read one instant, the error says why. Type database explains how it works.
 //   - Only objects in the database exist. Other files in the store directory are unfinished or garbage.
 //   - Files are canonical, as in a NAR: directories 0555, files 0555 if the owner may execute them and 0444 otherwise,
