@@ -98,10 +98,12 @@ func Default(ctx context.Context, s Store) (*Profile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find default profile: %w", err)
 	}
-	switch len(tops) {
-	case 0:
-		return nil, fmt.Errorf("find default profile: no object that nothing else refers to among %d: %w", n, fs.ErrNotExist)
-	case 1:
+	switch {
+	case n == 0:
+		return nil, fmt.Errorf("find default profile: %w", ErrEmpty)
+	case len(tops) == 0:
+		return nil, fmt.Errorf("find default profile: no object that nothing else refers to among %d", n)
+	case len(tops) == 1:
 		return &Profile{Name: tops[0].Base(), Path: tops[0]}, nil
 	}
 	return nil, &AmbiguousError{Candidates: tops}

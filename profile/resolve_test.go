@@ -140,7 +140,7 @@ func TestDefault(t *testing.T) {
 		{"top refers to itself", fakeStore{"p": "p q", "q": "q"}, "p", ""},
 		{"two", fakeStore{"p": "q", "q": "", "r": "q"}, "", "2 objects that nothing else refers to: " + object("p").Base() + ", " + object("r").Base()},
 		{"cycle", fakeStore{"p": "q", "q": "p"}, "", "no object that nothing else refers to among 2"},
-		{"nothing", fakeStore{}, "", "no object that nothing else refers to among 0"},
+		{"nothing", fakeStore{}, "", "find default profile: no store paths in it"},
 	} {
 		got, err := Default(t.Context(), test.store)
 		if test.err != "" {

@@ -30,12 +30,13 @@ type Store interface {
 
 // Errors of a store wrap one of these or fs.ErrNotExist if callers can act on them.
 var (
-	ErrNoInfo    = errors.New("no metadata")         // the store has only the files of an object
-	ErrNoFiles   = errors.New("no files")            // the store has only the metadata of an object
-	ErrUnlisted  = errors.New("not listed")          // a file of references that replaces the store's metadata lacks an object
-	ErrUntrusted = errors.New("not trusted")         // the store has an object, but nothing vouches for it
-	ErrNoLink    = errors.New("not a symbolic link") // Linker.Readlink found something else
-	ErrSpool     = errors.New("temporary file")      // this machine lacks space or permission; the store is not at fault
+	ErrNoInfo    = errors.New("no metadata")          // the store has only the files of an object
+	ErrNoFiles   = errors.New("no files")             // the store has only the metadata of an object
+	ErrUnlisted  = errors.New("not listed")           // a file of references that replaces the store's metadata lacks an object
+	ErrUntrusted = errors.New("not trusted")          // the store has an object, but nothing vouches for it
+	ErrEmpty     = errors.New("no store paths in it") // the store has no objects
+	ErrNoLink    = errors.New("not a symbolic link")  // Linker.Readlink found something else
+	ErrSpool     = errors.New("temporary file")       // this machine lacks space or permission; the store is not at fault
 )
 
 // Info is the metadata of a store object.

@@ -79,7 +79,11 @@ func openDirectory(ctx context.Context, dir string, o Options) (profile.Store, e
 	case slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".narinfo") }):
 		return openCache(ctx, dir, o)
 	}
-	return nil, &NotStoreError{dir, "a directory without " + o.dirs()[0].Root() + ", nix-cache-info or store objects in it"}
+	var places strings.Builder
+	for _, d := range o.dirs() {
+		places.WriteString(d.Root() + ", ")
+	}
+	return nil, &NotStoreError{dir, "a directory without " + places.String() + "nix-cache-info or store objects in it"}
 }
 
 // storesIn returns the store directories in a root directory. If there are several, those without objects do not count.

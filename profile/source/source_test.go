@@ -379,7 +379,7 @@ func TestOpenRefuses(t *testing.T) {
 		is         error
 	}{
 		{from: []string{dir + "/gone"}, want: "no such file", is: fs.ErrNotExist},
-		{from: []string{dir + "/empty"}, want: "a directory without nix/store, nix-cache-info or store objects in it"},
+		{from: []string{dir + "/empty"}, want: "a directory without nix/store, gnu/store, nix-cache-info or store objects in it"},
 		{from: []string{dir + "/other"}, want: "open binary cache"},
 		{from: []string{dir + "/text"}, want: "not an export stream, but something unknown"},
 		{from: []string{dir + "/none"}, want: "not an export stream, but empty"},

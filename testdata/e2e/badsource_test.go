@@ -43,7 +43,7 @@ func TestBadStream(t *testing.T) {
 		{
 			name:    "tar",
 			prepare: func(t *testing.T, dir string) { writeTar(t, filepath.Join(dir, "stream"), "nix/store/x", "x") },
-			err:     `no object that nothing else refers to among 0`,
+			err:     `find default profile: no store paths in it`,
 		},
 		{name: "concatenated", prepare: stream(whole + whole), err: fmt.Sprintf(`read export stream .*at byte %d`, len(whole))},
 		{
@@ -223,7 +223,7 @@ func TestBadStore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, args: []string{"image", "--from", "stream", "oci:full/x"}, err: `permission denied`, hint: `^choose a place that you may write to`},
-		{name: "empty directory", args: []string{"image", "--from", ".", "oci:x"}, err: `a directory without nix/store, nix-cache-info or store objects in it`},
+		{name: "empty directory", args: []string{"image", "--from", ".", "oci:x"}, err: `a directory without nix/store, gnu/store, nix-cache-info or store objects in it`},
 	} {
 		m.status = 1
 		m.check(t)
