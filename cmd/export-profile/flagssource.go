@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -68,6 +69,9 @@ func parseTrusted(flag string, words []string) (keys trust.Keys, err error) {
 			keys = append(keys, key)
 			continue
 		} else if !exists(word) {
+			if !strings.Contains(word, ":") {
+				err = errors.New("neither the name of a file nor a key of the form name:base64")
+			}
 			return nil, usagef("as in "+flag+" example.com-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=, or the name of a file",
 				flag+": %v", err)
 		}

@@ -46,7 +46,9 @@ func hint(err error) string {
 	case errors.As(err, &noProfile):
 		return cmp.Or(noProfile.hint, "name one with --profile, or a store with --from")
 	case errors.As(err, &ambiguous):
-		return "choose with --profile " + ambiguous.Candidates[len(ambiguous.Candidates)-1].Base()
+		return "choose with --profile " + likelyProfile(ambiguous.Candidates).Base()
+	case errors.Is(err, profile.ErrEmpty):
+		return "it was made without a profile; make an export stream with: " + makeStream
 	case errors.As(err, &closure) && len(closure.Missing)+len(closure.Lost) > 0:
 		return addSource
 	case errors.As(err, &hash) && hash.AppleDouble != "":
@@ -68,11 +70,11 @@ func hint(err error) string {
 	case errors.As(err, &record):
 		return "the server does not speak TLS: use http:// in place of https://"
 	case errors.As(err, &format):
-		return "make an export stream with: nix-store --export $(nix-store -qR PROFILE) > FILE"
+		return "make an export stream with: " + makeStream
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early, as if its writer was stopped: write it again"
 	case errors.Is(err, localstore.ErrNoDatabase):
-		return "without a Nix store on this machine, name one with --from; `export-profile help image` shows how to make one elsewhere"
+		return "without a store on this machine, name one with --from; `export-profile help image` shows how to make one elsewhere"
 	case errors.Is(err, syscall.ENOSPC):
 		return "free some space, or choose another place (--cache for temporary files)"
 	case errors.As(err, &spool):

@@ -27,6 +27,9 @@ type openedSource struct {
 
 // hintOpen adds what to do about a source that cannot be opened, if its name shows what it is.
 func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
+	if errors.Is(err, localstore.ErrNoDatabase) && len(f.from) > 0 {
+		return withHint(err, "state=DIR names the directory with db/db.sqlite in it, such as /nix/var/nix or /var/guix")
+	}
 	if err == nil || hint(err) != "" {
 		return err
 	}
@@ -78,7 +81,10 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "--from names a store: a file, a directory or https://…; make a file with `nix-store --export $(nix-store -qR PROFILE) > FILE`")
+		if f.references != "" && !exists(f.references) {
+			return withHint(err, "%s", f.hintReferences())
+		}
+		return withHint(err, "--from names a store: a file, a directory or https://…; make a file with: %s", makeStream)
 	}
 	return err
 }
@@ -117,6 +123,20 @@ func (f *sourceFlags) hintReferences() string {
 	return "write the references with: nix path-info --json -r PROFILE > " + name
 }
 
+// makeStream makes an export stream: with Nix, or with Guix.
+const makeStream = "nix-store --export $(nix-store -qR PROFILE) > FILE, or guix archive --export -r PROFILE > FILE"
+
+// likelyProfile returns the store path that is most likely a profile: one with the name that Guix or Nix gives them, or else the last.
+func likelyProfile(paths []profile.Path) profile.Path {
+	likely := paths[len(paths)-1]
+	for _, p := range paths {
+		if p.Name() == "profile" || p.Name() == "user-environment" {
+			likely = p
+		}
+	}
+	return likely
+}
+
 const addSource = "add a source that has the rest with another --from"
 
 // hintWholeGuix is hintWhole for a store of Guix.
@@ -128,6 +148,8 @@ func hintWholeGuix(from string, form source.Form) string {
 		return fmt.Sprintf("copy the whole closure: cp -a $(guix gc -R PROFILE) %s, or %s", from, addSource)
 	case source.ExportStream:
 		return "export the whole closure of the profile: guix archive --export -r PROFILE"
+	case source.Tar:
+		return "put the whole closure into the tar: guix gc -R PROFILE | tar -czf FILE -T -"
 	}
 	return addSource
 }

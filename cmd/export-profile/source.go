@@ -28,7 +28,7 @@ func (f *sourceFlags) open(ctx context.Context, t terminal, say *speaker, cache 
 	for _, from := range f.from {
 		if from == "-" && t.in != nil {
 			if term.IsTerminal(int(t.in.Fd())) { // /dev/null is no terminal
-				return nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -",
+				return nil, usagef("nix-store --export $(nix-store -qR PROFILE) | export-profile … --from -, or guix archive --export -r PROFILE | …",
 					"--from -: standard input is a terminal")
 			}
 		}

@@ -54,7 +54,7 @@ func (f *closureFlags) resolve(ctx context.Context, store profile.Store) ([]*pro
 	if len(names) == 0 {
 		p, err := profile.Default(ctx, store)
 		if _, lists := store.(profile.Lister); err != nil && !lists && hint(err) == "" {
-			err = withHint(err, "name the profile with --profile, as in --profile /nix/store/…-hello-1.0")
+			err = withHint(err, "name the profile with --profile, as in --profile %s/…-hello-1.0", store.StoreDir())
 		}
 		if err != nil {
 			return nil, err
