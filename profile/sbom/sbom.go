@@ -135,10 +135,14 @@ func split(p profile.Path) (name, version string) {
 	return name, version
 }
 
-// packageURL returns the purl of a package. Its type, nix, is the one that other programs use.
+// packageURL returns the purl of a package. Its type, nix, is the one that other programs use. Packages of Guix have the type guix.
 func packageURL(p profile.Path) string {
 	name, version := split(p)
-	url := "pkg:nix/" + escape(name)
+	kind := "nix"
+	if profile.IsGuix(p.StoreDir()) {
+		kind = "guix"
+	}
+	url := "pkg:" + kind + "/" + escape(name)
 	if version != "" {
 		url += "@" + escape(version)
 	}

@@ -184,4 +184,7 @@ func TestPackageURL(t *testing.T) {
 			t.Errorf("packageURL(%q) = %q; want %q", tt.base, got, tt.want)
 		}
 	}
+	if got, want := packageURL("/gnu/store/6821dyl8slsfcylbd6mxghxdqg9f36w9-gtk+-3.24"), "pkg:guix/gtk%2B@3.24"; got != want {
+		t.Errorf("packageURL of a package of Guix = %q; want %q", got, want)
+	}
 }
