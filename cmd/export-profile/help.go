@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	introduction = `export-profile makes root filesystems and OCI images from Nix profiles,
-without Nix, Docker or privileges.
+	introduction = `export-profile makes root filesystems and OCI images from profiles of Nix and Guix,
+without Nix, Guix, Docker or privileges.
 `
 
 	usageExamples = `examples:

@@ -37,7 +37,7 @@ func manPage(date string) string {
 	p.line(".Os")
 	p.section("NAME")
 	p.line(".Nm export-profile")
-	p.line(".Nd make root filesystems and OCI images from Nix profiles")
+	p.line(".Nd make root filesystems and OCI images from profiles of Nix and Guix")
 	p.section("SYNOPSIS")
 	p.line(".Nm")
 	p.line(".Ar command")

@@ -16,6 +16,7 @@ const imageHelp = `examples:
   export-profile image --from hello.export --entrypoint hello --user app:1000 oci:hello:v1
   export-profile image --from https://cache.example.com --profile /nix/store/…-hello-1.0 oci:hello:v1
   nix-store --export $(nix-store -qR ./result) | export-profile image --from - oci:hello:v1
+  guix archive --export -r $(readlink -f ~/.guix-profile) | export-profile image --from - oci:hello:v1
   export-profile image --tag hello:v1 docker-archive:- | podman load
   export-profile image --previous docker://registry.example.com/hello:v1 docker://registry.example.com/hello:v2
   export-profile image --cache docker://registry.example.com/cache --cache-key-file secret-key oci:hello:v1

@@ -1,4 +1,4 @@
-// Command export-profile makes root filesystems and OCI images of Nix profiles.
+// Command export-profile makes root filesystems and OCI images of profiles of Nix and Guix.
 //
 // It opens a store, resolves a profile, finds its closure, plans layers and writes them to a destination:
 // assemble.go and image.go follow that line. README.md has the rest.
