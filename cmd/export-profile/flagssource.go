@@ -70,7 +70,7 @@ func parseTrusted(flag string, words []string) (keys trust.Keys, err error) {
 			continue
 		} else if !exists(word) {
 			if !strings.Contains(word, ":") {
-				err = errors.New("neither the name of a file nor a key of the form name:base64")
+				err = errors.New("public key: neither the name of a file nor of the form name:base64")
 			}
 			return nil, usagef("as in "+flag+" example.com-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=, or the name of a file",
 				flag+": %v", err)

@@ -44,7 +44,7 @@ func TestGuixHints(t *testing.T) {
 		{"no profile", []string{"--no-check-sigs", "--from", serve(t, cache)}, 1, "hint: name the profile with --profile, as in --profile /gnu/store/…-hello-1.0\n"},
 		{"several profiles", []string{"--from", cache}, 1, "hint: choose with --profile 677rp1g6fb70nfnp3lr41iqr8aw3rfm0-profile\n"},
 		{"no file of keys", []string{"--from", archive, "--trusted-public-key", filepath.Join(dir, "gone.pub")}, 2,
-			"error: --trusted-public-key: neither the name of a file nor a key of the form name:base64\n"},
+			"error: --trusted-public-key: public key: neither the name of a file nor of the form name:base64\n"},
 		{"no NARs", []string{"--no-check-sigs", "--from", serve(t, withoutNARs), "--profile", guixProfile}, 1, "hint: add a source that has it with another --from\n"},
 	} {
 		args := append([]string{"rootfs", "--no-cache", filepath.Join(dir, "root")}, test.args...)
