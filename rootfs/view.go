@@ -62,6 +62,13 @@ func NewView(parts []Part, facts *Facts) *View {
 	return v
 }
 
+// NewEmptyView returns a view of no parts, in the store directory of files that are elsewhere.
+func NewEmptyView(store StoreDir, facts *Facts) *View {
+	v := NewView(nil, facts)
+	v.store = store
+	return v
+}
+
 // part returns the part at a root, or the zero value.
 func (v *View) part(root string) Part {
 	if i, ok := v.at[root]; ok {
@@ -73,7 +80,7 @@ func (v *View) part(root string) Part {
 // Parts iterates over the parts of the view, in the order of NewView.
 func (v *View) Parts() iter.Seq[Part] { return slices.Values(v.parts) }
 
-// StoreDir returns the store directory of the parts.
+// StoreDir returns the store directory of the parts, or that of an empty view.
 func (v *View) StoreDir() StoreDir { return v.store }
 
 // Facts returns the facts that the view uses, or nil.

@@ -91,6 +91,10 @@ func (f *assemblyFlags) assemble(ctx context.Context, t terminal, say *speaker, 
 	if err := f.makeWorkdir(a, view, &want, say); err != nil {
 		return nil, err
 	}
+	if f.noProfile && a.baseImage != nil { // the only store paths are in it
+		a.closure.StoreDir = a.baseImage.image.StoreDir
+		view = rootfs.NewEmptyView(a.closure.StoreDir, f.facts())
+	}
 	want.changes.Lower = a.baseImage.lower()
 	if a.overlay, err = f.apply(ctx, t, say, a.baseFiles.WithObjects(parts), view, want.changes); err != nil {
 		return nil, err

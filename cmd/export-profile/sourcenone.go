@@ -8,7 +8,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// noStore is the store of --no-profile, which has no objects.
+// noStore is the store of --no-profile, which has no objects. The store directory is that of the base image, if there is one.
 type noStore struct{}
 
 func (noStore) StoreDir() profile.StoreDir { return profile.StoreDir{} }
@@ -41,6 +41,11 @@ func (f *assemblyFlags) checkNoProfile() error {
 		{"--profile", len(f.profiles) > 0},
 		{"--from", len(f.from) > 0},
 		{"--references", f.references != ""},
+		{"--store-dir", f.storeDir != ""},
+		{"--verify-store", f.verify},
+		{"--require-sigs", f.requireSigs},
+		{"--no-check-sigs", f.noCheckSigs},
+		{"--trusted-public-key", len(f.trusted) > 0},
 		{"--with-nix-db", f.nixDB},
 		{"--sbom-in-image", f.sbom.word != ""},
 		{"--metadata", len(f.metadataFiles) > 0},
