@@ -73,7 +73,7 @@ func (b *builder) addSearchPaths(env, profiles []string) ([]string, error) {
 			case s.separator != "" && s.separator == all.separator:
 				all.paths = append(all.paths, s.paths...)
 			case !slices.Equal(s.paths, all.paths):
-				b.note("left out the variable %s of %q: it has one path, and another profile sets it", s.name, "/"+p)
+				b.note("left out the variable %q of %q: it has one path, and another profile sets it", s.name, "/"+p)
 			}
 			values[s.name] = all
 		}
@@ -106,7 +106,7 @@ func (b *builder) searchPaths(profile string) ([]searchPath, error) {
 	}
 	paths, strange := parseSearchPaths(content, "/"+profile)
 	for _, name := range strange {
-		b.note("left out the variable %s: %q sets it in a way that Guix does not", name, "/"+e.Path)
+		b.note("left out the variable %q: %q sets it in a way that Guix does not", name, "/"+e.Path)
 	}
 	const certificates = "etc/ssl/certs"
 	for _, s := range paths {

@@ -3,6 +3,7 @@ package base
 import (
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // searchPath is a variable that etc/profile in a profile of Guix sets, with paths of the profile.
@@ -82,6 +83,9 @@ func isVariable(name string) bool {
 
 // isPlain reports whether a text within double quotes means itself in shell code.
 func isPlain(s string) bool {
+	if !utf8.ValidString(s) { // no image config can have it
+		return false
+	}
 	for _, c := range []byte(s) {
 		if c < ' ' || c == 0x7f || strings.IndexByte("$`\"\\", c) >= 0 {
 			return false

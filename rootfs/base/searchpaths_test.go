@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,6 +40,7 @@ func TestParseSearchPaths(t *testing.T) {
 		{`export A="P/$(id)"`, nil, []string{"A"}},
 		{`export A="P/\n"`, nil, []string{"A"}},
 		{`export A="P/../x"`, nil, []string{"A"}},
+		{"export A=\"P/\xff\"", nil, []string{"A"}},
 		{`export A="Px"`, nil, []string{"A"}},
 		{`export A="${GUIX_PROFILE:-/gnu/store/other}/x"`, nil, []string{"A"}},
 		{`export 1="P/x"`, nil, nil},
@@ -85,7 +87,7 @@ func FuzzParseSearchPaths(f *testing.F) {
 		paths, _ := parseSearchPaths(content, "/p")
 		for _, p := range paths {
 			value := strings.Join(p.paths, p.separator)
-			if !isVariable(p.name) || strings.ContainsAny(value, "$`\"\\\n\x00") || len(p.paths) == 0 || p.separator == "" && len(p.paths) > 1 {
+			if !isVariable(p.name) || !utf8.ValidString(value) || strings.ContainsAny(value, "$`\"\\\n\x00") || len(p.paths) == 0 || p.separator == "" && len(p.paths) > 1 {
 				t.Errorf("%q=%q", p.name, value)
 			}
 			for _, one := range p.paths {
