@@ -1,4 +1,4 @@
-// Package profile reads Nix stores: store paths, their metadata, profiles and closures.
+// Package profile reads stores of Nix and Guix: store paths, their metadata, profiles and closures.
 //
 // A [Store] gives access to store objects, and [Chain] joins several stores.
 // [Resolve] finds the store object that a profile leads to, [FindClosure] everything that it needs,
@@ -13,7 +13,7 @@
 //   - trust, which decides which objects are trusted.
 //   - nar, sqlite and nix32, the formats of Nix.
 //   - input and decompress, which read a store in a single file.
-//   - nixdb and sbom, which write a closure as Nix's own database and as a bill of materials.
+//   - nixdb and sbom, which write a closure as the database of Nix or Guix and as a bill of materials.
 //   - storetest, which tests that a store keeps its contract.
 //
 // A store has one store directory, such as /nix/store or /gnu/store; see [StoreDir]. It is part of every store path

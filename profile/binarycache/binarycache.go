@@ -1,6 +1,6 @@
 // Package binarycache reads a store from a binary cache: a directory or an HTTP server.
 //
-// A cache (Nix, libstore/binary-cache-store.cc) consists of these files:
+// A cache (Nix, libstore/binary-cache-store.cc) consists of these files, and `guix publish` serves the same ones:
 //
 //	nix-cache-info      names the store directory
 //	<hash>.narinfo      describes one object and says where its NAR is; see [ParseNarInfo]

@@ -1,5 +1,5 @@
-// Package exportstore reads a store from an export stream, as `nix-store --export` writes it.
-// With it, a machine without Nix can read what another machine exported.
+// Package exportstore reads a store from an export stream, as `nix-store --export` and `guix archive --export` write it.
+// With it, a machine without Nix or Guix can read what another machine exported.
 //
 // The stream (Nix, libstore/export-import.cc), in the notation of package nar:
 //

@@ -8,8 +8,8 @@
 //	                    with store and var in it: a copy of /nix, also named by either of them;
 //	                    with nix-cache-info or narinfo files in it: a binary cache;
 //	                    with store objects in it: a store directory
-//	a file, or a pipe   an export stream (nix-store --export, nix nario export), or a tar of such a directory;
-//	                    also compressed
+//	a file, or a pipe   an export stream (nix-store --export, guix archive --export, nix nario export),
+//	                    or a tar of such a directory; also compressed
 //
 // Several sources form a chain: each object comes from the first source that has it.
 // If that source lacks the files or has damaged ones, the next one that has the same object steps in; see [profile.Chain].
