@@ -13,9 +13,22 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// hintElsewhere adds to say --store-dir if this machine has no store in /nix/store, but the profile leads to one elsewhere.
+// hintElsewhere adds to say --store-dir if this machine has no store in /nix/store, but the profile leads to one elsewhere,
+// or to name a store that has no database.
 func (f *closureFlags) hintElsewhere(err error) error {
-	if !errors.Is(err, localstore.ErrNoDatabase) || len(f.from) > 0 || f.storeDir != "" {
+	if !errors.Is(err, localstore.ErrNoDatabase) || len(f.from) > 0 {
+		return err
+	}
+	dirs := profile.KnownStoreDirs
+	if dir, dirErr := f.dir(); dirErr == nil && dir != nil {
+		dirs = []profile.StoreDir{*dir}
+	}
+	for _, dir := range dirs {
+		if exists(dir.String()) && !exists(profile.StateDir(dir)+"/db/db.sqlite") {
+			return withHint(err, "read the files of the store without its database: --from %s --profile PROFILE", dir)
+		}
+	}
+	if f.storeDir != "" {
 		return err
 	}
 	names := f.profiles

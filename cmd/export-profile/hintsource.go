@@ -27,7 +27,7 @@ type openedSource struct {
 
 // hintOpen adds what to do about a source that cannot be opened, if its name shows what it is.
 func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
-	if errors.Is(err, localstore.ErrNoDatabase) && len(f.from) > 0 {
+	if errors.Is(err, localstore.ErrNoDatabase) && slices.ContainsFunc(f.from, func(from string) bool { return strings.Contains(from, "state=") }) {
 		return withHint(err, "state=DIR names the directory with db/db.sqlite in it, such as /nix/var/nix or /var/guix")
 	}
 	if err == nil || hint(err) != "" {

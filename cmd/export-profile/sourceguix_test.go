@@ -141,3 +141,36 @@ func TestGuixMachine(t *testing.T) {
 	fails(`find profile: none of "/home/alice/.guix-profile", "/var/guix/profiles/per-user/alice/guix-profile" exists`,
 		"name another one, as in --profile /run/current-system/profile", "--store-dir", "/gnu/store")
 }
+
+// TestGuixNode checks that a machine with the files of a store and without its database, such as a node of a cluster, can read the store if told to.
+func TestGuixNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program")
+	}
+	guix, err := rootfs.ParseStoreDir("/gnu/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := storetest.NewIn("guix", guix)
+	hello := s.Add(t, "hello-2.12", "", "d .", "d bin", "f 0555 bin/hello #!x")
+	mine := s.Add(t, "profile", "hello-2.12", "d .", "l bin "+string(hello)+"/bin")
+	m := newMachine(t, s, map[string]string{
+		"/home/alice/.guix-profile":                      "/var/guix/profiles/per-user/alice/guix-profile",
+		"/var/guix/profiles/per-user/alice/guix-profile": string(mine),
+	})
+	if err := os.RemoveAll(m.root + "/var/guix/db"); err != nil {
+		t.Fatal(err)
+	}
+	const hint = "hint: read the files of the store without its database: --from /gnu/store --profile PROFILE\n"
+	for _, args := range [][]string{nil, {"--store-dir", "/gnu/store"}, {"--profile", string(mine)}} {
+		if _, said, ok := m.run(t, append([]string{"closure"}, args...)...); ok || !strings.Contains(said, "no store database") || !strings.HasSuffix(said, hint) {
+			t.Errorf("closure %q says %q; want that there is no database, and the hint %q", args, said, hint)
+		}
+	}
+	for _, from := range []string{"/gnu/store", "/", "local?root=/"} {
+		out, said, ok := m.run(t, "closure", "--from", from, "--profile", "/home/alice/.guix-profile")
+		if !ok || !strings.Contains(out, string(hello)) || !strings.Contains(said, "scanning for references") {
+			t.Errorf("closure --from %s prints %q, %q; want the closure and a note", from, out, said)
+		}
+	}
+}

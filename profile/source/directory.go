@@ -175,8 +175,8 @@ func openPlace(ctx context.Context, root string, local localstore.Options, o Opt
 		return s, err
 	}
 	// This machine's own store should have a database. Without it and without references,
-	// report an error rather than scan the whole store.
-	if root == "/" && o.References == "" {
+	// report an error rather than scan what the user has not named.
+	if root == "/" && o.References == "" && !o.named {
 		return nil, err
 	}
 	if s, err = localstore.Open(ctx, root, localstore.Options{StoreDir: local.StoreDir, NoDatabase: true, Nix: local.Nix, Hash: o.hash, Note: o.Note}); err != nil {

@@ -13,6 +13,7 @@ import (
 
 // openOne recognises and opens one source.
 func openOne(ctx context.Context, from string, o Options) (profile.Store, error) {
+	o.named = from != ""
 	switch {
 	case from == "":
 		return openMachine(ctx, "/", o)

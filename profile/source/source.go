@@ -85,6 +85,7 @@ type Options struct {
 
 	// Open sets the following fields if there are several sources.
 	others   func(context.Context) ([]profile.Path, error) // the objects of all sources
+	named    bool                                          // the user names the source
 	scanning func(from string)                             // called for a source that is scanned
 }
 
