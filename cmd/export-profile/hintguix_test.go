@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
@@ -39,6 +40,10 @@ func TestGuixHints(t *testing.T) {
 		{"no source", []string{"--from", filepath.Join(dir, "gone")}, 1, "make a file with: " + stream + "\n"},
 		{"no references", []string{"--from", archive, "--references", filepath.Join(dir, "gone")}, 1,
 			"hint: write the references with: nix path-info --json -r PROFILE > FILE\n"},
+		{"references of Nix", []string{"--from", archive, "--references", storetest.File(t, "basic.registration")}, 1,
+			"hint: leave out --references: Guix writes none, and its store, streams and servers have them\n"},
+		{"a store path as a source", []string{"--from", machine + guixProfile}, 1,
+			"hint: it is a store path, and --from names a store: --from " + machine + "/gnu/store --profile 677rp1g6fb70nfnp3lr41iqr8aw3rfm0-profile\n"},
 		{"another state", []string{"--from", "local?real=" + machine + "/gnu/store&state=" + machine + "/var"}, 1,
 			"hint: state=DIR names the directory with db/db.sqlite in it, such as /nix/var/nix or /var/guix\n"},
 		{"no profile", []string{"--no-check-sigs", "--from", serve(t, cache)}, 1, "hint: name the profile with --profile, as in --profile /gnu/store/…-hello-1.0\n"},

@@ -44,6 +44,8 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 			return withHint(err, "say --store-dir %s, or leave the flag out", dirs.Dir)
 		case strings.HasPrefix(dirs.Other, "?store="):
 			return withHint(err, "say ?store=%s, or leave it out", dirs.Dir)
+		case dirs.Other == "--references" && profile.IsGuix(dirs.Dir):
+			return withHint(err, "leave out --references: Guix writes none, and its store, streams and servers have them")
 		case dirs.Other == "--references":
 			return withHint(err, "write the references with the Nix of that store: nix path-info --json -r PROFILE > FILE")
 		}
@@ -59,6 +61,8 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 	}
 	for _, from := range f.from {
 		switch {
+		case profile.CheckBase(filepath.Base(from)) == nil && exists(from):
+			return withHint(err, "it is a store path, and --from names a store: --from %s --profile %s", filepath.Dir(from), filepath.Base(from))
 		case exists(filepath.Join(from, "registration")):
 			return withHint(err, "it only describes a store: --references %s, and the store with --from", from)
 		case exists(filepath.Join(from, "db/db.sqlite")):
