@@ -130,4 +130,4 @@ func (m Metadata) sum(h hash.Hash, c *profile.Closure) {
 }
 
 // isVCS reports whether a source is a repository.
-func (p *Package) isVCS() bool { return vcsPattern.MatchString(p.Source) }
+func (p *Package) isVCS() bool { return vcsPattern().MatchString(p.Source) }

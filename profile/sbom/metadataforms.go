@@ -4,33 +4,39 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"sync"
 )
 
-// Forms of strings in metadata files. The schema has the same.
+// Forms of strings in metadata files. The schema has the same. They are compiled when they are first used.
 var (
-	keyPattern = regexp.MustCompile(`^((/[!-.0-~]+)+/[0-9abcdfghijklmnpqrsvwxyz]{32}-)?[0-9A-Za-z+\-._?=]{1,211}$`)
+	keyPattern = form(`^((/[!-.0-~]+)+/[0-9abcdfghijklmnpqrsvwxyz]{32}-)?[0-9A-Za-z+\-._?=]{1,211}$`)
 
 	// cpePattern is that of SPDX 2.3, annex F.2, and of NIST IR 7695.
-	cpePattern = regexp.MustCompile(`^cpe:2\.3:[aho*\-](:(((\?*|\*?)([a-zA-Z0-9\-._]|(\\[\\*?!"#$%&'()+,/:;<=>@\[\]^` + "`" + `{|}~]))+(\?*|\*?))|[*\-])){5}` +
+	cpePattern = form(`^cpe:2\.3:[aho*\-](:(((\?*|\*?)([a-zA-Z0-9\-._]|(\\[\\*?!"#$%&'()+,/:;<=>@\[\]^` + "`" + `{|}~]))+(\?*|\*?))|[*\-])){5}` +
 		`(:(([a-zA-Z]{2,3}(-([a-zA-Z]{2}|[0-9]{3}))?)|[*\-]))(:(((\?*|\*?)([a-zA-Z0-9\-._]|(\\[\\*?!"#$%&'()+,/:;<=>@\[\]^` + "`" + `{|}~]))+(\?*|\*?))|[*\-])){4}$`)
 
 	// purlPattern requires a type and a name. Other programs check the rest, which differs by type.
-	purlPattern = regexp.MustCompile(`^pkg:[A-Za-z][A-Za-z0-9.+\-]*/([A-Za-z0-9.\-_~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})+$`)
+	purlPattern = form(`^pkg:[A-Za-z][A-Za-z0-9.+\-]*/([A-Za-z0-9.\-_~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})+$`)
 
 	// urlPattern leaves out what differs between RFC 3986 and what programs take, such as addresses in brackets, and passwords.
-	urlPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.\-]*://(([A-Za-z0-9.\-_~!$&'()*+,;=@]|%[0-9A-Fa-f]{2})+(:[0-9]+)?)` +
+	urlPattern = form(`^[A-Za-z][A-Za-z0-9+.\-]*://(([A-Za-z0-9.\-_~!$&'()*+,;=@]|%[0-9A-Fa-f]{2})+(:[0-9]+)?)` +
 		`([/?#]([A-Za-z0-9.\-_~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})*)?$`)
 
-	expressionPattern = regexp.MustCompile(`^[A-Za-z0-9.\-+() ]+$`)
+	expressionPattern = form(`^[A-Za-z0-9.\-+() ]+$`)
 
 	// vcsPattern matches repositories: git+https://… and the like, git://… and svn://…
-	vcsPattern = regexp.MustCompile(`^(git|hg|bzr|svn)(\+[a-z]+)?://`)
+	vcsPattern = form(`^(git|hg|bzr|svn)(\+[a-z]+)?://`)
 )
 
+// form returns a function that compiles an expression once.
+func form(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
+
 // match parses a string of a form.
-func (p *metadataParser) match(form *regexp.Regexp, name string) (string, error) {
+func (p *metadataParser) match(form func() *regexp.Regexp, name string) (string, error) {
 	s, err := p.text(maxLine)
-	if err == nil && !form.MatchString(s) {
+	if err == nil && !form().MatchString(s) {
 		err = fmt.Errorf("%q: want %s", s, name)
 	}
 	return s, err

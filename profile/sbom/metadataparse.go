@@ -106,7 +106,7 @@ func (p *metadataParser) file() (file MetadataFile, err error) {
 func (p *metadataParser) packages() (MetadataFile, error) {
 	file := make(MetadataFile)
 	err := p.object(func(key string) (err error) {
-		if !keyPattern.MatchString(key) {
+		if !keyPattern().MatchString(key) {
 			return fmt.Errorf("package %q: want a store path, or the name of one without its hash", key)
 		}
 		if file[key], err = p.pkg(); err != nil {
