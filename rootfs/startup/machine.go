@@ -37,6 +37,7 @@ func (m machine) arch() string {
 }
 
 // platform returns the name that loaders use in directory names ($PLATFORM).
+// On some processors of Intel, glibc uses haswell or xeon_phi, which depends on the machine that runs the image.
 func (m machine) platform() string {
 	return map[string]string{
 		"amd64":    "x86_64",

@@ -182,7 +182,7 @@ func TestBadProfile(t *testing.T) {
 		{
 			name: "no architecture", status: 2,
 			args: []string{"image", "--profile", lab.objects["odd"], "oci:x"},
-			err:  `no programs that show its platform`, hint: `--platform linux/amd64`,
+			err:  `no program shows the image's platform`, hint: `--platform linux/amd64`,
 		},
 		{
 			name: "no certificate", prepare: func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "ca.pem"), "not PEM\n") },

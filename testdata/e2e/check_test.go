@@ -163,7 +163,7 @@ l e/libe.so --add-needed liba.so --set-rpath '$ORIGIN/../a'; mkdir -p t/f; ln -s
 p origin-of-link --add-needed libe.so --set-rpath /t/f
 mkdir -p t/g/h; ln -s ../../e/libe.so t/g/h/libe.so; p no-origin-of-link --add-needed libe.so --set-rpath /t/g/h
 l lib/x86_64-linux-gnu/libl.so; p lib --add-needed libl.so --set-rpath '/t/$LIB'
-l p/x86_64/libp.so; p platform --add-needed libp.so --set-rpath '/t/p/$PLATFORM'
+for d in x86_64 haswell xeon_phi; do l p/$d/libp.so; done; p platform --add-needed libp.so --set-rpath '/t/p/$PLATFORM'
 p class --add-needed libx.so --set-rpath /t/x1:/t/x2; l x1/libx.so; l x2/libx.so; printf '\001' | dd of=t/x1/libx.so bs=1 seek=4 conv=notrunc status=none
 p machine --add-needed liby.so --set-rpath /t/y1:/t/y2; l y1/liby.so; l y2/liby.so; printf '\267' | dd of=t/y1/liby.so bs=1 seek=18 conv=notrunc status=none
 p no-machine --add-needed liby.so --set-rpath /t/y1
