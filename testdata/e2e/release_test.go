@@ -216,7 +216,7 @@ func checkDeb(t *testing.T, out string) {
 dpkg --install /tmp/export-profile.deb >&2
 dpkg --verify export-profile
 export-profile version | head -n1
-man export-profile | sed -n 's/^ *\(export-profile —.*\)/\1/p'
+MANWIDTH=120 man export-profile | sed -n 's/^ *\(export-profile —.*\)/\1/p'
 bash -c '. /usr/share/bash-completion/completions/export-profile; complete -p export-profile'
 fish -c 'complete -C "export-profile versi"'
 zsh -fc 'autoload -U compinit; compinit -D -u; echo $_comps[export-profile]'
@@ -226,7 +226,7 @@ dpkg --remove export-profile >&2
 test ! -e /usr/bin/export-profile
 `))
 	want := `export-profile ` + releaseVersion + `
-export-profile — make root filesystems and OCI images from Nix profiles
+export-profile — make root filesystems and OCI images from profiles of Nix and Guix
 complete -o default -F _export_profile export-profile
 version	print the version of this program
 _export-profile
