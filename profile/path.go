@@ -18,13 +18,10 @@ var KnownStoreDirs = []StoreDir{{}, guixStore}
 
 var guixStore, _ = rootfs.ParseStoreDir("/gnu/store")
 
-// IsGuix reports whether it is the store directory of Guix, which has a database and signatures of its own.
-func IsGuix(dir StoreDir) bool { return dir.IsGuix() }
-
 // StateDir returns the directory in which the package manager keeps the database and the profiles of a store.
 // Nix has it beside the store directory, and Guix in /var/guix.
 func StateDir(dir StoreDir) string {
-	if IsGuix(dir) {
+	if dir.IsGuix() {
 		return "/var/guix"
 	}
 	return path.Join(dir.String(), "../var/nix")
@@ -33,7 +30,7 @@ func StateDir(dir StoreDir) string {
 // DefaultLink returns the profile of a file system as a whole: in Nix that of all users, which root's commands change.
 // Guix has none for all users. There it is root's, into which guix pack puts the profile of a pack, too.
 func DefaultLink(dir StoreDir) string {
-	if IsGuix(dir) {
+	if dir.IsGuix() {
 		return StateDir(dir) + "/profiles/per-user/root/guix-profile"
 	}
 	return StateDir(dir) + "/profiles/default"

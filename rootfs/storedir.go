@@ -64,7 +64,7 @@ func ParseStoreDir(s string) (StoreDir, error) {
 	return StoreDir{s[1:]}, nil
 }
 
-// IsGuix reports whether it is the store directory of Guix.
+// IsGuix reports whether it is the store directory of Guix, which has a database and signatures of its own.
 func (d StoreDir) IsGuix() bool { return d.root == guixStore }
 
 // Root returns the directory relative to the root of the file system: "nix/store".

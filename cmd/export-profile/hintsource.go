@@ -44,7 +44,7 @@ func (f *sourceFlags) hintOpen(ctx context.Context, err error) error {
 			return withHint(err, "say --store-dir %s, or leave the flag out", dirs.Dir)
 		case strings.HasPrefix(dirs.Other, "?store="):
 			return withHint(err, "say ?store=%s, or leave it out", dirs.Dir)
-		case dirs.Other == "--references" && profile.IsGuix(dirs.Dir):
+		case dirs.Other == "--references" && dirs.Dir.IsGuix():
 			return withHint(err, "leave out --references: Guix writes none, and its store, streams and servers have them")
 		case dirs.Other == "--references":
 			return withHint(err, "write the references with the Nix of that store: nix path-info --json -r PROFILE > FILE")
@@ -164,7 +164,7 @@ func (f *sourceFlags) hintWhole(closure *profile.ClosureError) string {
 		return addSource
 	}
 	from, form := f.opened[0].from, f.opened[0].form
-	if missing := slices.Concat(closure.Missing, closure.Lost); profile.IsGuix(missing[0].Path.StoreDir()) {
+	if missing := slices.Concat(closure.Missing, closure.Lost); missing[0].Path.StoreDir().IsGuix() {
 		return hintWholeGuix(from, form)
 	}
 	switch form {

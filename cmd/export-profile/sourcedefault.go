@@ -15,7 +15,7 @@ import (
 // defaultProfile returns the first existing link that Nix or Guix, whichever has the store, may have made for this user.
 // A dangling link counts: to skip it would export a profile that is not the user's.
 func defaultProfile(dir profile.StoreDir) (string, error) {
-	if p := os.Getenv("NIX_PROFILE"); p != "" && !profile.IsGuix(dir) {
+	if p := os.Getenv("NIX_PROFILE"); p != "" && !dir.IsGuix() {
 		return p, nil
 	}
 	places := profilePlaces(dir)
@@ -32,7 +32,7 @@ func defaultProfile(dir profile.StoreDir) (string, error) {
 			return "", err
 		}
 	}
-	if profile.IsGuix(dir) && exists(guixSystemProfile) {
+	if dir.IsGuix() && exists(guixSystemProfile) {
 		err.hint = "name another one, as in --profile " + guixSystemProfile
 	}
 	return "", err
@@ -55,7 +55,7 @@ func profilePlaces(dir profile.StoreDir) (places []string) {
 		user = ""
 	}
 	perUser := filepath.Join(profile.StateDir(dir), "profiles/per-user", user)
-	if profile.IsGuix(dir) {
+	if dir.IsGuix() {
 		if homeErr == nil {
 			places = append(places, filepath.Join(home, ".guix-profile"))
 		}

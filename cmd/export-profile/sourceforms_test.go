@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/storetest"
 	"github.com/export-profile/export-profile/rootfs"
 	"github.com/export-profile/export-profile/rootfs/staging"
@@ -205,7 +204,7 @@ func TestForms(t *testing.T) {
 				if f.scanned && sample.Name != "knot" && !many {
 					continue
 				}
-				if f.name == "database, signed" && profile.IsGuix(sample.Dir) {
+				if f.name == "database, signed" && sample.Dir.IsGuix() {
 					continue // Guix keeps no signatures in its database
 				}
 				t.Run(f.name, func(t *testing.T) {

@@ -88,7 +88,7 @@ func ParseNarInfo(b []byte) (*NarInfo, error) {
 		}
 	}
 	n.enter(n.Path.StoreDir())
-	if second != nil && n.Guix == nil && !profile.IsGuix(n.Path.StoreDir()) {
+	if second != nil && n.Guix == nil && !n.Path.StoreDir().IsGuix() {
 		return nil, second
 	}
 	n.choose()

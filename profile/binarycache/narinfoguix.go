@@ -68,7 +68,7 @@ func (n *NarInfo) choose() {
 // endless reports whether the end of the NAR's connection has to be asked for: `guix publish` sends no length,
 // and if the NAR has no compression, it keeps the connection for more requests (guix/scripts/publish.scm, http-write).
 func (n *NarInfo) endless() bool {
-	return n.Compression == "none" && (n.Guix != nil || profile.IsGuix(n.Path.StoreDir()))
+	return n.Compression == "none" && (n.Guix != nil || n.Path.StoreDir().IsGuix())
 }
 
 // isIntact reports whether the file of a narinfo, which put wrote, may be as it was: nothing shows damage.

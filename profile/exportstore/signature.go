@@ -22,7 +22,7 @@ func (r *indexer) signature(t *profile.Info, hash profile.Hash) error {
 	if err != nil {
 		return err
 	}
-	if !profile.IsGuix(r.dir) && !strings.HasPrefix(text, "(") {
+	if !r.dir.IsGuix() && !strings.HasPrefix(text, "(") {
 		return nil
 	}
 	s, err := guix.ParseSignature(text)

@@ -66,7 +66,7 @@ func (d *database) read(ctx context.Context) (*snapshot, error) {
 		return nil, err
 	}
 	s, err := d.retry(ctx)
-	if err == nil && unversioned != nil && (s.dir == nil || !profile.IsGuix(*s.dir)) {
+	if err == nil && unversioned != nil && (s.dir == nil || !s.dir.IsGuix()) {
 		return nil, unversioned
 	}
 	return s, err

@@ -47,7 +47,7 @@ func Files(c *profile.Closure) (rootfs.Tree, error) {
 		return nil, fmt.Errorf("make store database: its place %s is in the store", state)
 	}
 	tables := nixTables
-	if profile.IsGuix(c.StoreDir) {
+	if c.StoreDir.IsGuix() {
 		tables = guixTables
 	}
 	db, err := database(c.Infos, tables)

@@ -139,7 +139,7 @@ func split(p profile.Path) (name, version string) {
 func packageURL(p profile.Path) string {
 	name, version := split(p)
 	kind := "nix"
-	if profile.IsGuix(p.StoreDir()) {
+	if p.StoreDir().IsGuix() {
 		kind = "guix"
 	}
 	url := "pkg:" + kind + "/" + escape(name)

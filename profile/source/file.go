@@ -58,7 +58,7 @@ func openFile(ctx context.Context, f *os.File, o Options) (profile.Store, error)
 	infos, err := tarDatabase(ctx, s, o)
 	if err == nil && len(infos) > 0 && infos[0].Path.StoreDir() != s.StoreDir() {
 		dir := infos[0].Path.StoreDir()
-		if profile.IsGuix(s.StoreDir()) { // Guix has its store only there
+		if s.StoreDir().IsGuix() { // Guix has its store only there
 			return nil, errors.Join(fmt.Errorf("read tar %q: %w", f.Name(), &localstore.OtherDirError{Dir: dir, Place: s.StoreDir()}), s.Close())
 		}
 		s.Move(dir)

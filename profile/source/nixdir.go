@@ -32,7 +32,7 @@ func openNix(ctx context.Context, dir string, o Options) (profile.Store, error) 
 	const database = "db/db.sqlite"
 	for _, d := range o.dirs() { // Guix's state directory is not beside its store
 		root, ok := strings.CutSuffix(dir, profile.StateDir(d))
-		if _, err := os.Stat(root + d.String()); ok && err == nil && profile.IsGuix(d) && has(database) {
+		if _, err := os.Stat(root + d.String()); ok && err == nil && d.IsGuix() && has(database) {
 			return openRoot(ctx, root+"/", o.in(d))
 		}
 	}

@@ -72,7 +72,7 @@ func (s *Sample) AddDatabase(t testing.TB, root string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	guix := profile.IsGuix(s.Dir)
+	guix := s.Dir.IsGuix()
 	schema, tables := "10", Tables
 	if guix {
 		schema, tables = "7", GuixTables
