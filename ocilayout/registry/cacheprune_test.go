@@ -296,8 +296,14 @@ func TestPruneStopped(t *testing.T) {
 }
 
 // TestPruneMeanwhile checks that a run that announces an unused record at any request of a prune
-// has the record when both are over.
+// has the record when both are over, also if the registry lists the run's use note before it can be read.
 func TestPruneMeanwhile(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		t.Run(fmt.Sprintf("early=%v", early), func(t *testing.T) { testPruneMeanwhile(t, early) })
+	}
+}
+
+func testPruneMeanwhile(t *testing.T, early bool) {
 	restored := 0
 	for n := 1; ; n++ {
 		p := newPruned(t)
@@ -305,7 +311,15 @@ func TestPruneMeanwhile(t *testing.T) {
 		want := layoutDigest(t, image(t, nil, "gzip", p.a))
 		var requests atomic.Int64
 		writer := &runner{T: t, fake: p.fakeRegistry, keys: p.keys, parts: []rootfs.Part{p.a}, now: on("2026-12-02")}
+		note, _, err := newUseNote("20261202", []string{a[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag := tagOfUse("20261202", note)
 		p.mu.Lock()
+		if early {
+			p.early = []string{tag}
+		}
 		p.fault = func(w http.ResponseWriter, r *http.Request) bool {
 			if requests.Add(1) == int64(n) {
 				if got, err := writer.run(context.Background()); err != nil || got != want {
@@ -321,6 +335,9 @@ func TestPruneMeanwhile(t *testing.T) {
 		}
 		if requests.Load() < int64(n) {
 			break
+		}
+		if p.tag("cache/layers", tag) == "" {
+			t.Errorf("at request %d: the run has not written the note %s", n, tag)
 		}
 		if p.tag("cache/layers", a[0]) == "" || p.tag("cache/layers", a[1]) == "" {
 			t.Errorf("at request %d: the layer that a run used meanwhile is gone: %+v", n, got)

@@ -24,7 +24,7 @@ type cacheScan struct {
 	short   map[string]bool   // short tags of records
 	lastUse map[string]useDay // by short tag, the day of the last use note that names it
 	notes   map[string]useDay // by tag, the use notes that were read
-	seen    map[string]bool   // tags under used- that were read, whatever they lead to
+	read    map[string]bool   // tags under used- that were read, whatever they lead to
 }
 
 // scanCache lists the records, and then the use notes, so that it finds a note about each record that a run has written.
@@ -34,7 +34,7 @@ func (c *Client) scanCache(ctx context.Context, at Reference) (*cacheScan, error
 		return nil, err
 	}
 	s := &cacheScan{repo: repo, short: make(map[string]bool), lastUse: make(map[string]useDay),
-		notes: make(map[string]useDay), seen: make(map[string]bool)}
+		notes: make(map[string]useDay), read: make(map[string]bool)}
 	all, err := repo.listTags(ctx)
 	if err != nil {
 		return nil, err
@@ -60,22 +60,26 @@ func (s *cacheScan) readNotes(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelClaims)
 	for _, tag := range all {
-		if s.seen[tag] || !useTagPattern.MatchString(tag) {
+		s.mu.Lock()
+		read := s.read[tag]
+		s.mu.Unlock()
+		if read || !useTagPattern.MatchString(tag) {
 			continue
 		}
-		s.seen[tag] = true
 		group.Go(func() error { return s.readNote(ctx, tag) })
 	}
 	return group.Wait()
 }
 
 // readNote reads what a tag leads to. It refuses a note that it does not understand, since that may name what must stay.
+// A tag that leads nowhere stays unread. Its note was pruned, or a run is just writing it:
+// Docker's registry lists a tag before the tag can be read. The next readNotes tries again.
 func (s *cacheScan) readNote(ctx context.Context, tag string) error {
 	at := s.repo.at
 	at.Tag = tag
 	_, b, err := s.repo.fetchManifest(ctx, at)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // pruned meanwhile
+		return nil
 	}
 	if err != nil {
 		return err
@@ -83,6 +87,7 @@ func (s *cacheScan) readNote(ctx context.Context, tag string) error {
 	n, err := parseUseNote(tag, b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.read[tag] = true
 	switch {
 	case errors.Is(err, errNoUseNote):
 		s.repo.client.explain("%s: %v", at, err)

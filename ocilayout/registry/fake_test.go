@@ -22,12 +22,13 @@ import (
 // and manifests that refer to missing blobs.
 type fakeRegistry struct {
 	*httptest.Server
-	login  string  // required NAME:PASSWORD, or "" for none
-	bearer *bearer // requires tokens, if not nil
-	lists  bool    // implements the referrers API
-	page   int     // how many referrers a page has, or 0 for all
-	ranges bool    // supports range requests
-	keeps  bool    // deletes nothing
+	login  string   // required NAME:PASSWORD, or "" for none
+	bearer *bearer  // requires tokens, if not nil
+	lists  bool     // implements the referrers API
+	page   int      // how many referrers a page has, or 0 for all
+	ranges bool     // supports range requests
+	keeps  bool     // deletes nothing
+	early  []string // tags that lists have before they are written
 
 	mu sync.Mutex
 	// fault, if not nil, is called before each request, and reports whether it has answered.
@@ -98,11 +99,11 @@ func (f *fakeRegistry) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveTags lists tags in their order, f.page of them on each page.
+// serveTags lists f.early and the tags in their order, f.page of them on each page.
 func (f *fakeRegistry) serveTags(w http.ResponseWriter, r *http.Request, repository string) {
-	var tags []string
+	tags := slices.Clone(f.early)
 	for _, tag := range slices.Sorted(maps.Keys(f.manifests[repository])) {
-		if !strings.Contains(tag, ":") && tag > r.URL.Query().Get("last") {
+		if !slices.Contains(tags, tag) && !strings.Contains(tag, ":") && tag > r.URL.Query().Get("last") {
 			tags = append(tags, tag)
 		}
 	}
