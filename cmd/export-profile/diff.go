@@ -33,12 +33,15 @@ A registry that sends no ranges leaves this unknown.
 
 --max-size and --max-growth set a limit; above it, the exit status is 3 and an error gives the reason.
 They count the bytes of blobs if A and B are both images, and otherwise those of store paths.
+
+On a terminal, bars show how much each package grew or shrank, what A and B share, and what is fetched.
 `
 
 type diffOptions struct {
 	closureFlags
 	inspectFlags
 	outputFlags
+	bars               barsFlag
 	maxSize, maxGrowth string
 }
 
@@ -50,6 +53,7 @@ func setupDiff(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.maxGrowth, "max-growth", "", "exit with status 3 if B is larger than A by more than `SIZE`, such as 20MB or 5%")
 	o.inspectFlags.flags(fs)
 	o.outputFlags.flags(fs)
+	o.bars.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		switch {
 		case len(args) == 1:
@@ -142,7 +146,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 	if o.json {
 		err = printJSON(t.out, d)
 	} else {
-		err = d.print(t.out)
+		err = d.print(t.out, o.bars.columns(t.out))
 	}
 	if err == nil && len(d.Exceeded) > 0 {
 		err = &foundError{strings.Join(d.Exceeded, "; ")}

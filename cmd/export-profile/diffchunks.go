@@ -46,6 +46,14 @@ func (c *fetchedChunks) words(more ...string) string {
 	return line + "\n"
 }
 
+// row adds a row about chunks, if their size is known.
+func (c *fetchedChunks) row(rows []sizeRow) []sizeRow {
+	if c.Chunks == nil {
+		return rows
+	}
+	return append(rows, sizeRow{"fetched by chunks", []share{{newGlyph, c.Chunks.Fetch}}})
+}
+
 func (c *chunkFetch) String() string {
 	return fmt.Sprintf("%s: %s of files in %s, %s of tables and %s of whole blobs",
 		humanBytes(c.Fetch), humanBytes(c.Contents), count(c.Ranges, "range"), humanBytes(c.Tables), humanBytes(c.Whole))

@@ -21,6 +21,8 @@ type difference struct {
 	Changed  []profile.Path   `json:"changedPaths"`     // same path, other contents
 	Layers   *layerDifference `json:"layers,omitempty"` // if both are images
 	Exceeded []string         `json:"exceeded"`         // limits that B breaks
+
+	shared int64 // bytes of store paths that A has with the same contents
 }
 
 type comparedSide struct {
@@ -65,6 +67,8 @@ func compareSides(a, b *side) *difference {
 			d.Added = append(d.Added, info.Path)
 		case hash != "" && is[info.Path] != "" && hash != is[info.Path]:
 			d.Changed = append(d.Changed, info.Path)
+		default:
+			d.shared += info.NarSize
 		}
 	}
 	for _, info := range a.infos {
@@ -105,9 +109,10 @@ func (s *side) compared() comparedSide {
 	return c
 }
 
-// print prints one line a package, as Nix does, and the sums.
-func (d *difference) print(w io.Writer) error {
+// print prints one line a package, as Nix does, and the sums. If columns is not 0, bars show the sizes.
+func (d *difference) print(w io.Writer, columns int) error {
 	var b strings.Builder
+	scale := d.growthScale(columns)
 	for _, p := range d.Packages {
 		var items []string
 		if len(p.Removed)+len(p.Added) > 0 {
@@ -116,7 +121,7 @@ func (d *difference) print(w io.Writer) error {
 		if delta := p.After - p.Before; math.Abs(float64(delta)) >= 8<<10 {
 			items = append(items, fmt.Sprintf("%+.1f KiB", float64(delta)/1024))
 		}
-		fmt.Fprintf(&b, "%s: %s\n", p.Name, strings.Join(items, ", "))
+		fmt.Fprintf(&b, "%s%s: %s\n", p.bar(scale), p.Name, strings.Join(items, ", "))
 	}
 	fmt.Fprintf(&b, "store paths: %d, were %d: %d added, %d removed", d.B.Paths, d.A.Paths, len(d.Added), len(d.Removed))
 	if len(d.Changed) > 0 {
@@ -128,6 +133,7 @@ func (d *difference) print(w io.Writer) error {
 			humanBytes(d.B.Size), growth(d.B.Size-d.A.Size), l.Shared, d.B.Layers, humanBytes(l.Fetch), humanBytes(l.Had))
 		b.WriteString(l.words())
 	}
+	b.WriteString(d.bars(columns))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -30,7 +30,7 @@ var flagGroups = []flagGroup{
 	{"layers and compression", "compression layers max-layers layers-file verify-previous max-waste"},
 	{"cache", "cache no-cache verify-cache trusted-cache-key cache-key-file cache/older-than cache/max-size cache/all"},
 	{"registry", "tls-verify registry-ca mount-from"},
-	{"output", "json quiet debug sync print-file print-schema"},
+	{"output", "json bars quiet debug sync print-file print-schema"},
 }
 
 // groupOf returns the index of a flag's group and its place there, or -1.

@@ -33,12 +33,15 @@ It does not count the manifest and the config, a few kilobytes.
 If known blobs are zstd:chunked layers, plan reads their tables and says what a node with the previous image
 fetches of them by chunks; see diff. It does not know this of layers that are not built yet.
 plan reads a shared cache (--cache docker://…) and adds nothing to it.
+
+On a terminal, each layer has a bar. The darker it is, the less is to be done.
 `
 
 type planOptions struct {
 	planFlags
 	sharedCacheFlags
 	outputFlags
+	bars        barsFlag
 	compression string
 }
 
@@ -50,6 +53,7 @@ func setupPlan(fs *pflag.FlagSet) runFunc {
 	workdirFlag(fs, &o.config.workdir)
 	o.sharedCacheFlags.flags(fs, &o.cacheFlags)
 	o.outputFlags.flags(fs)
+	o.bars.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) > 1 {
 			return usagef(wordsHint("plan", args, "docker://registry.example.com/team/hello:v1"), "plan: want one destination at most, not %d", len(args))
@@ -126,7 +130,7 @@ func (o *planOptions) run(ctx context.Context, t terminal, word string) (err err
 	if o.json {
 		return printJSON(t.out, p)
 	}
-	return p.print(t.out)
+	return p.print(t.out, o.bars.columns(t.out))
 }
 
 // openKnown returns what opens a part of a known blob: of the shared cache, the base image or this machine's cache.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -104,11 +105,10 @@ func partNames(parts []rootfs.Part) []string {
 	return names
 }
 
-func (p planResult) print(w io.Writer) error {
+// print prints a line for each layer, and the sums. If columns is not 0, the lines have bars and end there.
+func (p planResult) print(w io.Writer, columns int) error {
 	var b strings.Builder
-	for i, l := range p.Layers {
-		fmt.Fprintf(&b, "%3d  %-12s %10s  %s\n", i+1, l.How, nixSize(l.Size), firstNames(l.Parts))
-	}
+	p.printLayers(&b, columns)
 	fmt.Fprintf(&b, "%s, %s: %s to build, %s to compress again\n", count(len(p.Layers), "layer"), nixSize(p.Size),
 		nixSize(p.Build), nixSize(p.Repack))
 	switch {
@@ -124,9 +124,53 @@ func (p planResult) print(w io.Writer) error {
 			more = append(more, "and "+p.withUnknown(0))
 		}
 		b.WriteString(p.Previous.fetchedChunks.words(more...))
+		if p.Unknown == 0 {
+			b.WriteString(p.Previous.bars(columns))
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (p planResult) printLayers(b *strings.Builder, columns int) {
+	scale := barScale{width: min(columns/4, 30)}
+	for _, l := range p.Layers {
+		scale.most = max(scale.most, l.Size)
+	}
+	for i, l := range p.Layers {
+		start := fmt.Sprintf("%3d  %-12s %10s  ", i+1, l.How, nixSize(l.Size))
+		if columns == 0 {
+			fmt.Fprintf(b, "%s%s\n", start, firstNames(l.Parts))
+			continue
+		}
+		start += scale.bar(share{l.glyph(), l.Size}) + "  "
+		fmt.Fprintf(b, "%s%s\n", start, cutText(firstNames(l.Parts), columns-utf8.RuneCountInString(start)))
+	}
+}
+
+// glyph returns what the layer's bar consists of: the darker, the less is to be done.
+func (l plannedLayer) glyph() rune {
+	switch l.How {
+	case ocilayout.Reused.String():
+		return thereGlyph
+	case ocilayout.Cached.String(), ocilayout.Fetched.String():
+		return nearGlyph
+	case ocilayout.Recompressed.String():
+		return formerGlyph
+	}
+	return newGlyph
+}
+
+// bars draws what a holder of the previous image has and fetches. Without columns it draws nothing.
+func (c *imageUpdate) bars(columns int) string {
+	if columns == 0 {
+		return ""
+	}
+	rows := []sizeRow{
+		{"the image", []share{{thereGlyph, c.Had}, {newGlyph, c.Fetch}}},
+		{"fetched by layers", []share{{newGlyph, c.Fetch}}},
+	}
+	return drawRows(c.fetchedChunks.row(rows), columns)
 }
 
 // withUnknown formats a number of bytes, and the number of layers whose size is unknown.
