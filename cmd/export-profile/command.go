@@ -40,7 +40,7 @@ func commands() []command {
 		{"verify", "[flags] IMAGE", "check that an image is what it says it is", verifyHelp, setupVerify},
 		{"completion", "bash|zsh|fish", "print a completion script for a shell", completionHelp, setupCompletion},
 		{"version", "[flags]", "print the version of this program", versionHelp, setupVersion},
-		{"help", "[flags] [COMMAND]", "explain a command", helpHelp, setupHelp},
+		{"help", "[flags] [COMMAND|CHAPTER]", "explain a command, or print a chapter of the manual", helpHelp, setupHelp},
 	}
 }
 

@@ -94,13 +94,17 @@ func unknownCommand(word string) error {
 	return usagef(hint, "unknown command %q", word)
 }
 
-// noHelp is the error for help about a command that does not exist.
+// noHelp is the error for help about a word that is neither a command nor a chapter.
 func noHelp(word string) error {
-	hint := "`export-profile help` lists the commands"
-	if near := nearCommand(word); near != "" {
-		hint = fmt.Sprintf("did you mean %s?", near)
+	hint := "`export-profile help` lists the commands and the chapters of the manual"
+	near := nearChapters(word)
+	if command := nearCommand(word); command != "" && !slices.Contains(near, command) {
+		near = append(near, command)
 	}
-	return usagef(hint, "unknown command %q", word)
+	if len(near) > 0 {
+		hint = fmt.Sprintf("did you mean %s? %s", strings.Join(near, " or "), hint)
+	}
+	return usagef(hint, "no command or chapter %q", word)
 }
 
 // nearCommand returns the command that a word probably means, or "".

@@ -72,10 +72,11 @@ func completedCommands() (all []completedCommand) {
 			switch {
 			case word == "A", strings.Contains(word, "DEST"), strings.Contains(word, "IMAGE"):
 				done.operands = append(done.operands, prefixes()...)
-			case word == "[COMMAND]":
+			case word == "[COMMAND|CHAPTER]":
 				for _, other := range table {
 					done.operands = append(done.operands, other.name)
 				}
+				done.operands = append(done.operands, append(chapterNames(), contentsName)...)
 			case strings.Contains(word, "|"):
 				done.operands = alternatives(strings.Trim(word, "[]"))
 			}

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/cmd/export-profile/internal/manual"
 )
 
 // flagGroup is a heading of `help COMMAND` and the flags below it, in the order in which help shows them.
@@ -139,25 +141,8 @@ func groupedUsages(flags []documentedFlag) string {
 		} else {
 			b.WriteString(strings.Repeat(" ", flagIndent-width))
 		}
-		lines := wrap(d.usage, helpWidth-flagIndent)
+		lines := manual.Wrap(d.usage, helpWidth-flagIndent)
 		b.WriteString(strings.Join(lines, "\n"+strings.Repeat(" ", flagIndent)) + "\n")
 	}
 	return b.String()
-}
-
-// wrap breaks text between words into lines of at most so many runes. A longer word has its own line.
-func wrap(text string, width int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
-			line += " " + word
-		default:
-			lines = append(lines, line)
-			line = word
-		}
-	}
-	return append(lines, line)
 }

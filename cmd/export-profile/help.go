@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/cmd/export-profile/internal/manual"
 )
 
 const (
@@ -27,10 +29,19 @@ without Nix, Guix, Docker or privileges.
 func usage() string {
 	var b strings.Builder
 	b.WriteString(introduction + "\n" + usageExamples + "\ncommands:\n")
+	width := 0
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-26s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		width = max(width, utf8.RuneCountInString(c.name+" "+c.args))
 	}
-	b.WriteString("\n`export-profile help COMMAND` explains a command and lists its flags.\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-*s %s\n", width, strings.TrimSpace(c.name+" "+c.args), c.summary)
+	}
+	b.WriteString("\nchapters of the manual:\n")
+	for _, line := range manual.Wrap(strings.Join(chapterNames(), ", "), helpWidth-2) {
+		b.WriteString("  " + line + "\n")
+	}
+	b.WriteString("\n`export-profile help COMMAND` explains a command and lists its flags.\n" +
+		"`export-profile help CHAPTER` prints a chapter, and `export-profile help manual` lists what is in them.\n")
 	return b.String()
 }
 
@@ -78,9 +89,12 @@ var helpFiles = []struct{ names, meaning string }{
 const helpHelp = `examples:
   export-profile help
   export-profile help image
+  export-profile help trust
+  export-profile help manual
   export-profile help --man > export-profile.1
 
-Explains the program or one command. With --man, prints a manual page of all commands;
+Explains the program or one command, or prints a chapter of the manual, which is in the program.
+The chapter manual lists the others. With --man, prints a manual page of all commands;
 man -l export-profile.1 shows it.
 `
 
@@ -89,22 +103,39 @@ func setupHelp(fs *pflag.FlagSet) runFunc {
 	return func(_ context.Context, t terminal, args []string) error {
 		switch {
 		case len(args) > 1:
-			return usagef("", "help: want one command, not %d", len(args))
+			return usagef("", "help: want one command or chapter, not %d", len(args))
 		case *man && len(args) > 0:
 			return usagef("leave out "+args[0], "help: --man is about all commands")
-		case *man:
-			_, err := fmt.Fprint(t.out, manPage(buildDate()))
-			return err
-		case len(args) == 0:
-			_, err := fmt.Fprint(t.out, usage())
+		}
+		text, err := helpText(*man, strings.Join(args, ""), textWidth(t.out))
+		if err != nil {
 			return err
 		}
-		table := commands()
-		i := slices.IndexFunc(table, func(c command) bool { return c.name == args[0] })
-		if i < 0 {
-			return noHelp(args[0])
-		}
-		_, err := fmt.Fprint(t.out, table[i].explain())
+		_, err = fmt.Fprint(t.out, text)
 		return err
 	}
+}
+
+// helpText returns the manual page, or the help of the program as a whole, of a command, or of a chapter in lines of a width.
+func helpText(man bool, word string, width int) (string, error) {
+	if man {
+		return manPage(buildDate()), nil
+	}
+	if word == "" {
+		return usage(), nil
+	}
+	for _, c := range commands() {
+		if c.name == word {
+			return c.explain(), nil
+		}
+	}
+	if word == contentsName {
+		return contentsText(), nil
+	}
+	for _, c := range chapters() {
+		if c.name == word {
+			return c.text(width), nil
+		}
+	}
+	return "", noHelp(word)
 }

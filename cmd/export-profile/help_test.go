@@ -67,21 +67,3 @@ func TestFlagsInHelp(t *testing.T) {
 		t.Errorf("help image has its groups at %v; want all, in order", at)
 	}
 }
-
-func TestWrap(t *testing.T) {
-	for _, tt := range []struct {
-		text  string
-		width int
-		want  []string
-	}{
-		{"", 5, []string{""}},
-		{"a bc def", 4, []string{"a bc", "def"}},
-		{"a bc def", 8, []string{"a bc def"}},
-		{"abcdef g", 3, []string{"abcdef", "g"}},
-		{"ä… ö", 4, []string{"ä… ö"}},
-	} {
-		if got := wrap(tt.text, tt.width); !slices.Equal(got, tt.want) {
-			t.Errorf("wrap(%q, %d) = %q; want %q", tt.text, tt.width, got, tt.want)
-		}
-	}
-}

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/export-profile/export-profile/cmd/export-profile/internal/manual"
 )
 
 // undated makes mandoc and groff show no date of their own.
@@ -100,6 +102,8 @@ func manPage(date string) string {
 	p.line(".El")
 	p.section("EXAMPLES")
 	p.literal(usageExamples)
+	p.section("SEE ALSO")
+	p.text("`export-profile help CHAPTER` prints a chapter of the manual: " + strings.Join(chapterNames(), ", ") + ".")
 	return p.b.String()
 }
 
@@ -127,7 +131,7 @@ var sentenceEnd = regexp.MustCompile(`([.!?]['")]*) +([A-Z/~$(-])`)
 func (p *page) text(paragraph string) {
 	joined := strings.Join(strings.Fields(paragraph), " ")
 	for sentence := range strings.SplitSeq(sentenceEnd.ReplaceAllString(joined, "$1\n$2"), "\n") {
-		for _, line := range wrap(manEscape(sentence), 78) {
+		for _, line := range manual.Wrap(manEscape(sentence), 78) {
 			if strings.HasPrefix(line, ".") {
 				line = `\&` + line
 			}

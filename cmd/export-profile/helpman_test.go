@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func manual(t *testing.T) string {
+func printedPage(t *testing.T) string {
 	t.Helper()
 	return succeed(t, "", "help", "--man")
 }
@@ -26,7 +26,7 @@ func TestManPage(t *testing.T) {
 		}
 	}
 	show := exec.Command(mandoc, "-T", "ascii", "-O", "width=200")
-	show.Stdin = strings.NewReader(manual(t))
+	show.Stdin = strings.NewReader(printedPage(t))
 	out, err := show.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestManPage(t *testing.T) {
 
 // TestManPageComplete checks that the manual page has every command, flag and exit status, and is the same each time.
 func TestManPageComplete(t *testing.T) {
-	page := manual(t)
+	page := printedPage(t)
 	for _, c := range commands() {
 		if !strings.Contains(page, "\n.Ss "+c.name+"\n") {
 			t.Errorf("the manual page lacks the command %s", c.name)
@@ -54,7 +54,7 @@ func TestManPageComplete(t *testing.T) {
 			t.Errorf("the manual page lacks the section %s", section)
 		}
 	}
-	if again := manual(t); again != page {
+	if again := printedPage(t); again != page {
 		t.Error("help --man prints another page the second time")
 	}
 	_, said, status := invoke(t, "", "help", "--man", "image")

@@ -59,8 +59,9 @@ var ownImports = map[string][]string{
 	"ocilayout/verify":                   {"ocilayout", "ocilayout/chunked", "ocilayout/compress", "ocilayout/history", "rootfs"},
 	"ocilayout/registry":                 {"ocilayout", "ocilayout/compress"},
 	"cmd/export-profile/internal/report": {"rootfs"},
+	"cmd/export-profile/internal/manual": {},
 	"cmd/export-profile": {
-		"cmd/export-profile/internal/report",
+		"cmd/export-profile/internal/report", "cmd/export-profile/internal/manual",
 		"profile", "profile/attestation", "profile/decompress", "profile/exportstore", "profile/localstore", "profile/nar", "profile/nixdb",
 		"profile/sbom", "profile/scan", "profile/source", "profile/trust",
 		"rootfs", "rootfs/base", "rootfs/overlay", "rootfs/staging", "rootfs/startup",
