@@ -12,7 +12,6 @@
 package staging
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +19,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -267,112 +265,4 @@ func (d *Dir) MoveNew(from, to string) error { return renameNew(d.lock, from, d.
 // Move moves a file out of the directory, to a name beside it. It replaces a file of that name.
 func (d *Dir) Move(from, to string) error { return rename(d.lock, from, d.parent, to, 0) }
 
-// Explain replaces Path in an error by the name of the directory.
-func (d *Dir) Explain(err error) error { return explain(err, d.Path, d.shown()) }
-
-// Explain replaces the path of an open directory in an error by its name.
-func Explain(err error, dir *os.File) error { return explain(err, PathOf(dir, dir.Name()), dir.Name()) }
-
-func explain(err error, path, shown string) error {
-	if err == nil || path == shown || !strings.Contains(err.Error(), path) {
-		return err
-	}
-	return &shownError{err, path, shown}
-}
-
-type shownError struct {
-	error
-	path, shown string
-}
-
-func (e *shownError) Error() string {
-	var b strings.Builder
-	for rest := e.error.Error(); ; {
-		before, after, found := strings.Cut(rest, e.path)
-		b.WriteString(before)
-		switch {
-		case !found:
-			return b.String()
-		case after != "" && after[0] >= '0' && after[0] <= '9': // another file
-			b.WriteString(e.path)
-		default:
-			b.WriteString(e.shown)
-		}
-		rest = after
-	}
-}
-
-func (e *shownError) Unwrap() error { return e.error }
-
 func prefix(name string) string { return "." + name + ".export-profile-" }
-
-// Lock waits for the lock of a directory into which several runs write. The directory must not be a link.
-// [Unlock] releases it.
-func Lock(ctx context.Context, dir string) (*os.File, error) {
-	type result struct {
-		f   *os.File
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		f, err := lockDir(dir, unix.LOCK_EX)
-		done <- result{f, err}
-	}()
-	select {
-	case r := <-done:
-		if r.err != nil {
-			return nil, fmt.Errorf("lock %q: %w", dir, r.err)
-		}
-		return r.f, nil
-	case <-ctx.Done():
-		go func() { // release the lock if flock still gets it
-			if r := <-done; r.err == nil {
-				r.f.Close()
-			}
-		}()
-		return nil, ctx.Err()
-	}
-}
-
-// Unlock releases a lock and closes its file. The lock ends even if the file cannot be closed.
-func Unlock(lock *os.File) error {
-	return errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_UN), lock.Close())
-}
-
-// lockDir locks a directory. It fails with ErrMoved if the path meanwhile leads elsewhere.
-func lockDir(dir string, how int) (*os.File, error) {
-	dir = filepath.Clean(dir)
-	parent, err := os.OpenFile(filepath.Dir(dir), unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer parent.Close()
-	return lockIn(parent, filepath.Base(dir), how)
-}
-
-// lockIn locks a directory in another one.
-func lockIn(parent *os.File, name string, how int) (_ *os.File, err error) {
-	f, err := openIn(parent, name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
-		return nil, fmt.Errorf("%w: %w", ErrMoved, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for {
-		if err = unix.Flock(int(f.Fd()), how); err != unix.EINTR {
-			break
-		}
-	}
-	if err == nil {
-		var same bool
-		if same, err = sameIn(parent, name, f); err == nil && !same {
-			err = ErrMoved
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
