@@ -35,6 +35,9 @@ func beginsStream(head []byte) bool {
 	return len(head) > 0 && (begins(string(streamBegin)) || begins(nario2Magic))
 }
 
+// Recognise reports whether head, of at least 32 decompressed bytes, begins an export stream with objects.
+func Recognise(head []byte) bool { return len(head) >= len(streamBegin) && beginsStream(head) }
+
 // sniff returns nil for an export stream, and a FormatError for everything else.
 func sniff(head []byte) error {
 	if isStream(head) {
