@@ -38,6 +38,7 @@ func commands() []command {
 		{"report", "[flags] FILE", "write an HTML page that shows what is in an image, and why", reportHelp, setupReport},
 		{"cache", "[flags] [prune|verify]", "show, prune or verify the cache", cacheHelp, setupCache},
 		{"verify", "[flags] IMAGE", "check that an image is what it says it is", verifyHelp, setupVerify},
+		{"doctor", "[flags]", "say what this machine can make an image of, and how", doctorHelp, setupDoctor},
 		{"completion", "bash|zsh|fish", "print a completion script for a shell", completionHelp, setupCompletion},
 		{"version", "[flags]", "print the version of this program", versionHelp, setupVersion},
 		{"help", "[flags] [COMMAND|CHAPTER]", "explain a command, or print a chapter of the manual", helpHelp, setupHelp},

@@ -122,6 +122,6 @@ func otherCommands() map[string]string {
 		"build": "image", "push": "image … docker://REGISTRY/NAME", "save": "image … docker-archive:FILE",
 		"du": "ls", "list": "ls", "tree": "closure --tree", "requisites": "closure", "path-info": "closure",
 		"why-depends": "why", "diff-closures": "diff", "inspect": "verify", "lint": "check",
-		"manifest": "index", "gc": "cache prune", "prune": "cache prune",
+		"info": "doctor", "status": "doctor", "manifest": "index", "gc": "cache prune", "prune": "cache prune",
 	}
 }

@@ -61,7 +61,7 @@ var exitStatuses = []struct{ status, meaning string }{
 	{"1", "The command failed."},
 	{"2", "The command line is wrong."},
 	{"3", "The command found what it looks for: problems (verify), errors (check, image --check), " +
-		"or a size above a limit (diff --max-size, diff --max-growth, image --max-size)."},
+		"a size above a limit (diff --max-size, diff --max-growth, image --max-size), or nothing to make an image of (doctor)."},
 }
 
 // helpEnvironment lists the variables that the program reads.

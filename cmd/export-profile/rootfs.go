@@ -54,6 +54,9 @@ func setupRootfs(fs *pflag.FlagSet) runFunc {
 	o := &rootfsOptions{}
 	o.flags(fs)
 	return func(ctx context.Context, t terminal, args []string) error {
+		if len(args) == 0 {
+			return usagef(hereHint(ctx, fs, "rootfs", "./root"), "rootfs: want one directory, not 0")
+		}
 		if len(args) != 1 {
 			return usagef(wordsHint("rootfs", args, "./root"), "rootfs: want one directory, not %d", len(args))
 		}
