@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,7 @@ type runner struct {
 	contexts   map[string]string // such as github.sha
 	secrets    []string          // texts that no output may have
 	saved      map[string]string // what actions/cache saved: directories by their keys; jobs share it
+	first      string            // a directory that stays the first in PATH
 	path       []string          // what steps added to PATH
 	afterwards []func()          // what actions do once the job has ended
 	uses       map[string]func(t *testing.T, with map[string]string)
@@ -168,7 +170,7 @@ func (r *runner) run(t *testing.T, s actionStep, env map[string]string) result {
 		t.Fatalf("the step %+v has an expression in its code: its value would be read as code", s)
 	}
 	var files []string
-	p := r.person.with("PATH=" + strings.Join(append(r.path, "/usr/local/bin:/usr/bin:/bin"), ":"))
+	p := r.person.with("PATH=" + strings.TrimPrefix(strings.Join(slices.Concat([]string{r.first}, r.path, []string{"/usr/local/bin:/usr/bin:/bin"}), ":"), ":"))
 	for _, name := range []string{"GITHUB_OUTPUT", "GITHUB_PATH"} {
 		f := filepath.Join(r.temp, strings.ToLower(name))
 		writeFile(t, f, "")

@@ -21,21 +21,22 @@ func setupDir() string { return filepath.Join(lab.repo, ".github/actions/setup")
 type releaseServer struct {
 	url, dir string
 	key      string // a file with the public key
-	sums     string // the SHA-256 of SHA256SUMS of releaseVersion
+	sums     string // the SHA-256 of SHA256SUMS
 	program  string // the SHA-256 of this machine's program
 	cut      string // the name of a file that the server breaks off
 }
 
 // serveRelease serves a release with the tests' program, signed with a new key.
-func serveRelease(t *testing.T) *releaseServer {
+func serveRelease(t *testing.T, version string) *releaseServer {
 	t.Helper()
 	dir := lab.root.scratch(t)
-	s := &releaseServer{dir: filepath.Join(dir, releaseVersion), key: filepath.Join(dir, "release.pub")}
+	s := &releaseServer{dir: filepath.Join(dir, version), key: filepath.Join(dir, "release.pub")}
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	var sums strings.Builder
 	for _, name := range releaseFiles {
+		name = strings.ReplaceAll(name, "0.0.1~test", strings.Replace(version[1:], "-", "~", 1))
 		content := name // of files that are not read
 		if name == s.name() {
 			content = readFile(t, lab.program)
@@ -80,7 +81,7 @@ func (s *releaseServer) change(t *testing.T, name string, change func(old string
 
 // TestSetupAction runs the composite action as an ordinary user: it installs the right program, and nothing else.
 func TestSetupAction(t *testing.T) {
-	s := serveRelease(t)
+	s := serveRelease(t, releaseVersion)
 	_, otherKey := signingPEM(t)
 	github := map[string]string{"github.job": "image", "github.run_id": "1", "github.run_attempt": "1"}
 	with := func(more ...string) map[string]string {
@@ -175,6 +176,7 @@ func TestSetupAction(t *testing.T) {
 		{"the right key and another checksum", with("sha256", strings.Repeat("0", 64)), nil, "but SHA256SUMS has " + s.sums},
 		{"no checksum", with("sha256", "abc"), nil, "want 64 digits"},
 		{"a key that is missing", with("key", "nowhere.pub"), nil, `read key "nowhere.pub"`},
+		{"a key whose name has a line break", with("key", "no\n::warning::x"), nil, `read key "no`},
 		{"an older release", with("version", "v9.9.9"), func(t *testing.T, _ *runner) {
 			if err := os.Symlink(releaseVersion, filepath.Join(filepath.Dir(s.dir), "v9.9.9")); err != nil {
 				t.Fatal(err)
@@ -237,7 +239,7 @@ func signingPEM(t *testing.T) (secret, public string) {
 
 // TestSetupActionCache checks that the next run has the cache of the last one, that it is limited, and that a run without it has none.
 func TestSetupActionCache(t *testing.T) {
-	s := serveRelease(t)
+	s := serveRelease(t, releaseVersion)
 	saved := map[string]string{}
 	job := func(run, size, cache string) (built bool) {
 		t.Helper()
