@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"strings"
 
 	"github.com/export-profile/export-profile/profile"
 )
@@ -97,6 +98,21 @@ func (m Metadata) of(p profile.Path) (all Package) {
 		}
 	}
 	return all
+}
+
+// Licence returns the licences of a store path as one line: SPDX expressions and names, joined by AND, since all of them apply.
+// It returns "" if no file says any.
+func (m Metadata) Licence(p profile.Path) string {
+	licenses := m.of(p).Licenses
+	var all []string
+	for _, l := range licenses {
+		word := cmp.Or(l.SPDX, l.Name)
+		if strings.Contains(l.SPDX, " OR ") && len(licenses) > 1 {
+			word = "(" + word + ")"
+		}
+		all = append(all, word)
+	}
+	return strings.Join(all, " AND ")
 }
 
 // add adds the fields that p lacks. An empty list is a field: it says that there are none.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/sbom/sbomtest"
 )
 
@@ -178,6 +179,29 @@ func TestLicenseList(t *testing.T) {
 	if *update {
 		if err := os.WriteFile("licenses.txt", []byte(strings.Join(want, "\n")+"\n"), 0o644); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestLicence checks the line that people read: all licences apply, and those of a later file win.
+func TestLicence(t *testing.T) {
+	parse := func(text string) MetadataFile {
+		t.Helper()
+		file, err := ParseMetadata([]byte(`{"version": 1, "packages": ` + text + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	m := Metadata{
+		parse(`{"a": {"licenses": [{"spdx": "MIT"}]}, "b-1": {"licenses": [{"spdx": "MIT"}, {"name": "House rules"}]}, "d": {"homepage": "https://example.com"}}`),
+		parse(`{"a-2": {"licenses": [{"spdx": "GPL-2.0-only OR MIT"}]}, "c": {"licenses": [{"spdx": "GPL-2.0-only OR MIT"}, {"spdx": "Zlib"}]}, "e": {"licenses": []}}`),
+	}
+	for name, want := range map[string]string{
+		"a-1": "MIT", "a-2": "GPL-2.0-only OR MIT", "b-1": "MIT AND House rules", "b-2": "", "c-1": "(GPL-2.0-only OR MIT) AND Zlib", "d-1": "", "e-1": "", "f-1": "",
+	} {
+		if got := m.Licence(profile.Path("/nix/store/00000000000000000000000000000000-" + name)); got != want {
+			t.Errorf("Licence(%s) = %q; want %q", name, got, want)
 		}
 	}
 }
