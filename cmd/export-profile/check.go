@@ -146,19 +146,24 @@ func (o *checkOptions) runImage(ctx context.Context, t terminal, word string) (e
 	if err != nil {
 		return err
 	}
-	reading := say.progress("reading image", image.Size())
-	tree, err := image.Tree(ctx, ocilayout.TreeOptions{Facts: o.facts(), Hash: narHash, Progress: reading.add})
-	reading.done()
-	if err != nil {
-		return err
-	}
-	check := &startup.Image{StoreDir: image.StoreDir, Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
-	check.Config = startConfig(image.Config.Config, image.Healthcheck, image.Config.Architecture)
-	report, err := o.checkImage(ctx, check, 0, o.facts(), say, true)
+	report, err := o.checkExisting(ctx, image, o.facts(), say)
 	if err != nil {
 		return err
 	}
 	return o.printReport(t, report)
+}
+
+// checkExisting checks an existing image.
+func (c *checkFlags) checkExisting(ctx context.Context, image *ocilayout.Image, facts *rootfs.Facts, say *speaker) (*startup.Report, error) {
+	reading := say.progress("reading image", image.Size())
+	tree, err := image.Tree(ctx, ocilayout.TreeOptions{Facts: facts, Hash: narHash, Progress: reading.add})
+	reading.done()
+	if err != nil {
+		return nil, err
+	}
+	check := &startup.Image{StoreDir: image.StoreDir, Lower: tree.Lower, LowerSources: layerSources(ctx, image)}
+	check.Config = startConfig(image.Config.Config, image.Healthcheck, image.Config.Architecture)
+	return c.checkImage(ctx, check, 0, facts, say, true)
 }
 
 // layerSources returns the contents of an image's files, by layer.

@@ -35,7 +35,7 @@ func commands() []command {
 		{"diff", "[flags] A B", "compare two images or profiles", diffHelp, setupDiff},
 		{"sbom", "[flags]", "write an SBOM, in SPDX or CycloneDX", sbomHelp, setupSBOM},
 		{"attest", "[flags] IMAGE", "sign a statement of what is in an image", attestHelp, setupAttest},
-		{"report", "[flags] FILE", "write an HTML page that shows what is in an image, and why", reportHelp, setupReport},
+		{"report", "[flags] [IMAGE [IMAGE]] FILE", "write an HTML page that shows what is in an image, and why, and what changed", reportHelp, setupReport},
 		{"cache", "[flags] [prune|verify]", "show, prune or verify the cache", cacheHelp, setupCache},
 		{"verify", "[flags] IMAGE", "check that an image is what it says it is", verifyHelp, setupVerify},
 		{"doctor", "[flags]", "say what this machine can make an image of, and how", doctorHelp, setupDoctor},

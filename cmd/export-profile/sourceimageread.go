@@ -24,7 +24,7 @@ func (f *closureFlags) fromImage() (word string, ok bool, err error) {
 	case i < 0:
 		return "", false, nil
 	case f.images == nil:
-		return "", false, usagef("closure, why, ls, diff, sbom and check IMAGE look into one", "--from %q: this command takes a store, not an image", f.from[i])
+		return "", false, usagef("closure, why, ls, diff, sbom, check IMAGE and report IMAGE look into one", "--from %q: this command takes a store, not an image", f.from[i])
 	case len(f.from) > 1:
 		return "", false, usagef("", "--from %q: an image cannot be in a chain", f.from[i])
 	case f.references != "" || f.requireSigs || f.noCheckSigs || len(f.trusted) > 0:
@@ -48,6 +48,12 @@ func (f *inspectFlags) open(ctx context.Context, stdin io.Reader, say *speaker, 
 
 // readImage reads the manifest and config of an image, whose layers stay readable until the opener is closed.
 func (o *imageOpener) readImage(ctx context.Context, asked, word string) (*ocilayout.Image, error) {
+	_, image, err := o.findImage(ctx, asked, word)
+	return image, err
+}
+
+// findImage is like readImage. It also returns where the image is.
+func (o *imageOpener) findImage(ctx context.Context, asked, word string) (*ocilayout.ImageSource, *ocilayout.Image, error) {
 	var platform ispec.Platform
 	n, err := parseImageName("image", imageExample, word)
 	if err == nil && asked != "" {
@@ -61,17 +67,17 @@ func (o *imageOpener) readImage(ctx context.Context, asked, word string) (*ocila
 		n.tag = name.Full
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	found, err := o.open(ctx, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	image, err := found.Read(ctx, platform)
 	if errors.Is(err, ocilayout.ErrSeveralPlatforms) {
 		err = withHint(err, "say which with --platform, as in --platform linux/amd64")
 	}
-	return image, err
+	return found, image, err
 }
 
 // openImage opens the store inside an image.

@@ -11,7 +11,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// data holds the facts that the charts are drawn from, as report --json prints them.
+// data holds the facts that the charts are drawn from.
 type data struct {
 	storeDir rootfs.StoreDir
 

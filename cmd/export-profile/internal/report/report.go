@@ -20,12 +20,14 @@ import (
 // Report holds the facts about an image. The page shows layers, findings and changes in the order of their slices.
 type Report struct {
 	StoreDir rootfs.StoreDir
-	Title    string // the names of the profiles
-	Roots    []int  // indexes of the profiles in Objects
+	Title    string // the name of the image, or the names of the profiles
+	Image    Image
+	Roots    []int // indexes of the profiles in Objects
 	Objects  []Object
 	Layers   []Layer
 	Checked  bool // Findings are the results of a check; false if there was no check
 	Findings []Finding
+	Licensed bool      // Licence of objects is what metadata say; false if there are none
 	Previous *Previous // nil without a previous image
 }
 
@@ -43,6 +45,8 @@ type Object struct {
 	References  []int // indexes of other objects
 	Predecessor int   // the previous object on the shortest chain from a root, or None
 	Dominator   int   // the nearest other object that is on all chains from a root, or None
+
+	Licence string // an expression, or "" if it is unknown
 }
 
 // Layer is a layer of the image.
@@ -77,22 +81,6 @@ type Finding struct {
 	Severity string // "error" or "warning"
 	Path     string
 	Reason   string
-}
-
-// Previous is the image that the new image replaces.
-type Previous struct {
-	Digest  string
-	Objects []Object    // its visible objects, with Path, Name, Package, Version and Size only
-	Changes []Change    // of packages, from this image to the new one
-	Lost    []LostLayer // its layers that the new image does not keep
-}
-
-// LostLayer is a layer of the previous image that the new image does not keep.
-type LostLayer struct {
-	Title string
-	Blob  int64
-	Parts []string // base names of its objects, and titles of other files
-	Moved []string // base names of its objects that are in other layers of the new image
 }
 
 // check refuses duplicate objects, invalid indexes, and chains that run in circles.
@@ -141,7 +129,39 @@ func (r *Report) check() error {
 			}
 		}
 	}
+	return r.checkPrevious()
+}
+
+// checkPrevious refuses invalid indexes.
+func (r *Report) checkPrevious() error {
+	if r.Previous == nil {
+		return nil
+	}
+	seen := make(map[int]bool)
+	for _, l := range r.Previous.Layers {
+		if l.Now != None && (l.Now < 0 || l.Now >= len(r.Layers) || seen[l.Now]) {
+			return fmt.Errorf("previous %s: %d is not the only such layer", l.Title, l.Now)
+		}
+		seen[l.Now] = true
+	}
+	was := make(map[string]bool)
+	for _, o := range r.Previous.Objects {
+		was[o.Path] = true
+	}
+	for _, i := range r.Previous.Altered {
+		if i < 0 || i >= len(r.Objects) || !was[r.Objects[i].Path] {
+			return fmt.Errorf("altered object %d is not in both images", i)
+		}
+	}
 	return nil
+}
+
+// total returns the bytes of all objects.
+func (r *Report) total() (sum int64) {
+	for _, o := range r.Objects {
+		sum += o.Size
+	}
+	return sum
 }
 
 // exclusive returns for each object the bytes that would leave with it: its own, and those of all objects that it dominates.
@@ -221,6 +241,17 @@ func size(n int64) string {
 		x, unit = x/1024, larger
 	}
 	return fmt.Sprintf("%s%.1f %s", sign, x, unit)
+}
+
+// signed formats a difference of sizes with its sign.
+func signed(n int64) string {
+	switch {
+	case n == 0:
+		return "±0"
+	case n > 0:
+		return "+" + size(n)
+	}
+	return size(n)
 }
 
 func count(n int, noun string) string {

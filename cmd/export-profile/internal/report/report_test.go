@@ -28,10 +28,12 @@ func sample() *Report {
 		if version != "" {
 			full += "-" + version
 		}
-		return Object{strings.Repeat(hash, 32) + "-" + full, full, name, version, size, closure, refs, before, dominator}
+		return Object{strings.Repeat(hash, 32) + "-" + full, full, name, version, size, closure, refs, before, dominator, ""}
 	}
 	return &Report{
 		Title: "env",
+		Image: Image{Platforms: []string{"linux/amd64"}, Unpacked: 76 << 20, Layers: 3, Paths: 5, Profiles: []string{"/nix/store/f-env"}, Source: "hello.export",
+			Signers: []Signer{{"cache.example.com-1", "3 of 5 store paths", false}}},
 		Roots: []int{4},
 		Objects: []Object{
 			object("a", "libc", "2.39", 30<<20, 30<<20, 2, 4),
@@ -51,7 +53,7 @@ func sample() *Report {
 			{"warning", "/etc/mtab", "leads nowhere"},
 		},
 		Previous: &Previous{
-			Digest: "sha256:0123",
+			Image: Image{Name: "hello:v1", Digest: "sha256:0123", Blobs: 20 << 20, Layers: 2, Paths: 4},
 			Objects: []Object{
 				object("a", "libc", "2.39", 30<<20, 0, None, None),
 				object("8", "openssl", "3.0", 4<<20, 0, None, None),
@@ -65,7 +67,11 @@ func sample() *Report {
 				{"openssl", []string{"3.0"}, []string{"3.1"}, 4 << 20, 5 << 20},
 				{"zlib", []string{"1.2"}, nil, 1 << 20, 0},
 			},
-			Lost: []LostLayer{{"layer 2", 3 << 20, []string{"files beside the store", strings.Repeat("8", 32) + "-openssl-3.0"}, nil}},
+			Layers: []PreviousLayer{
+				{"layer 1", 12 << 20, []string{strings.Repeat("9", 32) + "-zlib-1.2", strings.Repeat("a", 32) + "-libc-2.39"}, nil, 0},
+				{"layer 2", 3 << 20, []string{"files beside the store", strings.Repeat("8", 32) + "-openssl-3.0"}, nil, None},
+			},
+			Fetch: Fetch{Had: 12 << 20, Unbuilt: 2, Unpacked: 45 << 20},
 		},
 	}
 }
@@ -134,18 +140,28 @@ func rowsOf(t *testing.T, page string) string {
 	return b.String()
 }
 
+// dataOfCharts returns the part of WriteJSON that the charts are drawn from.
+func dataOfCharts(t *testing.T, r *Report) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := writeJSON(&b, r.data()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // TestWrite checks the data of the page against testdata/sample.json, and the text of the tables.
 func TestWrite(t *testing.T) {
 	page := write(t, sample())
 	if again := write(t, sample()); again != page {
 		t.Error("writing the same report twice gives different pages")
 	}
+	if got := rowsOf(t, page); got != dataOfCharts(t, sample()) {
+		t.Errorf("the data in the page is %s; want that of WriteJSON", got)
+	}
 	var data bytes.Buffer
 	if err := WriteJSON(&data, sample()); err != nil {
 		t.Fatal(err)
-	}
-	if got := rowsOf(t, page); got != data.String() {
-		t.Errorf("the data in the page is %s; want that of WriteJSON", got)
 	}
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, data.Bytes(), "", "  "); err != nil {
@@ -170,9 +186,18 @@ func TestWrite(t *testing.T) {
 	for _, want := range []string{
 		"76.0 MiB in the store 5 store paths 3 layers 1 error 1 warning 5 packages changed",
 		"error /nix/store/dddddddddddddddddddddddddddddddd-git-2.45/bin/git needs libz.so.1, which is nowhere warning /etc/mtab leads nowhere",
-		": 1 layer kept, 1 not kept, 2 new; 3 store paths gone, 4 new.",
-		"curl rebuilt +9.0 KiB env added +3.0 KiB git added 2.45 +40.0 MiB openssl changed 3.0 3.1 +1.0 MiB zlib removed 1.2 −1.0 MiB",
-		"layer 2 3.0 MiB files beside the store, openssl-3.0 –",
+		"Platform – linux/amd64", "/nix/store/f-env", "Source – hello.export", "Signatures – cache.example.com-1 (3 of 5 store paths, not verified)",
+		"Digest sha256:0123 –", "Compressed 20.0 MiB –", "Layers 2 3 +1 Store paths 4 5 +1",
+		"1 layer the same, 1 replaced, 1 new, 0 gone; 4 store paths new, 3 gone; 5 packages changed.",
+		"A node that has the previous image keeps 12.0 MiB. It fetches 2 layers that are not built yet, of 45.0 MiB unpacked.",
+		"curl rebuilt 1.0 MiB +9.0 KiB env added 3.0 KiB +3.0 KiB git added 2.45 40.0 MiB +40.0 MiB " +
+			"openssl changed 3.0 3.1 5.0 MiB +1.0 MiB zlib removed 1.2 – −1.0 MiB",
+		"same layer 1 12.0 MiB zlib-1.2, libc-2.39 layer 1 12.0 MiB no longer uses zlib-1.2 nothing",
+		"replaced layer 2 3.0 MiB files beside the store, openssl-3.0 layer 2 not built git-2.45, openssl-3.1, env not built",
+		"new – layer 3 not built files beside the store not built",
+		"added – git-2.45 dddddddddddddddddddddddddddddddd-git-2.45 – 40.0 MiB +40.0 MiB updated openssl-3.0 8888",
+		"removed zlib-1.2 99999999999999999999999999999999-zlib-1.2 – 1.0 MiB – −1.0 MiB",
+		"rebuilt curl-8.1 77777777777777777777777777777777-curl-8.1 curl-8.1 cccc",
 		"git-2.45 new dddddddddddddddddddddddddddddddd-git-2.45 40.0 MiB 75.0 MiB 40.0 MiB 1 2 libc-2.39 aaaa",
 		"layer 1 kept 31.0 MiB 12.0 MiB libc-2.39 , curl-8.1 also holds, but no longer shows: zlib-1.2",
 		"layer 3 new 0.9 KiB – files beside the store hides nix/store/",
@@ -194,6 +219,8 @@ func TestWithout(t *testing.T) {
 		{"findings", func(r *Report) { r.Findings = nil }, "The check found nothing."},
 		{"previous", func(r *Report) { r.Previous = nil }, "There is no previous image"},
 		{"changes", func(r *Report) { r.Previous.Changes = nil }, "The packages are the same."},
+		{"metadata", func(r *Report) { r.Licensed = false }, "A store does not record licences."},
+		{"digest", func(r *Report) { r.Previous = nil }, "This image is not made yet."},
 	} {
 		r := sample()
 		tt.change(r)
@@ -210,10 +237,12 @@ func TestHostile(t *testing.T) {
 		"a\u2028b\u2029c", "\u202egnp.exe", "\x00\x1b[31m", "\xff\xfe", "%s%d%!", "${alert(1)}", "`", "\\u003c/script>", "<img src=x onerror=alert(1)>",
 	} {
 		r := sample()
-		r.Title, r.Previous.Digest = name, name
+		r.Title = name
+		r.Image = Image{name, name, name, []string{name}, 1, 1, 1, 1, name, []string{name}, name, []Signer{{name, name, false}}}
+		r.Previous.Image, r.Licensed, r.Previous.Fetch.ChunksUnknown = r.Image, true, name
 		for i := range r.Objects {
 			o := &r.Objects[i]
-			o.Path, o.Name, o.Package, o.Version = o.Path+name, name, name, name
+			o.Path, o.Name, o.Package, o.Version, o.Licence = o.Path+name, name, name, name, name
 		}
 		for i := range r.Layers {
 			l := &r.Layers[i]
@@ -221,7 +250,18 @@ func TestHostile(t *testing.T) {
 			l.Parts = append(l.Parts, Part{None, name, 1})
 		}
 		r.Findings = append(r.Findings, Finding{name, name, name})
-		r.Previous.Lost[0].Title, r.Previous.Lost[0].Parts, r.Previous.Lost[0].Moved = name, []string{name}, []string{name}
+		for i := range r.Previous.Layers {
+			l := &r.Previous.Layers[i]
+			l.Title, l.Parts, l.Moved = name, []string{name}, []string{name}
+		}
+		for i := range r.Previous.Objects {
+			o := &r.Previous.Objects[i]
+			o.Path, o.Name, o.Package, o.Version = o.Path+name, name, name, name
+		}
+		for i := range r.Previous.Changes {
+			r.Previous.Changes[i].Package, r.Previous.Changes[i].Added = name, []string{name}
+		}
+		r.Previous.Fetch.Unbuilt = 0
 		page := write(t, r)
 
 		body := strings.Replace(page, script, "", 1)
@@ -278,6 +318,10 @@ func TestRefused(t *testing.T) {
 		{"circle of dominators", func(r *Report) { r.Objects[2].Dominator, r.Objects[1].Dominator = 1, 2 }, "runs in a circle"},
 		{"twice", func(r *Report) { r.Objects[1].Path = r.Objects[0].Path }, "occurs twice"},
 		{"part", func(r *Report) { r.Layers[0].Parts[0].Object = 9 }, "there is no object 9"},
+		{"layer", func(r *Report) { r.Previous.Layers[1].Now = 3 }, "previous layer 2: 3 is not the only such layer"},
+		{"layer twice", func(r *Report) { r.Previous.Layers[1].Now = 0 }, "0 is not the only such layer"},
+		{"altered", func(r *Report) { r.Previous.Altered = []int{5} }, "altered object 5 is not in both images"},
+		{"altered and new", func(r *Report) { r.Previous.Altered = []int{3} }, "altered object 3 is not in both images"},
 	} {
 		r := sample()
 		tt.change(r)

@@ -8,6 +8,7 @@ import (
 
 const (
 	maxRows  = 500 // of a table. The script shows further store paths.
+	maxPaths = 200 // of the store paths that changed, in a large report
 	maxParts = 16  // of a layer, in a large report. The script shows the others.
 )
 
@@ -16,8 +17,13 @@ func (r *Report) large() bool { return len(r.Objects) > maxRows }
 
 // left says how many rows a table leaves out of all, and which command has them.
 func (p page) left(all int, noun, which, command string) {
-	if all > maxRows {
-		p.put("<p class=\"note\">These are %d of %s, %s. <code>export-profile %s</code> lists all.</p>\n", maxRows, count(all, noun), which, command)
+	p.leftOf(maxRows, all, noun, which, command)
+}
+
+// leftOf is like left, for a table with another limit.
+func (p page) leftOf(most, all int, noun, which, command string) {
+	if all > most {
+		p.put("<p class=\"note\">These are %d of %s, %s. <code>export-profile %s</code> lists all.</p>\n", most, count(all, noun), which, command)
 	}
 }
 

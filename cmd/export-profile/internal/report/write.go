@@ -16,9 +16,19 @@ func Write(w io.Writer, r *Report) error {
 	p := page{bufio.NewWriter(w)}
 	p.head(r)
 	p.WriteString("<main>\n")
+	p.identity(r)
+	if r.Previous != nil {
+		p.since(r)
+	}
 	p.charts(r)
 	p.findings(r)
-	p.since(r)
+	if r.Previous == nil {
+		p.since(r)
+	}
+	p.licences(r)
+	if r.Previous != nil {
+		p.sides(r)
+	}
 	p.objects(r)
 	p.layers(r)
 	p.WriteString("</main>\n")
@@ -31,18 +41,6 @@ func Write(w io.Writer, r *Report) error {
 	}
 	p.WriteString("</script>\n<script>" + script + "</script>\n</body>\n</html>\n")
 	if err := p.Flush(); err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
-}
-
-// WriteJSON writes only the data that the charts are drawn from, with one JSON object for each store object.
-func WriteJSON(w io.Writer, r *Report) error {
-	err := r.check()
-	if err == nil {
-		err = writeJSON(w, r.data())
-	}
-	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
@@ -62,20 +60,19 @@ func (p page) head(r *Report) {
 	p.WriteString("<style>" + style + "</style>\n</head>\n<body>\n")
 	p.put(`<a class="skip" href="#paths">To the table of store paths</a>
 <header>
-<p class="what">What is inside, and why</p>
+<p class="what">%s</p>
 <h1>%s</h1>
 <ul class="figures">
-`, r.Title)
+`, r.subtitle(), r.Title)
 	figure := func(value, what string) { p.put("<li><b>%s</b> %s</li>\n", value, what) }
-	var total int64
-	for _, o := range r.Objects {
-		total += o.Size
-	}
 	plural := func(n int, noun string) (string, string) {
 		value, what, _ := strings.Cut(count(n, noun), " ")
 		return value, what
 	}
-	figure(size(total), "in the store")
+	figure(size(r.total()), "in the store")
+	if r.Image.Blobs > 0 {
+		figure(size(r.Image.Blobs), "compressed")
+	}
 	figure(plural(len(r.Objects), "store path"))
 	figure(plural(len(r.Layers), "layer"))
 	if r.Checked {
@@ -92,9 +89,15 @@ func (p page) head(r *Report) {
 		value, what := plural(len(r.Previous.Changes), "package")
 		figure(value, what+" changed")
 	}
+	sides := ""
+	since := [2]string{"", `<a href="#since">Changes</a> `} // before or behind the others
+	if r.Previous != nil {
+		since = [2]string{since[1], ""}
+		sides = `<a href="#sides">Layers and paths that changed</a> `
+	}
 	p.WriteString(`</ul>
-<nav aria-label="Sections"><a href="#large">What is large</a> <a href="#why">Why it is here</a> <a href="#check">Findings</a> ` +
-		`<a href="#since">Changes</a> <a href="#closure">Store paths</a> <a href="#image">Layers</a></nav>
+<nav aria-label="Sections"><a href="#which">Which image it is</a> ` + since[0] + `<a href="#large">What is large</a> <a href="#why">Why it is here</a> ` +
+		`<a href="#check">Findings</a> ` + since[1] + `<a href="#licences">Licences</a> ` + sides + `<a href="#closure">Store paths</a> <a href="#image">Layers</a></nav>
 </header>
 <noscript><p class="note">Without JavaScript, the page has no charts and no search. `)
 	if r.large() {
@@ -105,6 +108,17 @@ func (p page) head(r *Report) {
 	p.WriteString(`</p></noscript>
 <div class="columns">
 `)
+}
+
+// subtitle says what the title names.
+func (r *Report) subtitle() string {
+	switch {
+	case r.Image.Digest != "" && r.Previous != nil:
+		return "An image, what is inside, and what changed since " + r.Previous.Image.Name
+	case r.Image.Digest != "":
+		return "An image, what is inside, and why"
+	}
+	return "What is inside, and why"
 }
 
 // aside writes the places for the search and for the details of the chosen object. The script fills them.
@@ -192,63 +206,34 @@ func (p page) findings(r *Report) {
 	p.left(len(r.Findings), "finding", "the first", "check")
 }
 
-func (p page) since(r *Report) {
-	p.WriteString("<section id=\"since\">\n<h2>Changes since the previous image</h2>\n")
-	defer p.WriteString("</section>\n")
-	if r.Previous == nil {
-		p.WriteString("<p class=\"note\">There is no previous image to compare with.</p>\n")
-		return
-	}
-	kept, added := 0, 0
-	for _, l := range r.Layers {
-		switch l.State {
-		case StateKept:
-			kept++
-		case StateNew:
-			added++
-		}
-	}
-	newObjects, goneObjects := r.objectChanges()
-	p.put("<p>Compared with <code>%s</code>: %s kept, %s not kept, %s new; %s gone, %s new.</p>\n", r.Previous.Digest,
-		count(kept, "layer"), fmt.Sprint(len(r.Previous.Lost)), fmt.Sprint(added), count(goneObjects, "store path"), fmt.Sprint(newObjects))
-	if changes := r.Previous.Changes; len(changes) == 0 {
-		p.WriteString("<p>The packages are the same.</p>\n")
-	} else {
-		p.table("Packages that changed", "Package", "Change", "Before", "Now", "#Size")
-		for _, c := range largestChanges(changes) {
-			sign, grown := "", c.After-c.Before
-			if grown > 0 {
-				sign = "+"
-			}
-			before, after := c.versions()
-			p.put("<tr><th scope=\"row\">%s</th><td class=\"change %s\">%s</td><td>%s</td><td>%s</td><td class=\"number\">%s%s</td></tr>\n",
-				c.Package, c.what(), c.what(), before, after, sign, size(grown))
-		}
-		p.WriteString("</tbody>\n</table></div>\n")
-		p.left(len(changes), "package", "those that grew or shrank most", "diff")
-	}
-	if len(r.Previous.Lost) > 0 {
-		p.table("Layers of the previous image that are not kept", "Layer", "#Blob", "Contents", "Now in other layers")
-		for _, l := range r.Previous.Lost {
-			p.put("<tr><th scope=\"row\" class=\"short\">%s</th><td class=\"number\">%s</td><td>", l.Title, size(l.Blob))
-			p.names(l.Parts)
-			p.WriteString("</td><td>")
-			p.names(l.Moved)
-			p.WriteString("</td></tr>\n")
-		}
-		p.WriteString("</tbody>\n</table></div>\n")
-	}
-}
-
 // table begins a table. The title of a column of numbers has the prefix #, which is not shown.
 func (p page) table(caption string, columns ...string) {
-	p.put("<div class=\"scroll\"><table><caption>%s</caption>\n<thead><tr>", caption)
+	p.put("<div class=\"scroll\"><table><caption>%s</caption>\n", caption)
+	p.titles(columns)
+}
+
+// tableOf is like table, for one whose columns have widths in the style of a class.
+func (p page) tableOf(class, caption string, columns ...string) {
+	p.put("<div class=\"scroll\"><table class=\"%s\"><caption>%s</caption>\n", class, caption)
+	p.titles(columns)
+}
+
+// subtable is like tableOf. Its caption is a heading below that of the section.
+func (p page) subtable(class, caption string, columns ...string) {
+	p.put("<div class=\"scroll\"><table class=\"%s\"><caption><h3>%s</h3></caption>\n", class, caption)
+	p.titles(columns)
+}
+
+// titles writes the first row, and begins the others.
+func (p page) titles(columns []string) {
+	p.WriteString("<thead><tr>")
 	for _, c := range columns {
-		if title, ok := strings.CutPrefix(c, "#"); ok {
-			p.put("<th scope=\"col\" class=\"number\">%s</th>", title)
-		} else {
-			p.put("<th scope=\"col\">%s</th>", c)
+		title, isNumber := strings.CutPrefix(c, "#")
+		class := ""
+		if isNumber {
+			class = " class=\"number\""
 		}
+		p.put("<th scope=\"col\""+class+">%s</th>", title)
 	}
 	p.WriteString("</tr></thead>\n<tbody>\n")
 }
