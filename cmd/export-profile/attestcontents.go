@@ -89,7 +89,7 @@ func attestImage(ctx context.Context, say *speaker, found *ocilayout.ImageSource
 }
 
 // imagePaths lists the store paths in a finished image, from its layers alone. It also returns the name of the first store path
-// that no other one refers to, for people.
+// that no other one refers to, for people. Only an image of export-profile may have no store paths.
 func imagePaths(ctx context.Context, say *speaker, image *ocilayout.Image) (paths pathSet, name string, err error) {
 	store, err := scanImageStore(ctx, say, image, nil, nil) // no facts: a key signs only what is in the layers
 	if err != nil {
@@ -112,6 +112,9 @@ func imagePaths(ctx context.Context, say *speaker, image *ocilayout.Image) (path
 	}
 	for _, name := range store.strange {
 		paths.addStrange(image.StoreDir, name)
+	}
+	if _, foreign := image.VisibleObjects(); len(paths) == 0 && foreign == 0 {
+		return paths, filesName, nil // the history says that it was made without a profile
 	}
 	roots, err := store.roots(ctx)
 	if err != nil {

@@ -23,10 +23,13 @@ func (o *imageOptions) signer(t terminal, at place) (*attestationFile, error) {
 	return o.attestFlags.open(key, at)
 }
 
-// name returns the name of the first profile, or "files" without one.
+// filesName stands for a profile in statements about images of added files alone.
+const filesName = "files"
+
+// name returns the name of the first profile, or filesName without one.
 func (a *assembly) name() string {
 	if len(a.closure.Roots) == 0 {
-		return "files"
+		return filesName
 	}
 	return a.closure.Roots[0].Name()
 }
