@@ -110,7 +110,7 @@ func (g *githubLab) job(t *testing.T, event, want, message string, size int) (la
 	writeFile(t, filepath.Join(g.workspace, ".github/cache.pub"), readFile(t, g.public))
 
 	r := newRunner(t, g.workspace, map[string]string{
-		"github.event_name": event, "github.job": want, "github.run_id": "1", "github.run_attempt": "1",
+		"github.event_name": event, "github.job": want, "github.run_id": "1", "github.run_attempt": "1", "strategy.job-index": "0",
 		"github.token": readerPassword, "secrets.CACHE_KEY": strings.TrimSpace(readFile(t, g.secret)),
 	}, map[string]string{})
 	login := reader

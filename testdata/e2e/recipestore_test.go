@@ -81,10 +81,15 @@ func serveHellos(t *testing.T, messages ...string) *hellos {
 	secret, public := signingKey(t, "cache.example.com-1")
 	dir := lab.root.scratch(t)
 	h := &hellos{key: strings.TrimSpace(readFile(t, public)), paths: make(map[string]string)}
+	build := []string{"--no-out-link"}
 	for _, message := range messages {
-		h.paths[message] = strings.TrimSpace(do(t, nix("nix-build", "--no-out-link", packages(t, message, 0))).stdout)
-		do(t, nix("nix", "copy", "--to", "file://"+dir+"?compression=none&secret-key="+secret, h.paths[message]))
+		build = append(build, packages(t, message, 0))
 	}
+	built := strings.Fields(do(t, nix("nix-build", build...)).stdout)
+	for i, message := range messages {
+		h.paths[message] = built[i]
+	}
+	do(t, nix("nix", append([]string{"copy", "--to", "file://" + dir + "?compression=none&secret-key=" + secret}, built...)...))
 	files := http.FileServer(http.Dir(dir))
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/nar/") {

@@ -83,7 +83,7 @@ func (s *releaseServer) change(t *testing.T, name string, change func(old string
 func TestSetupAction(t *testing.T) {
 	s := serveRelease(t, releaseVersion)
 	_, otherKey := signingPEM(t)
-	github := map[string]string{"github.job": "image", "github.run_id": "1", "github.run_attempt": "1"}
+	github := map[string]string{"github.job": "image", "github.run_id": "1", "github.run_attempt": "1", "strategy.job-index": "0"}
 	with := func(more ...string) map[string]string {
 		m := map[string]string{"version": releaseVersion, "url": s.url, "key": s.key}
 		for i := 0; i < len(more); i += 2 {
@@ -244,7 +244,7 @@ func TestSetupActionCache(t *testing.T) {
 	job := func(run, size, cache string) (built bool) {
 		t.Helper()
 		workspace := lab.user.scratch(t)
-		r := newRunner(t, workspace, map[string]string{"github.job": "image", "github.run_id": run, "github.run_attempt": "1"}, saved)
+		r := newRunner(t, workspace, map[string]string{"github.job": "image", "github.run_id": run, "github.run_attempt": "1", "strategy.job-index": "0"}, saved)
 		got := r.use(t, setupDir(), map[string]string{"version": releaseVersion, "url": s.url, "key": s.key, "cache-size": size, "cache": cache})
 		if got.status() != 0 {
 			t.Fatalf("%v", got)
