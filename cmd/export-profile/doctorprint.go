@@ -51,13 +51,16 @@ func (d *doctor) printCommands(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", c)
 		}
 	}
-	switch len(d.Commands) {
-	case 0:
+	if len(d.Commands) == 0 {
 		d.printNothing(block)
 		return
-	case 1:
+	}
+	if d.Dockerfile != nil {
+		block("In a Dockerfile, if this is its stage called build:", d.Dockerfile...)
+	}
+	if len(d.Commands) == 1 {
 		block("To make an image of "+d.Of+", as a layout in a directory:", d.Commands...)
-	default:
+	} else {
 		block("To make an image of "+d.Of+" and run it:", d.Commands...)
 	}
 	if strings.HasSuffix(d.Commands[len(d.Commands)-1], "PROGRAM") {
@@ -67,17 +70,23 @@ func (d *doctor) printCommands(w io.Writer) {
 	if d.Push != "" {
 		block("To push it without a container tool:", d.Push)
 	}
-	if d.Dockerfile != nil {
-		block("Or in the Dockerfile, if this is its stage called build:", d.Dockerfile...)
-	}
 }
+
+// nixosProfile has the packages of a NixOS system, without the system around them.
+const nixosProfile = "/run/current-system/sw"
 
 // printNothing says how to get something to make an image of.
 func (d *doctor) printNothing(block func(heading string, commands ...string)) {
 	if d.store != nil {
+		dir := d.storeDir()
 		block("There is a store here, but nothing says what of it the image should have. Make a result link, or name a store path:",
 			"nix-build '<nixpkgs>' -A hello && export-profile doctor",
-			"export-profile image --profile "+d.storeDir().String()+"/…-hello-1.0 oci:hello:v1")
+			"export-profile image --profile "+dir.String()+"/…-hello-1.0 oci:hello:v1")
+		for _, system := range []string{nixosProfile, guixSystemProfile} {
+			if exists(system) && dir.IsGuix() == (system == guixSystemProfile) {
+				block("The packages of this system:", "export-profile image --profile "+system+" oci:system:v1")
+			}
+		}
 	} else {
 		block("There is nothing here to make an image of. On a machine with Nix or Guix, one of:",
 			exportFrom(profile.KnownStoreDirs[0]), exportFrom(profile.KnownStoreDirs[1]))

@@ -1,18 +1,21 @@
 package main
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/source"
 )
 
-// findSources finds files and directories in the working directory that --from reads.
+// findSources finds files and directories in the working directory that --from reads, other than the machine's own store.
 func (d *doctor) findSources() {
 	looked := 0
 	for _, name := range namesHere() {
-		if strings.HasPrefix(name, ".") || resultLink.MatchString(name) || !isPlain(name) {
+		if strings.HasPrefix(name, ".") || resultLink.MatchString(name) || !isPlain(name) || isOwn(name) {
 			continue
 		}
 		if looked++; looked > maxSniffed {
@@ -24,6 +27,14 @@ func (d *doctor) findSources() {
 		}
 		d.Sources = append(d.Sources, foundSource{name, formName(form)})
 	}
+}
+
+// isOwn reports whether a name in the working directory is that of the directory around this machine's store, or of its state.
+func isOwn(name string) bool {
+	abs, err := filepath.Abs(name)
+	return err != nil || slices.ContainsFunc(profile.KnownStoreDirs, func(d profile.StoreDir) bool {
+		return slices.Contains(profile.OwnDirs(d), abs)
+	})
 }
 
 // isPlain reports whether a name can be shown on a terminal as it is.

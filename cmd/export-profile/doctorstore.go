@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -98,24 +97,8 @@ func (d *doctor) storeDir() (dir profile.StoreDir) {
 func (d *doctor) findProfile(ctx context.Context) {
 	name, err := defaultProfile(d.storeDir())
 	if err != nil {
-		if d.store != nil {
-			d.problem(aboutPackages, cmp.Or(d.otherProfile(), "name a link or store path with --profile"), "this user has no profile")
-		}
-		return
+		return // image says so, and what is in the working directory may do
 	}
 	found := d.resolve(ctx, name)
 	d.Profile = &found
-}
-
-// otherProfile says how to take a profile of a system, if there is one.
-func (d *doctor) otherProfile() string {
-	const nixos = "/run/current-system/sw"
-	system := nixos
-	if d.storeDir().IsGuix() {
-		system = guixSystemProfile
-	}
-	if !exists(filepath.Join(d.root, system)) {
-		return ""
-	}
-	return "name another one, as in --profile " + system
 }

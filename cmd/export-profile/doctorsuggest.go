@@ -48,7 +48,7 @@ func (d *doctor) suggest() {
 	}
 	d.Of, d.Commands = m.what, d.loadCommands(m)
 	if d.Container && len(d.Commands) == 1 {
-		d.Dockerfile = []string{"RUN export-profile" + m.flags + " /dist/", "FROM scratch", "COPY --from=build /dist /"}
+		d.Dockerfile = []string{"RUN export-profile" + m.flags + " /dist/", "FROM scratch", "COPY --from=build /dist /", "ENV PATH=/run/profile/bin"}
 	}
 	for _, l := range d.Logins {
 		if l.Registry != "" {

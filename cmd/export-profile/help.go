@@ -17,6 +17,7 @@ without Nix, Guix, Docker or privileges.
 `
 
 	usageExamples = `examples:
+  export-profile doctor                                  say what an image can be made of here, and how
   export-profile image oci:hello:v1                      make an image of this user's profile
   export-profile image --profile ./result oci:hello:v1   make an image of what nix-build made
   export-profile image --from hello.export oci:hello:v1  the same on a machine without Nix

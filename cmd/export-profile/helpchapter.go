@@ -39,8 +39,9 @@ const contentsName = "manual"
 // chapters lists the chapters in the order in which they are read. No chapter has the name of a command.
 func chapters() []chapter {
 	return []chapter{
+		{"first-steps", "cmd/export-profile#first-steps"},
 		{"podman", "cmd/export-profile#an-image-for-podman-or-docker"},
-		{"ci", "cmd/export-profile#a-layout-in-ci"},
+		{"ci", "cmd/export-profile#a-layout-in-ci cmd/export-profile#in-ci"},
 		{"root-filesystems", "cmd/export-profile#a-root-filesystem"},
 		{"files", "cmd/export-profile#more-than-packages"},
 		{"no-packages", "cmd/export-profile#no-packages"},

@@ -113,14 +113,19 @@ func hasAnchor(text, anchor string) bool {
 	return false
 }
 
-// TestManualTables checks the manual's tables against the program's own texts. -update writes them.
+// TestManualTables checks the manual's tables against the program's own texts, and its first steps against the transcripts
+// that the end-to-end tests repeat. -update writes them.
 func TestManualTables(t *testing.T) {
 	name := filepath.Join(repository(t), manualName)
 	text := readFile(t, name)
 	want := text
-	for table, content := range map[string]string{
+	tables := map[string]string{
 		"commands": commandTable(), "flags": flagTable(), "exit statuses": exitTable(), "environment": environmentTable(), "files": filesTable(),
-	} {
+	}
+	for _, person := range []string{"nix", "dockerfile", "export"} {
+		tables["first steps: "+person] = "```text\n" + readFile(t, filepath.Join(repository(t), "testdata/e2e/firststeps", person+".txt")) + "```\n"
+	}
+	for table, content := range tables {
 		begin, end := fmt.Sprintf("<!-- begin %s, written by go test -update -->\n", table), fmt.Sprintf("<!-- end %s -->\n", table)
 		before, rest, ok := strings.Cut(want, begin)
 		_, after, closed := strings.Cut(rest, end)

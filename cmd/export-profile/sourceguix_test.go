@@ -17,11 +17,13 @@ import (
 // machine is a root directory in which the program runs as on a machine of its own.
 type machine struct{ root string }
 
-// newMachine writes the store of a sample, its database, and links.
+// newMachine writes the store of a sample, its database, and links. Without a sample the machine has no store.
 func newMachine(t *testing.T, s *storetest.Sample, links map[string]string) *machine {
 	t.Helper()
-	m := &machine{s.WriteRoot(t)}
-	s.AddDatabase(t, m.root)
+	m := &machine{t.TempDir()}
+	if s != nil {
+		m.root = s.WriteDatabase(t)
+	}
 	for name, target := range links {
 		m.link(t, name, target)
 	}
