@@ -82,7 +82,7 @@ func (o *imageOptions) write(ctx context.Context, t terminal, say *speaker, r re
 
 // publish writes the files beside the image, makes the image visible, and then renames the files, which hardly ever fails.
 func (o *imageOptions) publish(ctx context.Context, say *speaker, out *imageWriter, r request, a *assembly, image ispec.Descriptor) error {
-	digest, err := newPendingFile(o.digestFile, image.Digest.String()+"\n")
+	digest, err := newPendingFile(o.digestFile, image.Digest.String())
 	if err != nil {
 		return err
 	}

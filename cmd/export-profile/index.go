@@ -136,7 +136,7 @@ func (o *indexOptions) run(ctx context.Context, t terminal, parameters map[strin
 	if err := carried.carry(ctx, out, index, names, sources); err != nil {
 		return err
 	}
-	digest, err := newPendingFile(o.digestFile, index.Descriptor.Digest.String()+"\n")
+	digest, err := newPendingFile(o.digestFile, index.Descriptor.Digest.String())
 	if err != nil {
 		return err
 	}

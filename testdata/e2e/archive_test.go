@@ -81,7 +81,7 @@ func TestArchivePipe(t *testing.T) {
 		runsAs(t, p, dir, "docker.io/library/hello:v1")
 
 		pipeInto(t, streamed("--digest-file", "digest"), p.command(dir, "cmp", "-", "hello.tar"))
-		if b, err := os.ReadFile(filepath.Join(dir, "digest")); err != nil || strings.TrimSpace(string(b)) != digest {
+		if b, err := os.ReadFile(filepath.Join(dir, "digest")); err != nil || string(b) != digest {
 			t.Errorf("%s-: --digest-file has %q, %v; want %s", transport, b, err, digest)
 		}
 		if got := names(t, dir); !cmp.Equal(got, []string{"digest", "hello.tar"}) {

@@ -87,7 +87,7 @@ func TestRecipeTekton(t *testing.T) {
 		if r.status() != 0 {
 			t.Fatalf("%v", r)
 		}
-		return r, strings.TrimSpace(readFile(t, filepath.Join(l.dirs["tekton-results"], "digest"))), writes
+		return r, readFile(t, filepath.Join(l.dirs["tekton-results"], "digest")), writes
 	}
 	sign, trust := "--cache-key-file=/workspace/key/cache.key", "--trusted-cache-key="+strings.TrimSpace(readFile(t, public))
 	keys := map[string]map[string]string{"login": {"config.json": login}, "key": {"cache.key": readFile(t, secret)}}

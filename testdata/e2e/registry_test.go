@@ -303,7 +303,7 @@ func TestPushCompressions(t *testing.T) {
 					t.Errorf("printed %s; the registry has %s as %s; want %s", got, pushed, tag, want)
 				}
 			}
-			if b, err := os.ReadFile(filepath.Join(dir, "digest")); err != nil || strings.TrimSpace(string(b)) != want {
+			if b, err := os.ReadFile(filepath.Join(dir, "digest")); err != nil || string(b) != want {
 				t.Errorf("--digest-file has %q, %v; want %s", b, err, want)
 			}
 			r := do(t, p.command(dir, "skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", "docker://"+name+":v1"))
