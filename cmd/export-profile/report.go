@@ -126,7 +126,7 @@ func (o *reportOptions) runImages(ctx context.Context, t terminal, words []strin
 		images = append(images, image)
 	}
 	image := images[len(images)-1]
-	r, number, err := image.report(ctx, metadata)
+	r, number, err := image.report(ctx, say, metadata)
 	if err != nil {
 		return err
 	}

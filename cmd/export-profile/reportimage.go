@@ -124,7 +124,7 @@ func besideBytes(c *history.Claim) (sum int64) {
 }
 
 // report returns what a page says of the image.
-func (i *reportedImage) report(ctx context.Context, metadata sbom.Metadata) (*report.Report, numbering, error) {
+func (i *reportedImage) report(ctx context.Context, say *speaker, metadata sbom.Metadata) (*report.Report, numbering, error) {
 	roots, err := i.store.roots(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -133,6 +133,7 @@ func (i *reportedImage) report(ctx context.Context, metadata sbom.Metadata) (*re
 	if err != nil {
 		return nil, nil, err
 	}
+	noteUnmatched(metadata, closure, say)
 	r, number := newReport(closure, metadata)
 	r.Title, r.Image = i.title, i.facts
 	for n, l := range i.image.Layers {

@@ -23,6 +23,9 @@ func (c Change) what() string {
 	return "changed"
 }
 
+// difference returns by how many bytes the package has grown.
+func (c Change) difference() int64 { return c.After - c.Before }
+
 // versions returns the versions as a table shows them. An added or removed package without a version shows none.
 func (c Change) versions() (before, after string) {
 	show := func(versions []string) string {

@@ -158,28 +158,48 @@ func (p page) firstNames(all []string) {
 	}
 }
 
-// changes writes the packages that differ.
+// changes writes the packages that differ. If they are many, it begins with the largest differences, and folds the others.
 func (p page) changes(r *Report) {
 	changes := r.Previous.Changes
 	if len(changes) == 0 {
 		p.WriteString("<p>The packages are the same.</p>\n")
 		return
 	}
-	p.subtable("packages", "Packages that changed", "Package", "Change", "Before", "Now", "#Size", "#Difference", "")
 	some := largestChanges(changes)
 	var most int64
 	for _, c := range some {
-		most = max(most, c.After-c.Before, c.Before-c.After)
+		most = max(most, c.difference(), -c.difference())
 	}
+	const few = 12 // so there are never one or two more
+	if len(some) <= few {
+		p.packageTable("Packages that changed", some, most)
+		return
+	}
+	const first = 10
+	bySize := slices.Clone(some)
+	slices.SortStableFunc(bySize, func(a, b Change) int {
+		return cmp.Compare(max(b.difference(), -b.difference()), max(a.difference(), -a.difference()))
+	})
+	p.packageTable("Packages that changed most", bySize[:first], most)
+	rest := bySize[first:]
+	slices.SortStableFunc(rest, func(a, b Change) int { return cmp.Compare(a.Package, b.Package) })
+	p.put("<details class=\"contents\"><summary>%d more packages</summary>", len(rest))
+	p.packageTable("Other packages that changed", rest, most)
+	p.WriteString("</details>\n")
+	p.left(len(changes), "package", "those that grew or shrank most", "diff")
+}
+
+// packageTable writes a table of packages. Most is the largest difference of all, which the bars are drawn for.
+func (p page) packageTable(caption string, some []Change, most int64) {
+	p.subtable("packages", caption, "Package", "Change", "Before", "Now", "#Size", "#Difference", "")
 	for _, c := range some {
 		before, after := c.versions()
 		p.put("<tr><th scope=\"row\">%s</th><td class=\"change %s\">%s</td><td>%s</td><td>%s</td><td class=\"number\">%s</td><td class=\"number\">%s</td><td class=\"share\">",
-			c.Package, c.what(), c.what(), before, after, orDash(known(c.After)), signed(c.After-c.Before))
-		p.balance(most, c.After-c.Before)
+			c.Package, c.what(), c.what(), before, after, orDash(known(c.After)), signed(c.difference()))
+		p.balance(most, c.difference())
 		p.WriteString("</td></tr>\n")
 	}
 	p.WriteString("</tbody>\n</table></div>\n")
-	p.left(len(changes), "package", "those that grew or shrank most", "diff")
 }
 
 // paths writes the store paths that differ.

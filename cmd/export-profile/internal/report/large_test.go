@@ -104,3 +104,36 @@ func TestLargestChanges(t *testing.T) {
 		t.Errorf("largestChanges returns %d changes, from %q to %q", len(got), got[0].Package, got[len(got)-1].Package)
 	}
 }
+
+// TestLargePair bounds a page that compares two images of 10,000 store paths, which were all rebuilt, with metadata.
+func TestLargePair(t *testing.T) {
+	r := largeReport(10_000)
+	r.Licensed = true
+	for i, o := range r.Objects {
+		r.Objects[i].Package, r.Objects[i].Version = fmt.Sprintf("package-%d", i), fmt.Sprintf("1.%d", i%7)
+		r.Objects[i].Licence = fmt.Sprintf("licence %d", i%70)
+		o = r.Objects[i]
+		o.Path, o.Size, o.References, o.Predecessor, o.Dominator = "x"+o.Path[1:], o.Size-int64(i), nil, None, None
+		r.Previous.Objects = append(r.Previous.Objects, o)
+	}
+	for i, l := range r.Layers {
+		r.Layers[i].State = StateNew
+		was := PreviousLayer{Title: l.Title, Blob: 1, Now: None}
+		for _, part := range l.Parts {
+			was.Parts = append(was.Parts, r.Previous.Objects[part.Object].Path)
+		}
+		r.Previous.Layers = append(r.Previous.Layers, was)
+	}
+	page := write(t, r)
+	if got := len(page); got > 2_600_000 {
+		t.Errorf("the page has %d bytes; want at most 2,600,000", got)
+	}
+	if got := len(regexp.MustCompile(`<[a-z]`).FindAllString(page, -1)); got > 22_000 {
+		t.Errorf("the page has %d elements; want at most 22,000", got)
+	}
+	for markup, want := range map[string]int{`class="change rebuilt"`: maxPaths, `class="change pair-replaced"`: len(r.Layers), `class="licence"`: 70} {
+		if got := strings.Count(page, markup); got != want {
+			t.Errorf("the page has %s %d times; want %d", markup, got, want)
+		}
+	}
+}

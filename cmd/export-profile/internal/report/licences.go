@@ -78,15 +78,16 @@ func (p page) packages(r *Report, objects []int, most int) {
 		p.put("<details class=\"contents\"><summary>%s and %d more</summary>", r.Objects[objects[0]].Name, len(objects)-1)
 	}
 	some := objects[:max(1, min(len(objects), most))]
-	for i, o := range some {
-		if i > 0 {
-			p.WriteString(", ")
-		}
+	p.WriteString("<ul class=\"packed\">")
+	for _, o := range some {
+		p.WriteString("<li>")
 		p.object(r, o, r.Objects[o].Name)
+		p.WriteString("</li>")
 	}
 	if left := len(objects) - len(some); left > 0 {
-		p.put(", and %d more", left)
+		p.put("<li>and %d more</li>", left)
 	}
+	p.WriteString("</ul>")
 	if long {
 		p.WriteString("</details>")
 	}

@@ -32,7 +32,7 @@ func largestChanges(all []Change) []Change {
 	if len(all) <= maxRows {
 		return all
 	}
-	difference := func(c Change) int64 { return max(c.After-c.Before, c.Before-c.After) }
+	difference := func(c Change) int64 { return max(c.difference(), -c.difference()) }
 	order := make([]int, len(all))
 	for i := range order {
 		order[i] = i

@@ -183,7 +183,7 @@ func (p page) findings(r *Report) {
 		p.WriteString("<p class=\"note\">The check found nothing.</p>\n")
 		return
 	}
-	p.table("Problems that the check found", "Severity", "Path", "Reason")
+	p.tableOf("findings", "Problems that the check found", "Severity", "Path", "Reason")
 	at := make(map[string]int, len(r.Objects))
 	for i, o := range r.Objects {
 		at[o.Path] = i
