@@ -24,6 +24,10 @@ Two programs make the same image from the same packages and flags
 if both print the same format, the same plan and the same compressor.
 `
 
+// packaged is the version that a packager sets with -ldflags='-X main.packaged=v1.2.3'. Builds from sources
+// without a repository record no version themselves. Of a commit without a tag, it is a pseudo-version, as Go makes them.
+var packaged string
+
 // buildVersion says what this program was built from. A field is empty if the build did not record it.
 type buildVersion struct {
 	Version    string `json:"version"`
@@ -68,15 +72,16 @@ var pseudoVersion = regexp.MustCompile(`[-.]\d{14}-([0-9a-f]{12})(?:\+dirty)?$`)
 var release = regexp.MustCompile(`^v\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$`)
 
 // versionOf reads build information, which may be nil. It prefers the commit of a repository
-// to the commit in the name of a downloaded module's version.
+// to the commit in the name of a downloaded module's version, and both to the packager's version.
 func versionOf(info *debug.BuildInfo) buildVersion {
 	v := buildVersion{Version: "unknown", Format: ocilayout.FormatVersion, Plan: plan.FormatVersion, Compressor: compress.Version()}
 	if info == nil {
 		return v
 	}
 	v.Go = info.GoVersion
-	if info.Main.Version != "" {
-		v.Version = info.Main.Version
+	v.Version = cmp.Or(info.Main.Version, v.Version)
+	if v.Version == "(devel)" {
+		v.Version = cmp.Or(packaged, v.Version)
 	}
 	if m := pseudoVersion.FindStringSubmatch(v.Version); m != nil {
 		v.Commit = m[1]

@@ -43,6 +43,15 @@ func TestVersionOf(t *testing.T) {
 			}
 		})
 	}
+	packaged = "v1.2.4-0.20260129084254-deb57f377ddf"
+	t.Cleanup(func() { packaged = "" })
+	got := versionOf(&debug.BuildInfo{Main: debug.Module{Version: "(devel)"}})
+	if got.Version != packaged || got.Commit != "deb57f377ddf" {
+		t.Errorf("versionOf a build that was packaged as %s = %+v; want this version and its commit", packaged, got)
+	}
+	if got := versionOf(&debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}); got.Version != "v1.2.3" {
+		t.Errorf("versionOf a packaged release = %+v; want the release", got)
+	}
 	var printed buildVersion
 	if err := json.Unmarshal([]byte(succeed(t, "", "version", "--json")), &printed); err != nil || printed.Format == 0 {
 		t.Errorf("version --json prints %+v, %v; want a format", printed, err)
