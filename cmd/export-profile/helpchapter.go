@@ -49,6 +49,7 @@ func chapters() []chapter {
 		{"health-checks", "cmd/export-profile#a-health-check"},
 		{"updates", "cmd/export-profile#the-next-release ocilayout#the-next-release"},
 		{"nix-inside", "cmd/export-profile#an-image-in-which-nix-runs"},
+		{"nix-builds", "cmd/export-profile#images-as-derivations-of-nix"},
 		{"base-images", "cmd/export-profile#over-another-image"},
 		{"platforms", "cmd/export-profile#for-several-platforms"},
 		{"sboms", "cmd/export-profile#an-sbom"},

@@ -21,7 +21,7 @@ func bookworm() (root string, err error) { return "/", nil }
 // trixiePackages are the tested packages of the newer Debian, and their undeclared dependencies.
 var trixiePackages = []string{
 	"base-files", "bash", "coreutils", "dash", "mount", "util-linux", "ca-certificates", "iptables",
-	"podman", "uidmap", "runc", "containerd", "docker.io", "docker-cli",
+	"podman", "uidmap", "runc", "containerd", "docker.io", "docker-cli", "nix-bin",
 }
 
 // trixie installs the next Debian in a directory, with packages from this machine's mirror.
