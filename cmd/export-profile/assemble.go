@@ -26,6 +26,7 @@ import (
 // find opens the source, resolves the profiles and finds their closure.
 // It reads no files, except those of an image that --from names. The caller closes the store.
 func (f *closureFlags) find(ctx context.Context, t terminal, say *speaker) (_ *profile.Closure, _ profile.Store, err error) {
+	defer func() { err = f.inChapter(err) }()
 	store, err := f.openStore(ctx, t, say)
 	if err != nil {
 		return nil, nil, err
@@ -124,7 +125,7 @@ func (f *assemblyFlags) findUser(a *assembly, view *rootfs.View, want assemblyOp
 		return user, fmt.Errorf("--user %s: read the image's /etc/passwd: %w", f.user, err)
 	}
 	if user, err = base.FindUser(want.user.Name, passwd); err != nil {
-		return user, usagef(fmt.Sprintf("as in --user %s:1000, which adds the user", want.user.Name), "--user: %v", err)
+		return user, inChapter("files", usagef(fmt.Sprintf("as in --user %s:1000, which adds the user", want.user.Name), "--user: %v", err))
 	}
 	return user, nil
 }
@@ -204,7 +205,7 @@ func (f *assemblyFlags) apply(ctx context.Context, t terminal, say *speaker, par
 		return nil, withHint(err, "use another place, or --allow-store-changes if it has to be there")
 	}
 	if err != nil {
-		return nil, err
+		return nil, inChapter("files", err)
 	}
 	say.notes(top.Notes)
 	return top, nil

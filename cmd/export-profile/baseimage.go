@@ -40,6 +40,7 @@ func (b *baseFlags) read(ctx context.Context, say *speaker, v *rootfs.View, prof
 	if b.name == "" {
 		return nil, nil
 	}
+	defer func() { err = inChapter("base-images", err) }()
 	n, err := parseImageName("--base", baseExample, b.name)
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (b *baseImage) without(parts []rootfs.Part, say *speaker) ([]rootfs.Part, e
 	}
 	var other *ocilayout.OtherObjectsError
 	if errors.As(err, &other) {
-		return nil, withHint(err, "rebuild the base image from the same store, or leave out --base")
+		return nil, inChapter("base-images", withHint(err, "rebuild the base image from the same store, or leave out --base"))
 	}
 	return rest, err
 }

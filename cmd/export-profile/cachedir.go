@@ -139,8 +139,8 @@ func (e *foreignError) Error() string {
 
 // refuse adds to the error what to do instead.
 func (e *foreignError) refuse() error {
-	return withHint(fmt.Errorf("open cache %w", e), "name another directory with --cache, or use none with --no-cache; if you trust its contents, chown -R %d it "+
-		"(in a container, an owner such as 65534 is one that the container does not know)", os.Geteuid())
+	return inChapter("trust", withHint(fmt.Errorf("open cache %w", e), "name another directory with --cache, or use none with --no-cache; if you trust its contents, chown -R %d it "+
+		"(in a container, an owner such as 65534 is one that the container does not know)", os.Geteuid()))
 }
 
 // cacheParts lists the directories in a cache whose contents are trusted.

@@ -122,6 +122,7 @@ func (o *cacheOptions) openShared(say *speaker) (at registry.Reference, c *regis
 // hintShared adds to an error about a shared cache what to do.
 func (o *cacheOptions) hintShared(err error, at registry.Reference) error {
 	var note *registry.UseNoteError
+	err = inChapter("shared-cache", err)
 	switch {
 	case errors.Is(err, registry.ErrNoDelete):
 		return withHint(err, "allow deletion in the registry's configuration, as Docker's registry does with REGISTRY_STORAGE_DELETE_ENABLED=true; others have retention rules of their own")

@@ -79,19 +79,19 @@ func (f *sharedCacheFlags) settings(c *cacheFlags) (*sharedCacheOptions, error) 
 	if f.keyFile != "" {
 		b, err := os.ReadFile(f.keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("read key of the cache: %w", err)
+			return nil, inChapter("shared-cache", fmt.Errorf("read key of the cache: %w", err))
 		}
 		secret, err := trust.ParseSecretKey(string(b))
 		if err != nil {
-			return nil, withHint(fmt.Errorf("read key of the cache %q: %w", f.keyFile, err),
-				"nix-store --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE makes one")
+			return nil, inChapter("shared-cache", withHint(fmt.Errorf("read key of the cache %q: %w", f.keyFile, err),
+				"nix-store --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE makes one"))
 		}
 		keys = append(keys, secret.Public()) // so that this machine trusts its own records
 		o.keys.Sign = secret.Sign
 	}
 	if len(keys) == 0 {
-		return nil, usagef("name a trusted key with --trusted-cache-key NAME:BASE64, or sign with --cache-key-file FILE",
-			"--cache %s%s: without a key, nothing in it is trusted", registryPrefix, name)
+		return nil, inChapter("shared-cache", usagef("name a trusted key with --trusted-cache-key NAME:BASE64, or sign with --cache-key-file FILE",
+			"--cache %s%s: without a key, nothing in it is trusted", registryPrefix, name))
 	}
 	o.keys.Verify = keys.Verify
 	return o, nil

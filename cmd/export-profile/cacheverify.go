@@ -71,10 +71,11 @@ func (o *cacheOptions) verify(ctx context.Context, t terminal) error {
 	case n == 0:
 		return nil
 	case shared > 0:
-		return withHint(&foundError{fmt.Sprintf("verify cache %q: %s removed; layouts have the same %s", u.Directory, count(n, "damaged file"), count(shared, "blob"))},
-			"find the layout with: export-profile verify oci:DIR; then make its image again")
+		return inChapter("local-cache", withHint(&foundError{msg: fmt.Sprintf("verify cache %q: %s removed; layouts have the same %s",
+			u.Directory, count(n, "damaged file"), count(shared, "blob"))},
+			"find the layout with: export-profile verify oci:DIR; then make its image again"))
 	default:
-		return &foundError{fmt.Sprintf("verify cache %q: %s removed", u.Directory, count(n, "damaged file"))}
+		return inChapter("local-cache", &foundError{msg: fmt.Sprintf("verify cache %q: %s removed", u.Directory, count(n, "damaged file"))})
 	}
 }
 

@@ -229,7 +229,7 @@ func (o *checkOptions) printReport(t terminal, r *startup.Report) error {
 		}
 	}
 	if n := len(r.Errors); n > 0 {
-		return &foundError{"check: " + count(n, "error")}
+		return inChapter("will-it-start", &foundError{msg: "check: " + count(n, "error")})
 	}
 	return nil
 }
@@ -254,11 +254,12 @@ func (o *imageOptions) checkFirst(ctx context.Context, a *assembly, image ocilay
 	if err != nil {
 		return err
 	}
-	for _, g := range groupErrors(report.Errors) {
-		say.line("error: %v", []any{g})
-	}
 	if n := len(report.Errors); n > 0 {
-		return &foundError{fmt.Sprintf("check: %s; nothing was written", count(n, "error"))}
+		found := &foundError{msg: fmt.Sprintf("check: %s; nothing was written", count(n, "error"))}
+		for _, g := range groupErrors(report.Errors) {
+			found.problems = append(found.problems, g.String())
+		}
+		return inChapter("will-it-start", found)
 	}
 	if n := len(report.Warnings); n > 0 {
 		say.notef("check: %s; for details, run export-profile check with the same flags", count(n, "warning"))

@@ -56,11 +56,11 @@ func usagef(hint, format string, args ...any) error {
 	return &usageError{msg: fmt.Sprintf(format, args...), hint: hint}
 }
 
-// dispatch finds the command and runs it.
-func dispatch(ctx context.Context, args []string, t terminal) error {
+// dispatch finds the command and runs it. It also returns whether messages are wanted as JSON.
+func dispatch(ctx context.Context, args []string, t terminal) (asJSON bool, err error) {
 	if len(args) == 0 {
 		fmt.Fprint(t.err, usage())
-		return usagef("", "no command")
+		return false, usagef("", "no command")
 	}
 	switch args[0] {
 	case "-h", "--help":
@@ -79,7 +79,7 @@ func dispatch(ctx context.Context, args []string, t terminal) error {
 	return script.run(ctx, t, args)
 }
 
-func (c command) run(ctx context.Context, t terminal, args []string) error {
+func (c command) run(ctx context.Context, t terminal, args []string) (asJSON bool, err error) {
 	fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
 	fs.SetOutput(t.err)
 	fs.Usage = func() {}
@@ -90,27 +90,44 @@ func (c command) run(ctx context.Context, t terminal, args []string) error {
 	switch err := fs.Parse(args); {
 	case errors.Is(err, pflag.ErrHelp):
 		fmt.Fprint(t.out, c.explain())
-		return nil
+		return false, nil
 	case err != nil:
-		return c.flagError(fs, args, err)
+		return asksForJSON(args), c.flagError(fs, args, err)
 	}
 	if help, _ := fs.GetBool("help"); help {
 		fmt.Fprint(t.out, c.explain())
-		return nil
+		return false, nil
 	}
+	asJSON, _ = fs.GetBool("json")
 	if err := strayBool(fs, args); err != nil {
-		return err
+		return asJSON, err
 	}
 	if err := emptyFlags(fs); err != nil {
-		return err
+		return asJSON, err
 	}
 	if err := swallowedFlags(fs); err != nil {
-		return err
+		return asJSON, err
 	}
-	return run(ctx, t, fs.Args())
+	return asJSON, run(ctx, t, fs.Args())
+}
+
+// asksForJSON says whether --json is among words that are no command line.
+func asksForJSON(args []string) bool {
+	for _, word := range args {
+		switch word {
+		case "--json", "--json=true":
+			return true
+		case "--":
+			return false
+		}
+	}
+	return false
 }
 
 // foundError says that a command found a fault in what it examined. The exit status is 3.
-type foundError struct{ msg string }
+type foundError struct {
+	msg      string
+	problems []string // if the command has no result that lists them
+}
 
 func (e *foundError) Error() string { return e.msg }

@@ -149,7 +149,7 @@ func (o *diffOptions) run(ctx context.Context, t terminal, a, b string) (err err
 		err = d.print(t.out, o.bars.columns(t.out))
 	}
 	if err == nil && len(d.Exceeded) > 0 {
-		err = &foundError{strings.Join(d.Exceeded, "; ")}
+		err = exceeded(d.Exceeded)
 	}
 	return err
 }

@@ -107,8 +107,8 @@ func TestDiffChunks(t *testing.T) {
 			if got := made.Previous.fetchedChunks; want.Chunks == nil || !reflect.DeepEqual(got, want.fetchedChunks) {
 				t.Errorf("image %s %s says %+v; want %+v, as diff does", cache, to, got, want.fetchedChunks)
 			}
-			if note := "note: by chunks: it fetches " + want.Chunks.String() + "\n"; !strings.Contains(stderr.String(), note) {
-				t.Errorf("image %s %s says %q; want %q", cache, to, stderr.String(), note)
+			if note, said := "note: by chunks: it fetches "+want.Chunks.String()+"\n", messages(t, stderr.String()); !strings.Contains(said, note) {
+				t.Errorf("image %s %s says %q; want %q", cache, to, said, note)
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func setupDoctor(fs *pflag.FlagSet) runFunc {
 			return err
 		}
 		if len(d.Commands) == 0 {
-			return &foundError{"doctor: found nothing to make an image of"}
+			return &foundError{msg: "doctor: found nothing to make an image of"}
 		}
 		return nil
 	}

@@ -55,7 +55,8 @@ type reader struct {
 }
 
 // key reads and checks the secret key. It returns nil if no key is named. Others may not read standard input, too.
-func (f *attestFlags) key(stdin *os.File, others ...reader) (*attestation.SecretKey, error) {
+func (f *attestFlags) key(stdin *os.File, others ...reader) (_ *attestation.SecretKey, err error) {
+	defer func() { err = inChapter("attestations", err) }()
 	switch {
 	case f.keyFile == "" && f.passwordFile != "":
 		return nil, usagef("", "--key-password-file needs %s", f.keyFlag)

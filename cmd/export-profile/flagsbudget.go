@@ -67,5 +67,10 @@ func (b budget) check(what, of string, size int64, before *int64) error {
 	if len(reasons) == 0 {
 		return nil
 	}
-	return &foundError{strings.Join(reasons, "; ")}
+	return exceeded(reasons)
+}
+
+// exceeded is the error of a size above limits.
+func exceeded(reasons []string) error {
+	return inChapter("differences", &foundError{msg: strings.Join(reasons, "; ")})
 }

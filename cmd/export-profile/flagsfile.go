@@ -67,6 +67,7 @@ func (f *imageFile) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (destin
 	if f.file == "" {
 		return "", nil
 	}
+	defer func() { err = inChapter("files", err) }()
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {

@@ -82,7 +82,7 @@ func platformOf(asked ispec.Platform, arch string, say *speaker) (ispec.Platform
 		}
 		return asked, nil
 	case arch == "":
-		return asked, usagef("as in --platform linux/amd64", "no program shows the image's platform")
+		return asked, inChapter("platforms", usagef("as in --platform linux/amd64", "no program shows the image's platform"))
 	}
 	return ispec.Platform{OS: "linux", Architecture: arch}, nil
 }

@@ -79,11 +79,11 @@ func (f *layerFlags) options(z compress.Method) (o layerOptions, err error) {
 	}
 	file, err := os.Open(f.layersFile)
 	if err != nil {
-		return o, fmt.Errorf("read layers file: %w", err)
+		return o, inChapter("layers", fmt.Errorf("read layers file: %w", err))
 	}
 	defer file.Close()
 	if o.Policy, err = plan.ParsePolicy(file); err != nil {
-		return o, fmt.Errorf("read layers file %q: %w", f.layersFile, err)
+		return o, inChapter("layers", fmt.Errorf("read layers file %q: %w", f.layersFile, err))
 	}
 	return o, nil
 }

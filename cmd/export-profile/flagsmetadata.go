@@ -26,8 +26,8 @@ func (f *metadataFlags) read() (m sbom.Metadata, err error) {
 	for _, name := range f.metadataFiles {
 		file, err := readMetadata(name)
 		if err != nil {
-			return nil, withHint(fmt.Errorf("read metadata %q: %w", name, err),
-				"profile/sbom/metadata.nix writes such a file from nixpkgs, and profile/sbom/metadata.schema.json describes it")
+			return nil, inChapter("sboms", withHint(fmt.Errorf("read metadata %q: %w", name, err),
+				"profile/sbom/metadata.nix writes such a file from nixpkgs, and profile/sbom/metadata.schema.json describes it"))
 		}
 		m = append(m, file)
 	}

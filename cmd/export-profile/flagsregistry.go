@@ -42,7 +42,7 @@ func (f *registryFlags) readCA() (err error) {
 		return nil
 	}
 	if f.ca, err = os.ReadFile(f.registryCA); err != nil {
-		return fmt.Errorf("read certificates of registries: %w", err)
+		return inChapter("registries", fmt.Errorf("read certificates of registries: %w", err))
 	}
 	return nil
 }

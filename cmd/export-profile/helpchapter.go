@@ -77,6 +77,7 @@ func chapters() []chapter {
 		{"layouts", "ocilayout#layouts-and-archives"},
 		{"script", "cmd/export-profile#what-is-different-from-the-script"},
 		{"guix-pack", "cmd/export-profile#what-is-different-from-guix-pack"},
+		{"messages", "cmd/export-profile#messages"},
 		{"commands", "cmd/export-profile#commands"},
 		{"flags", "cmd/export-profile#flags"},
 		{"environment", "cmd/export-profile#exit-status-environment-and-files"},
@@ -206,7 +207,7 @@ func textWidth(w io.Writer) int {
 func otherWords() map[string]string {
 	return map[string]string{
 		"dockerfile": "script", "docker": "podman", "signatures": "trust", "keys": "trust", "security": "trust", "previous": "updates",
-		"users": "files", "user": "files", "owners": "files", "config": "files", "json": "environment", "proxy": "environment",
+		"users": "files", "user": "files", "owners": "files", "config": "files", "json": "messages", "errors": "messages", "output": "messages", "proxy": "environment",
 		"references": "tars", "nar": "binary-caches", "narinfo": "binary-caches", "database": "sources", "archives": "layouts", "oci": "layouts",
 		"zstd": "compression", "gzip": "compression", "login": "registries", "push": "registries", "registry": "registries", "tls": "registries", "prune": "local-cache",
 		"nix": "sources", "multi-arch": "platforms", "cosign": "attestations", "spdx": "sboms", "cyclonedx": "sboms", "exit": "environment",

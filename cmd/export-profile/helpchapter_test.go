@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// TestChapters checks that every section of the manual is in one chapter, that chapters name no other sections,
+// TestManualChapters checks that every section of the manual is in one chapter, that chapters name no other sections,
 // and that `help` prints each chapter.
-func TestChapters(t *testing.T) {
+func TestManualChapters(t *testing.T) {
 	heads := make(map[string]bool)
 	for _, s := range manualSections() {
 		heads[s.dir+"#"+s.Anchor] = true
@@ -59,8 +59,8 @@ func TestChapters(t *testing.T) {
 	}
 }
 
-// TestChapterNames checks that every chapter which code or documents name exists.
-func TestChapterNames(t *testing.T) {
+// TestManualChapterNames checks that every chapter which code or documents name exists.
+func TestManualChapterNames(t *testing.T) {
 	named := regexp.MustCompile(`export-profile help ([a-z][a-z-]*)`)
 	dir := repository(t)
 	files, err := filepath.Glob("*.go")

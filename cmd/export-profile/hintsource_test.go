@@ -200,7 +200,7 @@ func TestSourceHints(t *testing.T) {
 			args := append([]string{"rootfs", "--no-cache", filepath.Join(t.TempDir(), "x")}, test.args(t)...)
 			status := run(t.Context(), args, terminal{out: &out, err: &errs})
 			_, got, _ := strings.Cut(errs.String(), "export-profile: hint: ")
-			if got = strings.TrimSpace(got); status != 1 || !regexp.MustCompile(test.hint).MatchString(got) || got == "" {
+			if got, _, _ = strings.Cut(got, "\n"); status != 1 || !regexp.MustCompile(test.hint).MatchString(got) || got == "" {
 				t.Errorf("%q exits %d and says\n%swant a hint that matches %q", args, status, &errs, test.hint)
 			}
 		})

@@ -123,7 +123,7 @@ func TestIndexCarries(tt *testing.T) {
 	t.write("arm.cdx.json", cdx)
 
 	out, stderr := t.exec("index --json $R/team/hello:v1 oci:hello oci:arm")
-	wantContains(t, "standard error", stderr, `"arm.cdx.json" is about another image, and does not come along`,
+	wantContains(t, "standard error", messages(t, stderr), `"arm.cdx.json" is about another image, and does not come along`,
 		`"hello-amd64.intoto.jsonl": a line is no Sigstore bundle`, "note: 5 documents of the images came along")
 	if n := strings.Count(out, `"artifactType"`); n != 5 {
 		t.Errorf("index --json lists %d documents: %s; want 5", n, out)

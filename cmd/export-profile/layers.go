@@ -35,9 +35,9 @@ func (o layerOptions) plan(ctx context.Context, say *speaker, a *assembly, r *re
 		say.notef("all layers are new: %v", err)
 		p.previous = nil
 	case err != nil && hint(err) != "":
-		return p, err
+		return p, inChapter("updates", err)
 	case err != nil:
-		return p, withHint(err, "without --previous, all layers are new")
+		return p, inChapter("updates", withHint(err, "without --previous, all layers are new"))
 	case p.previous.StoreDir() != a.closure.StoreDir:
 		say.notef("all layers are new: the previous image has the store directory %s, not %s", p.previous.StoreDir(), a.closure.StoreDir)
 		p.previous = nil

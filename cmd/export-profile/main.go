@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -85,7 +84,7 @@ func onSignal(parent context.Context) (context.Context, func()) {
 func run(ctx context.Context, args []string, t terminal) (status int) {
 	out := &resultWriter{to: t.out}
 	t.out = out
-	err := dispatch(ctx, args, t)
+	asJSON, err := dispatch(ctx, args, t)
 	if err == nil || out.err != nil && errors.Is(err, out.err) {
 		err = out.lost()
 	}
@@ -95,17 +94,6 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause // report the signal, not its symptoms
 	}
-	fmt.Fprintf(t.err, "export-profile: error: %s\n", cutQuoted(err.Error()))
-	if h := hint(err); h != "" {
-		fmt.Fprintf(t.err, "export-profile: hint: %s\n", h)
-	}
-	var usage *usageError
-	var found *foundError
-	switch {
-	case errors.As(err, &usage):
-		return 2
-	case errors.As(err, &found):
-		return 3
-	}
-	return 1
+	newFailure(err).print(t.err, asJSON)
+	return exitStatus(err)
 }

@@ -51,7 +51,7 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.check, "check", false, "show what check finds; this reads all files")
 	o.checkFlags.flags(fs)
 	o.outputFlags.flags(fs)
-	fs.Lookup("json").Usage = "write what the page is made of as JSON instead"
+	fs.Lookup("json").Usage = "write what the page is made of as JSON instead, and print all messages as JSON"
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) == 0 || len(args) > 3 {
 			return usagef(reportExample, "report: want a file, and before it at most two images, not %s", count(len(args), "argument"))

@@ -22,28 +22,23 @@ type outputFlags struct {
 
 func (f *outputFlags) flags(fs *pflag.FlagSet) {
 	f.jsonFlag(fs)
-	f.messageFlags(fs)
-}
-
-func (f *outputFlags) jsonFlag(fs *pflag.FlagSet) {
-	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
-}
-
-// messageFlags adds --quiet and --debug, for commands without --json.
-func (f *outputFlags) messageFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print only errors")
 	fs.BoolVar(&f.debug, "debug", false, "explain each step")
 }
 
+func (f *outputFlags) jsonFlag(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.json, "json", false, "print the result and all messages as JSON")
+}
+
 func (f *outputFlags) speaker(t terminal) *speaker {
 	sp := &speaker{outputFlags: *f, w: t.err}
-	if f, ok := t.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+	if file, ok := t.err.(*os.File); ok && term.IsTerminal(int(file.Fd())) && os.Getenv("TERM") != "dumb" && !f.json {
 		sp.terminal = true
 	}
 	return sp
 }
 
-// speaker writes messages to standard error, each line with the program's name in front.
+// speaker writes messages to standard error: each line with the program's name in front or, with --json, as a JSON object.
 type speaker struct {
 	outputFlags
 	mu       sync.Mutex // guards lines and the bar
@@ -90,19 +85,19 @@ func (c closer) Close() error { return c() }
 
 func (s *speaker) notef(format string, args ...any) {
 	if !s.quiet {
-		s.line("note: "+format, args)
+		s.message("note", format, args)
 	}
 }
 
 func (s *speaker) hintf(format string, args ...any) {
 	if !s.quiet {
-		s.line("hint: "+format, args)
+		s.message("hint", format, args)
 	}
 }
 
 func (s *speaker) debugf(format string, args ...any) {
 	if s.debug {
-		s.line("debug: "+format, args)
+		s.message("debug", format, args)
 	}
 }
 
@@ -142,6 +137,22 @@ func (s *speaker) skipping(p profile.Path, err error) {
 	default:
 		s.debugf("%s comes from the next source: %v", p.Base(), err)
 	}
+}
+
+// message writes one message. Several goroutines may call it.
+func (s *speaker) message(kind, format string, args []any) {
+	if s.json {
+		s.object(map[string]string{kind: fmt.Sprintf(format, args...)})
+		return
+	}
+	s.line(kind+": "+format, args)
+}
+
+// object writes a message as a line of JSON. Several goroutines may call it.
+func (s *speaker) object(v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	printLine(s.w, v)
 }
 
 // line writes one line. Several goroutines may call it.

@@ -14,10 +14,21 @@ import (
 // elsewhere as a line now and then, so that a CI log shows what takes long.
 type progress struct {
 	speaker *speaker
+	what    string
+	total   int64         // bytes, or 0 if unknown
+	sent    *atomic.Int64 // bytes
 	bytes   atomic.Int64
 	bar     *progressbar.ProgressBar
 	stop    chan struct{}
 	stopped chan struct{}
+}
+
+// progressMessage is a line of progress with --json.
+type progressMessage struct {
+	What  string `json:"what"`
+	Bytes int64  `json:"bytes"`
+	Total int64  `json:"total,omitempty"` // bytes, if known
+	Sent  int64  `json:"sent,omitempty"`  // bytes, to a registry
 }
 
 // progressInterval is the time between lines of progress without a terminal.
@@ -31,7 +42,7 @@ func (s *speaker) progress(what string, total int64) *progress {
 // progressSending also shows how many bytes were sent.
 func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) *progress {
 	s.close()
-	p := &progress{speaker: s, stop: make(chan struct{}), stopped: make(chan struct{})}
+	p := &progress{speaker: s, what: what, total: total, sent: sent, stop: make(chan struct{}), stopped: make(chan struct{})}
 	s.current = p
 	tick := progressInterval
 	if s.terminal && !s.quiet {
@@ -51,7 +62,7 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 			options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionShowCount())
 		}
 		if !roomy { // a line that wraps cannot be cleared
-			sent = new(atomic.Int64)
+			p.sent = new(atomic.Int64)
 			options = append(options, progressbar.OptionSetElapsedTime(false))
 		}
 		p.bar = progressbar.NewOptions64(bound, append(options, progressbar.OptionSetPredictTime(roomy))...)
@@ -67,27 +78,34 @@ func (s *speaker) progressSending(what string, total int64, sent *atomic.Int64) 
 				return
 			case <-ticker.C:
 			}
-			n := p.bytes.Load()
-			switch {
-			case n == 0:
-			case p.bar != nil:
-				if total > 0 {
-					n = min(n, total) // bytes count contents only, but the total also links and headers
-				}
-				s.mu.Lock()
-				p.bar.Describe(what + sentText(sent))
-				_ = p.bar.Set64(n)
-				s.drawn = true
-				s.mu.Unlock()
-			case s.quiet:
-			case total > 0:
-				s.line("%s: %d of %d MB%s", []any{what, n / 1e6, total / 1e6, sentText(sent)})
-			default:
-				s.line("%s: %d MB%s", []any{what, n / 1e6, sentText(sent)})
-			}
+			p.report(p.bytes.Load())
 		}
 	}()
 	return p
+}
+
+// report shows that n bytes are done.
+func (p *progress) report(n int64) {
+	s, sent := p.speaker, p.sent
+	switch {
+	case n == 0:
+	case p.bar != nil:
+		if p.total > 0 {
+			n = min(n, p.total) // bytes count contents only, but the total also links and headers
+		}
+		s.mu.Lock()
+		p.bar.Describe(p.what + sentText(sent))
+		_ = p.bar.Set64(n)
+		s.drawn = true
+		s.mu.Unlock()
+	case s.quiet:
+	case s.json:
+		s.object(map[string]progressMessage{"progress": {p.what, n, p.total, sent.Load()}})
+	case p.total > 0:
+		s.line("%s: %d of %d MB%s", []any{p.what, n / 1e6, p.total / 1e6, sentText(sent)})
+	default:
+		s.line("%s: %d MB%s", []any{p.what, n / 1e6, sentText(sent)})
+	}
 }
 
 // roomy says whether the terminal is wide enough for all parts of a line; the bar itself shrinks.

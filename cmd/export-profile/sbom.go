@@ -44,7 +44,8 @@ func setupSBOM(fs *pflag.FlagSet) runFunc {
 	fs.StringVar(&o.output, "output", "", "write the SBOM to `FILE` (- is standard output, the default)")
 	o.metadataFlags.flags(fs)
 	o.inspectFlags.flags(fs)
-	o.outputFlags.messageFlags(fs)
+	o.outputFlags.flags(fs)
+	fs.Lookup("json").Usage = "print all messages as JSON; documents are JSON in any case"
 	return func(ctx context.Context, t terminal, args []string) error {
 		if err := noOperands("sbom", args); err != nil {
 			return err

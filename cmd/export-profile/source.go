@@ -42,7 +42,7 @@ func (f *sourceFlags) open(ctx context.Context, t terminal, say *speaker, cache 
 	}
 	switch {
 	case f.noCheckSigs && f.requireSigs:
-		return nil, usagef("", "--no-check-sigs and --require-sigs say the opposite")
+		return nil, inChapter("trust", usagef("", "--no-check-sigs and --require-sigs say the opposite"))
 	case f.noCheckSigs:
 		options.Vouched = source.Nothing
 	case f.requireSigs:

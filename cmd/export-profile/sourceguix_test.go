@@ -103,7 +103,7 @@ func TestGuixMachine(t *testing.T) {
 	fails := func(want, hint string, args ...string) {
 		t.Helper()
 		_, said, ok := m.run(t, append([]string{"closure"}, args...)...)
-		if first, rest, _ := strings.Cut(said, "\n"); ok || !strings.Contains(first, want) || rest != "export-profile: hint: "+hint+"\n" {
+		if first, rest, _ := strings.Cut(said, "\n"); ok || !strings.Contains(first, want) || !strings.HasPrefix(rest, "export-profile: hint: "+hint+"\n") {
 			t.Errorf("closure %q says %q; want an error with %q and the hint %q", args, said, want, hint)
 		}
 	}
@@ -165,7 +165,7 @@ func TestGuixNode(t *testing.T) {
 	}
 	const hint = "hint: read the files of the store without its database: --from /gnu/store --profile PROFILE\n"
 	for _, args := range [][]string{nil, {"--store-dir", "/gnu/store"}, {"--profile", string(mine)}} {
-		if _, said, ok := m.run(t, append([]string{"closure"}, args...)...); ok || !strings.Contains(said, "no store database") || !strings.HasSuffix(said, hint) {
+		if _, said, ok := m.run(t, append([]string{"closure"}, args...)...); ok || !strings.Contains(said, "no store database") || !strings.Contains(said, hint) {
 			t.Errorf("closure %q says %q; want that there is no database, and the hint %q", args, said, hint)
 		}
 	}

@@ -66,7 +66,7 @@ func TestRealGuix(t *testing.T) {
 		t.Error("the profile's generation 1 has the digest of generation 2")
 	}
 	_, said, status := invoke(t, "", "closure", "--profile", guixProfile, "--from", guixData+"archive-alone.xz")
-	if hint := "hint: export the whole closure of the profile: guix archive --export -r PROFILE\n"; status != 1 || !strings.HasSuffix(said, hint) {
+	if hint := "hint: export the whole closure of the profile: guix archive --export -r PROFILE\n"; status != 1 || !strings.Contains(said, hint) {
 		t.Errorf("closure of an archive without -r exits with %d and says %q; want 1 and %q", status, said, hint)
 	}
 	for _, from := range []string{guixData + "archive-ed25519.xz", unpackGuix(t, "publish")} {

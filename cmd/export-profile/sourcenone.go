@@ -51,11 +51,11 @@ func (f *assemblyFlags) checkNoProfile() error {
 		{"--metadata", len(f.metadataFiles) > 0},
 	} {
 		if other.given {
-			return usagef("leave out one of them", "%s is about a profile, and --no-profile makes an image without one", other.flag)
+			return inChapter("no-packages", usagef("leave out one of them", "%s is about a profile, and --no-profile makes an image without one", other.flag))
 		}
 	}
 	if len(f.changes) == 0 && f.base.name == "" {
-		return usagef("as in --no-profile --add ./server:/bin/server", "--no-profile: nothing is added")
+		return inChapter("no-packages", usagef("as in --no-profile --add ./server:/bin/server", "--no-profile: nothing is added"))
 	}
 	return nil
 }

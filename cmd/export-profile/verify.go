@@ -126,7 +126,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 	defer say.closing(&err, opener)
 	claims, err := n.transport.claims(ctx, opener, n)
 	if err != nil {
-		return n.hint(err)
+		return inChapter("damage", n.hint(err))
 	}
 	if err := statements.prepare(ctx, opener, n, claims, &options); err != nil {
 		return fmt.Errorf("verify %q: %w", word, err)
@@ -145,7 +145,7 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 		return err
 	}
 	if report.Count > 0 {
-		err := statements.hint(&foundError{fmt.Sprintf("verify %q: %s", word, count(report.Count, "problem"))}, word)
+		err := statements.hint(&foundError{msg: fmt.Sprintf("verify %q: %s", word, count(report.Count, "problem"))}, word)
 		dropped := 0
 		for _, d := range report.Damaged {
 			if o.existing().Recheck(ctx, d) {
@@ -155,7 +155,10 @@ func (o *verifyOptions) run(ctx context.Context, t terminal, word string) (err e
 		if dropped > 0 {
 			err = withHint(err, "the cache had the same damage, and has dropped %s: make the image again, without --previous", count(dropped, "blob"))
 		}
-		return err
+		if statements != nil {
+			return inChapter("attestations", err)
+		}
+		return inChapter("damage", err)
 	}
 	return nil
 }

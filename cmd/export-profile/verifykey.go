@@ -56,7 +56,8 @@ type statementVerifier struct {
 }
 
 // verifier reads the keys. It returns nil without --key.
-func (f *statementFlags) verifier(stdin *os.File, n imageName) (*statementVerifier, error) {
+func (f *statementFlags) verifier(stdin *os.File, n imageName) (_ *statementVerifier, err error) {
+	defer func() { err = inChapter("attestations", err) }()
 	if len(f.keyFiles) == 0 {
 		return nil, f.withoutKey()
 	}
@@ -77,7 +78,6 @@ func (f *statementFlags) verifier(stdin *os.File, n imageName) (*statementVerifi
 		}
 		v.keys = append(v.keys, keys...)
 	}
-	var err error
 	if v.signedBy, err = parseTrusted("--require-signed-by", f.signedBy); err != nil {
 		return nil, hintNixKey(err)
 	}

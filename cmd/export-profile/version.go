@@ -40,7 +40,7 @@ type buildVersion struct {
 }
 
 func setupVersion(fs *pflag.FlagSet) runFunc {
-	asJSON := fs.Bool("json", false, "print the result as JSON")
+	asJSON := fs.Bool("json", false, "print the result and all messages as JSON")
 	return func(_ context.Context, t terminal, args []string) error {
 		if len(args) > 0 {
 			return usagef("", "version: want no arguments, not %q", args[0])
