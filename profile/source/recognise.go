@@ -22,7 +22,7 @@ import (
 
 // These limits bound what Recognise reads, so that it can be asked about any file.
 const (
-	maxRecognised = 8 << 20 // bytes of a file, and decompressed ones
+	maxRecognised = 1 << 20 // bytes of a file, and decompressed ones
 	maxEntries    = 1 << 12 // of a directory or a tar
 )
 
