@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/pflag"
+
+	"github.com/export-profile/export-profile/profile"
 )
 
 const doctorHelp = `examples:
@@ -48,6 +50,9 @@ func setupDoctor(fs *pflag.FlagSet) runFunc {
 type doctor struct {
 	root  string // of the file system with the store: "/", except in tests
 	store *openedStore
+
+	byDefault profile.StoreDir // of the store that image reads without --store-dir
+
 	doctorResult
 }
 

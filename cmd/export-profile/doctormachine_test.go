@@ -112,10 +112,17 @@ func TestDoctorTools(t *testing.T) {
 		t.Errorf("doctor prints:\n%s\nwant no secret", text)
 	}
 
-	makeFile(t, home+"/bin/slow", "#!/bin/sh\n/bin/sleep 60\n", 0o755)
+	makeFile(t, home+"/bin/slow", "#!/bin/sh\n/bin/sleep 60 &\necho $! > $HOME/child\nwait\n", 0o755)
 	start := time.Now()
-	if got := toolVersion(t.Context(), home+"/bin/slow", 50*time.Millisecond); got != "" || time.Since(start) > 20*time.Second {
+	if got := toolVersion(t.Context(), home+"/bin/slow", time.Second); got != "" || time.Since(start) > 30*time.Second {
 		t.Errorf("toolVersion of a program that hangs = %q after %v", got, time.Since(start))
+	}
+	b, err := os.ReadFile(home + "/child")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(b)), "cmdline")); err == nil && strings.Contains(string(line), "sleep") {
+		t.Errorf("toolVersion leaves %q running", line)
 	}
 }
 
@@ -140,6 +147,18 @@ func TestDoctorCache(t *testing.T) {
 		if text, d := examine(t, t.TempDir()); d.Cache.Usable || !strings.Contains(text, "it belongs to user 12345, and this runs as user 0") {
 			t.Errorf("doctor prints:\n%s\nwant a problem", text)
 		}
+	}
+	if err := os.RemoveAll(cache); err != nil {
+		t.Fatal(err)
+	}
+	makeFile(t, cache+"/CACHEDIR.TAG", "export-profile", 0o644)
+	for _, part := range []string{"layers-1", "facts", "narinfo"} {
+		if err := syscall.Mkfifo(filepath.Join(cache, part), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, d := examine(t, t.TempDir()); d.Cache.Usable || !strings.Contains(text, "not a directory\n     hint: name another directory") {
+		t.Errorf("doctor prints:\n%s\nwant a problem", text)
 	}
 	if err := os.RemoveAll(cache); err != nil {
 		t.Fatal(err)
@@ -171,6 +190,20 @@ func TestPartialImages(t *testing.T) {
 	} {
 		if got := partialImages([]byte(test.conf)); got != test.want {
 			t.Errorf("partialImages(%.60q) = %t; want %t", test.conf, got, test.want)
+		}
+	}
+}
+
+func TestHasSubordinate(t *testing.T) {
+	for _, test := range []struct {
+		file string
+		want bool
+	}{
+		{"", false}, {"alice:100000:65536\n", true}, {"1000:100000:65536", true}, {"bob:1:1\nalice:2:1\n", true},
+		{"alice2:100000:65536\n", false}, {"bob:alice:1\n", false}, {"alice:\n", false}, {"#alice:1:1\n", false},
+	} {
+		if got := hasSubordinate([]byte(test.file), "alice", "1000"); got != test.want {
+			t.Errorf("hasSubordinate(%q) = %t; want %t", test.file, got, test.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,7 +20,7 @@ import (
 const (
 	maxListed  = 1 << 14 // names
 	maxResults = 5       // result links
-	maxSniffed = 1 << 8  // files that may be sources
+	maxSniffed = 1 << 6  // files that may be sources
 )
 
 // resultLink matches the names of links that nix-build and nix build make.
@@ -44,7 +45,8 @@ func (d *doctor) findResults(ctx context.Context) {
 // resolveResult is resolve for a link in the working directory. Links to files that are in no store are none of Nix's.
 func (d *doctor) resolveResult(ctx context.Context, name string) (foundProfile, bool) {
 	if d.store != nil {
-		if _, err := profile.Resolve(ctx, d.store, name); errors.Is(err, profile.ErrOutside) {
+		var outside *profile.OutsideError
+		if _, err := profile.Resolve(ctx, d.store, name); errors.As(err, &outside) && outside.StoreDir() == "" {
 			return foundProfile{}, false
 		}
 	} else if leadsTo(name) == "" {
@@ -57,12 +59,22 @@ func (d *doctor) resolveResult(ctx context.Context, name string) (foundProfile, 
 func (d *doctor) resolve(ctx context.Context, name string) foundProfile {
 	found := foundProfile{Name: name}
 	if d.store == nil {
-		d.problem(aboutPackages, "", "%s leads to a store path, but no store can be read here", name)
+		hint := "export it where that store is: " + exportFrom(d.storeDir())
+		if target, err := os.Readlink(name); err == nil {
+			d.problem(aboutPackages, hint, "%q leads to %q, and no store can be read here", name, target)
+		}
 		return found
 	}
 	p, err := profile.Resolve(ctx, d.store, name)
 	if err != nil {
-		d.problem(aboutPackages, hint(hintProfile(err)), "%v", err)
+		next := hint(hintProfile(err))
+		switch dir := leadsTo(name); {
+		case dir != "" && dir != d.storeDir().String():
+			next = "say --store-dir " + dir
+		case dir != "" && errors.Is(err, fs.ErrNotExist):
+			next = "the store no longer has it: build it again, or remove the link"
+		}
+		d.problem(aboutPackages, next, "%v", err)
 		return found
 	}
 	found.Path = p.Path

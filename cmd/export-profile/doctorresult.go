@@ -50,6 +50,8 @@ type foundProfile struct {
 type foundSource struct {
 	Name string `json:"name"`
 	Form string `json:"form"`
+
+	file bool
 }
 
 // foundCache is the cache of this user.

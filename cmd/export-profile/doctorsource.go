@@ -25,7 +25,7 @@ func (d *doctor) findSources() {
 		if err != nil {
 			continue
 		}
-		d.Sources = append(d.Sources, foundSource{name, formName(form)})
+		d.Sources = append(d.Sources, foundSource{name, formName(form), form == source.ExportStream || form == source.Tar})
 	}
 }
 

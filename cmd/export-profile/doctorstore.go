@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/localstore"
@@ -21,13 +22,18 @@ func (s *openedStore) close() {
 	}
 }
 
-// findStores opens the stores of the machine. The first that can be read is the one that image reads.
+// findStores opens the stores of the machine. Without --store-dir, image reads the first that has store objects,
+// and doctor the first that can be read.
 func (d *doctor) findStores(ctx context.Context) {
 	d.Container = exists(filepath.Join(d.root, ".dockerenv")) || exists(filepath.Join(d.root, "run/.containerenv"))
+	chosen := false
 	for _, dir := range profile.KnownStoreDirs {
 		place := filepath.Join(d.root, dir.String())
 		if _, err := os.Lstat(place); errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if !chosen && slices.ContainsFunc(namesIn(place), func(name string) bool { return profile.CheckBase(name) == nil }) {
+			d.byDefault, chosen = dir, true
 		}
 		found := foundStore{Dir: dir.String(), Manager: "Nix"}
 		if dir.IsGuix() {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/export-profile/export-profile/profile"
@@ -19,22 +20,30 @@ type material struct {
 
 // material chooses among what was found. What lies in the working directory comes first, since the user went there.
 func (d *doctor) material() (m material, ok bool) {
+	store := ""
+	if d.store != nil && d.storeDir() != d.byDefault {
+		store = " --store-dir " + d.storeDir().String()
+	}
 	for _, r := range d.Results {
 		if r.Path != "" {
-			return material{r.Name, " --profile " + shellWord(r.Name), nameForImage(r.Path.Name()), r.program}, true
+			return material{r.Name, store + " --profile " + shellWord(r.Name), nameForImage(r.Path.Name()), r.program}, true
 		}
 	}
 	if d.Profile != nil && d.Profile.Path != "" {
-		return material{"this user's profile", "", nameForImage(d.Profile.Path.Name()), d.Profile.program}, true
+		return material{"this user's profile", store, nameForImage(d.Profile.Path.Name()), d.Profile.program}, true
 	}
-	for _, s := range d.Sources {
-		name := s.Name
-		if strings.HasPrefix(name, "-") || strings.Contains(name, "?") {
-			name = "./" + name
-		}
-		return material{s.Name, " --from " + shellWord(name), nameForImage(s.Name), ""}, true
+	if len(d.Sources) == 0 {
+		return m, false
 	}
-	return m, false
+	s := d.Sources[0]
+	if i := slices.IndexFunc(d.Sources, func(s foundSource) bool { return s.file }); i >= 0 {
+		s = d.Sources[i] // made to be read here, while a directory may lie here for other reasons
+	}
+	name := s.Name
+	if strings.HasPrefix(name, "-") || strings.Contains(name, "?") {
+		name = "./" + name
+	}
+	return material{s.Name, " --from " + shellWord(name), nameForImage(s.Name), ""}, true
 }
 
 // image is the command that makes an image, without its destination.

@@ -72,6 +72,7 @@ var helpEnvironment = []struct{ names, meaning string }{
 	{"TMPDIR", "The directory of large temporary files when there is no cache. The default is /var/tmp."},
 	{"REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME", "They locate the logins for registries."},
 	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy for binary caches and registries."},
+	{"DOCKER_HOST, CONTAINERS_STORAGE_CONF", "doctor looks there for Docker's daemon and for podman's configuration."},
 	{"TERM", "If it is dumb, no progress bar is drawn."},
 	{"GOGC, GOMEMLIMIT, GOMAXPROCS", "Limits of the Go runtime. The program sets GOGC to 50 unless you set it."},
 }

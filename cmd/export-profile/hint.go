@@ -44,7 +44,7 @@ func hint(err error) string {
 	case errors.As(err, &hinted):
 		return hinted.hint
 	case errors.As(err, &noProfile):
-		return cmp.Or(noProfile.hint, "name one with --profile, or a store with --from")
+		return cmp.Or(noProfile.hint, "name one with --profile, or a store with --from; `export-profile doctor` says what is here")
 	case errors.As(err, &ambiguous):
 		return "choose with --profile " + likelyProfile(ambiguous.Candidates).Base()
 	case errors.Is(err, profile.ErrEmpty):
@@ -74,7 +74,7 @@ func hint(err error) string {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early, as if its writer was stopped: write it again"
 	case errors.Is(err, localstore.ErrNoDatabase):
-		return "without a store on this machine, name one with --from; `export-profile help image` shows how to make one elsewhere"
+		return "without a store on this machine, name one with --from; `export-profile doctor` says how to make one elsewhere"
 	case errors.Is(err, syscall.ENOSPC):
 		return "free some space, or choose another place (--cache for temporary files)"
 	case errors.As(err, &spool):
