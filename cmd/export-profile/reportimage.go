@@ -58,6 +58,9 @@ func (o *reportOptions) openReported(ctx context.Context, t terminal, say *speak
 		Name: r.title, Digest: image.Digest.String(), Platforms: []string{platformName(image.Config.Platform)},
 		Layers: len(image.Layers), Paths: len(r.infos), Base: foreignBase(r.claims), Unpacked: r.narSize(),
 	}
+	if found.Descriptor.Digest != image.Digest {
+		r.facts.Index = found.Descriptor.Digest.String()
+	}
 	if created := image.Config.Created; created != nil {
 		r.facts.Created = created.UTC().Format(time.RFC3339)
 	}

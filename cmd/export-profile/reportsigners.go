@@ -95,8 +95,12 @@ func (o *imageOpener) statementSigners(ctx context.Context, say *speaker, word s
 	}
 	var signers []report.Signer
 	for _, hint := range hints {
-		if hint == "" {
+		const most = 100 // the statement may say anything
+		switch {
+		case hint == "":
 			hint = "an unnamed key"
+		case len(hint) > most:
+			hint = hint[:most] + "…"
 		}
 		signers = append(signers, report.Signer{Key: hint, Of: "a statement about the image"})
 	}

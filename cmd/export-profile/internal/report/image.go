@@ -9,6 +9,7 @@ import (
 type Image struct {
 	Name      string // as its user names it; empty for an image that is not made yet
 	Digest    string
+	Index     string // the digest of the index of several platforms that the image was found in
 	Created   string // in RFC 3339
 	Platforms []string
 	Blobs     int64 // bytes of all blobs: what a machine without any of them fetches
@@ -40,6 +41,7 @@ type fact struct {
 var facts = []fact{
 	{"Name", func(i Image) string { return i.Name }, true, false},
 	{"Digest", func(i Image) string { return i.Digest }, true, true},
+	{"In the index", func(i Image) string { return i.Index }, true, true},
 	{"Created", Image.created, false, false},
 	{"Platform", func(i Image) string { return strings.Join(i.Platforms, ", ") }, false, false},
 	{"Compressed", func(i Image) string { return known(i.Blobs) }, false, false},

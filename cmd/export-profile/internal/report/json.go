@@ -29,6 +29,7 @@ type facets struct {
 type dataImage struct {
 	Name      string       `json:"name,omitempty"`
 	Digest    string       `json:"digest,omitempty"`
+	Index     string       `json:"index,omitempty"`
 	Created   string       `json:"created,omitempty"`
 	Platforms []string     `json:"platforms,omitempty"`
 	Blobs     int64        `json:"blobBytes,omitempty"`
@@ -48,7 +49,7 @@ type dataSigner struct {
 }
 
 func newDataImage(i Image) dataImage {
-	d := dataImage{printable(i.Name), printable(i.Digest), printable(i.Created), printables(i.Platforms), i.Blobs, i.Unpacked, i.Layers, i.Paths,
+	d := dataImage{printable(i.Name), printable(i.Digest), printable(i.Index), printable(i.Created), printables(i.Platforms), i.Blobs, i.Unpacked, i.Layers, i.Paths,
 		printable(i.Base), printables(i.Profiles), printable(i.Source), nil}
 	for _, s := range i.Signers {
 		d.Signers = append(d.Signers, dataSigner{printable(s.Key), printable(s.Of), s.Verified})

@@ -105,9 +105,9 @@ func TestLargestChanges(t *testing.T) {
 	}
 }
 
-// TestLargePair bounds a page that compares two images of 10,000 store paths, which were all rebuilt, with metadata.
-func TestLargePair(t *testing.T) {
-	r := largeReport(10_000)
+// largePair is like largeReport, with licences and a previous image, since which all store paths were rebuilt.
+func largePair(objects int) *Report {
+	r := largeReport(objects)
 	r.Licensed = true
 	for i, o := range r.Objects {
 		r.Objects[i].Package, r.Objects[i].Version = fmt.Sprintf("package-%d", i), fmt.Sprintf("1.%d", i%7)
@@ -124,6 +124,12 @@ func TestLargePair(t *testing.T) {
 		}
 		r.Previous.Layers = append(r.Previous.Layers, was)
 	}
+	return r
+}
+
+// TestLargePair bounds a page that compares two images of 10,000 store paths.
+func TestLargePair(t *testing.T) {
+	r := largePair(10_000)
 	page := write(t, r)
 	if got := len(page); got > 2_600_000 {
 		t.Errorf("the page has %d bytes; want at most 2,600,000", got)

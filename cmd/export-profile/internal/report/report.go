@@ -3,7 +3,7 @@
 // The page needs no network. Its Content-Security-Policy allows only its own script and style, by their hashes.
 // The page has the facts twice. The tables are for printing and for screen readers, and need no script.
 // They are complete if there are at most 500 store paths; otherwise the script shows further ones.
-// From JSON, the script draws a treemap and the graph of references.
+// From JSON, the script draws a treemap and the graph of references. Bars are drawn without it.
 // web/build.mjs builds bundle.js from web/src and d3. The Go program embeds bundle.js, so building it needs no npm.
 //
 // Names are hostile. In HTML and in JSON they are only text, and names that are not printable are quoted.

@@ -238,7 +238,7 @@ func TestHostile(t *testing.T) {
 	} {
 		r := sample()
 		r.Title = name
-		r.Image = Image{name, name, name, []string{name}, 1, 1, 1, 1, name, []string{name}, name, []Signer{{name, name, false}}}
+		r.Image = Image{name, name, name, name, []string{name}, 1, 1, 1, 1, name, []string{name}, name, []Signer{{name, name, false}}}
 		r.Previous.Image, r.Licensed, r.Previous.Fetch.ChunksUnknown = r.Image, true, name
 		for i := range r.Objects {
 			o := &r.Objects[i]
