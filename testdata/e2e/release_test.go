@@ -255,7 +255,7 @@ func checkRPM(t *testing.T, out string) {
 		t.Errorf("files of the RPM (-want +got):\n%s", diff)
 	}
 	do(t, lab.root.command(out, "sh", "-c",
-		`rpm2cpio "$1" | cpio --quiet --extract --to-stdout ./usr/bin/export-profile | cmp - export-profile-linux-amd64`, "sh", file))
+		`rpm2cpio "$1" | cpio --quiet --extract --to-stdout "*/usr/bin/export-profile" | cmp - export-profile-linux-amd64`, "sh", file))
 	do(t, lab.root.command("/", "rpm", "--nosignature", "-K", file))
 }
 
