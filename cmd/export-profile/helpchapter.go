@@ -45,6 +45,7 @@ func chapters() []chapter {
 		{"root-filesystems", "cmd/export-profile#a-root-filesystem"},
 		{"files", "cmd/export-profile#more-than-packages"},
 		{"no-packages", "cmd/export-profile#no-packages"},
+		{"own-image", "cmd/export-profile#the-programs-own-image"},
 		{"openshift", "cmd/export-profile#openshift"},
 		{"health-checks", "cmd/export-profile#a-health-check"},
 		{"updates", "cmd/export-profile#the-next-release ocilayout#the-next-release"},

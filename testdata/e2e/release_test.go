@@ -22,6 +22,7 @@ var releaseFiles = []string{
 	"LICENCES",
 	"SHA256SUMS",
 	"export-profile-0.0.1~test-1.aarch64.rpm", "export-profile-0.0.1~test-1.riscv64.rpm", "export-profile-0.0.1~test-1.x86_64.rpm",
+	"export-profile-image.digest", "export-profile-image.tar",
 	"export-profile-linux-amd64", "export-profile-linux-amd64.cdx.json",
 	"export-profile-linux-arm64", "export-profile-linux-arm64.cdx.json",
 	"export-profile-linux-riscv64", "export-profile-linux-riscv64.cdx.json",
@@ -46,12 +47,15 @@ func TestRelease(t *testing.T) {
 	}
 	do(t, root.command(dir, "diff", "-r", out, filepath.Join(filepath.Dir(other), "other")))
 
-	release(t, root, repository, "sign", key, "../out")
+	release(t, root, repository, "sign", key, "../out") // the image, too, in a file beside it
 	t.Run("README", func(t *testing.T) { checkReleaseSignature(t, root, out, public) })
 	t.Run("binaries", func(t *testing.T) { checkReleaseBinaries(t, out) })
 	t.Run("deb", func(t *testing.T) { checkDeb(t, out) })
 	t.Run("rpm", func(t *testing.T) { checkRPM(t, out) })
-	t.Run("refused", func(t *testing.T) { checkReleaseRefused(t, root, repository) })
+	t.Run("image", func(t *testing.T) { checkReleaseImage(t, root, repository, out) })
+	t.Run("run", func(t *testing.T) { runReleaseImage(t, out) })
+	t.Run("push", func(t *testing.T) { pushRelease(t, root, repository, out) })
+	t.Run("refused", func(t *testing.T) { checkReleaseRefused(t, root, repository, key) })
 }
 
 // goUser returns a person who can run the go command. The ordinary user has caches of their own, which are kept for later runs.
@@ -100,7 +104,8 @@ func copyRepository(t *testing.T, p person, public string) string {
 	if err := p.own(dir); err != nil {
 		t.Fatal(err)
 	}
-	p = p.with("GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z")
+	p = p.with("GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x",
+		"GIT_AUTHOR_DATE=2026-01-02T03:04:05Z", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z")
 	do(t, p.command(dir, "git", "add", "--all"))
 	do(t, p.command(dir, "git", "commit", "--quiet", "--message", "a release"))
 	return dir
@@ -260,9 +265,12 @@ func checkRPM(t *testing.T, out string) {
 }
 
 // checkReleaseRefused checks what stops a release, and that nothing is left behind.
-func checkReleaseRefused(t *testing.T, p person, repository string) {
+func checkReleaseRefused(t *testing.T, p person, repository, key string) {
 	stranger := filepath.Join(filepath.Dir(repository), "stranger.pem")
 	do(t, p.command("/", "openssl", "genpkey", "-algorithm", "ed25519", "-out", stranger))
+	changed := p.scratch(t)
+	writeFile(t, filepath.Join(changed, "SHA256SUMS"), strings.Repeat("0", 64)+"  release.pub\n")
+	do(t, p.command(repository, "cp", ".github/release.pub", changed))
 	for _, test := range []struct {
 		args []string
 		want string
@@ -271,10 +279,11 @@ func checkReleaseRefused(t *testing.T, p person, repository string) {
 		{[]string{"build", "1.0", "none"}, `release: want a version such as v1.2.3, not "1.0"`},
 		{[]string{"notes", "v9.9.9"}, `release: the top entry of .github/CHANGELOG.md is "` + releaseVersion + ` (a day)"; want "v9.9.9"`},
 		{[]string{"sign", stranger, "../out"}, "release: " + stranger + " is not the secret half of .github/release.pub"},
-		{[]string{"build", releaseVersion}, "release: usage: .ci/release build VERSION DIR | sign KEYFILE DIR | notes VERSION"},
+		{[]string{"build", releaseVersion}, "release: usage: .ci/release build VERSION DIR | sign KEYFILE DIR | push VERSION DIR REGISTRY/NAME | notes VERSION"},
+		{[]string{"sign", key, changed}, "release: " + changed + " is not what its SHA256SUMS says"},
 	} {
 		r := try(t, releaseCommand(p, repository, test.args...))
-		if r.status() != 1 || strings.TrimSpace(r.stderr) != test.want {
+		if r.status() != 1 || !strings.HasSuffix("\n"+strings.TrimSpace(r.stderr), "\n"+test.want) {
 			t.Errorf("%v\nwant status 1 and %q", r, test.want)
 		}
 	}
