@@ -188,7 +188,7 @@ func TestReportPicture(t *testing.T) {
 }
 
 const (
-	pictureWidth, pictureHeight = 1280, 1895
+	pictureWidth, pictureHeight = 1280, 1910
 	pageKey                     = "Page" // of the text chunk with the hash of the page
 )
 
@@ -200,7 +200,7 @@ func takePicture(t *testing.T, file, hash string) {
 		t.Fatal(err)
 	}
 	out, err := exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=3000",
-		"--user-data-dir="+t.TempDir(), fmt.Sprintf("--window-size=%d,%d", pictureWidth, pictureHeight), "--screenshot="+dir+"/page.png", "file://"+dir+"/page.html").CombinedOutput()
+		"--user-data-dir="+t.TempDir(), fmt.Sprintf("--window-size=%d,%d", pictureWidth, 2*pictureHeight), "--screenshot="+dir+"/page.png", "file://"+dir+"/page.html").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -209,7 +209,7 @@ func takePicture(t *testing.T, file, hash string) {
 		t.Fatal(err)
 	}
 	counts := make(map[color.RGBA]int)
-	b := full.Bounds()
+	b := image.Rect(0, 0, pictureWidth, pictureHeight) // the window is higher, since chromium leaves its lower part blank
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {
 			counts[color.RGBAModel.Convert(full.At(x, y)).(color.RGBA)]++

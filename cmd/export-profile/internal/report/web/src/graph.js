@@ -57,7 +57,7 @@ export function drawGraph(place, model, pick) {
   const elements = field.append('g').attr('role', 'none')
   // Names run outwards from their dots and are never upside down.
   const outwards = d => d.depth === 0 ? 0 : d.x * 180 / Math.PI - 90
-  const turned = d => d.x >= Math.PI
+  const turned = d => d.depth && d.x >= Math.PI
   const names = field.append('g').attr('class', 'names')
   let last = nodes[0] // the keyboard's
   let matched = null
