@@ -23,15 +23,16 @@ let
     builtins.substring 0 (builtins.stringLength (prefix + base)) add; # keeps the context
   added = builtins.filter (lib.hasPrefix prefix) (map (change: "${change.add}") (builtins.filter (change: change ? add) changes));
 
-  mentioning = lib.optional (builtins.hasContext text) "${writeText "image-config" text}" ++ map objectOf added;
+  mentioning = lib.unique (lib.optional (builtins.hasContext text) "${writeText "image-config" text}" ++ map objectOf added);
+
+  hashOf = object: builtins.substring 0 32 (baseNameOf (builtins.unsafeDiscardStringContext object));
 
   # A profile of nothing but references. Nix finds them in its file.
   references = runCommand "image-references"
     {
+      __structuredAttrs = false; # gives the references as text, one file for each object
       inherit mentioning;
-      exportReferencesGraph = lib.concatMap
-        (object: [ "graph-${baseNameOf (builtins.unsafeDiscardStringContext object)}" object ])
-        mentioning;
+      exportReferencesGraph = lib.concatMap (object: [ "graph-${hashOf object}" object ]) mentioning;
     } ''
     for object in $mentioning; do
       while read -r path; do # a record has the path, its deriver, the number of references, and these
@@ -41,7 +42,7 @@ let
           read -r reference
           if [ "$path" = "$object" ] && [ "$reference" != "$object" ]; then echo "$reference"; fi
         done
-      done < "graph-$(basename "$object")"
+      done < "graph-$(basename "$object" | cut -d - -f 1)"
     done > unsorted
     mkdir -p $out/nix-support
     sort -u unsorted > $out/nix-support/image-references

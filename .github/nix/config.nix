@@ -21,7 +21,9 @@ let
       time = name: key: lib.optionalAttrs (check ? ${name}) { ${key} = "${toString check.${name}}ns"; };
       kind = builtins.head check.Test;
       rest = builtins.tail check.Test;
+      unknown = builtins.attrNames (builtins.removeAttrs check [ "Test" "Interval" "Timeout" "StartPeriod" "Retries" ]);
     in
+    if unknown != [ ] then throw "config.Healthcheck.${builtins.head unknown} has no flag" else
     {
       healthcheck =
         if kind == "NONE" then "none"

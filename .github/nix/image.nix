@@ -108,4 +108,5 @@ let
     TERM=dumb export-profile image --no-cache "''${flags[@]}" --tag "${imageName}:$tag" "${format}:$out"
   '';
 in
-image
+if builtins.elem format [ "oci" "oci-archive" "docker-archive" ] then image
+else throw "buildImage: there is no format ${format}: want oci, oci-archive or docker-archive"

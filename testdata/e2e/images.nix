@@ -4,6 +4,7 @@ let
   pkgs = import nixpkgs { };
   exportProfile = import (source + "/.github/nix") { inherit pkgs; };
   inherit (exportProfile) buildImage buildRootfs;
+  files = pkgs.runCommand "files+1" { } "mkdir -p $out/etc; echo ${pkgs.coreutils}/bin/wc -l > $out/etc/program; echo $out > $out/etc/self";
   web = buildImage { name = "web"; tag = "v1"; profile = [ pkgs.curl pkgs.cacert ]; };
 in
 {
@@ -38,11 +39,13 @@ in
       Healthcheck = { Test = [ "CMD" "true" ]; Interval = 1500000000; Timeout = 2000000000; StartPeriod = 3000000000; Retries = 4; };
     };
     changes = [
-      { add = "${pkgs.runCommand "files" { } "mkdir -p $out/etc; echo ${pkgs.coreutils}/bin/wc -l > $out/etc/program; echo $out > $out/etc/self"}:/"; }
+      { add = "${files}:/"; }
+      { add = "${files}/etc/program:/srv/copy:0600:1000"; }
       { symlink = "${pkgs.cacert}/etc/ssl/certs:/certificates"; }
       { layer = true; }
       { mkdir = "/data:0750:1000"; }
     ];
+    flags = { owner = [ "/etc/program=1000:8" ]; mode = "/etc/program=0400"; };
   };
 
   files = buildImage { name = "files"; changes = [ { add = "${./images.nix}:/srv/images.nix"; } ]; flags.bare = true; };
@@ -57,6 +60,8 @@ in
   };
 
   mistakes = {
+    format = buildImage { name = "x"; format = "docker"; };
+    healthcheck = buildImage { name = "x"; config.Healthcheck = { Test = [ "NONE" ]; StartInterval = 1; }; };
     reserved = buildImage { name = "x"; flags.base = "oci:x"; };
     config = buildImage { name = "x"; config.Memory = 1; };
     flag = buildImage { name = "x"; profile = pkgs.bash; flags.compresion = "zstd"; };

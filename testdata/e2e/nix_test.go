@@ -175,6 +175,7 @@ func testNixPackage(t *testing.T, u *nixUser, layout string) {
 	if !regexp.MustCompile(`^\{"program":"/nix/store/[^/]*-export-profile-[^/]*/bin/export-profile","type":"app"\}\s*$`).MatchString(app.stdout) {
 		t.Errorf("%v\nwant an app", app)
 	}
+	do(t, u.run("nix-instantiate", "-I", "nixpkgs="+u.nixpkgs, u.clone+"/.github/nix", "-A", "export-profile"))
 	if r := try(t, exec.Command("ldd", program+"/bin/export-profile")); r.status() == 0 {
 		t.Errorf("%v\nwant no dynamic executable", r)
 	}
@@ -203,7 +204,14 @@ func testNixNewer(t *testing.T, u *nixUser, layout string) {
 	if got := u.build(t, "web"); got != layout {
 		t.Errorf("the newer Nix writes the image to %s, and the other one to %s", got, layout)
 	}
-	u.build(t, "web", "--rebuild")
+	// Build as another user, who has no name.
+	nameless := []string{"--extra-experimental-features", "auto-allocate-uids", "--option", "auto-allocate-uids", "true"}
+	u.build(t, "web", append(nameless, "--rebuild")...)
+	uids := do(t, u.run("nix-build", append(nameless, "--no-out-link", "-E",
+		`with import `+u.nixpkgs+` { }; runCommand "uids" { } "while read -r inside outside count; do echo $outside; done < /proc/self/uid_map > $out"`)...))
+	if r := do(t, u.run("cat", strings.TrimSpace(uids.stdout))); len(strings.TrimSpace(r.stdout)) < 6 {
+		t.Errorf("%v\nwant a large UID outside of the sandbox", r)
+	}
 	if r := do(t, u.run("nix-store", "-q", "--references", layout)); r.stdout != "" {
 		t.Errorf("%v\nwant no references", r)
 	}
@@ -211,7 +219,7 @@ func testNixNewer(t *testing.T, u *nixUser, layout string) {
 	if want := do(t, nix("nix-store", "-q", "--hash", layout)).stdout; got != want {
 		t.Errorf("the newer Nix builds %s with the hash %s; want that of the other one, %s", layout, got, want)
 	}
-	do(t, u.run("nix", "flake", "check", "--no-build", "--no-write-lock-file", "--override-input", "nixpkgs", "path:"+u.nixpkgs,
+	do(t, u.run("nix", "flake", "check", "--no-build", "--all-systems", "--no-write-lock-file", "--override-input", "nixpkgs", "path:"+u.nixpkgs,
 		"git+file://"+u.clone+"?dir=.github/nix"))
 }
 

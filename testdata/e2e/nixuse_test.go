@@ -17,10 +17,11 @@ import (
 func testNixCopyTo(t *testing.T, u *nixUser, want string) {
 	p := lab.user
 	dir := p.scratch(t)
-	if r := do(t, p.command(dir, u.build(t, "web.copyTo")+"/bin/copy-to", "--label", "a=b", "oci:labelled")); strings.TrimSpace(r.stdout) == want {
+	copyTo := u.build(t, "web.copyTo") + "/bin/copy-to"
+	if r := do(t, p.command(dir, copyTo, "--label", "a=b", "oci:labelled")); strings.TrimSpace(r.stdout) == want {
 		t.Errorf("%v\nwant another digest, with a label", r)
 	}
-	if r := do(t, p.command(dir, u.build(t, "web.copyTo")+"/bin/copy-to", "oci:copied:v1")); strings.TrimSpace(r.stdout) != want {
+	if r := do(t, p.command(dir, copyTo, "oci:copied:v1")); strings.TrimSpace(r.stdout) != want {
 		t.Errorf("%v\nwant %s", r, want)
 	}
 	wantLayout(t, dir+"/copied", map[string]string{"v1": want})
@@ -84,13 +85,16 @@ func testNixMentioned(t *testing.T, u *nixUser) {
 	layout := u.old(t, "mentioned")
 	image := "oci:" + layout
 	paths := do(t, p.command(dir, lab.program, "closure", "--no-cache", "--from", image)).stdout
-	if strings.Contains(paths, "-files") || !strings.Contains(paths, "-image-references") || !strings.Contains(paths, "-coreutils-") {
+	if strings.Contains(paths, "-files+1") || !strings.Contains(paths, "-image-references") || !strings.Contains(paths, "-coreutils-") {
 		t.Errorf("the image has the store paths\n%s\nwant the references of the added files, and not the files", paths)
 	}
 	id := strings.TrimSpace(do(t, p.command(dir, "podman", "pull", "-q", image)).stdout)
 	certificates := strings.Count(readFile(t, filepath.Join(lab.dir, "store/nixpkgs/etc/ssl/certs/ca-bundle.crt")), "\n")
 	if r := do(t, p.command(dir, "podman", "run", "--rm", "--network=none", id)); strings.TrimSpace(r.stdout) != fmt.Sprint(certificates) {
 		t.Errorf("%v\nwant %d lines", r, certificates)
+	}
+	if r := try(t, p.command(dir, "podman", "run", "--rm", "--network=none", "--user=2000", id)); !strings.Contains(r.stderr, "/etc/program: Permission denied") {
+		t.Errorf("%v\nwant a file that only its owner reads", r)
 	}
 	do(t, p.command(dir, "podman", "rmi", id))
 
@@ -133,9 +137,11 @@ func testNixDocker(t *testing.T, u *nixUser) {
 // testNixMistakes checks what users read after a mistake.
 func testNixMistakes(t *testing.T, u *nixUser) {
 	for attribute, want := range map[string]string{
-		"reserved": "buildImage: in place of flags.base, use the argument fromImage",
-		"config":   "config.Memory has no flag: want Cmd, Entrypoint, Env, ",
-		"flag":     `unknown key "compresion": did you mean "compression"?`,
+		"reserved":    "buildImage: in place of flags.base, use the argument fromImage",
+		"format":      "there is no format docker: want oci, ",
+		"healthcheck": "config.Healthcheck.StartInterval has no flag",
+		"config":      "config.Memory has no flag: want Cmd, Entrypoint, Env, ",
+		"flag":        `unknown key "compresion": did you mean "compression"?`,
 	} {
 		r := try(t, u.expression("nix-build", "mistakes."+attribute, "--no-out-link"))
 		if r.status() == 0 || !strings.Contains(r.stderr, want) {

@@ -1,7 +1,7 @@
 # These functions of nixpkgs' lib, with their arguments and results.
 let
-  inherit (builtins) attrNames concatMap concatStringsSep elem elemAt filter foldl' genList head isList isString length listToAttrs match
-    replaceStrings split stringLength substring;
+  inherit (builtins) attrNames concatStringsSep elem elemAt filter foldl' genList isList isString listToAttrs replaceStrings split stringLength
+    substring;
 in
 rec {
   inherit (builtins) concatMap concatStringsSep;
@@ -9,6 +9,7 @@ rec {
   optional = condition: x: if condition then [ x ] else [ ];
   optionalAttrs = condition: set: if condition then set else { };
   optionalString = condition: text: if condition then text else "";
+  unique = foldl' (seen: x: if elem x seen then seen else seen ++ [ x ]) [ ];
   toList = x: if isList x then x else [ x ];
   genAttrs = names: make: listToAttrs (map (name: { inherit name; value = make name; }) names);
   mapAttrs = builtins.mapAttrs;
