@@ -51,9 +51,16 @@ func (c command) synopsis() string {
 	return strings.Join(strings.Fields("export-profile "+c.name+" "+c.args), " ")
 }
 
-// explain returns the help of one command: examples, explanation, flags.
+// explain returns the help of one command: examples, explanation, flags, and the chapters of the manual about it.
 func (c command) explain() string {
-	return fmt.Sprintf("usage: %s\n\n%s%s", c.synopsis(), c.help, groupedUsages(flagsOf(c)))
+	text := fmt.Sprintf("usage: %s\n\n%s%s", c.synopsis(), c.help, groupedUsages(flagsOf(c)))
+	if names := chaptersAbout(c.name); len(names) > 0 {
+		text += "\nchapters of the manual about it, which `export-profile help CHAPTER` prints:\n"
+		for _, line := range manual.Wrap(strings.Join(names, ", "), helpWidth-2) {
+			text += "  " + line + "\n"
+		}
+	}
+	return text
 }
 
 // exitStatuses lists the exit statuses of all commands.

@@ -31,6 +31,7 @@ func manualParts() []struct{ dir, text string } {
 type chapter struct {
 	name  string
 	heads string // DIRECTORY#ANCHOR of each section
+	about string // commands whose help names the chapter
 }
 
 // contentsName is the chapter that lists the others.
@@ -39,50 +40,60 @@ const contentsName = "manual"
 // chapters lists the chapters in the order in which they are read. No chapter has the name of a command.
 func chapters() []chapter {
 	return []chapter{
-		{"first-steps", "cmd/export-profile#first-steps"},
-		{"podman", "cmd/export-profile#an-image-for-podman-or-docker"},
-		{"ci", "cmd/export-profile#a-layout-in-ci cmd/export-profile#in-ci"},
-		{"root-filesystems", "cmd/export-profile#a-root-filesystem"},
-		{"files", "cmd/export-profile#more-than-packages"},
-		{"no-packages", "cmd/export-profile#no-packages"},
-		{"own-image", "cmd/export-profile#the-programs-own-image"},
-		{"openshift", "cmd/export-profile#openshift"},
-		{"health-checks", "cmd/export-profile#a-health-check"},
-		{"updates", "cmd/export-profile#the-next-release ocilayout#the-next-release"},
-		{"nix-inside", "cmd/export-profile#an-image-in-which-nix-runs"},
-		{"nix-builds", "cmd/export-profile#images-as-derivations-of-nix"},
-		{"base-images", "cmd/export-profile#over-another-image"},
-		{"platforms", "cmd/export-profile#for-several-platforms"},
-		{"sboms", "cmd/export-profile#an-sbom"},
-		{"attestations", "cmd/export-profile#an-attestation cmd/export-profile#who-vouches-for-an-image-and-is-it-complete"},
-		{"contents", "cmd/export-profile#what-is-inside-and-why"},
-		{"before-building", "cmd/export-profile#before-building"},
-		{"will-it-start", "cmd/export-profile#will-it-start"},
-		{"differences", "cmd/export-profile#what-changed"},
-		{"page", "cmd/export-profile#a-page-to-look-at"},
-		{"damage", "cmd/export-profile#is-an-image-what-it-says-it-is"},
-		{"trust", "cmd/export-profile#trust"},
-		{"sources", "profile#sources-and-formats"},
-		{"store-directories", "profile#other-store-directories"},
-		{"guix", "profile#guix"},
-		{"guix-signatures", "profile#guixs-signatures"},
-		{"streams", "profile#export-streams"},
-		{"binary-caches", "profile#binary-caches"},
-		{"tars", "profile#copied-stores-and-tars"},
-		{"layers", "ocilayout#layers"},
-		{"compression", "ocilayout#compression"},
-		{"chunks", "ocilayout#chunks"},
-		{"local-cache", "ocilayout#the-cache"},
-		{"shared-cache", "cmd/export-profile#one-cache-for-many-runners cmd/export-profile#what-no-runner-uses-any-more ocilayout#a-shared-cache"},
-		{"registries", "cmd/export-profile#into-a-registry ocilayout#registries"},
-		{"layouts", "ocilayout#layouts-and-archives"},
-		{"script", "cmd/export-profile#what-is-different-from-the-script"},
-		{"guix-pack", "cmd/export-profile#what-is-different-from-guix-pack"},
-		{"messages", "cmd/export-profile#messages"},
-		{"commands", "cmd/export-profile#commands"},
-		{"flags", "cmd/export-profile#flags"},
-		{"environment", "cmd/export-profile#exit-status-environment-and-files"},
+		{"first-steps", "cmd/export-profile#first-steps", "image doctor"},
+		{"podman", "cmd/export-profile#an-image-for-podman-or-docker", "image"},
+		{"ci", "cmd/export-profile#a-layout-in-ci cmd/export-profile#in-ci", "image"},
+		{"root-filesystems", "cmd/export-profile#a-root-filesystem", "rootfs"},
+		{"files", "cmd/export-profile#more-than-packages", "image rootfs"},
+		{"no-packages", "cmd/export-profile#no-packages", "image rootfs"},
+		{"own-image", "cmd/export-profile#the-programs-own-image", ""},
+		{"openshift", "cmd/export-profile#openshift", "image"},
+		{"health-checks", "cmd/export-profile#a-health-check", "image"},
+		{"updates", "cmd/export-profile#the-next-release ocilayout#the-next-release", "image plan"},
+		{"nix-inside", "cmd/export-profile#an-image-in-which-nix-runs", "image rootfs"},
+		{"nix-builds", "cmd/export-profile#images-as-derivations-of-nix", ""},
+		{"base-images", "cmd/export-profile#over-another-image", "image"},
+		{"platforms", "cmd/export-profile#for-several-platforms", "index"},
+		{"sboms", "cmd/export-profile#an-sbom", "image sbom"},
+		{"attestations", "cmd/export-profile#an-attestation cmd/export-profile#who-vouches-for-an-image-and-is-it-complete", "image attest verify index"},
+		{"contents", "cmd/export-profile#what-is-inside-and-why", "closure why ls"},
+		{"before-building", "cmd/export-profile#before-building", "plan"},
+		{"will-it-start", "cmd/export-profile#will-it-start", "check"},
+		{"differences", "cmd/export-profile#what-changed", "diff"},
+		{"page", "cmd/export-profile#a-page-to-look-at", "report"},
+		{"damage", "cmd/export-profile#is-an-image-what-it-says-it-is", "verify"},
+		{"trust", "cmd/export-profile#trust", "image rootfs closure verify"},
+		{"sources", "profile#sources-and-formats", "image rootfs closure why plan"},
+		{"store-directories", "profile#other-store-directories", ""},
+		{"guix", "profile#guix", "image rootfs"},
+		{"guix-signatures", "profile#guixs-signatures", ""},
+		{"streams", "profile#export-streams", ""},
+		{"binary-caches", "profile#binary-caches", ""},
+		{"tars", "profile#copied-stores-and-tars", ""},
+		{"layers", "ocilayout#layers", "image plan"},
+		{"compression", "ocilayout#compression", "image"},
+		{"chunks", "ocilayout#chunks", "image diff"},
+		{"local-cache", "ocilayout#the-cache", "cache"},
+		{"shared-cache", "cmd/export-profile#one-cache-for-many-runners cmd/export-profile#what-no-runner-uses-any-more ocilayout#a-shared-cache", "image cache"},
+		{"registries", "cmd/export-profile#into-a-registry ocilayout#registries", "image index"},
+		{"layouts", "ocilayout#layouts-and-archives", "image"},
+		{"script", "cmd/export-profile#what-is-different-from-the-script", ""},
+		{"guix-pack", "cmd/export-profile#what-is-different-from-guix-pack", ""},
+		{"messages", "cmd/export-profile#messages", ""},
+		{"commands", "cmd/export-profile#commands", ""},
+		{"flags", "cmd/export-profile#flags", ""},
+		{"environment", "cmd/export-profile#exit-status-environment-and-files", ""},
 	}
+}
+
+// chaptersAbout returns the names of the chapters that the help of a command names.
+func chaptersAbout(command string) (names []string) {
+	for _, c := range chapters() {
+		if slices.Contains(strings.Fields(c.about), command) {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 func chapterNames() (names []string) {

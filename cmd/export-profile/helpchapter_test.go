@@ -36,6 +36,11 @@ func TestManualChapters(t *testing.T) {
 			seen[head] = c.name
 		}
 		out := succeed(t, "", "help", c.name)
+		for _, name := range strings.Fields(c.about) {
+			if !isCommandName(name) {
+				t.Errorf("chapter %s is about %q, which is no command", c.name, name)
+			}
+		}
 		for _, s := range c.sections() {
 			if title := s.Plain(); !strings.Contains(out, title+"\n"+strings.Repeat("=", utf8.RuneCountInString(title))) &&
 				!strings.Contains(out, title+"\n"+strings.Repeat("-", utf8.RuneCountInString(title))) {
@@ -50,6 +55,12 @@ func TestManualChapters(t *testing.T) {
 				strings.Count(line, "  ") == 0 {
 				t.Errorf("help %s has a line of %d characters: %s", c.name, n, line)
 			}
+		}
+	}
+	for _, c := range commands() {
+		if names := chaptersAbout(c.name); len(names) > 0 && !strings.HasSuffix(succeed(t, "", "help", c.name), "  "+names[len(names)-1]+"\n") &&
+			!strings.Contains(succeed(t, "", "help", c.name), ", "+names[len(names)-1]+"\n") {
+			t.Errorf("help %s does not end with its chapters, %q", c.name, names)
 		}
 	}
 	for word, name := range otherWords() {

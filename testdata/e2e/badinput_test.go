@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,7 +28,7 @@ type mistake struct {
 }
 
 // check makes the mistake, as the ordinary user in a new directory that is also the home.
-// Standard error must contain one error, whose further lines are indented, and at most one hint.
+// Standard error must contain one error, whose further lines are indented, and at most one hint and one chapter of the manual.
 // Standard output must be empty, and nothing new may be left in the directory except a cache.
 func (m mistake) check(t *testing.T) {
 	t.Run(m.name, func(t *testing.T) {
@@ -83,7 +84,18 @@ func (m mistake) checkSaid(t *testing.T, r result) {
 	if len(h) > 1 || m.hint != "" && (len(h) == 0 || !regexp.MustCompile(m.hint).MatchString(h[0])) {
 		t.Errorf("%v\nwant a hint that matches %q", r, m.hint)
 	}
+	for _, see := range said["see"] {
+		if name, ok := strings.CutPrefix(see, "export-profile help "); !ok || !strings.Contains(chapters(), "\n  "+name+" ") || len(said["see"]) > 1 {
+			t.Errorf("%v\nwant the name of one chapter, not %q", r, see)
+		}
+	}
 }
+
+// chapters is the program's list of the chapters of its manual.
+var chapters = sync.OnceValue(func() string {
+	out, _ := exec.Command(lab.program, "help", "manual").Output() // without it, no name is right
+	return string(out)
+})
 
 // TestBadCommandLine checks the errors for wrong arguments.
 func TestBadCommandLine(t *testing.T) {

@@ -130,7 +130,7 @@ func TestPruneShared(t *testing.T) {
 	res := try(t, p.command(dir, lab.program, append([]string{"cache", "prune"}, cache...)...))
 	if after := cacheTags(t, r.address, ""); res.status() != 1 || !strings.Contains(res.stderr, "error: the registry does not delete manifests: ") ||
 		!strings.Contains(res.stderr, "hint: allow deletion in the registry's configuration") || !strings.Contains(res.stderr, "REGISTRY_STORAGE_DELETE_ENABLED=true") ||
-		strings.Count(res.stderr, "\n") != 2 || len(before) != len(after) {
+		!strings.Contains(res.stderr, "see: export-profile help ") || strings.Count(res.stderr, "\n") != 3 || len(before) != len(after) {
 		t.Errorf("prune without deletion: %v, and %d of %d tags are left", res, len(after), len(before))
 	}
 	r.stop()

@@ -4,9 +4,9 @@
 package manual
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Section is a heading and the text between it and the next one.
@@ -41,10 +41,17 @@ func Parse(text string) (all []Section) {
 // fence begins and ends code with output.
 const fence = "```"
 
-var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
-
+// anchor keeps the letters, digits, spaces and dashes of a title.
 func anchor(title string) string {
-	return strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(title), ""), " ", "-")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-', r == '_', unicode.IsLetter(r), unicode.IsNumber(r):
+			return r
+		}
+		return -1
+	}, strings.ToLower(title))
 }
 
 // Empty says whether a section has no text of its own.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -115,15 +116,15 @@ func (w *writer) list(lines []string) (text []string) {
 	return text
 }
 
-var (
-	linked  = regexp.MustCompile(`\[([^\]]*)\]\(([^)\s]+)\)`)
-	escaped = strings.NewReplacer("**", "", `\*`, "*", "&lt;", "<", "<br> ", "")
-)
+// linked matches a link. Most runs print no chapter, and need no expression.
+var linked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\[([^\]]*)\]\(([^)\s]+)\)`) })
+
+var escaped = strings.NewReplacer("**", "", `\*`, "*", "&lt;", "<", "<br> ", "")
 
 // inline returns text without marks of Markdown. Code keeps its backquotes, which show where it begins and ends.
 func (w *writer) inline(text string) string {
-	text = linked.ReplaceAllStringFunc(text, func(found string) string {
-		m := linked.FindStringSubmatch(found)
+	text = linked().ReplaceAllStringFunc(text, func(found string) string {
+		m := linked().FindStringSubmatch(found)
 		where := w.link(m[2])
 		switch {
 		case where == "":
