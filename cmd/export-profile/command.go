@@ -48,9 +48,12 @@ func commands() []command {
 // usageError is a wrong command line. The exit status is 2.
 type usageError struct {
 	msg, hint string
+	problems  error // if msg lists several
 }
 
 func (e *usageError) Error() string { return e.msg }
+
+func (e *usageError) Unwrap() error { return e.problems }
 
 func usagef(hint, format string, args ...any) error {
 	return &usageError{msg: fmt.Sprintf(format, args...), hint: hint}

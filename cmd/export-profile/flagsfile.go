@@ -86,7 +86,7 @@ func (f *imageFile) read(fs *pflag.FlagSet, in io.Reader, c *cacheFlags) (destin
 	given := fs.Changed("cache")
 	if destination, err = applyImageFile(imageFlagsOver(fs), b); err != nil {
 		return "", &usageError{msg: fmt.Sprintf("image file %q: %v", f.file, err),
-			hint: "`export-profile image --print-schema` prints what can be in it"}
+			hint: "`export-profile image --print-schema` prints what can be in it", problems: err}
 	}
 	if !given && !c.allowShared {
 		c.cache = slices.DeleteFunc(c.cache, func(word string) bool { return strings.HasPrefix(word, registryPrefix) })
