@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"path/filepath"
@@ -192,6 +193,17 @@ func TestPartialImages(t *testing.T) {
 			t.Errorf("partialImages(%.60q) = %t; want %t", test.conf, got, test.want)
 		}
 	}
+}
+
+func FuzzPartialImages(f *testing.F) {
+	for _, key := range []string{"", "[storage.options.pull_options]\nenable_partial_images = \"true\"\n", "[storage.options]\npull_options = {enable_partial_images = \"true\"}\n"} {
+		f.Add([]byte(key))
+	}
+	f.Fuzz(func(t *testing.T, conf []byte) {
+		if partialImages(conf) && !bytes.Contains(conf, []byte("enable_partial_images")) {
+			t.Errorf("partialImages(%q) = true", conf)
+		}
+	})
 }
 
 func TestHasSubordinate(t *testing.T) {

@@ -3,6 +3,7 @@ package source
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -93,4 +94,26 @@ func entries(t *testing.T, names ...string) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func FuzzRecognise(f *testing.F) {
+	export, err := os.ReadFile(storetest.File(f, "basic.nix-export"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(export[:1<<10])
+	f.Add([]byte("\x1f\x8b\x08"))
+	f.Add([]byte("BZh9"))
+	f.Add(make([]byte, 2048))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		name := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		form, err := Recognise(name)
+		var other *NotStoreError
+		if err != nil && !errors.As(err, &other) || err == nil && form != ExportStream && form != Tar {
+			t.Errorf("Recognise = %d, %v; want a stream, a tar or a NotStoreError", form, err)
+		}
+	})
 }
