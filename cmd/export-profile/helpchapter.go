@@ -222,7 +222,7 @@ func otherWords() map[string]string {
 		"users": "files", "user": "files", "owners": "files", "config": "files", "json": "messages", "errors": "messages", "output": "messages", "proxy": "environment",
 		"references": "tars", "nar": "binary-caches", "narinfo": "binary-caches", "database": "sources", "archives": "layouts", "oci": "layouts",
 		"zstd": "compression", "gzip": "compression", "login": "registries", "push": "registries", "registry": "registries", "tls": "registries", "prune": "local-cache",
-		"nix": "sources", "multi-arch": "platforms", "cosign": "attestations", "spdx": "sboms", "cyclonedx": "sboms", "exit": "environment",
+		"nix": "sources", "flakes": "nix-builds", "derivations": "nix-builds", "dockertools": "nix-builds", "nix2container": "nix-builds", "multi-arch": "platforms", "cosign": "attestations", "spdx": "sboms", "cyclonedx": "sboms", "exit": "environment",
 		"static": "no-packages", "usage": "commands", "options": "flags", "chapters": contentsName, "topics": contentsName,
 	}
 }
