@@ -67,6 +67,7 @@ func setupAttest(fs *pflag.FlagSet) runFunc {
 const attestExample = "as in export-profile attest --key key.pem oci:hello:v1"
 
 func (o *attestOptions) run(ctx context.Context, t terminal, word string) (err error) {
+	defer func() { err = inChapter("attestations", err) }()
 	if err := o.cacheFlags.check(); err != nil {
 		return err
 	}

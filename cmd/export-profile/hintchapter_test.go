@@ -190,6 +190,8 @@ func TestManualOfErrors(t *testing.T) {
 		{"image --from $GOLDEN --attest rsa.pem oci:x", "attestations", 1},
 		{"image --from $GOLDEN --attest encrypted oci:x", "attestations", 1},
 		{"verify oci:gone", "damage", 1},
+		{"index oci:x oci:golden:v1 oci:gone", "platforms", 1},
+		{"attest --key key oci:gone", "attestations", 1},
 		{"verify oci:damaged:v1", "damage", 3},
 		{"verify --key key.pub oci:golden:v1", "attestations", 3},
 		{"check --from $GOLDEN", "will-it-start", 3},

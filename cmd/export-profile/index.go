@@ -72,6 +72,7 @@ func setupIndex(fs *pflag.FlagSet) runFunc {
 const indexExample = "as in export-profile index oci:hello:v1 oci:hello:v1-amd64 oci:hello:v1-arm64"
 
 func (o *indexOptions) run(ctx context.Context, t terminal, parameters map[string]any, word string, images []string) (err error) {
+	defer func() { err = inChapter("platforms", err) }()
 	if err := o.cacheFlags.check(); err != nil {
 		return err
 	}
