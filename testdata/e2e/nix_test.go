@@ -189,7 +189,7 @@ func testNixNewer(t *testing.T, u *nixUser, layout string) {
 	u = &nixUser{nixpkgs: u.nixpkgs, clone: u.clone, flake: u.flake}
 	u.run = func(name string, args ...string) *exec.Cmd {
 		cmd := m.command(name, args...)
-		cmd.Env = append(slices.Clone(m.env), "NIX_CONFIG="+flakes+"build-dir = /tmp\n", "HOME=/run")
+		cmd.Env = append(slices.Clone(m.env), "NIX_CONFIG="+flakes, "HOME=/run")
 		return cmd
 	}
 	if r := do(t, u.run("nix", "--version")); !strings.Contains(r.stdout, " 2.26.") {
