@@ -52,10 +52,15 @@ func ListLogins(name string) (*LoginList, error) {
 
 // withoutLogin returns the registry in a key of an auth file, which may be a URL. A login in the URL is left out.
 func withoutLogin(key string) string {
-	if _, rest, ok := strings.Cut(key, "://"); ok {
-		key, _, _ = strings.Cut(rest, "/")
+	_, rest, isURL := strings.Cut(key, "://")
+	if isURL {
+		key = rest
 	}
-	return key[strings.LastIndexByte(key, '@')+1:]
+	key = key[strings.LastIndexByte(key, '@')+1:] // first, since a password may have a slash
+	if isURL {
+		key, _, _ = strings.Cut(key, "/")
+	}
+	return key
 }
 
 // plainJSON returns an error of package json without text from the file, which may be a secret.

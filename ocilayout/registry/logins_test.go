@@ -50,6 +50,7 @@ func loginLists() []loginList {
 		{"two", `{"auths":{"r.io/team":{"auth":"` + secret + `"},"q.io":{"identitytoken":"secret"}}}`, &LoginList{Registries: []string{"q.io", "r.io/team"}}},
 		{"URL", `{"auths":{"https://index.docker.io/v1/":{"auth":"` + secret + `"}}}`, &LoginList{Registries: []string{"index.docker.io"}}},
 		{"login in a URL", `{"auths":{"https://alice:secret@r.io/v1/":{"auth":"` + secret + `"}}}`, &LoginList{Registries: []string{"r.io"}}},
+		{"login with a slash in a URL", `{"auths":{"https://alice:se/cret@r.io/v1/":{"auth":"` + secret + `"}}}`, &LoginList{Registries: []string{"r.io"}}},
 		{"without a login", `{"auths":{"r.io":{}}}`, &LoginList{}},
 		{"damaged", `{"auths":{"r.io":{"auth":"secret"},"q.io":["secret"]}}`, &LoginList{Damaged: []string{"q.io", "r.io"}}},
 		{"helpers", `{"credsStore":"all","credHelpers":{"r.io":"one"},"auths":{"q.io":{}}}`, &LoginList{Store: "all", Helpers: map[string]string{"r.io": "one"}}},
