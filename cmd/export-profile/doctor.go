@@ -48,7 +48,7 @@ func setupDoctor(fs *pflag.FlagSet) runFunc {
 
 // doctor looks at a machine. Each of its methods called find… fills a part of the result and adds the problems that it finds.
 type doctor struct {
-	root  string // of the file system with the store: "/", except in tests
+	root  string // of the file system with the store and Docker's socket: "/", except in tests
 	store *openedStore
 
 	byDefault profile.StoreDir // of the store that image reads without --store-dir

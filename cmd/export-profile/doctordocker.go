@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,7 +16,7 @@ const dialTimeout = time.Second
 
 // inspectDocker looks for a daemon that answers on a socket of this machine.
 func (d *doctor) inspectDocker(ctx context.Context, t *foundTool) {
-	sockets := []string{"/run/docker.sock", "/var/run/docker.sock"}
+	sockets := []string{filepath.Join(d.root, "run/docker.sock"), filepath.Join(d.root, "var/run/docker.sock")}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		sockets = append(sockets, filepath.Join(dir, "docker.sock"))
 	}
@@ -35,7 +37,7 @@ func (d *doctor) inspectDocker(ctx context.Context, t *foundTool) {
 			t.Notes = append(t.Notes, "its daemon listens on "+socket)
 			return
 		}
-		if first == nil || os.IsPermission(err) {
+		if first == nil || errors.Is(err, fs.ErrPermission) {
 			first = err
 		}
 	}
@@ -45,7 +47,7 @@ func (d *doctor) inspectDocker(ctx context.Context, t *foundTool) {
 		return // podman loads images in its place
 	}
 	hint := "start its daemon, as in sudo systemctl start docker; or use podman, or a registry"
-	if os.IsPermission(first) {
+	if errors.Is(first, fs.ErrPermission) {
 		hint = "write a file and load it as root: export-profile image … docker-archive:hello.tar && sudo docker load -i hello.tar"
 	}
 	d.problem(aboutTools, hint, "docker: find daemon: %v", first)

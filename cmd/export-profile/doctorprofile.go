@@ -121,6 +121,7 @@ func (d *doctor) programs(p profile.Path) []string {
 }
 
 // mainProgram returns the program that is called as its package, or else the only one, or else a shell, or "".
+// It returns none whose name a terminal cannot show.
 func mainProgram(p profile.Path, programs []string) string {
 	name, _ := profile.SplitName(p.Name())
 	for _, wanted := range []string{p.Name(), name} {
@@ -128,7 +129,7 @@ func mainProgram(p profile.Path, programs []string) string {
 			return wanted
 		}
 	}
-	if len(programs) == 1 {
+	if len(programs) == 1 && isPlain(programs[0]) {
 		return programs[0]
 	}
 	if slices.Contains(programs, "sh") {

@@ -40,7 +40,7 @@ func (d *doctor) material() (m material, ok bool) {
 		s = d.Sources[i] // made to be read here, while a directory may lie here for other reasons
 	}
 	name := s.Name
-	if strings.HasPrefix(name, "-") || strings.Contains(name, "?") {
+	if strings.HasPrefix(name, "-") || strings.ContainsAny(name, ":?") {
 		name = "./" + name
 	}
 	return material{s.Name, " --from " + shellWord(name), nameForImage(s.Name), ""}, true
@@ -69,7 +69,7 @@ func (d *doctor) suggest() {
 
 // loadCommands makes an image with a tool that can run it, or else as a layout.
 func (d *doctor) loadCommands(m material) []string {
-	tag, program, terminal := m.name+":v1", cmp.Or(m.program, "PROGRAM"), ""
+	tag, program, terminal := m.name+":v1", shellWord(cmp.Or(m.program, "PROGRAM")), ""
 	if program == "sh" {
 		terminal = " -it"
 	}
@@ -96,14 +96,19 @@ func pushPlace(registry string) string {
 	return registry
 }
 
+// sourceEndings are the endings of names that say nothing of what is in a file.
+var sourceEndings = []string{
+	".export", ".nar", ".nario", ".closure", ".stream", ".tar", ".tgz", ".txz", ".gz", ".xz", ".zst", ".bz2", ".lz4", ".lz",
+}
+
 // nameForImage makes a name for an image from that of a store path or file: without a version and endings, as registries allow it.
 func nameForImage(name string) string {
 	for {
-		ending := strings.ToLower(filepath.Ext(name))
-		if len(ending) < 3 || !strings.Contains(".export .nar .closure .stream .tar .gz .xz .zst .bz2 .lz4 .tgz .txz .nario .lz", ending) {
+		ending := filepath.Ext(name)
+		if !slices.Contains(sourceEndings, strings.ToLower(ending)) {
 			break
 		}
-		name = strings.TrimSuffix(name, filepath.Ext(name))
+		name = strings.TrimSuffix(name, ending)
 	}
 	if name, _ = profile.SplitName(name); name == "user-environment" {
 		name = "profile"
