@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/spf13/pflag"
@@ -89,25 +86,4 @@ func (f *registryFlags) mount(d destination) (*registry.Reference, error) {
 		return nil, usagef(example, "--mount-from: the image does not go to %s", r.Registry)
 	}
 	return &r, nil
-}
-
-// authFiles lists the files with logins in podman's order; docker's file is the last.
-func authFiles() ([]string, error) {
-	if name := os.Getenv("REGISTRY_AUTH_FILE"); name != "" {
-		if _, err := os.Stat(name); err != nil {
-			return nil, fmt.Errorf("REGISTRY_AUTH_FILE: %w", err)
-		}
-		return []string{name}, nil
-	}
-	runtime := cmp.Or(os.Getenv("XDG_RUNTIME_DIR"), filepath.Join("/run/containers", strconv.Itoa(os.Getuid())))
-	files := []string{filepath.Join(runtime, "containers/auth.json")}
-	if dir, err := os.UserConfigDir(); err == nil {
-		files = append(files, filepath.Join(dir, "containers/auth.json"))
-	}
-	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
-		files = append(files, filepath.Join(dir, "config.json"))
-	} else if home, err := os.UserHomeDir(); err == nil {
-		files = append(files, filepath.Join(home, ".docker/config.json"))
-	}
-	return files, nil
 }

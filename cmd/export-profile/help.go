@@ -69,7 +69,8 @@ var exitStatuses = []struct{ status, meaning string }{
 	{"1", "The command failed."},
 	{"2", "The command line is wrong."},
 	{"3", "The command found what it looks for: problems (verify), errors (check, image --check), " +
-		"a size above a limit (diff --max-size, diff --max-growth, image --max-size), or nothing to make an image of (doctor)."},
+		"a size above a limit (diff --max-size, diff --max-growth, image --max-size), " +
+		"damage in the cache (cache verify), or nothing to make an image of (doctor)."},
 }
 
 // helpEnvironment lists the variables that the program reads.
@@ -92,7 +93,8 @@ var helpFiles = []struct{ names, meaning string }{
 	{"~/.guix-profile", "This user's profile in a store of Guix, or else /var/guix/profiles/per-user/$USER/guix-profile."},
 	{"$XDG_CACHE_HOME/export-profile", "The cache. The default of $XDG_CACHE_HOME is ~/.cache. It can be deleted at any time."},
 	{"~/.netrc", "Logins for servers that are binary caches."},
-	{"$XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json, ~/.docker/config.json", "Logins for registries, in this order, as podman login and docker login write them."},
+	{"$XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json, ~/.docker/config.json", "Logins for registries, in this order, as podman login and docker login write them. " +
+		"Without $XDG_RUNTIME_DIR, the first is /run/containers/UID/auth.json, or where podman without root writes instead."},
 }
 
 const helpHelp = `examples:
