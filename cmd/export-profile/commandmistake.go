@@ -80,7 +80,7 @@ func isCommandName(word string) bool {
 
 // flagsFirst is the error for flags before the command.
 func flagsFirst(name string) error {
-	return usagef(fmt.Sprintf("as in export-profile %s -q …", name), "flags come after the command %q", name)
+	return usagef(fmt.Sprintf("write the command first: export-profile %s FLAGS …", name), "flags come after the command %q", name)
 }
 
 func unknownCommand(word string) error {

@@ -65,6 +65,8 @@ func hint(err error) string {
 		return "name the file of the certificate's authority with --registry-ca, or accept any with --tls-verify=false"
 	case errors.As(err, &pushing) && errors.Is(err, http.ErrSchemeMismatch):
 		return "--tls-verify=false allows plain HTTP"
+	case hintReach(err) != "":
+		return hintReach(err)
 	case errors.As(err, &cert):
 		return "name the file of the certificate's authority in SSL_CERT_FILE"
 	case errors.As(err, &record):

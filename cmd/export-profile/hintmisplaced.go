@@ -11,6 +11,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/source"
 )
 
 // If a word is in the wrong place, its form shows what the user meant.
@@ -24,6 +25,8 @@ func noOperands(command string, words []string) error {
 	switch word := words[0]; {
 	case isImage(word):
 		hint = "name an image with --from " + word
+	case isSource(word):
+		hint = "name a source with --from " + shellWord(word)
 	case isProfile(word):
 		hint = "name a profile or a store path with --profile " + word + ", and a store with --from"
 	}
@@ -42,6 +45,12 @@ func wordsHint(command string, words []string, example string) string {
 // isProfile says whether a word probably names a profile or a store path, and not a result.
 func isProfile(word string) bool {
 	return !isImage(word) && exists(word) || isStorePath(word)
+}
+
+// isSource says whether a word names something that --from reads.
+func isSource(word string) bool {
+	_, err := source.Recognise(word)
+	return err == nil
 }
 
 // isStorePath says whether a word is a store path, or the path of a file in an object.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/export-profile/export-profile/ocilayout"
@@ -32,6 +35,18 @@ func hintRegistry(e *registry.Error) string {
 		return hintTooLarge(e)
 	case e.Push && refusesType(e):
 		return hintType(e)
+	}
+	return ""
+}
+
+// hintReach returns what to do about a server that cannot be reached, or "".
+func hintReach(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: check the name and the port, and that the server runs"
+	case errors.As(err, &dns):
+		return "check the name of the server; if this machine needs a proxy, HTTPS_PROXY names it"
 	}
 	return ""
 }

@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,6 +119,19 @@ func TestRegistryHintsOfAWS(t *testing.T) {
 	for host, want := range map[string]string{"1.dkr.ecr.cn-north-1.amazonaws.com.cn": "cn-north-1", "ghcr.io": "", "x.dkr.ecr.y.example.com": ""} {
 		if got, ok := ecrRegion(host); ok != (want != "") || ok && got != want {
 			t.Errorf("ecrRegion(%q) = %q, %v; want %q", host, got, ok, want)
+		}
+	}
+}
+
+// TestReachHints checks the hints about servers that cannot be reached, through the errors that name them.
+func TestReachHints(t *testing.T) {
+	for want, cause := range map[string]error{
+		"nothing listens there: check the name and the port, and that the server runs":                           &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		"check the name of the server; if this machine needs a proxy, HTTPS_PROXY names it":                      &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "registry.example.com", IsNotFound: true}},
+		"name the file of the certificate's authority with --registry-ca, or accept any with --tls-verify=false": &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
+	} {
+		if got := hint(&registry.Error{Do: "reach registry registry.example.com", Tries: 3, Err: &url.Error{Op: "Get", Err: cause}}); got != want {
+			t.Errorf("the hint about %v is %q; want %q", cause, got, want)
 		}
 	}
 }
