@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/term"
 
 	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/registry"
@@ -107,7 +106,7 @@ func (d *archiveDestination) next() string {
 
 // checkStdout refuses to write binary data to a terminal.
 func checkStdout(w io.Writer, what string) error {
-	if f, ok := unwrapStdout(w).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if _, ok := terminalWidth(w); ok {
 		return usagef("export-profile image … "+what+" | podman load", "%s: standard output is a terminal", what)
 	}
 	return nil

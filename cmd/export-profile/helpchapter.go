@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strings"
 	"sync"
-
-	"golang.org/x/term"
 
 	"github.com/export-profile/export-profile/cmd/export-profile/internal/manual"
 	"github.com/export-profile/export-profile/ocilayout"
@@ -204,12 +201,8 @@ const (
 
 // textWidth returns the width for text: that of the terminal, within limits.
 func textWidth(w io.Writer) int {
-	f, ok := unwrapStdout(w).(*os.File)
-	if !ok {
-		return proseWidth
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || width <= 0 {
+	width, _ := terminalWidth(w)
+	if width <= 0 {
 		return proseWidth
 	}
 	return min(max(width, 40), maxProseWidth)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -99,6 +100,7 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 	w := bufio.NewWriter(t.out)
 	rows := []lsRow{}
 	lost := []string{}
+	_, onTerminal := terminalWidth(t.out)
 	total, err := files.DiskUse(places, func(u rootfs.DiskUse) error {
 		if o.depth >= 0 && u.Depth > o.depth {
 			return nil
@@ -107,7 +109,11 @@ func (o *lsOptions) run(ctx context.Context, t terminal, args []string) (err err
 			rows = append(rows, lsRow{"/" + u.Path, bytesOf("/" + u.Path), u.Size, u.Dir})
 			return nil
 		}
-		return o.line(w, u.Size, "/"+u.Path)
+		name := "/" + u.Path
+		if onTerminal && !isPlain(name) {
+			name = strconv.Quote(name) // as ls of coreutils does, since an image may have any names
+		}
+		return o.line(w, u.Size, name)
 	}, func(path string) { lost = append(lost, "/"+path) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return withHint(fmt.Errorf("list %w", err), "without a PATH, ls lists everything; --depth 2 shortens it")

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -67,5 +69,24 @@ func TestLsBytes(t *testing.T) {
 	}
 	if len(got.Dangling) != 3 || len(got.DanglingBytes) != 2 || string(got.DanglingBytes[0]) == string(got.DanglingBytes[1]) {
 		t.Errorf("Dangling = %q, DanglingBytes = %q; want three, two of them in bytes", got.Dangling, got.DanglingBytes)
+	}
+}
+
+// TestLsTerminal checks that no name in an image changes what a terminal shows, and that a pipe gets names as they are.
+func TestLsTerminal(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	odd := "a\x1b[2J\nb"
+	makeFile(t, "file", "content", 0o644)
+	args := []string{"ls", "--no-cache", "--no-profile", "--platform", "linux/amd64", "--add", "file:/srv/" + odd, "/srv"}
+	if out := succeed(t, "", args...); !strings.Contains(out, "\t/srv/"+odd+"\n") {
+		t.Errorf("ls prints %q into a pipe; want the name %q", out, odd)
+	}
+	shown, screen := openTerminal(t, 80)
+	status := run(t.Context(), args, terminal{in: os.Stdin, out: screen, err: io.Discard})
+	screen.Close()
+	b, _ := io.ReadAll(shown) // the last read fails after the writer closes
+	if got := string(b); status != 0 || !strings.Contains(got, `"/srv/a\x1b[2J\nb"`) || strings.Contains(got, "\x1b") {
+		t.Errorf("ls exits with %d and prints %q on a terminal; want the name quoted", status, got)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/term"
+
 	"github.com/export-profile/export-profile/profile"
 )
 
@@ -57,6 +59,19 @@ func unwrapStdout(w io.Writer) io.Writer {
 		return r.to
 	}
 	return w
+}
+
+// terminalWidth says whether a result goes to a terminal, and returns its width, or 0 if that is unknown.
+func terminalWidth(w io.Writer) (columns int, ok bool) {
+	f, ok := unwrapStdout(w).(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0, true
+	}
+	return columns, true
 }
 
 // standardName is the file name that means standard input or output.

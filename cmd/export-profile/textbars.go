@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // barsFlag says whether a result has bars beside its sizes. Without the flag, it has them on a terminal.
@@ -30,24 +29,19 @@ const (
 
 // columns returns the width of lines with bars, or 0 if there are to be none.
 func (b *barsFlag) columns(out io.Writer) int {
-	f, ok := unwrapStdout(out).(*os.File)
-	shown := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	width, shown := terminalWidth(out)
+	shown = shown && os.Getenv("TERM") != "dumb"
 	switch {
 	case b.flag.Changed && !b.draw, !b.flag.Changed && !shown:
 		return 0
-	case shown:
-		width, _, err := term.GetSize(int(f.Fd()))
-		switch {
-		case err != nil || width <= 0:
-		case width >= fewestColumns:
-			return width
-		case b.flag.Changed:
-			return fewestColumns
-		default:
-			return 0
-		}
+	case !shown || width <= 0:
+		return defaultColumns
+	case width >= fewestColumns:
+		return width
+	case b.flag.Changed:
+		return fewestColumns
 	}
-	return defaultColumns
+	return 0
 }
 
 // share is a part of a bar.

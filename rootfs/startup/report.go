@@ -3,6 +3,10 @@ package startup
 import (
 	"cmp"
 	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Kinds of problems.
@@ -34,7 +38,22 @@ type Problem struct {
 	Reason string `json:"reason"`
 }
 
-func (p Problem) String() string { return p.Path + ": " + p.Reason }
+// String returns one line. What a terminal cannot show is escaped, since names in an image may have any bytes.
+func (p Problem) String() string {
+	var b strings.Builder
+	text := p.Path + ": " + p.Reason
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		if unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			b.WriteString(text[:n])
+		} else {
+			quoted := strconv.Quote(text[:n])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		text = text[n:]
+	}
+	return b.String()
+}
 
 // Report is the result of a check.
 type Report struct {
