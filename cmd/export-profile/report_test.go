@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,6 +103,18 @@ func TestReportDiff(t *testing.T) {
 		}
 		if added != len(d.Added) || removed != len(d.Removed) || len(p.Paths) > added+removed {
 			t.Errorf("%v: the page has %d new and %d removed store paths; diff has %d and %d", pair, added, removed, len(d.Added), len(d.Removed))
+		}
+	}
+}
+
+func TestWithoutDir(t *testing.T) {
+	_, missing := os.Open("/home/jane/web/blobs/sha256/abc")
+	for want, err := range map[string]error{
+		"layer 2 of the first image: open abc: no such file or directory": fmt.Errorf("layer 2 of the first image: %w", missing),
+		"read a/b: it sends no ranges":                                    errors.New("read a/b: it sends no ranges"),
+	} {
+		if got := withoutDir(err); got != want {
+			t.Errorf("withoutDir(%v) = %q; want %q", err, got, want)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 	"time"
@@ -200,12 +202,21 @@ func (i *reportedImage) since(ctx context.Context, previous *reportedImage, r *r
 	}
 	switch {
 	case err != nil:
-		p.Fetch.ChunksUnknown = err.Error()
+		p.Fetch.ChunksUnknown = withoutDir(err)
 	case f != nil:
 		p.Fetch.Chunks = &report.FetchChunks{Contents: f.Contents, Tables: f.Tables, Whole: f.Whole, Ranges: f.Ranges}
 	}
 	r.Previous = p
 	return nil
+}
+
+// withoutDir returns the text of an error for people elsewhere: without the directory of the file on this machine that it is about.
+func withoutDir(err error) string {
+	var file *fs.PathError
+	if !errors.As(err, &file) {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), file.Path, path.Base(file.Path))
 }
 
 // partsOf returns the base names of the objects that a layer shows.

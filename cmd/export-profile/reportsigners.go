@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,26 +84,19 @@ func (o *imageOpener) statementSigners(ctx context.Context, say *speaker, word s
 			return nil, cause
 		}
 	}
-	for _, name := range besideNames(n, found.Tags) {
-		if n.transport.remote {
-			break
+	if !n.transport.remote {
+		for _, name := range besideNames(n, found.Tags) {
+			more, err := hintsBeside(name+attestation.Extension, image.Digest.String())
+			if err != nil {
+				say.notef("it is unknown who signed the image: %v", err)
+			}
+			hints = append(hints, more...)
 		}
-		more, err := hintsBeside(name+attestation.Extension, image.Digest.String())
-		if err != nil {
-			say.notef("it is unknown who signed the image: %v", err)
-		}
-		hints = append(hints, more...)
 	}
 	var signers []report.Signer
 	for _, hint := range hints {
-		const most = 100 // the statement may say anything
-		switch {
-		case hint == "":
-			hint = "an unnamed key"
-		case len(hint) > most:
-			hint = hint[:most] + "…"
-		}
-		signers = append(signers, report.Signer{Key: hint, Of: "a statement about the image"})
+		key := cutText(cmp.Or(hint, "an unnamed key"), 100) // the statement may say anything
+		signers = append(signers, report.Signer{Key: key, Of: "a statement about the image"})
 	}
 	return signers, nil
 }
