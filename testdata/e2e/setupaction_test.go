@@ -201,8 +201,8 @@ func TestSetupAction(t *testing.T) {
 			if got.status() != 1 || !strings.Contains(got.stdout, command) || !strings.Contains(got.stdout, tt.want) || !strings.Contains(got.stderr, tt.want) {
 				t.Errorf("%v\nwant status 1 and an error with %q", got, tt.want)
 			}
-			if n := strings.Count(got.stdout, "\n"); n != 1 {
-				t.Errorf("%q has %d lines; want one", got.stdout, n)
+			if n := strings.Count(got.stdout, "\n"); n != 1 || strings.Contains(got.stderr, "\n::") {
+				t.Errorf("%v\nhas %d lines on standard output; want one, and no command of GitHub on standard error", got, n)
 			}
 			if r.has("export-profile") {
 				t.Error("the program is in PATH")
