@@ -152,10 +152,14 @@ func TestRecipeGitLab(t *testing.T) {
 	}
 
 	// Other branches may write into the registry, but have no key.
-	for message, built := range map[string]int{"two": 0, "three": 2} {
+	for _, message := range []string{"two", "three"} {
 		r, writes, traffic := pipeline(t, "topic", message, nil)
 		digest := digestIn(r)
-		wantBuilt(t, r.stderr, min(built, 1), built)
+		if message == "two" {
+			wantBuilt(t, r.stderr, 0, 0)
+		} else {
+			wantBuilt(t, r.stderr, 1, 2)
+		}
 		if slices.ContainsFunc(writes, isCacheWrite) || traffic > 1<<20 {
 			t.Errorf("%d bytes on the wire, and the requests that write are %q", traffic, writes)
 		}
