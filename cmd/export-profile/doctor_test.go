@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -144,6 +145,40 @@ func TestDoctorStore(t *testing.T) {
 	}
 	if strings.Contains(text, "result-3") || strings.Contains(text, "\x1b") {
 		t.Errorf("doctor prints %q; want nothing of /etc and no control characters", text)
+	}
+}
+
+// TestDoctorImages checks that doctor makes no image of a result that is one.
+func TestDoctorImages(t *testing.T) {
+	stream, root := storetest.File(t, "basic.nix-export"), nixMachine(t)
+	home := bareMachine(t)
+	makeFile(t, home+"/bin/podman", "#!/bin/sh\necho podman version 4.3.1\n", 0o755)
+	const hello, cacert = "/nix/store/fiznc08nhj31nrsb1f2aa5f9syzps0gl-hello-1.0", "/nix/store/jq6vpp2wg7rf16gh48swiirv3j9hywck-cacert-3.86"
+	makeLink(t, hello, "result")
+	if err := os.Chmod(root+hello, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if status := run(t.Context(), []string{"image", "--quiet", "--no-cache", "--from", stream, "oci:layout:v1"}, terminal{out: io.Discard, err: io.Discard}); status != 0 {
+		t.Fatalf("image exits with status %d", status)
+	}
+	for _, name := range []string{"oci-layout", "index.json"} {
+		if err := os.Rename("layout/"+name, root+hello+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, d := examine(t, root)
+	if len(d.Commands) > 0 {
+		t.Errorf("doctor suggests %q; want nothing", d.Commands)
+	}
+	for _, want := range []string{"./result is the image oci:result, in " + hello + "\n",
+		"\n./result is an image already. To look at it:\n  export-profile report oci:result result.html\n  podman run --rm $(podman pull -q oci:result)\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("doctor prints:\n%s\nwant in it: %s", text, want)
+		}
+	}
+	makeLink(t, cacert, "result-2")
+	if _, d = examine(t, root); len(d.Commands) != 2 || !strings.Contains(d.Commands[0], "--profile ./result-2 ") {
+		t.Errorf("doctor suggests %q; want an image of result-2", d.Commands)
 	}
 }
 

@@ -51,6 +51,7 @@ func (d *doctor) printCommands(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", c)
 		}
 	}
+	defer d.printImage(block)
 	if len(d.Commands) == 0 {
 		d.printNothing(block)
 		return
@@ -133,6 +134,10 @@ func (d *doctor) packageFacts() (facts []string) {
 	}
 	for _, p := range all {
 		if p.Path == "" {
+			continue
+		}
+		if p.Image != "" {
+			facts = append(facts, fmt.Sprintf("%s is the image %s, in %s", shortPath(p.Name), shellWord(p.Image), p.Path))
 			continue
 		}
 		fact := fmt.Sprintf("%s is %s, with %s", shortPath(p.Name), p.Path, count(p.Programs, "program"))

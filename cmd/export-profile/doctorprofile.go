@@ -81,6 +81,7 @@ func (d *doctor) resolve(ctx context.Context, name string) foundProfile {
 	found.Generation, found.Generations = generations(name)
 	programs := d.programs(p.Path)
 	found.Programs, found.program = len(programs), mainProgram(p.Path, programs)
+	found.Image = imageOf(ctx, name, filepath.Join(d.root, string(p.Path)))
 	return found
 }
 

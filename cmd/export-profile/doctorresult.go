@@ -42,6 +42,7 @@ type foundProfile struct {
 	Generation  int          `json:"generation,omitempty"`
 	Generations int          `json:"generations,omitempty"` // that are kept
 	Programs    int          `json:"programs"`              // in bin
+	Image       string       `json:"image,omitempty"`       // that a build made, as commands take it
 
 	program string // the one to run, or ""
 }

@@ -25,7 +25,7 @@ func (d *doctor) material() (m material, ok bool) {
 		store = " --store-dir " + d.storeDir().String()
 	}
 	for _, r := range d.Results {
-		if r.Path != "" {
+		if r.Path != "" && r.Image == "" {
 			return material{r.Name, store + " --profile " + shellWord(r.Name), nameForImage(r.Path.Name()), r.program}, true
 		}
 	}

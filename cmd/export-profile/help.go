@@ -82,7 +82,7 @@ var helpEnvironment = []struct{ names, meaning string }{
 	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy for binary caches and registries."},
 	{"DOCKER_HOST, CONTAINERS_STORAGE_CONF", "doctor looks there for Docker's daemon and for podman's configuration."},
 	{"TERM", "If it is dumb, no progress bar is drawn."},
-	{"GOGC, GOMEMLIMIT, GOMAXPROCS", "Limits of the Go runtime. The program sets GOGC to 50 unless you set it."},
+	{"GOGC, GOMEMLIMIT, GOMAXPROCS", fmt.Sprintf("Limits of the Go runtime. The program sets GOGC to %d unless you set it.", gcPercent)},
 }
 
 // helpFiles lists the files and directories that the program reads without being told to.

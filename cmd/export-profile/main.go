@@ -18,9 +18,12 @@ import (
 	"syscall"
 )
 
+// gcPercent is GOGC, unless the user sets it: CI machines have more time than memory.
+const gcPercent = 33
+
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(33) // CI machines have more time than memory
+		debug.SetGCPercent(gcPercent)
 	}
 	ballast := &ballast{make([]byte, ballastSize)}
 	ctx, stop := onSignal(context.Background())
