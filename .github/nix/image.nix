@@ -5,23 +5,23 @@ let
   configKeys = import ./config.nix { inherit lib; };
   closureOf = import ./closure.nix { inherit lib runCommand writeText; };
 
-  # Other arguments set these flags, or they need what a sandbox does not have.
+  # Other arguments set these flags, or they need what a sandbox does not have. The text says what to do instead.
   reserved = {
-    profile = "the argument profile";
-    no-profile = "an empty profile";
-    base = "the argument fromImage";
-    tag = "the arguments name and tag";
-    platform = "the argument architecture";
-    changes = "the argument changes";
-    destination = "the argument format";
-    sbom = "the argument sbom";
-    from = "nothing: packages come from Nix";
-    references = "nothing: references come from Nix";
-    attest = "image.copyTo -- --attest FILE, since a sandbox has no secret keys";
-    cache = "image.copyTo -- --cache DIR, since a sandbox has no cache";
+    profile = "use the argument profile";
+    no-profile = "leave out the argument profile";
+    base = "use the argument fromImage";
+    tag = "use the arguments name and tag";
+    platform = "use the argument architecture";
+    changes = "use the argument changes";
+    destination = "use the argument format";
+    sbom = "use the argument sbom";
+    from = "leave it out, since packages come from Nix";
+    references = "leave it out, since references come from Nix";
+    attest = "use image.copyTo -- --attest FILE, since a sandbox has no secret keys";
+    cache = "use image.copyTo -- --cache DIR, since a sandbox has no cache";
   };
   checked = flags: lib.mapAttrs
-    (flag: value: if reserved ? ${flag} then throw "buildImage: in place of flags.${flag}, use ${reserved.${flag}}" else value)
+    (flag: value: if reserved ? ${flag} then throw "buildImage does not take flags.${flag}: ${reserved.${flag}}" else value)
     flags;
 in
 {
@@ -94,9 +94,9 @@ let
       inherit imageName imageTag;
       # These programs make the image from the store, without a layout, and take more flags of export-profile image.
       copyTo = script "copy-to" ''copy "$@"'';
-      copyToRegistry = script "copy-to-registry" ''copy docker://${imageName}:${imageTag} "$@"'';
-      copyToPodman = script "copy-to-podman" ''copy --tag ${imageName}:${imageTag} docker-archive:- "$@" | podman load'';
-      copyToDockerDaemon = script "copy-to-docker-daemon" ''copy --tag ${imageName}:${imageTag} docker-archive:- "$@" | docker load'';
+      copyToRegistry = script "copy-to-registry" ''copy "docker://${imageName}:${imageTag}" "$@"'';
+      copyToPodman = script "copy-to-podman" ''copy --tag "${imageName}:${imageTag}" docker-archive:- "$@" | podman load'';
+      copyToDockerDaemon = script "copy-to-docker-daemon" ''copy --tag "${imageName}:${imageTag}" docker-archive:- "$@" | docker load'';
     } // passthru;
   } ''
     ${command}
@@ -104,7 +104,7 @@ let
       flags+=(--references "$NIX_BUILD_TOP/.attrs.json") # NIX_ATTRS_JSON_FILE is wrong in early versions of Nix
     fi
     ${lib.optionalString (sbom != null) ''flags+=(--sbom "${sbom}:$sbom")''}
-    tag=${if tag == null then "$(basename $out | cut -c -32)" else tag}
+    tag=${if tag == null then "$(basename $out | cut -c -32)" else lib.escapeShellArg tag}
     TERM=dumb export-profile image --no-cache "''${flags[@]}" --tag "${imageName}:$tag" "${format}:$out"
   '';
 in

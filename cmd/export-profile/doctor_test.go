@@ -171,7 +171,7 @@ func TestDoctorImages(t *testing.T) {
 		t.Errorf("doctor suggests %q; want nothing", d.Commands)
 	}
 	for _, want := range []string{"./result is the image oci:result, in " + hello + "\n",
-		"\n./result is an image already. To look at it:\n  export-profile report oci:result result.html\n  podman run --rm $(podman pull -q oci:result)\n"} {
+		"\n./result is an image already. To look into it and run it:\n  export-profile report oci:result result.html\n  podman run --rm $(podman pull -q oci:result)\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("doctor prints:\n%s\nwant in it: %s", text, want)
 		}

@@ -50,10 +50,12 @@ func (d *doctor) printImage(block func(heading string, commands ...string)) {
 		}
 		image := shellWord(r.Image)
 		commands := []string{"export-profile report " + image + " " + shellWord(strings.TrimPrefix(r.Name, "./")+".html")}
+		heading := r.Name + " is an image already. To look into it:"
 		if d.tool("podman") != nil {
+			heading = r.Name + " is an image already. To look into it and run it:"
 			commands = append(commands, "podman run --rm $(podman pull -q "+image+")")
 		}
-		block(r.Name+" is an image already. To look at it:", commands...)
+		block(heading, commands...)
 		return
 	}
 }

@@ -137,7 +137,7 @@ func testNixDocker(t *testing.T, u *nixUser) {
 // testNixMistakes checks what users read after a mistake.
 func testNixMistakes(t *testing.T, u *nixUser) {
 	for attribute, want := range map[string]string{
-		"reserved":    "buildImage: in place of flags.base, use the argument fromImage",
+		"reserved":    "buildImage does not take flags.base: use the argument fromImage",
 		"format":      "there is no format docker: want oci, ",
 		"healthcheck": "config.Healthcheck.StartInterval has no flag",
 		"config":      "config.Memory has no flag: want Cmd, Entrypoint, Env, ",
