@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/export-profile/export-profile/ocilayout/compress"
 	"github.com/export-profile/export-profile/rootfs"
+	"github.com/export-profile/export-profile/rootfs/staging"
 )
 
 // This file decides where each layer of an image comes from. It reads from top to bottom, in the order of the attempts:
@@ -56,6 +58,7 @@ func (l *Layout) addLayers(ctx context.Context, layers []Layer, m compress.Metho
 
 	workers := runtime.GOMAXPROCS(0)
 	a := &layerAdder{Layout: l, compression: m, pool: compress.NewPool(m, workers), slots: make(chan struct{}, workers), ahead: readAhead(len(layers))}
+	a.pool.Spill = func() (*os.File, error) { return staging.Spool(l.staging.Path) }
 	blobs := make([]layerBlob, len(layers))
 	results := make([]LayerResult, len(layers))
 	group, groupCtx := errgroup.WithContext(ctx)

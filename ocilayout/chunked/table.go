@@ -1,12 +1,12 @@
 package chunked
 
 import (
-	"bytes"
 	"encoding/json"
+	"os"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/opencontainers/go-digest"
 )
 
 // table is a growing table, compressed as it grows. A file takes about 65 bytes in each of the two tables of a layer,
@@ -14,8 +14,10 @@ import (
 type table struct {
 	encoders   *idleEncoders
 	encoder    *zstd.Encoder
-	compressed bytes.Buffer
-	size       int64 // before compression
+	compressed tableStore
+	size       int64        // before compression
+	most       int64        // limit of size
+	none       *atomic.Bool // the layer cannot have tables, so that this one is not needed
 }
 
 // Encoders keeps idle encoders of tables, for all layers of an image. A layer being written has one of each kind.
@@ -41,8 +43,8 @@ type idleEncoders struct {
 }
 
 // table returns a table that uses an idle encoder, or a new one.
-func (e *idleEncoders) table() *table {
-	t := &table{encoders: e}
+func (e *idleEncoders) table(spill func() (*os.File, error), most int64, none *atomic.Bool) *table {
+	t := &table{encoders: e, compressed: newTableStore(spill), most: most, none: none}
 	select {
 	case t.encoder = <-e.idle:
 	default:
@@ -74,23 +76,35 @@ func newEncoder(level zstd.EncoderLevel, window int) *zstd.Encoder {
 	return e
 }
 
+// Write adds to the table, until the layer turns out to have none.
 func (t *table) Write(b []byte) (int, error) {
 	t.size += int64(len(b))
+	if t.size > t.most || t.compressed.n > MaxTable {
+		t.none.Store(true)
+	}
+	if t.none.Load() {
+		t.drop()
+		return len(b), nil
+	}
 	return t.encoder.Write(b)
 }
 
-// close ends the table. It may be called again.
+// close ends the table.
 func (t *table) close() error {
-	if t.encoder == nil {
-		return nil
-	}
 	err := t.encoder.Close()
 	t.encoders.put(t.encoder)
 	t.encoder = nil
 	return err
 }
 
-func (t *table) digest() digest.Digest { return digest.FromBytes(t.compressed.Bytes()) }
+// drop forgets the table. It gives back its memory and its temporary file. It may be called again.
+func (t *table) drop() {
+	if t.encoder != nil {
+		t.encoders.put(t.encoder)
+		t.encoder = nil
+	}
+	t.compressed.close()
+}
 
 // appendString appends a string as JSON.
 func appendString(b []byte, s string) []byte {

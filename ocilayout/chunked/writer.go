@@ -5,6 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"math"
+	"os"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -16,21 +20,24 @@ type Writer struct {
 	toc      *table
 	tarSplit *table
 	line     []byte
-	count    int  // entries so far
-	illegal  bool // a name or a link is not UTF-8
+	count    int         // entries so far
+	none     atomic.Bool // the layer cannot have tables
 }
 
 // NewWriter returns a writer of tables. The caller must call Close in the end.
-func NewWriter(e *Encoders) *Writer {
-	w := &Writer{toc: e.toc.table(), tarSplit: e.tarSplit.table()}
+// If spill is not nil, it makes the temporary files in which large tables wait; the Writer closes them.
+func NewWriter(e *Encoders, spill func() (*os.File, error)) *Writer {
+	w := &Writer{}
+	w.toc = e.toc.table(spill, MaxTable, &w.none)
+	w.tarSplit = e.tarSplit.table(spill, math.MaxInt64, &w.none)
 	w.Scanner = newScanner(&tarSplit{w: w.tarSplit})
 	return w
 }
 
-// Close gives memory back.
+// Close gives memory and temporary files back.
 func (w *Writer) Close() {
-	_ = w.toc.close() // without Finish, the tables are not used
-	_ = w.tarSplit.close()
+	w.toc.drop()
+	w.tarSplit.drop()
 }
 
 // Chunk is a part of a file that can be fetched alone.
@@ -43,7 +50,9 @@ type Chunk struct {
 // Add adds an entry to the TOC. Chunks are those of a file that is not empty; the frame of the last one ends at end,
 // and sum is that of the whole file.
 func (w *Writer) Add(e *Entry, chunks []Chunk, end int64, sum [sha256.Size]byte) error {
-	w.illegal = w.illegal || !utf8.ValidString(e.Name) || !utf8.ValidString(e.LinkName)
+	if !utf8.ValidString(e.Name) || !utf8.ValidString(e.LinkName) {
+		w.none.Store(true)
+	}
 	if len(chunks) == 0 {
 		return w.entry(e)
 	}
@@ -77,47 +86,67 @@ func (w *Writer) entry(e *Entry) error {
 	} else {
 		w.line = append(w.line[:0], ',')
 	}
-	w.count++
+	if w.count++; w.count > MaxEntries {
+		w.none.Store(true)
+	}
 	w.line = appendEntry(w.line, e)
 	_, err := w.toc.Write(w.line)
 	return err
 }
 
-// Finish returns the end of a blob whose frames have size bytes, and where its tables are.
+// Finish writes the end of a blob whose frames have size bytes, and returns where its tables are.
 //
 // A layer has no tables, and is an ordinary layer, if a name is not UTF-8, which JSON cannot express,
 // or if a table is too large for its readers: a TOC of more than 150 MiB, which is about 400,000 files, or of more than [MaxEntries].
-func (w *Writer) Finish(size int64) (tail []byte, l Location, err error) {
+// Then nothing is written, and the Location is zero.
+func (w *Writer) Finish(size int64, blob io.Writer) (l Location, err error) {
 	if err := w.Scanner.Close(); err != nil {
-		return nil, l, err
+		return l, err
+	}
+	if w.none.Load() {
+		return l, nil
 	}
 	if err := w.tarSplit.close(); err != nil {
-		return nil, l, fmt.Errorf("compress tar-split data: %w", err)
+		return l, fmt.Errorf("compress tar-split data: %w", err)
 	}
-	end := fmt.Sprintf(`],"tarSplitDigest":%q}`, w.tarSplit.digest())
+	end := fmt.Sprintf(`],"tarSplitDigest":%q}`, w.tarSplit.compressed.digest())
 	if w.count == 0 {
 		end = `{"version":1,"entries":[` + end
 	}
-	if _, err = w.toc.Write([]byte(end)); err == nil {
+	_, err = w.toc.Write([]byte(end))
+	if err == nil && !w.none.Load() {
 		err = w.toc.close()
 	}
 	if err != nil {
-		return nil, l, fmt.Errorf("compress TOC: %w", err)
+		return l, fmt.Errorf("compress TOC: %w", err)
 	}
-	if w.illegal || w.count > MaxEntries || w.toc.size > MaxTable || w.toc.compressed.Len() > MaxTable || w.tarSplit.compressed.Len() > MaxTable {
-		return nil, Location{}, nil
+	if w.none.Load() || w.toc.compressed.n > MaxTable || w.tarSplit.compressed.n > MaxTable {
+		return l, nil
 	}
-	l.Digest = w.toc.digest()
-	l.TOC = Span{size + skippableHead, int64(w.toc.compressed.Len()), w.toc.size}
-	l.TarSplit = Span{l.TOC.Offset + l.TOC.Length + skippableHead, int64(w.tarSplit.compressed.Len()), w.tarSplit.size}
-	tail = appendSkippable(nil, w.toc.compressed.Bytes())
-	tail = appendSkippable(tail, w.tarSplit.compressed.Bytes())
-	return appendSkippable(tail, l.Footer()), l, nil
+	l.Digest = w.toc.compressed.digest()
+	l.TOC = Span{size + skippableHead, w.toc.compressed.n, w.toc.size}
+	l.TarSplit = Span{l.TOC.Offset + l.TOC.Length + skippableHead, w.tarSplit.compressed.n, w.tarSplit.size}
+	for _, t := range []*table{w.toc, w.tarSplit} {
+		if _, err := blob.Write(appendSkippableHead(nil, t.compressed.n)); err != nil {
+			return Location{}, err
+		}
+		if err := t.compressed.copyTo(blob); err != nil {
+			return Location{}, err
+		}
+	}
+	if _, err := blob.Write(appendSkippable(nil, l.Footer())); err != nil {
+		return Location{}, err
+	}
+	return l, nil
 }
 
 // appendSkippable appends a frame that readers of the tar pass over.
 func appendSkippable(b, content []byte) []byte {
+	return append(appendSkippableHead(b, int64(len(content))), content...)
+}
+
+// appendSkippableHead appends what comes before the n bytes of such a frame.
+func appendSkippableHead(b []byte, n int64) []byte {
 	b = binary.LittleEndian.AppendUint32(b, skippableMagic)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(content)))
-	return append(b, content...)
+	return binary.LittleEndian.AppendUint32(b, uint32(n))
 }

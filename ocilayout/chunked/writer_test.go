@@ -2,6 +2,7 @@ package chunked
 
 import (
 	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -44,7 +45,7 @@ func TestWithoutTables(t *testing.T) {
 		{"\xff", "target", false},
 		{"file", "\xff", false},
 	} {
-		w := NewWriter(NewEncoders(1))
+		w := NewWriter(NewEncoders(1), nil)
 		b := tarOf(t, tar.Header{Typeflag: tar.TypeSymlink, Name: test.name, Linkname: test.link})
 		for len(b) > 0 {
 			n, _, event, err := w.Scanner.Next(b)
@@ -56,9 +57,10 @@ func TestWithoutTables(t *testing.T) {
 			}
 			b = b[n:]
 		}
-		tail, l, err := w.Finish(1000)
-		if err != nil || (l != Location{}) != test.want || (len(tail) > 0) != test.want {
-			t.Errorf("%q to %q: a tail of %d bytes, %+v, %v; want tables: %t", test.name, test.link, len(tail), l, err, test.want)
+		var tail bytes.Buffer
+		l, err := w.Finish(1000, &tail)
+		if err != nil || (l != Location{}) != test.want || (tail.Len() > 0) != test.want {
+			t.Errorf("%q to %q: a tail of %d bytes, %+v, %v; want tables: %t", test.name, test.link, tail.Len(), l, err, test.want)
 		}
 		w.Close()
 	}

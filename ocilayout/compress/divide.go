@@ -211,17 +211,13 @@ func (c *collector) add(b *block) error {
 
 // packChunked does the work of Pack for zstd:chunked.
 func (p *Pool) packChunked(ctx context.Context, w *sumWriter, produce func(context.Context, *Stream) error) (Result, error) {
-	tables := chunked.NewWriter(p.tables)
+	tables := chunked.NewWriter(p.tables, p.Spill)
 	defer tables.Close()
 	c := &collector{tables: tables, hash: sha256.New()}
 	r, err := p.pack(ctx, w, tables, c.add, produce)
 	if err != nil {
 		return Result{}, err
 	}
-	tail, location, err := tables.Finish(w.n)
-	if err == nil {
-		_, err = w.Write(tail)
-	}
-	r.Tables = location
+	r.Tables, err = tables.Finish(w.n, w)
 	return r, err
 }

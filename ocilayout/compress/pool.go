@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"io"
+	"os"
 
 	"github.com/opencontainers/go-digest"
 
@@ -33,6 +34,9 @@ const blockFormat = 1
 
 // Pool holds what all layers of an image share: memory for blocks, and a compressor for each worker.
 type Pool struct {
+	// Spill, if not nil, makes temporary files for large tables of zstd:chunked, which are in memory otherwise.
+	Spill func() (*os.File, error)
+
 	method      Method
 	size        int              // of a block
 	blocks      chan *block      // free blocks, without memory; nil stands for one that is not allocated yet
