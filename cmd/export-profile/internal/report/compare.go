@@ -84,9 +84,9 @@ func (p page) pairs(r *Report, pairs []layerPair) {
 			l := r.Previous.Layers[pair.before]
 			p.put("<b>%s</b> %s<br>", l.Title, size(l.Blob))
 			p.firstNames(l.Parts)
-			if len(l.Moved) > 0 {
+			if moved := r.movedFrom(l, pair.now); len(moved) > 0 {
 				p.WriteString("<p class=\"note\">now in other layers: ")
-				p.firstNames(l.Moved)
+				p.firstNames(moved)
 				p.WriteString("</p>")
 			}
 		}
@@ -113,6 +113,15 @@ func (p page) pairs(r *Report, pairs []layerPair) {
 		p.put("</td><td class=\"number\">%s</td></tr>\n", fetched)
 	}
 	p.WriteString("</tbody>\n</table></div>\n")
+}
+
+// movedFrom returns the objects of a previous layer that are in other layers than the one in its place, if any.
+func (r *Report) movedFrom(l PreviousLayer, now int) []string {
+	if now == None {
+		return l.Moved
+	}
+	here := r.partNames(r.Layers[now])
+	return slices.DeleteFunc(slices.Clone(l.Moved), func(name string) bool { return slices.Contains(here, name) })
 }
 
 func are(n int) string {

@@ -36,6 +36,13 @@ func TestPairLayers(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(layerPair{})); diff != "" {
 		t.Errorf("pairs (-want +got):\n%s", diff)
 	}
+	moved := PreviousLayer{Moved: []string{r.Objects[2].Path, r.Objects[0].Path}} // perl, which is in the layer in its place, and curl
+	if diff := cmp.Diff([]string{r.Objects[0].Path}, r.movedFrom(moved, 3)); diff != "" {
+		t.Errorf("in other layers (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(moved.Moved, r.movedFrom(moved, None)); diff != "" {
+		t.Errorf("in other layers, of a layer that is gone (-want +got):\n%s", diff)
+	}
 	r.Image.Digest = "sha256:0123" // of an existing image, base layers are layers like others
 	if got := r.pairLayers(); got[0] != (layerPair{None, 0, "new"}) {
 		t.Errorf("a base layer that only the new image has is %+v", got[0])

@@ -147,7 +147,8 @@ func (p page) charts(r *Report) {
 <div id="map" class="chart"></div>
 <p class="note"></p>
 <ul class="legend" aria-label="Legend">
-<li><i class="direct"></i> the profile names it</li>
+<li><i class="root"></i> the profile itself</li>
+<li><i class="direct"></i> the profile refers to it</li>
 <li><i class="one"></i> only one package brings it in</li>
 <li><i class="shared"></i> several packages share it</li>
 <li><i class="other"></i> not from the store</li>

@@ -22,7 +22,7 @@ export function count(n, noun) {
 // kinds says in words how an object comes into the image. The charts show each kind in a colour.
 export const kinds = {
   root: 'the profile itself',
-  direct: 'the profile names it',
+  direct: 'the profile refers to it',
   one: 'only one package brings it in',
   shared: 'several packages share it',
   other: 'not from the store',
