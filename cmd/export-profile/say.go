@@ -48,6 +48,8 @@ type speaker struct {
 	silence  time.Time // retrying notes nothing before
 	skips    int       // calls of skipping
 	drawn    bool      // the bar is on the current line
+
+	once map[string]bool // texts of noteOnce
 }
 
 func (s *speaker) close() {
@@ -87,6 +89,18 @@ func (s *speaker) notef(format string, args ...any) {
 	if !s.quiet {
 		s.message("note", format, args)
 	}
+}
+
+// noteOnce is notef for a note that says nothing new when it comes again, as about a second image.
+func (s *speaker) noteOnce(text string) {
+	if s.once[text] {
+		return
+	}
+	if s.once == nil {
+		s.once = make(map[string]bool)
+	}
+	s.once[text] = true
+	s.notef("%s", text)
 }
 
 func (s *speaker) hintf(format string, args ...any) {

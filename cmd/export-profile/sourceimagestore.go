@@ -61,7 +61,7 @@ func readImageStore(ctx context.Context, say *speaker, image *ocilayout.Image, i
 	if err != nil {
 		return nil, err
 	}
-	say.notef("an image does not record references; they were found in the files of its store paths")
+	say.noteOnce("an image does not record references; they were found in the files of its store paths")
 	return s, nil
 }
 
