@@ -34,7 +34,7 @@ A registry that sends no ranges leaves this unknown.
 --max-size and --max-growth set a limit; above it, the exit status is 3 and an error gives the reason.
 They count the bytes of blobs if A and B are both images, and otherwise those of store paths.
 
-On a terminal, bars show how much each package grew or shrank, what A and B share, and what is fetched.
+On a terminal, bars show how much each package grew (░) or shrank (▒), what A and B share, and what is fetched.
 `
 
 type diffOptions struct {

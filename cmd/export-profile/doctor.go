@@ -16,7 +16,7 @@ const doctorHelp = `examples:
 
 Says what this machine has to make an image of and to run it with, and the command that does it:
 its store, this user's profile, result links and sources in the working directory, the cache,
-logins for registries, and container tools. Of what is wrong it says what to type next.
+logins for registries, and container tools. For each problem it says what to type next.
 
 doctor only reads. It prints no login, and contacts no registry: to see whether a registry takes a login,
 use export-profile plan docker://REGISTRY/NAME. It runs container tools only to ask for their version.

@@ -18,7 +18,7 @@ import (
 type metadataFlags struct{ metadataFiles []string }
 
 func (f *metadataFlags) flags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&f.metadataFiles, "metadata", nil, "add to SBOMs the licences, CPEs, sources and suppliers of packages that `FILE` says, in JSON, and to report the licences; repeatable: later files override earlier ones")
+	fs.StringArrayVar(&f.metadataFiles, "metadata", nil, "take licences, CPEs, sources and suppliers of packages for SBOMs and report from `FILE`, in JSON; repeatable: later files override earlier ones")
 }
 
 // read parses the files.

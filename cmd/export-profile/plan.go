@@ -34,7 +34,8 @@ If known blobs are zstd:chunked layers, plan reads their tables and says what a 
 fetches of them by chunks; see diff. It does not know this of layers that are not built yet.
 plan reads a shared cache (--cache docker://…) and adds nothing to it.
 
-On a terminal, each layer has a bar. The darker it is, the less is to be done.
+On a terminal, each layer has a bar:
+█ is in the previous image, ▓ in a cache, ▒ must be compressed again, and ░ must be built.
 `
 
 type planOptions struct {

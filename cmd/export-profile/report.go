@@ -51,6 +51,7 @@ func setupReport(fs *pflag.FlagSet) runFunc {
 	fs.BoolVar(&o.check, "check", false, "show what check finds; this reads all files")
 	o.checkFlags.flags(fs)
 	o.outputFlags.flags(fs)
+	fs.Lookup("previous").Usage = "compare with `IMAGE`, such as the last release (oci:DIR[:TAG] or docker://…), and keep its layers that are still needed"
 	fs.Lookup("json").Usage = "write what the page is made of as JSON instead, and print all messages as JSON"
 	return func(ctx context.Context, t terminal, args []string) error {
 		if len(args) == 0 || len(args) > 3 {
