@@ -63,10 +63,10 @@ func (r *repository) root() string {
 }
 
 // try calls do and retries temporary failures. Its errors name the registry.
+// If ctx is done, the error is the cause, which may be another request's error, at another registry, and stays as it is.
 func (r *repository) try(ctx context.Context, what string, do func(context.Context) error) error {
 	err := r.client.try(ctx, what, do)
-	var failed *Error
-	if errors.As(err, &failed) {
+	if failed, ok := err.(*Error); ok && err != context.Cause(ctx) {
 		failed.Registry, failed.Repository, failed.Login = r.at.Registry, r.at.Repository, r.loginFile()
 	}
 	return err

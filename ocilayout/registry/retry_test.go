@@ -1,11 +1,15 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestRetryAfter checks that all requests wait for as long as a registry asks.
@@ -38,5 +42,29 @@ func TestRetryAfter(t *testing.T) {
 	}
 	if time.Now().Before(until) || tooEarly > 0 {
 		t.Errorf("the push ended %v early, with %d early requests", time.Until(until), tooEarly)
+	}
+}
+
+// TestTryStopped checks that a request which another one's failure stops returns that failure as it is: it may be of another registry.
+func TestTryStopped(t *testing.T) {
+	f := newFake(t)
+	repo, err := client(t, Options{}).repository(t.Context(), f.at("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	first := &Error{Do: "read cache", Registry: "cache.example.com", Repository: "cache", Login: "auth.json"}
+	want := *first
+	err = repo.try(ctx, "read manifest", func(context.Context) error {
+		cancel(first)
+		return errors.New("stopped")
+	})
+	if err != first || !cmp.Equal(*first, want) {
+		t.Errorf("try = %+v; want the unchanged %+v", err, want)
+	}
+	var failed *Error
+	err = repo.try(t.Context(), "read manifest", func(context.Context) error { return errors.New("damaged") })
+	if !errors.As(err, &failed) || failed.Repository != "x" || failed.Registry != f.at("x").Registry {
+		t.Errorf("try = %+v; want an error about %s", err, f.at("x"))
 	}
 }
