@@ -33,7 +33,7 @@ func (d *doctor) findCache() {
 		d.problem(aboutCache, "name a directory with --cache, or in TMPDIR", "there is no directory %q for large temporary files", c.Spool)
 		return
 	}
-	if c.Free = int64(s.Bavail) * s.Bsize; c.Free < lowSpace {
+	if c.Free = int64(s.Bavail) * int64(s.Bsize); c.Free < lowSpace {
 		d.problem(aboutCache, "name another directory with --cache", "only %s are free for large temporary files in %q", humanBytes(c.Free), c.Spool)
 	}
 }

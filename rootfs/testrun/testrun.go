@@ -24,7 +24,7 @@ func Of(few, all int) int {
 // it keeps them in memory if /dev/shm has room: a file system without a journal takes most of a millisecond for each.
 func Run(m interface{ Run() int }) int {
 	var s unix.Statfs_t
-	if os.Getenv("TMPDIR") != "" || unix.Statfs("/dev/shm", &s) != nil || int64(s.Bavail)*s.Bsize < 4<<30 {
+	if os.Getenv("TMPDIR") != "" || unix.Statfs("/dev/shm", &s) != nil || int64(s.Bavail)*int64(s.Bsize) < 4<<30 {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("/dev/shm", "go-test-")
