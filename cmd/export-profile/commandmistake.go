@@ -91,6 +91,9 @@ func unknownCommand(word string) error {
 	if near := nearCommand(word); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, strings.ToUpper(hint[:1])+hint[1:])
 	}
+	if slices.Contains(chapterNames(), word) {
+		hint = fmt.Sprintf("`export-profile help %s` prints that chapter of the manual; %s", word, hint)
+	}
 	return usagef(hint, "unknown command %q", word)
 }
 
@@ -98,8 +101,11 @@ func unknownCommand(word string) error {
 func noHelp(word string) error {
 	hint := "`export-profile help` lists the commands and the chapters of the manual"
 	near := nearChapters(word)
+	if slices.Contains(chapterNames(), word) {
+		near = []string{word}
+	}
 	if command := nearCommand(word); command != "" && !slices.Contains(near, command) {
-		near = append(near, command)
+		near = append([]string{command}, near...)
 	}
 	if len(near) > 0 {
 		hint = fmt.Sprintf("did you mean %s? %s", strings.Join(near, " or "), hint)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -114,7 +115,11 @@ func setupHelp(fs *pflag.FlagSet) runFunc {
 	return func(_ context.Context, t terminal, args []string) error {
 		switch {
 		case len(args) > 1:
-			return usagef("", "help: want one command or chapter, not %d", len(args))
+			words := args[:1]
+			if chapter := strings.Join(args, "-"); slices.Contains(chapterNames(), chapter) {
+				words = []string{chapter}
+			}
+			return usagef("as in export-profile help "+words[0], "help: want one command or chapter, not %d words", len(args))
 		case *man && len(args) > 0:
 			return usagef("leave out "+args[0], "help: --man is about all commands")
 		}

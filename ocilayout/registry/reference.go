@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -18,13 +19,17 @@ type Reference struct {
 }
 
 // ParseReference parses a name as people write it: hello, hello:v1, registry.example.com/team/hello@sha256:….
-// Without tag and digest, the tag is latest.
+// Without tag and digest, the tag is latest. A registry alone, such as localhost:5000, is an error, although docker
+// takes it for the image localhost in docker.io, with the tag 5000.
 func ParseReference(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
 		return Reference{}, fmt.Errorf("image name %q: %w", s, err)
 	}
 	r := Reference{Registry: reference.Domain(named), Repository: reference.Path(named)}
+	if name := strings.TrimPrefix(r.Repository, "library/"); !strings.Contains(s, "/") && (name == "localhost" || strings.Contains(name, ".")) {
+		return Reference{}, fmt.Errorf("image name %q: a registry without a repository; want REGISTRY/NAME", s)
+	}
 	if digested, ok := named.(reference.Digested); ok {
 		r.Digest = digested.Digest()
 		if r.Digest.Algorithm() != digest.SHA256 {
