@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,16 +106,26 @@ func FuzzImageFile(f *testing.F) {
 			args = []string{destination}
 		}
 		var printed, again bytes.Buffer
-		if err := new(imageFileFlags).print(&printed, first, args); err != nil {
+		if err := new(imageFileFlags).print(&printed, first, args, false); err != nil {
 			return // an empty file
 		}
-		second := pflag.NewFlagSet("image", pflag.ContinueOnError)
-		setupImage(second)
-		if _, err := applyImageFile(second, printed.Bytes()); err != nil {
-			t.Fatalf("%q is printed as %q: %v", b, &printed, err)
+		var asJSON bytes.Buffer
+		if err := new(imageFileFlags).print(&asJSON, first, args, true); err != nil && !strings.Contains(err.Error(), "not UTF-8") {
+			t.Errorf("%q is not printed as JSON: %v", b, err)
 		}
-		if err := new(imageFileFlags).print(&again, second, args); err != nil || again.String() != printed.String() {
-			t.Errorf("%q is printed as %q, and that as %q, %v", b, &printed, &again, err)
+		for _, form := range []*bytes.Buffer{&printed, &asJSON} {
+			if form.Len() == 0 {
+				continue
+			}
+			second := pflag.NewFlagSet("image", pflag.ContinueOnError)
+			setupImage(second)
+			if _, err := applyImageFile(second, form.Bytes()); err != nil {
+				t.Fatalf("%q is printed as %q: %v", b, form, err)
+			}
+			again.Reset()
+			if err := new(imageFileFlags).print(&again, second, args, false); err != nil || again.String() != printed.String() {
+				t.Errorf("%q is printed as %q, and that as %q, %v", b, form, &again, err)
+			}
 		}
 	})
 }

@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 )
 
-// print writes an image file with the flags that are set.
-func (f *imageFileFlags) print(w io.Writer, fs *pflag.FlagSet, args []string) error {
+// print writes an image file with the flags that are set, in YAML or JSON.
+func (f *imageFileFlags) print(w io.Writer, fs *pflag.FlagSet, args []string, asJSON bool) error {
 	doc := &yaml.Node{Kind: yaml.MappingNode}
 	add := func(key string, value *yaml.Node) {
 		doc.Content = append(doc.Content, yamlString(key), value)
@@ -49,9 +50,41 @@ func (f *imageFileFlags) print(w io.Writer, fs *pflag.FlagSet, args []string) er
 	if len(doc.Content) == 0 {
 		return usagef("as in export-profile image --profile ./result --print-file oci:app:v1", "--print-file: there are no flags to print")
 	}
+	if asJSON {
+		return printJSON(w, yamlJSON{doc})
+	}
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)
 	return errors.Join(enc.Encode(doc), enc.Close())
+}
+
+// yamlJSON is a node of print, as JSON in the same order.
+type yamlJSON struct{ *yaml.Node }
+
+func (n yamlJSON) MarshalJSON() ([]byte, error) {
+	var parts [][]byte
+	for _, child := range n.Content {
+		b, err := yamlJSON{child}.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, b)
+	}
+	switch {
+	case n.Kind == yaml.SequenceNode:
+		return slices.Concat([]byte("["), bytes.Join(parts, []byte(",")), []byte("]")), nil
+	case n.Kind == yaml.MappingNode:
+		var members [][]byte
+		for pair := range slices.Chunk(parts, 2) {
+			members = append(members, bytes.Join(pair, []byte(":")))
+		}
+		return slices.Concat([]byte("{"), bytes.Join(members, []byte(",")), []byte("}")), nil
+	case n.ShortTag() == "!!str":
+		return json.Marshal(n.Value)
+	case n.ShortTag() == "!!binary":
+		return nil, errors.New("a flag is not UTF-8, which JSON cannot hold")
+	}
+	return []byte(n.Value), nil // true, false or a number
 }
 
 func yamlString(s string) *yaml.Node {

@@ -110,7 +110,7 @@ func setupImage(fs *pflag.FlagSet) runFunc {
 			}
 			return err
 		case o.printFile && len(args) <= 1:
-			return o.imageFileFlags.print(t.out, fs, args)
+			return o.imageFileFlags.print(t.out, fs, args, o.json)
 		case len(args) == 0:
 			return usagef(hereHint(ctx, fs, "image", "oci:hello:v1"), "image: want one destination, not 0")
 		case len(args) != 1:
