@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/export-profile/export-profile/cmd/export-profile/internal/manual"
 )
@@ -160,6 +161,17 @@ func (p *page) literal(examples string) {
 }
 
 // manEscape writes characters such that readers can copy them: roff makes typographic ones of some.
-var manEscape = strings.NewReplacer(
-	`\`, `\e`, `-`, `\-`, `'`, `\(aq`, "`", `\(ga`, `^`, `\(ha`, `~`, `\(ti`, `"`, `\(dq`, `…`, `\[u2026]`,
-).Replace
+// Others than those of ASCII have names, which all readers of manual pages know.
+func manEscape(text string) string {
+	var b strings.Builder
+	for _, r := range roffMarks.Replace(text) {
+		if r < utf8.RuneSelf {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\[u%04X]`, r)
+		}
+	}
+	return b.String()
+}
+
+var roffMarks = strings.NewReplacer(`\`, `\e`, `-`, `\-`, `'`, `\(aq`, "`", `\(ga`, `^`, `\(ha`, `~`, `\(ti`, `"`, `\(dq`)

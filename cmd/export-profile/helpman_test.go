@@ -54,6 +54,9 @@ func TestManPageComplete(t *testing.T) {
 			t.Errorf("the manual page lacks the section %s", section)
 		}
 	}
+	if at := strings.IndexFunc(page, func(r rune) bool { return r > '~' }); at >= 0 {
+		t.Errorf("the manual page has a character that is not in ASCII: %.20q", page[at:])
+	}
 	if again := printedPage(t); again != page {
 		t.Error("help --man prints another page the second time")
 	}

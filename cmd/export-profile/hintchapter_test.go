@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -55,12 +57,13 @@ func newChapterLab(t *testing.T) chapterLab {
 	}
 	golden := storetest.GoldenSample(t)
 	server := func(h http.Handler, secure bool) string {
-		start := httptest.NewServer
+		s := httptest.NewUnstartedServer(h)
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		if secure {
-			start = httptest.NewTLSServer
+			s.StartTLS()
+		} else {
+			s.Start()
 		}
-		s := start(h)
-		s.Config.ErrorLog = nil
 		t.Cleanup(s.Close)
 		return s.URL
 	}
