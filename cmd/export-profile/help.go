@@ -82,7 +82,7 @@ var helpEnvironment = []struct{ names, meaning string }{
 	{"REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME", "They locate the logins for registries."},
 	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy for binary caches and registries."},
 	{"DOCKER_HOST, CONTAINERS_STORAGE_CONF", "doctor looks there for Docker's daemon and for podman's configuration."},
-	{"TERM", "If it is dumb, no progress bar is drawn."},
+	{"TERM", "If it is dumb, neither progress nor sizes are drawn as bars."},
 	{"GOGC, GOMEMLIMIT, GOMAXPROCS", fmt.Sprintf("Limits of the Go runtime. The program sets GOGC to %d unless you set it.", gcPercent)},
 }
 
