@@ -130,7 +130,7 @@ func loadImage(ctx context.Context, s *ImageSource, platform ispec.Platform) (*I
 		img.Layers = append(img.Layers, blob)
 	}
 	img.Config.History = wholeHistory(img.Config.History, len(img.Layers))
-	if img.StoreDir, err = history.StoreDirOf(img.layerClaims()); err != nil {
+	if img.StoreDir, err = history.StoreDirOf(img.LayerClaims()); err != nil {
 		return nil, err
 	}
 	return img, nil

@@ -27,7 +27,7 @@ type VisibleObject struct {
 // Only reading these layers shows what they hold; see Tree. VisibleObjects trusts the history as far as it is consistent.
 func (img *Image) VisibleObjects() (objects []VisibleObject, foreign int) {
 	visible := make(map[string]VisibleObject)
-	for i, h := range img.layerClaims() {
+	for i, h := range img.LayerClaims() {
 		switch {
 		case h == nil:
 			foreign++
@@ -47,8 +47,8 @@ func (img *Image) VisibleObjects() (objects []VisibleObject, foreign int) {
 	return sortObjects(visible), foreign
 }
 
-// layerClaims returns what the history says about each layer: nil if another program made it, or if its entry is damaged.
-func (img *Image) layerClaims() []*history.Claim {
+// LayerClaims returns what the history says about each layer: nil if another program made it, or if its entry is damaged.
+func (img *Image) LayerClaims() []*history.Claim {
 	entries := slices.DeleteFunc(slices.Clone(img.Config.History), func(h ispec.History) bool { return h.EmptyLayer })
 	claims := make([]*history.Claim, len(img.Layers))
 	for i := range claims {
@@ -64,14 +64,14 @@ func (img *Image) layerClaims() []*history.Claim {
 
 // AssumeStoreDir sets the store directory of an image whose history names none, since other programs made it.
 func (img *Image) AssumeStoreDir(dir rootfs.StoreDir) {
-	if !slices.ContainsFunc(img.layerClaims(), func(c *history.Claim) bool { return c != nil }) {
+	if !slices.ContainsFunc(img.LayerClaims(), func(c *history.Claim) bool { return c != nil }) {
 		img.StoreDir = dir
 	}
 }
 
 // HasChanges reports whether the image has a layer of changes on top of its store objects, according to the history.
 func (img *Image) HasChanges() bool {
-	return slices.ContainsFunc(img.layerClaims(), func(c *history.Claim) bool { return c != nil && c.Top })
+	return slices.ContainsFunc(img.LayerClaims(), func(c *history.Claim) bool { return c != nil && c.Top })
 }
 
 // purposely says what a layer changes on purpose, according to the history.
@@ -82,7 +82,7 @@ type purposely struct {
 
 func (img *Image) changes() []purposely {
 	all := make([]purposely, len(img.Layers))
-	for i, c := range img.layerClaims() {
+	for i, c := range img.LayerClaims() {
 		if c == nil {
 			continue
 		}

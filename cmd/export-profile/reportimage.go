@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/export-profile/export-profile/cmd/export-profile/internal/report"
-	"github.com/export-profile/export-profile/ocilayout"
 	"github.com/export-profile/export-profile/ocilayout/history"
 	"github.com/export-profile/export-profile/profile"
 	"github.com/export-profile/export-profile/profile/sbom"
@@ -23,6 +22,7 @@ type reportedImage struct {
 	store  *imageStore
 	facts  report.Image
 	claims []*history.Claim // of its layers; nil for those of other programs
+	parts  map[int][]string // by layer, the base names of the objects that it shows
 }
 
 // openReported reads an image and finds its store paths with their references.
@@ -48,13 +48,16 @@ func (o *reportOptions) openReported(ctx context.Context, t terminal, say *speak
 	if err != nil {
 		return nil, err
 	}
-	r := &reportedImage{side: side{word: word, image: image, close: store.Close}, title: imageTitle(word), store: store, claims: claimsOf(image)}
+	r := &reportedImage{side: side{word: word, image: image, close: store.Close}, title: imageTitle(word), store: store, claims: image.LayerClaims(),
+		parts: make(map[int][]string)}
 	for _, p := range store.paths {
 		info, err := store.Info(ctx, p)
 		if err != nil {
 			return nil, err
 		}
 		r.infos = append(r.infos, info)
+		n := store.objects[p].Layer
+		r.parts[n] = append(r.parts[n], p.Base())
 	}
 	r.facts = report.Image{
 		Name: r.title, Digest: image.Digest.String(), Platforms: []string{platformName(image.Config.Platform)},
@@ -83,25 +86,6 @@ func imageTitle(word string) string {
 		return rest
 	}
 	return path.Base(strings.TrimRight(rest, "/"))
-}
-
-// claimsOf returns what the history says of each layer: nil if another program made it.
-func claimsOf(image *ocilayout.Image) []*history.Claim {
-	claims := make([]*history.Claim, len(image.Layers))
-	i := 0
-	for _, h := range image.Config.History {
-		if h.EmptyLayer {
-			continue
-		}
-		if i == len(claims) {
-			break
-		}
-		if c, err := history.Parse(h); err == nil {
-			claims[i] = &c
-		}
-		i++
-	}
-	return claims
 }
 
 // foreignBase describes the layers of another program below those of this one.
@@ -144,11 +128,9 @@ func (i *reportedImage) report(ctx context.Context, say *speaker, metadata sbom.
 	for n, l := range i.image.Layers {
 		row := report.Layer{Title: fmt.Sprintf("layer %d", n+1), Blob: l.Descriptor.Size}
 		shown := make(map[string]bool)
-		for _, p := range i.store.paths {
-			if i.store.objects[p].Layer == n {
-				row.Parts = append(row.Parts, report.Part{Object: number(p.Base())})
-				shown[p.Base()] = true
-			}
+		for _, name := range i.parts[n] {
+			row.Parts = append(row.Parts, report.Part{Object: number(name)})
+			shown[name] = true
 		}
 		if c := i.claims[n]; c != nil {
 			if bytes := besideBytes(c); bytes > 0 || len(row.Parts) == 0 {
@@ -186,7 +168,7 @@ func (i *reportedImage) since(ctx context.Context, previous *reportedImage, r *r
 		if c := previous.claims[n]; c != nil {
 			row = previousLayer(n, l.Descriptor.Size, *c, is)
 		} else {
-			row.Parts = previous.partsOf(n)
+			row.Parts = previous.parts[n]
 		}
 		digest := l.Descriptor.Digest.String()
 		if same := now[digest]; len(same) > 0 {
@@ -217,14 +199,4 @@ func withoutDir(err error) string {
 		return err.Error()
 	}
 	return strings.ReplaceAll(err.Error(), file.Path, path.Base(file.Path))
-}
-
-// partsOf returns the base names of the objects that a layer shows.
-func (i *reportedImage) partsOf(layer int) (names []string) {
-	for _, p := range i.store.paths {
-		if i.store.objects[p].Layer == layer {
-			names = append(names, p.Base())
-		}
-	}
-	return names
 }

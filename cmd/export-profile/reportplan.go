@@ -146,6 +146,10 @@ func (o *reportOptions) plannedPrevious(a *assembly, plan layerPlan, r *report.R
 			is[part.Name] = true
 		}
 	}
+	shown := make(map[string]bool, len(infos)) // names of the objects that the previous image shows
+	for _, info := range infos {
+		shown[info.Path.Base()] = true
+	}
 	base := 0
 	for _, l := range a.baseImage.blobs() {
 		if base++; plan.has(l) {
@@ -160,7 +164,7 @@ func (o *reportOptions) plannedPrevious(a *assembly, plan layerPlan, r *report.R
 			row.Now, row.Moved = base+now, nil
 			p.Fetch.Had += l.Descriptor.Size
 		}
-		p.Image.Unpacked += visibleBytes(l.History, infos)
+		p.Image.Unpacked += visibleBytes(l.History, shown)
 		p.Layers = append(p.Layers, row)
 	}
 	for _, l := range r.Layers {
@@ -188,12 +192,8 @@ func previousLayer(i int, blob int64, h history.Claim, is map[string]bool) repor
 	return row
 }
 
-// visibleBytes returns the bytes of a layer's parts beside the store, and of those of its objects that are visible.
-func visibleBytes(h history.Claim, visible []*profile.Info) (sum int64) {
-	shown := make(map[string]bool, len(visible))
-	for _, info := range visible {
-		shown[info.Path.Base()] = true
-	}
+// visibleBytes returns the bytes of a layer's parts beside the store, and of those of its objects that the image shows.
+func visibleBytes(h history.Claim, shown map[string]bool) (sum int64) {
 	for _, o := range h.Objects {
 		if profile.CheckBase(o.Name) != nil || shown[o.Name] {
 			sum += o.Size

@@ -83,8 +83,7 @@ func (o *imageOpener) statementSigners(ctx context.Context, say *speaker, word s
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-	}
-	if !n.transport.remote {
+	} else {
 		for _, name := range besideNames(n, found.Tags) {
 			more, err := hintsBeside(name+attestation.Extension, image.Digest.String())
 			if err != nil {

@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// since writes how the previous image and the new one differ.
-func (p page) since(r *Report) {
+// since writes how the previous image and the new one differ. pairs has the layers of both.
+func (p page) since(r *Report, pairs []layerPair) {
 	p.WriteString("<section id=\"since\">\n<h2>Changes since the previous image</h2>\n")
 	defer p.WriteString("</section>\n")
 	if r.Previous == nil {
 		p.WriteString("<p class=\"note\">There is no previous image to compare with.</p>\n")
 		return
 	}
-	p.summary(r, r.pairLayers())
+	p.summary(r, pairs)
 	p.fetch(r)
 	p.changes(r)
 }
 
 // sides writes the layers of both images side by side, and the store paths that differ.
-func (p page) sides(r *Report) {
+func (p page) sides(r *Report, pairs []layerPair) {
 	p.WriteString("<section id=\"sides\">\n<h2>Layers and store paths that changed</h2>\n")
-	p.pairs(r, r.pairLayers())
+	p.pairs(r, pairs)
 	p.paths(r)
 	p.WriteString("</section>\n")
 }

@@ -17,17 +17,19 @@ func Write(w io.Writer, r *Report) error {
 	p.head(r)
 	p.WriteString("<main>\n")
 	p.identity(r)
+	var pairs []layerPair
 	if r.Previous != nil {
-		p.since(r)
+		pairs = r.pairLayers()
+		p.since(r, pairs)
 	}
 	p.charts(r)
 	p.findings(r)
 	if r.Previous == nil {
-		p.since(r)
+		p.since(r, nil)
 	}
 	p.licences(r)
 	if r.Previous != nil {
-		p.sides(r)
+		p.sides(r, pairs)
 	}
 	p.objects(r)
 	p.layers(r)
