@@ -38,8 +38,7 @@ func (d *difference) bars(columns int) string {
 		{"B", []share{{thereGlyph, shared}, {newGlyph, b - shared}}},
 	}
 	if d.Layers != nil {
-		rows = append(rows, sizeRow{"fetched by layers", []share{{newGlyph, d.Layers.Fetch}}})
-		rows = d.Layers.row(rows)
+		rows = append(rows, d.Layers.rows(d.Layers.Fetch)...)
 	}
 	return drawRows(rows, columns) + string(thereGlyph) + " in both, " + string(formerGlyph) + " only in A, " + string(newGlyph) + " only in B\n"
 }

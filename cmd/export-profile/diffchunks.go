@@ -46,12 +46,13 @@ func (c *fetchedChunks) words(more ...string) string {
 	return line + "\n"
 }
 
-// row adds a row about chunks, if their size is known.
-func (c *fetchedChunks) row(rows []sizeRow) []sizeRow {
-	if c.Chunks == nil {
-		return rows
+// rows says what is fetched: by layers, and by chunks if that is known.
+func (c *fetchedChunks) rows(byLayers int64) []sizeRow {
+	rows := []sizeRow{{"fetched by layers", []share{{newGlyph, byLayers}}}}
+	if c.Chunks != nil {
+		rows = append(rows, sizeRow{"fetched by chunks", []share{{newGlyph, c.Chunks.Fetch}}})
 	}
-	return append(rows, sizeRow{"fetched by chunks", []share{{newGlyph, c.Chunks.Fetch}}})
+	return rows
 }
 
 func (c *chunkFetch) String() string {

@@ -166,11 +166,8 @@ func (c *imageUpdate) bars(columns int) string {
 	if columns == 0 {
 		return ""
 	}
-	rows := []sizeRow{
-		{"the image", []share{{thereGlyph, c.Had}, {newGlyph, c.Fetch}}},
-		{"fetched by layers", []share{{newGlyph, c.Fetch}}},
-	}
-	return drawRows(c.fetchedChunks.row(rows), columns)
+	whole := sizeRow{"the image", []share{{thereGlyph, c.Had}, {newGlyph, c.Fetch}}}
+	return drawRows(append([]sizeRow{whole}, c.rows(c.Fetch)...), columns)
 }
 
 // withUnknown formats a number of bytes, and the number of layers whose size is unknown.
