@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/export-profile/export-profile/profile"
+	"github.com/export-profile/export-profile/profile/localstore"
 )
 
 const doctorHelp = `examples:
@@ -48,8 +49,8 @@ func setupDoctor(fs *pflag.FlagSet) runFunc {
 
 // doctor looks at a machine. Each of its methods called find… fills a part of the result and adds the problems that it finds.
 type doctor struct {
-	root  string // of the file system with the store and Docker's socket: "/", except in tests
-	store *openedStore
+	root  string            // of the file system with the store and Docker's socket: "/", except in tests
+	store *localstore.Store // the store that image would read; nil if there is none
 
 	byDefault profile.StoreDir // of the store that image reads without --store-dir
 
@@ -70,7 +71,9 @@ func (d *doctor) look(ctx context.Context) {
 // lookForImage finds what an image can be made of, and the tools that can load it.
 func (d *doctor) lookForImage(ctx context.Context) {
 	d.findStores(ctx)
-	defer d.store.close()
+	if d.store != nil {
+		defer d.store.Close() // it was only read, so an error does not matter
+	}
 	d.findProfile(ctx)
 	d.findResults(ctx)
 	d.findSources()

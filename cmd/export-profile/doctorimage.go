@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -28,17 +27,13 @@ func imageOf(ctx context.Context, link, target string) string {
 
 // isPlainTar reports whether a file begins as a tar that is not compressed.
 func isPlainTar(name string) bool {
-	fi, err := os.Stat(name)
-	if err != nil || !fi.Mode().IsRegular() {
-		return false
-	}
-	f, err := os.Open(name)
-	if err != nil {
+	f, _ := openRegular(name)
+	if f == nil {
 		return false
 	}
 	defer f.Close()
 	var header [512]byte
-	_, err = io.ReadFull(f, header[:])
+	_, err := io.ReadFull(f, header[:])
 	return err == nil && string(header[257:262]) == "ustar"
 }
 

@@ -12,16 +12,6 @@ import (
 	"github.com/export-profile/export-profile/profile/localstore"
 )
 
-// openedStore is the store that image would read.
-type openedStore struct{ *localstore.Store }
-
-// close closes the store, which may be nil. doctor only reads, so errors do not matter.
-func (s *openedStore) close() {
-	if s != nil {
-		_ = s.Close()
-	}
-}
-
 // findStores opens the stores of the machine. Without --store-dir, image reads the first that has store objects,
 // and doctor the first that can be read.
 func (d *doctor) findStores(ctx context.Context) {
@@ -47,15 +37,12 @@ func (d *doctor) findStores(ctx context.Context) {
 		}
 		paths, _ := s.Paths(ctx) // fails only if ctx is done
 		found.Paths = len(paths)
-		switch {
-		case found.Paths == 0:
+		if found.Usable = found.Paths > 0; !found.Usable {
 			d.problem(aboutStore, "install a package, or name another store with --from", "the database of %s has no store paths", dir)
-		default:
-			found.Usable = true
 		}
 		d.Stores = append(d.Stores, found)
 		if found.Usable && d.store == nil {
-			d.store = &openedStore{s}
+			d.store = s
 			continue
 		}
 		_ = s.Close()

@@ -81,19 +81,27 @@ func isImageNearly(word string) bool {
 
 // isImageArchive says whether a file is an image's archive.
 func isImageArchive(ctx context.Context, name string) bool {
-	fi, err := os.Stat(name)
-	if err != nil || !fi.Mode().IsRegular() {
-		return false
-	}
-	f, err := os.Open(name)
-	if err != nil {
+	f, size := openRegular(name)
+	if f == nil {
 		return false
 	}
 	defer f.Close()
-	a, err := ocilayout.OpenArchiveFile(ctx, name, f, fi.Size())
+	a, err := ocilayout.OpenArchiveFile(ctx, name, f, size)
 	if err != nil {
 		return false
 	}
 	_, err = a.File(ispec.ImageIndexFile, false)
 	return err == nil
+}
+
+// openRegular opens a regular file and returns its size, or nil for everything else. It does not wait for a pipe.
+func openRegular(name string) (f *os.File, size int64) {
+	fi, err := os.Stat(name)
+	if err != nil || !fi.Mode().IsRegular() {
+		return nil, 0
+	}
+	if f, err = os.Open(name); err != nil {
+		return nil, 0
+	}
+	return f, fi.Size()
 }
