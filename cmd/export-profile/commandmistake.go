@@ -97,7 +97,7 @@ func unknownCommand(word string) error {
 	return usagef(hint, "unknown command %q", word)
 }
 
-// noHelp is the error for help about a word that is neither a command nor a chapter.
+// noHelp returns the error for help about a word that is neither a command nor a chapter.
 func noHelp(word string) error {
 	hint := "`export-profile help` lists the commands and the chapters of the manual"
 	near := nearChapters(word)

@@ -12,7 +12,7 @@ import (
 	"github.com/export-profile/export-profile/rootfs"
 )
 
-// lowSpace is how much free space for temporary files is worth a warning.
+// lowSpace is the free space for temporary files below which doctor warns.
 const lowSpace = 1 << 30
 
 // findCache finds the cache and the directory of large temporary files. Unlike cacheFlags.place, it makes no directory.

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// certificateFiles are the places where Go looks for the certificates of authorities on Linux.
+// certificateFiles lists the files in which Go looks for certificates of authorities on Linux.
 var certificateFiles = []string{
 	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
 	"/etc/pki/tls/cacert.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",

@@ -6,7 +6,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// doctorResult is the result of doctor, for people and as JSON. Its order is that of the text.
+// doctorResult is what doctor finds. Its fields have the order of the text.
 type doctorResult struct {
 	Version      string          `json:"version"`
 	Platform     string          `json:"platform"`
@@ -55,7 +55,7 @@ type foundSource struct {
 	file bool
 }
 
-// foundCache is the cache of this user.
+// foundCache says what the cache of this user has.
 type foundCache struct {
 	Dir    string `json:"directory,omitempty"`
 	Exists bool   `json:"exists"`

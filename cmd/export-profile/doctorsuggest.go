@@ -10,7 +10,7 @@ import (
 	"github.com/export-profile/export-profile/profile"
 )
 
-// material is what an image can be made of.
+// material is something that an image can be made of.
 type material struct {
 	what    string // for people
 	flags   string // that name it, each with a space in front
@@ -46,7 +46,7 @@ func (d *doctor) material() (m material, ok bool) {
 	return material{s.Name, " --from " + shellWord(name), nameForImage(s.Name), ""}, true
 }
 
-// image is the command that makes an image, without its destination.
+// image returns the command that makes an image, without the destination.
 func (m material) image() string { return "export-profile image" + m.flags }
 
 // suggest sets the commands that make an image of what was found, and run it.
